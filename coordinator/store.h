@@ -84,6 +84,7 @@ enum store_query_kind {
     STORE_LIST_ACTIVE,       /* heads of jobs in PENDING, RUNNING, SLEEPING, oldest id first, after `after` exclusive: for recovery */
     STORE_READ_FLOW,         /* `name`, `version` (0: newest): digest, version and definition */
     STORE_READ_FLOW_DEF,     /* by `digest`: definition */
+    STORE_READ_REQUEST,      /* `scope`, `request_id`: digest, job and reply of the unit that claimed it; status STORE_NOT_FOUND when none did */
     STORE_LIST_FLOWS         /* summaries of the newest versions, by name, after `name` exclusive */
 };
 
@@ -105,6 +106,8 @@ struct store_query {
     const char *name;
     uint32_t version;
     uint8_t digest[STORE_DIGEST_BYTES];
+    const char *scope;             /* STORE_READ_REQUEST */
+    const char *request_id;
 };
 
 struct store_row {
@@ -128,7 +131,7 @@ struct store_done {
     enum store_query_kind kind;
     enum store_status status;
     struct fm_err err;
-    /* STORE_EXISTS */
+    /* STORE_EXISTS, STORE_READ_REQUEST */
     uint8_t digest[STORE_DIGEST_BYTES];      /* also STORE_READ_FLOW */
     struct fm_id job;
     struct fm_bytes reply;
