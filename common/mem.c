@@ -1,0 +1,66 @@
+/* Memory. See mem.h. */
+#include "mem.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+_Noreturn void fm_abort(const char *what)
+{
+    fprintf(stderr, "fatal: %s\n", what);
+    abort();
+}
+
+_Noreturn void fm_abort_oom(size_t bytes)
+{
+    fprintf(stderr, "fatal: out of memory (%zu bytes)\n", bytes);
+    abort();
+}
+
+void *fm_xmalloc(size_t n)
+{
+    void *p = malloc(n > 0 ? n : 1);
+    if (p == NULL)
+        fm_abort_oom(n);
+    return p;
+}
+
+void *fm_xcalloc(size_t n, size_t size)
+{
+    void *p = calloc(n > 0 ? n : 1, size > 0 ? size : 1);
+    if (p == NULL)
+        fm_abort_oom(n * size);
+    return p;
+}
+
+void *fm_xrealloc(void *p, size_t n)
+{
+    void *q = realloc(p, n > 0 ? n : 1);
+    if (q == NULL)
+        fm_abort_oom(n);
+    return q;
+}
+
+char *fm_xstrdup(const char *s)
+{
+    return fm_xmemdup(s, strlen(s) + 1);
+}
+
+void *fm_xmemdup(const void *p, size_t n)
+{
+    void *q = fm_xmalloc(n);
+    if (n > 0)
+        memcpy(q, p, n);
+    return q;
+}
+
+void fm_autofree_cleanup(void *p)
+{
+    free(*(void **)p);
+}
+
+void fm_autoclose_cleanup(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd);
+}

@@ -1,0 +1,221 @@
+/* Reading jobs: GetJob, ListJobs, GetHistory. All of it comes from the store, so that nothing is shown that is not on disk; encoded records are put
+ * together without being decoded. Only the reason why a job waits comes from memory. */
+#include "core_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "mem.h"
+
+#define FIELD_JOB_STATE 10
+#define FIELD_JOB_STEP_COUNT 8
+#define FIELD_JOB_WAITING_REASON 16
+
+static void reply_bytes(struct core *c, struct op *op, const struct fm_buf *b)
+{
+    if (op->ticket != 0)
+        c->io.reply(c->io.arg, op->ticket, (struct fm_bytes){b->p, b->n});
+    op_free(op);
+}
+
+/* ---- GetJob ---- */
+
+/* Why a job waits for a host; nothing for others. */
+static void put_waiting_reason(struct core *c, const struct fm_id *id, struct fm_buf *job)
+{
+    struct job *j = job_in_memory(c, id);
+    if (j == NULL || j->loading || !j->queued)
+        return;
+    struct fm_buf why = {0};
+    if (sched_pick(c, j, &why) == NULL && why.n > 0)
+        fm_buf_put_len_delim(job, FIELD_JOB_WAITING_REASON, why.p, why.n);
+    fm_buf_done(&why);
+}
+
+static void on_get_job(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    const Fermata__V1__GetJobRequest *r = OP_REQUEST(op, Fermata__V1__GetJobRequest);
+    struct fm_err err = {0};
+    if (d->status == STORE_NOT_FOUND)
+        fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
+    struct job_state *state = NULL;
+    struct task_item *inputs = NULL;
+    if (d->status == STORE_OK)
+        (void)job_fold_stored(d, c->cfg.max_state_bytes, &state, &inputs, &err);
+    if (d->status == STORE_FAILED || err.code != FM_OK) {
+        op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
+        return;
+    }
+    struct fm_buf job = {0}, encoded = {0}, response = {0};
+    fm_buf_append(&job, d->head.p, d->head.n);
+    if (job_state_step(state) > 0)
+        fm_buf_put_tag_varint(&job, FIELD_JOB_STEP_COUNT, job_state_step(state));
+    put_waiting_reason(c, &w->job, &job);
+    if (!r->without_state) {
+        job_state_encode(state, inputs, &encoded);
+        fm_buf_put_len_delim(&job, FIELD_JOB_STATE, encoded.p, encoded.n);
+    }
+    fm_buf_put_len_delim(&response, 1, job.p, job.n);
+    job_state_free(state);
+    task_list_free(inputs);
+    fm_buf_done(&job);
+    fm_buf_done(&encoded);
+    reply_bytes(c, op, &response);
+    fm_buf_done(&response);
+}
+
+static int parse_job_id(const char *text, struct fm_id *id, struct fm_err *err)
+{
+    if (fm_id_parse(text, id) < 0)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "job_id", "\"%.64s\" is no job id; one has 26 characters", text);
+    return 0;
+}
+
+static void get_job(struct core *c, struct op *op)
+{
+    const Fermata__V1__GetJobRequest *r = OP_REQUEST(op, Fermata__V1__GetJobRequest);
+    struct store_query q = {.kind = STORE_READ_JOB, .full = true};
+    struct fm_err err = {0};
+    if (parse_job_id(r->job_id, &q.job, &err) < 0)
+        op_fail(c, op, &err);
+    else
+        core_read(c, &q, on_get_job, op);
+}
+
+/* ---- ListJobs ---- */
+
+static void on_list_jobs(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    if (d->status != STORE_OK) {
+        op_fail(c, op, &d->err);
+        return;
+    }
+    struct fm_buf response = {0}, job = {0};
+    size_t i = 0;
+    for (; i < d->n_rows && (i == 0 || response.n + d->rows[i].body.n < PAGE_BYTES); i++) {
+        fm_buf_reset(&job);
+        fm_buf_append(&job, d->rows[i].body.p, d->rows[i].body.n);
+        put_waiting_reason(c, &d->rows[i].job, &job);
+        fm_buf_put_len_delim(&response, 1, job.p, job.n);
+    }
+    if (i > 0 && (d->more || i < d->n_rows)) {
+        char token[27];
+        fm_id_text(&d->rows[i - 1].job, token);
+        fm_buf_put_string(&response, 2, token);
+    }
+    fm_buf_done(&job);
+    reply_bytes(c, op, &response);
+    fm_buf_done(&response);
+}
+
+static int check_list(const Fermata__V1__ListJobsRequest *r, struct store_query *q, struct fm_err *err)
+{
+    if (check_page(r->page_size, &q->limit, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (r->flow[0] != '\0' && check_name("flow", r->flow, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (r->host[0] != '\0' && check_name("host", r->host, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (r->n_labels > MAX_LABELS)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "labels", "%zu labels; the limit is %d", r->n_labels, MAX_LABELS);
+    if (r->n_statuses > JOB_STATUSES)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "statuses", "%zu statuses; there are only %d", r->n_statuses, JOB_STATUSES - 1);
+    for (size_t i = 0; i < r->n_statuses; i++)
+        if ((int)r->statuses[i] <= 0 || (int)r->statuses[i] >= JOB_STATUSES)
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "statuses", "status %d is unknown", (int)r->statuses[i]);
+    if (r->page_token[0] != '\0' && fm_id_parse(r->page_token, &q->after) < 0)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "page_token", "page_token is not one that ListJobs gave");
+    return 0;
+}
+
+static void list_jobs(struct core *c, struct op *op)
+{
+    const Fermata__V1__ListJobsRequest *r = OP_REQUEST(op, Fermata__V1__ListJobsRequest);
+    struct store_query q = {.kind = STORE_LIST_JOBS, .flow = r->flow, .host = r->host};
+    struct fm_err err = {0};
+    if (check_list(r, &q, &err) < 0) {
+        op_fail(c, op, &err);
+        return;
+    }
+    int statuses[JOB_STATUSES];
+    struct store_label labels[MAX_LABELS];
+    for (size_t i = 0; i < r->n_statuses; i++)
+        statuses[i] = (int)r->statuses[i];
+    for (size_t i = 0; i < r->n_labels; i++)
+        labels[i] = (struct store_label){r->labels[i]->key, r->labels[i]->value};
+    q.statuses = statuses;
+    q.n_statuses = r->n_statuses;
+    q.labels = labels;
+    q.n_labels = r->n_labels;
+    core_read(c, &q, on_list_jobs, op);
+}
+
+/* ---- GetHistory ---- */
+
+static void on_history(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    const Fermata__V1__GetHistoryRequest *r = OP_REQUEST(op, Fermata__V1__GetHistoryRequest);
+    struct fm_err err = {0};
+    if (d->status == STORE_NOT_FOUND) {
+        fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
+        op_fail(c, op, &err);
+        return;
+    }
+    if (d->status != STORE_OK) {
+        op_fail(c, op, &d->err);
+        return;
+    }
+    struct fm_buf response = {0};
+    for (size_t i = 0; i < d->n_steps; i++)
+        fm_buf_put_len_delim(&response, 1, d->steps[i].body.p, d->steps[i].body.n);
+    if (d->more && d->n_steps > 0) {
+        char token[16];
+        snprintf(token, sizeof(token), "%u", d->steps[d->n_steps - 1].number + 1);
+        fm_buf_put_string(&response, 2, token);
+    }
+    reply_bytes(c, op, &response);
+    fm_buf_done(&response);
+}
+
+static int parse_step_token(const char *token, uint32_t *ret, struct fm_err *err)
+{
+    char *end = NULL;
+    unsigned long n = strtoul(token, &end, 10);
+    if (token[0] < '0' || token[0] > '9' || *end != '\0' || n == 0 || n > UINT32_MAX)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "page_token", "page_token is not one that GetHistory gave");
+    *ret = (uint32_t)n;
+    return 0;
+}
+
+static void get_history(struct core *c, struct op *op)
+{
+    const Fermata__V1__GetHistoryRequest *r = OP_REQUEST(op, Fermata__V1__GetHistoryRequest);
+    struct store_query q = {.kind = STORE_READ_STEPS, .from = r->from_step > 0 ? r->from_step : 1, .max_bytes = PAGE_BYTES};
+    struct fm_err err = {0};
+    if (parse_job_id(r->job_id, &q.job, &err) < 0 || check_page(r->page_size, &q.limit, &err) < 0 ||
+        (r->page_token[0] != '\0' && parse_step_token(r->page_token, &q.from, &err) < 0)) {
+        op_fail(c, op, &err);
+        return;
+    }
+    core_read(c, &q, on_history, op);
+}
+
+void read_request(struct core *c, struct op *op)
+{
+    switch ((int)op->method) {
+    case CORE_GET_JOB:
+        get_job(c, op);
+        return;
+    case CORE_LIST_JOBS:
+        list_jobs(c, op);
+        return;
+    default:
+        get_history(c, op);
+        return;
+    }
+}

@@ -1,0 +1,174 @@
+/* WatchJob. A watch is a cursor: the number of the next step to send. Steps come live when it is up to date, else from the store, so a slow reader
+ * misses nothing and costs nothing. Only what is on disk is sent. */
+#include "core_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <utlist.h>
+
+#include "log.h"
+#include "mem.h"
+
+#define STEPS_AT_ONCE 64
+#define FIELD_JOB_STEP_COUNT 8
+
+void watch_free(struct core *c, struct watch *w)
+{
+    HASH_DEL(c->watches, w);
+    DL_DELETE(w->job->watches, w);
+    free(w);
+}
+
+void job_put_view(const struct job *job, struct fm_buf *out, uint32_t field)
+{
+    struct fm_buf view = {0};
+    fm_buf_append(&view, job->disk_head.p, job->disk_head.n);
+    if (job->steps_on_disk > 0)
+        fm_buf_put_tag_varint(&view, FIELD_JOB_STEP_COUNT, job->steps_on_disk);
+    fm_buf_put_len_delim(out, field, view.p, view.n);
+    fm_buf_done(&view);
+}
+
+/* The status on disk: the head in memory may be ahead. */
+static int status_on_disk(const struct job *job)
+{
+    Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, job->disk_head.n, job->disk_head.p);
+    if (h == NULL)
+        return 0;
+    int status = (int)h->status;
+    fermata__v1__job__free_unpacked(h, NULL);
+    return status;
+}
+
+static void send_head(struct core *c, struct watch *w)
+{
+    struct fm_buf b = {0};
+    job_put_view(w->job, &b, 1);
+    w->need_head = false;
+    if (!c->io.watch_send(c->io.arg, w->ticket, (struct fm_bytes){b.p, b.n}))
+        w->full = true;
+    fm_buf_done(&b);
+}
+
+static void send_step(struct core *c, struct watch *w, uint32_t number, struct fm_bytes step)
+{
+    struct fm_buf b = {0};
+    fm_buf_put_len_delim(&b, 2, step.p, step.n);
+    w->next_step = number + 1;
+    if (!c->io.watch_send(c->io.arg, w->ticket, (struct fm_bytes){b.p, b.n}))
+        w->full = true;
+    fm_buf_done(&b);
+}
+
+static void pump(struct core *c, struct watch *w);
+
+static void on_steps_read(struct core *c, struct wait *q, struct store_done *d)
+{
+    struct watch *w;
+    HASH_FIND(hh, c->watches, &q->ticket, sizeof(q->ticket), w);
+    if (w == NULL)
+        return;
+    w->reading = false;
+    struct job *job = w->job;
+    if (d->status != STORE_OK) {
+        c->io.fail(c->io.arg, w->ticket, &d->err);
+        watch_free(c, w);
+        job_rest(c, job);
+        return;
+    }
+    for (size_t i = 0; i < d->n_steps && !w->full; i++)
+        if (d->steps[i].number == w->next_step && d->steps[i].number <= job->steps_on_disk)
+            send_step(c, w, d->steps[i].number, d->steps[i].body);
+    pump(c, w);
+    job_rest(c, job);
+}
+
+/* Sends what can be sent now; reads what must be read first. May free the watch. */
+static void pump(struct core *c, struct watch *w)
+{
+    struct job *job = w->job;
+    if (w->full || w->reading || job->loading || job->disk_head.n == 0)
+        return;
+    if (w->next_step <= job->steps_on_disk) {
+        struct store_query q = {.kind = STORE_READ_STEPS, .job = job->id, .from = w->next_step, .limit = STEPS_AT_ONCE, .max_bytes = 1u << 20};
+        w->reading = true;
+        core_read(c, &q, on_steps_read, NULL)->ticket = w->ticket;
+        return;
+    }
+    if (!w->need_head)
+        return;
+    bool ended = job_status_final(status_on_disk(job));
+    send_head(c, w);
+    if (!ended)
+        return;
+    c->io.watch_end(c->io.arg, w->ticket);
+    watch_free(c, w);
+}
+
+void watch_pump_job(struct core *c, struct job *job)
+{
+    struct watch *w, *tmp;
+    DL_FOREACH_SAFE(job->watches, w, tmp)
+        pump(c, w);
+}
+
+void watch_step(struct core *c, struct job *job, uint32_t number, struct fm_bytes step)
+{
+    struct watch *w, *tmp;
+    DL_FOREACH_SAFE(job->watches, w, tmp) {
+        if (!w->full && !w->reading && w->next_step == number && step.n > 0)
+            send_step(c, w, number, step);
+        else
+            pump(c, w);
+    }
+}
+
+void watch_head(struct core *c, struct job *job)
+{
+    struct watch *w;
+    DL_FOREACH(job->watches, w)
+        w->need_head = true;
+    watch_pump_job(c, job);
+}
+
+void watch_fail_job(struct core *c, struct job *job, const struct fm_err *err)
+{
+    struct watch *w, *tmp;
+    DL_FOREACH_SAFE(job->watches, w, tmp) {
+        c->io.fail(c->io.arg, w->ticket, err);
+        watch_free(c, w);
+    }
+}
+
+void core_watch_drained(struct core *c, uint64_t ticket)
+{
+    struct watch *w;
+    HASH_FIND(hh, c->watches, &ticket, sizeof(ticket), w);
+    if (w == NULL)
+        return;
+    struct job *job = w->job;
+    w->full = false;
+    pump(c, w);
+    job_rest(c, job);
+}
+
+void watch_request(struct core *c, struct op *op)
+{
+    const Fermata__V1__WatchJobRequest *r = OP_REQUEST(op, Fermata__V1__WatchJobRequest);
+    struct job *job = job_for_op(c, op, r->job_id);
+    if (job == NULL)
+        return;
+    struct watch *w = fm_xcalloc(1, sizeof(*w));
+    w->ticket = op->ticket;
+    w->job = job;
+    w->next_step = r->from_step > 0 ? r->from_step : 1;
+    HASH_ADD(hh, c->watches, ticket, sizeof(w->ticket), w);
+    DL_APPEND(job->watches, w);
+    op_free(op);
+    if (job->disk_head.n > 0)
+        send_head(c, w);        /* the job as it is comes first, then its steps, then the job again if it has ended */
+    w->need_head = job->disk_head.n == 0 || job_status_final(status_on_disk(job));
+    pump(c, w);
+    job_rest(c, job);
+}

@@ -1,0 +1,295 @@
+/* A job's record and the table of its transitions. See job.h. */
+#include "job.h"
+
+#include <string.h>
+
+#include <utlist.h>
+
+#include "mem.h"
+
+#define SMALL_STATE_BYTES 8192
+
+/* ---- transitions ---- */
+
+static const struct transition {
+    int from;
+    enum job_event on;
+    int to;
+    const char *why;
+} transitions[] = {
+    // clang-format off
+    {JOB_PENDING, JOB_EV_ASSIGN,   JOB_RUNNING,   "a host with room was chosen"},
+    {JOB_PENDING, JOB_EV_HOLD,     JOB_PAUSED,    "an operator paused it before a host had it"},
+    {JOB_PENDING, JOB_EV_COMPLETE, JOB_COMPLETED, "nothing was left to run"},
+    {JOB_PENDING, JOB_EV_FAIL,     JOB_FAILED,    "it broke a rule on every host that tried"},
+    {JOB_PENDING, JOB_EV_CANCEL,   JOB_CANCELLED, "a client cancelled it"},
+    {JOB_RUNNING, JOB_EV_REQUEUE,  JOB_PENDING,   "its host gave it back or was lost"},
+    {JOB_RUNNING, JOB_EV_PAUSE,    JOB_PAUSED,    "a question is open"},
+    {JOB_RUNNING, JOB_EV_HOLD,     JOB_PAUSED,    "an operator paused it"},
+    {JOB_RUNNING, JOB_EV_COMPLETE, JOB_COMPLETED, "its last task was consumed"},
+    {JOB_RUNNING, JOB_EV_FAIL,     JOB_FAILED,    "a step failed"},
+    {JOB_RUNNING, JOB_EV_CANCEL,   JOB_CANCELLED, "a client cancelled it"},
+    {JOB_PAUSED,  JOB_EV_RESUME,   JOB_PENDING,   "it was answered, or an operator's pause ended"},
+    {JOB_PAUSED,  JOB_EV_CANCEL,   JOB_CANCELLED, "a client cancelled it"},
+    // clang-format on
+};
+
+static const struct transition *find_transition(int from, enum job_event event)
+{
+    for (size_t i = 0; i < sizeof(transitions) / sizeof(transitions[0]); i++)
+        if (transitions[i].from == from && transitions[i].on == event)
+            return &transitions[i];
+    return NULL;
+}
+
+int job_next_status(int from, enum job_event event)
+{
+    const struct transition *t = find_transition(from, event);
+    return t == NULL ? 0 : t->to;
+}
+
+const char *job_transition_why(int from, enum job_event event)
+{
+    const struct transition *t = find_transition(from, event);
+    return t == NULL ? NULL : t->why;
+}
+
+bool job_status_final(int status)
+{
+    return status == JOB_COMPLETED || status == JOB_FAILED || status == JOB_CANCELLED;
+}
+
+const char *job_status_name(int status)
+{
+    static const char *const names[JOB_STATUSES] = {"UNSPECIFIED", "PENDING",   "RUNNING", "PAUSED",
+                                                    "SLEEPING",    "COMPLETED", "FAILED",  "CANCELLED"};
+    return status >= 0 && status < JOB_STATUSES ? names[status] : "?";
+}
+
+const char *job_event_name(enum job_event event)
+{
+    static const char *const names[JOB_EVENTS] = {"assign", "requeue", "pause", "hold", "resume", "complete", "fail", "cancel"};
+    return event < JOB_EVENTS ? names[event] : "?";
+}
+
+int job_move(struct job *job, enum job_event event, int64_t wall_ms, struct fm_err *err)
+{
+    int to = job_next_status((int)job->head->status, event);
+    if (to == 0)
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it cannot %s", job->text,
+                          job_status_name((int)job->head->status), job_event_name(event));
+    job->head->status = (Fermata__V1__JobStatus)to;
+    job->head_dirty = true;
+    pb_set_time(&job->head->updated_at, wall_ms);
+    if (job_status_final(to))
+        pb_set_time(&job->head->finished_at, wall_ms);
+    return 0;
+}
+
+/* ---- messages on the heap ---- */
+
+void pb_set_string(char **field, const char *value)
+{
+    char *copy = value[0] == '\0' ? (char *)(uintptr_t)protobuf_c_empty_string : fm_xstrdup(value);
+    if (*field != NULL && *field != protobuf_c_empty_string)
+        free(*field);
+    *field = copy;
+}
+
+void pb_set_time(Google__Protobuf__Timestamp **field, int64_t wall_ms)
+{
+    if (*field == NULL) {
+        *field = fm_xmalloc(sizeof(**field));
+        google__protobuf__timestamp__init(*field);
+    }
+    (*field)->seconds = wall_ms / 1000;
+    (*field)->nanos = (int32_t)(wall_ms % 1000) * 1000000;
+}
+
+void pb_pack(const void *message, struct fm_buf *out)
+{
+    size_t n = protobuf_c_message_get_packed_size(message);
+    fm_buf_reserve(out, n);
+    out->n += protobuf_c_message_pack(message, out->p + out->n);
+}
+
+void *pb_clone(const void *message)
+{
+    if (message == NULL)
+        return NULL;
+    struct fm_buf b = {0};
+    pb_pack(message, &b);
+    const ProtobufCMessage *m = message;
+    void *copy = protobuf_c_message_unpack(m->descriptor, NULL, b.n, b.p);
+    if (copy == NULL)
+        fm_abort_oom(b.n);
+    fm_buf_done(&b);
+    return copy;
+}
+
+/* ---- life ---- */
+
+struct job *job_new(const struct fm_id *id)
+{
+    struct job *job = fm_xcalloc(1, sizeof(*job));
+    job->id = *id;
+    fm_id_text(id, job->text);
+    job->loading = true;
+    return job;
+}
+
+void job_free(struct job *job)
+{
+    if (job->head != NULL)
+        protobuf_c_message_free_unpacked(&job->head->base, NULL);
+    job_state_free(job->state);
+    task_list_free(job->inputs);
+    fm_buf_done(&job->disk_head);
+    free(job->avoid_host);
+    free(job);
+}
+
+/* Adds the stored inputs that the state has not taken to the list. */
+static int load_inputs(const struct store_done *done, uint32_t taken, struct task_item **inputs, struct fm_err *err)
+{
+    for (size_t i = 0; i < done->n_inputs; i++) {
+        if (done->inputs[i].number <= taken)
+            continue;
+        struct task_item *t = task_item_parse(done->inputs[i].body, err);
+        if (t == NULL)
+            return -FM_DATA_LOSS;
+        t->input_number = done->inputs[i].number;
+        DL_APPEND(*inputs, t);
+    }
+    return 0;
+}
+
+static int fold_steps(const struct store_done *done, size_t max_state_bytes, struct job_state *state, struct task_item **inputs,
+                      struct fm_err *err)
+{
+    for (size_t i = 0; i < done->n_steps; i++) {
+        Fermata__V1__Step *step = fermata__v1__step__unpack(NULL, done->steps[i].body.n, done->steps[i].body.p);
+        if (step == NULL)
+            return fm_err_set(err, FM_DATA_LOSS, "step", "stored step %u is malformed", done->steps[i].number);
+        struct task_item *task = NULL;
+        int rc = job_state_apply(state, inputs, step, 2 * max_state_bytes, &task, err);
+        free(task);
+        fermata__v1__step__free_unpacked(step, NULL);
+        if (rc < 0) {
+            fm_err_wrap(err, "stored step %u does not fold", done->steps[i].number);
+            return -FM_DATA_LOSS;
+        }
+    }
+    return 0;
+}
+
+int job_fold_stored(const struct store_done *done, size_t max_state_bytes, struct job_state **ret_state, struct task_item **ret_inputs,
+                    struct fm_err *err)
+{
+    struct job_state *state = NULL;
+    struct task_item *inputs = NULL;
+    int rc = 0;
+    if (done->snapshot.p != NULL)
+        rc = job_state_decode(done->snapshot, &state, err);
+    else
+        state = job_state_new();
+    if (rc == 0)
+        rc = load_inputs(done, job_state_inputs(state), &inputs, err);
+    if (rc == 0)
+        rc = fold_steps(done, max_state_bytes, state, &inputs, err);
+    if (rc < 0) {
+        job_state_free(state);
+        task_list_free(inputs);
+        return rc;
+    }
+    *ret_state = state;
+    *ret_inputs = inputs;
+    return 0;
+}
+
+int job_load(struct job *job, const struct store_done *done, size_t max_state_bytes, struct fm_err *err)
+{
+    Fermata__V1__Job *head = fermata__v1__job__unpack(NULL, done->head.n, done->head.p);
+    if (head == NULL)
+        return fm_err_set(err, FM_DATA_LOSS, "job", "the stored record of job %s is malformed", job->text);
+    int rc = job_fold_stored(done, max_state_bytes, &job->state, &job->inputs, err);
+    if (rc < 0) {
+        fermata__v1__job__free_unpacked(head, NULL);
+        fm_err_wrap(err, "job %s", job->text);
+        return rc;
+    }
+    job->head = head;
+    job->head->step_count = job_state_step(job->state);
+    fm_buf_reset(&job->disk_head);
+    fm_buf_append(&job->disk_head, done->head.p, done->head.n);
+    job->steps_on_disk = job_state_step(job->state);
+    job->inputs_on_disk = head->input_count;
+    job->snapshot_step = done->snapshot.p != NULL ? done->snapshot_number : 0;
+    job->journal_bytes = 0;
+    for (size_t i = 0; i < done->n_steps; i++)
+        job->journal_bytes += done->steps[i].body.n;
+    job->emit_deferred_input = head->input_count;
+    job->loading = false;
+    job->is_new = false;
+    return 0;
+}
+
+/* ---- pauses ---- */
+
+Fermata__V1__Pause *job_find_pause(const struct job *job, const char *pause_id)
+{
+    for (size_t i = 0; i < job->head->n_pauses; i++)
+        if (strcmp(job->head->pauses[i]->pause_id, pause_id) == 0)
+            return job->head->pauses[i];
+    return NULL;
+}
+
+void job_add_pause(struct job *job, Fermata__V1__Pause *pause)
+{
+    Fermata__V1__Job *h = job->head;
+    h->pauses = fm_xrealloc(h->pauses, (h->n_pauses + 1) * sizeof(*h->pauses));
+    h->pauses[h->n_pauses++] = pause;
+    job->head_dirty = true;
+}
+
+void job_remove_pause(struct job *job, const char *pause_id)
+{
+    Fermata__V1__Job *h = job->head;
+    for (size_t i = 0; i < h->n_pauses; i++) {
+        if (strcmp(h->pauses[i]->pause_id, pause_id) != 0)
+            continue;
+        fermata__v1__pause__free_unpacked(h->pauses[i], NULL);
+        memmove(&h->pauses[i], &h->pauses[i + 1], (h->n_pauses - i - 1) * sizeof(*h->pauses));
+        h->n_pauses--;
+        job->head_dirty = true;
+        if (h->n_pauses == 0) {
+            free(h->pauses);
+            h->pauses = NULL;
+        }
+        return;
+    }
+}
+
+size_t job_count_pauses(const struct job *job, Fermata__V1__PauseReason reason)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < job->head->n_pauses; i++)
+        n += job->head->pauses[i]->reason == reason;
+    return n;
+}
+
+bool job_has_work(const struct job *job)
+{
+    return job_state_pending(job->state) > 0 || job->inputs != NULL;
+}
+
+bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_steps)
+{
+    uint32_t steps = job_state_step(job->state) - job->snapshot_step;
+    size_t bytes = job_state_bytes(job->state);
+    if (steps == 0)
+        return false;
+    if (at_rest && bytes <= SMALL_STATE_BYTES)
+        return true;
+    return (at_rest || steps >= snapshot_steps) && job->journal_bytes >= bytes;
+}

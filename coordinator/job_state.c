@@ -1,0 +1,679 @@
+/* The fold. A step is checked completely before the first element moves, so that it is applied whole or not at all. See job_state.h. */
+#include "job_state.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "mem.h"
+#include "wire.h"
+
+#define MAX_KEY_BYTES 256
+
+/* One key of the shared data or of a routine's state. A list is kept as its concatenated elements, so that appending costs what is appended. */
+struct entry {
+    UT_hash_handle hh;
+    char *key;
+    bool is_list;
+    struct fm_buf body;        /* encoded Value; for a list: encoded fields of its ListValue */
+};
+
+struct routine_state {
+    UT_hash_handle hh;
+    char *routine;
+    struct entry *entries;
+};
+
+struct item {
+    struct item *prev, *next;
+    struct fm_bytes body;
+};
+
+struct job_state {
+    struct task_item *tasks;
+    size_t n_tasks;
+    struct item *deferred;
+    size_t n_deferred;
+    struct entry *shared;
+    struct routine_state *routines;
+    struct fm_buf log;         /* encoded field 4 of JobState, again and again */
+    struct fm_buf outputs;     /* field 6 */
+    uint32_t step, inputs;
+    bool has_usage;
+    Fermata__V1__Usage usage;
+    size_t bytes;              /* of tasks, deferred events and entries; the buffers count themselves */
+};
+
+/* ---- elements ---- */
+
+static struct task_item *task_item_alloc(struct fm_bytes body, const char *id, const char *routine, const char *slot)
+{
+    size_t n_id = strlen(id) + 1, n_routine = strlen(routine) + 1, n_slot = strlen(slot) + 1;
+    struct task_item *t = fm_xmalloc(sizeof(*t) + body.n + n_id + n_routine + n_slot);
+    memset(t, 0, sizeof(*t));
+    uint8_t *p = (uint8_t *)(t + 1);
+    if (body.p != NULL)
+        memcpy(p, body.p, body.n);
+    t->body = (struct fm_bytes){p, body.n};
+    char *s = (char *)p + body.n;
+    t->id = memcpy(s, id, n_id);
+    t->routine = memcpy(s + n_id, routine, n_routine);
+    t->slot = memcpy(s + n_id + n_routine, slot, n_slot);
+    return t;
+}
+
+struct task_item *task_item_new(const Fermata__V1__Task *task)
+{
+    size_t n = protobuf_c_message_get_packed_size(&task->base);
+    struct task_item *t = task_item_alloc((struct fm_bytes){NULL, n}, task->task_id, task->routine, task->slot);
+    protobuf_c_message_pack(&task->base, (uint8_t *)(t + 1));
+    t->input_number = task->input_number;
+    return t;
+}
+
+static char *dup_text(struct fm_bytes b)
+{
+    char *s = fm_xmalloc(b.n + 1);
+    if (b.n > 0)
+        memcpy(s, b.p, b.n);
+    s[b.n] = '\0';
+    return s;
+}
+
+struct task_item *task_item_parse(struct fm_bytes body, struct fm_err *err)
+{
+    struct wire_reader r = {body.p, body.p + body.n};
+    struct fm_bytes text[4] = {{0}};
+    uint32_t field, input_number = 0;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes len;
+    int got;
+    while ((got = wire_next(&r, &field, &type, &val, &len)) > 0) {
+        if (field >= 1 && field <= 3 && type == WIRE_TYPE_LEN)
+            text[field] = len;
+        else if (field == 7 && type == WIRE_TYPE_VARINT)
+            input_number = (uint32_t)val;
+    }
+    if (got < 0) {
+        fm_err_set(err, FM_DATA_LOSS, "task", "a stored task is malformed");
+        return NULL;
+    }
+    fm_autofree char *id = dup_text(text[1]), *routine = dup_text(text[2]), *slot = dup_text(text[3]);
+    struct task_item *t = task_item_alloc(body, id, routine, slot);
+    t->input_number = input_number;
+    return t;
+}
+
+void task_list_free(struct task_item *list)
+{
+    struct task_item *t, *tmp;
+    DL_FOREACH_SAFE(list, t, tmp)
+        free(t);
+}
+
+static struct item *item_new(struct fm_bytes body)
+{
+    struct item *i = fm_xmalloc(sizeof(*i) + body.n);
+    memset(i, 0, sizeof(*i));
+    if (body.n > 0)
+        memcpy(i + 1, body.p, body.n);
+    i->body = (struct fm_bytes){(uint8_t *)(i + 1), body.n};
+    return i;
+}
+
+static struct item *item_pack(const ProtobufCMessage *m)
+{
+    size_t n = protobuf_c_message_get_packed_size(m);
+    struct item *i = fm_xcalloc(1, sizeof(*i) + n);
+    protobuf_c_message_pack(m, (uint8_t *)(i + 1));
+    i->body = (struct fm_bytes){(uint8_t *)(i + 1), n};
+    return i;
+}
+
+/* Appends message `m` as field `field`. */
+static void buf_put_message(struct fm_buf *out, uint32_t field, const ProtobufCMessage *m)
+{
+    size_t n = protobuf_c_message_get_packed_size(m);
+    fm_buf_put_len_header(out, field, n);
+    fm_buf_reserve(out, n);
+    out->n += protobuf_c_message_pack(m, out->p + out->n);
+}
+
+/* ---- keys and values ---- */
+
+static void entry_free(struct job_state *s, struct entry **entries, struct entry *e)
+{
+    HASH_DEL(*entries, e);
+    s->bytes -= e->body.n + strlen(e->key);
+    fm_buf_done(&e->body);
+    free(e->key);
+    free(e);
+}
+
+static struct entry *entry_get(struct job_state *s, struct entry **entries, const char *key, size_t n_key)
+{
+    struct entry *e;
+    HASH_FIND(hh, *entries, key, n_key, e);
+    if (e != NULL)
+        return e;
+    e = fm_xcalloc(1, sizeof(*e));
+    e->key = dup_text((struct fm_bytes){(const uint8_t *)key, n_key});
+    HASH_ADD_KEYPTR(hh, *entries, e->key, n_key, e);
+    s->bytes += n_key;
+    return e;
+}
+
+/* Sets an entry from an encoded Value. A Value that is just a list is kept as a list. */
+static void entry_set(struct job_state *s, struct entry *e, struct fm_bytes value)
+{
+    s->bytes -= e->body.n;
+    fm_buf_reset(&e->body);
+    e->is_list = false;
+    struct wire_reader r = {value.p, value.p + value.n};
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes len;
+    if (wire_next(&r, &field, &type, &val, &len) > 0 && field == 6 && type == WIRE_TYPE_LEN && r.p == r.end) {
+        e->is_list = true;
+        value = len;
+    }
+    fm_buf_append(&e->body, value.p, value.n);
+    s->bytes += e->body.n;
+}
+
+static void entries_free(struct job_state *s, struct entry **entries)
+{
+    struct entry *e, *tmp;
+    HASH_ITER(hh, *entries, e, tmp)
+        entry_free(s, entries, e);
+}
+
+static struct routine_state *routine_get(struct job_state *s, const char *routine, size_t n)
+{
+    struct routine_state *r;
+    HASH_FIND(hh, s->routines, routine, n, r);
+    if (r != NULL)
+        return r;
+    r = fm_xcalloc(1, sizeof(*r));
+    r->routine = dup_text((struct fm_bytes){(const uint8_t *)routine, n});
+    HASH_ADD_KEYPTR(hh, s->routines, r->routine, n, r);
+    s->bytes += n;
+    return r;
+}
+
+static size_t entry_value_size(const struct entry *e)
+{
+    return e->is_list ? 1 + fm_varint_size(e->body.n) + e->body.n : e->body.n;
+}
+
+static size_t entry_size(const struct entry *e)
+{
+    size_t key = strlen(e->key), value = entry_value_size(e);
+    return 1 + fm_varint_size(key) + key + 1 + fm_varint_size(value) + value;
+}
+
+static size_t struct_size(struct entry *entries)
+{
+    size_t n = 0;
+    for (struct entry *e = entries; e != NULL; e = e->hh.next) {
+        size_t size = entry_size(e);
+        n += 1 + fm_varint_size(size) + size;
+    }
+    return n;
+}
+
+/* Appends the fields of a google.protobuf.Struct. */
+static void struct_encode(struct entry *entries, struct fm_buf *out)
+{
+    for (struct entry *e = entries; e != NULL; e = e->hh.next) {
+        fm_buf_put_len_header(out, 1, entry_size(e));
+        fm_buf_put_string(out, 1, e->key);
+        fm_buf_put_len_header(out, 2, entry_value_size(e));
+        if (e->is_list)
+            fm_buf_put_len_header(out, 6, e->body.n);
+        fm_buf_append(out, e->body.p, e->body.n);
+    }
+}
+
+/* ---- life ---- */
+
+struct job_state *job_state_new(void)
+{
+    struct job_state *s = fm_xcalloc(1, sizeof(*s));
+    s->usage = (Fermata__V1__Usage)FERMATA__V1__USAGE__INIT;
+    return s;
+}
+
+void job_state_free(struct job_state *s)
+{
+    if (s == NULL)
+        return;
+    task_list_free(s->tasks);
+    struct item *i, *itmp;
+    DL_FOREACH_SAFE(s->deferred, i, itmp)
+        free(i);
+    entries_free(s, &s->shared);
+    struct routine_state *r, *rtmp;
+    HASH_ITER(hh, s->routines, r, rtmp) {
+        HASH_DEL(s->routines, r);
+        entries_free(s, &r->entries);
+        free(r->routine);
+        free(r);
+    }
+    fm_buf_done(&s->log);
+    fm_buf_done(&s->outputs);
+    free(s);
+}
+
+uint32_t job_state_step(const struct job_state *s)
+{
+    return s->step;
+}
+
+uint32_t job_state_inputs(const struct job_state *s)
+{
+    return s->inputs;
+}
+
+size_t job_state_pending(const struct job_state *s)
+{
+    return s->n_tasks;
+}
+
+size_t job_state_bytes(const struct job_state *s)
+{
+    return s->bytes + s->log.n + s->outputs.n;
+}
+
+static void add_task(struct job_state *s, struct task_item *t)
+{
+    DL_APPEND(s->tasks, t);
+    s->n_tasks++;
+    s->bytes += t->body.n;
+}
+
+static void add_deferred(struct job_state *s, struct item *i)
+{
+    DL_APPEND(s->deferred, i);
+    s->n_deferred++;
+    s->bytes += i->body.n;
+}
+
+/* ---- reading and writing ---- */
+
+/* Reads a map entry {1: key, 2: value}. */
+static int read_pair(struct fm_bytes pair, struct fm_bytes *ret_key, struct fm_bytes *ret_value)
+{
+    struct wire_reader r = {pair.p, pair.p + pair.n};
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes len;
+    int got;
+    *ret_key = *ret_value = (struct fm_bytes){0};
+    while ((got = wire_next(&r, &field, &type, &val, &len)) > 0) {
+        if (type == WIRE_TYPE_LEN && field == 1)
+            *ret_key = len;
+        else if (type == WIRE_TYPE_LEN && field == 2)
+            *ret_value = len;
+    }
+    return got;
+}
+
+static int read_struct(struct job_state *s, struct entry **entries, struct fm_bytes encoded)
+{
+    struct wire_reader r = {encoded.p, encoded.p + encoded.n};
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes pair, key, value;
+    int got;
+    while ((got = wire_next(&r, &field, &type, &val, &pair)) > 0) {
+        if (field != 1 || type != WIRE_TYPE_LEN)
+            continue;
+        if (read_pair(pair, &key, &value) < 0)
+            return -1;
+        entry_set(s, entry_get(s, entries, key.n > 0 ? (const char *)key.p : "", key.n), value);
+    }
+    return got;
+}
+
+static int read_field(struct job_state *s, uint32_t field, uint64_t val, struct fm_bytes len, struct fm_err *err)
+{
+    struct fm_bytes key, value;
+    struct task_item *t;
+    switch (field) {
+    case 1:
+        t = task_item_parse(len, err);
+        if (t == NULL)
+            return -1;
+        add_task(s, t);
+        return 0;
+    case 2:
+        add_deferred(s, item_new(len));
+        return 0;
+    case 3:
+        return read_struct(s, &s->shared, len);
+    case 4:
+        fm_buf_put_len_delim(&s->log, 4, len.p, len.n);
+        return 0;
+    case 5:
+        if (read_pair(len, &key, &value) < 0)
+            return -1;
+        return read_struct(s, &routine_get(s, key.n > 0 ? (const char *)key.p : "", key.n)->entries, value);
+    case 6:
+        fm_buf_put_len_delim(&s->outputs, 6, len.p, len.n);
+        return 0;
+    case 7:
+        s->step = (uint32_t)val;
+        return 0;
+    case 8:
+        s->inputs = (uint32_t)val;
+        return 0;
+    case 9: {
+        Fermata__V1__Usage *u = fermata__v1__usage__unpack(NULL, len.n, len.p);
+        if (u == NULL)
+            return -1;
+        s->usage = *u;
+        s->has_usage = true;
+        fermata__v1__usage__free_unpacked(u, NULL);
+        return 0;
+    }
+    default:
+        return 0;
+    }
+}
+
+int job_state_decode(struct fm_bytes encoded, struct job_state **ret_state, struct fm_err *err)
+{
+    struct job_state *s = job_state_new();
+    struct wire_reader r = {encoded.p, encoded.p + encoded.n};
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes len;
+    int got;
+    while ((got = wire_next(&r, &field, &type, &val, &len)) > 0) {
+        bool number = field == 7 || field == 8;
+        if (type != (number ? WIRE_TYPE_VARINT : WIRE_TYPE_LEN) || read_field(s, field, val, len, err) < 0) {
+            got = -1;
+            break;
+        }
+    }
+    if (got < 0) {
+        job_state_free(s);
+        return fm_err_set(err, FM_DATA_LOSS, "state", "a stored job state is malformed");
+    }
+    *ret_state = s;
+    return 0;
+}
+
+void job_state_set_shared(struct job_state *s, const Google__Protobuf__Struct *shared)
+{
+    for (size_t i = 0; i < shared->n_fields; i++) {
+        const Google__Protobuf__Struct__FieldsEntry *f = shared->fields[i];
+        struct fm_buf value = {0};
+        if (f->value != NULL) {
+            size_t n = protobuf_c_message_get_packed_size(&f->value->base);
+            fm_buf_reserve(&value, n);
+            value.n = protobuf_c_message_pack(&f->value->base, value.p);
+        }
+        entry_set(s, entry_get(s, &s->shared, f->key, strlen(f->key)), (struct fm_bytes){value.p, value.n});
+        fm_buf_done(&value);
+    }
+}
+
+void job_state_encode(const struct job_state *s, const struct task_item *more, struct fm_buf *out)
+{
+    const struct task_item *t;
+    const struct item *i;
+    DL_FOREACH(s->tasks, t)
+        fm_buf_put_len_delim(out, 1, t->body.p, t->body.n);
+    DL_FOREACH(more, t)
+        fm_buf_put_len_delim(out, 1, t->body.p, t->body.n);
+    DL_FOREACH(s->deferred, i)
+        fm_buf_put_len_delim(out, 2, i->body.p, i->body.n);
+    if (s->shared != NULL) {
+        fm_buf_put_len_header(out, 3, struct_size(s->shared));
+        struct_encode(s->shared, out);
+    }
+    fm_buf_append(out, s->log.p, s->log.n);
+    for (const struct routine_state *r = s->routines; r != NULL; r = r->hh.next) {
+        size_t key = strlen(r->routine), value = struct_size(r->entries);
+        fm_buf_put_len_header(out, 5, 1 + fm_varint_size(key) + key + 1 + fm_varint_size(value) + value);
+        fm_buf_put_string(out, 1, r->routine);
+        fm_buf_put_len_header(out, 2, value);
+        struct_encode(r->entries, out);
+    }
+    fm_buf_append(out, s->outputs.p, s->outputs.n);
+    if (s->step != 0)
+        fm_buf_put_tag_varint(out, 7, s->step);
+    if (s->inputs != 0)
+        fm_buf_put_tag_varint(out, 8, s->inputs);
+    if (s->has_usage)
+        buf_put_message(out, 9, &s->usage.base);
+}
+
+/* ---- the fold ---- */
+
+#define REFUSE(field, ...) return fm_err_set(err, FM_INVALID_ARGUMENT, "step." field, __VA_ARGS__)
+
+/* True when the key will hold a list (or nothing) before change `at` of the step. */
+static bool will_be_list(const struct job_state *s, const Fermata__V1__Step *step, size_t at)
+{
+    const Fermata__V1__StateChange *c = step->changes[at];
+    for (size_t i = at; i-- > 0;) {
+        const Fermata__V1__StateChange *e = step->changes[i];
+        if (strcmp(e->key, c->key) != 0 || strcmp(e->routine, c->routine) != 0)
+            continue;
+        if (e->kind != FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_SET)
+            return true;
+        return e->value != NULL && e->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
+    }
+    struct entry *entries = s->shared;
+    if (c->routine[0] != '\0') {
+        struct routine_state *r;
+        HASH_FIND_STR(s->routines, c->routine, r);
+        entries = r == NULL ? NULL : r->entries;
+    }
+    struct entry *e;
+    HASH_FIND_STR(entries, c->key, e);
+    return e == NULL || e->is_list;
+}
+
+static int check_changes(const struct job_state *s, const Fermata__V1__Step *step, struct fm_err *err)
+{
+    for (size_t i = 0; i < step->n_changes; i++) {
+        const Fermata__V1__StateChange *c = step->changes[i];
+        size_t n = strlen(c->key);
+        if (n == 0 || n > MAX_KEY_BYTES)
+            REFUSE("changes.key", "the key of change %zu has %zu bytes; 1 to %d are allowed", i, n, MAX_KEY_BYTES);
+        switch (c->kind) {
+        case FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_SET:
+        case FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND:
+            if (c->value == NULL)
+                REFUSE("changes.value", "change %zu of key %s has no value", i, c->key);
+            if (c->kind == FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND && !will_be_list(s, step, i))
+                REFUSE("changes.kind", "change %zu appends to key %s, which is no list", i, c->key);
+            break;
+        case FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_REMOVE:
+            break;
+        default:
+            REFUSE("changes.kind", "change %zu of key %s has the unknown kind %d", i, c->key, (int)c->kind);
+        }
+    }
+    return 0;
+}
+
+static int check_tasks(Fermata__V1__Task **tasks, size_t n, char kind, uint32_t number, struct fm_err *err)
+{
+    char want[32];
+    for (size_t i = 0; i < n; i++) {
+        snprintf(want, sizeof(want), "%c%u.%zu", kind, number, i);
+        if (strcmp(tasks[i]->task_id, want) != 0)
+            REFUSE("new_tasks.task_id", "task %zu has the id \"%.64s\"; it must be %s", i, tasks[i]->task_id, want);
+        if (tasks[i]->routine[0] == '\0' || tasks[i]->slot[0] == '\0')
+            REFUSE("new_tasks.routine", "task %s names no routine or no slot", want);
+        if (tasks[i]->input_number != 0)
+            REFUSE("new_tasks.input_number", "task %s claims to be an input", want);
+    }
+    return 0;
+}
+
+/* The task that the step consumes: pending, made by its prelude, or among the inputs it takes; NULL if there is none. */
+static bool task_exists(const struct job_state *s, const struct task_item *inputs, const Fermata__V1__Step *step)
+{
+    const struct task_item *t;
+    DL_FOREACH(s->tasks, t)
+        if (strcmp(t->id, step->task_id) == 0)
+            return strcmp(t->routine, step->routine) == 0 && strcmp(t->slot, step->slot) == 0;
+    for (size_t i = 0; i < step->n_deferred_tasks; i++)
+        if (strcmp(step->deferred_tasks[i]->task_id, step->task_id) == 0)
+            return strcmp(step->deferred_tasks[i]->routine, step->routine) == 0 && strcmp(step->deferred_tasks[i]->slot, step->slot) == 0;
+    DL_FOREACH(inputs, t)
+        if (t->input_number <= step->inputs_through && strcmp(t->id, step->task_id) == 0)
+            return strcmp(t->routine, step->routine) == 0 && strcmp(t->slot, step->slot) == 0;
+    return false;
+}
+
+static int check_step(const struct job_state *s, const struct task_item *inputs, const Fermata__V1__Step *step, struct fm_err *err)
+{
+    if (step->number != s->step + 1)
+        REFUSE("number", "step %u does not follow step %u", step->number, s->step);
+    uint32_t last = inputs == NULL ? s->inputs : inputs->prev->input_number;
+    if (step->inputs_through < s->inputs || step->inputs_through > last)
+        REFUSE("inputs_through", "inputs through %u; the job has taken %u of %u", step->inputs_through, s->inputs, last);
+    if (step->deferred_emitted > s->n_deferred)
+        REFUSE("deferred_emitted", "%u deferred events emitted; %zu were recorded", step->deferred_emitted, s->n_deferred);
+    if (step->deferred_emitted == 0 && step->n_deferred_tasks > 0)
+        REFUSE("deferred_tasks", "tasks of deferred events, but none was emitted");
+    if (!task_exists(s, inputs, step))
+        REFUSE("task_id", "no task %.64s waits at slot %.64s of routine %.64s", step->task_id, step->slot, step->routine);
+    int rc = check_tasks(step->deferred_tasks, step->n_deferred_tasks, 'd', step->number, err);
+    if (rc == 0)
+        rc = check_tasks(step->new_tasks, step->n_new_tasks, 's', step->number, err);
+    if (rc == 0)
+        rc = check_changes(s, step, err);
+    return rc;
+}
+
+static void apply_prelude(struct job_state *s, struct task_item **inputs, const Fermata__V1__Step *step)
+{
+    for (uint32_t i = 0; i < step->deferred_emitted; i++) {
+        struct item *d = s->deferred;
+        DL_DELETE(s->deferred, d);
+        s->n_deferred--;
+        s->bytes -= d->body.n;
+        free(d);
+    }
+    for (size_t i = 0; i < step->n_deferred_tasks; i++)
+        add_task(s, task_item_new(step->deferred_tasks[i]));
+    while (*inputs != NULL && (*inputs)->input_number <= step->inputs_through) {
+        struct task_item *t = *inputs;
+        DL_DELETE(*inputs, t);
+        add_task(s, t);
+    }
+    s->inputs = step->inputs_through;
+}
+
+static struct task_item *consume(struct job_state *s, const char *id)
+{
+    struct task_item *t;
+    DL_FOREACH(s->tasks, t) {
+        if (strcmp(t->id, id) == 0) {
+            DL_DELETE(s->tasks, t);
+            s->n_tasks--;
+            s->bytes -= t->body.n;
+            return t;
+        }
+    }
+    return NULL;
+}
+
+static void apply_change(struct job_state *s, const Fermata__V1__StateChange *c)
+{
+    struct entry **entries = c->routine[0] == '\0' ? &s->shared : &routine_get(s, c->routine, strlen(c->routine))->entries;
+    if (c->kind == FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_REMOVE) {
+        struct entry *e;
+        HASH_FIND_STR(*entries, c->key, e);
+        if (e != NULL)
+            entry_free(s, entries, e);
+        return;
+    }
+    struct entry *e = entry_get(s, entries, c->key, strlen(c->key));
+    if (c->kind == FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND) {
+        e->is_list = true;
+        size_t before = e->body.n;
+        buf_put_message(&e->body, 1, &c->value->base);
+        s->bytes += e->body.n - before;
+        return;
+    }
+    struct fm_buf value = {0};
+    size_t n = protobuf_c_message_get_packed_size(&c->value->base);
+    fm_buf_reserve(&value, n);
+    value.n = protobuf_c_message_pack(&c->value->base, value.p);
+    entry_set(s, e, (struct fm_bytes){value.p, value.n});
+    fm_buf_done(&value);
+}
+
+/* Log entries and outputs get the step's number, time and routine here, whatever the host wrote there. */
+static void apply_records(struct job_state *s, const Fermata__V1__Step *step)
+{
+    for (size_t i = 0; i < step->n_log; i++) {
+        Fermata__V1__LogEntry e = *step->log[i];
+        e.step = step->number;
+        e.routine = step->routine;
+        e.at = step->committed_at;
+        buf_put_message(&s->log, 4, &e.base);
+    }
+    for (size_t i = 0; i < step->n_deferred_events; i++) {
+        Fermata__V1__DeferredEvent d = *step->deferred_events[i];
+        d.step = step->number;
+        d.routine = step->routine;
+        add_deferred(s, item_pack(&d.base));
+    }
+    for (size_t i = 0; i < step->n_emissions; i++) {
+        const Fermata__V1__Emission *m = step->emissions[i];
+        if (m->tasks != 0)
+            continue;
+        Fermata__V1__Output o = FERMATA__V1__OUTPUT__INIT;
+        o.routine = step->routine;
+        o.event = m->event;
+        o.data = m->data;
+        o.step = step->number;
+        buf_put_message(&s->outputs, 6, &o.base);
+    }
+    if (step->usage != NULL) {
+        s->has_usage = true;
+        s->usage.input_tokens += step->usage->input_tokens;
+        s->usage.output_tokens += step->usage->output_tokens;
+        s->usage.cached_tokens += step->usage->cached_tokens;
+        s->usage.cost += step->usage->cost;
+        s->usage.calls += step->usage->calls;
+    }
+}
+
+int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermata__V1__Step *step, size_t max_bytes, struct task_item **ret_task,
+                    struct fm_err *err)
+{
+    int rc = check_step(s, *inputs, step, err);
+    if (rc < 0)
+        return rc;
+    size_t size = job_state_bytes(s) + protobuf_c_message_get_packed_size(&step->base);
+    if (size > max_bytes)
+        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "state", "the job's state would have about %zu bytes; the limit is %zu", size, max_bytes);
+    apply_prelude(s, inputs, step);
+    *ret_task = consume(s, step->task_id);
+    assert(*ret_task != NULL);
+    for (size_t i = 0; i < step->n_new_tasks; i++)
+        add_task(s, task_item_new(step->new_tasks[i]));
+    for (size_t i = 0; i < step->n_changes; i++)
+        apply_change(s, step->changes[i]);
+    apply_records(s, step);
+    s->step = step->number;
+    return 0;
+}

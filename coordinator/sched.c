@@ -1,0 +1,200 @@
+/* Which host gets a job. A host fits when it is attached, takes new work, has room, offers every routine type of the flow and meets the placement; of
+ * those the least loaded one is taken, another host than the last one first where that is wished. Every refusal can be said in words. */
+#include "core_int.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <utlist.h>
+
+#include "log.h"
+#include "mem.h"
+
+void job_assigned(struct core *c, struct job *job);
+
+static bool has_labels(const struct host *h, const Fermata__V1__Placement *p)
+{
+    for (size_t i = 0; p != NULL && i < p->n_labels; i++) {
+        bool found = false;
+        for (size_t k = 0; k < h->n_labels && !found; k++)
+            found = strcmp(h->labels[k].key, p->labels[i]->key) == 0 && strcmp(h->labels[k].value, p->labels[i]->value) == 0;
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+static const char *missing_type(const struct host *h, const struct job *job)
+{
+    for (size_t i = 0; i < job->def->n_types; i++) {
+        struct type_info *t;
+        HASH_FIND_STR(h->types, job->def->types[i], t);
+        if (t == NULL)
+            return job->def->types[i];
+    }
+    return NULL;
+}
+
+/* Why this host cannot have the job now, into `why`; false when it can. */
+static bool unfit(const struct host *h, const struct job *job, char *why, size_t n)
+{
+    const Fermata__V1__Placement *p = job->head->placement;
+    int mode = p == NULL ? 0 : (int)p->mode;
+    const char *last = job->head->last_host, *type;
+    if (p != NULL && p->host[0] != '\0' && strcmp(p->host, h->id) != 0)
+        snprintf(why, n, "it is not the wanted host %s", p->host);
+    else if (mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_SAME_HOST && last[0] != '\0' && strcmp(last, h->id) != 0)
+        snprintf(why, n, "it is not the last host %s", last);
+    else if (mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST_ONLY && strcmp(last, h->id) == 0)
+        snprintf(why, n, "it is the last host, and another one is required");
+    else if (!has_labels(h, p))
+        snprintf(why, n, "it lacks a wanted label");
+    else if ((type = missing_type(h, job)) != NULL)
+        snprintf(why, n, "it does not offer routine type \"%s\"", type);
+    else if (h->conn == 0)
+        snprintf(why, n, "it is silent");
+    else if (h->cordoned || h->draining || h->leaving)
+        snprintf(why, n, "it takes no new work");
+    else if (h->n_jobs >= h->capacity)
+        snprintf(why, n, "it is full (%u jobs)", h->capacity);
+    else if (job->avoid_host != NULL && strcmp(job->avoid_host, h->id) == 0)
+        snprintf(why, n, "it refused the job a moment ago");
+    else
+        return false;
+    return true;
+}
+
+/* Less is better: another host than the last one first, then the share of its capacity that is taken. */
+static double rank(const struct host *h, const struct job *job)
+{
+    const Fermata__V1__Placement *p = job->head->placement;
+    bool elsewhere = p == NULL || (int)p->mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST ||
+                     (int)p->mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_UNSPECIFIED;
+    double load = (double)h->n_jobs / (double)h->capacity;
+    return load + (elsewhere && strcmp(job->head->last_host, h->id) == 0 ? 10.0 : 0.0);
+}
+
+static void say(struct fm_buf *why, const char *fmt, ...) FM_PRINTF(2, 3);
+static void say(struct fm_buf *why, const char *fmt, ...)
+{
+    char line[512];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    if (n > 0)
+        fm_buf_append(why, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+}
+
+/* A routine type that no attached host offers, or NULL. */
+static const char *type_nobody_offers(struct core *c, const struct job *job)
+{
+    for (size_t i = 0; i < job->def->n_types; i++) {
+        bool offered = false;
+        for (struct host *h = c->hosts; h != NULL && !offered; h = h->hh.next) {
+            struct type_info *t;
+            HASH_FIND_STR(h->types, job->def->types[i], t);
+            offered = t != NULL && h->conn != 0;
+        }
+        if (!offered)
+            return job->def->types[i];
+    }
+    return NULL;
+}
+
+static void explain(struct core *c, const struct job *job, struct fm_buf *why)
+{
+    size_t attached = 0;
+    for (struct host *h = c->hosts; h != NULL; h = h->hh.next)
+        attached += h->conn != 0;
+    if (attached == 0) {
+        say(why, "no host is connected");
+        return;
+    }
+    const char *type = type_nobody_offers(c, job);
+    if (type != NULL)
+        say(why, "no connected host offers routine type \"%s\"", type);
+    const Fermata__V1__Placement *p = job->head->placement;
+    if (type == NULL && p != NULL && (int)p->mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST_ONLY && job->head->last_host[0] != '\0')
+        say(why, "another host than %s is required", job->head->last_host);
+    size_t shown = 0;
+    for (struct host *h = c->hosts; h != NULL && shown < 8; h = h->hh.next) {
+        char reason[256];
+        if (unfit(h, job, reason, sizeof(reason))) {
+            say(why, "%shost %s: %s", why->n > 0 ? "; " : "", h->id, reason);
+            shown++;
+        }
+    }
+}
+
+struct host *sched_pick(struct core *c, const struct job *job, struct fm_buf *why)
+{
+    struct host *best = NULL;
+    double best_rank = 0;
+    char reason[256];
+    for (struct host *h = c->hosts; h != NULL; h = h->hh.next) {
+        if (unfit(h, job, reason, sizeof(reason)))
+            continue;
+        double r = rank(h, job);
+        if (best == NULL || r < best_rank) {
+            best = h;
+            best_rank = r;
+        }
+    }
+    if (best == NULL && why != NULL)
+        explain(c, job, why);
+    return best;
+}
+
+void sched_unqueue(struct core *c, struct job *job)
+{
+    if (!job->queued)
+        return;
+    job->queued = false;
+    DL_DELETE2(c->pending, job, pend_prev, pend_next);
+}
+
+/* The assignment is part of the job's unit; the host hears of it when that is on disk, so no epoch is ever used twice. */
+static void assign(struct core *c, struct job *job, struct host *h)
+{
+    struct fm_err err = {0};
+    if (job_move(job, JOB_EV_ASSIGN, c->wall_ms, &err) < 0)
+        fm_abort(err.msg);
+    sched_unqueue(c, job);
+    job->head->epoch++;
+    pb_set_string(&job->head->host, h->id);
+    pb_set_string(&job->head->last_host, h->id);
+    host_attach_job(h, job);
+    job->assign_sent = false;
+    job_assigned(c, job);
+}
+
+void sched_place(struct core *c, struct job *job)
+{
+    struct host *h = c->stopping ? NULL : sched_pick(c, job, NULL);
+    if (h != NULL) {
+        assign(c, job, h);
+    } else if (!job->queued) {
+        job->queued = true;
+        DL_APPEND2(c->pending, job, pend_prev, pend_next);
+    }
+}
+
+void sched_match(struct core *c)
+{
+    size_t room = 0;
+    for (struct host *h = c->hosts; h != NULL; h = h->hh.next)
+        if (h->conn != 0 && !h->cordoned && !h->draining && h->n_jobs < h->capacity)
+            room += h->capacity - h->n_jobs;
+    struct job *job, *tmp;
+    DL_FOREACH_SAFE2(c->pending, job, tmp, pend_next) {
+        if (room == 0 || c->stopping)
+            return;
+        struct host *h = sched_pick(c, job, NULL);
+        if (h == NULL)
+            continue;
+        assign(c, job, h);
+        room--;
+    }
+}
