@@ -9,7 +9,7 @@
 #include "mem.h"
 
 /* Formats into a buffer and marks what was cut. */
-static void format(char *out, size_t n, const char *fmt, va_list ap)
+static void FM_PRINTF(3, 0) format(char *out, size_t n, const char *fmt, va_list ap)
 {
     int len = vsnprintf(out, n, fmt, ap);
     if (len < 0)

@@ -1,0 +1,296 @@
+/* The wire guard. It recurses as deep as the limit allows and no deeper. See wire.h. */
+#include "wire.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* One level of the walk; linked upwards so that a fault can name its path. */
+struct level {
+    const struct level *up;
+    const struct wire_msg *msg;
+    const struct wire_field *field;
+    size_t index;
+    uint32_t depth;
+};
+
+struct walk {
+    const struct wire_limits *limits;
+    size_t elements;
+    struct fm_err *err;
+};
+
+struct wire_limits wire_limits_for(size_t max_bytes)
+{
+    size_t elements = max_bytes / 2;
+    return (struct wire_limits){max_bytes, 100, elements < 2000000 ? elements : 2000000};
+}
+
+/* ---- reading ---- */
+
+static int read_varint(struct wire_reader *r, uint64_t *ret)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift < 70; shift += 7) {
+        if (r->p == r->end)
+            return -1;
+        uint8_t b = *r->p++;
+        if (shift == 63 && b > 1)
+            return -1;
+        v |= (uint64_t)(b & 0x7f) << shift;
+        if (b < 0x80) {
+            *ret = v;
+            return 0;
+        }
+    }
+    return -1;
+}
+
+static int read_fixed(struct wire_reader *r, size_t n, uint64_t *ret)
+{
+    if ((size_t)(r->end - r->p) < n)
+        return -1;
+    uint64_t v = 0;
+    for (size_t i = 0; i < n; i++)
+        v |= (uint64_t)r->p[i] << (8 * i);
+    r->p += n;
+    *ret = v;
+    return 0;
+}
+
+int wire_next(struct wire_reader *r, uint32_t *field, enum wire_type *type, uint64_t *val, struct fm_bytes *len)
+{
+    if (r->p == r->end)
+        return 0;
+    uint64_t tag;
+    if (read_varint(r, &tag) < 0 || tag >> 3 == 0 || tag >> 3 > 536870911)
+        return -1;
+    *field = (uint32_t)(tag >> 3);
+    *val = 0;
+    *len = (struct fm_bytes){0};
+    switch (tag & 7) {
+    case 0:
+        *type = WIRE_TYPE_VARINT;
+        return read_varint(r, val) < 0 ? -1 : 1;
+    case 1:
+        *type = WIRE_TYPE_FIXED64;
+        return read_fixed(r, 8, val) < 0 ? -1 : 1;
+    case 2:
+        *type = WIRE_TYPE_LEN;
+        if (read_varint(r, val) < 0 || *val > (uint64_t)(r->end - r->p))
+            return -1;
+        *len = (struct fm_bytes){r->p, (size_t)*val};
+        r->p += *val;
+        return 1;
+    case 5:
+        *type = WIRE_TYPE_FIXED32;
+        return read_fixed(r, 4, val) < 0 ? -1 : 1;
+    default:
+        return -1;      /* groups are not of proto3 */
+    }
+}
+
+/* Length of the UTF-8 sequence at p, or 0. */
+static size_t utf8_sequence(const uint8_t *p, size_t n)
+{
+    uint8_t b = p[0];
+    size_t len = b < 0x80 ? 1 : b >= 0xc2 && b < 0xe0 ? 2 : b >= 0xe0 && b < 0xf0 ? 3 : b >= 0xf0 && b < 0xf5 ? 4 : 0;
+    if (len == 0 || len > n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((b == 0xe0 && p[1] < 0xa0) || (b == 0xed && p[1] > 0x9f) || (b == 0xf0 && p[1] < 0x90) || (b == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return len;
+}
+
+bool wire_text_ok(const uint8_t *p, size_t n)
+{
+    while (n > 0) {
+        size_t len = utf8_sequence(p, n);
+        if (len == 0 || p[0] == '\0')
+            return false;
+        p += len;
+        n -= len;
+    }
+    return true;
+}
+
+/* ---- faults ---- */
+
+static void put_path(const struct level *l, char *out, size_t n)
+{
+    if (l == NULL || l->field == NULL)
+        return;
+    put_path(l->up, out, n);
+    size_t at = strlen(out);
+    const char *dot = at > 0 ? "." : "";
+    if (l->field->repeated)
+        snprintf(out + at, n - at, "%s%s[%zu]", dot, l->field->name, l->index);
+    else
+        snprintf(out + at, n - at, "%s%s", dot, l->field->name);
+}
+
+static int fault(const struct walk *w, const struct level *l, enum fm_code code, const char *what)
+{
+    char path[128] = "";
+    put_path(l, path, sizeof(path));
+    return fm_err_set(w->err, code, path, "%s%s%s: %s", l->msg->name, path[0] != '\0' ? ", field " : "", path, what);
+}
+
+/* ---- the walk ---- */
+
+static const struct wire_field *find_field(const struct wire_msg *m, uint32_t number)
+{
+    if (number <= m->n_fields && m->fields[number - 1].number == number)
+        return &m->fields[number - 1];
+    size_t lo = 0, hi = m->n_fields;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (m->fields[mid].number == number)
+            return &m->fields[mid];
+        if (m->fields[mid].number < number)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return NULL;
+}
+
+static enum wire_type type_of(enum wire_kind kind)
+{
+    switch (kind) {
+    case WIRE_VARINT:
+        return WIRE_TYPE_VARINT;
+    case WIRE_FIXED32:
+    case WIRE_FLOAT:
+        return WIRE_TYPE_FIXED32;
+    case WIRE_FIXED64:
+    case WIRE_DOUBLE:
+        return WIRE_TYPE_FIXED64;
+    case WIRE_STRING:
+    case WIRE_BYTES:
+    case WIRE_MESSAGE:
+        return WIRE_TYPE_LEN;
+    }
+    return WIRE_TYPE_LEN;
+}
+
+static int check_number(const struct walk *w, const struct level *l, uint64_t bits)
+{
+    double v = 0;
+    if (l->field->kind == WIRE_DOUBLE) {
+        memcpy(&v, &bits, sizeof(v));
+    } else if (l->field->kind == WIRE_FLOAT) {
+        uint32_t half = (uint32_t)bits;
+        float f;
+        memcpy(&f, &half, sizeof(f));
+        v = (double)f;
+    }
+    return isfinite(v) ? 0 : fault(w, l, FM_INVALID_ARGUMENT, "the number is not finite");
+}
+
+static int check_packed(struct walk *w, const struct level *l, struct fm_bytes b)
+{
+    struct wire_reader r = {b.p, b.p + b.n};
+    enum wire_type type = type_of(l->field->kind);
+    while (r.p < r.end) {
+        uint64_t v;
+        int rc = type == WIRE_TYPE_VARINT ? read_varint(&r, &v) : read_fixed(&r, type == WIRE_TYPE_FIXED32 ? 4 : 8, &v);
+        if (rc < 0)
+            return fault(w, l, FM_INVALID_ARGUMENT, "malformed packed numbers");
+        if (++w->elements > w->limits->max_elements)
+            return fault(w, l, FM_RESOURCE_EXHAUSTED, "too many elements");
+        if (type != WIRE_TYPE_VARINT && check_number(w, l, v) < 0)
+            return -FM_INVALID_ARGUMENT;
+    }
+    return 0;
+}
+
+static int check_message(struct walk *w, struct level *l, struct fm_bytes b);
+
+static int check_value(struct walk *w, struct level *l, enum wire_type type, uint64_t val, struct fm_bytes len)
+{
+    const struct wire_field *f = l->field;
+    enum wire_type want = type_of(f->kind);
+    if (type != want) {
+        if (f->repeated && type == WIRE_TYPE_LEN)
+            return check_packed(w, l, len);
+        return fault(w, l, FM_INVALID_ARGUMENT, "the field has the wrong wire type");
+    }
+    switch (f->kind) {
+    case WIRE_STRING:
+        if (!wire_text_ok(len.p, len.n))
+            return fault(w, l, FM_INVALID_ARGUMENT, "the text is not valid UTF-8, or has a NUL character in it");
+        return 0;
+    case WIRE_MESSAGE: {
+        struct level sub = {.up = l, .msg = f->sub, .depth = l->depth + 1};
+        if (sub.depth > w->limits->max_depth || sub.depth > WIRE_MAX_DEPTH)
+            return fault(w, l, FM_INVALID_ARGUMENT, "messages are nested too deeply");
+        return check_message(w, &sub, len);
+    }
+    case WIRE_FLOAT:
+    case WIRE_DOUBLE:
+        return check_number(w, l, val);
+    case WIRE_VARINT:
+    case WIRE_FIXED32:
+    case WIRE_FIXED64:
+    case WIRE_BYTES:
+        return 0;
+    }
+    return 0;
+}
+
+/* Fields of one level that have occurred: submessages may occur once. */
+static bool seen_twice(uint64_t seen[2], const struct wire_msg *m, const struct wire_field *f)
+{
+    size_t i = (size_t)(f - m->fields);
+    if (f->repeated || f->kind != WIRE_MESSAGE || i >= 128)
+        return false;
+    uint64_t bit = (uint64_t)1 << (i % 64);
+    bool twice = (seen[i / 64] & bit) != 0;
+    seen[i / 64] |= bit;
+    return twice;
+}
+
+static int check_message(struct walk *w, struct level *l, struct fm_bytes b)
+{
+    struct wire_reader r = {b.p, b.p + b.n};
+    uint64_t seen[2] = {0, 0};
+    const struct wire_field *last = NULL;
+    uint32_t number;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes len;
+    int got;
+    while ((got = wire_next(&r, &number, &type, &val, &len)) > 0) {
+        if (++w->elements > w->limits->max_elements)
+            return fault(w, l, FM_RESOURCE_EXHAUSTED, "too many elements");
+        const struct wire_field *f = find_field(l->msg, number);
+        if (f == NULL)
+            continue;
+        l->index = f == last ? l->index + 1 : 0;
+        l->field = last = f;
+        if (seen_twice(seen, l->msg, f))
+            return fault(w, l, FM_INVALID_ARGUMENT, "the field occurs twice");
+        int rc = check_value(w, l, type, val, len);
+        if (rc < 0)
+            return rc;
+    }
+    if (got < 0) {
+        l->field = last;
+        return fault(w, l, FM_INVALID_ARGUMENT, "malformed protobuf from here on");
+    }
+    return 0;
+}
+
+int wire_check(const struct wire_msg *msg, struct fm_bytes bytes, const struct wire_limits *limits, struct fm_err *err)
+{
+    struct walk w = {limits, 0, err};
+    struct level top = {.msg = msg, .depth = 1};
+    if (bytes.n > limits->max_bytes)
+        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL, "%s: the message has %zu bytes; the limit is %zu", msg->name, bytes.n,
+                          limits->max_bytes);
+    return check_message(&w, &top, bytes);
+}
