@@ -16,8 +16,6 @@ enum { ASSIGN_JOB_ID = 1, ASSIGN_EPOCH = 2, ASSIGN_FLOW = 3, ASSIGN_STATE = 4, A
 enum { DELIVER_JOB_ID = 1, DELIVER_EPOCH = 2, DELIVER_INPUTS = 3, DELIVER_EMIT_DEFERRED = 4 };
 #define MAX_JOB_IDS 10000
 
-void job_checkpoint(struct core *c, struct job *job);
-
 /* ---- sending ---- */
 
 static void send_message(struct core *c, struct host *h, uint32_t field, const void *message)
@@ -147,7 +145,7 @@ static void on_bad_step(struct core *c, struct host *h, struct job *job, const F
     reject(c, h, job->text, step, err->msg);
     job_unit(c, job);
     if (err->code == FM_RESOURCE_EXHAUSTED || ++job->bad_steps >= MAX_BAD_STEPS) {
-        set_error(job, fm_code_name(err->code), err->msg, step->routine, step->task_id);
+        set_error(job, fm_code_name((int)err->code), err->msg, step->routine, step->task_id);
         job_settle(c, job, JOB_EV_FAIL);
         return;
     }
@@ -157,11 +155,10 @@ static void on_bad_step(struct core *c, struct host *h, struct job *job, const F
     job_requeue(c, job, "its host made a step that breaks a rule");
 }
 
-/* The questions that the step asks become open. */
-static int open_pauses(struct core *c, struct job *job, Fermata__V1__Step *step, struct fm_err *err)
+static int check_pauses(const Fermata__V1__Step *step, struct fm_err *err)
 {
     for (size_t i = 0; i < step->n_pauses; i++) {
-        Fermata__V1__Pause *p = step->pauses[i];
+        const Fermata__V1__Pause *p = step->pauses[i];
         char want[32];
         snprintf(want, sizeof(want), "p%u.%zu", step->number, i);
         if (strcmp(p->pause_id, want) != 0)
@@ -169,6 +166,12 @@ static int open_pauses(struct core *c, struct job *job, Fermata__V1__Step *step,
         if (p->slot[0] == '\0')
             return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.slot", "pause %s names no slot for its answer", want);
     }
+    return 0;
+}
+
+/* The questions that the step asks become open. */
+static void open_pauses(struct job *job, const Fermata__V1__Step *step)
+{
     for (size_t i = 0; i < step->n_pauses; i++) {
         Fermata__V1__Pause p = *step->pauses[i];
         p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION;
@@ -176,10 +179,9 @@ static int open_pauses(struct core *c, struct job *job, Fermata__V1__Step *step,
         p.step = step->number;
         p.at = step->committed_at;
         job_add_pause(job, pb_clone(&p));
-        FM_LOG(INFO, STATE, "question asked", FM_STR("job", job->text), FM_STR("pause", p.pause_id), FM_U64("step", step->number));
+        FM_LOG(INFO, STATE, "question asked", FM_STR("job", job->text), FM_STR("pause", p.pause_id), FM_U64("epoch", step->epoch),
+               FM_U64("step", step->number));
     }
-    (void)c;
-    return 0;
 }
 
 static int check_outcome(const Fermata__V1__Step *step, struct fm_err *err)
@@ -202,31 +204,28 @@ static int check_outcome(const Fermata__V1__Step *step, struct fm_err *err)
 /* What the applied step means for the job. Returns true when the job has left the host. */
 static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Step *step)
 {
-    switch (step->outcome) {
-    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_FAIL:
+    if (step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_FAIL) {
         if (step->error != NULL)
             set_error(job, step->error->code, step->error->message, step->routine, step->task_id);
         else
             set_error(job, "UNKNOWN", "the step failed and does not say why", step->routine, step->task_id);
         job_settle(c, job, JOB_EV_FAIL);
         return true;
-    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_PAUSE:
-        if (job->head->n_pauses > 0) {
-            job_settle(c, job, JOB_EV_PAUSE);
-            return true;
-        }
-        /* fallthrough: an answer came in the meantime, so that nothing is open: as when no task is left */
-    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_COMPLETE:
-        if (job_has_work(job)) {
-            job_checkpoint(c, job);
-            return false;       /* an input has come in the meantime: the host goes on when it is delivered */
-        }
-        job_settle(c, job, JOB_EV_COMPLETE);
-        return true;
-    default:
-        job_checkpoint(c, job);
-        return false;
     }
+    if (step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_PAUSE && job->head->n_pauses > 0) {
+        job_settle(c, job, JOB_EV_PAUSE);
+        return true;
+    }
+    if (!job_has_work(job)) {
+        job_settle(c, job, JOB_EV_COMPLETE);    /* whatever the host says: nothing is left, and nobody would wake the job */
+        return true;
+    }
+    if (step->outcome != FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE && job->inputs == NULL) {
+        job_requeue(c, job, "its host stopped, but tasks wait");
+        return true;
+    }
+    job_checkpoint(c, job);     /* an input that came in the meantime is delivered, and the host goes on */
+    return false;
 }
 
 /* Seals the step with what the coordinator knows, and journals it. */
@@ -257,7 +256,8 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     step->host = h->id;
     step->task = NULL;
     struct task_item *task = NULL;
-    if (check_outcome(step, &err) < 0 || job_state_apply(job->state, &job->inputs, step, c->cfg.max_state_bytes, &task, &err) < 0) {
+    if (check_outcome(step, &err) < 0 || check_pauses(step, &err) < 0 ||
+        job_state_apply(job->state, &job->inputs, step, c->cfg.max_state_bytes, &task, &err) < 0) {
         on_bad_step(c, h, job, step, &err);
         fm_err_done(&err);
         return;
@@ -268,7 +268,7 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
         job->head->emit_deferred = false;
         job->head_dirty = true;
     }
-    (void)open_pauses(c, job, step, &err);
+    open_pauses(job, step);
     uint64_t conn = h->conn;
     uint32_t epoch = step->epoch;
     bool released = take_outcome(c, job, step);
@@ -304,15 +304,10 @@ static void on_step(struct core *c, struct host *h, const char *job_id, Fermata_
         reject(c, h, job_id, step, "the host does not have this job under this epoch (any more)");
         return;
     }
-    struct fm_err err = {0};
-    if (step->number <= job_state_step(job->state)) {
+    if (step->number <= job_state_step(job->state))
         on_known_step(c, h, job, step);
-    } else if (step->n_pauses > 0 && open_pauses_check(step, &err) < 0) {
-        on_bad_step(c, h, job, step, &err);
-        fm_err_done(&err);
-    } else {
+    else
         apply_step(c, h, job, step);
-    }
 }
 
 void host_on_steps(struct core *c, struct host *h, const Fermata__V1__StepBatch *b)
@@ -353,11 +348,6 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
 }
 
 /* ---- the Hosts service ---- */
-
-struct host_view {
-    Fermata__V1__Host host;
-    Google__Protobuf__Timestamp attached_at;
-};
 
 static Fermata__V1__Host *view_new(const struct host *h)
 {

@@ -32,6 +32,8 @@ struct op {
     bool request_checked;           /* the request id was looked up: it is new */
     struct fm_buf text;             /* what a handler keeps between two runs */
     char pause_id[64];
+    struct flow_def *def;           /* of a submit: what was read; a reference is held while it runs again */
+    uint32_t def_version;
 };
 
 /* A definition of a flow, shared by the jobs that use it. */
@@ -105,6 +107,7 @@ struct commit {
 struct type_info {
     UT_hash_handle hh;
     char *name;
+    uint32_t version;
     char **slots, **events;
     size_t n_slots, n_events;
     bool effects;
@@ -214,6 +217,12 @@ void job_requeue(struct core *c, struct job *job, const char *why);
 void job_hold(struct core *c, struct job *job);
 /* A job without work left and without a host: paused or completed. */
 void job_settle(struct core *c, struct job *job, enum job_event when_done);
+/* The job was given to a host, in memory: the rest of the assignment. */
+void job_assigned(struct core *c, struct job *job);
+/* Writes a snapshot if one is due. */
+void job_checkpoint(struct core *c, struct job *job);
+/* GetJob, ListJobs, GetHistory (core_read.c). */
+void read_request(struct core *c, struct op *op);
 void job_reply_paused(struct core *c, struct job *job, struct commit *m);
 int check_name(const char *field, const char *value, struct fm_err *err);
 int check_page(uint32_t page_size, uint32_t *ret, struct fm_err *err);
@@ -244,6 +253,9 @@ struct flow_def *def_add(struct core *c, const Fermata__V1__Flow *flow, struct f
 void def_unref(struct core *c, struct flow_def *def);
 /* The definition that a submit wants, validated, with a reference; NULL: the op is parked or failed. *ret_name and *ret_version say what it is called. */
 struct flow_def *flow_for_submit(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r, const char **ret_name, uint32_t *ret_version);
+struct known_type;
+/* For struct flow_types: arg is the core. */
+bool flow_known_type(void *arg, const char *name, struct known_type *ret);
 void flow_forget_name(struct core *c, const char *name);
 void types_learn(struct core *c, const Fermata__V1__RoutineType *t);
 void type_info_free_all(struct type_info **types);

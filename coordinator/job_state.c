@@ -2,6 +2,7 @@
 #include "job_state.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <uthash.h>

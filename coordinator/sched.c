@@ -11,8 +11,6 @@
 #include "log.h"
 #include "mem.h"
 
-void job_assigned(struct core *c, struct job *job);
-
 static bool has_labels(const struct host *h, const Fermata__V1__Placement *p)
 {
     for (size_t i = 0; p != NULL && i < p->n_labels; i++) {

@@ -1,0 +1,342 @@
+/* Validation of flows. See flow.h. */
+#include "flow.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "builtin_types.h"
+#include "mem.h"
+
+#define MAX_ROUTINES 1000
+#define MAX_CONNECTIONS 10000
+#define MAX_DESCRIPTION 4096
+#define MAX_NAME 128
+
+struct check {
+    const Fermata__V1__Flow *flow;
+    const struct flow_types *known;
+    const Fermata__V1__Routine **by_id;     /* sorted */
+    struct fm_err *err;
+};
+
+static bool name_ok(const char *s)
+{
+    size_t n = strlen(s);
+    if (n == 0 || n > MAX_NAME)
+        return false;
+    return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
+}
+
+/* A path of a field; one that is too long is cut, as fm_err would cut it. */
+static void path_to(char out[128], const char *fmt, ...) FM_PRINTF(2, 3);
+static void path_to(char out[128], const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(out, 128, fmt, ap);
+    va_end(ap);
+}
+
+#define FAULT(c, field, ...) ((void)fm_err_add((c)->err, FM_INVALID_ARGUMENT, field, __VA_ARGS__))
+
+/* ---- kinds of values ---- */
+
+static bool is_kind(const Google__Protobuf__Value *v, enum param_kind kind)
+{
+    int k = v == NULL ? GOOGLE__PROTOBUF__VALUE__KIND__NOT_SET : (int)v->kind_case;
+    switch (kind) {
+    case PARAM_STRING:
+        return k == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
+    case PARAM_NUMBER:
+        return k == GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE;
+    case PARAM_BOOL:
+        return k == GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
+    case PARAM_LIST:
+        return k == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
+    case PARAM_MAP:
+        return k == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
+    case PARAM_ANY:
+        return true;
+    }
+    return true;
+}
+
+static const Google__Protobuf__Value *struct_get(const Google__Protobuf__Struct *s, const char *key, bool *ret_found)
+{
+    *ret_found = false;
+    for (size_t i = 0; s != NULL && i < s->n_fields; i++) {
+        if (strcmp(s->fields[i]->key, key) == 0) {
+            *ret_found = true;
+            return s->fields[i]->value;
+        }
+    }
+    return NULL;
+}
+
+static void check_choices(const struct builtin_param *p, const char *value, const char *path, struct fm_err *err)
+{
+    char allowed[160] = "";
+    for (size_t i = 0; p->choices[i] != NULL; i++) {
+        if (strcmp(p->choices[i], value) == 0)
+            return;
+        size_t at = strlen(allowed);
+        snprintf(allowed + at, sizeof(allowed) - at, "%s%s", i > 0 ? ", " : "", p->choices[i]);
+    }
+    (void)fm_err_add(err, FM_INVALID_ARGUMENT, path, "%s is \"%.64s\"; it must be one of: %s", p->name, value, allowed);
+}
+
+static void check_params(const struct builtin_param *params, size_t n, const Google__Protobuf__Struct *s, const char *path, struct fm_err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct builtin_param *p = &params[i];
+        char field[128];
+        bool found;
+        path_to(field, "%s.%s", path, p->name);
+        const Google__Protobuf__Value *v = struct_get(s, p->name, &found);
+        if (!found) {
+            if (p->required)
+                (void)fm_err_add(err, FM_INVALID_ARGUMENT, field, "%s is missing", p->name);
+        } else if (!is_kind(v, p->kind)) {
+            (void)fm_err_add(err, FM_INVALID_ARGUMENT, field, "%s must be %s", p->name, param_kind_name(p->kind));
+        } else if (p->kind == PARAM_NUMBER && p->max > p->min && !(v->number_value >= p->min && v->number_value <= p->max)) {
+            (void)fm_err_add(err, FM_INVALID_ARGUMENT, field, "%s is %g; %g to %g are allowed", p->name, v->number_value, p->min, p->max);
+        } else if (p->kind == PARAM_STRING && p->choices != NULL) {
+            check_choices(p, v->string_value, field, err);
+        }
+    }
+}
+
+/* ---- routines ---- */
+
+/* One item of a mock's script: {"say": …} or {"ask": …, "choices": […]} or {"fail": …}. */
+static void check_script(struct check *c, const char *path, const Google__Protobuf__Value *script)
+{
+    if (script == NULL || script->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE)
+        return;
+    static const struct builtin_param item_params[] = {{"say", PARAM_STRING, false, 0, 0, NULL},
+                                                       {"ask", PARAM_STRING, false, 0, 0, NULL},
+                                                       {"fail", PARAM_STRING, false, 0, 0, NULL},
+                                                       {"choices", PARAM_LIST, false, 0, 0, NULL}};
+    for (size_t i = 0; i < script->list_value->n_values; i++) {
+        char field[128];
+        path_to(field, "%s.script[%zu]", path, i);
+        const Google__Protobuf__Value *v = script->list_value->values[i];
+        if (!is_kind(v, PARAM_MAP)) {
+            FAULT(c, field, "an item of a script must be an object");
+            continue;
+        }
+        bool say, ask, fails;
+        (void)struct_get(v->struct_value, "say", &say);
+        (void)struct_get(v->struct_value, "ask", &ask);
+        (void)struct_get(v->struct_value, "fail", &fails);
+        if (say + ask + fails != 1)
+            FAULT(c, field, "an item of a script must have exactly one of say, ask and fail");
+        check_params(item_params, 4, v->struct_value, field, c->err);
+    }
+}
+
+static void check_config(struct check *c, const char *path, const Fermata__V1__Routine *r)
+{
+    const struct builtin_type *t = builtin_type_find(r->type);
+    if (t == NULL)
+        return;
+    char field[128];
+    path_to(field, "%s.config", path);
+    check_params(t->config, t->n_config, r->config, field, c->err);
+    for (size_t i = 0; r->config != NULL && i < r->config->n_fields; i++) {
+        bool known = false;
+        for (size_t k = 0; k < t->n_config && !known; k++)
+            known = strcmp(t->config[k].name, r->config->fields[i]->key) == 0;
+        if (!known)
+            FAULT(c, field, "routine type %s has no setting \"%.64s\"", t->name, r->config->fields[i]->key);
+        else if (strcmp(r->config->fields[i]->key, "script") == 0)
+            check_script(c, field, r->config->fields[i]->value);
+    }
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    return strcmp((*(const Fermata__V1__Routine *const *)a)->id, (*(const Fermata__V1__Routine *const *)b)->id);
+}
+
+static const Fermata__V1__Routine *find_routine(const struct check *c, const char *id)
+{
+    Fermata__V1__Routine key = FERMATA__V1__ROUTINE__INIT;
+    key.id = (char *)(uintptr_t)id;
+    const Fermata__V1__Routine *p = &key;
+    const Fermata__V1__Routine **found = bsearch(&p, c->by_id, c->flow->n_routines, sizeof(*c->by_id), compare_ids);
+    return found == NULL ? NULL : *found;
+}
+
+static void check_routines(struct check *c, const char *path)
+{
+    const Fermata__V1__Flow *f = c->flow;
+    char field[128];
+    for (size_t i = 0; i < f->n_routines; i++) {
+        const Fermata__V1__Routine *r = f->routines[i];
+        path_to(field, "%s.routines[%zu].id", path, i);
+        if (!name_ok(r->id))
+            FAULT(c, field, "an id has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"", MAX_NAME, r->id);
+        path_to(field, "%s.routines[%zu].type", path, i);
+        if (!name_ok(r->type))
+            FAULT(c, field, "a type has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"", MAX_NAME, r->type);
+        path_to(field, "%s.routines[%zu]", path, i);
+        check_config(c, field, r);
+    }
+    qsort(c->by_id, f->n_routines, sizeof(*c->by_id), compare_ids);
+    path_to(field, "%s.routines", path);
+    for (size_t i = 1; i < f->n_routines; i++)
+        if (strcmp(c->by_id[i]->id, c->by_id[i - 1]->id) == 0 && c->by_id[i]->id[0] != '\0')
+            FAULT(c, field, "the id \"%.64s\" is given twice", c->by_id[i]->id);
+}
+
+/* ---- slots and events ---- */
+
+struct names {
+    char list[200];
+    bool any;
+};
+
+static void add_name(struct names *n, const char *name)
+{
+    size_t at = strlen(n->list);
+    snprintf(n->list + at, sizeof(n->list) - at, "%s%s", at > 0 ? ", " : "", name);
+    n->any = n->any || strcmp(name, "*") == 0;
+}
+
+/* True when the type has that slot (or event), or nobody knows the type; else `ret_have` lists what it has. */
+static bool type_has(const char *type, bool slot, const char *name, const struct flow_types *known, struct names *ret_have)
+{
+    const struct builtin_type *b = builtin_type_find(type);
+    struct known_type k;
+    *ret_have = (struct names){.any = false};
+    if (b != NULL) {
+        for (size_t i = 0; i < (slot ? b->n_slots : b->n_events); i++) {
+            const char *have = slot ? b->slots[i].name : b->events[i];
+            if (strcmp(have, name) == 0)
+                return true;
+            add_name(ret_have, have);
+        }
+        return ret_have->any;
+    }
+    if (known == NULL || !known->find(known->arg, type, &k))
+        return true;
+    for (size_t i = 0; i < (slot ? k.n_slots : k.n_events); i++) {
+        const char *have = slot ? k.slots[i] : k.events[i];
+        if (strcmp(have, name) == 0)
+            return true;
+        add_name(ret_have, have);
+    }
+    return ret_have->any;
+}
+
+bool flow_type_known(const char *type, const struct flow_types *known)
+{
+    struct known_type k;
+    return builtin_type_find(type) != NULL || (known != NULL && known->find(known->arg, type, &k));
+}
+
+static void check_end(struct check *c, const char *path, const char *routine, bool slot, const char *name)
+{
+    char field[128];
+    const char *what = slot ? "slot" : "event";
+    path_to(field, "%s.routine", path);
+    const Fermata__V1__Routine *r = find_routine(c, routine);
+    if (r == NULL) {
+        FAULT(c, field, "there is no routine \"%.64s\"", routine);
+        return;
+    }
+    struct names have;
+    path_to(field, "%s.%s", path, what);
+    if (name[0] == '\0')
+        FAULT(c, field, "the %s is missing", what);
+    else if (!type_has(r->type, slot, name, c->known, &have))
+        FAULT(c, field, "routine \"%.64s\" of type %.64s has no %s \"%.64s\"; it has: %s", r->id, r->type, what, name, have.list);
+}
+
+static void check_connections(struct check *c, const char *path)
+{
+    for (size_t i = 0; i < c->flow->n_connections; i++) {
+        const Fermata__V1__Connection *k = c->flow->connections[i];
+        char field[128];
+        path_to(field, "%s.connections[%zu].from", path, i);
+        if (k->from == NULL)
+            FAULT(c, field, "from is missing: the routine and the event the data comes from");
+        else
+            check_end(c, field, k->from->routine, false, k->from->event);
+        path_to(field, "%s.connections[%zu].to", path, i);
+        if (k->to == NULL)
+            FAULT(c, field, "to is missing: the routine and the slot the data goes to");
+        else
+            check_end(c, field, k->to->routine, true, k->to->slot);
+        path_to(field, "%s.connections[%zu].mapping", path, i);
+        for (size_t m = 0; m < k->n_mapping; m++)
+            if (k->mapping[m]->key[0] == '\0' || k->mapping[m]->value[0] == '\0' || strlen(k->mapping[m]->key) > 256 || strlen(k->mapping[m]->value) > 256)
+                FAULT(c, field, "names in a mapping have 1 to 256 bytes");
+    }
+}
+
+/* ---- entry points ---- */
+
+int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, const struct flow_types *known, struct fm_err *err)
+{
+    fm_autofree const Fermata__V1__Routine **by_id = fm_xcalloc(flow->n_routines, sizeof(*by_id));
+    struct check c = {flow, known, by_id, err};
+    char field[128];
+    for (size_t i = 0; i < flow->n_routines; i++)
+        by_id[i] = flow->routines[i];
+    path_to(field, "%s.name", path);
+    if (!name_ok(flow->name) && (named || flow->name[0] != '\0'))
+        FAULT(&c, field, "a flow's name has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"", MAX_NAME, flow->name);
+    path_to(field, "%s.description", path);
+    if (strlen(flow->description) > MAX_DESCRIPTION)
+        FAULT(&c, field, "the description has %zu bytes; the limit is %d", strlen(flow->description), MAX_DESCRIPTION);
+    path_to(field, "%s.routines", path);
+    if (flow->n_routines == 0)
+        FAULT(&c, field, "a flow needs at least one routine");
+    if (flow->n_routines > MAX_ROUTINES)
+        FAULT(&c, field, "the flow has %zu routines; the limit is %d", flow->n_routines, MAX_ROUTINES);
+    path_to(field, "%s.connections", path);
+    if (flow->n_connections > MAX_CONNECTIONS)
+        FAULT(&c, field, "the flow has %zu connections; the limit is %d", flow->n_connections, MAX_CONNECTIONS);
+    if (flow->n_routines <= MAX_ROUTINES && flow->n_connections <= MAX_CONNECTIONS) {
+        check_routines(&c, path);
+        check_connections(&c, path);
+    }
+    return err->code == FM_OK ? 0 : -FM_INVALID_ARGUMENT;
+}
+
+static void list_routines(const Fermata__V1__Flow *flow, struct names *ret)
+{
+    *ret = (struct names){.any = false};
+    for (size_t i = 0; i < flow->n_routines; i++)
+        add_name(ret, flow->routines[i]->id);
+}
+
+int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot, const Google__Protobuf__Struct *data,
+                     const struct flow_types *known, struct fm_err *err)
+{
+    char field[128];
+    const Fermata__V1__Routine *r = NULL;
+    struct names have;
+    for (size_t i = 0; i < flow->n_routines && r == NULL; i++)
+        if (strcmp(flow->routines[i]->id, routine) == 0)
+            r = flow->routines[i];
+    if (r == NULL) {
+        list_routines(flow, &have);
+        path_to(field, "%s.routine", path);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "the flow has no routine \"%.64s\"; it has: %s", routine, have.list);
+    }
+    if (!type_has(r->type, true, slot, known, &have)) {
+        path_to(field, "%s.slot", path);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "routine \"%.64s\" of type %.64s has no slot \"%.64s\"; it has: %s", routine, r->type, slot,
+                          have.list);
+    }
+    const struct builtin_type *b = builtin_type_find(r->type);
+    for (size_t i = 0; b != NULL && i < b->n_slots; i++)
+        if (strcmp(b->slots[i].name, slot) == 0)
+            check_params(b->slots[i].fields, b->slots[i].n_fields, data, "data", err);
+    return err->code == FM_OK ? 0 : -FM_INVALID_ARGUMENT;
+}
