@@ -96,8 +96,8 @@ static int set_string(const struct conf_option *o, const char *value, const stru
         snprintf(allowed, sizeof(allowed), "1 to %zu bytes are wanted", max);
         return refuse(src, o, value, err, allowed);
     }
-    free(*(char **)o->target);      /* the default, a heap copy by now */
-    *(char **)o->target = fm_xstrdup(value);
+    free((void *)(uintptr_t)*(const char **)o->target);     /* the default, a heap copy by now */
+    *(const char **)o->target = fm_xstrdup(value);
     return 0;
 }
 
@@ -241,8 +241,8 @@ int conf_read(const struct conf_option *options, size_t n, int argc, char **argv
     struct reading r = {options, n, from_flag, from_file};
     const char *config = NULL;
     for (size_t i = 0; i < n; i++)      /* defaults become heap copies, so that all strings are freed the same way */
-        if (options[i].kind == CONF_STRING && *(char **)options[i].target != NULL)
-            *(char **)options[i].target = fm_xstrdup(*(char **)options[i].target);
+        if (options[i].kind == CONF_STRING && *(const char **)options[i].target != NULL)
+            *(const char **)options[i].target = fm_xstrdup(*(const char **)options[i].target);
     *ret_action = CONF_RUN;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -264,8 +264,8 @@ void conf_done(const struct conf_option *options, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (options[i].kind == CONF_STRING) {
-            free(*(char **)options[i].target);
-            *(char **)options[i].target = NULL;
+            free((void *)(uintptr_t)*(const char **)options[i].target);
+            *(const char **)options[i].target = NULL;
         } else if (options[i].kind == CONF_LABEL) {
             struct conf_labels *l = options[i].target;
             for (size_t k = 0; k < l->n; k++) {
@@ -284,8 +284,8 @@ static void print_default(FILE *f, const struct conf_option *o)
 {
     switch (o->kind) {
     case CONF_STRING:
-        if (*(char **)o->target != NULL)
-            fprintf(f, " (default %s)", *(char **)o->target);
+        if (*(const char **)o->target != NULL)
+            fprintf(f, " (default %s)", *(const char **)o->target);
         return;
     case CONF_INT:
         fprintf(f, " (%lld to %lld, default %lld)", (long long)o->min, (long long)o->max, (long long)*(int64_t *)o->target);

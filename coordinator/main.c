@@ -1,0 +1,200 @@
+/* The coordinator's life: read options, open the store, recover, listen, run, stop. The main thread waits for signals; a second one runs the loop and
+ * with it the core. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "conf.h"
+#include "id.h"
+#include "limits.h"
+#include "log.h"
+#include "mem.h"
+#include "rpc.h"
+#include "svc.h"
+
+static const char *const log_formats[] = {"text", "json", NULL};
+
+static struct options {
+    const char *listen, *data, *log_level;
+    int log_format;
+    int64_t lease_ms, heartbeat_ms, pause_grace_ms, shutdown_grace_ms, snapshot_steps;
+} opt = {"127.0.0.1:7420", "fermata-data", "info", 0, 10000, 2000, 1000, 5000, 256};
+
+static const struct conf_option options[] = {
+    {"listen",         CONF_STRING,   &opt.listen,            "HOST:PORT", "address to listen on; port 0 picks a free one",              0,   300,      NULL       },
+    {"data",           CONF_STRING,   &opt.data,              "DIR",       "directory of the state store; made if missing",               0,   4096,     NULL       },
+    {"lease",          CONF_DURATION, &opt.lease_ms,          "TIME",      "how long a silent host keeps its jobs",                       200, 3600000,  NULL       },
+    {"heartbeat",      CONF_DURATION, &opt.heartbeat_ms,      "TIME",      "how often hosts say that they live; at most half the lease", 50,  600000,   NULL       },
+    {"pause-grace",    CONF_DURATION, &opt.pause_grace_ms,    "TIME",      "how long a step may still take after PauseJob",               0,   3600000,  NULL       },
+    {"shutdown-grace", CONF_DURATION, &opt.shutdown_grace_ms, "TIME",      "how long calls may still take after SIGTERM",                 0,   600000,   NULL       },
+    {"snapshot-steps", CONF_INT,      &opt.snapshot_steps,    "N",         "a running job's snapshot is written after so many steps",     1,   1000000,  NULL       },
+    {"log-level",      CONF_STRING,   &opt.log_level,         "LEVELS",    "for example info, or info,rpc=debug",                         0,   300,      NULL       },
+    {"log-format",     CONF_CHOICE,   &opt.log_format,        "FORMAT",    "lines for people or for machines",                            0,   0,        log_formats},
+};
+#define N_OPTIONS (sizeof(options) / sizeof(options[0]))
+
+static struct app {
+    struct svc svc;
+    struct rpc_loop *loop;
+    struct rpc_server *server;
+    struct rpc_timer drain;
+    int64_t drain_until_ms;
+    bool failed;
+} app;
+
+static int check_options(struct fm_err *err)
+{
+    if (conf_check_address("listen", opt.listen, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (opt.heartbeat_ms * 2 > opt.lease_ms)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "heartbeat", "--heartbeat %lldms is more than half of --lease %lldms", (long long)opt.heartbeat_ms,
+                          (long long)opt.lease_ms);
+    return 0;
+}
+
+/* ---- on the loop's thread ---- */
+
+static void on_server_down(void *arg)
+{
+    (void)arg;
+    rpc_loop_stop(app.loop);
+}
+
+/* Units under way are waited for before the server goes, so that their clients hear of them. */
+static void drain_units(void *arg)
+{
+    core_flush(app.svc.core);
+    if (core_idle(app.svc.core) || fm_now_mono_ms() >= app.drain_until_ms)
+        rpc_server_shutdown(app.server, opt.shutdown_grace_ms, on_server_down, NULL);
+    else
+        rpc_timer_start(app.loop, &app.drain, fm_now_mono_ms() + 5, drain_units, arg);
+}
+
+static void begin_stop(void *arg)
+{
+    if (app.svc.stopping)
+        return;
+    FM_LOG(INFO, RPC, "stopping");
+    svc_stop(&app.svc);
+    app.drain_until_ms = fm_now_mono_ms() + opt.shutdown_grace_ms;
+    drain_units(arg);
+}
+
+static void on_recovered(void *arg)
+{
+    (void)arg;
+    struct fm_err err = {0};
+    int port;
+    if (rpc_server_listen(app.server, opt.listen, &port, &err) < 0) {
+        fprintf(stderr, "coordinator: %s\n", err.msg);
+        app.failed = true;
+        (void)kill(getpid(), SIGTERM);
+        return;
+    }
+    rpc_server_start(app.server);
+    int host_len = (int)(strrchr(opt.listen, ':') - opt.listen);
+    printf("listening on %.*s:%d\n", host_len, opt.listen, port);
+    fflush(stdout);
+    FM_LOG(INFO, RPC, "listening", FM_STR("address", opt.listen), FM_I64("port", port), FM_STR("version", FERMATA_VERSION));
+}
+
+static void start(void *arg)
+{
+    (void)arg;
+    svc_start(&app.svc);
+}
+
+static void *loop_main(void *arg)
+{
+    (void)arg;
+    rpc_loop_run(app.loop);
+    return NULL;
+}
+
+/* ---- the main thread ---- */
+
+static int open_store(struct store **ret, struct fm_err *err)
+{
+    struct store_sqlite_config cfg = {.dir = opt.data, .notify = svc_store_notify, .arg = &app.svc};
+    *ret = store_sqlite_open(&cfg, err);
+    return *ret == NULL ? -(int)err->code : 0;
+}
+
+static void wait_for_signal(const sigset_t *signals)
+{
+    int sig;
+    while (sigwait(signals, &sig) != 0)
+        continue;
+}
+
+static int run(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    struct fm_err err = {0};
+    struct fm_log_config log = {.fd = STDERR_FILENO, .json = opt.log_format == 1, .levels = opt.log_level};
+    if (fm_log_start(&log, &err) < 0) {
+        fprintf(stderr, "coordinator: %s\n", err.msg);
+        return 2;
+    }
+    rpc_global_init();
+    app.loop = rpc_loop_new();
+    struct store *store;
+    if (open_store(&store, &err) < 0) {
+        fm_log_stop();
+        fprintf(stderr, "coordinator: %s\n", err.msg);
+        return 1;
+    }
+    struct rpc_server_config server = {.max_message_bytes = LIMIT_STREAM_BYTES};
+    struct core_config core = {.lease_ms = (uint32_t)opt.lease_ms,
+                               .heartbeat_ms = (uint32_t)opt.heartbeat_ms,
+                               .pause_grace_ms = (uint32_t)opt.pause_grace_ms,
+                               .snapshot_steps = (uint32_t)opt.snapshot_steps,
+                               .seed = fm_random_seed()};
+    app.server = rpc_server_new(app.loop, &server);
+    svc_init(&app.svc, app.loop, app.server, store, &core, on_recovered, NULL);
+    (void)rpc_loop_post(app.loop, start, NULL);
+    pthread_t loop;
+    if (pthread_create(&loop, NULL, loop_main, NULL) != 0)
+        fm_abort("the loop's thread could not be started");
+    wait_for_signal(&signals);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);       /* a second signal ends the process at once */
+    (void)rpc_loop_post(app.loop, begin_stop, NULL);
+    pthread_join(loop, NULL);
+    store_close(store);
+    svc_done(&app.svc);
+    rpc_server_free(app.server);
+    rpc_loop_free(app.loop);
+    rpc_global_shutdown();
+    fm_log_stop();
+    return app.failed ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct fm_err err = {0};
+    enum conf_action action;
+    int rc = conf_read(options, N_OPTIONS, argc, argv, &action, &err);
+    if (rc == 0 && action == CONF_RUN)
+        rc = check_options(&err);
+    int code = 0;
+    if (rc < 0) {
+        fprintf(stderr, "coordinator: %s\n", err.msg);
+        code = 2;
+    } else if (action == CONF_HELP) {
+        conf_help(stdout, "coordinator", "owns the state of Fermata's jobs and hands them to host daemons", options, N_OPTIONS);
+    } else if (action == CONF_VERSION) {
+        printf("coordinator %s\n", FERMATA_VERSION);
+    } else {
+        code = run();
+    }
+    conf_done(options, N_OPTIONS);
+    return code;
+}

@@ -1,0 +1,330 @@
+/* The shell around the core. See svc.h. */
+#include "svc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "google/rpc/error_details.pb-c.h"
+#include "google/rpc/status.pb-c.h"
+#include "limits.h"
+#include "log.h"
+#include "mem.h"
+#include "wire_pbc.h"
+
+/* Handlers get a call and a method only; there is one shell in a process. */
+static struct svc *instance;
+
+struct svc *svc_instance(void)
+{
+    return instance;
+}
+
+void svc_time(struct svc *s)
+{
+    core_set_time(s->core, fm_now_mono_ms(), fm_now_wall_ms());
+}
+
+/* ---- errors ---- */
+
+static void add_any(Google__Rpc__Status *status, Google__Protobuf__Any *any, char *type, struct fm_buf *buf, const ProtobufCMessage *m)
+{
+    size_t n = protobuf_c_message_get_packed_size(m);
+    fm_buf_reserve(buf, n);
+    buf->n = protobuf_c_message_pack(m, buf->p);
+    google__protobuf__any__init(any);
+    any->type_url = type;
+    any->value = (ProtobufCBinaryData){buf->n, buf->p};
+    status->details[status->n_details++] = any;
+}
+
+static void put_violations(const struct fm_err *err, Google__Rpc__BadRequest *bad, Google__Rpc__BadRequest__FieldViolation *v,
+                           Google__Rpc__BadRequest__FieldViolation **pointers)
+{
+    size_t n = err->n_more > 0 ? err->n_more : 1;
+    for (size_t i = 0; i < n; i++) {
+        google__rpc__bad_request__field_violation__init(&v[i]);
+        v[i].field = (char *)(uintptr_t)(err->n_more > 0 ? err->more[i].field : err->field);
+        v[i].description = (char *)(uintptr_t)(err->n_more > 0 ? err->more[i].msg : err->msg);
+        pointers[i] = &v[i];
+    }
+    bad->field_violations = pointers;
+    bad->n_field_violations = n;
+}
+
+void svc_status_details(const struct fm_err *err, struct fm_buf *out)
+{
+    static char bad_type[] = "type.googleapis.com/google.rpc.BadRequest", info_type[] = "type.googleapis.com/google.rpc.ErrorInfo",
+                domain[] = "fermata.dev";
+    Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
+    Google__Protobuf__Any any[2], *details[2];
+    struct fm_buf bad_bytes = {0}, info_bytes = {0};
+    status.code = (int32_t)err->code;
+    status.message = (char *)(uintptr_t)err->msg;
+    status.details = details;
+    if (err->field[0] != '\0') {
+        Google__Rpc__BadRequest bad = GOOGLE__RPC__BAD_REQUEST__INIT;
+        size_t n = err->n_more > 0 ? err->n_more : 1;
+        Google__Rpc__BadRequest__FieldViolation *v = fm_xcalloc(n, sizeof(*v)), **pointers = fm_xcalloc(n, sizeof(*pointers));
+        put_violations(err, &bad, v, pointers);
+        add_any(&status, &any[0], bad_type, &bad_bytes, &bad.base);
+        free(v);
+        free(pointers);
+    }
+    Google__Rpc__ErrorInfo info = GOOGLE__RPC__ERROR_INFO__INIT;
+    info.reason = (char *)(uintptr_t)fm_code_name((int)err->code);
+    info.domain = domain;
+    add_any(&status, &any[1], info_type, &info_bytes, &info.base);
+    size_t size = protobuf_c_message_get_packed_size(&status.base);
+    fm_buf_reserve(out, size);
+    out->n += protobuf_c_message_pack(&status.base, out->p + out->n);
+    fm_buf_done(&bad_bytes);
+    fm_buf_done(&info_bytes);
+}
+
+void svc_fail(struct rpc_call *call, const struct fm_err *err)
+{
+    struct fm_buf details = {0};
+    svc_status_details(err, &details);
+    if (details.n > 6000) {     /* trailers are bounded: the first fault stands in the message anyway */
+        struct fm_err shorter = *err;
+        shorter.n_more = shorter.n_more > 8 ? 8 : shorter.n_more;
+        fm_buf_reset(&details);
+        svc_status_details(&shorter, &details);
+    }
+    FM_LOG(DEBUG, RPC, "call refused", FM_STR("code", fm_code_name((int)err->code)), FM_STR("field", err->field), FM_ERR(err));
+    rpc_call_finish(call, err, (struct fm_bytes){details.p, details.n});
+    fm_buf_done(&details);
+}
+
+void svc_reply(struct rpc_call *call, const ProtobufCMessage *message)
+{
+    struct fm_buf b = {0};
+    size_t n = protobuf_c_message_get_packed_size(message);
+    fm_buf_reserve(&b, n);
+    b.n = protobuf_c_message_pack(message, b.p);
+    rpc_call_reply(call, (struct fm_bytes){b.p, b.n});
+    fm_buf_done(&b);
+}
+
+/* ---- calls ---- */
+
+struct svc_call *svc_call_new(struct svc *s, struct rpc_call *call, bool is_host)
+{
+    struct svc_call *c = fm_xcalloc(1, sizeof(*c));
+    c->id = ++s->next_id;
+    c->svc = s;
+    c->call = call;
+    c->is_host = is_host;
+    HASH_ADD(hh, s->calls, id, sizeof(c->id), c);
+    return c;
+}
+
+void svc_call_forget(struct svc_call *c)
+{
+    HASH_DEL(c->svc->calls, c);
+    free(c);
+}
+
+static struct svc_call *find_call(struct svc *s, uint64_t id)
+{
+    struct svc_call *c;
+    HASH_FIND(hh, s->calls, &id, sizeof(id), c);
+    return c;
+}
+
+static void on_close(struct rpc_call *call, void *user)
+{
+    (void)call;
+    struct svc_call *c = user;
+    struct svc *s = c->svc;
+    uint64_t id = c->id;
+    svc_call_forget(c);
+    svc_time(s);
+    core_ticket_closed(s->core, id);
+}
+
+static void on_drained(struct rpc_call *call, void *user)
+{
+    (void)call;
+    struct svc_call *c = user;
+    svc_time(c->svc);
+    core_watch_drained(c->svc->core, c->id);
+}
+
+const ProtobufCMessage *svc_decode(struct rpc_call *call, const ProtobufCMessageDescriptor *d, struct fm_bytes message)
+{
+    struct svc *s = instance;
+    struct fm_err err = {0};
+    ProtobufCMessage *request;
+    fm_arena_reset(&s->arena);
+    if (pbc_decode(d, message, LIMIT_REQUEST_BYTES, &s->arena, &request, &err) == 0)
+        return request;
+    svc_fail(call, &err);
+    fm_err_done(&err);
+    return NULL;
+}
+
+void svc_core_request(struct rpc_call *call, const struct rpc_method *method, struct fm_bytes message)
+{
+    static const struct rpc_call_events events = {.on_close = on_close, .on_drained = on_drained};
+    struct svc *s = instance;
+    const ProtobufCMessage *request = svc_decode(call, method->detail, message);
+    if (request == NULL)
+        return;
+    struct svc_call *c = svc_call_new(s, call, false);
+    rpc_call_events(call, &events, c, LIMIT_WATCH_QUEUE_BYTES);
+    FM_LOG(TRACE, RPC, "request", FM_STR("method", method->path), FM_STR("peer", rpc_call_peer(call)));
+    svc_time(s);
+    core_request(s->core, c->id, (enum core_method)method->number, request, message);
+}
+
+/* ---- what the core says ---- */
+
+static void io_reply(void *arg, uint64_t ticket, struct fm_bytes response)
+{
+    struct svc_call *c = find_call(arg, ticket);
+    if (c != NULL)
+        rpc_call_reply(c->call, response);
+}
+
+static void io_fail(void *arg, uint64_t ticket, const struct fm_err *err)
+{
+    struct svc_call *c = find_call(arg, ticket);
+    if (c != NULL)
+        svc_fail(c->call, err);
+}
+
+static bool io_watch_send(void *arg, uint64_t ticket, struct fm_bytes response)
+{
+    struct svc_call *c = find_call(arg, ticket);
+    return c == NULL || rpc_call_send(c->call, response);
+}
+
+static void io_watch_end(void *arg, uint64_t ticket)
+{
+    struct svc_call *c = find_call(arg, ticket);
+    if (c != NULL)
+        rpc_call_finish(c->call, NULL, (struct fm_bytes){0});
+}
+
+static void io_host_send(void *arg, uint64_t conn, struct fm_bytes message)
+{
+    struct svc_call *c = find_call(arg, conn);
+    if (c == NULL)
+        return;
+    (void)rpc_call_send(c->call, message);
+    if (rpc_call_queued(c->call) <= LIMIT_HOST_QUEUE_BYTES)
+        return;
+    struct fm_err err = {0};
+    fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "the host does not read its stream: %zu bytes wait", rpc_call_queued(c->call));
+    svc_fail(c->call, &err);
+}
+
+static void io_host_close(void *arg, uint64_t conn, const struct fm_err *err)
+{
+    struct svc_call *c = find_call(arg, conn);
+    if (c == NULL)
+        return;
+    if (err != NULL)
+        svc_fail(c->call, err);
+    else
+        rpc_call_finish(c->call, NULL, (struct fm_bytes){0});
+}
+
+static void io_commit(void *arg, struct store_unit *unit)
+{
+    store_submit(((struct svc *)arg)->store, unit);
+}
+
+static void io_read(void *arg, const struct store_query *query)
+{
+    store_read(((struct svc *)arg)->store, query);
+}
+
+static void io_recovered(void *arg)
+{
+    struct svc *s = arg;
+    s->recovered = true;
+    s->on_recovered(s->arg);
+    health_changed(s);
+}
+
+/* ---- turns ---- */
+
+static void on_timer(void *arg)
+{
+    struct svc *s = arg;
+    svc_time(s);
+    core_tick(s->core);
+}
+
+static void on_turn(void *arg)
+{
+    struct svc *s = arg;
+    core_flush(s->core);
+    int64_t at = core_next_deadline(s->core);
+    if (at < 0)
+        rpc_timer_stop(s->loop, &s->timer);
+    else
+        rpc_timer_start(s->loop, &s->timer, at, on_timer, s);
+}
+
+static void poll_store(void *arg)
+{
+    struct svc *s = arg;
+    struct store_done *d;
+    svc_time(s);
+    while ((d = store_poll(s->store)) != NULL)
+        core_store_done(s->core, d);
+}
+
+void svc_store_notify(void *svc)
+{
+    struct svc *s = svc;
+    (void)rpc_loop_post(s->loop, poll_store, s);
+}
+
+/* ---- life ---- */
+
+void svc_init(struct svc *s, struct rpc_loop *loop, struct rpc_server *server, struct store *store, const struct core_config *cfg,
+              void (*on_recovered)(void *arg), void *arg)
+{
+    struct core_io io = {s, io_reply, io_fail, io_watch_send, io_watch_end, io_host_send, io_host_close, io_commit, io_read, io_recovered};
+    memset(s, 0, sizeof(*s));
+    instance = s;
+    s->loop = loop;
+    s->server = server;
+    s->store = store;
+    s->on_recovered = on_recovered;
+    s->arg = arg;
+    fm_arena_init(&s->arena, LIMIT_ARENA_BYTES);
+    s->core = core_new(cfg, &io);
+    rpc_server_add(server, flows_methods, n_flows_methods);
+    rpc_server_add(server, jobs_methods, n_jobs_methods);
+    rpc_server_add(server, hosts_methods, n_hosts_methods);
+    rpc_server_add(server, agent_methods, n_agent_methods);
+    rpc_server_add(server, health_methods, n_health_methods);
+    rpc_server_add(server, reflection_methods, n_reflection_methods);
+    rpc_loop_on_turn(loop, on_turn, s);
+}
+
+void svc_start(struct svc *s)
+{
+    core_start(s->core, fm_now_mono_ms(), fm_now_wall_ms());
+}
+
+void svc_stop(struct svc *s)
+{
+    s->stopping = true;
+    health_changed(s);
+    svc_time(s);
+    core_stop(s->core);
+    core_flush(s->core);
+}
+
+void svc_done(struct svc *s)
+{
+    core_free(s->core);
+    fm_arena_done(&s->arena);
+}

@@ -1,0 +1,85 @@
+/* The wire guard for protobuf-c. See wire_pbc.h. */
+#include "wire_pbc.h"
+
+#include <stdlib.h>
+
+#include <uthash.h>
+
+#include "mem.h"
+
+struct entry {
+    UT_hash_handle hh;
+    const ProtobufCMessageDescriptor *d;
+    struct wire_msg msg;
+};
+
+static struct entry *entries;
+
+static enum wire_kind kind_of(ProtobufCType type)
+{
+    switch (type) {
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_SINT32:
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_UINT32:
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_BOOL:
+    case PROTOBUF_C_TYPE_ENUM:
+        return WIRE_VARINT;
+    case PROTOBUF_C_TYPE_SFIXED32:
+    case PROTOBUF_C_TYPE_FIXED32:
+        return WIRE_FIXED32;
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_FIXED64:
+        return WIRE_FIXED64;
+    case PROTOBUF_C_TYPE_FLOAT:
+        return WIRE_FLOAT;
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return WIRE_DOUBLE;
+    case PROTOBUF_C_TYPE_STRING:
+        return WIRE_STRING;
+    case PROTOBUF_C_TYPE_BYTES:
+        return WIRE_BYTES;
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return WIRE_MESSAGE;
+    }
+    return WIRE_BYTES;
+}
+
+const struct wire_msg *wire_msg_of(const ProtobufCMessageDescriptor *d)
+{
+    struct entry *e;
+    HASH_FIND_PTR(entries, &d, e);
+    if (e != NULL)
+        return &e->msg;
+    e = fm_xcalloc(1, sizeof(*e));
+    e->d = d;
+    HASH_ADD_PTR(entries, d, e);        /* before its fields: messages may contain themselves */
+    struct wire_field *fields = fm_xcalloc(d->n_fields, sizeof(*fields));
+    for (unsigned i = 0; i < d->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &d->fields[i];      /* protobuf-c sorts them by number */
+        fields[i] = (struct wire_field){.number = f->id,
+                                        .kind = kind_of(f->type),
+                                        .repeated = f->label == PROTOBUF_C_LABEL_REPEATED,
+                                        .name = f->name};
+        if (f->type == PROTOBUF_C_TYPE_MESSAGE)
+            fields[i].sub = wire_msg_of(f->descriptor);
+    }
+    e->msg = (struct wire_msg){d->name, fields, d->n_fields};
+    return &e->msg;
+}
+
+int pbc_decode(const ProtobufCMessageDescriptor *d, struct fm_bytes bytes, size_t max_bytes, struct fm_arena *arena, ProtobufCMessage **ret,
+               struct fm_err *err)
+{
+    struct wire_limits limits = wire_limits_for(max_bytes);
+    int rc = wire_check(wire_msg_of(d), bytes, &limits, err);
+    if (rc < 0)
+        return rc;
+    ProtobufCAllocator allocator = {fm_arena_pbc_alloc, fm_arena_pbc_free, arena};
+    *ret = protobuf_c_message_unpack(d, &allocator, bytes.n, bytes.n > 0 ? bytes.p : (const uint8_t *)"");
+    if (*ret == NULL)
+        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL, "%s: the decoded message is too large", d->name);
+    return 0;
+}
