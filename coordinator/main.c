@@ -9,7 +9,7 @@
 #include "clock.h"
 #include "conf.h"
 #include "id.h"
-#include "limits.h"
+#include "size_limits.h"
 #include "log.h"
 #include "mem.h"
 #include "rpc.h"

@@ -7,7 +7,7 @@
 #include "clock.h"
 #include "google/rpc/error_details.pb-c.h"
 #include "google/rpc/status.pb-c.h"
-#include "limits.h"
+#include "size_limits.h"
 #include "log.h"
 #include "mem.h"
 #include "wire_pbc.h"

@@ -1,6 +1,6 @@
 /* The HostAgent service: one stream a host. Each message is guarded and decoded here, and goes to the core (hosts.c). */
 #include "fermata/v1/host_agent.pb-c.h"
-#include "limits.h"
+#include "size_limits.h"
 #include "svc.h"
 #include "wire_pbc.h"
 

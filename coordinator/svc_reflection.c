@@ -10,7 +10,7 @@
 
 #include "buf.h"
 #include "descriptors.h"
-#include "limits.h"
+#include "size_limits.h"
 #include "mem.h"
 #include "svc.h"
 #include "wire.h"

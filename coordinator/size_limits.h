@@ -1,6 +1,6 @@
 /* Sizes that more than one file must agree on. */
-#ifndef FM_LIMITS_H
-#define FM_LIMITS_H
+#ifndef FM_SIZE_LIMITS_H
+#define FM_SIZE_LIMITS_H
 
 #define LIMIT_REQUEST_BYTES (4u * 1024 * 1024)          /* a client's request */
 #define LIMIT_STREAM_BYTES (20u * 1024 * 1024)          /* any message: one from a host */
