@@ -8,23 +8,16 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "kv.h"
 #include "mem.h"
 #include "wire.h"
 
 #define MAX_KEY_BYTES 256
 
-/* One key of the shared data or of a routine's state. A list is kept as its concatenated elements, so that appending costs what is appended. */
-struct entry {
-    UT_hash_handle hh;
-    char *key;
-    bool is_list;
-    struct fm_buf body;        /* encoded Value; for a list: encoded fields of its ListValue */
-};
-
 struct routine_state {
     UT_hash_handle hh;
     char *routine;
-    struct entry *entries;
+    struct kv kv;
 };
 
 struct item {
@@ -37,14 +30,14 @@ struct job_state {
     size_t n_tasks;
     struct item *deferred;
     size_t n_deferred;
-    struct entry *shared;
+    struct kv shared;
     struct routine_state *routines;
     struct fm_buf log;         /* encoded field 4 of JobState, again and again */
     struct fm_buf outputs;     /* field 6 */
     uint32_t step, inputs;
     bool has_usage;
     Fermata__V1__Usage usage;
-    size_t bytes;              /* of tasks, deferred events and entries; the buffers count themselves */
+    size_t bytes;              /* of tasks and deferred events; the others count themselves */
 };
 
 /* ---- elements ---- */
@@ -143,56 +136,6 @@ static void buf_put_message(struct fm_buf *out, uint32_t field, const ProtobufCM
     out->n += protobuf_c_message_pack(m, out->p + out->n);
 }
 
-/* ---- keys and values ---- */
-
-static void entry_free(struct job_state *s, struct entry **entries, struct entry *e)
-{
-    HASH_DEL(*entries, e);
-    s->bytes -= e->body.n + strlen(e->key);
-    fm_buf_done(&e->body);
-    free(e->key);
-    free(e);
-}
-
-static struct entry *entry_get(struct job_state *s, struct entry **entries, const char *key, size_t n_key)
-{
-    struct entry *e;
-    HASH_FIND(hh, *entries, key, n_key, e);
-    if (e != NULL)
-        return e;
-    e = fm_xcalloc(1, sizeof(*e));
-    e->key = dup_text((struct fm_bytes){(const uint8_t *)key, n_key});
-    HASH_ADD_KEYPTR(hh, *entries, e->key, n_key, e);
-    s->bytes += n_key;
-    return e;
-}
-
-/* Sets an entry from an encoded Value. A Value that is just a list is kept as a list. */
-static void entry_set(struct job_state *s, struct entry *e, struct fm_bytes value)
-{
-    s->bytes -= e->body.n;
-    fm_buf_reset(&e->body);
-    e->is_list = false;
-    struct wire_reader r = {value.p, value.p + value.n};
-    uint32_t field;
-    enum wire_type type;
-    uint64_t val;
-    struct fm_bytes len;
-    if (wire_next(&r, &field, &type, &val, &len) > 0 && field == 6 && type == WIRE_TYPE_LEN && r.p == r.end) {
-        e->is_list = true;
-        value = len;
-    }
-    fm_buf_append(&e->body, value.p, value.n);
-    s->bytes += e->body.n;
-}
-
-static void entries_free(struct job_state *s, struct entry **entries)
-{
-    struct entry *e, *tmp;
-    HASH_ITER(hh, *entries, e, tmp)
-        entry_free(s, entries, e);
-}
-
 static struct routine_state *routine_get(struct job_state *s, const char *routine, size_t n)
 {
     struct routine_state *r;
@@ -204,40 +147,6 @@ static struct routine_state *routine_get(struct job_state *s, const char *routin
     HASH_ADD_KEYPTR(hh, s->routines, r->routine, n, r);
     s->bytes += n;
     return r;
-}
-
-static size_t entry_value_size(const struct entry *e)
-{
-    return e->is_list ? 1 + fm_varint_size(e->body.n) + e->body.n : e->body.n;
-}
-
-static size_t entry_size(const struct entry *e)
-{
-    size_t key = strlen(e->key), value = entry_value_size(e);
-    return 1 + fm_varint_size(key) + key + 1 + fm_varint_size(value) + value;
-}
-
-static size_t struct_size(struct entry *entries)
-{
-    size_t n = 0;
-    for (struct entry *e = entries; e != NULL; e = e->hh.next) {
-        size_t size = entry_size(e);
-        n += 1 + fm_varint_size(size) + size;
-    }
-    return n;
-}
-
-/* Appends the fields of a google.protobuf.Struct. */
-static void struct_encode(struct entry *entries, struct fm_buf *out)
-{
-    for (struct entry *e = entries; e != NULL; e = e->hh.next) {
-        fm_buf_put_len_header(out, 1, entry_size(e));
-        fm_buf_put_string(out, 1, e->key);
-        fm_buf_put_len_header(out, 2, entry_value_size(e));
-        if (e->is_list)
-            fm_buf_put_len_header(out, 6, e->body.n);
-        fm_buf_append(out, e->body.p, e->body.n);
-    }
 }
 
 /* ---- life ---- */
@@ -257,11 +166,11 @@ void job_state_free(struct job_state *s)
     struct item *i, *itmp;
     DL_FOREACH_SAFE(s->deferred, i, itmp)
         free(i);
-    entries_free(s, &s->shared);
+    kv_done(&s->shared);
     struct routine_state *r, *rtmp;
     HASH_ITER(hh, s->routines, r, rtmp) {
         HASH_DEL(s->routines, r);
-        entries_free(s, &r->entries);
+        kv_done(&r->kv);
         free(r->routine);
         free(r);
     }
@@ -287,7 +196,10 @@ size_t job_state_pending(const struct job_state *s)
 
 size_t job_state_bytes(const struct job_state *s)
 {
-    return s->bytes + s->log.n + s->outputs.n;
+    size_t n = s->bytes + s->log.n + s->outputs.n + s->shared.bytes;
+    for (const struct routine_state *r = s->routines; r != NULL; r = r->hh.next)
+        n += r->kv.bytes;
+    return n;
 }
 
 static void add_task(struct job_state *s, struct task_item *t)
@@ -306,43 +218,6 @@ static void add_deferred(struct job_state *s, struct item *i)
 
 /* ---- reading and writing ---- */
 
-/* Reads a map entry {1: key, 2: value}. */
-static int read_pair(struct fm_bytes pair, struct fm_bytes *ret_key, struct fm_bytes *ret_value)
-{
-    struct wire_reader r = {pair.p, pair.p + pair.n};
-    uint32_t field;
-    enum wire_type type;
-    uint64_t val;
-    struct fm_bytes len;
-    int got;
-    *ret_key = *ret_value = (struct fm_bytes){0};
-    while ((got = wire_next(&r, &field, &type, &val, &len)) > 0) {
-        if (type == WIRE_TYPE_LEN && field == 1)
-            *ret_key = len;
-        else if (type == WIRE_TYPE_LEN && field == 2)
-            *ret_value = len;
-    }
-    return got;
-}
-
-static int read_struct(struct job_state *s, struct entry **entries, struct fm_bytes encoded)
-{
-    struct wire_reader r = {encoded.p, encoded.p + encoded.n};
-    uint32_t field;
-    enum wire_type type;
-    uint64_t val;
-    struct fm_bytes pair, key, value;
-    int got;
-    while ((got = wire_next(&r, &field, &type, &val, &pair)) > 0) {
-        if (field != 1 || type != WIRE_TYPE_LEN)
-            continue;
-        if (read_pair(pair, &key, &value) < 0)
-            return -1;
-        entry_set(s, entry_get(s, entries, key.n > 0 ? (const char *)key.p : "", key.n), value);
-    }
-    return got;
-}
-
 static int read_field(struct job_state *s, uint32_t field, uint64_t val, struct fm_bytes len, struct fm_err *err)
 {
     struct fm_bytes key, value;
@@ -358,14 +233,14 @@ static int read_field(struct job_state *s, uint32_t field, uint64_t val, struct 
         add_deferred(s, item_new(len));
         return 0;
     case 3:
-        return read_struct(s, &s->shared, len);
+        return kv_read_struct(&s->shared, len);
     case 4:
         fm_buf_put_len_delim(&s->log, 4, len.p, len.n);
         return 0;
     case 5:
-        if (read_pair(len, &key, &value) < 0)
+        if (kv_read_pair(len, &key, &value) < 0)
             return -1;
-        return read_struct(s, &routine_get(s, key.n > 0 ? (const char *)key.p : "", key.n)->entries, value);
+        return kv_read_struct(&routine_get(s, (const char *)key.p, key.n)->kv, value);
     case 6:
         fm_buf_put_len_delim(&s->outputs, 6, len.p, len.n);
         return 0;
@@ -423,7 +298,7 @@ void job_state_set_shared(struct job_state *s, const Google__Protobuf__Struct *s
             fm_buf_reserve(&value, n);
             value.n = protobuf_c_message_pack(&f->value->base, value.p);
         }
-        entry_set(s, entry_get(s, &s->shared, f->key, strlen(f->key)), (struct fm_bytes){value.p, value.n});
+        kv_set(&s->shared, f->key, strlen(f->key), (struct fm_bytes){value.p, value.n});
         fm_buf_done(&value);
     }
 }
@@ -438,17 +313,17 @@ void job_state_encode(const struct job_state *s, const struct task_item *more, s
         fm_buf_put_len_delim(out, 1, t->body.p, t->body.n);
     DL_FOREACH(s->deferred, i)
         fm_buf_put_len_delim(out, 2, i->body.p, i->body.n);
-    if (s->shared != NULL) {
-        fm_buf_put_len_header(out, 3, struct_size(s->shared));
-        struct_encode(s->shared, out);
+    if (s->shared.entries != NULL) {
+        fm_buf_put_len_header(out, 3, kv_struct_size(&s->shared));
+        kv_put_struct(&s->shared, out);
     }
     fm_buf_append(out, s->log.p, s->log.n);
     for (const struct routine_state *r = s->routines; r != NULL; r = r->hh.next) {
-        size_t key = strlen(r->routine), value = struct_size(r->entries);
+        size_t key = strlen(r->routine), value = kv_struct_size(&r->kv);
         fm_buf_put_len_header(out, 5, 1 + fm_varint_size(key) + key + 1 + fm_varint_size(value) + value);
         fm_buf_put_string(out, 1, r->routine);
         fm_buf_put_len_header(out, 2, value);
-        struct_encode(r->entries, out);
+        kv_put_struct(&r->kv, out);
     }
     fm_buf_append(out, s->outputs.p, s->outputs.n);
     if (s->step != 0)
@@ -475,15 +350,16 @@ static bool will_be_list(const struct job_state *s, const Fermata__V1__Step *ste
             return true;
         return e->value != NULL && e->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
     }
-    struct entry *entries = s->shared;
+    const struct kv *kv = &s->shared;
     if (c->routine[0] != '\0') {
         struct routine_state *r;
         HASH_FIND_STR(s->routines, c->routine, r);
-        entries = r == NULL ? NULL : r->entries;
+        if (r == NULL)
+            return true;
+        kv = &r->kv;
     }
-    struct entry *e;
-    HASH_FIND_STR(entries, c->key, e);
-    return e == NULL || e->is_list;
+    struct kv_value v;
+    return !kv_get(kv, c->key, strlen(c->key), &v) || v.is_list;
 }
 
 static int check_changes(const struct job_state *s, const Fermata__V1__Step *step, struct fm_err *err)
@@ -597,27 +473,21 @@ static struct task_item *consume(struct job_state *s, const char *id)
 
 static void apply_change(struct job_state *s, const Fermata__V1__StateChange *c)
 {
-    struct entry **entries = c->routine[0] == '\0' ? &s->shared : &routine_get(s, c->routine, strlen(c->routine))->entries;
+    struct kv *kv = c->routine[0] == '\0' ? &s->shared : &routine_get(s, c->routine, strlen(c->routine))->kv;
+    size_t n_key = strlen(c->key);
     if (c->kind == FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_REMOVE) {
-        struct entry *e;
-        HASH_FIND_STR(*entries, c->key, e);
-        if (e != NULL)
-            entry_free(s, entries, e);
-        return;
-    }
-    struct entry *e = entry_get(s, entries, c->key, strlen(c->key));
-    if (c->kind == FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND) {
-        e->is_list = true;
-        size_t before = e->body.n;
-        buf_put_message(&e->body, 1, &c->value->base);
-        s->bytes += e->body.n - before;
+        kv_remove(kv, c->key, n_key);
         return;
     }
     struct fm_buf value = {0};
     size_t n = protobuf_c_message_get_packed_size(&c->value->base);
     fm_buf_reserve(&value, n);
     value.n = protobuf_c_message_pack(&c->value->base, value.p);
-    entry_set(s, e, (struct fm_bytes){value.p, value.n});
+    struct fm_bytes bytes = {value.p, value.n};
+    if (c->kind == FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND)
+        kv_append(kv, c->key, n_key, bytes);
+    else
+        kv_set(kv, c->key, n_key, bytes);
     fm_buf_done(&value);
 }
 
