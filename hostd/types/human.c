@@ -1,0 +1,42 @@
+/* Routine type "human": asks a person and emits the answer.
+ * config: question (default: "question" of the input, else "Go on?"), choices (list of strings).
+ * input → pause with the question, kept in the state by the pause's id; the answer comes to slot "answer" → event output: the fields of the input,
+ * with question and answer. */
+#include "registry.h"
+
+static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    const struct fm_value *config = fm_ctx_config(ctx);
+    const char *question = fm_value_string(fm_value_get(data, "question"), fm_value_string(fm_value_get(config, "question"), "Go on?"));
+    const struct fm_value *shown = fm_value_size(data) > 0 ? data : NULL;
+    const char *pause_id = fm_ctx_pause(ctx, question, "answer", shown, fm_value_get(config, "choices"));
+    struct fm_value *asked = fm_map(ctx);
+    fm_map_set(ctx, asked, "question", fm_string(ctx, question));
+    fm_map_set(ctx, asked, "input", data);
+    fm_ctx_state_set(ctx, pause_id, asked);
+    return 0;
+}
+
+static int on_answer(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    const char *pause_id = fm_ctx_pause_id(ctx);
+    const struct fm_value *asked = pause_id[0] != '\0' ? fm_ctx_state_get(ctx, pause_id) : NULL;
+    const struct fm_value *input = fm_value_get(asked, "input");
+    struct fm_value *out = fm_map(ctx);
+    for (size_t i = 0; i < fm_value_size(input); i++)
+        fm_map_set(ctx, out, fm_value_key(input, i), fm_value_at(input, i));
+    const struct fm_value *question = fm_value_get(asked, "question");
+    if (question != NULL)
+        fm_map_set(ctx, out, "question", question);
+    fm_map_set(ctx, out, "answer", fm_value_get(data, "answer"));
+    if (asked != NULL)
+        fm_ctx_state_remove(ctx, pause_id);
+    fm_ctx_emit(ctx, "output", out);
+    return 0;
+}
+
+static const struct fm_slot slots[] = {{"input", on_input}, {"answer", on_answer}};
+static const char *const events[] = {"output"};
+
+const struct fm_routine_type human_type = {
+    .abi = FM_ROUTINE_ABI, .name = "human", .version = 1, .slots = slots, .n_slots = 2, .events = events, .n_events = 1};

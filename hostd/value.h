@@ -1,0 +1,33 @@
+/* Values inside hostd: trees in an arena, read from and written to google.protobuf's Value and Struct. The accessors are in the public header
+ * fermata/routine.h. Not thread-safe. */
+#ifndef FM_VALUE_H
+#define FM_VALUE_H
+
+#include <fermata/routine.h>
+
+#include "arena.h"
+#include "buf.h"
+#include "err.h"
+
+#define VALUE_MAX_DEPTH 64
+
+/* Builders; NULL when the arena is full. Text is checked and copied. */
+struct fm_value *value_null(struct fm_arena *a);
+struct fm_value *value_bool(struct fm_arena *a, bool b);
+struct fm_value *value_number(struct fm_arena *a, double n);
+struct fm_value *value_string(struct fm_arena *a, const char *s, size_t n);
+struct fm_value *value_list(struct fm_arena *a);
+struct fm_value *value_map(struct fm_arena *a);
+/* Return -1 when the arena is full, or when the container is of another kind. */
+int value_list_add(struct fm_arena *a, struct fm_value *list, const struct fm_value *v);
+int value_map_set(struct fm_arena *a, struct fm_value *map, const char *key, const struct fm_value *v);
+
+/* Decode an encoded Value, or Struct, into the arena. Strings and keys are copied. Return NULL with err: FM_INVALID_ARGUMENT (malformed, too deep, not
+ * finite) or FM_RESOURCE_EXHAUSTED (arena). */
+struct fm_value *value_decode(struct fm_bytes value, struct fm_arena *a, struct fm_err *err);
+struct fm_value *value_decode_struct(struct fm_bytes fields, struct fm_arena *a, struct fm_err *err);
+/* Append the encoding. Return 0, or -FM_INVALID_ARGUMENT (nested deeper than VALUE_MAX_DEPTH; not a map). NULL is null, or an empty map. */
+int value_encode(const struct fm_value *v, struct fm_buf *out, struct fm_err *err);
+int value_encode_struct(const struct fm_value *map, struct fm_buf *out, struct fm_err *err);
+
+#endif
