@@ -27,7 +27,7 @@ struct pb_var {
     bool present;                 /* singular: the field occurred */
 };
 
-/* The callback of every message (named in proto/fermata/v1/*.options). Called by nanopb only. */
+/* The callback of every message (named in the .options files beside the protos). Called by nanopb only. */
 bool pb_var_callback(pb_istream_t *in, pb_ostream_t *out, const pb_field_t *field);
 
 /* Decodes `in` into the zeroed or uninitialised message struct `msg` of type `desc`. The bytes must have passed the wire guard (wire_nano.h) when they

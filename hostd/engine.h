@@ -1,0 +1,71 @@
+/* The host's engine: holds the jobs that the coordinator has given to this host, runs their tasks, makes steps, speaks the host protocol. Deterministic:
+ * what it does follows from its inputs, the times it is given and its seed alone; it never calls gRPC, libuv or the clock. (Handlers are part of it; what they
+ * start in the outside world is an output.)
+ *
+ * Inputs are the functions below; outputs are the calls of struct engine_io, made while an input is handled. The callbacks must not call back into the
+ * engine. One thread. Times are monotonic milliseconds. */
+#ifndef FM_ENGINE_H
+#define FM_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "err.h"
+#include "registry.h"
+
+struct engine;
+
+struct engine_label {
+    const char *key, *value;
+};
+
+struct engine_config {
+    const char *host_id, *incarnation, *version;
+    const struct engine_label *labels;
+    size_t n_labels;
+    uint32_t capacity;
+    const struct registry *registry;
+};
+
+struct engine_io {
+    void *arg;
+    /* Sends an encoded HostMessage on the stream. */
+    void (*send)(void *arg, struct fm_bytes message);
+    /* Ends the stream; engine_disconnected must follow. */
+    void (*close)(void *arg, const char *why);
+    /* Calls engine_timer(id) after ms; ids are never used twice. */
+    void (*start_timer)(void *arg, uint64_t id, uint64_t ms);
+    void (*cancel_timer)(void *arg, uint64_t id);
+    /* The coordinator has accepted the host. */
+    void (*attached)(void *arg);
+    /* Draining is complete: everything is given back. Close the stream when what was sent is out. */
+    void (*drained)(void *arg);
+    /* Microseconds of monotonic time, for durations only; may be NULL. */
+    int64_t (*now_us)(void *arg);
+};
+
+/* Everything in cfg but the registry is copied. */
+struct engine *engine_new(const struct engine_config *cfg, const struct engine_io *io);
+/* Aborts what runs; outputs nothing but cancel_timer. */
+void engine_free(struct engine *e);
+
+/* The stream is open: says Hello. */
+void engine_connected(struct engine *e, int64_t now_ms);
+/* The stream is gone; jobs are kept until the lease is over. */
+void engine_disconnected(struct engine *e, int64_t now_ms);
+/* An encoded CoordinatorMessage came. */
+void engine_message(struct engine *e, struct fm_bytes message, int64_t now_ms);
+/* A timer that was started has fired. */
+void engine_timer(struct engine *e, uint64_t id, int64_t now_ms);
+/* Time has passed: heartbeats, silence, the lease, grace; and jobs that wait for their turn. */
+void engine_tick(struct engine *e, int64_t now_ms);
+/* When engine_tick must be called at the latest; -1: not needed. */
+int64_t engine_deadline(const struct engine *e);
+/* Takes no new work, gives every job back at the end of its step, says goodbye. */
+void engine_drain(struct engine *e, int64_t now_ms);
+
+/* How many jobs it holds. */
+size_t engine_job_count(const struct engine *e);
+
+#endif

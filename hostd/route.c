@@ -1,0 +1,185 @@
+/* Flows as a host needs them: parsed once at assignment; parameter mapping of connections. */
+#include "engine_int.h"
+
+#include <string.h>
+
+#include "fermata/v1/types.pb.h"
+#include "mem.h"
+#include "wire_nano.h"
+
+struct parsing {
+    struct flow *f;
+    const struct registry *registry;
+    struct fm_err *err;
+};
+
+static int out_of_memory(struct parsing *p)
+{
+    return fm_err_set(p->err, FM_RESOURCE_EXHAUSTED, "flow", "the flow is too large");
+}
+
+static int parse_routine(struct parsing *p, struct fm_bytes encoded, struct routine *out)
+{
+    fermata_v1_Routine m;
+    memset(&m, 0, sizeof(m));
+    int rc = pb_var_decode(fermata_v1_Routine_fields, &m, encoded, &p->f->arena, p->err);
+    if (rc < 0)
+        return rc;
+    const char *type = pb_var_dup(m.type, &p->f->arena);
+    out->id = pb_var_dup(m.id, &p->f->arena);
+    if (type == NULL || out->id == NULL)
+        return out_of_memory(p);
+    out->config = (struct fm_bytes){m.config.p, m.config.n};
+    out->type = registry_find(p->registry, type);
+    if (out->type == NULL)
+        return fm_err_set(p->err, FM_FAILED_PRECONDITION, "flow", "routine \"%.64s\": this host does not offer routine type \"%.64s\"", out->id, type);
+    return 0;
+}
+
+static int parse_mapping(struct parsing *p, const struct pb_var *list, struct connection *out)
+{
+    out->mapping = fm_arena_zalloc(&p->f->arena, list->n, sizeof(*out->mapping));
+    if (out->mapping == NULL)
+        return out_of_memory(p);
+    for (size_t i = 0; i < list->n; i++) {
+        struct fm_bytes from, to;
+        if (kv_read_pair(list->items[i], &from, &to) < 0)
+            return fm_err_set(p->err, FM_INVALID_ARGUMENT, "flow", "a mapping is malformed");
+        out->mapping[i].from = fm_arena_strndup(&p->f->arena, from.p, from.n);
+        out->mapping[i].to = fm_arena_strndup(&p->f->arena, to.p, to.n);
+        if (out->mapping[i].from == NULL || out->mapping[i].to == NULL)
+            return out_of_memory(p);
+    }
+    out->n_mapping = list->n;
+    return 0;
+}
+
+static int parse_connection(struct parsing *p, struct fm_bytes encoded, struct connection *out)
+{
+    fermata_v1_Connection m;
+    memset(&m, 0, sizeof(m));
+    int rc = pb_var_decode(fermata_v1_Connection_fields, &m, encoded, &p->f->arena, p->err);
+    if (rc < 0)
+        return rc;
+    out->from_routine = pb_var_dup(m.from.routine, &p->f->arena);
+    out->event = pb_var_dup(m.from.event, &p->f->arena);
+    out->to_routine = pb_var_dup(m.to.routine, &p->f->arena);
+    out->slot = pb_var_dup(m.to.slot, &p->f->arena);
+    if (out->from_routine == NULL || out->event == NULL || out->to_routine == NULL || out->slot == NULL)
+        return out_of_memory(p);
+    return parse_mapping(p, &m.mapping, out);
+}
+
+static int parse(struct parsing *p, struct fm_bytes encoded)
+{
+    struct flow *f = p->f;
+    fermata_v1_Flow m;
+    memset(&m, 0, sizeof(m));
+    uint8_t *copy = fm_arena_alloc(&f->arena, encoded.n);
+    if (copy == NULL)
+        return out_of_memory(p);
+    if (encoded.n > 0)
+        memcpy(copy, encoded.p, encoded.n);
+    int rc = pb_var_decode(fermata_v1_Flow_fields, &m, (struct fm_bytes){copy, encoded.n}, &f->arena, p->err);
+    if (rc < 0)
+        return rc;
+    f->n_routines = m.routines.n;
+    f->n_connections = m.connections.n;
+    f->routines = fm_arena_zalloc(&f->arena, f->n_routines, sizeof(*f->routines));
+    f->connections = fm_arena_zalloc(&f->arena, f->n_connections, sizeof(*f->connections));
+    if (f->routines == NULL || f->connections == NULL)
+        return out_of_memory(p);
+    for (size_t i = 0; i < f->n_routines && rc == 0; i++)
+        rc = parse_routine(p, m.routines.items[i], &f->routines[i]);
+    for (size_t i = 0; i < f->n_connections && rc == 0; i++)
+        rc = parse_connection(p, m.connections.items[i], &f->connections[i]);
+    return rc;
+}
+
+struct flow *flow_parse(struct fm_bytes encoded, const struct registry *registry, struct fm_err *err)
+{
+    struct flow *f = fm_xcalloc(1, sizeof(*f));
+    fm_arena_init(&f->arena, 64u * 1024 * 1024);
+    struct parsing p = {f, registry, err};
+    if (parse(&p, encoded) == 0)
+        return f;
+    flow_free(f);
+    return NULL;
+}
+
+void flow_free(struct flow *f)
+{
+    if (f == NULL)
+        return;
+    fm_arena_done(&f->arena);
+    free(f);
+}
+
+const struct routine *flow_routine(const struct flow *f, const char *id)
+{
+    for (size_t i = 0; i < f->n_routines; i++)
+        if (strcmp(f->routines[i].id, id) == 0)
+            return &f->routines[i];
+    return NULL;
+}
+
+static const char *renamed(const struct connection *c, struct fm_bytes key)
+{
+    for (size_t i = 0; i < c->n_mapping; i++)
+        if (fm_bytes_eq_str(key, c->mapping[i].from))
+            return c->mapping[i].to;
+    return NULL;
+}
+
+/* True when the mapping gives this name to another field: then a field that has it already gives way. */
+static bool is_target(const struct connection *c, struct fm_bytes key)
+{
+    for (size_t i = 0; i < c->n_mapping; i++)
+        if (fm_bytes_eq_str(key, c->mapping[i].to))
+            return true;
+    return false;
+}
+
+static bool has_source(const struct connection *c, struct fm_bytes data, struct fm_bytes target)
+{
+    struct kv kv = {0};
+    bool found = false;
+    struct kv_value v;
+    if (kv_read_struct(&kv, data) == 0)
+        for (size_t i = 0; i < c->n_mapping && !found; i++)
+            found = fm_bytes_eq_str(target, c->mapping[i].to) && kv_get(&kv, c->mapping[i].from, strlen(c->mapping[i].from), &v);
+    kv_done(&kv);
+    return found;
+}
+
+int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_buf *out)
+{
+    struct wire_reader r = {data.p, data.p + data.n};
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes pair, key, value;
+    int got;
+    if (c->n_mapping == 0) {
+        fm_buf_append(out, data.p, data.n);
+        return 0;
+    }
+    while ((got = wire_next(&r, &field, &type, &val, &pair)) > 0) {
+        if (field != 1 || type != WIRE_TYPE_LEN)
+            continue;
+        if (kv_read_pair(pair, &key, &value) < 0)
+            return -1;
+        const char *to = renamed(c, key);
+        if (to == NULL && is_target(c, key) && has_source(c, data, key))
+            continue;
+        struct fm_buf entry = {0};
+        if (to != NULL)
+            fm_buf_put_string(&entry, 1, to);
+        else
+            fm_buf_put_len_delim(&entry, 1, key.p, key.n);
+        fm_buf_put_len_delim(&entry, 2, value.p, value.n);
+        fm_buf_put_len_delim(out, 1, entry.p, entry.n);
+        fm_buf_done(&entry);
+    }
+    return got;
+}
