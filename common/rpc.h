@@ -102,6 +102,8 @@ const char *rpc_call_peer(const struct rpc_call *call);
 void rpc_call_reply(struct rpc_call *call, struct fm_bytes message);
 /* Ends a call with a status; err NULL is OK. What was sent before goes out first. `details` (may be empty) goes into grpc-status-details-bin. */
 void rpc_call_finish(struct rpc_call *call, const struct fm_err *err, struct fm_bytes details);
+/* Ends a call with a status at once: what was sent and the client has not read is dropped. For a client that does not read. */
+void rpc_call_abort(struct rpc_call *call, const struct fm_err *err);
 /* Streams: queues a message; one write is out at a time. Returns false when the queue is at or above high_water now (the message was taken). */
 bool rpc_call_send(struct rpc_call *call, struct fm_bytes message);
 size_t rpc_call_queued(const struct rpc_call *call);

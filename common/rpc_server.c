@@ -237,6 +237,17 @@ void rpc_call_reply(struct rpc_call *c, struct fm_bytes message)
     rpc_call_finish(c, NULL, (struct fm_bytes){0});
 }
 
+void rpc_call_abort(struct rpc_call *c, const struct fm_err *err)
+{
+    if (c->closed)
+        return;
+    rpc_messages_free(c->queue);
+    c->queue = NULL;
+    c->queued_bytes = c->writing != NULL ? c->writing->bytes : 0;
+    c->finishing = c->status_sent = true;       /* cancelling sends the status; on_closed follows */
+    (void)grpc_call_cancel_with_status(c->call, (grpc_status_code)err->code, err->msg, NULL);
+}
+
 static void fail(struct rpc_call *c, enum fm_code code, const char *text)
 {
     struct fm_err err = {0};

@@ -1,5 +1,5 @@
-/* The coordinator's life: read options, open the store, recover, listen, run, stop. The main thread waits for signals; a second one runs the loop and
- * with it the core. */
+/* The coordinator's life: read options, open the store, recover, listen, run, stop. The main thread waits for
+ * signals; a second one runs the loop and with it the core. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,10 +9,10 @@
 #include "clock.h"
 #include "conf.h"
 #include "id.h"
-#include "size_limits.h"
 #include "log.h"
 #include "mem.h"
 #include "rpc.h"
+#include "size_limits.h"
 #include "svc.h"
 
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -23,25 +23,34 @@ static struct options {
     int64_t lease_ms, heartbeat_ms, pause_grace_ms, shutdown_grace_ms, snapshot_steps;
 } opt = {"127.0.0.1:7420", "fermata-data", "info", 0, 10000, 2000, 1000, 5000, 256};
 
+/* clang-format off */
 static const struct conf_option options[] = {
-    {"listen",         CONF_STRING,   &opt.listen,            "HOST:PORT", "address to listen on; port 0 picks a free one",              0,   300,      NULL       },
-    {"data",           CONF_STRING,   &opt.data,              "DIR",       "directory of the state store; made if missing",               0,   4096,     NULL       },
-    {"lease",          CONF_DURATION, &opt.lease_ms,          "TIME",      "how long a silent host keeps its jobs",                       200, 3600000,  NULL       },
-    {"heartbeat",      CONF_DURATION, &opt.heartbeat_ms,      "TIME",      "how often hosts say that they live; at most half the lease", 50,  600000,   NULL       },
-    {"pause-grace",    CONF_DURATION, &opt.pause_grace_ms,    "TIME",      "how long a step may still take after PauseJob",               0,   3600000,  NULL       },
-    {"shutdown-grace", CONF_DURATION, &opt.shutdown_grace_ms, "TIME",      "how long calls may still take after SIGTERM",                 0,   600000,   NULL       },
-    {"snapshot-steps", CONF_INT,      &opt.snapshot_steps,    "N",         "a running job's snapshot is written after so many steps",     1,   1000000,  NULL       },
-    {"log-level",      CONF_STRING,   &opt.log_level,         "LEVELS",    "for example info, or info,rpc=debug",                         0,   300,      NULL       },
-    {"log-format",     CONF_CHOICE,   &opt.log_format,        "FORMAT",    "lines for people or for machines",                            0,   0,        log_formats},
+    {"listen", CONF_STRING, &opt.listen, "HOST:PORT",
+     "address to listen on; port 0 picks a free one", 0, 300, NULL},
+    {"data", CONF_STRING, &opt.data, "DIR",
+     "directory of the state store; made if missing", 0, 4096, NULL},
+    {"lease", CONF_DURATION, &opt.lease_ms, "TIME",
+     "how long a silent host keeps its jobs", 200, 3600000, NULL},
+    {"heartbeat", CONF_DURATION, &opt.heartbeat_ms, "TIME",
+     "how often hosts say that they live; at most half the lease", 50, 600000, NULL},
+    {"pause-grace", CONF_DURATION, &opt.pause_grace_ms, "TIME",
+     "how long a step may still take after PauseJob", 0, 3600000, NULL},
+    {"shutdown-grace", CONF_DURATION, &opt.shutdown_grace_ms, "TIME",
+     "how long calls may still take after SIGTERM", 0, 600000, NULL},
+    {"snapshot-steps", CONF_INT, &opt.snapshot_steps, "N",
+     "a running job's snapshot is written after so many steps", 1, 1000000, NULL},
+    {"log-level", CONF_STRING, &opt.log_level, "LEVELS",
+     "for example info, or info,rpc=debug", 0, 300, NULL},
+    {"log-format", CONF_CHOICE, &opt.log_format, "FORMAT",
+     "lines for people or for machines", 0, 0, log_formats},
 };
+/* clang-format on */
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
 static struct app {
     struct svc svc;
     struct rpc_loop *loop;
     struct rpc_server *server;
-    struct rpc_timer drain;
-    int64_t drain_until_ms;
     bool failed;
 } app;
 
@@ -50,8 +59,9 @@ static int check_options(struct fm_err *err)
     if (conf_check_address("listen", opt.listen, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (opt.heartbeat_ms * 2 > opt.lease_ms)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "heartbeat", "--heartbeat %lldms is more than half of --lease %lldms", (long long)opt.heartbeat_ms,
-                          (long long)opt.lease_ms);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "heartbeat",
+                          "--heartbeat %lldms is more than half of --lease %lldms",
+                          (long long)opt.heartbeat_ms, (long long)opt.lease_ms);
     return 0;
 }
 
@@ -63,24 +73,17 @@ static void on_server_down(void *arg)
     rpc_loop_stop(app.loop);
 }
 
-/* Units under way are waited for before the server goes, so that their clients hear of them. */
-static void drain_units(void *arg)
+static void on_quiet(void *arg)
 {
-    core_flush(app.svc.core);
-    if (core_idle(app.svc.core) || fm_now_mono_ms() >= app.drain_until_ms)
-        rpc_server_shutdown(app.server, opt.shutdown_grace_ms, on_server_down, NULL);
-    else
-        rpc_timer_start(app.loop, &app.drain, fm_now_mono_ms() + 5, drain_units, arg);
+    (void)arg;
+    rpc_server_shutdown(app.server, opt.shutdown_grace_ms, on_server_down, NULL);
 }
 
 static void begin_stop(void *arg)
 {
-    if (app.svc.stopping)
-        return;
+    (void)arg;
     FM_LOG(INFO, RPC, "stopping");
-    svc_stop(&app.svc);
-    app.drain_until_ms = fm_now_mono_ms() + opt.shutdown_grace_ms;
-    drain_units(arg);
+    svc_stop(&app.svc, opt.shutdown_grace_ms, on_quiet);
 }
 
 static void on_recovered(void *arg)
@@ -97,8 +100,10 @@ static void on_recovered(void *arg)
     rpc_server_start(app.server);
     int host_len = (int)(strrchr(opt.listen, ':') - opt.listen);
     printf("listening on %.*s:%d\n", host_len, opt.listen, port);
-    fflush(stdout);
-    FM_LOG(INFO, RPC, "listening", FM_STR("address", opt.listen), FM_I64("port", port), FM_STR("version", FERMATA_VERSION));
+    if (fflush(stdout) != 0)
+        FM_LOG(WARN, RPC, "stdout cannot be written, ignoring");
+    FM_LOG(INFO, RPC, "listening", FM_STR("address", opt.listen), FM_I64("port", port),
+           FM_STR("version", FERMATA_VERSION));
 }
 
 static void start(void *arg)
@@ -144,14 +149,14 @@ static int run(void)
         fprintf(stderr, "coordinator: %s\n", err.msg);
         return 2;
     }
-    rpc_global_init();
-    app.loop = rpc_loop_new();
     struct store *store;
     if (open_store(&store, &err) < 0) {
         fm_log_stop();
         fprintf(stderr, "coordinator: %s\n", err.msg);
         return 1;
     }
+    rpc_global_init();
+    app.loop = rpc_loop_new();
     struct rpc_server_config server = {.max_message_bytes = LIMIT_STREAM_BYTES};
     struct core_config core = {.lease_ms = (uint32_t)opt.lease_ms,
                                .heartbeat_ms = (uint32_t)opt.heartbeat_ms,
@@ -165,7 +170,7 @@ static int run(void)
     if (pthread_create(&loop, NULL, loop_main, NULL) != 0)
         fm_abort("the loop's thread could not be started");
     wait_for_signal(&signals);
-    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);       /* a second signal ends the process at once */
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL); /* a second signal ends the process at once */
     (void)rpc_loop_post(app.loop, begin_stop, NULL);
     pthread_join(loop, NULL);
     store_close(store);
@@ -189,7 +194,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "coordinator: %s\n", err.msg);
         code = 2;
     } else if (action == CONF_HELP) {
-        conf_help(stdout, "coordinator", "owns the state of Fermata's jobs and hands them to host daemons", options, N_OPTIONS);
+        conf_help(stdout, "coordinator", "owns the state of Fermata's jobs and hands them to host daemons",
+                  options, N_OPTIONS);
     } else if (action == CONF_VERSION) {
         printf("coordinator %s\n", FERMATA_VERSION);
     } else {

@@ -2,10 +2,15 @@
 #ifndef FM_SIZE_LIMITS_H
 #define FM_SIZE_LIMITS_H
 
-#define LIMIT_REQUEST_BYTES (4u * 1024 * 1024)          /* a client's request */
-#define LIMIT_STREAM_BYTES (20u * 1024 * 1024)          /* any message: one from a host */
-#define LIMIT_ARENA_BYTES (128u * 1024 * 1024)          /* what a decoded message may take */
-#define LIMIT_HOST_QUEUE_BYTES (64u * 1024 * 1024)      /* waits for a host that does not read; then its stream is ended */
-#define LIMIT_WATCH_QUEUE_BYTES (256u * 1024)           /* waits for a watcher; then it gets no more until it has read */
+/* A client's request. */
+#define LIMIT_REQUEST_BYTES (4u * 1024 * 1024)
+/* Any message: one from a host. */
+#define LIMIT_STREAM_BYTES (20u * 1024 * 1024)
+/* What a decoded message may take. */
+#define LIMIT_ARENA_BYTES (128u * 1024 * 1024)
+/* What may wait for a host that does not read; then its stream is broken off. */
+#define LIMIT_HOST_QUEUE_BYTES (64u * 1024 * 1024)
+/* What may wait for a watcher; then it gets no more until it has read. */
+#define LIMIT_WATCH_QUEUE_BYTES (256u * 1024)
 
 #endif

@@ -7,9 +7,9 @@
 #include "clock.h"
 #include "google/rpc/error_details.pb-c.h"
 #include "google/rpc/status.pb-c.h"
-#include "size_limits.h"
 #include "log.h"
 #include "mem.h"
+#include "size_limits.h"
 #include "wire_pbc.h"
 
 /* Handlers get a call and a method only; there is one shell in a process. */
@@ -27,72 +27,93 @@ void svc_time(struct svc *s)
 
 /* ---- errors ---- */
 
-static void add_any(Google__Rpc__Status *status, Google__Protobuf__Any *any, char *type, struct fm_buf *buf, const ProtobufCMessage *m)
+/* What a program finds in the trailer. Clients on the C core refuse trailers above 8 KiB and would show that
+ * instead of the error: base64 makes four bytes of three, and the message stands in a header of its own,
+ * percent-encoded. */
+#define MAX_DETAILS_BYTES 4000u
+
+static void add_any(Google__Rpc__Status *status, Google__Protobuf__Any *any, const char *type,
+                    struct fm_buf *buf, const ProtobufCMessage *m)
 {
     size_t n = protobuf_c_message_get_packed_size(m);
     fm_buf_reserve(buf, n);
     buf->n = protobuf_c_message_pack(m, buf->p);
     google__protobuf__any__init(any);
-    any->type_url = type;
+    any->type_url = (char *)(uintptr_t)type;
     any->value = (ProtobufCBinaryData){buf->n, buf->p};
     status->details[status->n_details++] = any;
 }
 
-static void put_violations(const struct fm_err *err, Google__Rpc__BadRequest *bad, Google__Rpc__BadRequest__FieldViolation *v,
-                           Google__Rpc__BadRequest__FieldViolation **pointers)
+/* The first n violations; an error with a field of its own and no list has one. */
+static void pack_bad_request(const struct fm_err *err, size_t n, Google__Rpc__Status *status,
+                             Google__Protobuf__Any *any, struct fm_buf *buf)
 {
-    size_t n = err->n_more > 0 ? err->n_more : 1;
+    Google__Rpc__BadRequest bad = GOOGLE__RPC__BAD_REQUEST__INIT;
+    Google__Rpc__BadRequest__FieldViolation v[FM_MAX_VIOLATIONS], *pointers[FM_MAX_VIOLATIONS];
     for (size_t i = 0; i < n; i++) {
         google__rpc__bad_request__field_violation__init(&v[i]);
         v[i].field = (char *)(uintptr_t)(err->n_more > 0 ? err->more[i].field : err->field);
         v[i].description = (char *)(uintptr_t)(err->n_more > 0 ? err->more[i].msg : err->msg);
         pointers[i] = &v[i];
     }
-    bad->field_violations = pointers;
-    bad->n_field_violations = n;
+    bad.field_violations = pointers;
+    bad.n_field_violations = n;
+    add_any(status, any, "type.googleapis.com/google.rpc.BadRequest", buf, &bad.base);
+}
+
+static void pack_error_info(const struct fm_err *err, size_t left_out, Google__Rpc__Status *status,
+                            Google__Protobuf__Any *any, struct fm_buf *buf)
+{
+    static char domain[] = "fermata.dev", key[] = "violations_left_out";
+    Google__Rpc__ErrorInfo info = GOOGLE__RPC__ERROR_INFO__INIT;
+    Google__Rpc__ErrorInfo__MetadataEntry entry = GOOGLE__RPC__ERROR_INFO__METADATA_ENTRY__INIT,
+                                          *entries[] = {&entry};
+    char count[24];
+    info.reason = (char *)(uintptr_t)fm_code_name((int)err->code);
+    info.domain = domain;
+    if (left_out > 0) {
+        snprintf(count, sizeof(count), "%zu", left_out);
+        entry.key = key;
+        entry.value = count;
+        info.metadata = entries;
+        info.n_metadata = 1;
+    }
+    add_any(status, any, "type.googleapis.com/google.rpc.ErrorInfo", buf, &info.base);
+}
+
+static void pack_status(const struct fm_err *err, size_t n_violations, size_t left_out, struct fm_buf *out)
+{
+    Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
+    Google__Protobuf__Any any[2], *details[2];
+    struct fm_buf bad = {0}, info = {0};
+    status.code = (int32_t)err->code;
+    status.message = (char *)(uintptr_t)err->msg;
+    status.details = details;
+    if (n_violations > 0)
+        pack_bad_request(err, n_violations, &status, &any[0], &bad);
+    pack_error_info(err, left_out, &status, &any[1], &info);
+    fm_buf_reserve(out, protobuf_c_message_get_packed_size(&status.base));
+    out->n = protobuf_c_message_pack(&status.base, out->p);
+    fm_buf_done(&bad);
+    fm_buf_done(&info);
 }
 
 void svc_status_details(const struct fm_err *err, struct fm_buf *out)
 {
-    static char bad_type[] = "type.googleapis.com/google.rpc.BadRequest", info_type[] = "type.googleapis.com/google.rpc.ErrorInfo",
-                domain[] = "fermata.dev";
-    Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
-    Google__Protobuf__Any any[2], *details[2];
-    struct fm_buf bad_bytes = {0}, info_bytes = {0};
-    status.code = (int32_t)err->code;
-    status.message = (char *)(uintptr_t)err->msg;
-    status.details = details;
-    if (err->field[0] != '\0') {
-        Google__Rpc__BadRequest bad = GOOGLE__RPC__BAD_REQUEST__INIT;
-        size_t n = err->n_more > 0 ? err->n_more : 1;
-        Google__Rpc__BadRequest__FieldViolation *v = fm_xcalloc(n, sizeof(*v)), **pointers = fm_xcalloc(n, sizeof(*pointers));
-        put_violations(err, &bad, v, pointers);
-        add_any(&status, &any[0], bad_type, &bad_bytes, &bad.base);
-        free(v);
-        free(pointers);
+    size_t all = err->n_more > 0 ? err->n_more : err->field[0] != '\0' ? 1 : 0;
+    for (size_t n = all;; n = n * 3 / 4) {
+        pack_status(err, n, all - n + err->n_cut, out);
+        if (out->n <= MAX_DETAILS_BYTES || n <= 1)
+            return;
     }
-    Google__Rpc__ErrorInfo info = GOOGLE__RPC__ERROR_INFO__INIT;
-    info.reason = (char *)(uintptr_t)fm_code_name((int)err->code);
-    info.domain = domain;
-    add_any(&status, &any[1], info_type, &info_bytes, &info.base);
-    size_t size = protobuf_c_message_get_packed_size(&status.base);
-    fm_buf_reserve(out, size);
-    out->n += protobuf_c_message_pack(&status.base, out->p + out->n);
-    fm_buf_done(&bad_bytes);
-    fm_buf_done(&info_bytes);
 }
 
 void svc_fail(struct rpc_call *call, const struct fm_err *err)
 {
     struct fm_buf details = {0};
     svc_status_details(err, &details);
-    if (details.n > 6000) {     /* trailers are bounded: the first fault stands in the message anyway */
-        struct fm_err shorter = *err;
-        shorter.n_more = shorter.n_more > 8 ? 8 : shorter.n_more;
-        fm_buf_reset(&details);
-        svc_status_details(&shorter, &details);
-    }
-    FM_LOG(DEBUG, RPC, "call refused", FM_STR("code", fm_code_name((int)err->code)), FM_STR("field", err->field), FM_ERR(err));
+    FM_LOG(DEBUG, RPC, "call refused", FM_STR("code", fm_code_name((int)err->code)),
+           FM_STR("field", err->field), FM_ERR(err));
     rpc_call_finish(call, err, (struct fm_bytes){details.p, details.n});
     fm_buf_done(&details);
 }
@@ -109,13 +130,13 @@ void svc_reply(struct rpc_call *call, const ProtobufCMessage *message)
 
 /* ---- calls ---- */
 
-struct svc_call *svc_call_new(struct svc *s, struct rpc_call *call, bool is_host)
+struct svc_call *svc_call_new(struct svc *s, struct rpc_call *call, enum svc_call_kind kind)
 {
     struct svc_call *c = fm_xcalloc(1, sizeof(*c));
     c->id = ++s->next_id;
     c->svc = s;
     c->call = call;
-    c->is_host = is_host;
+    c->kind = kind;
     HASH_ADD(hh, s->calls, id, sizeof(c->id), c);
     return c;
 }
@@ -152,7 +173,8 @@ static void on_drained(struct rpc_call *call, void *user)
     core_watch_drained(c->svc->core, c->id);
 }
 
-const ProtobufCMessage *svc_decode(struct rpc_call *call, const ProtobufCMessageDescriptor *d, struct fm_bytes message)
+const ProtobufCMessage *svc_decode(struct rpc_call *call, const ProtobufCMessageDescriptor *d,
+                                   struct fm_bytes message)
 {
     struct svc *s = instance;
     struct fm_err err = {0};
@@ -172,7 +194,7 @@ void svc_core_request(struct rpc_call *call, const struct rpc_method *method, st
     const ProtobufCMessage *request = svc_decode(call, method->detail, message);
     if (request == NULL)
         return;
-    struct svc_call *c = svc_call_new(s, call, false);
+    struct svc_call *c = svc_call_new(s, call, SVC_CALL_CORE);
     rpc_call_events(call, &events, c, LIMIT_WATCH_QUEUE_BYTES);
     FM_LOG(TRACE, RPC, "request", FM_STR("method", method->path), FM_STR("peer", rpc_call_peer(call)));
     svc_time(s);
@@ -217,8 +239,10 @@ static void io_host_send(void *arg, uint64_t conn, struct fm_bytes message)
     if (rpc_call_queued(c->call) <= LIMIT_HOST_QUEUE_BYTES)
         return;
     struct fm_err err = {0};
-    fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "the host does not read its stream: %zu bytes wait", rpc_call_queued(c->call));
-    svc_fail(c->call, &err);
+    fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "the host does not read its stream: %zu bytes wait",
+               rpc_call_queued(c->call));
+    FM_LOG(WARN, RPC, "a host's stream is broken off", FM_STR("peer", rpc_call_peer(c->call)), FM_ERR(&err));
+    rpc_call_abort(c->call, &err); /* a status in its turn would wait behind what the host does not read */
 }
 
 static void io_host_close(void *arg, uint64_t conn, const struct fm_err *err)
@@ -246,6 +270,8 @@ static void io_recovered(void *arg)
 {
     struct svc *s = arg;
     s->recovered = true;
+    if (s->stopping)
+        return;
     s->on_recovered(s->arg);
     health_changed(s);
 }
@@ -259,10 +285,33 @@ static void on_timer(void *arg)
     core_tick(s->core);
 }
 
+/* Once while stopping: all that was under way in the store is answered. Who waits for more than that will not
+ * get it here. */
+static void quiet(struct svc *s)
+{
+    struct fm_err err = {0};
+    struct svc_call *c, *tmp;
+    s->quiet = true;
+    fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is stopping");
+    HASH_ITER(hh, s->calls, c, tmp)
+        svc_fail(c->call, &err);
+    rpc_timer_stop(s->loop, &s->stop_timer);
+    s->on_quiet(s->arg);
+}
+
+static void on_stop_grace_over(void *arg)
+{
+    struct svc *s = arg;
+    FM_LOG(WARN, STORAGE, "the store has not finished what is under way, stopping nevertheless");
+    quiet(s);
+}
+
 static void on_turn(void *arg)
 {
     struct svc *s = arg;
     core_flush(s->core);
+    if (s->stopping && !s->quiet && core_idle(s->core))
+        quiet(s);
     int64_t at = core_next_deadline(s->core);
     if (at < 0)
         rpc_timer_stop(s->loop, &s->timer);
@@ -287,10 +336,21 @@ void svc_store_notify(void *svc)
 
 /* ---- life ---- */
 
-void svc_init(struct svc *s, struct rpc_loop *loop, struct rpc_server *server, struct store *store, const struct core_config *cfg,
-              void (*on_recovered)(void *arg), void *arg)
+void svc_init(struct svc *s, struct rpc_loop *loop, struct rpc_server *server, struct store *store,
+              const struct core_config *cfg, void (*on_recovered)(void *arg), void *arg)
 {
-    struct core_io io = {s, io_reply, io_fail, io_watch_send, io_watch_end, io_host_send, io_host_close, io_commit, io_read, io_recovered};
+    const struct core_io io = {
+        .arg = s,
+        .reply = io_reply,
+        .fail = io_fail,
+        .watch_send = io_watch_send,
+        .watch_end = io_watch_end,
+        .host_send = io_host_send,
+        .host_close = io_host_close,
+        .commit = io_commit,
+        .read = io_read,
+        .recovered = io_recovered,
+    };
     memset(s, 0, sizeof(*s));
     instance = s;
     s->loop = loop;
@@ -314,13 +374,14 @@ void svc_start(struct svc *s)
     core_start(s->core, fm_now_mono_ms(), fm_now_wall_ms());
 }
 
-void svc_stop(struct svc *s)
+void svc_stop(struct svc *s, int64_t grace_ms, void (*on_quiet)(void *arg))
 {
     s->stopping = true;
-    health_changed(s);
+    s->on_quiet = on_quiet;
     svc_time(s);
+    health_changed(s);
     core_stop(s->core);
-    core_flush(s->core);
+    rpc_timer_start(s->loop, &s->stop_timer, fm_now_mono_ms() + grace_ms, on_stop_grace_over, s);
 }
 
 void svc_done(struct svc *s)

@@ -1,4 +1,5 @@
-/* The HostAgent service: one stream a host. Each message is guarded and decoded here, and goes to the core (hosts.c). */
+/* The HostAgent service: one stream a host. Each message is guarded and decoded here, and goes to the core
+ * (hosts.c). */
 #include "fermata/v1/host_agent.pb-c.h"
 #include "size_limits.h"
 #include "svc.h"
@@ -12,7 +13,8 @@ static void on_message(struct rpc_call *call, void *user, struct fm_bytes messag
     ProtobufCMessage *m;
     svc_time(s);
     fm_arena_reset(&s->arena);
-    if (pbc_decode(&fermata__v1__host_message__descriptor, message, LIMIT_STREAM_BYTES, &s->arena, &m, &err) == 0) {
+    if (pbc_decode(&fermata__v1__host_message__descriptor, message, LIMIT_STREAM_BYTES, &s->arena, &m,
+                   &err) == 0) {
         core_host_message(s->core, c->id, m);
         return;
     }
@@ -43,11 +45,12 @@ static void on_close(struct rpc_call *call, void *user)
 
 static void attach(struct rpc_call *call, const struct rpc_method *method, struct fm_bytes message)
 {
-    static const struct rpc_call_events events = {.on_message = on_message, .on_half_close = on_half_close, .on_close = on_close};
+    static const struct rpc_call_events events = {
+        .on_message = on_message, .on_half_close = on_half_close, .on_close = on_close};
     (void)method;
     (void)message;
     struct svc *s = svc_instance();
-    struct svc_call *c = svc_call_new(s, call, true);
+    struct svc_call *c = svc_call_new(s, call, SVC_CALL_HOST);
     rpc_call_events(call, &events, c, 0);
     svc_time(s);
     core_host_opened(s->core, c->id, rpc_call_peer(call));

@@ -3,9 +3,9 @@
 #include "svc.h"
 
 const struct rpc_method flows_methods[] = {
-    {"/fermata.v1.Flows/PutFlow",    RPC_UNARY, svc_core_request, &fermata__v1__put_flow_request__descriptor,    CORE_PUT_FLOW   },
-    {"/fermata.v1.Flows/GetFlow",    RPC_UNARY, svc_core_request, &fermata__v1__get_flow_request__descriptor,    CORE_GET_FLOW   },
-    {"/fermata.v1.Flows/ListFlows",  RPC_UNARY, svc_core_request, &fermata__v1__list_flows_request__descriptor,  CORE_LIST_FLOWS },
-    {"/fermata.v1.Flows/DeleteFlow", RPC_UNARY, svc_core_request, &fermata__v1__delete_flow_request__descriptor, CORE_DELETE_FLOW},
+    SVC_CORE("/fermata.v1.Flows/PutFlow", RPC_UNARY, put_flow_request, CORE_PUT_FLOW),
+    SVC_CORE("/fermata.v1.Flows/GetFlow", RPC_UNARY, get_flow_request, CORE_GET_FLOW),
+    SVC_CORE("/fermata.v1.Flows/ListFlows", RPC_UNARY, list_flows_request, CORE_LIST_FLOWS),
+    SVC_CORE("/fermata.v1.Flows/DeleteFlow", RPC_UNARY, delete_flow_request, CORE_DELETE_FLOW),
 };
 const size_t n_flows_methods = sizeof(flows_methods) / sizeof(flows_methods[0]);

@@ -18,7 +18,8 @@ struct health_watch {
 
 static bool is_known(const char *service)
 {
-    static const char *const services[] = {"", "fermata.v1.Flows", "fermata.v1.Jobs", "fermata.v1.Hosts", "fermata.v1.HostAgent"};
+    static const char *const services[] = {"", "fermata.v1.Flows", "fermata.v1.Jobs", "fermata.v1.Hosts",
+                                           "fermata.v1.HostAgent"};
     for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++)
         if (strcmp(services[i], service) == 0)
             return true;
@@ -27,8 +28,9 @@ static bool is_known(const char *service)
 
 static Grpc__Health__V1__HealthCheckResponse__ServingStatus status(const struct svc *s)
 {
-    return s->recovered && !s->stopping ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
-                                        : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
+    return s->recovered && !s->stopping
+               ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
+               : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
 }
 
 static void check(struct rpc_call *call, const struct rpc_method *method, struct fm_bytes message)
@@ -52,7 +54,8 @@ static void send_status(struct health_watch *w)
 {
     Grpc__Health__V1__HealthCheckResponse r = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
     uint8_t b[16];
-    r.status = w->known ? status(w->svc) : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
+    r.status =
+        w->known ? status(w->svc) : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
     size_t n = protobuf_c_message_pack(&r.base, b);
     (void)rpc_call_send(w->call, (struct fm_bytes){b, n});
 }
@@ -91,8 +94,10 @@ void health_changed(struct svc *s)
     }
 }
 
+#define REQUEST &grpc__health__v1__health_check_request__descriptor
+
 const struct rpc_method health_methods[] = {
-    {"/grpc.health.v1.Health/Check", RPC_UNARY,         check, &grpc__health__v1__health_check_request__descriptor, 0},
-    {"/grpc.health.v1.Health/Watch", RPC_SERVER_STREAM, watch, &grpc__health__v1__health_check_request__descriptor, 0},
+    {"/grpc.health.v1.Health/Check", RPC_UNARY,         check, REQUEST, 0},
+    {"/grpc.health.v1.Health/Watch", RPC_SERVER_STREAM, watch, REQUEST, 0},
 };
 const size_t n_health_methods = sizeof(health_methods) / sizeof(health_methods[0]);

@@ -1,5 +1,5 @@
-/* grpc.reflection.v1 and v1alpha (the same on the wire), from the descriptor set that protoc wrote at build time.
- * See /usr/share/grpc-proto/grpc/reflection/v1/reflection.proto for the protocol. */
+/* grpc.reflection.v1 and v1alpha (the same on the wire), from the descriptor set that protoc wrote at build
+ * time. See /usr/share/grpc-proto/grpc/reflection/v1/reflection.proto for the protocol. */
 #include "google/protobuf/descriptor.pb-c.h"
 #include "grpc/reflection/v1/reflection.pb-c.h"
 
@@ -10,8 +10,8 @@
 
 #include "buf.h"
 #include "descriptors.h"
-#include "size_limits.h"
 #include "mem.h"
+#include "size_limits.h"
 #include "svc.h"
 #include "wire.h"
 #include "wire_pbc.h"
@@ -63,7 +63,7 @@ static void add_enum(const char *prefix, const Google__Protobuf__EnumDescriptorP
     add_symbol(prefix, e->name, file, false);
     snprintf(full, sizeof(full), "%s%s%s", prefix, prefix[0] != '\0' ? "." : "", e->name);
     for (size_t i = 0; i < e->n_value; i++) {
-        add_symbol(prefix, e->value[i]->name, file, false);     /* enum values are siblings of their enum */
+        add_symbol(prefix, e->value[i]->name, file, false); /* enum values are siblings of their enum */
         add_symbol(full, e->value[i]->name, file, false);
     }
 }
@@ -117,7 +117,8 @@ static void prepare(void)
     while (wire_next(&r, &field, &type, &val, &len) > 0) {
         if (field != 1 || type != WIRE_TYPE_LEN)
             continue;
-        Google__Protobuf__FileDescriptorProto *p = google__protobuf__file_descriptor_proto__unpack(NULL, len.n, len.p);
+        Google__Protobuf__FileDescriptorProto *p =
+            google__protobuf__file_descriptor_proto__unpack(NULL, len.n, len.p);
         if (p == NULL)
             fm_abort("the embedded descriptor set is malformed");
         set.files = fm_xrealloc(set.files, (set.n_files + 1) * sizeof(*set.files));
@@ -143,15 +144,17 @@ static void send(struct rpc_call *call, response_t *r, const request_t *q)
     fm_buf_done(&b);
 }
 
-static void send_error(struct rpc_call *call, const request_t *q, enum fm_code code, const char *what, const char *name)
+static void send_error(struct rpc_call *call, const request_t *q, enum fm_code code, const char *what,
+                       const char *name)
 {
     response_t r = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__INIT;
     Grpc__Reflection__V1__ErrorResponse e = GRPC__REFLECTION__V1__ERROR_RESPONSE__INIT;
-    char text[256];
-    snprintf(text, sizeof(text), "%s: %.150s", what, name);
-    e.error_code = (int32_t)code;
-    e.error_message = text;
-    r.message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
+    struct fm_err err = {0};
+    fm_err_set(&err, code, NULL, "%s%.150s", what, name); /* makes it valid UTF-8 wherever it is cut */
+    e.error_code = (int32_t)err.code;
+    e.error_message = err.msg;
+    r.message_response_case =
+        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
     r.error_response = &e;
     send(call, &r, q);
 }
@@ -182,7 +185,8 @@ static void send_file(struct rpc_call *call, const request_t *q, size_t at)
             f.file_descriptor_proto[f.n_file_descriptor_proto++] =
                 (ProtobufCBinaryData){set.files[k].bytes.n, (uint8_t *)(uintptr_t)set.files[k].bytes.p};
     }
-    r.message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
+    r.message_response_case =
+        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
     r.file_descriptor_response = &f;
     send(call, &r, q);
     free(f.file_descriptor_proto);
@@ -197,7 +201,7 @@ static void by_filename(struct rpc_call *call, const request_t *q)
             return;
         }
     }
-    send_error(call, q, FM_NOT_FOUND, "no such file", q->file_by_filename);
+    send_error(call, q, FM_NOT_FOUND, "no such file: ", q->file_by_filename);
 }
 
 static const struct symbol *find_symbol(const char *name)
@@ -215,7 +219,7 @@ static void by_symbol(struct rpc_call *call, const request_t *q)
     if (s != NULL)
         send_file(call, q, s->file);
     else
-        send_error(call, q, FM_NOT_FOUND, "no such symbol", q->file_containing_symbol);
+        send_error(call, q, FM_NOT_FOUND, "no such symbol: ", q->file_containing_symbol);
 }
 
 /* None of the protos has extensions: a known type has an empty list, which is no error. */
@@ -223,13 +227,14 @@ static void extension_numbers(struct rpc_call *call, const request_t *q)
 {
     const struct symbol *s = find_symbol(q->all_extension_numbers_of_type);
     if (s == NULL || !s->is_message) {
-        send_error(call, q, FM_NOT_FOUND, "no such type", q->all_extension_numbers_of_type);
+        send_error(call, q, FM_NOT_FOUND, "no such type: ", q->all_extension_numbers_of_type);
         return;
     }
     response_t r = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__INIT;
     Grpc__Reflection__V1__ExtensionNumberResponse e = GRPC__REFLECTION__V1__EXTENSION_NUMBER_RESPONSE__INIT;
     e.base_type_name = s->name;
-    r.message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ALL_EXTENSION_NUMBERS_RESPONSE;
+    r.message_response_case =
+        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ALL_EXTENSION_NUMBERS_RESPONSE;
     r.all_extension_numbers_response = &e;
     send(call, &r, q);
 }
@@ -244,14 +249,16 @@ static void list_services(struct rpc_call *call, const request_t *q)
         const Google__Protobuf__FileDescriptorProto *p = set.files[i].proto;
         for (size_t k = 0; k < p->n_service && l.n_service < 32; k++) {
             grpc__reflection__v1__service_response__init(&services[l.n_service]);
-            snprintf(names[l.n_service], sizeof(names[0]), "%s.%s", p->package == NULL ? "" : p->package, p->service[k]->name);
+            snprintf(names[l.n_service], sizeof(names[0]), "%s.%s", p->package == NULL ? "" : p->package,
+                     p->service[k]->name);
             services[l.n_service].name = names[l.n_service];
             pointers[l.n_service] = &services[l.n_service];
             l.n_service++;
         }
     }
     l.service = pointers;
-    r.message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
+    r.message_response_case =
+        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
     r.list_services_response = &l;
     send(call, &r, q);
 }
@@ -259,13 +266,15 @@ static void list_services(struct rpc_call *call, const request_t *q)
 static void on_message(struct rpc_call *call, void *user, struct fm_bytes message)
 {
     (void)user;
-    const ProtobufCMessage *m = svc_decode(call, &grpc__reflection__v1__server_reflection_request__descriptor, message);
+    const ProtobufCMessage *m =
+        svc_decode(call, &grpc__reflection__v1__server_reflection_request__descriptor, message);
     if (m == NULL)
         return;
     const request_t *q = (const request_t *)(const void *)m;
     if (rpc_call_queued(call) > MAX_QUEUED) {
         struct fm_err err = {0};
-        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "answers wait to be read: read them before asking more");
+        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL,
+                   "answers wait to be read: read them before asking more");
         svc_fail(call, &err);
         return;
     }
@@ -278,7 +287,8 @@ static void on_message(struct rpc_call *call, void *user, struct fm_bytes messag
         by_symbol(call, q);
         return;
     case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION:
-        send_error(call, q, FM_NOT_FOUND, "no such extension", q->file_containing_extension->containing_type);
+        send_error(call, q, FM_NOT_FOUND, "no such extension of ",
+                   q->file_containing_extension->containing_type);
         return;
     case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_ALL_EXTENSION_NUMBERS_OF_TYPE:
         extension_numbers(call, q);
@@ -299,12 +309,19 @@ static void on_half_close(struct rpc_call *call, void *user)
     rpc_call_finish(call, NULL, (struct fm_bytes){0});
 }
 
+static void on_close(struct rpc_call *call, void *user)
+{
+    (void)call;
+    svc_call_forget(user);
+}
+
 static void reflect(struct rpc_call *call, const struct rpc_method *method, struct fm_bytes message)
 {
-    static const struct rpc_call_events events = {.on_message = on_message, .on_half_close = on_half_close};
+    static const struct rpc_call_events events = {
+        .on_message = on_message, .on_half_close = on_half_close, .on_close = on_close};
     (void)method;
     (void)message;
-    rpc_call_events(call, &events, NULL, 0);
+    rpc_call_events(call, &events, svc_call_new(svc_instance(), call, SVC_CALL_REFLECTION), 0);
 }
 
 const struct rpc_method reflection_methods[] = {

@@ -55,10 +55,10 @@ const struct wire_msg *wire_msg_of(const ProtobufCMessageDescriptor *d)
         return &e->msg;
     e = fm_xcalloc(1, sizeof(*e));
     e->d = d;
-    HASH_ADD_PTR(entries, d, e);        /* before its fields: messages may contain themselves */
+    HASH_ADD_PTR(entries, d, e); /* before its fields: messages may contain themselves */
     struct wire_field *fields = fm_xcalloc(d->n_fields, sizeof(*fields));
     for (unsigned i = 0; i < d->n_fields; i++) {
-        const ProtobufCFieldDescriptor *f = &d->fields[i];      /* protobuf-c sorts them by number */
+        const ProtobufCFieldDescriptor *f = &d->fields[i]; /* protobuf-c sorts them by number */
         fields[i] = (struct wire_field){.number = f->id,
                                         .kind = kind_of(f->type),
                                         .repeated = f->label == PROTOBUF_C_LABEL_REPEATED,
@@ -70,8 +70,8 @@ const struct wire_msg *wire_msg_of(const ProtobufCMessageDescriptor *d)
     return &e->msg;
 }
 
-int pbc_decode(const ProtobufCMessageDescriptor *d, struct fm_bytes bytes, size_t max_bytes, struct fm_arena *arena, ProtobufCMessage **ret,
-               struct fm_err *err)
+int pbc_decode(const ProtobufCMessageDescriptor *d, struct fm_bytes bytes, size_t max_bytes,
+               struct fm_arena *arena, ProtobufCMessage **ret, struct fm_err *err)
 {
     struct wire_limits limits = wire_limits_for(max_bytes);
     int rc = wire_check(wire_msg_of(d), bytes, &limits, err);

@@ -10,9 +10,9 @@
 /* The guard's view of a descriptor and of all it refers to; made once, kept for ever. One thread. */
 const struct wire_msg *wire_msg_of(const ProtobufCMessageDescriptor *d);
 
-/* Guards and decodes into the arena. Returns 0 with a message that lives as long as the arena, or as wire_check, or -FM_RESOURCE_EXHAUSTED when the arena
- * is full. One thread. */
-int pbc_decode(const ProtobufCMessageDescriptor *d, struct fm_bytes bytes, size_t max_bytes, struct fm_arena *arena, ProtobufCMessage **ret,
-               struct fm_err *err) FM_MUST_CHECK;
+/* Guards and decodes into the arena. Returns 0 with a message that lives as long as the arena, or as
+ * wire_check, or -FM_RESOURCE_EXHAUSTED when the arena is full. One thread. */
+int pbc_decode(const ProtobufCMessageDescriptor *d, struct fm_bytes bytes, size_t max_bytes,
+               struct fm_arena *arena, ProtobufCMessage **ret, struct fm_err *err) FM_MUST_CHECK;
 
 #endif
