@@ -197,8 +197,8 @@ static void start_read(struct rpc_stream *s)
 {
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
     op.data.recv_message.recv_message = &s->incoming;
-    s->incoming = NULL;
     pthread_mutex_lock(&s->lock);
+    s->incoming = NULL;
     s->pending++;
     pthread_mutex_unlock(&s->lock);
     rpc_must(grpc_call_start_batch(s->call, &op, 1, &s->recv_tag, NULL), "receive");
@@ -207,11 +207,14 @@ static void start_read(struct rpc_stream *s)
 static void on_received(struct rpc_tag *tag, bool ok)
 {
     struct rpc_stream *s = tag->owner;
-    if (ok && s->incoming != NULL) {
+    pthread_mutex_lock(&s->lock);       /* the first read was started by another thread */
+    grpc_byte_buffer *incoming = s->incoming;
+    s->incoming = NULL;
+    pthread_mutex_unlock(&s->lock);
+    if (ok && incoming != NULL) {
         grpc_slice slice;
-        bool readable = rpc_read_all(s->incoming, &slice) == 0;
-        grpc_byte_buffer_destroy(s->incoming);
-        s->incoming = NULL;
+        bool readable = rpc_read_all(incoming, &slice) == 0;
+        grpc_byte_buffer_destroy(incoming);
         if (readable) {
             if (s->events.on_message != NULL)
                 s->events.on_message(s, s->user, rpc_slice_bytes(&slice));

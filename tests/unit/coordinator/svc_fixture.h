@@ -25,6 +25,7 @@
 #include "mem.h"
 #include "size_limits.h"
 #include "svc.h"
+#include "wire.h"
 
 #define FIXTURE_WAIT_S 60 /* gives up only when something hangs */
 
@@ -241,6 +242,14 @@ static inline void *client_message(struct client_call *c, size_t n, const Protob
     pthread_mutex_unlock(&c->f->lock);
     assert_non_null(m);
     return m;
+}
+
+static inline bool client_is_over(struct client_call *c)
+{
+    pthread_mutex_lock(&c->f->lock);
+    bool over = c->over;
+    pthread_mutex_unlock(&c->f->lock);
+    return over;
 }
 
 /* Waits for the end. */
