@@ -146,6 +146,7 @@ static int run(void)
     struct fm_err err = {0};
     struct fm_log_config log = {.fd = STDERR_FILENO, .json = opt.log_format == 1, .levels = opt.log_level};
     if (fm_log_start(&log, &err) < 0) {
+        fm_err_wrap(&err, "--log-level %s", opt.log_level);
         fprintf(stderr, "coordinator: %s\n", err.msg);
         return 2;
     }

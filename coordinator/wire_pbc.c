@@ -70,6 +70,26 @@ const struct wire_msg *wire_msg_of(const ProtobufCMessageDescriptor *d)
     return &e->msg;
 }
 
+/* The arena, and whether it was the reason of a failure. */
+struct memory {
+    struct fm_arena *arena;
+    bool full;
+};
+
+static void *take(void *memory, size_t n)
+{
+    struct memory *m = memory;
+    void *p = fm_arena_alloc(m->arena, n);
+    m->full = m->full || p == NULL;
+    return p;
+}
+
+static void give_back(void *memory, void *p)
+{
+    (void)memory;
+    (void)p;
+}
+
 int pbc_decode(const ProtobufCMessageDescriptor *d, struct fm_bytes bytes, size_t max_bytes,
                struct fm_arena *arena, ProtobufCMessage **ret, struct fm_err *err)
 {
@@ -77,9 +97,12 @@ int pbc_decode(const ProtobufCMessageDescriptor *d, struct fm_bytes bytes, size_
     int rc = wire_check(wire_msg_of(d), bytes, &limits, err);
     if (rc < 0)
         return rc;
-    ProtobufCAllocator allocator = {fm_arena_pbc_alloc, fm_arena_pbc_free, arena};
+    struct memory memory = {arena, false};
+    ProtobufCAllocator allocator = {take, give_back, &memory};
     *ret = protobuf_c_message_unpack(d, &allocator, bytes.n, bytes.n > 0 ? bytes.p : (const uint8_t *)"");
-    if (*ret == NULL)
+    if (*ret != NULL)
+        return 0;
+    if (memory.full)
         return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL, "%s: the decoded message is too large", d->name);
-    return 0;
+    return fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "%s: malformed protobuf", d->name);
 }

@@ -192,6 +192,17 @@ static void a_fault_names_the_path_of_its_field(void **state)
     assert_non_null(strstr(err.msg, "UTF-8"));
 }
 
+/* Six bytes that make field 1: protobuf-c takes five. */
+static void an_overlong_tag_is_malformed_whoever_refuses_it(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = {0x8a, 0x80, 0x80, 0x80, 0x80, 0x00, 1, 'x'};
+    struct fm_err err = {0};
+    ProtobufCMessage *m = NULL;
+    assert_int_equal(decode(SUBMIT, bytes, sizeof(bytes), &m, &err), -FM_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.msg, "malformed"));
+}
+
 static void a_message_cut_short_anywhere_is_refused_or_decoded(void **state)
 {
     (void)state;
@@ -316,6 +327,7 @@ int main(void)
         cmocka_unit_test(no_bytes_are_an_empty_message),
         cmocka_unit_test(an_unknown_field_is_let_pass),
         cmocka_unit_test(a_fault_names_the_path_of_its_field),
+        cmocka_unit_test(an_overlong_tag_is_malformed_whoever_refuses_it),
         cmocka_unit_test(a_message_cut_short_anywhere_is_refused_or_decoded),
         cmocka_unit_test(a_changed_bit_anywhere_is_refused_or_decoded),
         cmocka_unit_test(deep_nesting_is_refused_before_it_is_decoded),
