@@ -1,0 +1,371 @@
+/* The shell around the engine. See agent.h. Threads: everything here runs on the libuv loop's thread, but for on_message and on_status, which run on the
+ * gRPC loop's thread and only queue what came and wake the other one. */
+#include "agent.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <uthash.h>
+#include <utlist.h>
+#include <uv.h>
+
+#include "clock.h"
+#include "id.h"
+#include "log.h"
+#include "mem.h"
+#include "rpc.h"
+
+#define ATTACH_PATH "/fermata.v1.HostAgent/Attach"
+#define MAX_MESSAGE_BYTES (64u * 1024 * 1024)
+#define BACKOFF_MIN_MS 100
+#define BACKOFF_MAX_MS 5000
+#define REFUSED_MS 2000         /* a refusal may pass, for example a duplicate id; no hurry */
+#define GOODBYE_MS 2000         /* how long the coordinator may take to end the stream after Goodbye */
+
+/* What the gRPC thread hands over. */
+struct event {
+    struct event *prev, *next;
+    struct rpc_stream *stream;
+    bool over;                  /* status, else a message */
+    struct fm_err status;
+    size_t n;                   /* bytes of the message, behind the struct */
+};
+
+struct agent_timer {
+    UT_hash_handle hh;
+    uint64_t id;
+    struct agent *agent;
+    uv_timer_t uv;
+};
+
+struct agent {
+    const struct agent_config *cfg;
+    struct engine *engine;
+    uv_loop_t uv;
+    uv_async_t wake;
+    uv_timer_t tick, reconnect, drain;
+    uv_signal_t sigterm, sigint;
+    struct agent_timer *timers;
+    struct rpc_loop *rpc;
+    pthread_t rpc_thread;
+    struct rpc_channel *channel;
+    struct rpc_stream *stream;  /* the present one */
+    struct fm_rng rng;
+    unsigned failures;          /* attempts since the last Welcome */
+    bool announced, stopping, finished;
+    int exit_code;
+    pthread_mutex_t lock;
+    struct event *events;       /* under lock */
+};
+
+/* ---- the gRPC thread ---- */
+
+static void push(struct agent *a, struct event *ev)
+{
+    pthread_mutex_lock(&a->lock);
+    bool wake = a->events == NULL;
+    DL_APPEND(a->events, ev);
+    pthread_mutex_unlock(&a->lock);
+    if (wake)
+        (void)uv_async_send(&a->wake);
+}
+
+static void on_message(struct rpc_stream *s, void *user, struct fm_bytes message)
+{
+    struct event *ev = fm_xmalloc(sizeof(*ev) + message.n);
+    memset(ev, 0, sizeof(*ev));
+    if (message.n > 0)
+        memcpy(ev + 1, message.p, message.n);
+    ev->stream = s;
+    ev->n = message.n;
+    push(user, ev);
+}
+
+static void on_status(struct rpc_stream *s, void *user, const struct fm_err *status, struct fm_bytes details)
+{
+    (void)details;
+    struct event *ev = fm_xcalloc(1, sizeof(*ev));
+    ev->stream = s;
+    ev->over = true;
+    fm_err_copy(&ev->status, status);
+    push(user, ev);
+}
+
+static void *rpc_main(void *arg)
+{
+    rpc_loop_run(((struct agent *)arg)->rpc);
+    return NULL;
+}
+
+/* ---- the engine's outputs ---- */
+
+static void io_send(void *arg, struct fm_bytes message)
+{
+    struct agent *a = arg;
+    if (a->stream != NULL)
+        rpc_stream_send(a->stream, message);
+}
+
+static void io_close(void *arg, const char *why)
+{
+    struct agent *a = arg;
+    (void)why;
+    if (a->stream != NULL)
+        rpc_stream_cancel(a->stream);
+}
+
+static void after_input(struct agent *a);
+
+static void free_timer(uv_handle_t *uv)
+{
+    free(uv->data);
+}
+
+static void on_handler_timer(uv_timer_t *uv)
+{
+    struct agent_timer *t = uv->data;
+    struct agent *a = t->agent;
+    uint64_t id = t->id;
+    HASH_DEL(a->timers, t);
+    uv_close((uv_handle_t *)uv, free_timer);
+    engine_timer(a->engine, id, fm_now_mono_ms());
+    after_input(a);
+}
+
+static void io_start_timer(void *arg, uint64_t id, uint64_t ms)
+{
+    struct agent *a = arg;
+    struct agent_timer *t = fm_xcalloc(1, sizeof(*t));
+    t->id = id;
+    t->agent = a;
+    HASH_ADD(hh, a->timers, id, sizeof(t->id), t);
+    (void)uv_timer_init(&a->uv, &t->uv);
+    t->uv.data = t;
+    uv_update_time(&a->uv);
+    (void)uv_timer_start(&t->uv, on_handler_timer, ms, 0);
+}
+
+static void io_cancel_timer(void *arg, uint64_t id)
+{
+    struct agent *a = arg;
+    struct agent_timer *t;
+    HASH_FIND(hh, a->timers, &id, sizeof(id), t);
+    if (t == NULL)
+        return;
+    HASH_DEL(a->timers, t);
+    uv_close((uv_handle_t *)&t->uv, free_timer);
+}
+
+static void io_attached(void *arg)
+{
+    struct agent *a = arg;
+    a->failures = 0;
+    if (!a->announced) {
+        printf("attached to %s as %s\n", a->cfg->target, a->cfg->engine.host_id);
+        fflush(stdout);
+    }
+    a->announced = true;
+    FM_LOG(INFO, HOST, "attached", FM_STR("coordinator", a->cfg->target), FM_STR("host", a->cfg->engine.host_id));
+}
+
+static int64_t io_now_us(void *arg)
+{
+    (void)arg;
+    return fm_now_mono_us();
+}
+
+/* ---- stopping ---- */
+
+static void finish(struct agent *a, int code)
+{
+    if (a->finished)
+        return;
+    a->finished = true;
+    a->exit_code = code;
+    if (a->stream != NULL)
+        rpc_stream_cancel(a->stream);
+    else
+        uv_stop(&a->uv);
+}
+
+static void on_drain_timeout(uv_timer_t *uv)
+{
+    struct agent *a = uv->data;
+    size_t left = engine_job_count(a->engine);
+    if (left > 0)
+        FM_LOG(WARN, HOST, "draining took too long, jobs are left to their lease", FM_U64("jobs", left));
+    finish(a, left > 0 ? 1 : 0);
+}
+
+/* Goodbye is sent: the coordinator ends the stream. */
+static void io_drained(void *arg)
+{
+    struct agent *a = arg;
+    if (a->stream == NULL)
+        finish(a, 0);
+    else
+        (void)uv_timer_start(&a->drain, on_drain_timeout, GOODBYE_MS, 0);
+}
+
+static void on_signal(uv_signal_t *uv, int signum)
+{
+    struct agent *a = uv->data;
+    if (a->stopping)
+        _exit(1);
+    a->stopping = true;
+    FM_LOG(INFO, HOST, "stopping", FM_I64("signal", signum), FM_U64("jobs", engine_job_count(a->engine)));
+    (void)uv_timer_start(&a->drain, on_drain_timeout, (uint64_t)a->cfg->drain_timeout_ms, 0);
+    engine_drain(a->engine, fm_now_mono_ms());
+    after_input(a);
+}
+
+/* ---- connecting ---- */
+
+static void on_tick(uv_timer_t *uv)
+{
+    struct agent *a = uv->data;
+    engine_tick(a->engine, fm_now_mono_ms());
+    after_input(a);
+}
+
+/* Sets the engine's alarm. */
+static void after_input(struct agent *a)
+{
+    int64_t at = engine_deadline(a->engine);
+    if (at < 0) {
+        (void)uv_timer_stop(&a->tick);
+        return;
+    }
+    int64_t wait = at - fm_now_mono_ms();
+    uv_update_time(&a->uv);
+    (void)uv_timer_start(&a->tick, on_tick, wait > 0 ? (uint64_t)wait : 0, 0);
+}
+
+static void on_reconnect(uv_timer_t *uv)
+{
+    static const struct rpc_stream_events events = {on_message, on_status};
+    struct agent *a = uv->data;
+    a->channel = rpc_channel_new(a->rpc, a->cfg->target, MAX_MESSAGE_BYTES);
+    a->stream = rpc_stream_open(a->channel, ATTACH_PATH, 0, &events, a);
+    engine_connected(a->engine, fm_now_mono_ms());
+    after_input(a);
+}
+
+/* Capped exponential backoff with full jitter in its upper half. */
+static uint64_t backoff_ms(struct agent *a, bool refused)
+{
+    unsigned shift = a->failures < 6 ? a->failures : 6;
+    uint64_t ms = (uint64_t)BACKOFF_MIN_MS << shift;
+    if (ms > BACKOFF_MAX_MS)
+        ms = BACKOFF_MAX_MS;
+    if (refused && ms < REFUSED_MS)
+        ms = REFUSED_MS;
+    return ms / 2 + fm_rng_below(&a->rng, ms / 2 + 1);
+}
+
+static void stream_over(struct agent *a, const struct fm_err *status)
+{
+    rpc_stream_unref(a->stream);
+    rpc_channel_free(a->channel);
+    a->stream = NULL;
+    a->channel = NULL;
+    bool refused = status->code == FM_ALREADY_EXISTS || status->code == FM_FAILED_PRECONDITION || status->code == FM_INVALID_ARGUMENT;
+    engine_disconnected(a->engine, fm_now_mono_ms());
+    if (a->stopping && engine_job_count(a->engine) == 0)
+        finish(a, 0);
+    if (a->finished) {
+        uv_stop(&a->uv);
+        return;
+    }
+    uint64_t wait = backoff_ms(a, refused);
+    a->failures++;
+    if (refused)
+        FM_LOG(ERROR, HOST, "the coordinator refuses this host, trying again", FM_STR("coordinator", a->cfg->target),
+               FM_STR("code", fm_code_name((int)status->code)), FM_ERR(status), FM_U64("in_ms", wait));
+    else
+        FM_LOG(WARN, HOST, "no stream to the coordinator, trying again", FM_STR("coordinator", a->cfg->target),
+               FM_STR("code", fm_code_name((int)status->code)), FM_ERR(status), FM_U64("in_ms", wait));
+    (void)uv_timer_start(&a->reconnect, on_reconnect, wait, 0);
+    after_input(a);
+}
+
+static void on_wake(uv_async_t *uv)
+{
+    struct agent *a = uv->data;
+    pthread_mutex_lock(&a->lock);
+    struct event *list = a->events, *ev, *tmp;
+    a->events = NULL;
+    pthread_mutex_unlock(&a->lock);
+    DL_FOREACH_SAFE(list, ev, tmp) {
+        DL_DELETE(list, ev);
+        if (ev->over)
+            stream_over(a, &ev->status);
+        else if (ev->stream == a->stream && !a->finished)
+            engine_message(a->engine, (struct fm_bytes){(const uint8_t *)(ev + 1), ev->n}, fm_now_mono_ms());
+        fm_err_done(&ev->status);
+        free(ev);
+    }
+    after_input(a);
+}
+
+/* ---- life ---- */
+
+static void start(struct agent *a)
+{
+    (void)uv_loop_init(&a->uv);
+    (void)uv_async_init(&a->uv, &a->wake, on_wake);
+    a->wake.data = a;
+    uv_timer_t *timers[] = {&a->tick, &a->reconnect, &a->drain};
+    for (size_t i = 0; i < 3; i++) {
+        (void)uv_timer_init(&a->uv, timers[i]);
+        timers[i]->data = a;
+    }
+    uv_signal_t *signals[] = {&a->sigterm, &a->sigint};
+    for (size_t i = 0; i < 2; i++) {
+        (void)uv_signal_init(&a->uv, signals[i]);
+        signals[i]->data = a;
+        (void)uv_signal_start(signals[i], on_signal, i == 0 ? SIGTERM : SIGINT);
+    }
+    (void)uv_timer_start(&a->reconnect, on_reconnect, 0, 0);
+}
+
+static void close_handle(uv_handle_t *h, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(h))
+        uv_close(h, NULL);
+}
+
+static void stop(struct agent *a)
+{
+    engine_free(a->engine);
+    rpc_loop_stop(a->rpc);
+    pthread_join(a->rpc_thread, NULL);
+    rpc_loop_free(a->rpc);
+    uv_walk(&a->uv, close_handle, NULL);
+    (void)uv_run(&a->uv, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&a->uv);
+    pthread_mutex_destroy(&a->lock);
+}
+
+int agent_run(const struct agent_config *cfg)
+{
+    struct agent a = {.cfg = cfg};
+    struct engine_io io = {&a, io_send, io_close, io_start_timer, io_cancel_timer, io_attached, io_drained, io_now_us};
+    (void)signal(SIGPIPE, SIG_IGN);
+    rpc_global_init();
+    pthread_mutex_init(&a.lock, NULL);
+    fm_rng_init(&a.rng, fm_random_seed());
+    a.engine = engine_new(&cfg->engine, &io);
+    a.rpc = rpc_loop_new();
+    start(&a);
+    if (pthread_create(&a.rpc_thread, NULL, rpc_main, &a) != 0)
+        fm_abort("the gRPC thread could not be started");
+    (void)uv_run(&a.uv, UV_RUN_DEFAULT);
+    stop(&a);
+    rpc_global_shutdown();
+    return a.exit_code;
+}

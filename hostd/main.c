@@ -1,0 +1,113 @@
+/* hostd's life: read options, register the routine types, run the agent. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "clock.h"
+#include "conf.h"
+#include "id.h"
+#include "log.h"
+#include "mem.h"
+#include "registry.h"
+#include "wire_nano.h"
+
+static const char *const log_formats[] = {"text", "json", NULL};
+
+static struct options {
+    const char *coordinator, *id, *log_level;
+    struct conf_labels labels;
+    int64_t capacity, drain_timeout_ms;
+    int log_format;
+} opt = {"127.0.0.1:7420", NULL, "info", {0}, 64, 10000, 0};
+
+static const struct conf_option options[] = {
+    {"coordinator",   CONF_STRING,   &opt.coordinator,      "HOST:PORT", "the coordinator",                                 0, 300,     NULL       },
+    {"id",            CONF_STRING,   &opt.id,               "NAME",      "id of this host; the machine's name if not given", 0, 128,     NULL       },
+    {"label",         CONF_LABEL,    &opt.labels,           "KEY=VALUE", "a label, for placement",                          0, 0,       NULL       },
+    {"capacity",      CONF_INT,      &opt.capacity,         "N",         "how many jobs it takes at once",                  1, 100000,  NULL       },
+    {"drain-timeout", CONF_DURATION, &opt.drain_timeout_ms, "TIME",      "how long giving jobs back may take after SIGTERM", 0, 3600000, NULL       },
+    {"log-level",     CONF_STRING,   &opt.log_level,        "LEVELS",    "for example info, or info,llm=debug",             0, 300,     NULL       },
+    {"log-format",    CONF_CHOICE,   &opt.log_format,       "FORMAT",    "lines for people or for machines",                0, 0,       log_formats},
+};
+#define N_OPTIONS (sizeof(options) / sizeof(options[0]))
+
+static int check_options(struct fm_err *err)
+{
+    if (conf_check_address("coordinator", opt.coordinator, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (opt.id == NULL) {
+        char name[129] = "";
+        if (gethostname(name, sizeof(name) - 1) < 0 || name[0] == '\0')
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "id", "the machine has no name: give --id");
+        opt.id = fm_xstrdup(name);
+    }
+    if (strspn(opt.id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != strlen(opt.id))
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "id", "--id %.100s: only the characters A-Z a-z 0-9 _ . - are allowed", opt.id);
+    return 0;
+}
+
+static int serve(const struct registry *registry)
+{
+    struct fm_idgen ids;
+    struct fm_id id;
+    char incarnation[27];
+    fm_idgen_init(&ids, fm_random_seed());
+    fm_id_next(&ids, fm_now_wall_ms(), &id);
+    fm_id_text(&id, incarnation);
+    struct engine_label *labels = fm_xcalloc(opt.labels.n + 1, sizeof(*labels));
+    for (size_t i = 0; i < opt.labels.n; i++)
+        labels[i] = (struct engine_label){opt.labels.items[i].key, opt.labels.items[i].value};
+    struct agent_config cfg = {.target = opt.coordinator,
+                               .drain_timeout_ms = opt.drain_timeout_ms,
+                               .engine = {.host_id = opt.id,
+                                          .incarnation = incarnation,
+                                          .version = FERMATA_VERSION,
+                                          .labels = labels,
+                                          .n_labels = opt.labels.n,
+                                          .capacity = (uint32_t)opt.capacity,
+                                          .registry = registry}};
+    int code = agent_run(&cfg);
+    free(labels);
+    return code;
+}
+
+static int run(void)
+{
+    struct fm_err err = {0};
+    struct fm_log_config log = {.fd = STDERR_FILENO, .json = opt.log_format == 1, .levels = opt.log_level};
+    struct registry *registry = registry_new();
+    int code = 2;
+    if (fm_log_start(&log, &err) == 0) {
+        if (nano_self_test(&err) == 0 && registry_add_builtin(registry, &err) == 0)
+            code = serve(registry);
+        fm_log_stop();
+    }
+    if (err.code != FM_OK)
+        fprintf(stderr, "hostd: %s\n", err.msg);
+    registry_free(registry);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct fm_err err = {0};
+    enum conf_action action;
+    int rc = conf_read(options, N_OPTIONS, argc, argv, &action, &err);
+    if (rc == 0 && action == CONF_RUN)
+        rc = check_options(&err);
+    int code = 0;
+    if (rc < 0) {
+        fprintf(stderr, "hostd: %s\n", err.msg);
+        code = 2;
+    } else if (action == CONF_HELP) {
+        conf_help(stdout, "hostd", "runs the jobs that a Fermata coordinator hands to it", options, N_OPTIONS);
+    } else if (action == CONF_VERSION) {
+        printf("hostd %s\n", FERMATA_VERSION);
+    } else {
+        code = run();
+    }
+    conf_done(options, N_OPTIONS);
+    return code;
+}
