@@ -1,0 +1,161 @@
+/* grpcurl. See grpcurl.h. */
+#define _GNU_SOURCE
+#include "grpcurl.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "proc.h"
+
+static const char *program(void)
+{
+    static char path[512];
+    const char *source = getenv("SOURCE_DIR");
+    if (path[0] == '\0') {
+        snprintf(path, sizeof(path), "%s/build/tools/grpcurl", source == NULL ? "." : source);
+        FILE *f = fopen(path, "r");
+        if (f != NULL)
+            fclose(f);
+        else
+            snprintf(path, sizeof(path), "grpcurl");
+    }
+    return path;
+}
+
+static int call(const char *address, const char *method, const char *request, char **out, char **err)
+{
+    char full[128];
+    snprintf(full, sizeof(full), "%s%s", strchr(method, '.') != NULL ? "" : "fermata.v1.", method);
+    const char *argv[] = {program(), "-plaintext", "-max-time", "25", "-d", "@", address, full, NULL};
+    return proc_run(argv, request, out, err);
+}
+
+static char *vformat(const char *fmt, va_list ap)
+{
+    char *s;
+    if (vasprintf(&s, fmt, ap) < 0)
+        abort();
+    return s;
+}
+
+/* Several responses stand one behind the other. */
+static json_t *parse_all(const char *text)
+{
+    json_t *all = json_array();
+    json_error_t e;
+    while (*text != '\0') {
+        json_t *j = json_loads(text, JSON_DISABLE_EOF_CHECK, &e);
+        if (j == NULL)
+            break;
+        json_array_append_new(all, j);
+        text += e.position;
+        while (*text == '\n' || *text == ' ')
+            text++;
+    }
+    return all;
+}
+
+json_t *rpc(const char *address, const char *method, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    char *request = vformat(fmt, ap), *out, *err;
+    va_end(ap);
+    int code = call(address, method, request, &out, &err);
+    if (code != 0)
+        fail_msg("%s %s: %s", method, request, err);
+    json_t *all = parse_all(out), *first = json_incref(json_array_get(all, 0));
+    json_decref(all);
+    free(request);
+    free(out);
+    free(err);
+    return first;
+}
+
+json_t *rpc_stream_all(const char *address, const char *method, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    char *request = vformat(fmt, ap), *out, *err;
+    va_end(ap);
+    int code = call(address, method, request, &out, &err);
+    if (code != 0)
+        fail_msg("%s %s: %s", method, request, err);
+    json_t *all = parse_all(out);
+    free(request);
+    free(out);
+    free(err);
+    return all;
+}
+
+char *rpc_fails(const char *address, const char *method, const char *want, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    char *request = vformat(fmt, ap), *out, *err, line[64];
+    va_end(ap);
+    int code = call(address, method, request, &out, &err);
+    snprintf(line, sizeof(line), "Code: %s\n", want);
+    if (code == 0)
+        fail_msg("%s %s should have failed, but: %s", method, request, out);
+    if (strstr(err, line) == NULL)
+        fail_msg("%s %s: %s wanted, but: %s", method, request, want, err);
+    free(request);
+    free(out);
+    return err;
+}
+
+char *grpcurl(const char *const args[])
+{
+    const char *argv[32] = {program()};
+    char *out, *err;
+    for (size_t i = 0; args[i] != NULL; i++)
+        argv[i + 1] = args[i];
+    int code = proc_run(argv, NULL, &out, &err);
+    if (code != 0)
+        fail_msg("grpcurl: %s", err);
+    free(err);
+    return out;
+}
+
+json_t *json_at(json_t *j, const char *path)
+{
+    char key[128];
+    while (j != NULL && *path != '\0') {
+        if (*path == '[') {
+            j = json_array_get(j, strtoul(path + 1, NULL, 10));
+            path = strchr(path, ']') + 1;
+        } else {
+            size_t n = strcspn(path, ".[");
+            snprintf(key, sizeof(key), "%.*s", (int)n, path);
+            j = json_object_get(j, key);
+            path += n;
+        }
+        if (*path == '.')
+            path++;
+    }
+    return j;
+}
+
+const char *at(json_t *j, const char *path)
+{
+    static char numbers[4][32];
+    static unsigned next;
+    json_t *v = json_at(j, path);
+    if (json_is_string(v))
+        return json_string_value(v);
+    if (json_is_true(v))
+        return "true";
+    if (!json_is_number(v))
+        return "";
+    char *s = numbers[next++ % 4];
+    snprintf(s, sizeof(numbers[0]), "%.15g", json_number_value(v));
+    return s;
+}
