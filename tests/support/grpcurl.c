@@ -14,7 +14,7 @@
 
 #include "proc.h"
 
-static const char *program(void)
+const char *grpcurl_program(void)
 {
     static char path[512];
     const char *source = getenv("SOURCE_DIR");
@@ -33,7 +33,7 @@ static int call(const char *address, const char *method, const char *request, ch
 {
     char full[128];
     snprintf(full, sizeof(full), "%s%s", strchr(method, '.') != NULL ? "" : "fermata.v1.", method);
-    const char *argv[] = {program(), "-plaintext", "-max-time", "25", "-d", "@", address, full, NULL};
+    const char *argv[] = {grpcurl_program(), "-plaintext", "-max-time", "25", "-d", "@", address, full, NULL};
     return proc_run(argv, request, out, err);
 }
 
@@ -114,7 +114,7 @@ char *rpc_fails(const char *address, const char *method, const char *want, const
 
 char *grpcurl(const char *const args[])
 {
-    const char *argv[32] = {program()};
+    const char *argv[32] = {grpcurl_program()};
     char *out, *err;
     for (size_t i = 0; args[i] != NULL; i++)
         argv[i + 1] = args[i];

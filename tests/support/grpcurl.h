@@ -11,6 +11,8 @@ json_t *rpc(const char *address, const char *method, const char *fmt, ...) __att
 char *rpc_fails(const char *address, const char *method, const char *code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* Runs grpcurl with these arguments (NULL-terminated); standard output for free(). It must exit with 0. */
 char *grpcurl(const char *const args[]);
+/* Path of grpcurl. */
+const char *grpcurl_program(void);
 /* All responses of a stream as an array. */
 json_t *rpc_stream_all(const char *address, const char *method, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

@@ -68,15 +68,20 @@ static int open_err(const char *path)
     return fd;
 }
 
-static void start(struct proc *p, const char *err_file, const char *const argv[])
+static void start(struct proc *p, const char *err_file, const char *const argv[], bool talk)
 {
-    int out[2], null = open("/dev/null", O_RDONLY | O_CLOEXEC), err = open_err(err_file);
+    int out[2], in[2] = {-1, -1}, err = open_err(err_file);
+    if (talk)
+        make_pipe(in);
+    else
+        in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     memset(p, 0, sizeof(*p));
     snprintf(p->err_file, sizeof(p->err_file), "%s", err_file);
     make_pipe(out);
-    p->pid = spawn(argv, null, out[1], err);
+    p->pid = spawn(argv, in[0], out[1], err);
     close(out[1]);
-    close(null);
+    close(in[0]);
+    p->in = in[1];
     close(err);
     p->out = out[0];
 }
@@ -104,7 +109,7 @@ static bool read_line(struct proc *p)
 
 void proc_start(struct proc *p, const char *err_file, const char *const argv[])
 {
-    start(p, err_file, argv);
+    start(p, err_file, argv, false);
     if (!read_line(p)) {
         char *text = file_text(err_file);
         fail_msg("%s ended before it was ready: %s", argv[0], text);
@@ -114,7 +119,7 @@ void proc_start(struct proc *p, const char *err_file, const char *const argv[])
 char *proc_fails(const char *err_file, int code, const char *const argv[])
 {
     struct proc p;
-    start(&p, err_file, argv);
+    start(&p, err_file, argv, false);
     if (read_line(&p))
         fail_msg("%s should have failed, but said: %s", argv[0], p.line);
     int got = proc_wait(&p);
@@ -122,6 +127,26 @@ char *proc_fails(const char *err_file, int code, const char *const argv[])
     if (code >= 0 ? got != code : got <= 0)
         fail_msg("%s ended with %d: %s", argv[0], got, text);
     return text;
+}
+
+void proc_talk(struct proc *p, const char *err_file, const char *const argv[])
+{
+    start(p, err_file, argv, true);
+}
+
+void proc_say(struct proc *p, const char *text)
+{
+    assert_int_equal(write(p->in, text, strlen(text)), strlen(text));
+}
+
+void proc_hear(struct proc *p, const char *text)
+{
+    do {
+        if (!read_line(p)) {
+            char *err = file_text(p->err_file);
+            fail_msg("\"%s\" was not said: %s", text, err);
+        }
+    } while (strstr(p->line, text) == NULL);
 }
 
 void proc_kill(struct proc *p, int signal)
@@ -145,6 +170,8 @@ int proc_wait(struct proc *p)
     }
     assert_int_equal(got, p->pid);
     close(p->out);
+    if (p->in > 0)
+        close(p->in);
     p->pid = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }

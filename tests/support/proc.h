@@ -12,6 +12,7 @@
 struct proc {
     pid_t pid;              /* 0: not running */
     int out;                /* its standard output */
+    int in;                 /* its standard input, after proc_talk; else -1 */
     char line[512];         /* the first line of it */
     char err_file[256];     /* where its standard error goes */
 };
@@ -20,6 +21,11 @@ struct proc {
 void proc_start(struct proc *p, const char *err_file, const char *const argv[]);
 /* The same, but it must exit instead, with this code (-1: any but 0); its standard error is returned for free(). */
 char *proc_fails(const char *err_file, int code, const char *const argv[]);
+/* Starts argv with a pipe on standard input, and does not wait for a line. */
+void proc_talk(struct proc *p, const char *err_file, const char *const argv[]);
+void proc_say(struct proc *p, const char *text);
+/* Reads lines until one contains the text. */
+void proc_hear(struct proc *p, const char *text);
 void proc_kill(struct proc *p, int signal);
 /* Waits for its end and returns its exit code, or -signal. */
 int proc_wait(struct proc *p);

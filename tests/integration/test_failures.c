@@ -1,0 +1,337 @@
+/* Failures with real daemons: killed hosts and coordinators, cut-off hosts, damaged and full stores. Nothing acknowledged is lost, nothing is done twice. */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "cluster.h"
+
+static void resume(struct cluster *c, const char *job)
+{
+    json_decref(rpc(c->address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":\"x\"}", job));
+}
+
+/* Every step once, in order. */
+static void check_history(struct cluster *c, const char *job, size_t n)
+{
+    json_t *h = rpc(c->address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    assert_int_equal(json_array_size(json_at(h, "steps")), n);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(json_integer_value(json_object_get(json_array_get(json_at(h, "steps"), i), "number")), i + 1);
+    json_decref(h);
+}
+
+static int host_index(const char *id)
+{
+    return id[0] - 'a';
+}
+
+static void a_killed_host_loses_its_jobs_to_others_when_its_lease_ends(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 2);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":1500");
+    const char *job = submit_trip(&c, "t");
+    json_t *running = wait_status(&c, job, "RUNNING");
+    int i = host_index(at(running, "job.host"));
+    proc_kill9(&c.hosts[i]);
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_int_equal(host_index(at(done, "job.lastHost")), 1 - i);
+    assert_string_equal(at(done, "job.epoch"), "2");
+    check_history(&c, job, 1);
+    json_decref(running);
+    json_decref(done);
+    cluster_done(&c);
+}
+
+static void a_stopped_host_comes_back_too_late_and_its_step_is_refused(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 2);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":1000");
+    const char *job = submit_trip(&c, "t");
+    json_t *running = wait_status(&c, job, "RUNNING");
+    int i = host_index(at(running, "job.host"));
+    proc_kill(&c.hosts[i], SIGSTOP);
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_int_equal(host_index(at(done, "job.lastHost")), 1 - i);
+    proc_kill(&c.hosts[i], SIGCONT);
+    long long until = test_now_ms() + DEADLINE_MS;
+    for (;;) {
+        json_t *hosts = rpc(c.address, "Hosts/ListHosts", "{}");
+        bool both = strcmp(at(hosts, "hosts[0].status"), "HOST_STATUS_ATTACHED") == 0 && strcmp(at(hosts, "hosts[1].status"), "HOST_STATUS_ATTACHED") == 0;
+        json_decref(hosts);
+        if (both)
+            break;
+        test_pause(until, "the host is attached again");
+    }
+    check_history(&c, job, 1);
+    json_decref(running);
+    json_decref(done);
+    cluster_done(&c);
+}
+
+static void a_host_that_is_stopped_for_less_than_its_lease_loses_nothing(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 2);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":300");
+    const char *job = submit_trip(&c, "t");
+    json_t *running = wait_status(&c, job, "RUNNING");
+    int i = host_index(at(running, "job.host"));
+    proc_kill(&c.hosts[i], SIGSTOP);
+    proc_kill(&c.hosts[i], SIGCONT);
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.epoch"), "1");
+    json_decref(running);
+    json_decref(done);
+    cluster_done(&c);
+}
+
+static void sigterm_moves_the_jobs_of_a_host(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 2);
+    put_trip(&c, "\"script\":[{\"say\":\"1\"},{\"say\":\"2\"},{\"say\":\"3\"},{\"say\":\"4\"}],\"delay_ms\":300");
+    const char *job = submit_trip(&c, "t");
+    json_t *running = wait_status(&c, job, "RUNNING");
+    int i = host_index(at(running, "job.host"));
+    proc_stop(&c.hosts[i]);
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_int_equal(host_index(at(done, "job.lastHost")), 1 - i);
+    check_history(&c, job, 4);
+    json_decref(running);
+    json_decref(done);
+    cluster_done(&c);
+}
+
+static void a_killed_coordinator_comes_back_with_all_jobs(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 2);
+    put_trip(&c, "\"delay_ms\":700");
+    const char *paused = submit_trip(&c, "paused");
+    json_decref(wait_status(&c, paused, "PAUSED"));
+    const char *running = submit_trip(&c, "running");
+    json_decref(wait_status(&c, running, "RUNNING"));
+    proc_kill9(&c.coordinator);
+    cluster_coordinator(&c, NULL);
+    json_t *j = wait_status(&c, running, "PAUSED");
+    assert_string_equal(at(j, "job.epoch"), "1");      /* the host went on with the step in hand, and reconnected */
+    json_decref(j);
+    resume(&c, running);
+    resume(&c, paused);
+    json_decref(wait_status(&c, paused, "COMPLETED"));
+    json_decref(wait_status(&c, running, "COMPLETED"));
+    check_history(&c, paused, 2);
+    check_history(&c, running, 2);
+    cluster_done(&c);
+}
+
+static void repeated_kills_of_the_coordinator_lose_no_acknowledged_job(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 2);
+    put_trip(&c, "\"delay_ms\":5");
+    const char *jobs[6];
+    for (int i = 0; i < 6; i++) {
+        jobs[i] = submit_trip(&c, "t");
+        proc_kill9(&c.coordinator);
+        cluster_coordinator(&c, NULL);
+    }
+    for (int i = 0; i < 6; i++) {
+        json_decref(wait_status(&c, jobs[i], "PAUSED"));
+        resume(&c, jobs[i]);
+        json_decref(wait_status(&c, jobs[i], "COMPLETED"));
+        check_history(&c, jobs[i], 2);
+    }
+    cluster_done(&c);
+}
+
+static void submits_answers_and_cancels_are_accepted_with_no_host(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 1);
+    put_trip(&c, "");
+    const char *job = submit_trip(&c, "t");
+    json_decref(wait_status(&c, job, "PAUSED"));
+    proc_stop(&c.hosts[0]);
+    const char *other = submit_trip(&c, "u"), *third = submit_trip(&c, "v");
+    resume(&c, job);
+    json_t *waits = wait_status(&c, job, "PENDING");
+    assert_string_equal(at(waits, "job.waitingReason"), "no host is connected");
+    json_decref(waits);
+    json_decref(rpc(c.address, "Jobs/CancelJob", "{\"job_id\":\"%s\"}", third));
+    json_decref(wait_status(&c, third, "CANCELLED"));
+    cluster_host(&c, 1, "b", NULL);
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    json_decref(wait_status(&c, other, "PAUSED"));
+    cluster_done(&c);
+}
+
+/* ---- the store ---- */
+
+static char *coordinator_fails(struct cluster *c, const char *data)
+{
+    char path[512], log[256];
+    snprintf(path, sizeof(path), "%s/coordinator/coordinator", getenv("BUILD_DIR"));
+    snprintf(log, sizeof(log), "%s/fails-%lld.log", c->dir, test_now_ms());
+    const char *argv[] = {path, "--listen", "127.0.0.1:0", "--data", data, NULL};
+    return proc_fails(log, 1, argv);
+}
+
+static void expect_text(char *err, const char *text)
+{
+    if (strstr(err, text) == NULL)
+        fail_msg("\"%s\" wanted, but: %s", text, err);
+    free(err);
+}
+
+static void a_second_coordinator_on_the_same_store_fails_clearly(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 0);
+    expect_text(coordinator_fails(&c, c.data), "another coordinator");
+    cluster_done(&c);
+}
+
+static void a_damaged_a_foreign_and_a_newer_store_are_refused(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 0);
+    put_trip(&c, "");
+    proc_stop(&c.coordinator);
+    char file[256];
+    snprintf(file, sizeof(file), "%s/fermata.db", c.data);
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=99", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    expect_text(coordinator_fails(&c, c.data), "schema version 99");
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=1; PRAGMA application_id=7", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    expect_text(coordinator_fails(&c, c.data), "another program");
+    int fd = open(file, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    char junk[8192];
+    memset(junk, 0x5a, sizeof(junk));
+    assert_int_equal(pwrite(fd, junk, sizeof(junk), 0), sizeof(junk));
+    close(fd);
+    expect_text(coordinator_fails(&c, c.data), "damaged");
+    cluster_done(&c);
+}
+
+static void a_full_disk_refuses_writes_serves_reads_and_recovers(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_init(&c);
+    assert_int_equal(mkdir(c.data, 0700), 0);
+    assert_int_equal(mount("tmpfs", c.data, "tmpfs", 0, "size=3m"), 0);     /* tests run as root */
+    cluster_coordinator(&c, NULL);
+    const char *more[] = {"--label", "zone=a", NULL};
+    cluster_host(&c, 0, "a", more);
+    put_trip(&c, "");
+    const char *job = submit_trip(&c, "kept");
+    json_decref(wait_status(&c, job, "PAUSED"));
+    char ballast[256];
+    snprintf(ballast, sizeof(ballast), "%s/ballast", c.data);
+    int fd = open(ballast, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    char block[4096] = {1};
+    while (write(fd, block, sizeof(block)) > 0)
+        continue;
+    close(fd);
+    char task[60000];
+    memset(task, 'x', sizeof(task) - 1);
+    task[sizeof(task) - 1] = '\0';
+    free(rpc_fails(c.address, "Jobs/SubmitJob", "ResourceExhausted",
+                   "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},\"data\":{\"task\":\"%s\"}}", task));
+    json_decref(wait_status(&c, job, "PAUSED"));
+    assert_int_equal(unlink(ballast), 0);
+    resume(&c, job);
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    check_history(&c, job, 2);
+    proc_stop(&c.hosts[0]);
+    proc_stop(&c.coordinator);
+    assert_int_equal(umount(c.data), 0);
+    cluster_done(&c);
+}
+
+/* A host by hand: everything a host does can be done with grpcurl. */
+static void a_whole_job_can_be_run_by_hand_over_the_host_protocol(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 0);
+    json_t *j = rpc(c.address, "Jobs/SubmitJob",
+                    "{\"inline_flow\":{\"routines\":[{\"id\":\"r\",\"type\":\"handmade\"}]},\"entry\":{\"routine\":\"r\",\"slot\":\"in\"},\"data\":{\"n\":1}}");
+    char log[256], step[512];
+    snprintf(log, sizeof(log), "%s/hand.log", c.dir);
+    const char *argv[] = {grpcurl_program(), "-plaintext", "-d", "@", c.address, "fermata.v1.HostAgent/Attach", NULL};
+    struct proc hand;
+    proc_talk(&hand, log, argv);
+    proc_say(&hand, "{\"hello\":{\"host_id\":\"hand\",\"incarnation\":\"one\",\"protocol_version\":1,\"capacity\":1,"
+                    "\"routine_types\":[{\"name\":\"handmade\",\"version\":1,\"slots\":[\"*\"],\"events\":[\"*\"]}]}}\n");
+    proc_hear(&hand, "\"assign\"");
+    snprintf(step, sizeof(step),
+             "{\"steps\":{\"steps\":[{\"job_id\":\"%s\",\"step\":{\"number\":1,\"epoch\":1,\"task_id\":\"i1\",\"routine\":\"r\",\"slot\":\"in\","
+             "\"inputs_through\":1,\"emissions\":[{\"event\":\"out\",\"data\":{\"n\":2}}],\"outcome\":\"STEP_OUTCOME_COMPLETE\"}}]}}\n",
+             at(j, "jobId"));
+    proc_say(&hand, step);
+    proc_hear(&hand, "\"released\": true");
+    json_t *done = wait_status(&c, at(j, "jobId"), "COMPLETED");
+    assert_string_equal(at(done, "job.state.outputs[0].data.n"), "2");
+    assert_string_equal(at(done, "job.lastHost"), "hand");
+    proc_say(&hand, step);      /* again, when the job has ended: refused */
+    proc_hear(&hand, "\"stepReject\"");
+    proc_say(&hand, "{\"goodbye\":{\"reason\":\"enough\"}}\n");
+    close(hand.in);
+    hand.in = -1;
+    assert_int_equal(proc_wait(&hand), 0);
+    check_history(&c, at(j, "jobId"), 1);
+    json_decref(done);
+    json_decref(j);
+    cluster_done(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_killed_host_loses_its_jobs_to_others_when_its_lease_ends),
+        cmocka_unit_test(a_stopped_host_comes_back_too_late_and_its_step_is_refused),
+        cmocka_unit_test(a_host_that_is_stopped_for_less_than_its_lease_loses_nothing),
+        cmocka_unit_test(sigterm_moves_the_jobs_of_a_host),
+        cmocka_unit_test(a_killed_coordinator_comes_back_with_all_jobs),
+        cmocka_unit_test(repeated_kills_of_the_coordinator_lose_no_acknowledged_job),
+        cmocka_unit_test(submits_answers_and_cancels_are_accepted_with_no_host),
+        cmocka_unit_test(a_second_coordinator_on_the_same_store_fails_clearly),
+        cmocka_unit_test(a_damaged_a_foreign_and_a_newer_store_are_refused),
+        cmocka_unit_test(a_full_disk_refuses_writes_serves_reads_and_recovers),
+        cmocka_unit_test(a_whole_job_can_be_run_by_hand_over_the_host_protocol),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
