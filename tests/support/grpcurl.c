@@ -37,7 +37,7 @@ static int call(const char *address, const char *method, const char *request, ch
     return proc_run(argv, request, out, err);
 }
 
-static char *vformat(const char *fmt, va_list ap)
+__attribute__((format(printf, 1, 0))) static char *vformat(const char *fmt, va_list ap)
 {
     char *s;
     if (vasprintf(&s, fmt, ap) < 0)
