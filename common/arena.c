@@ -38,7 +38,7 @@ static int grow(struct fm_arena *a, size_t n)
 
 void *fm_arena_alloc(struct fm_arena *a, size_t n)
 {
-    if (n > a->limit || a->limit - n < a->used || n > SIZE_MAX - ALIGN)
+    if (n > a->limit || a->limit - n < a->used || n > SIZE_MAX / 2)
         return NULL;
     size_t size = n == 0 ? ALIGN : (n + ALIGN - 1) / ALIGN * ALIGN;
     if ((size_t)(a->end - a->at) < size && grow(a, size) < 0)

@@ -16,6 +16,22 @@ bool fm_bytes_eq_str(struct fm_bytes a, const char *s)
     return fm_bytes_eq(a, (struct fm_bytes){(const uint8_t *)s, strlen(s)});
 }
 
+size_t fm_utf8_sequence(const uint8_t *p, size_t n)
+{
+    uint8_t b = p[0];
+    if (b < 0x80)
+        return 1;
+    size_t len = b >= 0xc2 && b < 0xe0 ? 2 : b >= 0xe0 && b < 0xf0 ? 3 : b >= 0xf0 && b < 0xf5 ? 4 : 0;
+    if (len == 0 || len > n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (b == 0xe0 && p[1] < 0xa0) || (b == 0xf0 && p[1] < 0x90);
+    bool surrogate = b == 0xed && p[1] > 0x9f, beyond = b == 0xf4 && p[1] > 0x8f;
+    return overlong || surrogate || beyond ? 0 : len;
+}
+
 void fm_buf_reserve(struct fm_buf *b, size_t n)
 {
     if (b->p != NULL && b->cap - b->n >= n)

@@ -9,6 +9,8 @@
 
 #include "mem.h"
 
+#define MAX_FILE 65536      /* bytes of a configuration file */
+
 /* Where a value came from, for the error. */
 struct source {
     const char *file;
@@ -27,9 +29,10 @@ static int refuse(const struct source *src, const struct conf_option *o, const c
 static int set_int(const struct conf_option *o, const char *value, const struct source *src, struct fm_err *err)
 {
     char *end, allowed[96];
+    bool digits = isdigit((unsigned char)value[value[0] == '-']) != 0;      /* strtoll would skip spaces and take a plus */
     errno = 0;
     long long v = strtoll(value, &end, 10);
-    if (value[0] == '\0' || *end != '\0' || errno != 0 || v < o->min || v > o->max) {
+    if (!digits || *end != '\0' || errno != 0 || v < o->min || v > o->max) {
         snprintf(allowed, sizeof(allowed), "a whole number from %lld to %lld is wanted", (long long)o->min, (long long)o->max);
         return refuse(src, o, value, err, allowed);
     }
@@ -37,28 +40,47 @@ static int set_int(const struct conf_option *o, const char *value, const struct 
     return 0;
 }
 
+static const struct {
+    const char *name;
+    int64_t ms;
+} units[] = {
+    {"h", 3600000},
+    {"m", 60000},
+    {"s", 1000},
+    {"ms", 1}
+};
+#define N_UNITS (sizeof(units) / sizeof(units[0]))
+
 static int64_t unit_ms(const char *unit)
 {
-    static const struct {
-        const char *name;
-        int64_t ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < N_UNITS; i++)
         if (strcmp(unit, units[i].name) == 0)
             return units[i].ms;
     return 0;
 }
 
+/* In the greatest unit that has no remainder: "90s", "2m". */
+static const char *duration_text(int64_t ms, char *out, size_t n)
+{
+    size_t i = 0;
+    while (ms % units[i].ms != 0 || (ms == 0 && units[i].ms > 1000))
+        i++;
+    snprintf(out, n, "%lld%s", (long long)(ms / units[i].ms), units[i].name);
+    return out;
+}
+
 static int set_duration(const struct conf_option *o, const char *value, const struct source *src, struct fm_err *err)
 {
-    char *end, allowed[128];
-    errno = 0;
-    double v = strtod(value, &end);
-    int64_t unit = unit_ms(end);
-    double ms = v * (double)unit;
-    if (!isdigit((unsigned char)value[0]) || errno != 0 || unit == 0 || !(ms >= (double)o->min && ms <= (double)o->max)) {
-        snprintf(allowed, sizeof(allowed), "a duration from %lldms to %lldms is wanted, for example 500ms, 10s, 2m", (long long)o->min,
-                 (long long)o->max);
+    /* strtod alone would take hexadecimal numbers and exponents too */
+    size_t n_whole = strspn(value, "0123456789"), n = n_whole;
+    if (value[n] == '.')
+        n += 1 + strspn(value + n + 1, "0123456789");
+    int64_t unit = unit_ms(value + n);
+    double ms = n_whole == 0 ? -1 : strtod(value, NULL) * (double)unit;
+    if (unit == 0 || !(ms >= (double)o->min && ms <= (double)o->max)) {
+        char allowed[128], min[32], max[32];
+        snprintf(allowed, sizeof(allowed), "a duration from %s to %s is wanted, for example 500ms, 10s, 2m, 1h",
+                 duration_text(o->min, min, sizeof(min)), duration_text(o->max, max, sizeof(max)));
         return refuse(src, o, value, err, allowed);
     }
     *(int64_t *)o->target = (int64_t)(ms + 0.5);
@@ -163,6 +185,40 @@ static char *trim(char *s)
     return s;
 }
 
+static void free_value(enum conf_kind kind, void *target)
+{
+    if (kind == CONF_STRING) {
+        free((void *)(uintptr_t)*(const char **)target);
+        *(const char **)target = NULL;
+    } else if (kind == CONF_LABEL) {
+        struct conf_labels *l = target;
+        for (size_t k = 0; k < l->n; k++) {
+            free(l->items[k].key);
+            free(l->items[k].value);
+        }
+        free(l->items);
+        *l = (struct conf_labels){0};
+    }
+}
+
+/* Checks a value that a flag overrides: a fault in the file is one also today. */
+static int check_value(const struct conf_option *o, const char *value, const struct source *src, struct fm_err *err)
+{
+    union {
+        const char *string;
+        int64_t number;
+        bool yes;
+        int choice;
+        struct conf_labels labels;
+    } scratch;
+    memset(&scratch, 0, sizeof(scratch));
+    struct conf_option copy = *o;
+    copy.target = &scratch;
+    int rc = set_value(&copy, value, src, err);
+    free_value(o->kind, &scratch);
+    return rc;
+}
+
 static int read_line(const struct reading *r, char *line, const struct source *src, struct fm_err *err)
 {
     char *s = trim(line);
@@ -175,32 +231,50 @@ static int read_line(const struct reading *r, char *line, const struct source *s
     char *name = trim(s), *value = trim(eq + 1);
     const struct conf_option *o = find(r, name, strlen(name));
     if (o == NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "%s:%u: there is no option %.64s", src->file, src->line, name);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "%s:%u: there is no option \"%.64s\"; --help lists them",
+                          src->file, src->line, name);
     size_t i = (size_t)(o - r->options);
     if (r->from_file[i] && o->kind != CONF_LABEL)
         return refuse(src, o, value, err, "the option is given twice");
     r->from_file[i] = true;
-    return r->from_flag[i] ? 0 : set_value(o, value, src, err);
+    return r->from_flag[i] ? check_value(o, value, src, err) : set_value(o, value, src, err);
+}
+
+/* Reads the whole file into a NUL-terminated heap string. */
+static int load(const char *path, char **ret_text, struct fm_err *err)
+{
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return fm_err_set(err, errno == ENOENT ? FM_NOT_FOUND : FM_INVALID_ARGUMENT, "config", "--config %s: %s", path,
+                          strerror(errno));
+    fm_autofree char *text = fm_xmalloc(MAX_FILE + 1);
+    size_t n = fread(text, 1, MAX_FILE + 1, f);
+    int failed = ferror(f) ? errno : 0;
+    fclose(f);
+    if (failed != 0)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "--config %s: %s", path, strerror(failed));
+    if (n > MAX_FILE)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "--config %s: the file has more than %d bytes", path, MAX_FILE);
+    if (memchr(text, '\0', n) != NULL)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "--config %s: the file is no text: it has a NUL byte", path);
+    text[n] = '\0';
+    *ret_text = text;
+    text = NULL;
+    return 0;
 }
 
 static int read_file(const struct reading *r, const char *path, struct fm_err *err)
 {
-    FILE *f = fopen(path, "re");
-    if (f == NULL)
-        return fm_err_set(err, FM_NOT_FOUND, "config", "--config %s: %s", path, strerror(errno));
-    char line[8192];
+    fm_autofree char *text = NULL;
     struct source src = {path, 0};
-    int rc = 0;
-    while (rc == 0 && fgets(line, sizeof(line), f) != NULL) {
+    int rc = load(path, &text, err);
+    for (char *line = text, *next; rc == 0 && line != NULL; line = next) {
         src.line++;
-        if (strlen(line) == sizeof(line) - 1)
-            rc = fm_err_set(err, FM_INVALID_ARGUMENT, "config", "%s:%u: the line is too long", path, src.line);
-        else
-            rc = read_line(r, line, &src, err);
+        next = strchr(line, '\n');
+        if (next != NULL)
+            *next++ = '\0';
+        rc = read_line(r, line, &src, err);
     }
-    if (rc == 0 && ferror(f))
-        rc = fm_err_set(err, FM_UNAVAILABLE, "config", "--config %s: it could not be read", path);
-    fclose(f);
     return rc;
 }
 
@@ -215,7 +289,7 @@ static int read_flag(const struct reading *r, int argc, char **argv, int *i, con
     const struct conf_option *o = find(r, name, n_name);
     bool is_config = n_name == 6 && memcmp(name, "config", 6) == 0;
     if (o == NULL && !is_config)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "there is no option --%.*s; --help lists them", (int)n_name, name);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "there is no option --%.*s; --help lists them", n_name > 64 ? 64 : (int)n_name, name);
     const char *value = eq == NULL ? NULL : eq + 1;
     if (value == NULL && o != NULL && o->kind == CONF_BOOL)
         value = "true";
@@ -224,6 +298,8 @@ static int read_flag(const struct reading *r, int argc, char **argv, int *i, con
     if (value == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "--%.*s needs a value", (int)n_name, name);
     if (is_config) {
+        if (*config != NULL)
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "--config %.100s: the option is given twice", value);
         *config = value;
         return 0;
     }
@@ -262,26 +338,15 @@ int conf_read(const struct conf_option *options, size_t n, int argc, char **argv
 
 void conf_done(const struct conf_option *options, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (options[i].kind == CONF_STRING) {
-            free((void *)(uintptr_t)*(const char **)options[i].target);
-            *(const char **)options[i].target = NULL;
-        } else if (options[i].kind == CONF_LABEL) {
-            struct conf_labels *l = options[i].target;
-            for (size_t k = 0; k < l->n; k++) {
-                free(l->items[k].key);
-                free(l->items[k].value);
-            }
-            free(l->items);
-            *l = (struct conf_labels){0};
-        }
-    }
+    for (size_t i = 0; i < n; i++)
+        free_value(options[i].kind, options[i].target);
 }
 
 /* ---- help ---- */
 
 static void print_default(FILE *f, const struct conf_option *o)
 {
+    char min[32], max[32], now[32];
     switch (o->kind) {
     case CONF_STRING:
         if (*(const char **)o->target != NULL)
@@ -291,7 +356,8 @@ static void print_default(FILE *f, const struct conf_option *o)
         fprintf(f, " (%lld to %lld, default %lld)", (long long)o->min, (long long)o->max, (long long)*(int64_t *)o->target);
         return;
     case CONF_DURATION:
-        fprintf(f, " (default %lldms)", (long long)*(int64_t *)o->target);
+        fprintf(f, " (%s to %s, default %s)", duration_text(o->min, min, sizeof(min)),
+                duration_text(o->max, max, sizeof(max)), duration_text(*(int64_t *)o->target, now, sizeof(now)));
         return;
     case CONF_BOOL:
         fprintf(f, " (default %s)", *(bool *)o->target ? "true" : "false");
@@ -327,8 +393,10 @@ int conf_check_address(const char *field, const char *text, struct fm_err *err)
     const char *colon = strrchr(text, ':');
     char *end = NULL;
     long port = colon == NULL || !isdigit((unsigned char)colon[1]) ? -1 : strtol(colon + 1, &end, 10);
-    bool bare_v6 = colon != NULL && text[0] != '[' && memchr(text, ':', (size_t)(colon - text)) != NULL;
-    if (port < 0 || port > 65535 || *end != '\0' || colon == text || bare_v6)
+    size_t n_host = colon == NULL ? 0 : (size_t)(colon - text);
+    bool bracketed = n_host > 2 && text[0] == '[' && colon[-1] == ']';
+    bool plain = n_host > 0 && memchr(text, ':', n_host) == NULL && text[0] != '[';
+    if (port < 0 || port > 65535 || *end != '\0' || (!plain && !bracketed))
         return fm_err_set(err, FM_INVALID_ARGUMENT, field, "--%s %.100s: HOST:PORT is wanted, the port from 0 to 65535, an IPv6 address in []",
                           field, text);
     return 0;

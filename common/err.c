@@ -6,7 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "mem.h"
+
+/* Parts of messages are the client's bytes, and cutting can split a character. */
+static void make_utf8(char *s)
+{
+    for (size_t n = strlen(s); n > 0;) {
+        size_t len = fm_utf8_sequence((const uint8_t *)s, n);
+        if (len == 0) {
+            *s = '?';
+            len = 1;
+        }
+        s += len;
+        n -= len;
+    }
+}
 
 /* Formats into a buffer and marks what was cut. */
 static void FM_PRINTF(3, 0) format(char *out, size_t n, const char *fmt, va_list ap)
@@ -16,11 +31,13 @@ static void FM_PRINTF(3, 0) format(char *out, size_t n, const char *fmt, va_list
         snprintf(out, n, "(message could not be formatted)");
     else if ((size_t)len >= n)
         memcpy(out + n - 4, "...", 4);
+    make_utf8(out);
 }
 
 static void set_field(char *out, size_t n, const char *field)
 {
     snprintf(out, n, "%s", field == NULL ? "" : field);
+    make_utf8(out);
 }
 
 int fm_err_set(struct fm_err *err, enum fm_code code, const char *field, const char *fmt, ...)
@@ -57,6 +74,7 @@ int fm_err_add(struct fm_err *err, enum fm_code code, const char *field, const c
         err->more = fm_xcalloc(FM_MAX_VIOLATIONS, sizeof(*err->more));
         memcpy(err->more[0].field, err->field, sizeof(err->more[0].field));
         snprintf(err->more[0].msg, sizeof(err->more[0].msg), "%.*s", (int)sizeof(err->more[0].msg) - 1, err->msg);
+        make_utf8(err->more[0].msg);
         err->n_more = 1;
     }
     if (err->n_more == FM_MAX_VIOLATIONS)
@@ -70,14 +88,19 @@ void fm_err_wrap(struct fm_err *err, const char *fmt, ...)
 {
     if (err == NULL)
         return;
-    char context[256], old[sizeof(err->msg)];
+    char context[256];
     va_list ap;
     va_start(ap, fmt);
     format(context, sizeof(context), fmt, ap);
     va_end(ap);
-    memcpy(old, err->msg, sizeof(old));
-    int len = snprintf(err->msg, sizeof(err->msg), "%s: %.*s", context, (int)(sizeof(err->msg) - strlen(context) - 3), old);
-    (void)len;      /* cut at the end is fine: the precision above keeps it in bounds */
+    size_t n = strlen(context), old = strlen(err->msg), room = sizeof(err->msg) - n - 3;
+    if (old > room)
+        old = room;
+    memmove(err->msg + n + 2, err->msg, old);
+    memcpy(err->msg, context, n);
+    memcpy(err->msg + n, ": ", 2);
+    err->msg[n + 2 + old] = '\0';
+    make_utf8(err->msg);
 }
 
 void fm_err_copy(struct fm_err *dst, const struct fm_err *src)

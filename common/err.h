@@ -42,7 +42,7 @@ struct fm_violation {
     char msg[384];
 };
 
-/* An error. `{0}` is no error. With several violations, field and msg are those of the first, and `more` has them all. */
+/* An error. `{0}` is no error. Its texts are valid UTF-8 whatever went into them: bytes that are not become '?', as they go into protobuf strings. With several violations, field and msg are those of the first, and `more` has them all. */
 struct fm_err {
     enum fm_code code;
     char field[128];

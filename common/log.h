@@ -64,17 +64,18 @@ void fm_log_write(enum fm_log_level level, enum fm_log_category category, const 
 struct fm_log_config {
     int fd;                 /* where to write, usually 2; not closed */
     bool json;
-    const char *levels;     /* "info", or "info,rpc=debug,storage=trace"; NULL: info */
-    size_t queue_bytes;     /* 0: 1 MiB */
+    const char *levels;     /* "info", or "info,rpc=debug,storage=trace"; NULL: as they are (info) */
+    size_t queue_bytes;     /* 0: 1 MiB; the writer has as much again */
 };
 
-/* Starts the writer thread. Before it, and after fm_log_stop, lines go to stderr at once. Returns -FM_INVALID_ARGUMENT for bad levels. */
+/* Starts the writer thread. Before it, and after fm_log_stop, lines go to stderr at once. Returns -FM_INVALID_ARGUMENT for bad levels,
+ * -FM_FAILED_PRECONDITION when it runs already, -FM_RESOURCE_EXHAUSTED when there can be no thread. */
 int fm_log_start(const struct fm_log_config *cfg, struct fm_err *err) FM_MUST_CHECK;
-/* Writes what is queued, for at most 500 ms if the output is blocked, and ends the thread. */
+/* Writes what is queued, for at most about a second if the output is blocked, and ends the thread. */
 void fm_log_stop(void);
-/* Sets levels from text as in fm_log_config. */
+/* Sets levels from text as in fm_log_config; all of them or, on an error, none. NULL changes nothing. Any thread. */
 int fm_log_set_levels(const char *levels, struct fm_err *err) FM_MUST_CHECK;
-/* Lines dropped since the start. */
+/* Lines that the process lost: the queue was full or the output did not take them. */
 uint64_t fm_log_dropped(void);
 
 #endif

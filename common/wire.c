@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MAX_FIELD 536870911u     /* protobuf's greatest field number */
+
 /* One level of the walk; linked upwards so that a fault can name its path. */
 struct level {
     const struct level *up;
     const struct wire_msg *msg;
-    const struct wire_field *field;
-    size_t index;
+    const struct wire_field *field;     /* the one at hand, NULL for an unknown one */
+    const uint8_t *start, *at;          /* of the message, of the field at hand */
     uint32_t depth;
 };
 
@@ -63,7 +65,7 @@ int wire_next(struct wire_reader *r, uint32_t *field, enum wire_type *type, uint
     if (r->p == r->end)
         return 0;
     uint64_t tag;
-    if (read_varint(r, &tag) < 0 || tag >> 3 == 0 || tag >> 3 > 536870911)
+    if (read_varint(r, &tag) < 0 || tag >> 3 == 0 || tag >> 3 > MAX_FIELD)
         return -1;
     *field = (uint32_t)(tag >> 3);
     *val = 0;
@@ -90,25 +92,19 @@ int wire_next(struct wire_reader *r, uint32_t *field, enum wire_type *type, uint
     }
 }
 
-/* Length of the UTF-8 sequence at p, or 0. */
-static size_t utf8_sequence(const uint8_t *p, size_t n)
-{
-    uint8_t b = p[0];
-    size_t len = b < 0x80 ? 1 : b >= 0xc2 && b < 0xe0 ? 2 : b >= 0xe0 && b < 0xf0 ? 3 : b >= 0xf0 && b < 0xf5 ? 4 : 0;
-    if (len == 0 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((b == 0xe0 && p[1] < 0xa0) || (b == 0xed && p[1] > 0x9f) || (b == 0xf0 && p[1] < 0x90) || (b == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 bool wire_text_ok(const uint8_t *p, size_t n)
 {
     while (n > 0) {
-        size_t len = utf8_sequence(p, n);
+        uint64_t eight;
+        if (n >= sizeof(eight)) {       /* eight ASCII characters at a time: nearly all text is */
+            memcpy(&eight, p, sizeof(eight));
+            if (((eight | (eight - 0x0101010101010101u)) & 0x8080808080808080u) == 0) {
+                p += sizeof(eight);
+                n -= sizeof(eight);
+                continue;
+            }
+        }
+        size_t len = fm_utf8_sequence(p, n);
         if (len == 0 || p[0] == '\0')
             return false;
         p += len;
@@ -119,15 +115,31 @@ bool wire_text_ok(const uint8_t *p, size_t n)
 
 /* ---- faults ---- */
 
+/* How often the field at hand has occurred before. Only faults ask, so nobody counts on the way. */
+static size_t index_of(const struct level *l)
+{
+    struct wire_reader r = {l->start, l->at};
+    uint32_t number;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes len;
+    size_t n = 0;
+    while (wire_next(&r, &number, &type, &val, &len) > 0)
+        n += number == l->field->number;
+    return n;
+}
+
 static void put_path(const struct level *l, char *out, size_t n)
 {
-    if (l == NULL || l->field == NULL)
+    if (l == NULL)
         return;
     put_path(l->up, out, n);
+    if (l->field == NULL)
+        return;
     size_t at = strlen(out);
     const char *dot = at > 0 ? "." : "";
     if (l->field->repeated)
-        snprintf(out + at, n - at, "%s%s[%zu]", dot, l->field->name, l->index);
+        snprintf(out + at, n - at, "%s%s[%zu]", dot, l->field->name, index_of(l));
     else
         snprintf(out + at, n - at, "%s%s", dot, l->field->name);
 }
@@ -143,7 +155,7 @@ static int fault(const struct walk *w, const struct level *l, enum fm_code code,
 
 static const struct wire_field *find_field(const struct wire_msg *m, uint32_t number)
 {
-    if (number <= m->n_fields && m->fields[number - 1].number == number)
+    if (number - 1 < m->n_fields && m->fields[number - 1].number == number)
         return &m->fields[number - 1];
     size_t lo = 0, hi = m->n_fields;
     while (lo < hi) {
@@ -254,33 +266,42 @@ static bool seen_twice(uint64_t seen[2], const struct wire_msg *m, const struct 
     return twice;
 }
 
+/* The field that a malformed one at l->at claims to be. */
+static const struct wire_field *field_at(const struct level *l, const uint8_t *end)
+{
+    struct wire_reader r = {l->at, end};
+    uint64_t tag;
+    return read_varint(&r, &tag) < 0 || tag >> 3 == 0 || tag >> 3 > MAX_FIELD ? NULL : find_field(l->msg, (uint32_t)(tag >> 3));
+}
+
 static int check_message(struct walk *w, struct level *l, struct fm_bytes b)
 {
     struct wire_reader r = {b.p, b.p + b.n};
     uint64_t seen[2] = {0, 0};
-    const struct wire_field *last = NULL;
     uint32_t number;
     enum wire_type type;
     uint64_t val;
     struct fm_bytes len;
     int got;
+    l->start = l->at = b.p;
     while ((got = wire_next(&r, &number, &type, &val, &len)) > 0) {
+        const struct wire_field *f = l->field = find_field(l->msg, number);
         if (++w->elements > w->limits->max_elements)
             return fault(w, l, FM_RESOURCE_EXHAUSTED, "too many elements");
-        const struct wire_field *f = find_field(l->msg, number);
-        if (f == NULL)
+        if (f == NULL) {
+            l->at = r.p;
             continue;
-        l->index = f == last ? l->index + 1 : 0;
-        l->field = last = f;
+        }
         if (seen_twice(seen, l->msg, f))
             return fault(w, l, FM_INVALID_ARGUMENT, "the field occurs twice");
         int rc = check_value(w, l, type, val, len);
         if (rc < 0)
             return rc;
+        l->at = r.p;
     }
     if (got < 0) {
-        l->field = last;
-        return fault(w, l, FM_INVALID_ARGUMENT, "malformed protobuf from here on");
+        l->field = field_at(l, b.p + b.n);
+        return fault(w, l, FM_INVALID_ARGUMENT, "malformed protobuf, or cut short");
     }
     return 0;
 }
