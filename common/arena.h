@@ -1,4 +1,5 @@
-/* A bump allocator with a limit: the memory of one message, call or step, freed as a whole. Hostile input ends in NULL, not in swap. Not thread-safe. */
+/* A bump allocator with a limit: the memory of one message, call or step, freed as a whole. Hostile input
+ * ends in NULL, not in swap. Not thread-safe. */
 #ifndef FM_ARENA_H
 #define FM_ARENA_H
 
@@ -7,10 +8,10 @@
 struct fm_arena_chunk;
 
 struct fm_arena {
-    struct fm_arena_chunk *chunks;      /* newest first */
-    char *at, *end;                     /* free space in the newest */
-    size_t used, limit;                 /* bytes handed out; the most that may be */
-    size_t next_chunk;                  /* size of the next chunk */
+    struct fm_arena_chunk *chunks; /* newest first */
+    char *at, *end;                /* free space in the newest */
+    size_t used, limit;            /* bytes handed out; the most that may be */
+    size_t next_chunk;             /* size of the next chunk */
 };
 
 /* An empty arena that hands out at most `limit` bytes. Takes no memory yet. */
@@ -26,7 +27,8 @@ void fm_arena_reset(struct fm_arena *a);
 /* Frees everything. */
 void fm_arena_done(struct fm_arena *a);
 
-/* For a ProtobufCAllocator {fm_arena_pbc_alloc, fm_arena_pbc_free, arena}; freeing single pieces does nothing. */
+/* For a ProtobufCAllocator {fm_arena_pbc_alloc, fm_arena_pbc_free, arena}; freeing single pieces does
+ * nothing. */
 void *fm_arena_pbc_alloc(void *arena, size_t n);
 void fm_arena_pbc_free(void *arena, void *p);
 

@@ -1,4 +1,5 @@
-/* The catalog of built-in routine types: what hostd offers and what the coordinator checks flows against. Knows no message. */
+/* The catalog of built-in routine types: what hostd offers and what the coordinator checks flows against.
+ * Knows no message. */
 #ifndef FM_BUILTIN_TYPES_H
 #define FM_BUILTIN_TYPES_H
 
@@ -13,8 +14,8 @@ struct builtin_param {
     const char *name;
     enum param_kind kind;
     bool required;
-    double min, max;                    /* of numbers, when max > min */
-    const char *const *choices;         /* of strings; NULL-terminated; NULL: any */
+    double min, max;            /* of numbers, when max > min */
+    const char *const *choices; /* of strings; NULL-terminated; NULL: any */
 };
 
 struct builtin_slot {
@@ -32,7 +33,7 @@ struct builtin_type {
     size_t n_events;
     const struct builtin_param *config; /* other keys are refused */
     size_t n_config;
-    bool effects;                       /* handlers have effects outside the job */
+    bool effects; /* handlers have effects outside the job */
 };
 
 /* The type of this name, or NULL. */

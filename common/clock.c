@@ -6,7 +6,7 @@
 static int64_t now_us(clockid_t clock)
 {
     struct timespec t;
-    (void)clock_gettime(clock, &t);     /* cannot fail for these clocks */
+    (void)clock_gettime(clock, &t); /* cannot fail for these clocks */
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 

@@ -9,7 +9,7 @@
 
 #include "mem.h"
 
-#define MAX_FILE 65536      /* bytes of a configuration file */
+#define MAX_FILE 65536 /* bytes of a configuration file */
 
 /* Where a value came from, for the error. */
 struct source {
@@ -17,23 +17,28 @@ struct source {
     unsigned line;
 };
 
-static int refuse(const struct source *src, const struct conf_option *o, const char *value, struct fm_err *err, const char *allowed)
+static int refuse(const struct source *src, const struct conf_option *o, const char *value,
+                  struct fm_err *err, const char *allowed)
 {
     if (src->file != NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, o->name, "%s:%u: %s = %.100s: %s", src->file, src->line, o->name, value, allowed);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, o->name, "%s:%u: %s = %.100s: %s", src->file, src->line,
+                          o->name, value, allowed);
     return fm_err_set(err, FM_INVALID_ARGUMENT, o->name, "--%s %.100s: %s", o->name, value, allowed);
 }
 
 /* ---- values ---- */
 
-static int set_int(const struct conf_option *o, const char *value, const struct source *src, struct fm_err *err)
+static int set_int(const struct conf_option *o, const char *value, const struct source *src,
+                   struct fm_err *err)
 {
     char *end, allowed[96];
-    bool digits = isdigit((unsigned char)value[value[0] == '-']) != 0;      /* strtoll would skip spaces and take a plus */
+    bool digits =
+        isdigit((unsigned char)value[value[0] == '-']) != 0; /* strtoll would skip spaces and take a plus */
     errno = 0;
     long long v = strtoll(value, &end, 10);
     if (!digits || *end != '\0' || errno != 0 || v < o->min || v > o->max) {
-        snprintf(allowed, sizeof(allowed), "a whole number from %lld to %lld is wanted", (long long)o->min, (long long)o->max);
+        snprintf(allowed, sizeof(allowed), "a whole number from %lld to %lld is wanted", (long long)o->min,
+                 (long long)o->max);
         return refuse(src, o, value, err, allowed);
     }
     *(int64_t *)o->target = v;
@@ -44,10 +49,10 @@ static const struct {
     const char *name;
     int64_t ms;
 } units[] = {
-    {"h", 3600000},
-    {"m", 60000},
-    {"s", 1000},
-    {"ms", 1}
+    {"h",  3600000},
+    {"m",  60000  },
+    {"s",  1000   },
+    {"ms", 1      }
 };
 #define N_UNITS (sizeof(units) / sizeof(units[0]))
 
@@ -69,7 +74,8 @@ static const char *duration_text(int64_t ms, char *out, size_t n)
     return out;
 }
 
-static int set_duration(const struct conf_option *o, const char *value, const struct source *src, struct fm_err *err)
+static int set_duration(const struct conf_option *o, const char *value, const struct source *src,
+                        struct fm_err *err)
 {
     /* strtod alone would take hexadecimal numbers and exponents too */
     size_t n_whole = strspn(value, "0123456789"), n = n_whole;
@@ -79,7 +85,8 @@ static int set_duration(const struct conf_option *o, const char *value, const st
     double ms = n_whole == 0 ? -1 : strtod(value, NULL) * (double)unit;
     if (unit == 0 || !(ms >= (double)o->min && ms <= (double)o->max)) {
         char allowed[128], min[32], max[32];
-        snprintf(allowed, sizeof(allowed), "a duration from %s to %s is wanted, for example 500ms, 10s, 2m, 1h",
+        snprintf(allowed, sizeof(allowed),
+                 "a duration from %s to %s is wanted, for example 500ms, 10s, 2m, 1h",
                  duration_text(o->min, min, sizeof(min)), duration_text(o->max, max, sizeof(max)));
         return refuse(src, o, value, err, allowed);
     }
@@ -87,7 +94,8 @@ static int set_duration(const struct conf_option *o, const char *value, const st
     return 0;
 }
 
-static int set_bool(const struct conf_option *o, const char *value, const struct source *src, struct fm_err *err)
+static int set_bool(const struct conf_option *o, const char *value, const struct source *src,
+                    struct fm_err *err)
 {
     bool yes = strcmp(value, "true") == 0;
     if (!yes && strcmp(value, "false") != 0)
@@ -96,7 +104,8 @@ static int set_bool(const struct conf_option *o, const char *value, const struct
     return 0;
 }
 
-static int set_choice(const struct conf_option *o, const char *value, const struct source *src, struct fm_err *err)
+static int set_choice(const struct conf_option *o, const char *value, const struct source *src,
+                      struct fm_err *err)
 {
     char allowed[256] = "one of these is wanted:";
     for (int i = 0; o->choices[i] != NULL; i++) {
@@ -110,7 +119,8 @@ static int set_choice(const struct conf_option *o, const char *value, const stru
     return refuse(src, o, value, err, allowed);
 }
 
-static int set_string(const struct conf_option *o, const char *value, const struct source *src, struct fm_err *err)
+static int set_string(const struct conf_option *o, const char *value, const struct source *src,
+                      struct fm_err *err)
 {
     char allowed[64];
     size_t max = o->max > 0 ? (size_t)o->max : 4096;
@@ -118,12 +128,13 @@ static int set_string(const struct conf_option *o, const char *value, const stru
         snprintf(allowed, sizeof(allowed), "1 to %zu bytes are wanted", max);
         return refuse(src, o, value, err, allowed);
     }
-    free((void *)(uintptr_t)*(const char **)o->target);     /* the default, a heap copy by now */
+    free((void *)(uintptr_t) * (const char **)o->target); /* the default, a heap copy by now */
     *(const char **)o->target = fm_xstrdup(value);
     return 0;
 }
 
-static int add_label(const struct conf_option *o, const char *value, const struct source *src, struct fm_err *err)
+static int add_label(const struct conf_option *o, const char *value, const struct source *src,
+                     struct fm_err *err)
 {
     struct conf_labels *l = o->target;
     const char *eq = strchr(value, '=');
@@ -140,7 +151,8 @@ static int add_label(const struct conf_option *o, const char *value, const struc
     return 0;
 }
 
-static int set_value(const struct conf_option *o, const char *value, const struct source *src, struct fm_err *err)
+static int set_value(const struct conf_option *o, const char *value, const struct source *src,
+                     struct fm_err *err)
 {
     switch (o->kind) {
     case CONF_STRING:
@@ -188,7 +200,7 @@ static char *trim(char *s)
 static void free_value(enum conf_kind kind, void *target)
 {
     if (kind == CONF_STRING) {
-        free((void *)(uintptr_t)*(const char **)target);
+        free((void *)(uintptr_t) * (const char **)target);
         *(const char **)target = NULL;
     } else if (kind == CONF_LABEL) {
         struct conf_labels *l = target;
@@ -202,7 +214,8 @@ static void free_value(enum conf_kind kind, void *target)
 }
 
 /* Checks a value that a flag overrides: a fault in the file is one also today. */
-static int check_value(const struct conf_option *o, const char *value, const struct source *src, struct fm_err *err)
+static int check_value(const struct conf_option *o, const char *value, const struct source *src,
+                       struct fm_err *err)
 {
     union {
         const char *string;
@@ -226,13 +239,15 @@ static int read_line(const struct reading *r, char *line, const struct source *s
         return 0;
     char *eq = strchr(s, '=');
     if (eq == NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "%s:%u: \"name = value\" is wanted", src->file, src->line);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "%s:%u: \"name = value\" is wanted", src->file,
+                          src->line);
     *eq = '\0';
     char *name = trim(s), *value = trim(eq + 1);
     const struct conf_option *o = find(r, name, strlen(name));
     if (o == NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "%s:%u: there is no option \"%.64s\"; --help lists them",
-                          src->file, src->line, name);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "config",
+                          "%s:%u: there is no option \"%.64s\"; --help lists them", src->file, src->line,
+                          name);
     size_t i = (size_t)(o - r->options);
     if (r->from_file[i] && o->kind != CONF_LABEL)
         return refuse(src, o, value, err, "the option is given twice");
@@ -245,8 +260,8 @@ static int load(const char *path, char **ret_text, struct fm_err *err)
 {
     FILE *f = fopen(path, "re");
     if (f == NULL)
-        return fm_err_set(err, errno == ENOENT ? FM_NOT_FOUND : FM_INVALID_ARGUMENT, "config", "--config %s: %s", path,
-                          strerror(errno));
+        return fm_err_set(err, errno == ENOENT ? FM_NOT_FOUND : FM_INVALID_ARGUMENT, "config",
+                          "--config %s: %s", path, strerror(errno));
     fm_autofree char *text = fm_xmalloc(MAX_FILE + 1);
     size_t n = fread(text, 1, MAX_FILE + 1, f);
     int failed = ferror(f) ? errno : 0;
@@ -254,9 +269,11 @@ static int load(const char *path, char **ret_text, struct fm_err *err)
     if (failed != 0)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "--config %s: %s", path, strerror(failed));
     if (n > MAX_FILE)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "--config %s: the file has more than %d bytes", path, MAX_FILE);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "--config %s: the file has more than %d bytes",
+                          path, MAX_FILE);
     if (memchr(text, '\0', n) != NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "--config %s: the file is no text: it has a NUL byte", path);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "config",
+                          "--config %s: the file is no text: it has a NUL byte", path);
     text[n] = '\0';
     *ret_text = text;
     text = NULL;
@@ -279,7 +296,8 @@ static int read_file(const struct reading *r, const char *path, struct fm_err *e
 }
 
 /* One flag at argv[*i]; moves *i over its value. */
-static int read_flag(const struct reading *r, int argc, char **argv, int *i, const char **config, struct fm_err *err)
+static int read_flag(const struct reading *r, int argc, char **argv, int *i, const char **config,
+                     struct fm_err *err)
 {
     const char *arg = argv[*i];
     if (strncmp(arg, "--", 2) != 0 || arg[2] == '\0')
@@ -289,7 +307,8 @@ static int read_flag(const struct reading *r, int argc, char **argv, int *i, con
     const struct conf_option *o = find(r, name, n_name);
     bool is_config = n_name == 6 && memcmp(name, "config", 6) == 0;
     if (o == NULL && !is_config)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "there is no option --%.*s; --help lists them", n_name > 64 ? 64 : (int)n_name, name);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "there is no option --%.*s; --help lists them",
+                          n_name > 64 ? 64 : (int)n_name, name);
     const char *value = eq == NULL ? NULL : eq + 1;
     if (value == NULL && o != NULL && o->kind == CONF_BOOL)
         value = "true";
@@ -299,7 +318,8 @@ static int read_flag(const struct reading *r, int argc, char **argv, int *i, con
         return fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "--%.*s needs a value", (int)n_name, name);
     if (is_config) {
         if (*config != NULL)
-            return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "--config %.100s: the option is given twice", value);
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "config",
+                              "--config %.100s: the option is given twice", value);
         *config = value;
         return 0;
     }
@@ -311,12 +331,14 @@ static int read_flag(const struct reading *r, int argc, char **argv, int *i, con
     return set_value(o, value, &flag, err);
 }
 
-int conf_read(const struct conf_option *options, size_t n, int argc, char **argv, enum conf_action *ret_action, struct fm_err *err)
+int conf_read(const struct conf_option *options, size_t n, int argc, char **argv,
+              enum conf_action *ret_action, struct fm_err *err)
 {
     fm_autofree bool *from_flag = fm_xcalloc(n, sizeof(bool)), *from_file = fm_xcalloc(n, sizeof(bool));
     struct reading r = {options, n, from_flag, from_file};
     const char *config = NULL;
-    for (size_t i = 0; i < n; i++)      /* defaults become heap copies, so that all strings are freed the same way */
+    for (size_t i = 0; i < n;
+         i++) /* defaults become heap copies, so that all strings are freed the same way */
         if (options[i].kind == CONF_STRING && *(const char **)options[i].target != NULL)
             *(const char **)options[i].target = fm_xstrdup(*(const char **)options[i].target);
     *ret_action = CONF_RUN;
@@ -353,11 +375,13 @@ static void print_default(FILE *f, const struct conf_option *o)
             fprintf(f, " (default %s)", *(const char **)o->target);
         return;
     case CONF_INT:
-        fprintf(f, " (%lld to %lld, default %lld)", (long long)o->min, (long long)o->max, (long long)*(int64_t *)o->target);
+        fprintf(f, " (%lld to %lld, default %lld)", (long long)o->min, (long long)o->max,
+                (long long)*(int64_t *)o->target);
         return;
     case CONF_DURATION:
         fprintf(f, " (%s to %s, default %s)", duration_text(o->min, min, sizeof(min)),
-                duration_text(o->max, max, sizeof(max)), duration_text(*(int64_t *)o->target, now, sizeof(now)));
+                duration_text(o->max, max, sizeof(max)),
+                duration_text(*(int64_t *)o->target, now, sizeof(now)));
         return;
     case CONF_BOOL:
         fprintf(f, " (default %s)", *(bool *)o->target ? "true" : "false");
@@ -379,13 +403,15 @@ void conf_help(FILE *f, const char *program, const char *what, const struct conf
     fprintf(f, "%s: %s\n\nUsage: %s [options]\n\n", program, what, program);
     for (size_t i = 0; i < n; i++) {
         char left[64];
-        snprintf(left, sizeof(left), "--%s %s", options[i].name, options[i].arg == NULL ? "" : options[i].arg);
+        snprintf(left, sizeof(left), "--%s %s", options[i].name,
+                 options[i].arg == NULL ? "" : options[i].arg);
         fprintf(f, "  %-28s %s", left, options[i].help);
         print_default(f, &options[i]);
         fputc('\n', f);
     }
-    fprintf(f, "  %-28s %s\n  %-28s %s\n  %-28s %s\n", "--config FILE", "read options from FILE: lines \"name = value\"; flags win", "--help",
-            "print this and exit", "--version", "print the version and exit");
+    fprintf(f, "  %-28s %s\n  %-28s %s\n  %-28s %s\n", "--config FILE",
+            "read options from FILE: lines \"name = value\"; flags win", "--help", "print this and exit",
+            "--version", "print the version and exit");
 }
 
 int conf_check_address(const char *field, const char *text, struct fm_err *err)
@@ -397,7 +423,8 @@ int conf_check_address(const char *field, const char *text, struct fm_err *err)
     bool bracketed = n_host > 2 && text[0] == '[' && colon[-1] == ']';
     bool plain = n_host > 0 && memchr(text, ':', n_host) == NULL && text[0] != '[';
     if (port < 0 || port > 65535 || *end != '\0' || (!plain && !bracketed))
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "--%s %.100s: HOST:PORT is wanted, the port from 0 to 65535, an IPv6 address in []",
+        return fm_err_set(err, FM_INVALID_ARGUMENT, field,
+                          "--%s %.100s: HOST:PORT is wanted, the port from 0 to 65535, an IPv6 address in []",
                           field, text);
     return 0;
 }

@@ -73,7 +73,8 @@ int fm_err_add(struct fm_err *err, enum fm_code code, const char *field, const c
     if (err->more == NULL) {
         err->more = fm_xcalloc(FM_MAX_VIOLATIONS, sizeof(*err->more));
         memcpy(err->more[0].field, err->field, sizeof(err->more[0].field));
-        snprintf(err->more[0].msg, sizeof(err->more[0].msg), "%.*s", (int)sizeof(err->more[0].msg) - 1, err->msg);
+        snprintf(err->more[0].msg, sizeof(err->more[0].msg), "%.*s", (int)sizeof(err->more[0].msg) - 1,
+                 err->msg);
         make_utf8(err->more[0].msg);
         err->n_more = 1;
     }
@@ -120,22 +121,10 @@ void fm_err_done(struct fm_err *err)
 
 const char *fm_code_name(int code)
 {
-    static const char *const names[] = {"OK",
-                                        "CANCELLED",
-                                        "UNKNOWN",
-                                        "INVALID_ARGUMENT",
-                                        "DEADLINE_EXCEEDED",
-                                        "NOT_FOUND",
-                                        "ALREADY_EXISTS",
-                                        "PERMISSION_DENIED",
-                                        "RESOURCE_EXHAUSTED",
-                                        "FAILED_PRECONDITION",
-                                        "ABORTED",
-                                        "OUT_OF_RANGE",
-                                        "UNIMPLEMENTED",
-                                        "INTERNAL",
-                                        "UNAVAILABLE",
-                                        "DATA_LOSS",
-                                        "UNAUTHENTICATED"};
+    static const char *const names[] = {
+        "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+        "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+        "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+        "DATA_LOSS", "UNAUTHENTICATED"};
     return code >= 0 && code < (int)(sizeof(names) / sizeof(names[0])) ? names[code] : "UNKNOWN";
 }

@@ -1,5 +1,6 @@
-/* Errors: a gRPC status code, a message made where the fault was found, and the field it concerns. A function that can fail returns 0 or a negative code
- * and fills the fm_err that its last parameter points to; on success it leaves it alone. An error is never printed where it is made. Not thread-safe. */
+/* Errors: a gRPC status code, a message made where the fault was found, and the field it concerns. A function
+ * that can fail returns 0 or a negative code and fills the fm_err that its last parameter points to; on
+ * success it leaves it alone. An error is never printed where it is made. Not thread-safe. */
 #ifndef FM_ERR_H
 #define FM_ERR_H
 
@@ -42,20 +43,24 @@ struct fm_violation {
     char msg[384];
 };
 
-/* An error. `{0}` is no error. Its texts are valid UTF-8 whatever went into them: bytes that are not become '?', as they go into protobuf strings. With several violations, field and msg are those of the first, and `more` has them all. */
+/* An error. `{0}` is no error. Its texts are valid UTF-8 whatever went into them: bytes that are not become
+ * '?', as they go into protobuf strings. With several violations, field and msg are those of the first, and
+ * `more` has them all. */
 struct fm_err {
     enum fm_code code;
     char field[128];
     char msg[640];
-    struct fm_violation *more;      /* heap; NULL while there is at most one */
-    size_t n_more;                  /* how many are in more */
-    size_t n_cut;                   /* how many were found beyond FM_MAX_VIOLATIONS */
+    struct fm_violation *more; /* heap; NULL while there is at most one */
+    size_t n_more;             /* how many are in more */
+    size_t n_cut;              /* how many were found beyond FM_MAX_VIOLATIONS */
 };
 
 /* Sets the error (err may be NULL; what it held is released) and returns -code. field may be NULL. */
-int fm_err_set(struct fm_err *err, enum fm_code code, const char *field, const char *fmt, ...) FM_PRINTF(4, 5);
+int fm_err_set(struct fm_err *err, enum fm_code code, const char *field, const char *fmt, ...)
+    FM_PRINTF(4, 5);
 /* Adds a violation: the first one sets the error, later ones are listed in `more`. Returns -code. */
-int fm_err_add(struct fm_err *err, enum fm_code code, const char *field, const char *fmt, ...) FM_PRINTF(4, 5);
+int fm_err_add(struct fm_err *err, enum fm_code code, const char *field, const char *fmt, ...)
+    FM_PRINTF(4, 5);
 /* Puts context in front of the message: "context: message". */
 void fm_err_wrap(struct fm_err *err, const char *fmt, ...) FM_PRINTF(2, 3);
 /* Copies src into dst, which must be empty or released. */

@@ -68,7 +68,7 @@ void fm_id_next(struct fm_idgen *g, int64_t now_ms, struct fm_id *ret)
         g->last.b[6 + i] = (uint8_t)(hi >> (8 * i));
     for (int i = 0; i < 8; i++)
         g->last.b[8 + i] = (uint8_t)(lo >> (8 * i));
-    g->last.b[6] &= 0x7f;       /* so that counting up within the millisecond does not run into the time */
+    g->last.b[6] &= 0x7f; /* so that counting up within the millisecond does not run into the time */
     g->last_ms = now_ms;
     *ret = g->last;
 }

@@ -1,5 +1,6 @@
-/* Time-ordered ids (ULID, https://github.com/ulid/spec: 48 bits of milliseconds, 80 of randomness; 26 characters of Crockford's base32), so that rows of
- * new jobs are neighbours in the store; and the random numbers they come from. Deterministic from the seed. Not thread-safe. */
+/* Time-ordered ids (ULID, https://github.com/ulid/spec: 48 bits of milliseconds, 80 of randomness; 26
+ * characters of Crockford's base32), so that rows of new jobs are neighbours in the store; and the random
+ * numbers they come from. Deterministic from the seed. Not thread-safe. */
 #ifndef FM_ID_H
 #define FM_ID_H
 
@@ -7,7 +8,7 @@
 #include <stdint.h>
 
 struct fm_id {
-    uint8_t b[16];      /* big-endian: memcmp orders by time */
+    uint8_t b[16]; /* big-endian: memcmp orders by time */
 };
 
 struct fm_rng {

@@ -50,7 +50,7 @@ static void drop(struct kv *kv, struct kv_entry *e)
 void kv_done(struct kv *kv)
 {
     struct kv_entry *e, *tmp;
-    HASH_ITER(hh, kv->entries, e, tmp)
+    HASH_ITER (hh, kv->entries, e, tmp)
         drop(kv, e);
 }
 
@@ -71,7 +71,8 @@ void kv_set(struct kv *kv, const char *key, size_t n_key, struct fm_bytes value)
     enum wire_type type;
     uint64_t val;
     struct fm_bytes len;
-    bool list = wire_next(&r, &field, &type, &val, &len) > 0 && field == VALUE_LIST && type == WIRE_TYPE_LEN && r.p == r.end;
+    bool list = wire_next(&r, &field, &type, &val, &len) > 0 && field == VALUE_LIST &&
+                type == WIRE_TYPE_LEN && r.p == r.end;
     kv_set_kept(kv, key, n_key, (struct kv_value){list, list ? len : value});
 }
 
@@ -105,7 +106,9 @@ bool kv_get(const struct kv *kv, const char *key, size_t n_key, struct kv_value 
     const struct kv_entry *e = find(kv, key, n_key);
     if (e == NULL)
         return false;
-    *ret = (struct kv_value){e->is_list, {e->body.p, e->body.n}};
+    *ret = (struct kv_value){
+        e->is_list, {e->body.p, e->body.n}
+    };
     return true;
 }
 
@@ -143,7 +146,11 @@ void kv_put_struct(const struct kv *kv, struct fm_buf *out)
         fm_buf_put_len_header(out, STRUCT_FIELDS, entry_size(e));
         fm_buf_put_len_delim(out, ENTRY_KEY, e->key, e->n_key);
         fm_buf_put_len_header(out, ENTRY_VALUE, value_size(e));
-        kv_put_value((struct kv_value){e->is_list, {e->body.p, e->body.n}}, out);
+        kv_put_value(
+            (struct kv_value){
+                e->is_list, {e->body.p, e->body.n}
+        },
+            out);
     }
 }
 

@@ -1,5 +1,6 @@
-/* Keys and values of a google.protobuf.Struct, kept encoded: nobody looks into a value before he must. A list is kept as its concatenated elements, so that
- * appending costs what is appended. The order of keys is that of their first setting. Not thread-safe. */
+/* Keys and values of a google.protobuf.Struct, kept encoded: nobody looks into a value before he must. A list
+ * is kept as its concatenated elements, so that appending costs what is appended. The order of keys is that
+ * of their first setting. Not thread-safe. */
 #ifndef FM_KV_H
 #define FM_KV_H
 
@@ -11,8 +12,8 @@
 struct kv_entry;
 
 struct kv {
-    struct kv_entry *entries;   /* hash table */
-    size_t bytes;               /* of keys and bodies */
+    struct kv_entry *entries; /* hash table */
+    size_t bytes;             /* of keys and bodies */
 };
 
 /* A value as it is kept: an encoded google.protobuf.Value, or the fields of its ListValue. */
@@ -26,7 +27,8 @@ void kv_done(struct kv *kv);
 void kv_set(struct kv *kv, const char *key, size_t n_key, struct fm_bytes value);
 /* Sets a key from a value as it is kept. */
 void kv_set_kept(struct kv *kv, const char *key, size_t n_key, struct kv_value value);
-/* Appends an encoded Value to the list under the key (a missing key is an empty list). The caller has checked that it is one. */
+/* Appends an encoded Value to the list under the key (a missing key is an empty list). The caller has checked
+ * that it is one. */
 void kv_append(struct kv *kv, const char *key, size_t n_key, struct fm_bytes value);
 /* Cuts a list back to n bytes: takes appends back. */
 void kv_truncate(struct kv *kv, const char *key, size_t n_key, size_t n);

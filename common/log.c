@@ -1,6 +1,7 @@
-/* Logging. Callers format into a stack buffer and copy it into a queue under a mutex that nobody holds longer than a copy takes. The writer thread swaps
- * the queue with an empty one and writes, waiting with poll. Several programs can share a pipe, so its write may block all the same: fm_log_stop waits
- * for the thread for a bounded time and then leaves it and its queue behind. See log.h. */
+/* Logging. Callers format into a stack buffer and copy it into a queue under a mutex that nobody holds longer
+ * than a copy takes. The writer thread swaps the queue with an empty one and writes, waiting with poll.
+ * Several programs can share a pipe, so its write may block all the same: fm_log_stop waits for the thread
+ * for a bounded time and then leaves it and its queue behind. See log.h. */
 #include "log.h"
 
 #include <errno.h>
@@ -25,28 +26,30 @@
 #define STOP_MS (2 * FLUSH_MS)
 
 static const char *const level_names[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "OFF"};
-static const char *const category_names[] = {"FLOW", "ROUTINE", "STATE", "STORAGE", "LLM", "EVENT", "EXECUTION", "HOST", "RPC"};
+static const char *const category_names[] = {"FLOW",  "ROUTINE",   "STATE", "STORAGE", "LLM",
+                                             "EVENT", "EXECUTION", "HOST",  "RPC"};
 
-static atomic_int levels[FM_LOG_CATEGORIES] = {FM_LOG_INFO, FM_LOG_INFO, FM_LOG_INFO, FM_LOG_INFO, FM_LOG_INFO,
-                                               FM_LOG_INFO, FM_LOG_INFO, FM_LOG_INFO, FM_LOG_INFO};
+static atomic_int levels[FM_LOG_CATEGORIES] = {FM_LOG_INFO, FM_LOG_INFO, FM_LOG_INFO,
+                                               FM_LOG_INFO, FM_LOG_INFO, FM_LOG_INFO,
+                                               FM_LOG_INFO, FM_LOG_INFO, FM_LOG_INFO};
 static atomic_bool as_json;
-static atomic_llong start_us;       /* 0: nothing was logged yet */
-static atomic_ullong lines_lost;    /* dropped by a full queue, or not taken by the output */
+static atomic_llong start_us;    /* 0: nothing was logged yet */
+static atomic_ullong lines_lost; /* dropped by a full queue, or not taken by the output */
 
 struct queue {
     pthread_t thread;
     pthread_cond_t wake, ended;
-    int fd, stop_fd;                /* the output; readable once stopping */
+    int fd, stop_fd; /* the output; readable once stopping */
     char *text;
     size_t cap, used;
-    bool full;                      /* something was dropped since the last swap: nothing gets in before the report */
-    unsigned long long reported;    /* how much of lines_lost */
+    bool full; /* something was dropped since the last swap: nothing gets in before the report */
+    unsigned long long reported; /* how much of lines_lost */
     bool stopping, done, left_behind;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct queue *out;           /* under lock; NULL while no thread runs */
-static atomic_bool output_blocked;  /* when the thread was stopped: later lines do not wait for it again */
+static struct queue *out;          /* under lock; NULL while no thread runs */
+static atomic_bool output_blocked; /* when the thread was stopped: later lines do not wait for it again */
 
 bool fm_log_enabled(enum fm_log_level level, enum fm_log_category category)
 {
@@ -68,7 +71,8 @@ static int set_one(int table[FM_LOG_CATEGORIES], const char *s, size_t n, struct
 {
     const char *eq = memchr(s, '=', n);
     const char *level = eq == NULL ? s : eq + 1;
-    int l = name_index(level_names, sizeof(level_names) / sizeof(level_names[0]), level, n - (size_t)(level - s));
+    int l =
+        name_index(level_names, sizeof(level_names) / sizeof(level_names[0]), level, n - (size_t)(level - s));
     if (l < 0)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "log-level",
                           "\"%.*s\" is no level: trace, debug, info, warn, error and off are", (int)n, s);
@@ -79,9 +83,10 @@ static int set_one(int table[FM_LOG_CATEGORIES], const char *s, size_t n, struct
     }
     int c = name_index(category_names, FM_LOG_CATEGORIES, s, (size_t)(eq - s));
     if (c < 0)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "log-level",
-                          "\"%.*s\" is no category: flow, routine, state, storage, llm, event, execution, host and rpc are",
-                          (int)(eq - s), s);
+        return fm_err_set(
+            err, FM_INVALID_ARGUMENT, "log-level",
+            "\"%.*s\" is no category: flow, routine, state, storage, llm, event, execution, host and rpc are",
+            (int)(eq - s), s);
     table[c] = l;
     return 0;
 }
@@ -116,7 +121,7 @@ struct line {
 
 static void put(struct line *l, const char *s, size_t n)
 {
-    size_t room = sizeof(l->text) - 2 - l->n;      /* the newline and a closing brace always fit */
+    size_t room = sizeof(l->text) - 2 - l->n; /* the newline and a closing brace always fit */
     if (n > room)
         n = room;
     memcpy(l->text + l->n, s, n);
@@ -179,7 +184,7 @@ static void put_value(struct line *l, const struct fm_log_kv *kv, bool quote)
         break;
     case FM_KIND_DBL:
         if (quote && !isfinite(kv->v.d))
-            snprintf(num, sizeof(num), "null");     /* JSON has no other word for it */
+            snprintf(num, sizeof(num), "null"); /* JSON has no other word for it */
         else
             snprintf(num, sizeof(num), "%.6g", kv->v.d);
         break;
@@ -199,7 +204,8 @@ static void format_text(struct line *l, const char *level, const char *category,
 {
     char head[96];
     int64_t ms = since_start_us() / 1000;
-    snprintf(head, sizeof(head), "+%lld.%03llds %-5s %-9s ", (long long)(ms / 1000), (long long)(ms % 1000), level, category);
+    snprintf(head, sizeof(head), "+%lld.%03llds %-5s %-9s ", (long long)(ms / 1000), (long long)(ms % 1000),
+             level, category);
     put_text(l, head);
     put_text(l, message);
     for (; kv->key != NULL && l->n < sizeof(l->text) - 128; kv++) {
@@ -219,8 +225,8 @@ static void format_json(struct line *l, const char *level, const char *category,
     struct tm tm;
     gmtime_r(&seconds, &tm);
     strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(head, sizeof(head), "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"category\":\"%s\",\"msg\":\"", when, (int)(ms % 1000),
-             level, category);
+    snprintf(head, sizeof(head), "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"category\":\"%s\",\"msg\":\"",
+             when, (int)(ms % 1000), level, category);
     put_text(l, head);
     put_escaped(l, message);
     put(l, "\"", 1);
@@ -246,13 +252,16 @@ static void format_line(struct line *l, const char *level, const char *category,
 
 /* ---- output ---- */
 
-/* Writes, waiting for a blocked output until deadline_ms; with deadline -1 until stop_fd becomes readable, and FLUSH_MS longer. Returns how much was
- * written: less than n when it gave up or the output failed. */
+/* Writes, waiting for a blocked output until deadline_ms; with deadline -1 until stop_fd becomes readable,
+ * and FLUSH_MS longer. Returns how much was written: less than n when it gave up or the output failed. */
 static size_t write_all(int fd, int stop_fd, const char *p, size_t n, int64_t deadline_ms)
 {
     size_t done = 0;
     while (done < n) {
-        struct pollfd fds[2] = {{.fd = fd, .events = POLLOUT}, {.fd = deadline_ms < 0 ? stop_fd : -1, .events = POLLIN}};
+        struct pollfd fds[2] = {
+            {.fd = fd,                             .events = POLLOUT},
+            {.fd = deadline_ms < 0 ? stop_fd : -1, .events = POLLIN }
+        };
         int64_t wait = deadline_ms < 0 ? -1 : deadline_ms - fm_now_mono_ms();
         if (deadline_ms >= 0 && wait <= 0)
             return done;
@@ -265,7 +274,7 @@ static size_t write_all(int fd, int stop_fd, const char *p, size_t n, int64_t de
             deadline_ms = fm_now_mono_ms() + FLUSH_MS;
         if (fds[0].revents == 0)
             continue;
-        size_t piece = n - done < 4096 ? n - done : 4096;       /* PIPE_BUF: poll promises that much */
+        size_t piece = n - done < 4096 ? n - done : 4096; /* PIPE_BUF: poll promises that much */
         ssize_t k = write(fd, p + done, piece);
         if (k < 0 && errno != EINTR && errno != EAGAIN)
             return done;
@@ -289,7 +298,8 @@ static void report_lost(struct queue *q)
     unsigned long long lost = atomic_load(&lines_lost);
     if (lost == q->reported)
         return;
-    format_line(&l, "WARN", "LOG", "log lines dropped", (const struct fm_log_kv[]){FM_U64("count", lost - q->reported), FM_LOG_END});
+    format_line(&l, "WARN", "LOG", "log lines dropped",
+                (const struct fm_log_kv[]){FM_U64("count", lost - q->reported), FM_LOG_END});
     q->reported = lost;
     memcpy(q->text, l.text, l.n);
     q->used = l.n;
@@ -342,7 +352,8 @@ static void *writer(void *arg)
     return NULL;
 }
 
-void fm_log_write(enum fm_log_level level, enum fm_log_category category, const char *message, const struct fm_log_kv *keys)
+void fm_log_write(enum fm_log_level level, enum fm_log_category category, const char *message,
+                  const struct fm_log_kv *keys)
 {
     struct line l;
     format_line(&l, level_names[level], category_names[category], message, keys);
@@ -350,7 +361,8 @@ void fm_log_write(enum fm_log_level level, enum fm_log_category category, const 
     struct queue *q = out;
     if (q == NULL) {
         pthread_mutex_unlock(&lock);
-        if (atomic_load(&output_blocked) || write_all(STDERR_FILENO, -1, l.text, l.n, fm_now_mono_ms() + FLUSH_MS) < l.n)
+        if (atomic_load(&output_blocked) ||
+            write_all(STDERR_FILENO, -1, l.text, l.n, fm_now_mono_ms() + FLUSH_MS) < l.n)
             atomic_fetch_add(&lines_lost, 1);
         return;
     }
@@ -375,7 +387,7 @@ static struct queue *queue_new(const struct fm_log_config *cfg)
     size_t wanted = cfg->queue_bytes > 0 ? cfg->queue_bytes : 1u << 20;
     q->fd = cfg->fd;
     q->stop_fd = eventfd(0, EFD_CLOEXEC);
-    q->cap = wanted > 2 * LINE_BYTES ? wanted : 2 * LINE_BYTES;     /* a report and a line always fit */
+    q->cap = wanted > 2 * LINE_BYTES ? wanted : 2 * LINE_BYTES; /* a report and a line always fit */
     q->text = fm_xmalloc(q->cap);
     q->reported = atomic_load(&lines_lost);
     /* None of these can fail on Linux. */
@@ -435,7 +447,7 @@ void fm_log_stop(void)
     q->stopping = true;
     pthread_cond_signal(&q->wake);
     if (write(q->stop_fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
-        fm_abort("the log thread cannot be told to stop");      /* an eventfd takes its first number always */
+        fm_abort("the log thread cannot be told to stop"); /* an eventfd takes its first number always */
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += STOP_MS / 1000;
     while (!q->done && pthread_cond_timedwait(&q->ended, &lock, &until) == 0)

@@ -1,4 +1,5 @@
-/* Memory whose size no client chose: running out of it ends the process with a message. And the cleanup attributes that are used everywhere. */
+/* Memory whose size no client chose: running out of it ends the process with a message. And the cleanup
+ * attributes that are used everywhere. */
 #ifndef FM_MEM_H
 #define FM_MEM_H
 
@@ -17,7 +18,8 @@ char *fm_xstrdup(const char *s);
 /* A copy of n bytes; p may be NULL when n is 0. */
 void *fm_xmemdup(const void *p, size_t n);
 
-/* Locals that free or close themselves at the end of their scope: `fm_autofree char *s = …;`, `fm_autoclose int fd = …;` (negative: nothing to close). */
+/* Locals that free or close themselves at the end of their scope: `fm_autofree char *s = …;`, `fm_autoclose
+ * int fd = …;` (negative: nothing to close). */
 void fm_autofree_cleanup(void *p);
 void fm_autoclose_cleanup(int *fd);
 #define fm_autofree __attribute__((cleanup(fm_autofree_cleanup)))

@@ -1,5 +1,5 @@
-/* The client: channels and streams. A stream may be used from any thread: a lock guards its queue; batches of one direction are never started twice. See
- * rpc.h. */
+/* The client: channels and streams. A stream may be used from any thread: a lock guards its queue; batches of
+ * one direction are never started twice. See rpc.h. */
 #include "rpc_int.h"
 
 #include <pthread.h>
@@ -38,13 +38,25 @@ struct rpc_stream {
 struct rpc_channel *rpc_channel_new(struct rpc_loop *l, const char *target, size_t max_message_bytes)
 {
     grpc_arg args[] = {
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = (int)max_message_bytes},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_KEEPALIVE_TIME_MS, .value.integer = KEEPALIVE_MS},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_KEEPALIVE_TIMEOUT_MS, .value.integer = KEEPALIVE_TIMEOUT_MS},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, .value.integer = 0},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, .value.integer = 1},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_RETRIES, .value.integer = 0},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_MAX_METADATA_SIZE, .value.integer = RPC_MAX_METADATA},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+         .value.integer = (int)max_message_bytes                                                           },
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_KEEPALIVE_TIME_MS,
+         .value.integer = KEEPALIVE_MS                                                                     },
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+         .value.integer = KEEPALIVE_TIMEOUT_MS                                                             },
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA,
+         .value.integer = 0                                                                                },
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
+         .value.integer = 1                                                                                },
+        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_RETRIES,    .value.integer = 0},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_MAX_METADATA_SIZE,
+         .value.integer = RPC_MAX_METADATA                                                                 },
         {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_HTTP_PROXY, .value.integer = 0},
     };
     grpc_channel_args channel_args = {sizeof(args) / sizeof(args[0]), args};
@@ -207,7 +219,7 @@ static void start_read(struct rpc_stream *s)
 static void on_received(struct rpc_tag *tag, bool ok)
 {
     struct rpc_stream *s = tag->owner;
-    pthread_mutex_lock(&s->lock);       /* the first read was started by another thread */
+    pthread_mutex_lock(&s->lock); /* the first read was started by another thread */
     grpc_byte_buffer *incoming = s->incoming;
     s->incoming = NULL;
     pthread_mutex_unlock(&s->lock);
@@ -237,13 +249,14 @@ static void on_status(struct rpc_tag *tag, bool ok)
     batch_done(s);
 }
 
-struct rpc_stream *rpc_stream_open(struct rpc_channel *c, const char *path, int64_t deadline_ms, const struct rpc_stream_events *events, void *user)
+struct rpc_stream *rpc_stream_open(struct rpc_channel *c, const char *path, int64_t deadline_ms,
+                                   const struct rpc_stream_events *events, void *user)
 {
     struct rpc_stream *s = fm_xcalloc(1, sizeof(*s));
     s->events = *events;
     s->user = user;
-    s->refs = 2;        /* the caller's, and the queue's until on_status */
-    s->pending = 2;     /* both batches below: neither may report before the other was started */
+    s->refs = 2;    /* the caller's, and the queue's until on_status */
+    s->pending = 2; /* both batches below: neither may report before the other was started */
     s->status_text = grpc_empty_slice();
     pthread_mutex_init(&s->lock, NULL);
     grpc_metadata_array_init(&s->initial);
@@ -253,10 +266,12 @@ struct rpc_stream *rpc_stream_open(struct rpc_channel *c, const char *path, int6
     s->recv_tag = (struct rpc_tag){on_received, s};
     s->send_tag = (struct rpc_tag){on_sent, s};
     s->status_tag = (struct rpc_tag){on_status, s};
-    gpr_timespec deadline = deadline_ms > 0 ? gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(deadline_ms, GPR_TIMESPAN))
+    gpr_timespec deadline = deadline_ms > 0 ? gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                                           gpr_time_from_millis(deadline_ms, GPR_TIMESPAN))
                                             : gpr_inf_future(GPR_CLOCK_MONOTONIC);
     grpc_slice method = grpc_slice_from_copied_string(path);
-    s->call = grpc_channel_create_call(c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, rpc_loop_queue(c->loop), method, NULL, deadline, NULL);
+    s->call = grpc_channel_create_call(c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, rpc_loop_queue(c->loop),
+                                       method, NULL, deadline, NULL);
     grpc_slice_unref(method);
     grpc_op ops[2];
     memset(ops, 0, sizeof(ops));

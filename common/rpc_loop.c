@@ -1,5 +1,6 @@
-/* The loop: a completion queue, its thread, posted functions, timers; and what server and client share. A posted function wakes the queue by an empty
- * batch on a call of its own, whose tag appears in the queue at once (public API of the C core). See rpc.h. */
+/* The loop: a completion queue, its thread, posted functions, timers; and what server and client share. A
+ * posted function wakes the queue by an empty batch on a call of its own, whose tag appears in the queue at
+ * once (public API of the C core). See rpc.h. */
 #include "rpc_int.h"
 
 #include <pthread.h>
@@ -27,8 +28,8 @@ struct rpc_loop {
     grpc_call *kick_call;
     struct rpc_tag kick_tag;
     pthread_mutex_t lock;
-    struct posted *posted;          /* under lock */
-    bool kicked, stopping;          /* under lock: a wake-up is in the queue; posting is over */
+    struct posted *posted; /* under lock */
+    bool kicked, stopping; /* under lock: a wake-up is in the queue; posting is over */
     struct rpc_timer *timers;
     void (*on_turn)(void *arg);
     void *turn_arg;
@@ -39,9 +40,11 @@ struct rpc_loop {
 static void on_gpr_log(gpr_log_func_args *args)
 {
     if (args->severity == GPR_LOG_SEVERITY_ERROR)
-        FM_LOG(WARN, RPC, "grpc", FM_STR("text", args->message), FM_STR("file", args->file), FM_I64("line", args->line));
+        FM_LOG(WARN, RPC, "grpc", FM_STR("text", args->message), FM_STR("file", args->file),
+               FM_I64("line", args->line));
     else
-        FM_LOG(TRACE, RPC, "grpc", FM_STR("text", args->message), FM_STR("file", args->file), FM_I64("line", args->line));
+        FM_LOG(TRACE, RPC, "grpc", FM_STR("text", args->message), FM_STR("file", args->file),
+               FM_I64("line", args->line));
 }
 
 void rpc_global_init(void)
@@ -88,7 +91,7 @@ void rpc_message_free(struct rpc_message *m)
 void rpc_messages_free(struct rpc_message *list)
 {
     struct rpc_message *m, *tmp;
-    DL_FOREACH_SAFE(list, m, tmp)
+    DL_FOREACH_SAFE (list, m, tmp)
         rpc_message_free(m);
 }
 
@@ -143,7 +146,7 @@ bool rpc_loop_post(struct rpc_loop *l, void (*fn)(void *arg), void *arg)
     LL_APPEND(l->posted, p);
     bool kick = !l->kicked;
     l->kicked = true;
-    if (kick)       /* under the lock, so that rpc_loop_stop cannot come between */
+    if (kick) /* under the lock, so that rpc_loop_stop cannot come between */
         rpc_must(grpc_call_start_batch(l->kick_call, NULL, 0, &l->kick_tag, NULL), "wake-up");
     pthread_mutex_unlock(&l->lock);
     return true;
@@ -171,7 +174,7 @@ void rpc_timer_stop(struct rpc_loop *l, struct rpc_timer *t)
 static struct rpc_timer *first_timer(const struct rpc_loop *l)
 {
     struct rpc_timer *first = NULL, *t;
-    DL_FOREACH(l->timers, t)
+    DL_FOREACH (l->timers, t)
         if (first == NULL || t->at_ms < first->at_ms)
             first = t;
     return first;
@@ -205,8 +208,9 @@ struct rpc_loop *rpc_loop_new(void)
     grpc_channel_credentials *creds = grpc_insecure_credentials_create();
     l->kick_channel = grpc_channel_create("unix:/nonexistent/fermata-wake-up", creds, NULL);
     grpc_channel_credentials_release(creds);
-    l->kick_call = grpc_channel_create_call(l->kick_channel, NULL, GRPC_PROPAGATE_DEFAULTS, l->queue, grpc_slice_from_static_string("/wake-up"),
-                                            NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    l->kick_call = grpc_channel_create_call(l->kick_channel, NULL, GRPC_PROPAGATE_DEFAULTS, l->queue,
+                                            grpc_slice_from_static_string("/wake-up"), NULL,
+                                            gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
     if (l->kick_call == NULL)
         fm_abort("gRPC cannot make a call object");
     return l;
@@ -218,7 +222,8 @@ static gpr_timespec next_deadline(const struct rpc_loop *l)
     if (t == NULL)
         return gpr_inf_future(GPR_CLOCK_MONOTONIC);
     int64_t wait = t->at_ms - fm_now_mono_ms();
-    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(wait > 0 ? wait : 0, GPR_TIMESPAN));
+    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                        gpr_time_from_millis(wait > 0 ? wait : 0, GPR_TIMESPAN));
 }
 
 void rpc_loop_run(struct rpc_loop *l)
@@ -244,7 +249,7 @@ void rpc_loop_run(struct rpc_loop *l)
             worked = true;
             burst++;
         } else if (poll_only) {
-            burst = BURST;      /* nothing more: the turn is over */
+            burst = BURST; /* nothing more: the turn is over */
         } else if (run_timers(l)) {
             worked = true;
             burst = BURST;

@@ -1,6 +1,7 @@
-/* The server: accepts calls, finds their method, feeds their messages to its handler and carries out what the handler says. All on the loop's thread.
- * Per call at most one read and one write are out; the notice that the client is gone (RECV_CLOSE_ON_SERVER) stands in a batch of its own, for it makes
- * its batch-mates look successful. A call is freed when nothing of it is in the queue any more. See rpc.h. */
+/* The server: accepts calls, finds their method, feeds their messages to its handler and carries out what the
+ * handler says. All on the loop's thread. Per call at most one read and one write are out; the notice that
+ * the client is gone (RECV_CLOSE_ON_SERVER) stands in a batch of its own, for it makes its batch-mates look
+ * successful. A call is freed when nothing of it is in the queue any more. See rpc.h. */
 #include "rpc_int.h"
 
 #include <stdio.h>
@@ -27,7 +28,7 @@ struct accept {
 struct rpc_server {
     struct rpc_loop *loop;
     grpc_server *server;
-    const struct rpc_method **methods;      /* by path */
+    const struct rpc_method **methods; /* by path */
     size_t n_methods;
     struct accept accepts[ACCEPTS];
     size_t calls;
@@ -47,7 +48,7 @@ struct rpc_call {
     void *user;
     size_t high_water;
     struct rpc_tag recv_tag, send_tag, close_tag;
-    int pending;                            /* batches in the queue */
+    int pending; /* batches in the queue */
     grpc_byte_buffer *incoming;
     bool got_message, reading, closed, client_gone;
     int cancelled;
@@ -244,7 +245,7 @@ void rpc_call_abort(struct rpc_call *c, const struct fm_err *err)
     rpc_messages_free(c->queue);
     c->queue = NULL;
     c->queued_bytes = c->writing != NULL ? c->writing->bytes : 0;
-    c->finishing = c->status_sent = true;       /* cancelling sends the status; on_closed follows */
+    c->finishing = c->status_sent = true; /* cancelling sends the status; on_closed follows */
     (void)grpc_call_cancel_with_status(c->call, (grpc_status_code)err->code, err->msg, NULL);
 }
 
@@ -380,7 +381,8 @@ static void arm(struct accept *a)
     grpc_metadata_array_init(&a->metadata);
     a->call = NULL;
     grpc_completion_queue *q = rpc_loop_queue(a->server->loop);
-    rpc_must(grpc_server_request_call(a->server->server, &a->call, &a->details, &a->metadata, q, q, &a->tag), "accept");
+    rpc_must(grpc_server_request_call(a->server->server, &a->call, &a->details, &a->metadata, q, q, &a->tag),
+             "accept");
 }
 
 static void on_accepted(struct rpc_tag *tag, bool ok)
@@ -401,17 +403,31 @@ struct rpc_server *rpc_server_new(struct rpc_loop *l, const struct rpc_server_co
 {
     int keepalive = cfg->keepalive_ms > 0 ? cfg->keepalive_ms : KEEPALIVE_MS;
     grpc_arg args[] = {
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = (int)cfg->max_message_bytes},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_ALLOW_REUSEPORT, .value.integer = 0},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_KEEPALIVE_TIME_MS, .value.integer = keepalive},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_KEEPALIVE_TIMEOUT_MS, .value.integer = KEEPALIVE_TIMEOUT_MS},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, .value.integer = 1},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, .value.integer = 0},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+         .value.integer = (int)cfg->max_message_bytes                                                       },
+        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_ALLOW_REUSEPORT,    .value.integer = 0},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_KEEPALIVE_TIME_MS,
+         .value.integer = keepalive                                                                         },
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+         .value.integer = KEEPALIVE_TIMEOUT_MS                                                              },
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS,
+         .value.integer = 1                                                                                 },
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA,
+         .value.integer = 0                                                                                 },
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)(uintptr_t)GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-         .value.integer = 5000},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_MAX_METADATA_SIZE, .value.integer = RPC_MAX_METADATA},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_MAX_CONCURRENT_STREAMS, .value.integer = 10000},
+         .value.integer = 5000                                                                              },
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_MAX_METADATA_SIZE,
+         .value.integer = RPC_MAX_METADATA                                                                  },
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_MAX_CONCURRENT_STREAMS,
+         .value.integer = 10000                                                                             },
     };
     grpc_channel_args channel_args = {sizeof(args) / sizeof(args[0]), args};
     struct rpc_server *s = fm_xcalloc(1, sizeof(*s));
@@ -427,7 +443,9 @@ int rpc_server_listen(struct rpc_server *s, const char *address, int *ret_port, 
     int port = grpc_server_add_http2_port(s->server, address, creds);
     grpc_server_credentials_release(creds);
     if (port <= 0)
-        return fm_err_set(err, FM_UNAVAILABLE, "listen", "cannot listen on %s: the address is in use, not one of this machine, or unknown", address);
+        return fm_err_set(err, FM_UNAVAILABLE, "listen",
+                          "cannot listen on %s: the address is in use, not one of this machine, or unknown",
+                          address);
     *ret_port = port;
     return 0;
 }

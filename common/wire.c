@@ -5,14 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_FIELD 536870911u     /* protobuf's greatest field number */
+#define MAX_FIELD 536870911u /* protobuf's greatest field number */
 
 /* One level of the walk; linked upwards so that a fault can name its path. */
 struct level {
     const struct level *up;
     const struct wire_msg *msg;
-    const struct wire_field *field;     /* the one at hand, NULL for an unknown one */
-    const uint8_t *start, *at;          /* of the message, of the field at hand */
+    const struct wire_field *field; /* the one at hand, NULL for an unknown one */
+    const uint8_t *start, *at;      /* of the message, of the field at hand */
     uint32_t depth;
 };
 
@@ -60,7 +60,8 @@ static int read_fixed(struct wire_reader *r, size_t n, uint64_t *ret)
     return 0;
 }
 
-int wire_next(struct wire_reader *r, uint32_t *field, enum wire_type *type, uint64_t *val, struct fm_bytes *len)
+int wire_next(struct wire_reader *r, uint32_t *field, enum wire_type *type, uint64_t *val,
+              struct fm_bytes *len)
 {
     if (r->p == r->end)
         return 0;
@@ -88,7 +89,7 @@ int wire_next(struct wire_reader *r, uint32_t *field, enum wire_type *type, uint
         *type = WIRE_TYPE_FIXED32;
         return read_fixed(r, 4, val) < 0 ? -1 : 1;
     default:
-        return -1;      /* groups are not of proto3 */
+        return -1; /* groups are not of proto3 */
     }
 }
 
@@ -96,7 +97,7 @@ bool wire_text_ok(const uint8_t *p, size_t n)
 {
     while (n > 0) {
         uint64_t eight;
-        if (n >= sizeof(eight)) {       /* eight ASCII characters at a time: nearly all text is */
+        if (n >= sizeof(eight)) { /* eight ASCII characters at a time: nearly all text is */
             memcpy(&eight, p, sizeof(eight));
             if (((eight | (eight - 0x0101010101010101u)) & 0x8080808080808080u) == 0) {
                 p += sizeof(eight);
@@ -148,7 +149,8 @@ static int fault(const struct walk *w, const struct level *l, enum fm_code code,
 {
     char path[128] = "";
     put_path(l, path, sizeof(path));
-    return fm_err_set(w->err, code, path, "%s%s%s: %s", l->msg->name, path[0] != '\0' ? ", field " : "", path, what);
+    return fm_err_set(w->err, code, path, "%s%s%s: %s", l->msg->name, path[0] != '\0' ? ", field " : "", path,
+                      what);
 }
 
 /* ---- the walk ---- */
@@ -209,7 +211,8 @@ static int check_packed(struct walk *w, const struct level *l, struct fm_bytes b
     enum wire_type type = type_of(l->field->kind);
     while (r.p < r.end) {
         uint64_t v;
-        int rc = type == WIRE_TYPE_VARINT ? read_varint(&r, &v) : read_fixed(&r, type == WIRE_TYPE_FIXED32 ? 4 : 8, &v);
+        int rc = type == WIRE_TYPE_VARINT ? read_varint(&r, &v)
+                                          : read_fixed(&r, type == WIRE_TYPE_FIXED32 ? 4 : 8, &v);
         if (rc < 0)
             return fault(w, l, FM_INVALID_ARGUMENT, "malformed packed numbers");
         if (++w->elements > w->limits->max_elements)
@@ -222,7 +225,8 @@ static int check_packed(struct walk *w, const struct level *l, struct fm_bytes b
 
 static int check_message(struct walk *w, struct level *l, struct fm_bytes b);
 
-static int check_value(struct walk *w, struct level *l, enum wire_type type, uint64_t val, struct fm_bytes len)
+static int check_value(struct walk *w, struct level *l, enum wire_type type, uint64_t val,
+                       struct fm_bytes len)
 {
     const struct wire_field *f = l->field;
     enum wire_type want = type_of(f->kind);
@@ -234,7 +238,8 @@ static int check_value(struct walk *w, struct level *l, enum wire_type type, uin
     switch (f->kind) {
     case WIRE_STRING:
         if (!wire_text_ok(len.p, len.n))
-            return fault(w, l, FM_INVALID_ARGUMENT, "the text is not valid UTF-8, or has a NUL character in it");
+            return fault(w, l, FM_INVALID_ARGUMENT,
+                         "the text is not valid UTF-8, or has a NUL character in it");
         return 0;
     case WIRE_MESSAGE: {
         struct level sub = {.up = l, .msg = f->sub, .depth = l->depth + 1};
@@ -271,7 +276,9 @@ static const struct wire_field *field_at(const struct level *l, const uint8_t *e
 {
     struct wire_reader r = {l->at, end};
     uint64_t tag;
-    return read_varint(&r, &tag) < 0 || tag >> 3 == 0 || tag >> 3 > MAX_FIELD ? NULL : find_field(l->msg, (uint32_t)(tag >> 3));
+    return read_varint(&r, &tag) < 0 || tag >> 3 == 0 || tag >> 3 > MAX_FIELD
+               ? NULL
+               : find_field(l->msg, (uint32_t)(tag >> 3));
 }
 
 static int check_message(struct walk *w, struct level *l, struct fm_bytes b)
@@ -306,12 +313,13 @@ static int check_message(struct walk *w, struct level *l, struct fm_bytes b)
     return 0;
 }
 
-int wire_check(const struct wire_msg *msg, struct fm_bytes bytes, const struct wire_limits *limits, struct fm_err *err)
+int wire_check(const struct wire_msg *msg, struct fm_bytes bytes, const struct wire_limits *limits,
+               struct fm_err *err)
 {
     struct walk w = {limits, 0, err};
     struct level top = {.msg = msg, .depth = 1};
     if (bytes.n > limits->max_bytes)
-        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL, "%s: the message has %zu bytes; the limit is %zu", msg->name, bytes.n,
-                          limits->max_bytes);
+        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL, "%s: the message has %zu bytes; the limit is %zu",
+                          msg->name, bytes.n, limits->max_bytes);
     return check_message(&w, &top, bytes);
 }

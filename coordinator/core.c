@@ -1,4 +1,5 @@
-/* The core's frame: requests and their life, queries, units and what follows from them, time. What the requests do is in core_*.c. See core.h. */
+/* The core's frame: requests and their life, queries, units and what follows from them, time. What the
+ * requests do is in core_*.c. See core.h. */
 #include "core_int.h"
 
 #include <assert.h>
@@ -23,15 +24,17 @@ void core_digest(struct fm_bytes bytes, uint8_t ret[STORE_DIGEST_BYTES])
 static bool is_map_entry(const ProtobufCMessageDescriptor *d)
 {
     size_t n = strlen(d->name);
-    return d->n_fields == 2 && n > 5 && strcmp(d->name + n - 5, "Entry") == 0 && strcmp(d->fields[0].name, "key") == 0 &&
-           d->fields[0].type == PROTOBUF_C_TYPE_STRING && strcmp(d->fields[1].name, "value") == 0;
+    return d->n_fields == 2 && n > 5 && strcmp(d->name + n - 5, "Entry") == 0 &&
+           strcmp(d->fields[0].name, "key") == 0 && d->fields[0].type == PROTOBUF_C_TYPE_STRING &&
+           strcmp(d->fields[1].name, "value") == 0;
 }
 
 static int compare_keys(const void *a, const void *b)
 {
     const ProtobufCMessage *x = *(ProtobufCMessage *const *)a, *y = *(ProtobufCMessage *const *)b;
     unsigned int offset = x->descriptor->fields[0].offset;
-    return strcmp(*(char *const *)(const void *)((const char *)x + offset), *(char *const *)(const void *)((const char *)y + offset));
+    return strcmp(*(char *const *)(const void *)((const char *)x + offset),
+                  *(char *const *)(const void *)((const char *)y + offset));
 }
 
 void canonical_sort(ProtobufCMessage *message)
@@ -148,7 +151,8 @@ void op_run(struct core *c, struct op *op)
     op_fail(c, op, &err);
 }
 
-void core_request(struct core *c, uint64_t ticket, enum core_method method, const ProtobufCMessage *request, struct fm_bytes raw)
+void core_request(struct core *c, uint64_t ticket, enum core_method method, const ProtobufCMessage *request,
+                  struct fm_bytes raw)
 {
     struct op *op = fm_xcalloc(1, sizeof(*op));
     op->ticket = ticket;
@@ -157,7 +161,8 @@ void core_request(struct core *c, uint64_t ticket, enum core_method method, cons
     op->raw = raw;
     if (c->stopping || !c->recovered) {
         struct fm_err err = {0};
-        fm_err_set(&err, FM_UNAVAILABLE, NULL, c->stopping ? "the coordinator is stopping" : "the coordinator is starting");
+        fm_err_set(&err, FM_UNAVAILABLE, NULL,
+                   c->stopping ? "the coordinator is stopping" : "the coordinator is starting");
         op_fail(c, op, &err);
         return;
     }
@@ -169,7 +174,8 @@ void core_ticket_closed(struct core *c, uint64_t ticket)
     struct watch *w;
     HASH_FIND(hh, c->watches, &ticket, sizeof(ticket), w);
     if (w == NULL)
-        return;         /* what a client asked for is done, whether it still listens or not; the shell ignores the reply */
+        return; /* what a client asked for is done, whether it still listens or not; the shell ignores the
+                   reply */
     struct job *job = w->job;
     watch_free(c, w);
     job_rest(c, job);
@@ -177,7 +183,8 @@ void core_ticket_closed(struct core *c, uint64_t ticket)
 
 /* ---- queries ---- */
 
-struct wait *core_read(struct core *c, struct store_query *q, void (*done)(struct core *, struct wait *, struct store_done *), struct op *op)
+struct wait *core_read(struct core *c, struct store_query *q,
+                       void (*done)(struct core *, struct wait *, struct store_done *), struct op *op)
 {
     struct wait *w = fm_xcalloc(1, sizeof(*w));
     w->tag = q->tag = ++c->next_tag;
@@ -248,7 +255,7 @@ void pbc_effect_reply(struct commit *m, uint64_t ticket, const ProtobufCMessage 
 void commit_free(struct commit *m)
 {
     struct effect *e, *tmp;
-    DL_FOREACH_SAFE(m->effects, e, tmp)
+    DL_FOREACH_SAFE (m->effects, e, tmp)
         free(e);
     if (m->unit != NULL)
         store_unit_free(m->unit);
@@ -277,14 +284,16 @@ static void put_head(struct commit *m)
     struct store_label *labels = fm_xcalloc(h->n_labels + 1, sizeof(*labels));
     for (size_t i = 0; i < h->n_labels; i++)
         labels[i] = (struct store_label){h->labels[i]->key, h->labels[i]->value};
-    struct store_job row = {.id = job->id,
-                            .status = (int)h->status,
-                            .flow = h->flow,
-                            .host = h->host,
-                            .head = {m->head.p, m->head.n},
-                            .labels = labels,
-                            .n_labels = h->n_labels,
-                            .is_new = job->is_new};
+    struct store_job row = {
+        .id = job->id,
+        .status = (int)h->status,
+        .flow = h->flow,
+        .host = h->host,
+        .head = {m->head.p, m->head.n},
+        .labels = labels,
+        .n_labels = h->n_labels,
+        .is_new = job->is_new
+    };
     if (h->flow_digest.len == STORE_DIGEST_BYTES)
         memcpy(row.flow_digest, h->flow_digest.data, STORE_DIGEST_BYTES);
     store_put_job(m->unit, &row);
@@ -350,7 +359,7 @@ static void do_effect(struct core *c, struct job *job, struct commit *m, struct 
 static void fail_effects(struct core *c, struct commit *m, const struct fm_err *err)
 {
     struct effect *e;
-    DL_FOREACH(m->effects, e) {
+    DL_FOREACH (m->effects, e) {
         if (e->kind == EFFECT_REPLY)
             c->io.fail(c->io.arg, e->ticket, err);
         else if (e->kind == EFFECT_FLOW)
@@ -358,15 +367,17 @@ static void fail_effects(struct core *c, struct commit *m, const struct fm_err *
     }
 }
 
-/* The request id was claimed before: the first reply again, if the content is the same. Whoever shared the unit with it has to try again. */
+/* The request id was claimed before: the first reply again, if the content is the same. Whoever shared the
+ * unit with it has to try again. */
 static void on_exists(struct core *c, struct commit *m, struct store_done *d)
 {
     struct fm_err err = {0}, retry = {0};
     bool same = memcmp(d->digest, m->request_digest, STORE_DIGEST_BYTES) == 0;
-    fm_err_set(&err, FM_ALREADY_EXISTS, "request_id", "this request_id was used before with other content; take a new one");
+    fm_err_set(&err, FM_ALREADY_EXISTS, "request_id",
+               "this request_id was used before with other content; take a new one");
     fm_err_set(&retry, FM_ABORTED, NULL, "overtaken by a request that came first; try again");
     struct effect *e;
-    DL_FOREACH(m->effects, e) {
+    DL_FOREACH (m->effects, e) {
         if (e->kind == EFFECT_FLOW)
             def_unref(c, e->def);
         if (e->kind != EFFECT_REPLY)
@@ -388,7 +399,8 @@ static void on_commit_failed(struct core *c, struct commit *m, struct store_done
         on_exists(c, m, d);
         fm_err_set(&err, FM_ABORTED, NULL, "overtaken by a request that came first; try again");
     } else {
-        FM_LOG(ERROR, STORAGE, "a unit was not stored, trying again", FM_STR("job", job != NULL ? job->text : ""), FM_ERR(&d->err));
+        FM_LOG(ERROR, STORAGE, "a unit was not stored, trying again",
+               FM_STR("job", job != NULL ? job->text : ""), FM_ERR(&d->err));
         fail_effects(c, m, &d->err);
         fm_err_copy(&err, &d->err);
         core_retry_later(c);
@@ -428,7 +440,7 @@ static void on_unit_done(struct core *c, struct store_done *d)
         m->head = (struct fm_buf){0};
     }
     struct effect *e;
-    DL_FOREACH(m->effects, e)
+    DL_FOREACH (m->effects, e)
         do_effect(c, job, m, e);
     bool has_head = m->has_head, deletes = m->deletes;
     commit_free(m);
@@ -466,16 +478,16 @@ void core_flush(struct core *c)
         sched_match(c);
     }
     struct job *job, *tmp;
-    DL_FOREACH_SAFE2(c->dirty, job, tmp, dirty_next) {
+    DL_FOREACH_SAFE2 (c->dirty, job, tmp, dirty_next) {
         if (job->inflight != NULL)
-            continue;       /* stays in the list; goes when the unit under way is done */
+            continue; /* stays in the list; goes when the unit under way is done */
         DL_DELETE2(c->dirty, job, dirty_prev, dirty_next);
         job->is_dirty = false;
         if (job->next != NULL)
             job_submit(c, job);
     }
     struct host *h, *htmp;
-    HASH_ITER(hh, c->hosts, h, htmp)
+    HASH_ITER (hh, c->hosts, h, htmp)
         host_flush(c, h);
 }
 
@@ -499,7 +511,7 @@ void core_tick(struct core *c)
         c->retry_at_ms = 0;
         load_retry(c);
         struct job *job;
-        DL_FOREACH2(c->pending, job, pend_next) {
+        DL_FOREACH2 (c->pending, job, pend_next) {
             free(job->avoid_host);
             job->avoid_host = NULL;
         }
@@ -542,14 +554,14 @@ void core_stop(struct core *c)
     struct fm_err err = {0};
     fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is stopping");
     struct watch *w, *wtmp;
-    HASH_ITER(hh, c->watches, w, wtmp) {
+    HASH_ITER (hh, c->watches, w, wtmp) {
         struct job *job = w->job;
         c->io.fail(c->io.arg, w->ticket, &err);
         watch_free(c, w);
         job_rest(c, job);
     }
     struct conn *k, *ktmp;
-    HASH_ITER(hh, c->conns, k, ktmp) {
+    HASH_ITER (hh, c->conns, k, ktmp) {
         c->io.host_close(c->io.arg, k->id, &err);
         core_host_closed(c, k->id);
     }
@@ -578,33 +590,33 @@ void core_get_counts(const struct core *c, struct core_counts *ret)
 static void free_ops(struct op *list)
 {
     struct op *op, *tmp;
-    DL_FOREACH_SAFE(list, op, tmp)
+    DL_FOREACH_SAFE (list, op, tmp)
         op_free(op);
 }
 
 void core_free(struct core *c)
 {
     struct watch *w, *wtmp;
-    HASH_ITER(hh, c->watches, w, wtmp)
+    HASH_ITER (hh, c->watches, w, wtmp)
         watch_free(c, w);
     struct commit *m, *mtmp;
-    HASH_ITER(hh, c->commits, m, mtmp) {
+    HASH_ITER (hh, c->commits, m, mtmp) {
         HASH_DEL(c->commits, m);
         struct effect *e;
-        DL_FOREACH(m->effects, e)
+        DL_FOREACH (m->effects, e)
             if (e->kind == EFFECT_FLOW)
                 def_unref(c, e->def);
         commit_free(m);
     }
     struct wait *q, *qtmp;
-    HASH_ITER(hh, c->waits, q, qtmp) {
+    HASH_ITER (hh, c->waits, q, qtmp) {
         HASH_DEL(c->waits, q);
         if (q->op != NULL)
             op_free(q->op);
         free(q);
     }
     struct job *job, *jtmp;
-    HASH_ITER(hh, c->jobs, job, jtmp) {
+    HASH_ITER (hh, c->jobs, job, jtmp) {
         if (job->next != NULL)
             commit_free(job->next);
         job->next = job->inflight = NULL;
@@ -615,19 +627,19 @@ void core_free(struct core *c)
         job_remove(c, job);
     }
     struct conn *k, *ktmp;
-    HASH_ITER(hh, c->conns, k, ktmp) {
+    HASH_ITER (hh, c->conns, k, ktmp) {
         HASH_DEL(c->conns, k);
         free(k->peer);
         free(k);
     }
     struct host *h, *htmp;
-    HASH_ITER(hh, c->hosts, h, htmp)
+    HASH_ITER (hh, c->hosts, h, htmp)
         host_remove(c, h);
     struct flow_name *n, *ntmp;
-    HASH_ITER(hh, c->names, n, ntmp)
+    HASH_ITER (hh, c->names, n, ntmp)
         flow_forget_name(c, n->name);
     struct flow_def *d, *dtmp;
-    HASH_ITER(hh, c->defs, d, dtmp) {
+    HASH_ITER (hh, c->defs, d, dtmp) {
         d->refs = 1;
         def_unref(c, d);
     }

@@ -1,9 +1,12 @@
-/* The coordinator's core: decides everything, does nothing. Deterministic: what it does follows from its inputs, the times it is given and its seed alone.
+/* The coordinator's core: decides everything, does nothing. Deterministic: what it does follows from its
+ * inputs, the times it is given and its seed alone.
  *
- * Inputs are the functions below; outputs are the calls of struct core_io, made while an input is handled. The callbacks must not call back into the core.
- * One thread calls all of it (the completion-queue thread in the coordinator, the test in a simulation), so there are no locks.
+ * Inputs are the functions below; outputs are the calls of struct core_io, made while an input is handled.
+ * The callbacks must not call back into the core. One thread calls all of it (the completion-queue thread in
+ * the coordinator, the test in a simulation), so there are no locks.
  *
- * Tickets name calls of clients, connections name streams of hosts; both are chosen by the shell, are never 0 and are never used twice. */
+ * Tickets name calls of clients, connections name streams of hosts; both are chosen by the shell, are never 0
+ * and are never used twice. */
 #ifndef FM_CORE_H
 #define FM_CORE_H
 
@@ -48,14 +51,15 @@ struct core_io {
     void (*reply)(void *arg, uint64_t ticket, struct fm_bytes response);
     /* Ends a call (unary or watch) with an error. */
     void (*fail)(void *arg, uint64_t ticket, const struct fm_err *err);
-    /* Sends an encoded WatchJobResponse. Returns false when the call's queue is full now: the message was taken, but the core sends no more until
-     * core_watch_drained. */
+    /* Sends an encoded WatchJobResponse. Returns false when the call's queue is full now: the message was
+     * taken, but the core sends no more until core_watch_drained. */
     bool (*watch_send)(void *arg, uint64_t ticket, struct fm_bytes response);
     /* Ends a watch with OK after what was sent. */
     void (*watch_end)(void *arg, uint64_t ticket);
     /* Sends an encoded CoordinatorMessage. */
     void (*host_send)(void *arg, uint64_t conn, struct fm_bytes message);
-    /* Ends a host's stream; err NULL is OK. The core forgets the connection at once; core_host_closed need not follow. */
+    /* Ends a host's stream; err NULL is OK. The core forgets the connection at once; core_host_closed need
+     * not follow. */
     void (*host_close)(void *arg, uint64_t conn, const struct fm_err *err);
     /* Submits a unit to the store; takes ownership. Its completion comes back by core_store_done. */
     void (*commit)(void *arg, struct store_unit *unit);
@@ -66,14 +70,15 @@ struct core_io {
 };
 
 struct core_config {
-    uint32_t lease_ms;             /* how long a silent host keeps its jobs */
-    uint32_t heartbeat_ms;         /* how often hosts send heartbeats */
-    uint32_t pause_grace_ms;       /* how long a step may still take after PauseJob */
-    uint32_t snapshot_steps;       /* write a snapshot at the latest after so many steps; 0: 256 */
-    size_t max_state_bytes;        /* largest encoded job state; 0: 16 MiB */
-    size_t max_active_bytes;       /* memory of all active jobs' states, above which submits are refused; 0: 2 GiB */
-    size_t cache_bytes;            /* memory for jobs that wait, kept to spare a read; 0: 1 MiB */
-    uint64_t seed;                 /* for job ids */
+    uint32_t lease_ms;       /* how long a silent host keeps its jobs */
+    uint32_t heartbeat_ms;   /* how often hosts send heartbeats */
+    uint32_t pause_grace_ms; /* how long a step may still take after PauseJob */
+    uint32_t snapshot_steps; /* write a snapshot at the latest after so many steps; 0: 256 */
+    size_t max_state_bytes;  /* largest encoded job state; 0: 16 MiB */
+    size_t
+        max_active_bytes; /* memory of all active jobs' states, above which submits are refused; 0: 2 GiB */
+    size_t cache_bytes;   /* memory for jobs that wait, kept to spare a read; 0: 1 MiB */
+    uint64_t seed;        /* for job ids */
 };
 
 /* A core; the io table is copied. */
@@ -84,11 +89,14 @@ void core_free(struct core *c);
 /* Begins recovery: reads the active jobs from the store. */
 void core_start(struct core *c, int64_t mono_ms, int64_t wall_ms);
 
-/* Says what time it is; call before every other input. Monotonic time decides leases, wall time stamps records. */
+/* Says what time it is; call before every other input. Monotonic time decides leases, wall time stamps
+ * records. */
 void core_set_time(struct core *c, int64_t mono_ms, int64_t wall_ms);
 
-/* A client's request, decoded and guarded; `raw` are its bytes. The answer comes by reply, fail, or watch_*, later or at once. */
-void core_request(struct core *c, uint64_t ticket, enum core_method method, const ProtobufCMessage *request, struct fm_bytes raw);
+/* A client's request, decoded and guarded; `raw` are its bytes. The answer comes by reply, fail, or watch_*,
+ * later or at once. */
+void core_request(struct core *c, uint64_t ticket, enum core_method method, const ProtobufCMessage *request,
+                  struct fm_bytes raw);
 /* The client's call is gone. */
 void core_ticket_closed(struct core *c, uint64_t ticket);
 /* A watch's queue has room again. */
@@ -112,7 +120,8 @@ int64_t core_next_deadline(const struct core *c);
 /* Time has passed: leases, retries. */
 void core_tick(struct core *c);
 
-/* Begins shutdown: ends watches and streams of hosts with UNAVAILABLE, refuses requests; what is under way in the store goes on. */
+/* Begins shutdown: ends watches and streams of hosts with UNAVAILABLE, refuses requests; what is under way in
+ * the store goes on. */
 void core_stop(struct core *c);
 /* True when no unit is under way. */
 bool core_idle(const struct core *c);

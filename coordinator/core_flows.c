@@ -41,7 +41,7 @@ static void type_info_free(struct type_info **types, struct type_info *t)
 void type_info_free_all(struct type_info **types)
 {
     struct type_info *t, *tmp;
-    HASH_ITER(hh, *types, t, tmp)
+    HASH_ITER (hh, *types, t, tmp)
         type_info_free(types, t);
 }
 
@@ -99,7 +99,8 @@ static void add_type(struct flow_def *d, const char *type)
     d->types[d->n_types++] = fm_xstrdup(type);
 }
 
-struct flow_def *def_add(struct core *c, const Fermata__V1__Flow *flow, struct fm_bytes body, const uint8_t digest[STORE_DIGEST_BYTES], bool on_disk)
+struct flow_def *def_add(struct core *c, const Fermata__V1__Flow *flow, struct fm_bytes body,
+                         const uint8_t digest[STORE_DIGEST_BYTES], bool on_disk)
 {
     struct flow_def *d = def_find(c, digest);
     if (d != NULL) {
@@ -128,7 +129,8 @@ void def_unref(struct core *c, struct flow_def *d)
 }
 
 /* The canonical encoding: maps sorted, without the version. */
-static void encode_flow(const Fermata__V1__Flow *flow, struct fm_buf *body, uint8_t digest[STORE_DIGEST_BYTES])
+static void encode_flow(const Fermata__V1__Flow *flow, struct fm_buf *body,
+                        uint8_t digest[STORE_DIGEST_BYTES])
 {
     Fermata__V1__Flow *copy = pb_clone(flow);
     copy->version = 0;
@@ -182,8 +184,9 @@ static void on_name_read(struct core *c, struct wait *w, struct store_done *d)
         return;
     }
     const char *name = (const char *)op->text.p;
-    if (name_find(c, name) == NULL)     /* else a PutFlow overtook the read */
-        name_set(c, name, d->status == STORE_OK ? d->rows[0].number : 0, d->status == STORE_OK ? d->digest : NULL);
+    if (name_find(c, name) == NULL) /* else a PutFlow overtook the read */
+        name_set(c, name, d->status == STORE_OK ? d->rows[0].number : 0,
+                 d->status == STORE_OK ? d->digest : NULL);
     op_run(c, op);
 }
 
@@ -202,7 +205,8 @@ static struct flow_name *name_for_op(struct core *c, struct op *op, const char *
 
 /* ---- PutFlow ---- */
 
-static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *flow, uint32_t version, bool created, struct commit *m)
+static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *flow, uint32_t version,
+                      bool created, struct commit *m)
 {
     Fermata__V1__PutFlowResponse r = FERMATA__V1__PUT_FLOW_RESPONSE__INIT;
     struct flow_types known = {flow_known_type, c};
@@ -214,7 +218,9 @@ static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *fl
         char text[256];
         if (flow_type_known(flow->routines[i]->type, &known))
             continue;
-        snprintf(text, sizeof(text), "routine \"%.64s\": no host has offered routine type \"%.64s\" yet; jobs will wait for one that does",
+        snprintf(text, sizeof(text),
+                 "routine \"%.64s\": no host has offered routine type \"%.64s\" yet; jobs will wait for one "
+                 "that does",
                  flow->routines[i]->id, flow->routines[i]->type);
         r.warnings[r.n_warnings++] = fm_xstrdup(text);
     }
@@ -227,8 +233,8 @@ static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *fl
         op_free(op);
 }
 
-static void store_flow(struct core *c, const Fermata__V1__Flow *flow, struct commit *m, uint32_t version, const struct fm_buf *body,
-                       const uint8_t digest[STORE_DIGEST_BYTES])
+static void store_flow(struct core *c, const Fermata__V1__Flow *flow, struct commit *m, uint32_t version,
+                       const struct fm_buf *body, const uint8_t digest[STORE_DIGEST_BYTES])
 {
     Fermata__V1__FlowSummary s = FERMATA__V1__FLOW_SUMMARY__INIT;
     Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
@@ -259,7 +265,8 @@ static void put_flow(struct core *c, struct op *op)
         fm_err_set(&err, FM_INVALID_ARGUMENT, "flow", "the flow has %zu bytes; the limit is %u",
                    protobuf_c_message_get_packed_size(&r->flow->base), MAX_INPUT_BYTES);
     else if (flow_validate(r->flow, "flow", true, &known, &err) < 0)
-        fm_err_wrap(&err, "the flow has %zu fault%s", err.n_more > 0 ? err.n_more + err.n_cut : 1, err.n_more > 0 ? "s, the first is" : "");
+        fm_err_wrap(&err, "the flow has %zu fault%s", err.n_more > 0 ? err.n_more + err.n_cut : 1,
+                    err.n_more > 0 ? "s, the first is" : "");
     if (err.code != FM_OK) {
         op_fail(c, op, &err);
         return;
@@ -271,7 +278,8 @@ static void put_flow(struct core *c, struct op *op)
     uint8_t digest[STORE_DIGEST_BYTES];
     encode_flow(r->flow, &body, digest);
     bool same = n->version > 0 && memcmp(n->digest, digest, STORE_DIGEST_BYTES) == 0;
-    struct commit *m = commit_new(c, NULL);     /* also for the same flow: the reply waits until an earlier put of it is on disk */
+    struct commit *m = commit_new(
+        c, NULL); /* also for the same flow: the reply waits until an earlier put of it is on disk */
     if (!same) {
         name_set(c, r->flow->name, n->version + 1, digest);
         store_flow(c, r->flow, m, n->version, &body, digest);
@@ -292,7 +300,8 @@ static void on_get_flow(struct core *c, struct wait *w, struct store_done *d)
     struct fm_err err = {0};
     Fermata__V1__Flow *flow = NULL;
     if (d->status == STORE_NOT_FOUND && r->version > 0)
-        fm_err_set(&err, FM_NOT_FOUND, "version", "there is no version %u of a flow \"%s\"", r->version, r->name);
+        fm_err_set(&err, FM_NOT_FOUND, "version", "there is no version %u of a flow \"%s\"", r->version,
+                   r->name);
     else if (d->status == STORE_NOT_FOUND)
         fm_err_set(&err, FM_NOT_FOUND, "name", "there is no flow \"%s\"", r->name);
     else if (d->status == STORE_OK)
@@ -333,7 +342,8 @@ static void on_list_flows(struct core *c, struct wait *w, struct store_done *d)
     for (size_t i = 0; i < d->n_rows; i++)
         fm_buf_put_len_delim(&b, 1, d->rows[i].body.p, d->rows[i].body.n);
     if (d->more && d->n_rows > 0) {
-        Fermata__V1__FlowSummary *last = fermata__v1__flow_summary__unpack(NULL, d->rows[d->n_rows - 1].body.n, d->rows[d->n_rows - 1].body.p);
+        Fermata__V1__FlowSummary *last = fermata__v1__flow_summary__unpack(
+            NULL, d->rows[d->n_rows - 1].body.n, d->rows[d->n_rows - 1].body.p);
         if (last != NULL) {
             fm_buf_put_string(&b, 2, last->name);
             fermata__v1__flow_summary__free_unpacked(last, NULL);
@@ -349,7 +359,8 @@ static void list_flows(struct core *c, struct op *op)
     const Fermata__V1__ListFlowsRequest *r = OP_REQUEST(op, Fermata__V1__ListFlowsRequest);
     struct store_query q = {.kind = STORE_LIST_FLOWS, .name = r->page_token};
     struct fm_err err = {0};
-    if (check_page(r->page_size, &q.limit, &err) < 0 || (r->page_token[0] != '\0' && check_name("page_token", r->page_token, &err) < 0))
+    if (check_page(r->page_size, &q.limit, &err) < 0 ||
+        (r->page_token[0] != '\0' && check_name("page_token", r->page_token, &err) < 0))
         op_fail(c, op, &err);
     else
         core_read(c, &q, on_list_flows, op);
@@ -403,7 +414,8 @@ void flows_request(struct core *c, struct op *op)
 
 /* ---- the flow of a submit ---- */
 
-static bool entry_ok(struct core *c, struct op *op, const Fermata__V1__Flow *flow, const Fermata__V1__SubmitJobRequest *r)
+static bool entry_ok(struct core *c, struct op *op, const Fermata__V1__Flow *flow,
+                     const Fermata__V1__SubmitJobRequest *r)
 {
     struct fm_err err = {0};
     struct flow_types known = {flow_known_type, c};
@@ -437,10 +449,12 @@ static void on_def_for_submit(struct core *c, struct wait *w, struct store_done 
     struct op *op = w->op;
     const Fermata__V1__SubmitJobRequest *r = OP_REQUEST(op, Fermata__V1__SubmitJobRequest);
     struct fm_err err = {0};
-    Fermata__V1__Flow *flow = d->status == STORE_OK ? fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p) : NULL;
+    Fermata__V1__Flow *flow =
+        d->status == STORE_OK ? fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p) : NULL;
     if (flow == NULL) {
         if (d->status == STORE_NOT_FOUND)
-            fm_err_set(&err, FM_NOT_FOUND, "flow", "there is no flow \"%s\"%s", r->flow, r->flow_version > 0 ? " of this version" : "");
+            fm_err_set(&err, FM_NOT_FOUND, "flow", "there is no flow \"%s\"%s", r->flow,
+                       r->flow_version > 0 ? " of this version" : "");
         else if (d->status == STORE_OK)
             fm_err_set(&err, FM_DATA_LOSS, "flow", "the stored flow \"%s\" is malformed", r->flow);
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
@@ -454,12 +468,14 @@ static void on_def_for_submit(struct core *c, struct wait *w, struct store_done 
     def_unref(c, def);
 }
 
-static struct flow_def *named_def(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r, uint32_t *ret_version)
+static struct flow_def *named_def(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r,
+                                  uint32_t *ret_version)
 {
     struct flow_def *def = op->def;
     *ret_version = op->def_version;
     struct flow_name *n = name_find(c, r->flow);
-    if (def == NULL && n != NULL && n->version > 0 && (r->flow_version == 0 || r->flow_version == n->version)) {
+    if (def == NULL && n != NULL && n->version > 0 &&
+        (r->flow_version == 0 || r->flow_version == n->version)) {
         def = def_find(c, n->digest);
         *ret_version = n->version;
     } else if (def != NULL) {
@@ -484,7 +500,8 @@ static struct flow_def *named_def(struct core *c, struct op *op, const Fermata__
     return NULL;
 }
 
-struct flow_def *flow_for_submit(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r, const char **ret_name, uint32_t *ret_version)
+struct flow_def *flow_for_submit(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r,
+                                 const char **ret_name, uint32_t *ret_version)
 {
     if (r->inline_flow != NULL) {
         *ret_name = r->inline_flow->name;

@@ -1,4 +1,5 @@
-/* The Hosts service, and what hosts say and hear about jobs: steps, releases, assignments, inputs, interrupts. */
+/* The Hosts service, and what hosts say and hear about jobs: steps, releases, assignments, inputs,
+ * interrupts. */
 #include "core_int.h"
 
 #include <stdio.h>
@@ -12,7 +13,14 @@
 /* fields of CoordinatorMessage */
 enum { FIELD_ASSIGN = 4, FIELD_STEP_REJECT = 6, FIELD_INTERRUPT = 7, FIELD_DELIVER = 8 };
 /* fields of Assign and Deliver that are put together from encoded parts */
-enum { ASSIGN_JOB_ID = 1, ASSIGN_EPOCH = 2, ASSIGN_FLOW = 3, ASSIGN_STATE = 4, ASSIGN_INPUTS = 5, ASSIGN_EMIT_DEFERRED = 6 };
+enum {
+    ASSIGN_JOB_ID = 1,
+    ASSIGN_EPOCH = 2,
+    ASSIGN_FLOW = 3,
+    ASSIGN_STATE = 4,
+    ASSIGN_INPUTS = 5,
+    ASSIGN_EMIT_DEFERRED = 6
+};
 enum { DELIVER_JOB_ID = 1, DELIVER_EPOCH = 2, DELIVER_INPUTS = 3, DELIVER_EMIT_DEFERRED = 4 };
 #define MAX_JOB_IDS 10000
 
@@ -30,7 +38,7 @@ void host_send_assign(struct core *c, struct job *job)
 {
     struct host *h = job->host;
     if (h->conn == 0)
-        return;         /* when it comes back it will not hold the job, and the job is given away again */
+        return; /* when it comes back it will not hold the job, and the job is given away again */
     struct fm_buf b = {0}, state = {0};
     fm_buf_put_string(&b, ASSIGN_JOB_ID, job->text);
     fm_buf_put_tag_varint(&b, ASSIGN_EPOCH, job->head->epoch);
@@ -39,7 +47,7 @@ void host_send_assign(struct core *c, struct job *job)
     fm_buf_put_len_delim(&b, ASSIGN_STATE, state.p, state.n);
     job->inputs_sent = job_state_inputs(job->state);
     struct task_item *t;
-    DL_FOREACH(job->inputs, t) {
+    DL_FOREACH (job->inputs, t) {
         if (t->input_number > job->inputs_on_disk)
             break;
         fm_buf_put_len_delim(&b, ASSIGN_INPUTS, t->body.p, t->body.n);
@@ -52,9 +60,11 @@ void host_send_assign(struct core *c, struct job *job)
     fm_buf_done(&b);
     fm_buf_done(&state);
     if (job->head->pause_requested)
-        host_send_interrupt(c, h->conn, job, job->head->epoch, FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE);
+        host_send_interrupt(c, h->conn, job, job->head->epoch,
+                            FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE);
     else if (h->draining)
-        host_send_interrupt(c, h->conn, job, job->head->epoch, FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
+        host_send_interrupt(c, h->conn, job, job->head->epoch,
+                            FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
 }
 
 void host_send_inputs(struct core *c, struct job *job)
@@ -66,7 +76,7 @@ void host_send_inputs(struct core *c, struct job *job)
     bool any = false;
     fm_buf_put_string(&b, DELIVER_JOB_ID, job->text);
     fm_buf_put_tag_varint(&b, DELIVER_EPOCH, job->head->epoch);
-    DL_FOREACH(job->inputs, t) {
+    DL_FOREACH (job->inputs, t) {
         if (t->input_number <= job->inputs_sent)
             continue;
         if (t->input_number > job->inputs_on_disk)
@@ -87,8 +97,9 @@ void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_
     struct host *h = host_by_conn(c, conn);
     if (h == NULL)
         return;
-    if (kind == FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE && (job->host != h || !job->assign_sent || job->head->epoch != epoch))
-        return;         /* not there yet: it goes out behind the Assign; or there no more */
+    if (kind == FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE &&
+        (job->host != h || !job->assign_sent || job->head->epoch != epoch))
+        return; /* not there yet: it goes out behind the Assign; or there no more */
     Fermata__V1__Interrupt m = FERMATA__V1__INTERRUPT__INIT;
     m.job_id = job->text;
     m.epoch = epoch;
@@ -97,7 +108,8 @@ void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_
     send_message(c, h, FIELD_INTERRUPT, &m);
 }
 
-void host_queue_ack(struct core *c, struct job *job, struct host *h, uint32_t epoch, uint32_t number, bool released)
+void host_queue_ack(struct core *c, struct job *job, struct host *h, uint32_t epoch, uint32_t number,
+                    bool released)
 {
     (void)c;
     Fermata__V1__StepAck ack = FERMATA__V1__STEP_ACK__INIT;
@@ -111,10 +123,11 @@ void host_queue_ack(struct core *c, struct job *job, struct host *h, uint32_t ep
     fm_buf_done(&b);
 }
 
-static void reject(struct core *c, struct host *h, const char *job_id, const Fermata__V1__Step *step, const char *reason)
+static void reject(struct core *c, struct host *h, const char *job_id, const Fermata__V1__Step *step,
+                   const char *reason)
 {
-    FM_LOG(WARN, STATE, "step refused", FM_STR("job", job_id), FM_STR("host", h->id), FM_U64("epoch", step->epoch), FM_U64("step", step->number),
-           FM_STR("reason", reason));
+    FM_LOG(WARN, STATE, "step refused", FM_STR("job", job_id), FM_STR("host", h->id),
+           FM_U64("epoch", step->epoch), FM_U64("step", step->number), FM_STR("reason", reason));
     Fermata__V1__StepReject m = FERMATA__V1__STEP_REJECT__INIT;
     m.job_id = (char *)(uintptr_t)job_id;
     m.epoch = step->epoch;
@@ -125,7 +138,8 @@ static void reject(struct core *c, struct host *h, const char *job_id, const Fer
 
 /* ---- steps ---- */
 
-static void set_error(struct job *job, const char *code, const char *message, const char *routine, const char *task_id)
+static void set_error(struct job *job, const char *code, const char *message, const char *routine,
+                      const char *task_id)
 {
     Fermata__V1__JobError e = FERMATA__V1__JOB_ERROR__INIT;
     e.code = (char *)(uintptr_t)code;
@@ -138,9 +152,10 @@ static void set_error(struct job *job, const char *code, const char *message, co
     job->head_dirty = true;
 }
 
-/* A step that breaks a rule: the host drops the job. A state that grew too large fails the job; a host that broke the protocol loses it, and after some
- * such hosts the job fails, too. */
-static void on_bad_step(struct core *c, struct host *h, struct job *job, const Fermata__V1__Step *step, const struct fm_err *err)
+/* A step that breaks a rule: the host drops the job. A state that grew too large fails the job; a host that
+ * broke the protocol loses it, and after some such hosts the job fails, too. */
+static void on_bad_step(struct core *c, struct host *h, struct job *job, const Fermata__V1__Step *step,
+                        const struct fm_err *err)
 {
     reject(c, h, job->text, step, err->msg);
     job_unit(c, job);
@@ -162,9 +177,11 @@ static int check_pauses(const Fermata__V1__Step *step, struct fm_err *err)
         char want[32];
         snprintf(want, sizeof(want), "p%u.%zu", step->number, i);
         if (strcmp(p->pause_id, want) != 0)
-            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.pause_id", "pause %zu has the id \"%.64s\"; it must be %s", i, p->pause_id, want);
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.pause_id",
+                              "pause %zu has the id \"%.64s\"; it must be %s", i, p->pause_id, want);
         if (p->slot[0] == '\0')
-            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.slot", "pause %s names no slot for its answer", want);
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.slot",
+                              "pause %s names no slot for its answer", want);
     }
     return 0;
 }
@@ -179,8 +196,8 @@ static void open_pauses(struct job *job, const Fermata__V1__Step *step)
         p.step = step->number;
         p.at = step->committed_at;
         job_add_pause(job, pb_clone(&p));
-        FM_LOG(INFO, STATE, "question asked", FM_STR("job", job->text), FM_STR("pause", p.pause_id), FM_U64("epoch", step->epoch),
-               FM_U64("step", step->number));
+        FM_LOG(INFO, STATE, "question asked", FM_STR("job", job->text), FM_STR("pause", p.pause_id),
+               FM_U64("epoch", step->epoch), FM_U64("step", step->number));
     }
 }
 
@@ -190,14 +207,16 @@ static int check_outcome(const Fermata__V1__Step *step, struct fm_err *err)
     case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE:
     case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_COMPLETE:
         if (step->n_pauses > 0)
-            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.outcome", "a step that asks a question must have the outcome PAUSE");
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.outcome",
+                              "a step that asks a question must have the outcome PAUSE");
         return 0;
     case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_PAUSE:
     case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_FAIL:
         return 0;
     case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_UNSPECIFIED:
     default:
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "step.outcome", "outcome %d is unknown", (int)step->outcome);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "step.outcome", "outcome %d is unknown",
+                          (int)step->outcome);
     }
 }
 
@@ -217,14 +236,16 @@ static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Ste
         return true;
     }
     if (!job_has_work(job)) {
-        job_settle(c, job, JOB_EV_COMPLETE);    /* whatever the host says: nothing is left, and nobody would wake the job */
+        job_settle(
+            c, job,
+            JOB_EV_COMPLETE); /* whatever the host says: nothing is left, and nobody would wake the job */
         return true;
     }
     if (step->outcome != FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE && job->inputs == NULL) {
         job_requeue(c, job, "its host stopped, but tasks wait");
         return true;
     }
-    job_checkpoint(c, job);     /* an input that came in the meantime is delivered, and the host goes on */
+    job_checkpoint(c, job); /* an input that came in the meantime is delivered, and the host goes on */
     return false;
 }
 
@@ -300,7 +321,7 @@ static void on_step(struct core *c, struct host *h, const char *job_id, Fermata_
     struct job *job = fm_id_parse(job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
     if (job == NULL || job->loading || job->host != h || job->head->epoch != step->epoch) {
         if (job != NULL && job->loading && h->resync_at_ms != 0)
-            return;         /* its stream ends in a moment, and the step comes again */
+            return; /* its stream ends in a moment, and the step comes again */
         reject(c, h, job_id, step, "the host does not have this job under this epoch (any more)");
         return;
     }
@@ -324,11 +345,11 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
     struct fm_id id;
     struct job *job = fm_id_parse(r->job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
     if (job == NULL || job->loading || job->host != h || job->head->epoch != r->epoch)
-        return;         /* it lost the job before: nothing to give back */
+        return; /* it lost the job before: nothing to give back */
     const char *why = r->message[0] != '\0' ? r->message : "its host gave it back";
     switch (r->reason) {
     case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_DRAINING:
-        h->leaving = h->leaving || !h->draining;    /* a host that gives work back by itself wants none */
+        h->leaving = h->leaving || !h->draining; /* a host that gives work back by itself wants none */
         break;
     case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_REFUSED:
         free(job->avoid_host);
@@ -355,7 +376,8 @@ static Fermata__V1__Host *view_new(const struct host *h)
     Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     at.seconds = h->attached_wall_ms / 1000;
     v.host_id = h->id;
-    v.status = h->conn != 0 ? FERMATA__V1__HOST_STATUS__HOST_STATUS_ATTACHED : FERMATA__V1__HOST_STATUS__HOST_STATUS_SILENT;
+    v.status = h->conn != 0 ? FERMATA__V1__HOST_STATUS__HOST_STATUS_ATTACHED
+                            : FERMATA__V1__HOST_STATUS__HOST_STATUS_SILENT;
     v.capacity = h->capacity;
     v.job_count = (uint32_t)h->n_jobs;
     v.cordoned = h->cordoned;
@@ -438,7 +460,7 @@ static void get_host(struct core *c, struct op *op)
     r.host = view_new(h);
     r.job_ids = fm_xcalloc(h->n_jobs + 1, sizeof(*r.job_ids));
     struct job *job;
-    DL_FOREACH2(h->jobs, job, host_next)
+    DL_FOREACH2 (h->jobs, job, host_next)
         if (r.n_job_ids < MAX_JOB_IDS)
             r.job_ids[r.n_job_ids++] = job->text;
     op_reply(c, op, &r.base);
@@ -457,7 +479,8 @@ static void cordon_host(struct core *c, struct op *op)
         h->draining = false;
         c->match_wanted = true;
     }
-    FM_LOG(INFO, HOST, q->uncordon ? "host takes work again" : "host takes no new work", FM_STR("host", h->id));
+    FM_LOG(INFO, HOST, q->uncordon ? "host takes work again" : "host takes no new work",
+           FM_STR("host", h->id));
     Fermata__V1__CordonHostResponse r = FERMATA__V1__CORDON_HOST_RESPONSE__INIT;
     r.host = view_new(h);
     op_reply(c, op, &r.base);
@@ -472,9 +495,10 @@ static void drain_host(struct core *c, struct op *op)
     h->cordoned = h->draining = true;
     FM_LOG(INFO, HOST, "host is drained", FM_STR("host", h->id), FM_U64("jobs", h->n_jobs));
     struct job *job;
-    DL_FOREACH2(h->jobs, job, host_next)
+    DL_FOREACH2 (h->jobs, job, host_next)
         if (job->assign_sent)
-            host_send_interrupt(c, h->conn, job, job->head->epoch, FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
+            host_send_interrupt(c, h->conn, job, job->head->epoch,
+                                FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
     Fermata__V1__DrainHostResponse r = FERMATA__V1__DRAIN_HOST_RESPONSE__INIT;
     r.host = view_new(h);
     op_reply(c, op, &r.base);

@@ -1,4 +1,5 @@
-/* What the files of the core share: the tables, and what waits for the store. Private to coordinator/core*.c, hosts.c, sched.c. */
+/* What the files of the core share: the tables, and what waits for the store. Private to coordinator/core*.c,
+ * hosts.c, sched.c. */
 #ifndef FM_CORE_INT_H
 #define FM_CORE_INT_H
 
@@ -20,19 +21,19 @@
 #define RETRY_MS 1000
 #define MAX_BAD_STEPS 3
 
-/* A client's request that is being worked on. It may be parked (on a job's list, or with a query) and run again: handlers start from the beginning and
- * park it until what they need is in memory. */
+/* A client's request that is being worked on. It may be parked (on a job's list, or with a query) and run
+ * again: handlers start from the beginning and park it until what they need is in memory. */
 struct op {
     struct op *prev, *next;
     uint64_t ticket;
     enum core_method method;
-    ProtobufCMessage *request;      /* own copy once parked, else the caller's */
+    ProtobufCMessage *request; /* own copy once parked, else the caller's */
     bool owned;
-    struct fm_bytes raw;            /* the caller's, or own once parked */
-    bool request_checked;           /* the request id was looked up: it is new */
-    struct fm_buf text;             /* what a handler keeps between two runs */
+    struct fm_bytes raw;  /* the caller's, or own once parked */
+    bool request_checked; /* the request id was looked up: it is new */
+    struct fm_buf text;   /* what a handler keeps between two runs */
     char pause_id[64];
-    struct flow_def *def;           /* of a submit: what was read; a reference is held while it runs again */
+    struct flow_def *def; /* of a submit: what was read; a reference is held while it runs again */
     uint32_t def_version;
 };
 
@@ -40,8 +41,8 @@ struct op {
 struct flow_def {
     UT_hash_handle hh;
     uint8_t digest[STORE_DIGEST_BYTES];
-    struct fm_buf body;             /* encoded Flow */
-    char **types;                   /* the routine types it needs, each once */
+    struct fm_buf body; /* encoded Flow */
+    char **types;       /* the routine types it needs, each once */
     size_t n_types;
     size_t refs;
     bool on_disk;
@@ -51,7 +52,7 @@ struct flow_def {
 struct flow_name {
     UT_hash_handle hh;
     char *name;
-    uint32_t version;               /* 0: deleted or never there */
+    uint32_t version; /* 0: deleted or never there */
     uint8_t digest[STORE_DIGEST_BYTES];
 };
 
@@ -63,19 +64,19 @@ struct wait {
     struct op *op;
     struct fm_id job;
     bool has_job;
-    uint64_t ticket;                /* of a watch */
+    uint64_t ticket; /* of a watch */
 };
 
 /* What is to be done when a unit is on disk, in order. */
 enum effect_kind {
-    EFFECT_REPLY,        /* to a client: bytes */
-    EFFECT_INPUTS,       /* inputs up to number are on disk: deliver them */
-    EFFECT_STEP,         /* step number is on disk: bytes for watches */
-    EFFECT_ACK,          /* tell the host; released: the job has left it */
-    EFFECT_ASSIGN,       /* send it to the host */
-    EFFECT_INTERRUPT,    /* tell a host that lost the job: kind in number */
-    EFFECT_PAUSED,       /* PauseJob calls get their answer */
-    EFFECT_FLOW          /* a flow definition is on disk */
+    EFFECT_REPLY,     /* to a client: bytes */
+    EFFECT_INPUTS,    /* inputs up to number are on disk: deliver them */
+    EFFECT_STEP,      /* step number is on disk: bytes for watches */
+    EFFECT_ACK,       /* tell the host; released: the job has left it */
+    EFFECT_ASSIGN,    /* send it to the host */
+    EFFECT_INTERRUPT, /* tell a host that lost the job: kind in number */
+    EFFECT_PAUSED,    /* PauseJob calls get their answer */
+    EFFECT_FLOW       /* a flow definition is on disk */
 };
 
 struct effect {
@@ -85,23 +86,24 @@ struct effect {
     uint32_t number, epoch;
     bool released;
     struct flow_def *def;
-    struct fm_bytes bytes;          /* behind the struct */
+    struct fm_bytes bytes; /* behind the struct */
 };
 
-/* A unit of one job (or of a flow), and what follows from it. A job has at most one under way; what happens meanwhile gathers in the next. */
+/* A unit of one job (or of a flow), and what follows from it. A job has at most one under way; what happens
+ * meanwhile gathers in the next. */
 struct commit {
     UT_hash_handle hh;
     uint64_t tag;
-    struct job *job;                /* NULL: of a flow */
-    struct store_unit *unit;        /* NULL once submitted */
+    struct job *job;         /* NULL: of a flow */
+    struct store_unit *unit; /* NULL once submitted */
     struct effect *effects;
-    bool has_head;                  /* the head's encoding is in `head` */
+    bool has_head; /* the head's encoding is in `head` */
     struct fm_buf head;
     bool has_step, creates, deletes;
     uint32_t last_step, last_input;
-    uint64_t request_ticket;        /* the call whose request id the unit claims; 0: none */
+    uint64_t request_ticket; /* the call whose request id the unit claims; 0: none */
     uint8_t request_digest[STORE_DIGEST_BYTES];
-    char *flow_name;                /* of a flow's unit: forget the cached name if it fails */
+    char *flow_name; /* of a flow's unit: forget the cached name if it fails */
 };
 
 struct type_info {
@@ -117,19 +119,19 @@ struct host {
     UT_hash_handle hh;
     char *id;
     char *incarnation;
-    uint64_t conn;                  /* 0: no stream */
+    uint64_t conn; /* 0: no stream */
     char *peer, *version;
     struct store_label *labels;
     size_t n_labels;
-    struct type_info *types;        /* by name */
+    struct type_info *types; /* by name */
     uint32_t capacity;
     struct job *jobs;
     size_t n_jobs;
     bool cordoned, draining, leaving;
     int64_t last_heard_ms, attached_wall_ms;
-    int64_t resync_at_ms;           /* end its stream then, so that it sends again what is not on disk; 0: no */
+    int64_t resync_at_ms; /* end its stream then, so that it sends again what is not on disk; 0: no */
     uint64_t seq_out, seq_in;
-    struct fm_buf acks;             /* encoded fields of a StepAckBatch */
+    struct fm_buf acks; /* encoded fields of a StepAckBatch */
 };
 
 /* A stream of which no Hello has come, or a host's. */
@@ -137,15 +139,15 @@ struct conn {
     UT_hash_handle hh;
     uint64_t id;
     char *peer;
-    struct host *host;              /* NULL before Hello */
+    struct host *host; /* NULL before Hello */
     uint64_t seq_in;
     int64_t opened_ms;
 };
 
 /* A WatchJob call. */
 struct watch {
-    struct watch *prev, *next;      /* of its job */
-    UT_hash_handle hh;              /* by ticket */
+    struct watch *prev, *next; /* of its job */
+    UT_hash_handle hh;         /* by ticket */
     uint64_t ticket;
     struct job *job;
     uint32_t next_step;
@@ -158,20 +160,20 @@ struct core {
     int64_t now_ms, wall_ms;
     struct fm_idgen ids;
     uint64_t next_tag;
-    struct job *jobs;               /* by id */
-    struct job *pending;            /* wait for a host, oldest first */
-    struct job *dirty;              /* have a unit to submit */
-    struct job *idle;               /* kept to spare a read, oldest first */
+    struct job *jobs;    /* by id */
+    struct job *pending; /* wait for a host, oldest first */
+    struct job *dirty;   /* have a unit to submit */
+    struct job *idle;    /* kept to spare a read, oldest first */
     size_t idle_bytes;
     struct host *hosts;
     struct conn *conns;
     struct flow_def *defs;
     struct flow_name *names;
-    struct type_info *types;        /* all that any host ever said, by name */
+    struct type_info *types; /* all that any host ever said, by name */
     struct wait *waits;
     struct commit *commits;
     struct watch *watches;
-    int64_t retry_at_ms;            /* try again what failed; 0: nothing did */
+    int64_t retry_at_ms; /* try again what failed; 0: nothing did */
     bool started, recovered, stopping, match_wanted;
     struct fm_id recover_after;
     size_t recover_loading;
@@ -191,7 +193,8 @@ void op_run(struct core *c, struct op *op);
 #define OP_REQUEST(op, Type) ((const Type *)(const void *)(op)->request)
 
 /* Submits a query; `done` gets the result. */
-struct wait *core_read(struct core *c, struct store_query *q, void (*done)(struct core *, struct wait *, struct store_done *), struct op *op);
+struct wait *core_read(struct core *c, struct store_query *q,
+                       void (*done)(struct core *, struct wait *, struct store_done *), struct op *op);
 /* SHA-256. */
 void core_digest(struct fm_bytes bytes, uint8_t ret[STORE_DIGEST_BYTES]);
 /* SHA-256 of a request without regard to the order of its maps. */
@@ -229,13 +232,15 @@ int check_page(uint32_t page_size, uint32_t *ret, struct fm_err *err);
 
 /* ---- core_load.c: jobs in and out of memory ---- */
 
-/* The job if it is in memory and ready, else NULL: then the op is parked until it is, or failed when there is none. */
+/* The job if it is in memory and ready, else NULL: then the op is parked until it is, or failed when there is
+ * none. */
 struct job *job_for_op(struct core *c, struct op *op, const char *job_id);
 /* Runs the parked requests of a job that is ready. */
 void job_run_ops(struct core *c, struct job *job);
 struct job *job_in_memory(struct core *c, const struct fm_id *id);
 void job_start_loading(struct core *c, struct job *job);
-/* The job may have become useless to keep: frees it, or puts it into the cache. Call at the end of whatever touched it. */
+/* The job may have become useless to keep: frees it, or puts it into the cache. Call at the end of whatever
+ * touched it. */
 void job_rest(struct core *c, struct job *job);
 void job_count_bytes(struct core *c, struct job *job);
 void job_remove(struct core *c, struct job *job);
@@ -249,10 +254,13 @@ void load_retry(struct core *c);
 void flows_request(struct core *c, struct op *op);
 struct flow_def *def_find(struct core *c, const uint8_t digest[STORE_DIGEST_BYTES]);
 /* Takes a reference. */
-struct flow_def *def_add(struct core *c, const Fermata__V1__Flow *flow, struct fm_bytes body, const uint8_t digest[STORE_DIGEST_BYTES], bool on_disk);
+struct flow_def *def_add(struct core *c, const Fermata__V1__Flow *flow, struct fm_bytes body,
+                         const uint8_t digest[STORE_DIGEST_BYTES], bool on_disk);
 void def_unref(struct core *c, struct flow_def *def);
-/* The definition that a submit wants, validated, with a reference; NULL: the op is parked or failed. *ret_name and *ret_version say what it is called. */
-struct flow_def *flow_for_submit(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r, const char **ret_name, uint32_t *ret_version);
+/* The definition that a submit wants, validated, with a reference; NULL: the op is parked or failed.
+ * *ret_name and *ret_version say what it is called. */
+struct flow_def *flow_for_submit(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r,
+                                 const char **ret_name, uint32_t *ret_version);
 struct known_type;
 /* For struct flow_types: arg is the core. */
 bool flow_known_type(void *arg, const char *name, struct known_type *ret);
@@ -279,7 +287,8 @@ void host_send(struct core *c, struct host *h, uint32_t field, struct fm_bytes b
 void host_send_assign(struct core *c, struct job *job);
 void host_send_inputs(struct core *c, struct job *job);
 void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_t epoch, int kind);
-void host_queue_ack(struct core *c, struct job *job, struct host *h, uint32_t epoch, uint32_t number, bool released);
+void host_queue_ack(struct core *c, struct job *job, struct host *h, uint32_t epoch, uint32_t number,
+                    bool released);
 void host_on_steps(struct core *c, struct host *h, const Fermata__V1__StepBatch *b);
 void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release *r);
 void host_attach_job(struct host *h, struct job *job);

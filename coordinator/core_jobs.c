@@ -1,6 +1,7 @@
-/* The Jobs service: submit, answer, input, pause, cancel, delete. Reading is in core_read.c, watching in core_watch.c.
- * Each handler checks everything first, then changes the job in memory and gathers records and effects in the job's unit; the client hears of it when
- * the unit is on disk. A handler that lacks something parks the op and is run again from the beginning. */
+/* The Jobs service: submit, answer, input, pause, cancel, delete. Reading is in core_read.c, watching in
+ * core_watch.c. Each handler checks everything first, then changes the job in memory and gathers records and
+ * effects in the job's unit; the client hears of it when the unit is on disk. A handler that lacks something
+ * parks the op and is run again from the beginning. */
 #include "core_int.h"
 
 #include <stdio.h>
@@ -20,13 +21,16 @@ int check_name(const char *field, const char *value, struct fm_err *err)
     if (n == 0)
         return fm_err_set(err, FM_INVALID_ARGUMENT, field, "%s is missing", field);
     if (n > MAX_NAME)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "%s has %zu bytes; the limit is %d", field, n, MAX_NAME);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "%s has %zu bytes; the limit is %d", field, n,
+                          MAX_NAME);
     for (size_t i = 0; i < n; i++) {
         char ch = value[i];
-        bool ok = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '_' || ch == '.' || ch == '-';
+        bool ok = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
+                  ch == '_' || ch == '.' || ch == '-';
         if (!ok)
-            return fm_err_set(err, FM_INVALID_ARGUMENT, field, "%s may have only the characters A-Z a-z 0-9 _ . - ; byte %zu is another", field,
-                              i);
+            return fm_err_set(err, FM_INVALID_ARGUMENT, field,
+                              "%s may have only the characters A-Z a-z 0-9 _ . - ; byte %zu is another",
+                              field, i);
     }
     return 0;
 }
@@ -34,7 +38,8 @@ int check_name(const char *field, const char *value, struct fm_err *err)
 int check_page(uint32_t page_size, uint32_t *ret, struct fm_err *err)
 {
     if (page_size > 1000)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "page_size", "page_size is %u; the limit is 1000", page_size);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "page_size", "page_size is %u; the limit is 1000",
+                          page_size);
     *ret = page_size == 0 ? 100 : page_size;
     return 0;
 }
@@ -43,7 +48,8 @@ static int check_size(const char *field, const void *message, struct fm_err *err
 {
     size_t n = message == NULL ? 0 : protobuf_c_message_get_packed_size(message);
     if (n > MAX_INPUT_BYTES)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "%s has %zu bytes; the limit is %u", field, n, MAX_INPUT_BYTES);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "%s has %zu bytes; the limit is %u", field, n,
+                          MAX_INPUT_BYTES);
     return 0;
 }
 
@@ -51,7 +57,8 @@ static int check_request_id(const char *id, struct fm_err *err)
 {
     size_t n = strlen(id);
     if (n > MAX_NAME)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "request_id", "request_id has %zu bytes; the limit is %d", n, MAX_NAME);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "request_id", "request_id has %zu bytes; the limit is %d",
+                          n, MAX_NAME);
     return 0;
 }
 
@@ -66,8 +73,9 @@ static int check_text(const char *field, const char *value, struct fm_err *err)
 static int check_label(const char *field, const char *key, const char *value, struct fm_err *err)
 {
     if (key[0] == '\0' || strlen(key) > MAX_LABEL_BYTES || strlen(value) > MAX_LABEL_BYTES)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "label \"%.64s\": key and value may have up to %d bytes, and the key at least 1", key,
-                          MAX_LABEL_BYTES);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, field,
+                          "label \"%.64s\": key and value may have up to %d bytes, and the key at least 1",
+                          key, MAX_LABEL_BYTES);
     return 0;
 }
 
@@ -76,11 +84,13 @@ static int check_placement(const Fermata__V1__Placement *p, struct fm_err *err)
     if (p == NULL)
         return 0;
     if ((int)p->mode < 0 || (int)p->mode > FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_SAME_HOST)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "placement.mode", "placement.mode %d is unknown", (int)p->mode);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "placement.mode", "placement.mode %d is unknown",
+                          (int)p->mode);
     if (p->host[0] != '\0' && check_name("placement.host", p->host, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (p->n_labels > MAX_LABELS)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "placement.labels", "%zu labels; the limit is %d", p->n_labels, MAX_LABELS);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "placement.labels", "%zu labels; the limit is %d",
+                          p->n_labels, MAX_LABELS);
     for (size_t i = 0; i < p->n_labels; i++)
         if (check_label("placement.labels", p->labels[i]->key, p->labels[i]->value, err) < 0)
             return -FM_INVALID_ARGUMENT;
@@ -93,7 +103,7 @@ static void must_move(struct core *c, struct job *job, enum job_event event)
 {
     struct fm_err err = {0};
     if (job_move(job, event, c->wall_ms, &err) < 0)
-        fm_abort(err.msg);      /* callers have looked at the status */
+        fm_abort(err.msg); /* callers have looked at the status */
 }
 
 void job_reply_paused(struct core *c, struct job *job, struct commit *m)
@@ -101,7 +111,7 @@ void job_reply_paused(struct core *c, struct job *job, struct commit *m)
     (void)m;
     struct op *list = job->pause_ops, *op, *tmp;
     job->pause_ops = NULL;
-    DL_FOREACH_SAFE(list, op, tmp) {
+    DL_FOREACH_SAFE (list, op, tmp) {
         DL_DELETE(list, op);
         Fermata__V1__PauseJobResponse r = FERMATA__V1__PAUSE_JOB_RESPONSE__INIT;
         r.status = job->head->status;
@@ -118,7 +128,7 @@ static void reply_host_ops(struct core *c, struct job *job, struct commit *m)
 {
     struct op *list = job->host_ops, *op, *tmp;
     job->host_ops = NULL;
-    DL_FOREACH_SAFE(list, op, tmp) {
+    DL_FOREACH_SAFE (list, op, tmp) {
         DL_DELETE(list, op);
         Fermata__V1__ResumeJobResponse r = FERMATA__V1__RESUME_JOB_RESPONSE__INIT;
         r.status = job->head->status;
@@ -156,7 +166,8 @@ static void put_snapshot(struct core *c, struct job *job, bool at_rest)
         return;
     struct fm_buf b = {0};
     job_state_encode(job->state, NULL, &b);
-    store_put_snapshot(job_unit(c, job)->unit, &job->id, job_state_step(job->state), (struct fm_bytes){b.p, b.n});
+    store_put_snapshot(job_unit(c, job)->unit, &job->id, job_state_step(job->state),
+                       (struct fm_bytes){b.p, b.n});
     fm_buf_done(&b);
     job->snapshot_step = job_state_step(job->state);
     job->journal_bytes = 0;
@@ -186,8 +197,8 @@ void job_hold(struct core *c, struct job *job)
     put_snapshot(c, job, true);
     struct commit *m = job_unit(c, job);
     commit_effect(m, EFFECT_PAUSED, (struct fm_bytes){0});
-    FM_LOG(INFO, STATE, "job paused by an operator", FM_STR("job", job->text), FM_U64("epoch", job->head->epoch),
-           FM_U64("step", job_state_step(job->state)));
+    FM_LOG(INFO, STATE, "job paused by an operator", FM_STR("job", job->text),
+           FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)));
 }
 
 /* Ends the job: clears what an ended job does not have. */
@@ -205,8 +216,9 @@ static void end_job(struct core *c, struct job *job, enum job_event event)
     reply_host_ops(c, job, m);
     if (job->pause_ops != NULL)
         commit_effect(m, EFFECT_PAUSED, (struct fm_bytes){0});
-    FM_LOG(INFO, STATE, "job ended", FM_STR("job", job->text), FM_STR("status", job_status_name((int)job->head->status)),
-           FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)));
+    FM_LOG(INFO, STATE, "job ended", FM_STR("job", job->text),
+           FM_STR("status", job_status_name((int)job->head->status)), FM_U64("epoch", job->head->epoch),
+           FM_U64("step", job_state_step(job->state)));
 }
 
 void job_settle(struct core *c, struct job *job, enum job_event when_done)
@@ -228,8 +240,9 @@ void job_settle(struct core *c, struct job *job, enum job_event when_done)
 
 void job_requeue(struct core *c, struct job *job, const char *why)
 {
-    FM_LOG(INFO, STATE, "job waits for a host again", FM_STR("job", job->text), FM_STR("why", why), FM_U64("epoch", job->head->epoch),
-           FM_U64("step", job_state_step(job->state)), FM_STR("host", job->head->host));
+    FM_LOG(INFO, STATE, "job waits for a host again", FM_STR("job", job->text), FM_STR("why", why),
+           FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)),
+           FM_STR("host", job->head->host));
     if (job->head->pause_requested) {
         job_hold(c, job);
         return;
@@ -254,19 +267,24 @@ void job_checkpoint(struct core *c, struct job *job)
 static int check_submit(const Fermata__V1__SubmitJobRequest *r, struct fm_err *err)
 {
     if (r->flow[0] == '\0' && r->inline_flow == NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "flow", "name a stored flow in flow, or give one in inline_flow");
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "flow",
+                          "name a stored flow in flow, or give one in inline_flow");
     if (r->flow[0] != '\0' && r->inline_flow != NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "inline_flow", "flow and inline_flow are given both; only one may be");
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "inline_flow",
+                          "flow and inline_flow are given both; only one may be");
     if (r->flow[0] != '\0' && check_name("flow", r->flow, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (r->entry == NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "entry", "entry is missing: the routine and the slot where the data enters");
-    if (check_name("entry.routine", r->entry->routine, err) < 0 || check_name("entry.slot", r->entry->slot, err) < 0 ||
-        check_size("data", r->data, err) < 0 || check_size("shared_data", r->shared_data, err) < 0 ||
-        check_request_id(r->request_id, err) < 0 || check_placement(r->placement, err) < 0)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "entry",
+                          "entry is missing: the routine and the slot where the data enters");
+    if (check_name("entry.routine", r->entry->routine, err) < 0 ||
+        check_name("entry.slot", r->entry->slot, err) < 0 || check_size("data", r->data, err) < 0 ||
+        check_size("shared_data", r->shared_data, err) < 0 || check_request_id(r->request_id, err) < 0 ||
+        check_placement(r->placement, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (r->n_labels > MAX_LABELS)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "labels", "%zu labels; the limit is %d", r->n_labels, MAX_LABELS);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "labels", "%zu labels; the limit is %d", r->n_labels,
+                          MAX_LABELS);
     for (size_t i = 0; i < r->n_labels; i++)
         if (check_label("labels", r->labels[i]->key, r->labels[i]->value, err) < 0)
             return -FM_INVALID_ARGUMENT;
@@ -293,7 +311,8 @@ static uint32_t add_input(struct core *c, struct job *job, Fermata__V1__Task *ta
     return t->input_number;
 }
 
-static Fermata__V1__Job *new_head(struct core *c, const struct job *job, const Fermata__V1__SubmitJobRequest *r, const char *flow_name,
+static Fermata__V1__Job *new_head(struct core *c, const struct job *job,
+                                  const Fermata__V1__SubmitJobRequest *r, const char *flow_name,
                                   uint32_t version, struct flow_def *def)
 {
     Fermata__V1__Job h = FERMATA__V1__JOB__INIT;
@@ -324,7 +343,8 @@ static Fermata__V1__Job *new_head(struct core *c, const struct job *job, const F
     return copy;
 }
 
-static void submit_records(struct core *c, struct job *job, const Fermata__V1__SubmitJobRequest *r, struct op *op, struct commit *m)
+static void submit_records(struct core *c, struct job *job, const Fermata__V1__SubmitJobRequest *r,
+                           struct op *op, struct commit *m)
 {
     Fermata__V1__SubmitJobResponse response = FERMATA__V1__SUBMIT_JOB_RESPONSE__INIT;
     response.job_id = job->text;
@@ -333,7 +353,8 @@ static void submit_records(struct core *c, struct job *job, const Fermata__V1__S
     if (r->request_id[0] != '\0') {
         core_request_digest(&r->base, m->request_digest);
         m->request_ticket = op->ticket;
-        store_put_request(m->unit, "submit", r->request_id, m->request_digest, &job->id, (struct fm_bytes){reply.p, reply.n});
+        store_put_request(m->unit, "submit", r->request_id, m->request_digest, &job->id,
+                          (struct fm_bytes){reply.p, reply.n});
     }
     commit_effect(m, EFFECT_REPLY, (struct fm_bytes){reply.p, reply.n})->ticket = op->ticket;
     fm_buf_done(&reply);
@@ -366,7 +387,8 @@ static void submit_job(struct core *c, struct op *op)
         return;
     }
     if (c->active_bytes > c->cfg.max_active_bytes) {
-        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "the active jobs take %zu bytes; the limit is %zu: try again when some have ended",
+        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL,
+                   "the active jobs take %zu bytes; the limit is %zu: try again when some have ended",
                    c->active_bytes, c->cfg.max_active_bytes);
         op_fail(c, op, &err);
         return;
@@ -389,7 +411,8 @@ static void submit_job(struct core *c, struct op *op)
     submit_records(c, job, r, op, job_unit(c, job));
     sched_place(c, job);
     job_count_bytes(c, job);
-    FM_LOG(INFO, STATE, "job submitted", FM_STR("job", job->text), FM_STR("flow", name), FM_STR("host", job->head->host));
+    FM_LOG(INFO, STATE, "job submitted", FM_STR("job", job->text), FM_STR("flow", name),
+           FM_STR("host", job->head->host));
     op_free(op);
 }
 
@@ -415,17 +438,20 @@ static void on_request_read(struct core *c, struct wait *w, struct store_done *d
         op_free(op);
         return;
     }
-    fm_err_set(&err, FM_ALREADY_EXISTS, "request_id", "this request_id was used before with other content; take a new one");
+    fm_err_set(&err, FM_ALREADY_EXISTS, "request_id",
+               "this request_id was used before with other content; take a new one");
     op_fail(c, op, &err);
 }
 
-/* True when the request id is new, or there is none; else the op is parked or answered. `scope` also tells methods apart. */
-static bool request_is_new(struct core *c, struct op *op, const char *scope, const char *request_id, struct job *job)
+/* True when the request id is new, or there is none; else the op is parked or answered. `scope` also tells
+ * methods apart. */
+static bool request_is_new(struct core *c, struct op *op, const char *scope, const char *request_id,
+                           struct job *job)
 {
     if (request_id[0] == '\0')
         return true;
     if (job->next != NULL || job->inflight != NULL) {
-        op_park(op);            /* one claim in a unit, and no look-up that a unit under way could outdate */
+        op_park(op); /* one claim in a unit, and no look-up that a unit under way could outdate */
         op->request_checked = false;
         DL_APPEND(job->ops, op);
         return false;
@@ -437,8 +463,8 @@ static bool request_is_new(struct core *c, struct op *op, const char *scope, con
     return false;
 }
 
-static void claim_request(struct job *job, struct op *op, const char *scope, const char *request_id, const ProtobufCMessage *response,
-                          struct commit *m)
+static void claim_request(struct job *job, struct op *op, const char *scope, const char *request_id,
+                          const ProtobufCMessage *response, struct commit *m)
 {
     if (request_id[0] == '\0')
         return;
@@ -446,38 +472,45 @@ static void claim_request(struct job *job, struct op *op, const char *scope, con
     pb_pack(response, &reply);
     core_request_digest(op->request, m->request_digest);
     m->request_ticket = op->ticket;
-    store_put_request(m->unit, scope, request_id, m->request_digest, &job->id, (struct fm_bytes){reply.p, reply.n});
+    store_put_request(m->unit, scope, request_id, m->request_digest, &job->id,
+                      (struct fm_bytes){reply.p, reply.n});
     fm_buf_done(&reply);
 }
 
 /* ---- ResumeJob ---- */
 
-static const Fermata__V1__Pause *find_asked(const struct job *job, const Fermata__V1__ResumeJobRequest *r, struct fm_err *err)
+static const Fermata__V1__Pause *find_asked(const struct job *job, const Fermata__V1__ResumeJobRequest *r,
+                                            struct fm_err *err)
 {
     const Fermata__V1__Job *h = job->head;
     const char *status = job_status_name((int)h->status);
     if (h->n_pauses == 0) {
-        fm_err_set(err, FM_FAILED_PRECONDITION, r->pause_id[0] != '\0' ? "pause_id" : "job_id", "job %s is %s: no question is open", job->text, status);
+        fm_err_set(err, FM_FAILED_PRECONDITION, r->pause_id[0] != '\0' ? "pause_id" : "job_id",
+                   "job %s is %s: no question is open", job->text, status);
         return NULL;
     }
     if (r->pause_id[0] == '\0') {
         if (h->n_pauses == 1)
             return h->pauses[0];
-        fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id", "%zu questions are open: say which one is answered, for example %s", h->n_pauses,
+        fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
+                   "%zu questions are open: say which one is answered, for example %s", h->n_pauses,
                    h->pauses[0]->pause_id);
         return NULL;
     }
     const Fermata__V1__Pause *p = job_find_pause(job, r->pause_id);
     if (p == NULL)
-        fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id", "pause %.64s of job %s is not open (any more); open is %s", r->pause_id, job->text,
+        fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
+                   "pause %.64s of job %s is not open (any more); open is %s", r->pause_id, job->text,
                    h->pauses[0]->pause_id);
     return p;
 }
 
 /* Makes the task that brings the answer. */
-static void add_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p, const Fermata__V1__ResumeJobRequest *r)
+static void add_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
+                       const Fermata__V1__ResumeJobRequest *r)
 {
-    Google__Protobuf__Struct__FieldsEntry entry = GOOGLE__PROTOBUF__STRUCT__FIELDS_ENTRY__INIT, *entries[1] = {&entry};
+    Google__Protobuf__Struct__FieldsEntry entry = GOOGLE__PROTOBUF__STRUCT__FIELDS_ENTRY__INIT,
+                                          *entries[1] = {&entry};
     Google__Protobuf__Struct data = GOOGLE__PROTOBUF__STRUCT__INIT;
     char key[] = "answer";
     entry.key = key;
@@ -523,13 +556,15 @@ static void go_on(struct core *c, struct job *job)
 
 static int check_resume(const Fermata__V1__ResumeJobRequest *r, struct fm_err *err)
 {
-    if (check_size("answer", r->answer, err) < 0 || check_request_id(r->request_id, err) < 0 || check_placement(r->placement, err) < 0 ||
-        check_text("answered_by", r->answered_by, err) < 0 || check_text("pause_id", r->pause_id, err) < 0)
+    if (check_size("answer", r->answer, err) < 0 || check_request_id(r->request_id, err) < 0 ||
+        check_placement(r->placement, err) < 0 || check_text("answered_by", r->answered_by, err) < 0 ||
+        check_text("pause_id", r->pause_id, err) < 0)
         return -FM_INVALID_ARGUMENT;
     return 0;
 }
 
-static void resume_apply(struct core *c, struct op *op, struct job *job, const Fermata__V1__Pause *p, const char *scope)
+static void resume_apply(struct core *c, struct op *op, struct job *job, const Fermata__V1__Pause *p,
+                         const char *scope)
 {
     const Fermata__V1__ResumeJobRequest *r = OP_REQUEST(op, Fermata__V1__ResumeJobRequest);
     struct commit *m = job_unit(c, job);
@@ -547,8 +582,9 @@ static void resume_apply(struct core *c, struct op *op, struct job *job, const F
     response.host = job->head->host;
     response.pause_id = op->pause_id;
     claim_request(job, op, scope, r->request_id, &response.base, m);
-    FM_LOG(INFO, STATE, "job resumed", FM_STR("job", job->text), FM_STR("pause", op->pause_id), FM_STR("host", job->head->host),
-           FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)));
+    FM_LOG(INFO, STATE, "job resumed", FM_STR("job", job->text), FM_STR("pause", op->pause_id),
+           FM_STR("host", job->head->host), FM_U64("epoch", job->head->epoch),
+           FM_U64("step", job_state_step(job->state)));
     if (r->wait_for_host && (int)job->head->status == JOB_PENDING) {
         op_park(op);
         DL_APPEND(job->host_ops, op);
@@ -577,7 +613,8 @@ static void resume_job(struct core *c, struct op *op)
     }
     const Fermata__V1__Pause *p = find_asked(job, r, &err);
     if (p != NULL && p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION && r->answer == NULL)
-        fm_err_set(&err, FM_INVALID_ARGUMENT, "answer", "the question \"%.200s\" needs an answer", p->question);
+        fm_err_set(&err, FM_INVALID_ARGUMENT, "answer", "the question \"%.200s\" needs an answer",
+                   p->question);
     if (err.code != FM_OK)
         op_fail(c, op, &err);
     else
@@ -590,18 +627,21 @@ static void resume_job(struct core *c, struct op *op)
 static int check_input(const Fermata__V1__SendInputRequest *r, struct fm_err *err)
 {
     if (r->to == NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "to", "to is missing: the routine and the slot that get the data");
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "to",
+                          "to is missing: the routine and the slot that get the data");
     if (check_name("to.routine", r->to->routine, err) < 0 || check_name("to.slot", r->to->slot, err) < 0 ||
-        check_size("data", r->data, err) < 0 || check_request_id(r->request_id, err) < 0 || check_text("sent_by", r->sent_by, err) < 0)
+        check_size("data", r->data, err) < 0 || check_request_id(r->request_id, err) < 0 ||
+        check_text("sent_by", r->sent_by, err) < 0)
         return -FM_INVALID_ARGUMENT;
     return 0;
 }
 
-static int check_input_slot(struct core *c, const struct job *job, const Fermata__V1__SendInputRequest *r, struct fm_err *err)
+static int check_input_slot(struct core *c, const struct job *job, const Fermata__V1__SendInputRequest *r,
+                            struct fm_err *err)
 {
     if (job_status_final((int)job->head->status))
-        return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it takes no more input", job->text,
-                          job_status_name((int)job->head->status));
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it takes no more input",
+                          job->text, job_status_name((int)job->head->status));
     Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     if (flow == NULL)
         return fm_err_set(err, FM_DATA_LOSS, "flow", "the flow of job %s is malformed", job->text);
@@ -663,7 +703,8 @@ static void pause_job(struct core *c, struct op *op)
         return;
     int status = (int)job->head->status;
     if (job_status_final(status)) {
-        fm_err_set(&err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it cannot be paused", job->text, job_status_name(status));
+        fm_err_set(&err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it cannot be paused", job->text,
+                   job_status_name(status));
         op_fail(c, op, &err);
         job_rest(c, job);
         return;
@@ -671,7 +712,8 @@ static void pause_job(struct core *c, struct op *op)
     op_park(op);
     DL_APPEND(job->pause_ops, op);
     if (job_count_pauses(job, FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR) > 0) {
-        commit_effect(job_unit(c, job), EFFECT_PAUSED, (struct fm_bytes){0});    /* paused already: say so when that is on disk */
+        commit_effect(job_unit(c, job), EFFECT_PAUSED,
+                      (struct fm_bytes){0}); /* paused already: say so when that is on disk */
     } else if (status != JOB_RUNNING) {
         job_hold(c, job);
     } else if (!job->head->pause_requested) {
@@ -696,7 +738,7 @@ static void cancel_job(struct core *c, struct op *op)
     struct job *job = job_for_op(c, op, r->job_id);
     if (job == NULL)
         return;
-    struct commit *m = job_unit(c, job);        /* also when it has ended: the answer waits for what is under way */
+    struct commit *m = job_unit(c, job); /* also when it has ended: the answer waits for what is under way */
     if (!job_status_final((int)job->head->status)) {
         if (job->host != NULL) {
             struct effect *e = commit_effect(m, EFFECT_INTERRUPT, (struct fm_bytes){0});
@@ -727,7 +769,8 @@ static void delete_job(struct core *c, struct op *op)
         return;
     struct fm_err err = {0};
     if (!job_status_final((int)job->head->status)) {
-        fm_err_set(&err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: cancel it first", job->text, job_status_name((int)job->head->status));
+        fm_err_set(&err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: cancel it first", job->text,
+                   job_status_name((int)job->head->status));
         op_fail(c, op, &err);
     } else if (job->next != NULL || job->inflight != NULL) {
         op_park(op);

@@ -1,5 +1,6 @@
-/* Jobs in and out of memory: loading on demand, recovery at start, reading again after a failed unit, and the small cache of jobs that wait.
- * A job that is paused or ended is in memory only while somebody asks for it. */
+/* Jobs in and out of memory: loading on demand, recovery at start, reading again after a failed unit, and the
+ * small cache of jobs that wait. A job that is paused or ended is in memory only while somebody asks for it.
+ */
 #include "core_int.h"
 
 #include <string.h>
@@ -20,7 +21,8 @@ struct job *job_in_memory(struct core *c, const struct fm_id *id)
 
 void job_count_bytes(struct core *c, struct job *job)
 {
-    size_t bytes = sizeof(*job) + job->disk_head.n * 2 + (job->state != NULL ? job_state_bytes(job->state) : 0);
+    size_t bytes =
+        sizeof(*job) + job->disk_head.n * 2 + (job->state != NULL ? job_state_bytes(job->state) : 0);
     c->active_bytes += bytes - job->counted_bytes;
     job->counted_bytes = bytes;
 }
@@ -56,7 +58,7 @@ static void fail_ops(struct core *c, struct job *job, const struct fm_err *err)
     for (size_t i = 0; i < 3; i++) {
         struct op *list = *lists[i], *op, *tmp;
         *lists[i] = NULL;
-        DL_FOREACH_SAFE(list, op, tmp) {
+        DL_FOREACH_SAFE (list, op, tmp) {
             DL_DELETE(list, op);
             struct fm_err copy = {0};
             fm_err_copy(&copy, err);
@@ -69,9 +71,9 @@ void job_run_ops(struct core *c, struct job *job)
 {
     struct op *list = job->ops, *op, *tmp;
     job->ops = NULL;
-    DL_FOREACH_SAFE(list, op, tmp) {
+    DL_FOREACH_SAFE (list, op, tmp) {
         DL_DELETE(list, op);
-        op_run(c, op);      /* the job stays: its caller lets it rest afterwards */
+        op_run(c, op); /* the job stays: its caller lets it rest afterwards */
     }
 }
 
@@ -99,7 +101,7 @@ static void job_ready(struct core *c, struct job *job)
     if (status == JOB_RUNNING) {
         struct host *h = host_find(c, job->head->host);
         if (h == NULL)
-            h = host_add(c, job->head->host);   /* not seen since the start: its lease runs from now */
+            h = host_add(c, job->head->host); /* not seen since the start: its lease runs from now */
         host_attach_job(h, job);
         job->assign_sent = true;
         job->inputs_sent = job->inputs_on_disk;
@@ -123,10 +125,13 @@ static void on_def_read(struct core *c, struct wait *w, struct store_done *d)
         core_retry_later(c);
         return;
     }
-    Fermata__V1__Flow *flow = d->status == STORE_OK && d->n_rows == 1 ? fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p) : NULL;
+    Fermata__V1__Flow *flow = d->status == STORE_OK && d->n_rows == 1
+                                  ? fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p)
+                                  : NULL;
     if (flow == NULL) {
         struct fm_err err = {0};
-        fm_err_set(&err, FM_DATA_LOSS, "flow", "the flow of job %s is missing in the store or malformed", job->text);
+        fm_err_set(&err, FM_DATA_LOSS, "flow", "the flow of job %s is missing in the store or malformed",
+                   job->text);
         give_up(c, job, &err);
         fm_err_done(&err);
         return;
@@ -164,7 +169,8 @@ static void on_job_read(struct core *c, struct wait *w, struct store_done *d)
         return;
     struct fm_err err = {0};
     if (d->status == STORE_FAILED) {
-        FM_LOG(ERROR, STORAGE, "a job could not be read, trying again", FM_STR("job", job->text), FM_ERR(&d->err));
+        FM_LOG(ERROR, STORAGE, "a job could not be read, trying again", FM_STR("job", job->text),
+               FM_ERR(&d->err));
         fail_ops(c, job, &d->err);
         core_retry_later(c);
         return;
@@ -178,7 +184,7 @@ static void on_job_read(struct core *c, struct wait *w, struct store_done *d)
     } else if (job_load(job, d, c->cfg.max_state_bytes, &err) < 0) {
         give_up(c, job, &err);
     } else {
-        job->loading = true;        /* until the flow is there, too */
+        job->loading = true; /* until the flow is there, too */
         load_def(c, job);
     }
     fm_err_done(&err);
@@ -203,7 +209,8 @@ struct job *job_for_op(struct core *c, struct op *op, const char *job_id)
     struct fm_id id;
     struct fm_err err = {0};
     if (fm_id_parse(job_id, &id) < 0) {
-        fm_err_set(&err, FM_INVALID_ARGUMENT, "job_id", "\"%.64s\" is no job id; one has 26 characters", job_id);
+        fm_err_set(&err, FM_INVALID_ARGUMENT, "job_id", "\"%.64s\" is no job id; one has 26 characters",
+                   job_id);
         op_fail(c, op, &err);
         return NULL;
     }
@@ -230,8 +237,9 @@ void job_rest(struct core *c, struct job *job)
         return;
     job_count_bytes(c, job);
     int status = (int)job->head->status;
-    bool active = status == JOB_PENDING || status == JOB_RUNNING || job->inflight != NULL || job->next != NULL || job->watches != NULL ||
-                  job->ops != NULL || job->pause_ops != NULL || job->host_ops != NULL;
+    bool active = status == JOB_PENDING || status == JOB_RUNNING || job->inflight != NULL ||
+                  job->next != NULL || job->watches != NULL || job->ops != NULL || job->pause_ops != NULL ||
+                  job->host_ops != NULL;
     if (active || job->is_idle)
         return;
     if (job->counted_bytes > c->cfg.cache_bytes / 8) {
@@ -257,7 +265,7 @@ void job_reload(struct core *c, struct job *job, struct fm_err *err)
     fresh->watches = job->watches;
     job->watches = NULL;
     struct watch *w;
-    DL_FOREACH(fresh->watches, w) {
+    DL_FOREACH (fresh->watches, w) {
         w->job = fresh;
         w->need_head = true;
     }
@@ -270,12 +278,13 @@ void job_reload(struct core *c, struct job *job, struct fm_err *err)
 void load_retry(struct core *c)
 {
     struct job *job, *tmp;
-    HASH_ITER(hh, c->jobs, job, tmp) {
+    HASH_ITER (hh, c->jobs, job, tmp) {
         if (!job->loading)
             continue;
         bool waits = false;
         for (struct wait *w = c->waits; w != NULL && !waits; w = w->hh.next)
-            waits = w->done != NULL && fm_id_eq(&w->job, &job->id) && (w->done == on_job_read || w->done == on_def_read);
+            waits = w->done != NULL && fm_id_eq(&w->job, &job->id) &&
+                    (w->done == on_job_read || w->done == on_def_read);
         if (waits)
             continue;
         if (job->head != NULL) {
@@ -299,7 +308,7 @@ static void on_active_listed(struct core *c, struct wait *w, struct store_done *
         return;
     }
     c->recover_listed = !d->more;
-    c->recover_loading = d->n_rows + 1;     /* one for this function */
+    c->recover_loading = d->n_rows + 1; /* one for this function */
     for (size_t i = 0; i < d->n_rows; i++) {
         c->recover_after = d->rows[i].job;
         job_start_loading(c, add_loading(c, &d->rows[i].job));
@@ -311,7 +320,8 @@ void recovery_next(struct core *c)
 {
     if (c->recover_listed) {
         c->recovered = true;
-        FM_LOG(INFO, STATE, "recovered", FM_U64("jobs", HASH_COUNT(c->jobs)), FM_U64("hosts_awaited", HASH_COUNT(c->hosts)));
+        FM_LOG(INFO, STATE, "recovered", FM_U64("jobs", HASH_COUNT(c->jobs)),
+               FM_U64("hosts_awaited", HASH_COUNT(c->hosts)));
         c->io.recovered(c->io.arg);
         return;
     }

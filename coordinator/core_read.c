@@ -1,5 +1,6 @@
-/* Reading jobs: GetJob, ListJobs, GetHistory. All of it comes from the store, so that nothing is shown that is not on disk; encoded records are put
- * together without being decoded. Only the reason why a job waits comes from memory. */
+/* Reading jobs: GetJob, ListJobs, GetHistory. All of it comes from the store, so that nothing is shown that
+ * is not on disk; encoded records are put together without being decoded. Only the reason why a job waits
+ * comes from memory. */
 #include "core_int.h"
 
 #include <stdio.h>
@@ -70,7 +71,8 @@ static void on_get_job(struct core *c, struct wait *w, struct store_done *d)
 static int parse_job_id(const char *text, struct fm_id *id, struct fm_err *err)
 {
     if (fm_id_parse(text, id) < 0)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "job_id", "\"%.64s\" is no job id; one has 26 characters", text);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "job_id", "\"%.64s\" is no job id; one has 26 characters",
+                          text);
     return 0;
 }
 
@@ -121,12 +123,15 @@ static int check_list(const Fermata__V1__ListJobsRequest *r, struct store_query 
     if (r->host[0] != '\0' && check_name("host", r->host, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (r->n_labels > MAX_LABELS)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "labels", "%zu labels; the limit is %d", r->n_labels, MAX_LABELS);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "labels", "%zu labels; the limit is %d", r->n_labels,
+                          MAX_LABELS);
     if (r->n_statuses > JOB_STATUSES)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "statuses", "%zu statuses; there are only %d", r->n_statuses, JOB_STATUSES - 1);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "statuses", "%zu statuses; there are only %d",
+                          r->n_statuses, JOB_STATUSES - 1);
     for (size_t i = 0; i < r->n_statuses; i++)
         if ((int)r->statuses[i] <= 0 || (int)r->statuses[i] >= JOB_STATUSES)
-            return fm_err_set(err, FM_INVALID_ARGUMENT, "statuses", "status %d is unknown", (int)r->statuses[i]);
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "statuses", "status %d is unknown",
+                              (int)r->statuses[i]);
     if (r->page_token[0] != '\0' && fm_id_parse(r->page_token, &q->after) < 0)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "page_token", "page_token is not one that ListJobs gave");
     return 0;
@@ -187,7 +192,8 @@ static int parse_step_token(const char *token, uint32_t *ret, struct fm_err *err
     char *end = NULL;
     unsigned long n = strtoul(token, &end, 10);
     if (token[0] < '0' || token[0] > '9' || *end != '\0' || n == 0 || n > UINT32_MAX)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "page_token", "page_token is not one that GetHistory gave");
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "page_token",
+                          "page_token is not one that GetHistory gave");
     *ret = (uint32_t)n;
     return 0;
 }
@@ -195,7 +201,8 @@ static int parse_step_token(const char *token, uint32_t *ret, struct fm_err *err
 static void get_history(struct core *c, struct op *op)
 {
     const Fermata__V1__GetHistoryRequest *r = OP_REQUEST(op, Fermata__V1__GetHistoryRequest);
-    struct store_query q = {.kind = STORE_READ_STEPS, .from = r->from_step > 0 ? r->from_step : 1, .max_bytes = PAGE_BYTES};
+    struct store_query q = {
+        .kind = STORE_READ_STEPS, .from = r->from_step > 0 ? r->from_step : 1, .max_bytes = PAGE_BYTES};
     struct fm_err err = {0};
     if (parse_job_id(r->job_id, &q.job, &err) < 0 || check_page(r->page_size, &q.limit, &err) < 0 ||
         (r->page_token[0] != '\0' && parse_step_token(r->page_token, &q.from, &err) < 0)) {

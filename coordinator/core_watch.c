@@ -1,5 +1,5 @@
-/* WatchJob. A watch is a cursor: the number of the next step to send. Steps come live when it is up to date, else from the store, so a slow reader
- * misses nothing and costs nothing. Only what is on disk is sent. */
+/* WatchJob. A watch is a cursor: the number of the next step to send. Steps come live when it is up to date,
+ * else from the store, so a slow reader misses nothing and costs nothing. Only what is on disk is sent. */
 #include "core_int.h"
 
 #include <stdio.h>
@@ -91,7 +91,11 @@ static void pump(struct core *c, struct watch *w)
     if (w->full || w->reading || job->loading || job->disk_head.n == 0)
         return;
     if (w->next_step <= job->steps_on_disk) {
-        struct store_query q = {.kind = STORE_READ_STEPS, .job = job->id, .from = w->next_step, .limit = STEPS_AT_ONCE, .max_bytes = 1u << 20};
+        struct store_query q = {.kind = STORE_READ_STEPS,
+                                .job = job->id,
+                                .from = w->next_step,
+                                .limit = STEPS_AT_ONCE,
+                                .max_bytes = 1u << 20};
         w->reading = true;
         core_read(c, &q, on_steps_read, NULL)->ticket = w->ticket;
         return;
@@ -109,14 +113,14 @@ static void pump(struct core *c, struct watch *w)
 void watch_pump_job(struct core *c, struct job *job)
 {
     struct watch *w, *tmp;
-    DL_FOREACH_SAFE(job->watches, w, tmp)
+    DL_FOREACH_SAFE (job->watches, w, tmp)
         pump(c, w);
 }
 
 void watch_step(struct core *c, struct job *job, uint32_t number, struct fm_bytes step)
 {
     struct watch *w, *tmp;
-    DL_FOREACH_SAFE(job->watches, w, tmp) {
+    DL_FOREACH_SAFE (job->watches, w, tmp) {
         if (!w->full && !w->reading && w->next_step == number && step.n > 0)
             send_step(c, w, number, step);
         else
@@ -127,7 +131,7 @@ void watch_step(struct core *c, struct job *job, uint32_t number, struct fm_byte
 void watch_head(struct core *c, struct job *job)
 {
     struct watch *w;
-    DL_FOREACH(job->watches, w)
+    DL_FOREACH (job->watches, w)
         w->need_head = true;
     watch_pump_job(c, job);
 }
@@ -135,7 +139,7 @@ void watch_head(struct core *c, struct job *job)
 void watch_fail_job(struct core *c, struct job *job, const struct fm_err *err)
 {
     struct watch *w, *tmp;
-    DL_FOREACH_SAFE(job->watches, w, tmp) {
+    DL_FOREACH_SAFE (job->watches, w, tmp) {
         c->io.fail(c->io.arg, w->ticket, err);
         watch_free(c, w);
     }
@@ -167,7 +171,8 @@ void watch_request(struct core *c, struct op *op)
     DL_APPEND(job->watches, w);
     op_free(op);
     if (job->disk_head.n > 0)
-        send_head(c, w);        /* the job as it is comes first, then its steps, then the job again if it has ended */
+        send_head(c,
+                  w); /* the job as it is comes first, then its steps, then the job again if it has ended */
     w->need_head = job->disk_head.n == 0 || job_status_final(status_on_disk(job));
     pump(c, w);
     job_rest(c, job);

@@ -17,7 +17,7 @@
 struct check {
     const Fermata__V1__Flow *flow;
     const struct flow_types *known;
-    const Fermata__V1__Routine **by_id;     /* sorted */
+    const Fermata__V1__Routine **by_id; /* sorted */
     struct fm_err *err;
 };
 
@@ -63,7 +63,8 @@ static bool is_kind(const Google__Protobuf__Value *v, enum param_kind kind)
     return true;
 }
 
-static const Google__Protobuf__Value *struct_get(const Google__Protobuf__Struct *s, const char *key, bool *ret_found)
+static const Google__Protobuf__Value *struct_get(const Google__Protobuf__Struct *s, const char *key,
+                                                 bool *ret_found)
 {
     *ret_found = false;
     for (size_t i = 0; s != NULL && i < s->n_fields; i++) {
@@ -75,7 +76,8 @@ static const Google__Protobuf__Value *struct_get(const Google__Protobuf__Struct 
     return NULL;
 }
 
-static void check_choices(const struct builtin_param *p, const char *value, const char *path, struct fm_err *err)
+static void check_choices(const struct builtin_param *p, const char *value, const char *path,
+                          struct fm_err *err)
 {
     char allowed[160] = "";
     for (size_t i = 0; p->choices[i] != NULL; i++) {
@@ -84,10 +86,12 @@ static void check_choices(const struct builtin_param *p, const char *value, cons
         size_t at = strlen(allowed);
         snprintf(allowed + at, sizeof(allowed) - at, "%s%s", i > 0 ? ", " : "", p->choices[i]);
     }
-    (void)fm_err_add(err, FM_INVALID_ARGUMENT, path, "%s is \"%.64s\"; it must be one of: %s", p->name, value, allowed);
+    (void)fm_err_add(err, FM_INVALID_ARGUMENT, path, "%s is \"%.64s\"; it must be one of: %s", p->name, value,
+                     allowed);
 }
 
-static void check_params(const struct builtin_param *params, size_t n, const Google__Protobuf__Struct *s, const char *path, struct fm_err *err)
+static void check_params(const struct builtin_param *params, size_t n, const Google__Protobuf__Struct *s,
+                         const char *path, struct fm_err *err)
 {
     for (size_t i = 0; i < n; i++) {
         const struct builtin_param *p = &params[i];
@@ -99,9 +103,12 @@ static void check_params(const struct builtin_param *params, size_t n, const Goo
             if (p->required)
                 (void)fm_err_add(err, FM_INVALID_ARGUMENT, field, "%s is missing", p->name);
         } else if (!is_kind(v, p->kind)) {
-            (void)fm_err_add(err, FM_INVALID_ARGUMENT, field, "%s must be %s", p->name, param_kind_name(p->kind));
-        } else if (p->kind == PARAM_NUMBER && p->max > p->min && !(v->number_value >= p->min && v->number_value <= p->max)) {
-            (void)fm_err_add(err, FM_INVALID_ARGUMENT, field, "%s is %g; %g to %g are allowed", p->name, v->number_value, p->min, p->max);
+            (void)fm_err_add(err, FM_INVALID_ARGUMENT, field, "%s must be %s", p->name,
+                             param_kind_name(p->kind));
+        } else if (p->kind == PARAM_NUMBER && p->max > p->min &&
+                   !(v->number_value >= p->min && v->number_value <= p->max)) {
+            (void)fm_err_add(err, FM_INVALID_ARGUMENT, field, "%s is %g; %g to %g are allowed", p->name,
+                             v->number_value, p->min, p->max);
         } else if (p->kind == PARAM_STRING && p->choices != NULL) {
             check_choices(p, v->string_value, field, err);
         }
@@ -115,10 +122,12 @@ static void check_script(struct check *c, const char *path, const Google__Protob
 {
     if (script == NULL || script->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE)
         return;
-    static const struct builtin_param item_params[] = {{"say", PARAM_STRING, false, 0, 0, NULL},
-                                                       {"ask", PARAM_STRING, false, 0, 0, NULL},
-                                                       {"fail", PARAM_STRING, false, 0, 0, NULL},
-                                                       {"choices", PARAM_LIST, false, 0, 0, NULL}};
+    static const struct builtin_param item_params[] = {
+        {"say",     PARAM_STRING, false, 0, 0, NULL},
+        {"ask",     PARAM_STRING, false, 0, 0, NULL},
+        {"fail",    PARAM_STRING, false, 0, 0, NULL},
+        {"choices", PARAM_LIST,   false, 0, 0, NULL}
+    };
     for (size_t i = 0; i < script->list_value->n_values; i++) {
         char field[128];
         path_to(field, "%s.script[%zu]", path, i);
@@ -158,7 +167,8 @@ static void check_config(struct check *c, const char *path, const Fermata__V1__R
 
 static int compare_ids(const void *a, const void *b)
 {
-    return strcmp((*(const Fermata__V1__Routine *const *)a)->id, (*(const Fermata__V1__Routine *const *)b)->id);
+    return strcmp((*(const Fermata__V1__Routine *const *)a)->id,
+                  (*(const Fermata__V1__Routine *const *)b)->id);
 }
 
 static const Fermata__V1__Routine *find_routine(const struct check *c, const char *id)
@@ -166,7 +176,8 @@ static const Fermata__V1__Routine *find_routine(const struct check *c, const cha
     Fermata__V1__Routine key = FERMATA__V1__ROUTINE__INIT;
     key.id = (char *)(uintptr_t)id;
     const Fermata__V1__Routine *p = &key;
-    const Fermata__V1__Routine **found = bsearch(&p, c->by_id, c->flow->n_routines, sizeof(*c->by_id), compare_ids);
+    const Fermata__V1__Routine **found =
+        bsearch(&p, c->by_id, c->flow->n_routines, sizeof(*c->by_id), compare_ids);
     return found == NULL ? NULL : *found;
 }
 
@@ -178,10 +189,12 @@ static void check_routines(struct check *c, const char *path)
         const Fermata__V1__Routine *r = f->routines[i];
         path_to(field, "%s.routines[%zu].id", path, i);
         if (!name_ok(r->id))
-            FAULT(c, field, "an id has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"", MAX_NAME, r->id);
+            FAULT(c, field, "an id has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",
+                  MAX_NAME, r->id);
         path_to(field, "%s.routines[%zu].type", path, i);
         if (!name_ok(r->type))
-            FAULT(c, field, "a type has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"", MAX_NAME, r->type);
+            FAULT(c, field, "a type has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",
+                  MAX_NAME, r->type);
         path_to(field, "%s.routines[%zu]", path, i);
         check_config(c, field, r);
     }
@@ -206,8 +219,10 @@ static void add_name(struct names *n, const char *name)
     n->any = n->any || strcmp(name, "*") == 0;
 }
 
-/* True when the type has that slot (or event), or nobody knows the type; else `ret_have` lists what it has. */
-static bool type_has(const char *type, bool slot, const char *name, const struct flow_types *known, struct names *ret_have)
+/* True when the type has that slot (or event), or nobody knows the type; else `ret_have` lists what it has.
+ */
+static bool type_has(const char *type, bool slot, const char *name, const struct flow_types *known,
+                     struct names *ret_have)
 {
     const struct builtin_type *b = builtin_type_find(type);
     struct known_type k;
@@ -253,7 +268,8 @@ static void check_end(struct check *c, const char *path, const char *routine, bo
     if (name[0] == '\0')
         FAULT(c, field, "the %s is missing", what);
     else if (!type_has(r->type, slot, name, c->known, &have))
-        FAULT(c, field, "routine \"%.64s\" of type %.64s has no %s \"%.64s\"; it has: %s", r->id, r->type, what, name, have.list);
+        FAULT(c, field, "routine \"%.64s\" of type %.64s has no %s \"%.64s\"; it has: %s", r->id, r->type,
+              what, name, have.list);
 }
 
 static void check_connections(struct check *c, const char *path)
@@ -273,14 +289,16 @@ static void check_connections(struct check *c, const char *path)
             check_end(c, field, k->to->routine, true, k->to->slot);
         path_to(field, "%s.connections[%zu].mapping", path, i);
         for (size_t m = 0; m < k->n_mapping; m++)
-            if (k->mapping[m]->key[0] == '\0' || k->mapping[m]->value[0] == '\0' || strlen(k->mapping[m]->key) > 256 || strlen(k->mapping[m]->value) > 256)
+            if (k->mapping[m]->key[0] == '\0' || k->mapping[m]->value[0] == '\0' ||
+                strlen(k->mapping[m]->key) > 256 || strlen(k->mapping[m]->value) > 256)
                 FAULT(c, field, "names in a mapping have 1 to 256 bytes");
     }
 }
 
 /* ---- entry points ---- */
 
-int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, const struct flow_types *known, struct fm_err *err)
+int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, const struct flow_types *known,
+                  struct fm_err *err)
 {
     fm_autofree const Fermata__V1__Routine **by_id = fm_xcalloc(flow->n_routines, sizeof(*by_id));
     struct check c = {flow, known, by_id, err};
@@ -289,10 +307,12 @@ int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, c
         by_id[i] = flow->routines[i];
     path_to(field, "%s.name", path);
     if (!name_ok(flow->name) && (named || flow->name[0] != '\0'))
-        FAULT(&c, field, "a flow's name has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"", MAX_NAME, flow->name);
+        FAULT(&c, field, "a flow's name has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",
+              MAX_NAME, flow->name);
     path_to(field, "%s.description", path);
     if (strlen(flow->description) > MAX_DESCRIPTION)
-        FAULT(&c, field, "the description has %zu bytes; the limit is %d", strlen(flow->description), MAX_DESCRIPTION);
+        FAULT(&c, field, "the description has %zu bytes; the limit is %d", strlen(flow->description),
+              MAX_DESCRIPTION);
     path_to(field, "%s.routines", path);
     if (flow->n_routines == 0)
         FAULT(&c, field, "a flow needs at least one routine");
@@ -300,7 +320,8 @@ int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, c
         FAULT(&c, field, "the flow has %zu routines; the limit is %d", flow->n_routines, MAX_ROUTINES);
     path_to(field, "%s.connections", path);
     if (flow->n_connections > MAX_CONNECTIONS)
-        FAULT(&c, field, "the flow has %zu connections; the limit is %d", flow->n_connections, MAX_CONNECTIONS);
+        FAULT(&c, field, "the flow has %zu connections; the limit is %d", flow->n_connections,
+              MAX_CONNECTIONS);
     if (flow->n_routines <= MAX_ROUTINES && flow->n_connections <= MAX_CONNECTIONS) {
         check_routines(&c, path);
         check_connections(&c, path);
@@ -315,8 +336,8 @@ static void list_routines(const Fermata__V1__Flow *flow, struct names *ret)
         add_name(ret, flow->routines[i]->id);
 }
 
-int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot, const Google__Protobuf__Struct *data,
-                     const struct flow_types *known, struct fm_err *err)
+int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot,
+                     const Google__Protobuf__Struct *data, const struct flow_types *known, struct fm_err *err)
 {
     char field[128];
     const Fermata__V1__Routine *r = NULL;
@@ -327,12 +348,14 @@ int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char
     if (r == NULL) {
         list_routines(flow, &have);
         path_to(field, "%s.routine", path);
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "the flow has no routine \"%.64s\"; it has: %s", routine, have.list);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "the flow has no routine \"%.64s\"; it has: %s",
+                          routine, have.list);
     }
     if (!type_has(r->type, true, slot, known, &have)) {
         path_to(field, "%s.slot", path);
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "routine \"%.64s\" of type %.64s has no slot \"%.64s\"; it has: %s", routine, r->type, slot,
-                          have.list);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, field,
+                          "routine \"%.64s\" of type %.64s has no slot \"%.64s\"; it has: %s", routine,
+                          r->type, slot, have.list);
     }
     const struct builtin_type *b = builtin_type_find(r->type);
     for (size_t i = 0; b != NULL && i < b->n_slots; i++)

@@ -16,19 +16,23 @@ struct known_type {
     size_t n_events;
 };
 
-/* Looks up types that hosts have offered; returns false for an unknown one. Built-in types are known without. */
+/* Looks up types that hosts have offered; returns false for an unknown one. Built-in types are known without.
+ */
 struct flow_types {
     bool (*find)(void *arg, const char *name, struct known_type *ret);
     void *arg;
 };
 
-/* Checks a flow; faults (all of them, up to FM_MAX_VIOLATIONS) are in err, paths begin with `path` ("flow" or "inline_flow"). A type that nobody knows is no
- * fault. Returns 0 or -FM_INVALID_ARGUMENT. */
-int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, const struct flow_types *known, struct fm_err *err) FM_MUST_CHECK;
+/* Checks a flow; faults (all of them, up to FM_MAX_VIOLATIONS) are in err, paths begin with `path` ("flow" or
+ * "inline_flow"). A type that nobody knows is no fault. Returns 0 or -FM_INVALID_ARGUMENT. */
+int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, const struct flow_types *known,
+                  struct fm_err *err) FM_MUST_CHECK;
 
-/* Checks where data enters: that routine and slot exist, and that fields of the data have the kinds the slot wants. Paths begin with `path` ("entry", "to"). */
-int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot, const Google__Protobuf__Struct *data,
-                     const struct flow_types *known, struct fm_err *err) FM_MUST_CHECK;
+/* Checks where data enters: that routine and slot exist, and that fields of the data have the kinds the slot
+ * wants. Paths begin with `path` ("entry", "to"). */
+int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot,
+                     const Google__Protobuf__Struct *data, const struct flow_types *known,
+                     struct fm_err *err) FM_MUST_CHECK;
 
 /* True when the type is built in or known from a host. */
 bool flow_type_known(const char *type, const struct flow_types *known);

@@ -1,5 +1,6 @@
-/* Hosts: their records, the session of a stream (Hello, Welcome, heartbeats, Goodbye), leases. What hosts say about jobs is in core_hosts.c.
- * A broken stream is not a dead host: its jobs stay until its lease ends, counted from when it was last heard. */
+/* Hosts: their records, the session of a stream (Hello, Welcome, heartbeats, Goodbye), leases. What hosts say
+ * about jobs is in core_hosts.c. A broken stream is not a dead host: its jobs stay until its lease ends,
+ * counted from when it was last heard. */
 #include "core_int.h"
 
 #include <stdio.h>
@@ -129,7 +130,8 @@ static void conn_free(struct core *c, struct conn *k)
 /* Ends a stream with an error; the host behind it stays until its lease ends. */
 static void conn_close(struct core *c, struct conn *k, struct fm_err *err)
 {
-    FM_LOG(WARN, HOST, "a host's stream is ended", FM_STR("host", k->host != NULL ? k->host->id : ""), FM_STR("peer", k->peer), FM_ERR(err));
+    FM_LOG(WARN, HOST, "a host's stream is ended", FM_STR("host", k->host != NULL ? k->host->id : ""),
+           FM_STR("peer", k->peer), FM_ERR(err));
     c->io.host_close(c->io.arg, k->id, err);
     fm_err_done(err);
     core_host_closed(c, k->id);
@@ -144,7 +146,8 @@ void core_host_opened(struct core *c, uint64_t conn, const char *peer)
     HASH_ADD(hh, c->conns, id, sizeof(k->id), k);
     if (c->stopping || !c->recovered) {
         struct fm_err err = {0};
-        fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is %s", c->stopping ? "stopping" : "starting");
+        fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is %s",
+                   c->stopping ? "stopping" : "starting");
         conn_close(c, k, &err);
     }
 }
@@ -160,8 +163,8 @@ void core_host_closed(struct core *c, uint64_t conn)
         h->conn = 0;
         h->resync_at_ms = 0;
         fm_buf_reset(&h->acks);
-        FM_LOG(INFO, HOST, "a host's stream ended; its jobs stay with it for the rest of its lease", FM_STR("host", h->id),
-               FM_U64("jobs", h->n_jobs));
+        FM_LOG(INFO, HOST, "a host's stream ended; its jobs stay with it for the rest of its lease",
+               FM_STR("host", h->id), FM_U64("jobs", h->n_jobs));
     }
     conn_free(c, k);
 }
@@ -172,23 +175,29 @@ static int check_hello(const Fermata__V1__Hello *m, struct fm_err *err)
 {
     if (m->protocol_version != PROTOCOL_VERSION)
         return fm_err_set(err, FM_FAILED_PRECONDITION, "hello.protocol_version",
-                          "the host speaks protocol version %u; this coordinator speaks version %d", m->protocol_version, PROTOCOL_VERSION);
-    if (check_name("hello.host_id", m->host_id, err) < 0 || check_name("hello.incarnation", m->incarnation, err) < 0)
+                          "the host speaks protocol version %u; this coordinator speaks version %d",
+                          m->protocol_version, PROTOCOL_VERSION);
+    if (check_name("hello.host_id", m->host_id, err) < 0 ||
+        check_name("hello.incarnation", m->incarnation, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (m->capacity == 0 || m->capacity > MAX_CAPACITY)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.capacity", "capacity is %u; 1 to %d are allowed", m->capacity, MAX_CAPACITY);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.capacity", "capacity is %u; 1 to %d are allowed",
+                          m->capacity, MAX_CAPACITY);
     if (m->n_routine_types > MAX_TYPES)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.routine_types", "%zu routine types; the limit is %d", m->n_routine_types, MAX_TYPES);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.routine_types",
+                          "%zu routine types; the limit is %d", m->n_routine_types, MAX_TYPES);
     for (size_t i = 0; i < m->n_routine_types; i++)
         if (check_name("hello.routine_types.name", m->routine_types[i]->name, err) < 0)
             return -FM_INVALID_ARGUMENT;
     if (m->n_labels > MAX_LABELS)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.labels", "%zu labels; the limit is %d", m->n_labels, MAX_LABELS);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.labels", "%zu labels; the limit is %d",
+                          m->n_labels, MAX_LABELS);
     return 0;
 }
 
 /* Finds or makes the record of a host that says Hello; NULL when another one with its id lives. */
-static struct host *host_for_hello(struct core *c, const struct conn *k, const Fermata__V1__Hello *m, struct fm_err *err)
+static struct host *host_for_hello(struct core *c, const struct conn *k, const Fermata__V1__Hello *m,
+                                   struct fm_err *err)
 {
     struct host *h = host_find(c, m->host_id);
     if (h == NULL)
@@ -197,7 +206,9 @@ static struct host *host_for_hello(struct core *c, const struct conn *k, const F
         return h;
     if (strcmp(h->incarnation, m->incarnation) != 0) {
         fm_err_set(err, FM_ALREADY_EXISTS, "hello.host_id",
-                   "a host with the id %s is attached from %s; give this one another --id, or wait until the other is gone", m->host_id, h->peer);
+                   "a host with the id %s is attached from %s; give this one another --id, or wait until the "
+                   "other is gone",
+                   m->host_id, h->peer);
         return NULL;
     }
     struct conn *old;
@@ -226,14 +237,16 @@ static void take_hello(struct core *c, struct host *h, const struct conn *k, con
     h->attached_wall_ms = c->wall_ms;
     h->labels = fm_xcalloc(m->n_labels + 1, sizeof(*h->labels));
     for (; h->n_labels < m->n_labels; h->n_labels++)
-        h->labels[h->n_labels] = (struct store_label){fm_xstrdup(m->labels[h->n_labels]->key), fm_xstrdup(m->labels[h->n_labels]->value)};
+        h->labels[h->n_labels] = (struct store_label){fm_xstrdup(m->labels[h->n_labels]->key),
+                                                      fm_xstrdup(m->labels[h->n_labels]->value)};
     for (size_t i = 0; i < m->n_routine_types; i++) {
         type_info_add(&h->types, m->routine_types[i]);
         types_learn(c, m->routine_types[i]);
     }
 }
 
-static bool keeps(struct core *c, const struct host *h, const Fermata__V1__HeldJob *held, struct job **ret_job)
+static bool keeps(struct core *c, const struct host *h, const Fermata__V1__HeldJob *held,
+                  struct job **ret_job)
 {
     struct fm_id id;
     *ret_job = NULL;
@@ -278,7 +291,7 @@ static void send_welcome(struct core *c, struct host *h, const Fermata__V1__Hell
 static void sort_out_jobs(struct core *c, struct host *h, const Fermata__V1__Hello *m)
 {
     struct job *job, *tmp;
-    DL_FOREACH2(h->jobs, job, host_next)
+    DL_FOREACH2 (h->jobs, job, host_next)
         job->assign_sent = false;
     for (size_t i = 0; i < m->n_held_jobs; i++) {
         if (!keeps(c, h, m->held_jobs[i], &job))
@@ -287,11 +300,13 @@ static void sort_out_jobs(struct core *c, struct host *h, const Fermata__V1__Hel
         job->inputs_sent = job_state_inputs(job->state);
         host_send_inputs(c, job);
         if (job->head->pause_requested)
-            host_send_interrupt(c, h->conn, job, job->head->epoch, FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE);
+            host_send_interrupt(c, h->conn, job, job->head->epoch,
+                                FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE);
         else if (h->draining)
-            host_send_interrupt(c, h->conn, job, job->head->epoch, FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
+            host_send_interrupt(c, h->conn, job, job->head->epoch,
+                                FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
     }
-    DL_FOREACH_SAFE2(h->jobs, job, tmp, host_next)
+    DL_FOREACH_SAFE2 (h->jobs, job, tmp, host_next)
         if (!job->assign_sent)
             job_requeue(c, job, "its host came back without it");
 }
@@ -310,8 +325,9 @@ static void on_hello(struct core *c, struct conn *k, const Fermata__V1__Hello *m
     }
     k->host = h;
     take_hello(c, h, k, m);
-    FM_LOG(INFO, HOST, "host attached", FM_STR("host", h->id), FM_STR("peer", h->peer), FM_STR("incarnation", h->incarnation),
-           FM_U64("capacity", h->capacity), FM_U64("held_jobs", m->n_held_jobs), FM_U64("jobs", h->n_jobs));
+    FM_LOG(INFO, HOST, "host attached", FM_STR("host", h->id), FM_STR("peer", h->peer),
+           FM_STR("incarnation", h->incarnation), FM_U64("capacity", h->capacity),
+           FM_U64("held_jobs", m->n_held_jobs), FM_U64("jobs", h->n_jobs));
     send_welcome(c, h, m);
     sort_out_jobs(c, h, m);
     c->match_wanted = true;
@@ -320,7 +336,8 @@ static void on_hello(struct core *c, struct conn *k, const Fermata__V1__Hello *m
 static void on_goodbye(struct core *c, struct conn *k, const Fermata__V1__Goodbye *m)
 {
     struct host *h = k->host;
-    FM_LOG(INFO, HOST, "host left", FM_STR("host", h->id), FM_STR("reason", m->reason), FM_U64("jobs", h->n_jobs));
+    FM_LOG(INFO, HOST, "host left", FM_STR("host", h->id), FM_STR("reason", m->reason),
+           FM_U64("jobs", h->n_jobs));
     uint64_t conn = k->id;
     host_flush(c, h);
     h->conn = 0;
@@ -353,7 +370,7 @@ static void dispatch(struct core *c, struct conn *k, const Fermata__V1__HostMess
     case FERMATA__V1__HOST_MESSAGE__BODY__NOT_SET:
     case FERMATA__V1__HOST_MESSAGE__BODY_HELLO:
     default:
-        return;     /* a kind of message that a later version knows */
+        return; /* a kind of message that a later version knows */
     }
 }
 
@@ -366,8 +383,8 @@ void core_host_message(struct core *c, uint64_t conn, const ProtobufCMessage *me
         return;
     struct fm_err err = {0};
     if (m->seq != 0 && m->seq != k->seq_in + 1)
-        fm_err_set(&err, FM_INVALID_ARGUMENT, "seq", "message %llu follows message %llu", (unsigned long long)m->seq,
-                   (unsigned long long)k->seq_in);
+        fm_err_set(&err, FM_INVALID_ARGUMENT, "seq", "message %llu follows message %llu",
+                   (unsigned long long)m->seq, (unsigned long long)k->seq_in);
     else if (k->host == NULL && m->body_case != FERMATA__V1__HOST_MESSAGE__BODY_HELLO)
         fm_err_set(&err, FM_INVALID_ARGUMENT, "hello", "the first message on the stream must be Hello");
     if (err.code != FM_OK) {
@@ -403,12 +420,14 @@ int64_t hosts_deadline(const struct core *c)
 
 static void end_lease(struct core *c, struct host *h)
 {
-    FM_LOG(WARN, HOST, "a host's lease ended; its jobs go to others", FM_STR("host", h->id), FM_U64("jobs", h->n_jobs));
+    FM_LOG(WARN, HOST, "a host's lease ended; its jobs go to others", FM_STR("host", h->id),
+           FM_U64("jobs", h->n_jobs));
     struct conn *k;
     HASH_FIND(hh, c->conns, &h->conn, sizeof(h->conn), k);
     if (k != NULL) {
         struct fm_err err = {0};
-        fm_err_set(&err, FM_DEADLINE_EXCEEDED, NULL, "nothing was heard for %u ms: the lease is over", c->cfg.lease_ms);
+        fm_err_set(&err, FM_DEADLINE_EXCEEDED, NULL, "nothing was heard for %u ms: the lease is over",
+                   c->cfg.lease_ms);
         conn_close(c, k, &err);
         k = NULL;
     }
@@ -420,18 +439,19 @@ static void end_lease(struct core *c, struct host *h)
 void hosts_tick(struct core *c)
 {
     struct conn *k, *ktmp;
-    HASH_ITER(hh, c->conns, k, ktmp) {
+    HASH_ITER (hh, c->conns, k, ktmp) {
         struct host *h = k->host;
         struct fm_err err = {0};
         if (h == NULL && c->now_ms >= k->opened_ms + HELLO_MS)
             fm_err_set(&err, FM_DEADLINE_EXCEEDED, "hello", "no Hello came within %d ms", HELLO_MS);
         else if (h != NULL && h->resync_at_ms != 0 && c->now_ms >= h->resync_at_ms)
-            fm_err_set(&err, FM_UNAVAILABLE, NULL, "steps could not be stored: attach again and send them again");
+            fm_err_set(&err, FM_UNAVAILABLE, NULL,
+                       "steps could not be stored: attach again and send them again");
         if (err.code != FM_OK)
             conn_close(c, k, &err);
     }
     struct host *h, *htmp;
-    HASH_ITER(hh, c->hosts, h, htmp)
+    HASH_ITER (hh, c->hosts, h, htmp)
         if (c->now_ms >= h->last_heard_ms + c->cfg.lease_ms)
             end_lease(c, h);
 }

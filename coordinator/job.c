@@ -17,7 +17,7 @@ static const struct transition {
     int to;
     const char *why;
 } transitions[] = {
-    // clang-format off
+  // clang-format off
     {JOB_PENDING, JOB_EV_ASSIGN,   JOB_RUNNING,   "a host with room was chosen"},
     {JOB_PENDING, JOB_EV_HOLD,     JOB_PAUSED,    "an operator paused it before a host had it"},
     {JOB_PENDING, JOB_EV_COMPLETE, JOB_COMPLETED, "nothing was left to run"},
@@ -31,7 +31,7 @@ static const struct transition {
     {JOB_RUNNING, JOB_EV_CANCEL,   JOB_CANCELLED, "a client cancelled it"},
     {JOB_PAUSED,  JOB_EV_RESUME,   JOB_PENDING,   "it was answered, or an operator's pause ended"},
     {JOB_PAUSED,  JOB_EV_CANCEL,   JOB_CANCELLED, "a client cancelled it"},
-    // clang-format on
+  // clang-format on
 };
 
 static const struct transition *find_transition(int from, enum job_event event)
@@ -68,7 +68,8 @@ const char *job_status_name(int status)
 
 const char *job_event_name(enum job_event event)
 {
-    static const char *const names[JOB_EVENTS] = {"assign", "requeue", "pause", "hold", "resume", "complete", "fail", "cancel"};
+    static const char *const names[JOB_EVENTS] = {"assign", "requeue",  "pause", "hold",
+                                                  "resume", "complete", "fail",  "cancel"};
     return event < JOB_EVENTS ? names[event] : "?";
 }
 
@@ -150,7 +151,8 @@ void job_free(struct job *job)
 }
 
 /* Adds the stored inputs that the state has not taken to the list. */
-static int load_inputs(const struct store_done *done, uint32_t taken, struct task_item **inputs, struct fm_err *err)
+static int load_inputs(const struct store_done *done, uint32_t taken, struct task_item **inputs,
+                       struct fm_err *err)
 {
     for (size_t i = 0; i < done->n_inputs; i++) {
         if (done->inputs[i].number <= taken)
@@ -164,13 +166,15 @@ static int load_inputs(const struct store_done *done, uint32_t taken, struct tas
     return 0;
 }
 
-static int fold_steps(const struct store_done *done, size_t max_state_bytes, struct job_state *state, struct task_item **inputs,
-                      struct fm_err *err)
+static int fold_steps(const struct store_done *done, size_t max_state_bytes, struct job_state *state,
+                      struct task_item **inputs, struct fm_err *err)
 {
     for (size_t i = 0; i < done->n_steps; i++) {
-        Fermata__V1__Step *step = fermata__v1__step__unpack(NULL, done->steps[i].body.n, done->steps[i].body.p);
+        Fermata__V1__Step *step =
+            fermata__v1__step__unpack(NULL, done->steps[i].body.n, done->steps[i].body.p);
         if (step == NULL)
-            return fm_err_set(err, FM_DATA_LOSS, "step", "stored step %u is malformed", done->steps[i].number);
+            return fm_err_set(err, FM_DATA_LOSS, "step", "stored step %u is malformed",
+                              done->steps[i].number);
         struct task_item *task = NULL;
         int rc = job_state_apply(state, inputs, step, 2 * max_state_bytes, &task, err);
         free(task);
@@ -183,8 +187,8 @@ static int fold_steps(const struct store_done *done, size_t max_state_bytes, str
     return 0;
 }
 
-int job_fold_stored(const struct store_done *done, size_t max_state_bytes, struct job_state **ret_state, struct task_item **ret_inputs,
-                    struct fm_err *err)
+int job_fold_stored(const struct store_done *done, size_t max_state_bytes, struct job_state **ret_state,
+                    struct task_item **ret_inputs, struct fm_err *err)
 {
     struct job_state *state = NULL;
     struct task_item *inputs = NULL;

@@ -1,4 +1,5 @@
-/* A job as the core holds it: its record (the head), its state, the table of status transitions. Core thread only; no I/O. */
+/* A job as the core holds it: its record (the head), its state, the table of status transitions. Core thread
+ * only; no I/O. */
 #ifndef FM_JOB_H
 #define FM_JOB_H
 
@@ -27,14 +28,14 @@ enum job_status {
 
 /* What happens to a job. */
 enum job_event {
-    JOB_EV_ASSIGN,      /* a host was chosen */
-    JOB_EV_REQUEUE,     /* its host gave it back or was lost */
-    JOB_EV_PAUSE,       /* a step asked a question, or nothing is left while one is open */
-    JOB_EV_HOLD,        /* an operator's pause took effect */
-    JOB_EV_RESUME,      /* an answer came, or the operator's pause ended, and nothing else holds it */
-    JOB_EV_COMPLETE,    /* its last task was consumed */
-    JOB_EV_FAIL,        /* a step failed */
-    JOB_EV_CANCEL,      /* a client ended it */
+    JOB_EV_ASSIGN,   /* a host was chosen */
+    JOB_EV_REQUEUE,  /* its host gave it back or was lost */
+    JOB_EV_PAUSE,    /* a step asked a question, or nothing is left while one is open */
+    JOB_EV_HOLD,     /* an operator's pause took effect */
+    JOB_EV_RESUME,   /* an answer came, or the operator's pause ended, and nothing else holds it */
+    JOB_EV_COMPLETE, /* its last task was consumed */
+    JOB_EV_FAIL,     /* a step failed */
+    JOB_EV_CANCEL,   /* a client ended it */
     JOB_EVENTS
 };
 
@@ -57,30 +58,30 @@ struct job {
     UT_hash_handle hh;
     struct fm_id id;
     char text[27];
-    Fermata__V1__Job *head;             /* the record, without state; NULL while loading */
-    struct fm_buf disk_head;            /* its encoding as last committed; empty for a job that is not on disk yet */
+    Fermata__V1__Job *head;  /* the record, without state; NULL while loading */
+    struct fm_buf disk_head; /* its encoding as last committed; empty for a job that is not on disk yet */
     struct job_state *state;
-    struct task_item *inputs;           /* inputs that no step has taken, by number */
-    uint32_t inputs_on_disk;            /* inputs up to this number are committed */
-    uint32_t inputs_sent;               /* inputs up to this number were sent to the host */
+    struct task_item *inputs; /* inputs that no step has taken, by number */
+    uint32_t inputs_on_disk;  /* inputs up to this number are committed */
+    uint32_t inputs_sent;     /* inputs up to this number were sent to the host */
     uint32_t steps_on_disk;
-    uint32_t snapshot_step;             /* step that the stored snapshot covers */
-    size_t journal_bytes;               /* bytes of steps since the snapshot */
-    uint32_t emit_deferred_input;       /* emit_deferred is over when a step has taken inputs through this one */
-    size_t counted_bytes;               /* what the core has counted for it */
+    uint32_t snapshot_step;       /* step that the stored snapshot covers */
+    size_t journal_bytes;         /* bytes of steps since the snapshot */
+    uint32_t emit_deferred_input; /* emit_deferred is over when a step has taken inputs through this one */
+    size_t counted_bytes;         /* what the core has counted for it */
     struct flow_def *def;
-    struct host *host;                  /* while RUNNING */
-    struct job *host_prev, *host_next;  /* among the host's jobs */
-    struct job *pend_prev, *pend_next;  /* among the jobs that wait for a host */
+    struct host *host;                 /* while RUNNING */
+    struct job *host_prev, *host_next; /* among the host's jobs */
+    struct job *pend_prev, *pend_next; /* among the jobs that wait for a host */
     struct job *dirty_prev, *dirty_next;
     struct job *idle_prev, *idle_next;
     bool is_new, loading, queued, is_dirty, is_idle, head_dirty, assign_sent, interrupted;
-    uint32_t bad_steps;                 /* steps refused for breaking a rule */
-    char *avoid_host;                   /* a host that refused it a moment ago */
+    uint32_t bad_steps; /* steps refused for breaking a rule */
+    char *avoid_host;   /* a host that refused it a moment ago */
     struct commit *inflight, *next;
-    struct op *ops;                     /* requests that wait for it to be loaded */
-    struct op *pause_ops;               /* PauseJob calls that wait for the pause */
-    struct op *host_ops;                /* ResumeJob calls that wait for a host */
+    struct op *ops;       /* requests that wait for it to be loaded */
+    struct op *pause_ops; /* PauseJob calls that wait for the pause */
+    struct op *host_ops;  /* ResumeJob calls that wait for a host */
     struct watch *watches;
 };
 
@@ -88,7 +89,8 @@ struct job {
 void pb_set_string(char **field, const char *value);
 /* Sets or makes a Timestamp. */
 void pb_set_time(Google__Protobuf__Timestamp **field, int64_t wall_ms);
-/* A deep copy, made by packing and unpacking; NULL for NULL. Free with protobuf_c_message_free_unpacked(m, NULL). */
+/* A deep copy, made by packing and unpacking; NULL for NULL. Free with protobuf_c_message_free_unpacked(m,
+ * NULL). */
 void *pb_clone(const void *message);
 /* Packs into a new buffer. */
 void pb_pack(const void *message, struct fm_buf *out);
@@ -97,15 +99,18 @@ void pb_pack(const void *message, struct fm_buf *out);
 struct job *job_new(const struct fm_id *id);
 void job_free(struct job *job);
 
-/* Does the transition; returns -FM_FAILED_PRECONDITION naming the status when the table has none (then nothing changes). */
+/* Does the transition; returns -FM_FAILED_PRECONDITION naming the status when the table has none (then
+ * nothing changes). */
 int job_move(struct job *job, enum job_event event, int64_t wall_ms, struct fm_err *err);
 
-/* Fills a loading job from what the store returned: head, snapshot, inputs, steps. Returns 0 or -FM_DATA_LOSS. */
+/* Fills a loading job from what the store returned: head, snapshot, inputs, steps. Returns 0 or
+ * -FM_DATA_LOSS. */
 int job_load(struct job *job, const struct store_done *done, size_t max_state_bytes, struct fm_err *err);
 
-/* The fold of snapshot, inputs and steps that a full read of the store returned. Returns 0 or -FM_DATA_LOSS. */
-int job_fold_stored(const struct store_done *done, size_t max_state_bytes, struct job_state **ret_state, struct task_item **ret_inputs,
-                    struct fm_err *err);
+/* The fold of snapshot, inputs and steps that a full read of the store returned. Returns 0 or -FM_DATA_LOSS.
+ */
+int job_fold_stored(const struct store_done *done, size_t max_state_bytes, struct job_state **ret_state,
+                    struct task_item **ret_inputs, struct fm_err *err);
 
 /* The open pause with this id, or NULL. */
 Fermata__V1__Pause *job_find_pause(const struct job *job, const char *pause_id);
@@ -118,8 +123,9 @@ size_t job_count_pauses(const struct job *job, Fermata__V1__PauseReason reason);
 /* True when the job has something to run: a pending task or an input that no step has taken. */
 bool job_has_work(const struct job *job);
 
-/* True when a snapshot is worth writing now: `at_rest` when the job pauses or ends. Small states always at rest; large ones only when the journal since
- * the last snapshot has grown as large, so that what is written stays in proportion to what happened. */
+/* True when a snapshot is worth writing now: `at_rest` when the job pauses or ends. Small states always at
+ * rest; large ones only when the journal since the last snapshot has grown as large, so that what is written
+ * stays in proportion to what happened. */
 bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_steps);
 
 #endif

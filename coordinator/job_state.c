@@ -1,4 +1,5 @@
-/* The fold. A step is checked completely before the first element moves, so that it is applied whole or not at all. See job_state.h. */
+/* The fold. A step is checked completely before the first element moves, so that it is applied whole or not
+ * at all. See job_state.h. */
 #include "job_state.h"
 
 #include <assert.h>
@@ -32,17 +33,18 @@ struct job_state {
     size_t n_deferred;
     struct kv shared;
     struct routine_state *routines;
-    struct fm_buf log;         /* encoded field 4 of JobState, again and again */
-    struct fm_buf outputs;     /* field 6 */
+    struct fm_buf log;     /* encoded field 4 of JobState, again and again */
+    struct fm_buf outputs; /* field 6 */
     uint32_t step, inputs;
     bool has_usage;
     Fermata__V1__Usage usage;
-    size_t bytes;              /* of tasks and deferred events; the others count themselves */
+    size_t bytes; /* of tasks and deferred events; the others count themselves */
 };
 
 /* ---- elements ---- */
 
-static struct task_item *task_item_alloc(struct fm_bytes body, const char *id, const char *routine, const char *slot)
+static struct task_item *task_item_alloc(struct fm_bytes body, const char *id, const char *routine,
+                                         const char *slot)
 {
     size_t n_id = strlen(id) + 1, n_routine = strlen(routine) + 1, n_slot = strlen(slot) + 1;
     struct task_item *t = fm_xmalloc(sizeof(*t) + body.n + n_id + n_routine + n_slot);
@@ -61,7 +63,8 @@ static struct task_item *task_item_alloc(struct fm_bytes body, const char *id, c
 struct task_item *task_item_new(const Fermata__V1__Task *task)
 {
     size_t n = protobuf_c_message_get_packed_size(&task->base);
-    struct task_item *t = task_item_alloc((struct fm_bytes){NULL, n}, task->task_id, task->routine, task->slot);
+    struct task_item *t =
+        task_item_alloc((struct fm_bytes){NULL, n}, task->task_id, task->routine, task->slot);
     protobuf_c_message_pack(&task->base, (uint8_t *)(t + 1));
     t->input_number = task->input_number;
     return t;
@@ -104,7 +107,7 @@ struct task_item *task_item_parse(struct fm_bytes body, struct fm_err *err)
 void task_list_free(struct task_item *list)
 {
     struct task_item *t, *tmp;
-    DL_FOREACH_SAFE(list, t, tmp)
+    DL_FOREACH_SAFE (list, t, tmp)
         free(t);
 }
 
@@ -164,11 +167,11 @@ void job_state_free(struct job_state *s)
         return;
     task_list_free(s->tasks);
     struct item *i, *itmp;
-    DL_FOREACH_SAFE(s->deferred, i, itmp)
+    DL_FOREACH_SAFE (s->deferred, i, itmp)
         free(i);
     kv_done(&s->shared);
     struct routine_state *r, *rtmp;
-    HASH_ITER(hh, s->routines, r, rtmp) {
+    HASH_ITER (hh, s->routines, r, rtmp) {
         HASH_DEL(s->routines, r);
         kv_done(&r->kv);
         free(r->routine);
@@ -218,7 +221,8 @@ static void add_deferred(struct job_state *s, struct item *i)
 
 /* ---- reading and writing ---- */
 
-static int read_field(struct job_state *s, uint32_t field, uint64_t val, struct fm_bytes len, struct fm_err *err)
+static int read_field(struct job_state *s, uint32_t field, uint64_t val, struct fm_bytes len,
+                      struct fm_err *err)
 {
     struct fm_bytes key, value;
     struct task_item *t;
@@ -307,11 +311,11 @@ void job_state_encode(const struct job_state *s, const struct task_item *more, s
 {
     const struct task_item *t;
     const struct item *i;
-    DL_FOREACH(s->tasks, t)
+    DL_FOREACH (s->tasks, t)
         fm_buf_put_len_delim(out, 1, t->body.p, t->body.n);
-    DL_FOREACH(more, t)
+    DL_FOREACH (more, t)
         fm_buf_put_len_delim(out, 1, t->body.p, t->body.n);
-    DL_FOREACH(s->deferred, i)
+    DL_FOREACH (s->deferred, i)
         fm_buf_put_len_delim(out, 2, i->body.p, i->body.n);
     if (s->shared.entries != NULL) {
         fm_buf_put_len_header(out, 3, kv_struct_size(&s->shared));
@@ -368,13 +372,15 @@ static int check_changes(const struct job_state *s, const Fermata__V1__Step *ste
         const Fermata__V1__StateChange *c = step->changes[i];
         size_t n = strlen(c->key);
         if (n == 0 || n > MAX_KEY_BYTES)
-            REFUSE("changes.key", "the key of change %zu has %zu bytes; 1 to %d are allowed", i, n, MAX_KEY_BYTES);
+            REFUSE("changes.key", "the key of change %zu has %zu bytes; 1 to %d are allowed", i, n,
+                   MAX_KEY_BYTES);
         switch (c->kind) {
         case FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_SET:
         case FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND:
             if (c->value == NULL)
                 REFUSE("changes.value", "change %zu of key %s has no value", i, c->key);
-            if (c->kind == FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND && !will_be_list(s, step, i))
+            if (c->kind == FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND &&
+                !will_be_list(s, step, i))
                 REFUSE("changes.kind", "change %zu appends to key %s, which is no list", i, c->key);
             break;
         case FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_REMOVE:
@@ -392,7 +398,8 @@ static int check_tasks(Fermata__V1__Task **tasks, size_t n, char kind, uint32_t 
     for (size_t i = 0; i < n; i++) {
         snprintf(want, sizeof(want), "%c%u.%zu", kind, number, i);
         if (strcmp(tasks[i]->task_id, want) != 0)
-            REFUSE("new_tasks.task_id", "task %zu has the id \"%.64s\"; it must be %s", i, tasks[i]->task_id, want);
+            REFUSE("new_tasks.task_id", "task %zu has the id \"%.64s\"; it must be %s", i, tasks[i]->task_id,
+                   want);
         if (tasks[i]->routine[0] == '\0' || tasks[i]->slot[0] == '\0')
             REFUSE("new_tasks.routine", "task %s names no routine or no slot", want);
         if (tasks[i]->input_number != 0)
@@ -401,35 +408,42 @@ static int check_tasks(Fermata__V1__Task **tasks, size_t n, char kind, uint32_t 
     return 0;
 }
 
-/* The task that the step consumes: pending, made by its prelude, or among the inputs it takes; NULL if there is none. */
-static bool task_exists(const struct job_state *s, const struct task_item *inputs, const Fermata__V1__Step *step)
+/* The task that the step consumes: pending, made by its prelude, or among the inputs it takes; NULL if there
+ * is none. */
+static bool task_exists(const struct job_state *s, const struct task_item *inputs,
+                        const Fermata__V1__Step *step)
 {
     const struct task_item *t;
-    DL_FOREACH(s->tasks, t)
+    DL_FOREACH (s->tasks, t)
         if (strcmp(t->id, step->task_id) == 0)
             return strcmp(t->routine, step->routine) == 0 && strcmp(t->slot, step->slot) == 0;
     for (size_t i = 0; i < step->n_deferred_tasks; i++)
         if (strcmp(step->deferred_tasks[i]->task_id, step->task_id) == 0)
-            return strcmp(step->deferred_tasks[i]->routine, step->routine) == 0 && strcmp(step->deferred_tasks[i]->slot, step->slot) == 0;
-    DL_FOREACH(inputs, t)
+            return strcmp(step->deferred_tasks[i]->routine, step->routine) == 0 &&
+                   strcmp(step->deferred_tasks[i]->slot, step->slot) == 0;
+    DL_FOREACH (inputs, t)
         if (t->input_number <= step->inputs_through && strcmp(t->id, step->task_id) == 0)
             return strcmp(t->routine, step->routine) == 0 && strcmp(t->slot, step->slot) == 0;
     return false;
 }
 
-static int check_step(const struct job_state *s, const struct task_item *inputs, const Fermata__V1__Step *step, struct fm_err *err)
+static int check_step(const struct job_state *s, const struct task_item *inputs,
+                      const Fermata__V1__Step *step, struct fm_err *err)
 {
     if (step->number != s->step + 1)
         REFUSE("number", "step %u does not follow step %u", step->number, s->step);
     uint32_t last = inputs == NULL ? s->inputs : inputs->prev->input_number;
     if (step->inputs_through < s->inputs || step->inputs_through > last)
-        REFUSE("inputs_through", "inputs through %u; the job has taken %u of %u", step->inputs_through, s->inputs, last);
+        REFUSE("inputs_through", "inputs through %u; the job has taken %u of %u", step->inputs_through,
+               s->inputs, last);
     if (step->deferred_emitted > s->n_deferred)
-        REFUSE("deferred_emitted", "%u deferred events emitted; %zu were recorded", step->deferred_emitted, s->n_deferred);
+        REFUSE("deferred_emitted", "%u deferred events emitted; %zu were recorded", step->deferred_emitted,
+               s->n_deferred);
     if (step->deferred_emitted == 0 && step->n_deferred_tasks > 0)
         REFUSE("deferred_tasks", "tasks of deferred events, but none was emitted");
     if (!task_exists(s, inputs, step))
-        REFUSE("task_id", "no task %.64s waits at slot %.64s of routine %.64s", step->task_id, step->slot, step->routine);
+        REFUSE("task_id", "no task %.64s waits at slot %.64s of routine %.64s", step->task_id, step->slot,
+               step->routine);
     int rc = check_tasks(step->deferred_tasks, step->n_deferred_tasks, 'd', step->number, err);
     if (rc == 0)
         rc = check_tasks(step->new_tasks, step->n_new_tasks, 's', step->number, err);
@@ -460,7 +474,7 @@ static void apply_prelude(struct job_state *s, struct task_item **inputs, const 
 static struct task_item *consume(struct job_state *s, const char *id)
 {
     struct task_item *t;
-    DL_FOREACH(s->tasks, t) {
+    DL_FOREACH (s->tasks, t) {
         if (strcmp(t->id, id) == 0) {
             DL_DELETE(s->tasks, t);
             s->n_tasks--;
@@ -528,15 +542,16 @@ static void apply_records(struct job_state *s, const Fermata__V1__Step *step)
     }
 }
 
-int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermata__V1__Step *step, size_t max_bytes, struct task_item **ret_task,
-                    struct fm_err *err)
+int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermata__V1__Step *step,
+                    size_t max_bytes, struct task_item **ret_task, struct fm_err *err)
 {
     int rc = check_step(s, *inputs, step, err);
     if (rc < 0)
         return rc;
     size_t size = job_state_bytes(s) + protobuf_c_message_get_packed_size(&step->base);
     if (size > max_bytes)
-        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "state", "the job's state would have about %zu bytes; the limit is %zu", size, max_bytes);
+        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "state",
+                          "the job's state would have about %zu bytes; the limit is %zu", size, max_bytes);
     apply_prelude(s, inputs, step);
     *ret_task = consume(s, step->task_id);
     assert(*ret_task != NULL);

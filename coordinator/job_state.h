@@ -1,7 +1,8 @@
 /* A job's state as the coordinator holds it, and the fold of a step into it.
  *
- * The coordinator never looks into user data: tasks, values, log entries stay encoded, as the elements of a JobState message; folding moves elements,
- * and encoding the state is concatenation. Not thread-safe; belongs to one job. */
+ * The coordinator never looks into user data: tasks, values, log entries stay encoded, as the elements of a
+ * JobState message; folding moves elements, and encoding the state is concatenation. Not thread-safe; belongs
+ * to one job. */
 #ifndef FM_JOB_STATE_H
 #define FM_JOB_STATE_H
 
@@ -16,9 +17,9 @@
 /* A task with its encoding; one block of memory. */
 struct task_item {
     struct task_item *prev, *next;
-    uint32_t input_number;     /* 0 when a step made it */
+    uint32_t input_number; /* 0 when a step made it */
     const char *id, *routine, *slot;
-    struct fm_bytes body;      /* encoded Task */
+    struct fm_bytes body; /* encoded Task */
 };
 
 /* Packs a task. Never fails. Free with free(). */
@@ -39,19 +40,22 @@ int job_state_decode(struct fm_bytes encoded, struct job_state **ret_state, stru
 /* Sets the shared data of a new state from a Struct. */
 void job_state_set_shared(struct job_state *s, const Google__Protobuf__Struct *shared);
 
-/* Appends the encoded JobState to `out`. `more` are tasks shown after the pending ones (inputs that no step has taken), or NULL. */
+/* Appends the encoded JobState to `out`. `more` are tasks shown after the pending ones (inputs that no step
+ * has taken), or NULL. */
 void job_state_encode(const struct job_state *s, const struct task_item *more, struct fm_buf *out);
 
-/* Number of the last step folded in, of the last input, of pending tasks, and the approximate size of the encoded state. */
+/* Number of the last step folded in, of the last input, of pending tasks, and the approximate size of the
+ * encoded state. */
 uint32_t job_state_step(const struct job_state *s);
 uint32_t job_state_inputs(const struct job_state *s);
 size_t job_state_pending(const struct job_state *s);
 size_t job_state_bytes(const struct job_state *s);
 
-/* Folds a step in: whole, or not at all. `*inputs` is the list of inputs that no step has taken, by number; those the step takes move into the state.
- * On success `*ret_task` is the consumed task, owned by the caller (task_item; free()). `max_bytes` bounds the state.
- * Errors: -FM_INVALID_ARGUMENT (the step breaks a rule; field says which), -FM_RESOURCE_EXHAUSTED (the state would be too large). */
-int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermata__V1__Step *step, size_t max_bytes, struct task_item **ret_task,
-                    struct fm_err *err);
+/* Folds a step in: whole, or not at all. `*inputs` is the list of inputs that no step has taken, by number;
+ * those the step takes move into the state. On success `*ret_task` is the consumed task, owned by the caller
+ * (task_item; free()). `max_bytes` bounds the state. Errors: -FM_INVALID_ARGUMENT (the step breaks a rule;
+ * field says which), -FM_RESOURCE_EXHAUSTED (the state would be too large). */
+int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermata__V1__Step *step,
+                    size_t max_bytes, struct task_item **ret_task, struct fm_err *err);
 
 #endif

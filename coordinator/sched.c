@@ -1,5 +1,6 @@
-/* Which host gets a job. A host fits when it is attached, takes new work, has room, offers every routine type of the flow and meets the placement; of
- * those the least loaded one is taken, another host than the last one first where that is wished. Every refusal can be said in words. */
+/* Which host gets a job. A host fits when it is attached, takes new work, has room, offers every routine type
+ * of the flow and meets the placement; of those the least loaded one is taken, another host than the last one
+ * first where that is wished. Every refusal can be said in words. */
 #include "core_int.h"
 
 #include <stdarg.h>
@@ -16,7 +17,8 @@ static bool has_labels(const struct host *h, const Fermata__V1__Placement *p)
     for (size_t i = 0; p != NULL && i < p->n_labels; i++) {
         bool found = false;
         for (size_t k = 0; k < h->n_labels && !found; k++)
-            found = strcmp(h->labels[k].key, p->labels[i]->key) == 0 && strcmp(h->labels[k].value, p->labels[i]->value) == 0;
+            found = strcmp(h->labels[k].key, p->labels[i]->key) == 0 &&
+                    strcmp(h->labels[k].value, p->labels[i]->value) == 0;
         if (!found)
             return false;
     }
@@ -42,9 +44,11 @@ static bool unfit(const struct host *h, const struct job *job, char *why, size_t
     const char *last = job->head->last_host, *type;
     if (p != NULL && p->host[0] != '\0' && strcmp(p->host, h->id) != 0)
         snprintf(why, n, "it is not the wanted host %s", p->host);
-    else if (mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_SAME_HOST && last[0] != '\0' && strcmp(last, h->id) != 0)
+    else if (mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_SAME_HOST && last[0] != '\0' &&
+             strcmp(last, h->id) != 0)
         snprintf(why, n, "it is not the last host %s", last);
-    else if (mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST_ONLY && strcmp(last, h->id) == 0)
+    else if (mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST_ONLY &&
+             strcmp(last, h->id) == 0)
         snprintf(why, n, "it is the last host, and another one is required");
     else if (!has_labels(h, p))
         snprintf(why, n, "it lacks a wanted label");
@@ -114,7 +118,9 @@ static void explain(struct core *c, const struct job *job, struct fm_buf *why)
     if (type != NULL)
         say(why, "no connected host offers routine type \"%s\"", type);
     const Fermata__V1__Placement *p = job->head->placement;
-    if (type == NULL && p != NULL && (int)p->mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST_ONLY && job->head->last_host[0] != '\0')
+    if (type == NULL && p != NULL &&
+        (int)p->mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST_ONLY &&
+        job->head->last_host[0] != '\0')
         say(why, "another host than %s is required", job->head->last_host);
     size_t shown = 0;
     for (struct host *h = c->hosts; h != NULL && shown < 8; h = h->hh.next) {
@@ -153,7 +159,8 @@ void sched_unqueue(struct core *c, struct job *job)
     DL_DELETE2(c->pending, job, pend_prev, pend_next);
 }
 
-/* The assignment is part of the job's unit; the host hears of it when that is on disk, so no epoch is ever used twice. */
+/* The assignment is part of the job's unit; the host hears of it when that is on disk, so no epoch is ever
+ * used twice. */
 static void assign(struct core *c, struct job *job, struct host *h)
 {
     struct fm_err err = {0};
@@ -186,7 +193,7 @@ void sched_match(struct core *c)
         if (h->conn != 0 && !h->cordoned && !h->draining && h->n_jobs < h->capacity)
             room += h->capacity - h->n_jobs;
     struct job *job, *tmp;
-    DL_FOREACH_SAFE2(c->pending, job, tmp, pend_next) {
+    DL_FOREACH_SAFE2 (c->pending, job, tmp, pend_next) {
         if (room == 0 || c->stopping)
             return;
         struct host *h = sched_pick(c, job, NULL);

@@ -66,8 +66,9 @@ static struct record *add(struct store_unit *u, enum record_kind kind, const str
     return r;
 }
 
-void store_put_request(struct store_unit *u, const char *scope, const char *request_id, const uint8_t digest[STORE_DIGEST_BYTES],
-                       const struct fm_id *job, struct fm_bytes reply)
+void store_put_request(struct store_unit *u, const char *scope, const char *request_id,
+                       const uint8_t digest[STORE_DIGEST_BYTES], const struct fm_id *job,
+                       struct fm_bytes reply)
 {
     struct record *r = add(u, RECORD_REQUEST, job);
     r->name = unit_text(u, scope);
@@ -99,12 +100,14 @@ void store_put_job(struct store_unit *u, const struct store_job *job)
         return;
     struct store_label *labels = unit_alloc(u, job->n_labels * sizeof(*labels));
     for (size_t i = 0; i < job->n_labels; i++)
-        labels[i] = (struct store_label){unit_text(u, job->labels[i].key), unit_text(u, job->labels[i].value)};
+        labels[i] =
+            (struct store_label){unit_text(u, job->labels[i].key), unit_text(u, job->labels[i].value)};
     r->labels = labels;
     r->n_labels = job->n_labels;
 }
 
-static void put_numbered(struct store_unit *u, enum record_kind kind, const struct fm_id *job, uint32_t number, struct fm_bytes body)
+static void put_numbered(struct store_unit *u, enum record_kind kind, const struct fm_id *job,
+                         uint32_t number, struct fm_bytes body)
 {
     struct record *r = add(u, kind, job);
     r->number = number;
@@ -133,7 +136,8 @@ void store_put_flow_def(struct store_unit *u, const uint8_t digest[STORE_DIGEST_
     r->body = unit_copy(u, flow);
 }
 
-void store_put_flow(struct store_unit *u, const char *name, uint32_t version, const uint8_t digest[STORE_DIGEST_BYTES], struct fm_bytes summary)
+void store_put_flow(struct store_unit *u, const char *name, uint32_t version,
+                    const uint8_t digest[STORE_DIGEST_BYTES], struct fm_bytes summary)
 {
     struct record *r = add(u, RECORD_FLOW, NULL);
     r->name = unit_text(u, name);
@@ -230,7 +234,7 @@ struct store_done *done_pop(struct done_queue *q)
 /* ---- queries ---- */
 
 struct query_block {
-    struct store_query q;       /* first: free() of the query frees the block */
+    struct store_query q; /* first: free() of the query frees the block */
 };
 
 static const char *copy_text(char **at, const char *s)
@@ -250,8 +254,9 @@ static size_t text_size(const char *s)
 
 struct store_query *query_copy(const struct store_query *q)
 {
-    size_t size = sizeof(struct query_block) + q->n_labels * sizeof(struct store_label) + q->n_statuses * sizeof(int) + text_size(q->flow) +
-                  text_size(q->host) + text_size(q->name) + text_size(q->scope) + text_size(q->request_id);
+    size_t size = sizeof(struct query_block) + q->n_labels * sizeof(struct store_label) +
+                  q->n_statuses * sizeof(int) + text_size(q->flow) + text_size(q->host) + text_size(q->name) +
+                  text_size(q->scope) + text_size(q->request_id);
     for (size_t i = 0; i < q->n_labels; i++)
         size += text_size(q->labels[i].key) + text_size(q->labels[i].value);
     struct query_block *b = fm_xmalloc(size);

@@ -1,13 +1,17 @@
-/* The state store: typed records in, completions out, asynchronously. It knows nothing of scheduling or of gRPC.
+/* The state store: typed records in, completions out, asynchronously. It knows nothing of scheduling or of
+ * gRPC.
  *
- * Writes come in *units*: the records of one unit are applied whole or not at all, units in the order of store_submit, and a unit's completion is
- * reported only when it is on disk. The store commits whatever accumulated while the last commit ran (group commit). Reads run beside the writer and see
- * everything whose completion was reported before they were submitted.
+ * Writes come in *units*: the records of one unit are applied whole or not at all, units in the order of
+ * store_submit, and a unit's completion is reported only when it is on disk. The store commits whatever
+ * accumulated while the last commit ran (group commit). Reads run beside the writer and see everything whose
+ * completion was reported before they were submitted.
  *
- * Two implementations: store_sqlite.c, and store_mem.c for simulation and tests. Threads: submit, query and poll from one thread (the core's); `notify`
- * is called on the store's threads when there is something to poll.
+ * Two implementations: store_sqlite.c, and store_mem.c for simulation and tests. Threads: submit, query and
+ * poll from one thread (the core's); `notify` is called on the store's threads when there is something to
+ * poll.
  *
- * Records hold encoded protobuf: head = fermata.v1.Job without state, step = Step, input = Task, snapshot = JobState, flow = Flow. */
+ * Records hold encoded protobuf: head = fermata.v1.Job without state, step = Step, input = Task, snapshot =
+ * JobState, flow = Flow. */
 #ifndef FM_STORE_H
 #define FM_STORE_H
 
@@ -33,14 +37,14 @@ struct store_label {
 /* What of a job is a column, beside its encoded head. */
 struct store_job {
     struct fm_id id;
-    int status;                           /* fermata.v1.JobStatus */
-    const char *flow;                     /* name, "" for none */
-    const char *host;                     /* "" for none */
+    int status;       /* fermata.v1.JobStatus */
+    const char *flow; /* name, "" for none */
+    const char *host; /* "" for none */
     uint8_t flow_digest[STORE_DIGEST_BYTES];
     struct fm_bytes head;
-    const struct store_label *labels;     /* read only when is_new */
+    const struct store_label *labels; /* read only when is_new */
     size_t n_labels;
-    bool is_new;                          /* insert: an existing row fails the unit; else update: a missing row fails the unit */
+    bool is_new; /* insert: an existing row fails the unit; else update: a missing row fails the unit */
 };
 
 /* ---- writing ---- */
@@ -51,10 +55,12 @@ void store_unit_free(struct store_unit *u);
 bool store_unit_empty(const struct store_unit *u);
 size_t store_unit_bytes(const struct store_unit *u);
 
-/* Claims a request id within `scope` ("submit", or a job id's text with a verb). When it was claimed before, the whole unit is not applied and its
- * completion is STORE_EXISTS with the earlier digest, job and reply. Put it first. */
-void store_put_request(struct store_unit *u, const char *scope, const char *request_id, const uint8_t digest[STORE_DIGEST_BYTES],
-                       const struct fm_id *job, struct fm_bytes reply);
+/* Claims a request id within `scope` ("submit", or a job id's text with a verb). When it was claimed before,
+ * the whole unit is not applied and its completion is STORE_EXISTS with the earlier digest, job and reply.
+ * Put it first. */
+void store_put_request(struct store_unit *u, const char *scope, const char *request_id,
+                       const uint8_t digest[STORE_DIGEST_BYTES], const struct fm_id *job,
+                       struct fm_bytes reply);
 /* Inserts or updates a job's row. */
 void store_put_job(struct store_unit *u, const struct store_job *job);
 /* Appends a step; a number that exists fails the unit. */
@@ -62,12 +68,14 @@ void store_put_step(struct store_unit *u, const struct fm_id *job, uint32_t numb
 /* Appends an input; a number that exists fails the unit. */
 void store_put_input(struct store_unit *u, const struct fm_id *job, uint32_t number, struct fm_bytes task);
 /* Replaces a job's snapshot; it covers all steps up to `number`. */
-void store_put_snapshot(struct store_unit *u, const struct fm_id *job, uint32_t number, struct fm_bytes state);
+void store_put_snapshot(struct store_unit *u, const struct fm_id *job, uint32_t number,
+                        struct fm_bytes state);
 /* Stores a definition by its digest; storing it twice is fine. */
 void store_put_flow_def(struct store_unit *u, const uint8_t digest[STORE_DIGEST_BYTES], struct fm_bytes flow);
-/* Stores a named version of a definition. `summary` is an encoded FlowSummary. An existing (name, version) fails the unit. */
-void store_put_flow(struct store_unit *u, const char *name, uint32_t version, const uint8_t digest[STORE_DIGEST_BYTES],
-                    struct fm_bytes summary);
+/* Stores a named version of a definition. `summary` is an encoded FlowSummary. An existing (name, version)
+ * fails the unit. */
+void store_put_flow(struct store_unit *u, const char *name, uint32_t version,
+                    const uint8_t digest[STORE_DIGEST_BYTES], struct fm_bytes summary);
 /* Removes all versions of a name; definitions stay for the jobs that use them. */
 void store_delete_flow(struct store_unit *u, const char *name);
 /* Removes a job with its steps, inputs, snapshot, labels and requests. */
@@ -76,16 +84,18 @@ void store_delete_job(struct store_unit *u, const struct fm_id *job);
 /* ---- reading ---- */
 
 enum store_query_kind {
-    STORE_READ_JOB = 1,      /* head of `job`; with `full`: snapshot, inputs after it, steps after it */
-    STORE_READ_STEPS,        /* steps of `job` from `from`, at most `limit`, at most `max_bytes` (but at least one), and all inputs they consumed are
-                                found by STORE_READ_INPUTS */
-    STORE_READ_INPUTS,       /* inputs of `job` numbered from `from` to `to` */
-    STORE_LIST_JOBS,         /* heads, newest id first, after `after` exclusive, filtered */
-    STORE_LIST_ACTIVE,       /* heads of jobs in PENDING, RUNNING, SLEEPING, oldest id first, after `after` exclusive: for recovery */
-    STORE_READ_FLOW,         /* `name`, `version` (0: newest): digest, version and definition */
-    STORE_READ_FLOW_DEF,     /* by `digest`: definition */
-    STORE_READ_REQUEST,      /* `scope`, `request_id`: digest, job and reply of the unit that claimed it; status STORE_NOT_FOUND when none did */
-    STORE_LIST_FLOWS         /* summaries of the newest versions, by name, after `name` exclusive */
+    STORE_READ_JOB = 1, /* head of `job`; with `full`: snapshot, inputs after it, steps after it */
+    STORE_READ_STEPS,  /* steps of `job` from `from`, at most `limit`, at most `max_bytes` (but at least one),
+                          and all inputs they consumed are  found by STORE_READ_INPUTS */
+    STORE_READ_INPUTS, /* inputs of `job` numbered from `from` to `to` */
+    STORE_LIST_JOBS,   /* heads, newest id first, after `after` exclusive, filtered */
+    STORE_LIST_ACTIVE, /* heads of jobs in PENDING, RUNNING, SLEEPING, oldest id first, after `after`
+                          exclusive: for recovery */
+    STORE_READ_FLOW,   /* `name`, `version` (0: newest): digest, version and definition */
+    STORE_READ_FLOW_DEF, /* by `digest`: definition */
+    STORE_READ_REQUEST,  /* `scope`, `request_id`: digest, job and reply of the unit that claimed it; status
+                            STORE_NOT_FOUND when none did */
+    STORE_LIST_FLOWS     /* summaries of the newest versions, by name, after `name` exclusive */
 };
 
 struct store_query {
@@ -96,33 +106,33 @@ struct store_query {
     uint32_t from, to;
     uint32_t limit;
     size_t max_bytes;
-    struct fm_id after;            /* all zero: from the start */
-    const int *statuses;           /* filters of STORE_LIST_JOBS; none: any. Copied by store_read */
+    struct fm_id after;  /* all zero: from the start */
+    const int *statuses; /* filters of STORE_LIST_JOBS; none: any. Copied by store_read */
     size_t n_statuses;
-    const char *flow;              /* NULL or "": any */
-    const char *host;              /* NULL or "": any */
+    const char *flow; /* NULL or "": any */
+    const char *host; /* NULL or "": any */
     const struct store_label *labels;
     size_t n_labels;
     const char *name;
     uint32_t version;
     uint8_t digest[STORE_DIGEST_BYTES];
-    const char *scope;             /* STORE_READ_REQUEST */
+    const char *scope; /* STORE_READ_REQUEST */
     const char *request_id;
 };
 
 struct store_row {
     struct fm_id job;
-    uint32_t number;               /* step, input, or flow version */
+    uint32_t number; /* step, input, or flow version */
     struct fm_bytes body;
 };
 
 /* A completion of a unit or of a query. Free with store_done_free. */
 enum store_status {
     STORE_OK,
-    STORE_EXISTS,      /* unit: the request id was claimed before; nothing was applied */
-    STORE_NOT_FOUND,   /* query: no such job, flow or definition */
-    STORE_FAILED       /* err says why: FM_UNAVAILABLE (I/O), FM_RESOURCE_EXHAUSTED (disk full), FM_DATA_LOSS (corrupt), FM_INTERNAL (a rule above was broken).
-                          Nothing of the unit was applied. */
+    STORE_EXISTS,    /* unit: the request id was claimed before; nothing was applied */
+    STORE_NOT_FOUND, /* query: no such job, flow or definition */
+    STORE_FAILED     /* err says why: FM_UNAVAILABLE (I/O), FM_RESOURCE_EXHAUSTED (disk full), FM_DATA_LOSS
+                        (corrupt), FM_INTERNAL (a rule above was broken).     Nothing of the unit was applied. */
 };
 
 struct store_done {
@@ -132,22 +142,23 @@ struct store_done {
     enum store_status status;
     struct fm_err err;
     /* STORE_EXISTS, STORE_READ_REQUEST */
-    uint8_t digest[STORE_DIGEST_BYTES];      /* also STORE_READ_FLOW */
+    uint8_t digest[STORE_DIGEST_BYTES]; /* also STORE_READ_FLOW */
     struct fm_id job;
     struct fm_bytes reply;
     /* queries */
-    struct fm_bytes head;                    /* STORE_READ_JOB */
-    struct fm_bytes snapshot;                /* STORE_READ_JOB full; p NULL when there is none */
+    struct fm_bytes head;     /* STORE_READ_JOB */
+    struct fm_bytes snapshot; /* STORE_READ_JOB full; p NULL when there is none */
     uint32_t snapshot_number;
     uint8_t flow_digest[STORE_DIGEST_BYTES]; /* STORE_READ_JOB */
     struct store_row *steps;                 /* STORE_READ_JOB full, STORE_READ_STEPS */
     size_t n_steps;
-    struct store_row *inputs;                /* STORE_READ_JOB full (those after the snapshot's inputs_through are enough, all are allowed), STORE_READ_INPUTS */
+    struct store_row *inputs; /* STORE_READ_JOB full (those after the snapshot's inputs_through are enough,
+                                 all are allowed), STORE_READ_INPUTS */
     size_t n_inputs;
-    struct store_row *rows;                  /* lists; STORE_READ_FLOW(_DEF): one row, body = definition, number = version */
+    struct store_row *rows; /* lists; STORE_READ_FLOW(_DEF): one row, body = definition, number = version */
     size_t n_rows;
-    bool more;                               /* lists and STORE_READ_STEPS: there are more */
-    struct fm_arena *arena;                  /* owns all of the above */
+    bool more;              /* lists and STORE_READ_STEPS: there are more */
+    struct fm_arena *arena; /* owns all of the above */
 };
 
 void store_done_free(struct store_done *d);
@@ -155,11 +166,13 @@ void store_done_free(struct store_done *d);
 /* ---- the interface ---- */
 
 struct store_ops {
-    /* Takes ownership of the unit. Never blocks. Fails every later unit, too, while the store is down; it tries to come back by itself. */
+    /* Takes ownership of the unit. Never blocks. Fails every later unit, too, while the store is down; it
+     * tries to come back by itself. */
     void (*submit)(struct store *s, struct store_unit *u);
     /* Copies the query. Never blocks. */
     void (*read)(struct store *s, const struct store_query *q);
-    /* Hands out finished units and queries, units in order; returns NULL when there is none. The caller frees with store_done_free. */
+    /* Hands out finished units and queries, units in order; returns NULL when there is none. The caller frees
+     * with store_done_free. */
     struct store_done *(*poll)(struct store *s);
     /* Finishes what was submitted, stops the threads, closes. */
     void (*close)(struct store *s);
@@ -187,23 +200,27 @@ static inline void store_close(struct store *s)
 }
 
 struct store_sqlite_config {
-    const char *dir;                   /* created when missing; the file is fermata.db in it */
-    void (*notify)(void *arg);         /* called on a store thread when poll has something new */
+    const char *dir;           /* created when missing; the file is fermata.db in it */
+    void (*notify)(void *arg); /* called on a store thread when poll has something new */
     void *arg;
-    size_t max_batch_units;            /* 0: 4096 */
+    size_t max_batch_units; /* 0: 4096 */
 };
 
-/* Opens (creates) the store: lock, integrity check, schema version, WAL with synchronous=FULL. Returns NULL with err: FM_FAILED_PRECONDITION (another
- * coordinator has it; the schema is newer), FM_DATA_LOSS (corrupt), FM_PERMISSION_DENIED, FM_UNAVAILABLE. Blocks; call before serving. */
+/* Opens (creates) the store: lock, integrity check, schema version, WAL with synchronous=FULL. Returns NULL
+ * with err: FM_FAILED_PRECONDITION (another coordinator has it; the schema is newer), FM_DATA_LOSS (corrupt),
+ * FM_PERMISSION_DENIED, FM_UNAVAILABLE. Blocks; call before serving. */
 struct store *store_sqlite_open(const struct store_sqlite_config *cfg, struct fm_err *err);
 
-/* A store in memory with the same rules. Units complete when store_mem_commit is called (simulation), or at once when `auto_commit`. */
+/* A store in memory with the same rules. Units complete when store_mem_commit is called (simulation), or at
+ * once when `auto_commit`. */
 struct store *store_mem_new(bool auto_commit, void (*notify)(void *arg), void *arg);
 /* Commits the first n submitted units (SIZE_MAX: all). */
 void store_mem_commit(struct store *s, size_t n);
-/* Fails the first n submitted units with this code; when `applied`, they are applied nevertheless (a lost acknowledgement). */
+/* Fails the first n submitted units with this code; when `applied`, they are applied nevertheless (a lost
+ * acknowledgement). */
 void store_mem_fail(struct store *s, size_t n, enum fm_code code, bool applied);
-/* Drops every unit that is not committed, and every unpolled completion: a crash. What was committed stays. */
+/* Drops every unit that is not committed, and every unpolled completion: a crash. What was committed stays.
+ */
 void store_mem_crash(struct store *s);
 size_t store_mem_pending(const struct store *s);
 

@@ -1,4 +1,5 @@
-/* What the stores share: units as lists of records, completions, the queue of completions. Private to coordinator/store*.c. */
+/* What the stores share: units as lists of records, completions, the queue of completions. Private to
+ * coordinator/store*.c. */
 #ifndef FM_STORE_INT_H
 #define FM_STORE_INT_H
 
@@ -25,7 +26,7 @@ struct record {
     struct fm_id job;
     uint32_t number;
     struct fm_bytes body;
-    const char *name, *key;             /* flow name or request scope; request id */
+    const char *name, *key; /* flow name or request scope; request id */
     const char *host;
     int status;
     bool is_new;
@@ -50,7 +51,7 @@ struct done_queue {
 };
 
 struct done_node {
-    struct store_done done;             /* first: store_done_free frees the node */
+    struct store_done done; /* first: store_done_free frees the node */
     struct done_node *next;
     struct fm_arena arena;
 };

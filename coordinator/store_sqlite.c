@@ -1,5 +1,6 @@
-/* The SQLite store: a writer thread that commits whatever has accumulated while the last commit ran (one fsync for all of it), and a reader thread.
- * A unit that breaks a rule must not harm the others of its batch: then the batch is rolled back and its units are applied one by one. See store.h. */
+/* The SQLite store: a writer thread that commits whatever has accumulated while the last commit ran (one
+ * fsync for all of it), and a reader thread. A unit that breaks a rule must not harm the others of its batch:
+ * then the batch is rolled back and its units are applied one by one. See store.h. */
 #include "store_sqlite_int.h"
 
 #include <stdio.h>
@@ -17,17 +18,17 @@ struct query_node {
 };
 
 struct sqlite_store {
-    struct store base;          /* first */
+    struct store base; /* first */
     int lock_fd;
     size_t max_batch;
     struct done_queue done;
     pthread_mutex_t lock;
     pthread_cond_t units_wake, queries_wake;
-    struct store_unit *units;           /* under lock */
+    struct store_unit *units; /* under lock */
     struct query_node *queries, *last_query;
     bool closing;
     pthread_t writer, reader;
-    struct sql_conn write_conn, read_conn;      /* each of its thread */
+    struct sql_conn write_conn, read_conn; /* each of its thread */
 };
 
 /* ---- applying a unit ---- */
@@ -37,7 +38,7 @@ enum applied { APPLIED, EXISTED, FAILED };
 struct applying {
     struct sql_conn *c;
     struct done_node *n;
-    int rc;                     /* SQLite's code of the fault */
+    int rc; /* SQLite's code of the fault */
 };
 
 static enum applied fault(struct applying *a, int rc, const char *what)
@@ -222,7 +223,7 @@ static enum applied apply_unit(struct applying *a, const struct store_unit *u)
     for (const struct record *r = u->first; r != NULL; r = r->next) {
         enum applied got = apply_record(a, r);
         if (got != APPLIED)
-            return got;     /* a request that existed comes first: nothing of the unit was written */
+            return got; /* a request that existed comes first: nothing of the unit was written */
     }
     return APPLIED;
 }
@@ -259,7 +260,7 @@ static void report_all_failed(struct batch *b, const struct fm_err *err)
 {
     struct store_unit *u;
     drop_reports(b);
-    DL_FOREACH(b->units, u) {
+    DL_FOREACH (b->units, u) {
         struct done_node *n = done_new(u->tag, false, (enum store_query_kind)0);
         n->done.status = STORE_FAILED;
         fm_err_copy(&n->done.err, err);
@@ -311,7 +312,8 @@ static int try_batch(struct sql_conn *c, struct batch *b, struct fm_err *err)
 static bool concerns_one_unit(int rc)
 {
     int base = rc & 0xff;
-    return base == SQLITE_CONSTRAINT || base == SQLITE_TOOBIG || base == SQLITE_MISMATCH || base == SQLITE_ERROR;
+    return base == SQLITE_CONSTRAINT || base == SQLITE_TOOBIG || base == SQLITE_MISMATCH ||
+           base == SQLITE_ERROR;
 }
 
 static void run_batch(struct sqlite_store *s, struct batch *b)
@@ -355,7 +357,7 @@ static void run_batch(struct sqlite_store *s, struct batch *b)
 static void free_units(struct store_unit *units)
 {
     struct store_unit *u, *tmp;
-    DL_FOREACH_SAFE(units, u, tmp)
+    DL_FOREACH_SAFE (units, u, tmp)
         store_unit_free(u);
 }
 
@@ -367,7 +369,7 @@ static struct store_unit *take_units(struct sqlite_store *s, size_t *ret_n)
         u = u->next;
     if (u == NULL) {
         s->units = NULL;
-    } else {            /* split the list before u */
+    } else { /* split the list before u */
         struct store_unit *last = s->units->prev, *end = u->prev;
         list->prev = end;
         end->next = NULL;
@@ -496,7 +498,8 @@ struct store *store_sqlite_open(const struct store_sqlite_config *cfg, struct fm
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->units_wake, NULL);
     pthread_cond_init(&s->queries_wake, NULL);
-    if (pthread_create(&s->writer, NULL, writer_main, s) != 0 || pthread_create(&s->reader, NULL, reader_main, s) != 0)
+    if (pthread_create(&s->writer, NULL, writer_main, s) != 0 ||
+        pthread_create(&s->reader, NULL, reader_main, s) != 0)
         fm_abort("a thread of the store could not be started");
     return &s->base;
 }

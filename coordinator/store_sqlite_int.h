@@ -1,4 +1,5 @@
-/* What the files of the SQLite store share: connections, statements, errors. Private to coordinator/store_sqlite*.c. */
+/* What the files of the SQLite store share: connections, statements, errors. Private to
+ * coordinator/store_sqlite*.c. */
 #ifndef FM_STORE_SQLITE_INT_H
 #define FM_STORE_SQLITE_INT_H
 
@@ -42,11 +43,12 @@ enum sql_id {
 /* A connection with its prepared statements. One thread at a time. */
 struct sql_conn {
     char *path;
-    sqlite3 *db;                /* NULL while closed */
+    sqlite3 *db; /* NULL while closed */
     sqlite3_stmt *stmts[SQL_COUNT];
 };
 
-/* Opens (if it is closed) with the settings every connection needs; never creates. Returns 0 or an error as sql_error. */
+/* Opens (if it is closed) with the settings every connection needs; never creates. Returns 0 or an error as
+ * sql_error. */
 int sql_open(struct sql_conn *c, bool writer, struct fm_err *err) FM_MUST_CHECK;
 void sql_close(struct sql_conn *c);
 /* The prepared statement, reset; NULL with err when it cannot be prepared. */

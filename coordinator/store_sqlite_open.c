@@ -1,5 +1,5 @@
-/* Opening the SQLite store: the lock, the directory, the file, its schema, its integrity; and connections. Nothing here runs while serving, but for
- * opening a connection again after a fault. */
+/* Opening the SQLite store: the lock, the directory, the file, its schema, its integrity; and connections.
+ * Nothing here runs while serving, but for opening a connection again after a fault. */
 #define _GNU_SOURCE
 #include "store_sqlite_int.h"
 
@@ -15,25 +15,30 @@
 #include "mem.h"
 
 #define SCHEMA_VERSION 1
-#define APPLICATION_ID 0x46524d54       /* "FRMT" */
+#define APPLICATION_ID 0x46524d54 /* "FRMT" */
 #define QUICK_CHECK_BYTES (256 * 1024 * 1024)
 
 static const char schema[] =
-    "CREATE TABLE jobs(id BLOB PRIMARY KEY, status INTEGER NOT NULL, flow TEXT NOT NULL, host TEXT NOT NULL, digest BLOB NOT NULL, head BLOB NOT NULL) "
+    "CREATE TABLE jobs(id BLOB PRIMARY KEY, status INTEGER NOT NULL, flow TEXT NOT NULL, host TEXT NOT NULL, "
+    "digest BLOB NOT NULL, head BLOB NOT NULL) "
     "WITHOUT ROWID;"
     "CREATE INDEX jobs_by_status ON jobs(status, id);"
     "CREATE INDEX jobs_by_flow ON jobs(flow, id);"
     "CREATE INDEX jobs_by_host ON jobs(host, id) WHERE host <> '';"
-    "CREATE TABLE steps(job BLOB, number INTEGER, body BLOB NOT NULL, PRIMARY KEY(job, number)) WITHOUT ROWID;"
-    "CREATE TABLE inputs(job BLOB, number INTEGER, body BLOB NOT NULL, PRIMARY KEY(job, number)) WITHOUT ROWID;"
+    "CREATE TABLE steps(job BLOB, number INTEGER, body BLOB NOT NULL, PRIMARY KEY(job, number)) WITHOUT "
+    "ROWID;"
+    "CREATE TABLE inputs(job BLOB, number INTEGER, body BLOB NOT NULL, PRIMARY KEY(job, number)) WITHOUT "
+    "ROWID;"
     "CREATE TABLE snapshots(job BLOB PRIMARY KEY, number INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE labels(key TEXT, value TEXT, job BLOB, PRIMARY KEY(key, value, job)) WITHOUT ROWID;"
     "CREATE INDEX labels_by_job ON labels(job);"
-    "CREATE TABLE requests(scope TEXT, request_id TEXT, job BLOB NOT NULL, digest BLOB NOT NULL, reply BLOB NOT NULL, "
+    "CREATE TABLE requests(scope TEXT, request_id TEXT, job BLOB NOT NULL, digest BLOB NOT NULL, reply BLOB "
+    "NOT NULL, "
     "PRIMARY KEY(scope, request_id)) WITHOUT ROWID;"
     "CREATE INDEX requests_by_job ON requests(job);"
     "CREATE TABLE flow_defs(digest BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE flows(name TEXT, version INTEGER, digest BLOB NOT NULL, summary BLOB NOT NULL, PRIMARY KEY(name, version)) WITHOUT ROWID;";
+    "CREATE TABLE flows(name TEXT, version INTEGER, digest BLOB NOT NULL, summary BLOB NOT NULL, PRIMARY "
+    "KEY(name, version)) WITHOUT ROWID;";
 
 /* ---- errors ---- */
 
@@ -48,17 +53,24 @@ int sql_error(const struct sql_conn *c, int rc, const char *what, struct fm_err 
     const char *text = c->db != NULL ? sqlite3_errmsg(c->db) : sqlite3_errstr(rc);
     switch (rc & 0xff) {
     case SQLITE_FULL:
-        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL, "the store's disk is full (%s, %s): make room; it goes on by itself", c->path, what);
+        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL,
+                          "the store's disk is full (%s, %s): make room; it goes on by itself", c->path,
+                          what);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return fm_err_set(err, FM_DATA_LOSS, NULL, "the store %s is damaged (%s: %s): restore it from a backup", c->path, what, text);
+        return fm_err_set(err, FM_DATA_LOSS, NULL,
+                          "the store %s is damaged (%s: %s): restore it from a backup", c->path, what, text);
     case SQLITE_READONLY:
     case SQLITE_PERM:
-        return fm_err_set(err, FM_PERMISSION_DENIED, NULL, "the store %s cannot be written (%s: %s)", c->path, what, text);
+        return fm_err_set(err, FM_PERMISSION_DENIED, NULL, "the store %s cannot be written (%s: %s)", c->path,
+                          what, text);
     case SQLITE_IOERR:
         if (c->db != NULL && sqlite3_system_errno(c->db) == ENOSPC)
-            return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL, "the store's disk is full (%s, %s): make room; it goes on by itself", c->path, what);
-        return fm_err_set(err, FM_UNAVAILABLE, NULL, "the store %s has an I/O error (%s: %s)", c->path, what, text);
+            return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL,
+                              "the store's disk is full (%s, %s): make room; it goes on by itself", c->path,
+                              what);
+        return fm_err_set(err, FM_UNAVAILABLE, NULL, "the store %s has an I/O error (%s: %s)", c->path, what,
+                          text);
     case SQLITE_CONSTRAINT:
         return fm_err_set(err, FM_INTERNAL, NULL, "a record is in the store already (%s: %s)", what, text);
     default:
@@ -83,7 +95,10 @@ int sql_open(struct sql_conn *c, bool writer, struct fm_err *err)
     if (ret == 0) {
         sqlite3_extended_result_codes(c->db, 1);
         sqlite3_busy_timeout(c->db, 5000);
-        ret = run(c, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2000;", "settings", err);
+        ret = run(c,
+                  "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA "
+                  "cache_size=-2000;",
+                  "settings", err);
     }
     if (ret == 0 && writer)
         ret = run(c, "PRAGMA wal_autocheckpoint=2000; PRAGMA journal_size_limit=33554432;", "settings", err);
@@ -108,8 +123,8 @@ static int make_dir(const char *dir, struct fm_err *err)
 {
     struct stat st;
     if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-        return fm_err_set(err, errno == EACCES || errno == EROFS ? FM_PERMISSION_DENIED : FM_UNAVAILABLE, "data", "--data %s cannot be made: %s", dir,
-                          strerror(errno));
+        return fm_err_set(err, errno == EACCES || errno == EROFS ? FM_PERMISSION_DENIED : FM_UNAVAILABLE,
+                          "data", "--data %s cannot be made: %s", dir, strerror(errno));
     if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
         return fm_err_set(err, FM_FAILED_PRECONDITION, "data", "--data %s is not a directory", dir);
     return 0;
@@ -122,19 +137,21 @@ static int take_lock(const char *dir, struct fm_err *err)
         fm_abort_oom(0);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fm_err_set(err, errno == EACCES || errno == EROFS ? FM_PERMISSION_DENIED : FM_UNAVAILABLE, "data", "%s cannot be opened for writing: %s",
-                          path, strerror(errno));
+        return fm_err_set(err, errno == EACCES || errno == EROFS ? FM_PERMISSION_DENIED : FM_UNAVAILABLE,
+                          "data", "%s cannot be opened for writing: %s", path, strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         char pid[32] = "";
         ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
         pid[n > 0 ? n : 0] = '\0';
         close(fd);
-        return fm_err_set(err, FM_FAILED_PRECONDITION, "data", "another coordinator (pid %.*s) uses --data %s", (int)strcspn(pid, "\n"), pid, dir);
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "data",
+                          "another coordinator (pid %.*s) uses --data %s", (int)strcspn(pid, "\n"), pid, dir);
     }
     char pid[32];
     int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n)
-        FM_LOG(WARN, STORAGE, "the pid could not be written into the lock file, ignoring", FM_STR("file", path));
+        FM_LOG(WARN, STORAGE, "the pid could not be written into the lock file, ignoring",
+               FM_STR("file", path));
     return fd;
 }
 
@@ -149,7 +166,8 @@ static int64_t pragma_number(struct sql_conn *c, const char *sql, struct fm_err 
     return v;
 }
 
-/* Damage is looked for in the whole of a small store; in a large one only in what is read while opening, for it would take minutes. */
+/* Damage is looked for in the whole of a small store; in a large one only in what is read while opening, for
+ * it would take minutes. */
 static int check_integrity(struct sql_conn *c, struct fm_err *err)
 {
     struct stat st;
@@ -165,8 +183,8 @@ static int check_integrity(struct sql_conn *c, struct fm_err *err)
     if (rc != SQLITE_ROW)
         ret = sql_error(c, rc, "integrity check", err);
     else if (strcmp((const char *)sqlite3_column_text(s, 0), "ok") != 0)
-        ret = fm_err_set(err, FM_DATA_LOSS, "data", "the store %s is damaged (%s): restore it from a backup", c->path,
-                         (const char *)sqlite3_column_text(s, 0));
+        ret = fm_err_set(err, FM_DATA_LOSS, "data", "the store %s is damaged (%s): restore it from a backup",
+                         c->path, (const char *)sqlite3_column_text(s, 0));
     sqlite3_finalize(s);
     return ret;
 }
@@ -174,8 +192,11 @@ static int check_integrity(struct sql_conn *c, struct fm_err *err)
 static int create_schema(struct sql_conn *c, struct fm_err *err)
 {
     char ids[128];
-    snprintf(ids, sizeof(ids), "PRAGMA application_id=%d; PRAGMA user_version=%d;", APPLICATION_ID, SCHEMA_VERSION);
-    int ret = run(c, "PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; BEGIN IMMEDIATE;", "create", err);
+    snprintf(ids, sizeof(ids), "PRAGMA application_id=%d; PRAGMA user_version=%d;", APPLICATION_ID,
+             SCHEMA_VERSION);
+    int ret =
+        run(c, "PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; BEGIN IMMEDIATE;",
+            "create", err);
     if (ret == 0)
         ret = run(c, schema, "create the schema", err);
     if (ret == 0)
@@ -192,13 +213,16 @@ static int check_schema(struct sql_conn *c, struct fm_err *err)
         return (int)tables;
     if (tables == 0)
         return create_schema(c, err);
-    int64_t app = pragma_number(c, "PRAGMA application_id", err), version = pragma_number(c, "PRAGMA user_version", err);
+    int64_t app = pragma_number(c, "PRAGMA application_id", err),
+            version = pragma_number(c, "PRAGMA user_version", err);
     if (app != APPLICATION_ID)
-        return fm_err_set(err, FM_FAILED_PRECONDITION, "data", "%s is a database of another program", c->path);
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "data", "%s is a database of another program",
+                          c->path);
     if (version > SCHEMA_VERSION)
-        return fm_err_set(err, FM_FAILED_PRECONDITION, "data",
-                          "%s has schema version %lld; this coordinator knows versions up to %d: use a newer coordinator", c->path, (long long)version,
-                          SCHEMA_VERSION);
+        return fm_err_set(
+            err, FM_FAILED_PRECONDITION, "data",
+            "%s has schema version %lld; this coordinator knows versions up to %d: use a newer coordinator",
+            c->path, (long long)version, SCHEMA_VERSION);
     return check_integrity(c, err);
 }
 
@@ -206,7 +230,8 @@ static int sync_dir(const char *dir, struct fm_err *err)
 {
     fm_autoclose int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fsync(fd) < 0)
-        return fm_err_set(err, FM_UNAVAILABLE, "data", "--data %s cannot be synced: %s", dir, strerror(errno));
+        return fm_err_set(err, FM_UNAVAILABLE, "data", "--data %s cannot be synced: %s", dir,
+                          strerror(errno));
     return 0;
 }
 
@@ -214,8 +239,9 @@ static int open_file(const char *dir, char *path, struct fm_err *err)
 {
     fm_autoclose int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fm_err_set(err, errno == EACCES || errno == EROFS || errno == EPERM ? FM_PERMISSION_DENIED : FM_UNAVAILABLE, "data",
-                          "the store %s cannot be opened for writing: %s", path, strerror(errno));
+        return fm_err_set(
+            err, errno == EACCES || errno == EROFS || errno == EPERM ? FM_PERMISSION_DENIED : FM_UNAVAILABLE,
+            "data", "the store %s cannot be opened for writing: %s", path, strerror(errno));
     struct sql_conn c = {.path = path};
     int rc = sqlite3_open_v2(path, &c.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     int ret = rc == SQLITE_OK ? 0 : sql_error(&c, rc, "open", err);

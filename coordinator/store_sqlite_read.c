@@ -1,4 +1,5 @@
-/* Queries of the SQLite store. One reader thread carries them out on its own connection, each in one read transaction. */
+/* Queries of the SQLite store. One reader thread carries them out on its own connection, each in one read
+ * transaction. */
 #include "store_sqlite_int.h"
 
 #include <stdio.h>
@@ -11,7 +12,8 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_GET_REQUEST] = "SELECT digest, job, reply FROM requests WHERE scope=?1 AND request_id=?2",
-    [SQL_PUT_REQUEST] = "INSERT INTO requests(scope, request_id, job, digest, reply) VALUES(?1, ?2, ?3, ?4, ?5)",
+    [SQL_PUT_REQUEST] =
+        "INSERT INTO requests(scope, request_id, job, digest, reply) VALUES(?1, ?2, ?3, ?4, ?5)",
     [SQL_NEW_JOB] = "INSERT INTO jobs(id, status, flow, host, digest, head) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [SQL_SET_JOB] = "UPDATE jobs SET status=?2, host=?3, head=?4 WHERE id=?1",
     [SQL_PUT_LABEL] = "INSERT OR IGNORE INTO labels(key, value, job) VALUES(?1, ?2, ?3)",
@@ -30,12 +32,16 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_READ_JOB] = "SELECT head, digest FROM jobs WHERE id=?1",
     [SQL_READ_SNAPSHOT] = "SELECT number, body FROM snapshots WHERE job=?1",
     [SQL_READ_STEPS] = "SELECT number, body FROM steps WHERE job=?1 AND number>=?2 ORDER BY number LIMIT ?3",
-    [SQL_READ_INPUTS] = "SELECT number, body FROM inputs WHERE job=?1 AND number BETWEEN ?2 AND ?3 ORDER BY number",
-    [SQL_READ_FLOW] = "SELECT f.version, f.digest, d.body FROM flows f JOIN flow_defs d ON d.digest=f.digest WHERE f.name=?1 AND f.version=?2",
-    [SQL_READ_NEWEST_FLOW] = ("SELECT f.version, f.digest, d.body FROM flows f JOIN flow_defs d ON d.digest=f.digest WHERE f.name=?1 "
+    [SQL_READ_INPUTS] =
+        "SELECT number, body FROM inputs WHERE job=?1 AND number BETWEEN ?2 AND ?3 ORDER BY number",
+    [SQL_READ_FLOW] = "SELECT f.version, f.digest, d.body FROM flows f JOIN flow_defs d ON d.digest=f.digest "
+                      "WHERE f.name=?1 AND f.version=?2",
+    [SQL_READ_NEWEST_FLOW] = ("SELECT f.version, f.digest, d.body FROM flows f JOIN flow_defs d ON "
+                              "d.digest=f.digest WHERE f.name=?1 "
                               "ORDER BY f.version DESC LIMIT 1"),
     [SQL_READ_FLOW_DEF] = "SELECT body FROM flow_defs WHERE digest=?1",
-    [SQL_LIST_FLOWS] = "SELECT max(version), summary FROM flows WHERE name>?1 GROUP BY name ORDER BY name LIMIT ?2",
+    [SQL_LIST_FLOWS] =
+        "SELECT max(version), summary FROM flows WHERE name>?1 GROUP BY name ORDER BY name LIMIT ?2",
     [SQL_LIST_ACTIVE] = "SELECT id, head FROM jobs WHERE id>?1 AND status IN (1, 2, 4) ORDER BY id LIMIT ?2",
 };
 
@@ -105,7 +111,8 @@ static sqlite3_stmt *get(struct reading *r, enum sql_id id)
 }
 
 /* Collects rows (number, body) into an array. limit 0 and max_bytes 0: no limit. */
-static int collect(struct reading *r, sqlite3_stmt *s, uint32_t limit, size_t max_bytes, struct store_row **ret_rows, size_t *ret_n)
+static int collect(struct reading *r, sqlite3_stmt *s, uint32_t limit, size_t max_bytes,
+                   struct store_row **ret_rows, size_t *ret_n)
 {
     struct fm_buf rows = {0};
     size_t n = 0, bytes = 0;
@@ -227,7 +234,8 @@ static void one_definition(struct reading *r, sqlite3_stmt *s, bool named)
         r->d->status = STORE_NOT_FOUND;
     if (got != 1)
         return;
-    struct store_row row = {.number = named ? (uint32_t)sqlite3_column_int64(s, 0) : 0, .body = column(r->n, s, named ? 2 : 0)};
+    struct store_row row = {.number = named ? (uint32_t)sqlite3_column_int64(s, 0) : 0,
+                            .body = column(r->n, s, named ? 2 : 0)};
     if (named)
         column_digest(s, 1, r->d->digest);
     r->d->rows = (struct store_row *)(uintptr_t)done_copy(r->n, &row, sizeof(row)).p;
@@ -317,7 +325,8 @@ static void list_text(const struct store_query *q, char *sql, size_t size)
     if (q->host != NULL && q->host[0] != '\0')
         ADD(" AND host=?3 AND host<>''");
     for (size_t i = 0; i < q->n_labels; i++)
-        ADD(" AND EXISTS(SELECT 1 FROM labels l WHERE l.key=?%zu AND l.value=?%zu AND l.job=j.id)", 10 + 2 * i, 11 + 2 * i);
+        ADD(" AND EXISTS(SELECT 1 FROM labels l WHERE l.key=?%zu AND l.value=?%zu AND l.job=j.id)",
+            10 + 2 * i, 11 + 2 * i);
     ADD(" ORDER BY id DESC LIMIT ?4");
 #undef ADD
 }

@@ -293,7 +293,7 @@ static void quiet(struct svc *s)
     struct svc_call *c, *tmp;
     s->quiet = true;
     fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is stopping");
-    HASH_ITER(hh, s->calls, c, tmp)
+    HASH_ITER (hh, s->calls, c, tmp)
         svc_fail(c->call, &err);
     rpc_timer_stop(s->loop, &s->stop_timer);
     s->on_quiet(s->arg);

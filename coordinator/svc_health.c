@@ -86,7 +86,7 @@ static void watch(struct rpc_call *call, const struct rpc_method *method, struct
 void health_changed(struct svc *s)
 {
     struct health_watch *w;
-    DL_FOREACH(s->health_watches, w) {
+    DL_FOREACH (s->health_watches, w) {
         if (w->known)
             send_status(w);
         if (s->stopping)

@@ -1,5 +1,6 @@
-/* The shell around the engine. See agent.h. Threads: everything here runs on the libuv loop's thread, but for on_message and on_status, which run on the
- * gRPC loop's thread and only queue what came and wake the other one. */
+/* The shell around the engine. See agent.h. Threads: everything here runs on the libuv loop's thread, but for
+ * on_message and on_status, which run on the gRPC loop's thread and only queue what came and wake the other
+ * one. */
 #include "agent.h"
 
 #include <pthread.h>
@@ -22,16 +23,16 @@
 #define MAX_MESSAGE_BYTES (64u * 1024 * 1024)
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
-#define REFUSED_MS 2000         /* a refusal may pass, for example a duplicate id; no hurry */
-#define GOODBYE_MS 2000         /* how long the coordinator may take to end the stream after Goodbye */
+#define REFUSED_MS 2000 /* a refusal may pass, for example a duplicate id; no hurry */
+#define GOODBYE_MS 2000 /* how long the coordinator may take to end the stream after Goodbye */
 
 /* What the gRPC thread hands over. */
 struct event {
     struct event *prev, *next;
     struct rpc_stream *stream;
-    bool over;                  /* status, else a message */
+    bool over; /* status, else a message */
     struct fm_err status;
-    size_t n;                   /* bytes of the message, behind the struct */
+    size_t n; /* bytes of the message, behind the struct */
 };
 
 struct agent_timer {
@@ -52,13 +53,13 @@ struct agent {
     struct rpc_loop *rpc;
     pthread_t rpc_thread;
     struct rpc_channel *channel;
-    struct rpc_stream *stream;  /* the present one */
+    struct rpc_stream *stream; /* the present one */
     struct fm_rng rng;
-    unsigned failures;          /* attempts since the last Welcome */
+    unsigned failures; /* attempts since the last Welcome */
     bool announced, stopping, finished;
     int exit_code;
     pthread_mutex_t lock;
-    struct event *events;       /* under lock */
+    struct event *events; /* under lock */
 };
 
 /* ---- the gRPC thread ---- */
@@ -168,7 +169,8 @@ static void io_attached(void *arg)
         fflush(stdout);
     }
     a->announced = true;
-    FM_LOG(INFO, HOST, "attached", FM_STR("coordinator", a->cfg->target), FM_STR("host", a->cfg->engine.host_id));
+    FM_LOG(INFO, HOST, "attached", FM_STR("coordinator", a->cfg->target),
+           FM_STR("host", a->cfg->engine.host_id));
 }
 
 static int64_t io_now_us(void *arg)
@@ -272,7 +274,8 @@ static void stream_over(struct agent *a, const struct fm_err *status)
     rpc_channel_free(a->channel);
     a->stream = NULL;
     a->channel = NULL;
-    bool refused = status->code == FM_ALREADY_EXISTS || status->code == FM_FAILED_PRECONDITION || status->code == FM_INVALID_ARGUMENT;
+    bool refused = status->code == FM_ALREADY_EXISTS || status->code == FM_FAILED_PRECONDITION ||
+                   status->code == FM_INVALID_ARGUMENT;
     engine_disconnected(a->engine, fm_now_mono_ms());
     if (a->stopping && engine_job_count(a->engine) == 0)
         finish(a, 0);
@@ -283,11 +286,13 @@ static void stream_over(struct agent *a, const struct fm_err *status)
     uint64_t wait = backoff_ms(a, refused);
     a->failures++;
     if (refused)
-        FM_LOG(ERROR, HOST, "the coordinator refuses this host, trying again", FM_STR("coordinator", a->cfg->target),
-               FM_STR("code", fm_code_name((int)status->code)), FM_ERR(status), FM_U64("in_ms", wait));
+        FM_LOG(ERROR, HOST, "the coordinator refuses this host, trying again",
+               FM_STR("coordinator", a->cfg->target), FM_STR("code", fm_code_name((int)status->code)),
+               FM_ERR(status), FM_U64("in_ms", wait));
     else
-        FM_LOG(WARN, HOST, "no stream to the coordinator, trying again", FM_STR("coordinator", a->cfg->target),
-               FM_STR("code", fm_code_name((int)status->code)), FM_ERR(status), FM_U64("in_ms", wait));
+        FM_LOG(WARN, HOST, "no stream to the coordinator, trying again",
+               FM_STR("coordinator", a->cfg->target), FM_STR("code", fm_code_name((int)status->code)),
+               FM_ERR(status), FM_U64("in_ms", wait));
     (void)uv_timer_start(&a->reconnect, on_reconnect, wait, 0);
     after_input(a);
 }
@@ -299,7 +304,7 @@ static void on_wake(uv_async_t *uv)
     struct event *list = a->events, *ev, *tmp;
     a->events = NULL;
     pthread_mutex_unlock(&a->lock);
-    DL_FOREACH_SAFE(list, ev, tmp) {
+    DL_FOREACH_SAFE (list, ev, tmp) {
         DL_DELETE(list, ev);
         if (ev->over)
             stream_over(a, &ev->status);
@@ -354,7 +359,8 @@ static void stop(struct agent *a)
 int agent_run(const struct agent_config *cfg)
 {
     struct agent a = {.cfg = cfg};
-    struct engine_io io = {&a, io_send, io_close, io_start_timer, io_cancel_timer, io_attached, io_drained, io_now_us};
+    struct engine_io io = {&a,          io_send,    io_close, io_start_timer, io_cancel_timer,
+                           io_attached, io_drained, io_now_us};
     (void)signal(SIGPIPE, SIG_IGN);
     rpc_global_init();
     pthread_mutex_init(&a.lock, NULL);

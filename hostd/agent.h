@@ -1,5 +1,5 @@
-/* The shell around the engine: the stream to the coordinator, reconnects, timers, signals. The libuv loop (the main thread) runs the engine; gRPC's loop
- * has a thread of its own and hands over whole messages. */
+/* The shell around the engine: the stream to the coordinator, reconnects, timers, signals. The libuv loop
+ * (the main thread) runs the engine; gRPC's loop has a thread of its own and hands over whole messages. */
 #ifndef FM_AGENT_H
 #define FM_AGENT_H
 
@@ -8,13 +8,13 @@
 #include "engine.h"
 
 struct agent_config {
-    const char *target;             /* HOST:PORT of the coordinator */
-    int64_t drain_timeout_ms;       /* how long draining may take after SIGTERM */
+    const char *target;       /* HOST:PORT of the coordinator */
+    int64_t drain_timeout_ms; /* how long draining may take after SIGTERM */
     struct engine_config engine;
 };
 
-/* Runs until SIGTERM or SIGINT and until draining is done or its time is over. Returns the exit code: 0, or 1 when jobs had to be left behind (their lease
- * decides then). A second signal ends the process at once. */
+/* Runs until SIGTERM or SIGINT and until draining is done or its time is over. Returns the exit code: 0, or 1
+ * when jobs had to be left behind (their lease decides then). A second signal ends the process at once. */
 int agent_run(const struct agent_config *cfg);
 
 #endif

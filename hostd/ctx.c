@@ -1,5 +1,6 @@
-/* The context functions of the routine API (fermata/routine.h): what a handler sees and does. Changes of state are made at once, so that later reads see
- * them, and remembered with what was there before, so that they can be taken back. */
+/* The context functions of the routine API (fermata/routine.h): what a handler sees and does. Changes of
+ * state are made at once, so that later reads see them, and remembered with what was there before, so that
+ * they can be taken back. */
 #include "engine_int.h"
 
 #include <stdarg.h>
@@ -19,7 +20,7 @@
 void ctx_undo(struct fm_ctx *ctx)
 {
     while (ctx->changes != NULL) {
-        struct change *c = ctx->changes->prev;      /* the last one first */
+        struct change *c = ctx->changes->prev; /* the last one first */
         size_t n_key = strlen(c->key);
         DL_DELETE(ctx->changes, c);
         if (!c->had_old)
@@ -35,7 +36,7 @@ void ctx_undo(struct fm_ctx *ctx)
 static void free_emissions(struct emission *list)
 {
     struct emission *e;
-    DL_FOREACH(list, e)
+    DL_FOREACH (list, e)
         fm_buf_done(&e->data);
 }
 
@@ -50,7 +51,7 @@ void ctx_free(struct fm_ctx *ctx)
         free(t);
     }
     struct change *c;
-    DL_FOREACH(ctx->changes, c)
+    DL_FOREACH (ctx->changes, c)
         fm_buf_done(&c->value);
     free_emissions(ctx->emissions);
     free_emissions(ctx->defers);
@@ -67,7 +68,7 @@ void ctx_free(struct fm_ctx *ctx)
 int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...)
 {
     if (ctx->failed)
-        return -1;      /* the first fault is the one that counts */
+        return -1; /* the first fault is the one that counts */
     va_list ap;
     ctx->failed = true;
     ctx->fail_code = (int)code;
@@ -77,13 +78,15 @@ int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...)
     return -1;
 }
 
-/* Memory of the step. When the bound is reached the step fails; the handler gets ordinary zeroed memory all the same, so that it need not check. */
+/* Memory of the step. When the bound is reached the step fails; the handler gets ordinary zeroed memory all
+ * the same, so that it need not check. */
 void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n)
 {
     void *p = fm_arena_zalloc(&ctx->arena, 1, n);
     if (p != NULL)
         return p;
-    (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the step needs more than %zu bytes of memory", ctx->arena.limit);
+    (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the step needs more than %zu bytes of memory",
+                      ctx->arena.limit);
     ctx->arena.limit += n + 4096;
     p = fm_arena_zalloc(&ctx->arena, 1, n);
     if (p == NULL)
@@ -97,7 +100,8 @@ static struct fm_value *made(struct fm_ctx *ctx, struct fm_value *v)
 {
     if (v != NULL)
         return v;
-    (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the step needs more than %zu bytes of memory", ctx->arena.limit);
+    (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the step needs more than %zu bytes of memory",
+                      ctx->arena.limit);
     ctx->arena.limit += 4096;
     v = value_null(&ctx->arena);
     if (v == NULL)
@@ -144,7 +148,8 @@ void fm_list_add(struct fm_ctx *ctx, struct fm_value *list, const struct fm_valu
 void fm_map_set(struct fm_ctx *ctx, struct fm_value *map, const char *key, const struct fm_value *v)
 {
     if (value_map_set(&ctx->arena, map, key, v) < 0)
-        (void)fm_ctx_fail(ctx, FM_FAIL_INTERNAL, "key \"%.64s\" was set in what is no map, or memory ran out", key);
+        (void)fm_ctx_fail(ctx, FM_FAIL_INTERNAL, "key \"%.64s\" was set in what is no map, or memory ran out",
+                          key);
 }
 
 /* ---- what a handler knows ---- */
@@ -246,7 +251,9 @@ static struct change *note(struct fm_ctx *ctx, bool shared, const char *key, int
 {
     size_t n = strlen(key);
     if (n == 0 || n > MAX_KEY_BYTES || !wire_text_ok((const uint8_t *)key, n)) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "a key of the state has %zu bytes; it must have 1 to %d, valid UTF-8", n, MAX_KEY_BYTES);
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
+                          "a key of the state has %zu bytes; it must have 1 to %d, valid UTF-8", n,
+                          MAX_KEY_BYTES);
         return NULL;
     }
     struct change *c = fm_ctx_alloc(ctx, sizeof(*c));
@@ -379,7 +386,8 @@ static bool has_event(struct fm_ctx *ctx, const char *event)
         return false;
     if (registry_has_event(ctx->routine->type, event))
         return true;
-    (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no event \"%.64s\"", ctx->routine->type->name, event);
+    (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no event \"%.64s\"",
+                      ctx->routine->type->name, event);
     return false;
 }
 
@@ -410,7 +418,8 @@ void fm_ctx_enqueue(struct fm_ctx *ctx, const char *slot, const struct fm_value 
     if (ctx->failed)
         return;
     if (registry_handler(ctx->routine->type, slot) == NULL) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no slot \"%.64s\"", ctx->routine->type->name, slot);
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no slot \"%.64s\"",
+                          ctx->routine->type->name, slot);
         return;
     }
     struct emission *e = new_emission(ctx, "the data of a task", data);
@@ -431,12 +440,15 @@ static struct pb_var choice_views(struct fm_ctx *ctx, const struct fm_value *cho
     return pb_var_list(items, n);
 }
 
-const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *slot, const struct fm_value *data, const struct fm_value *choices)
+const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *slot,
+                         const struct fm_value *data, const struct fm_value *choices)
 {
     struct fm_buf encoded = {0};
     snprintf(ctx->pause_id, sizeof(ctx->pause_id), "p%u.%zu", fm_ctx_step(ctx), ctx->n_pauses);
     if (!ctx->failed && registry_handler(ctx->routine->type, slot) == NULL)
-        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no slot \"%.64s\" for the answer", ctx->routine->type->name, slot);
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
+                          "routine type %s has no slot \"%.64s\" for the answer", ctx->routine->type->name,
+                          slot);
     if (ctx->failed || !encode_data(ctx, "the data of a question", data, &encoded))
         return ctx->pause_id;
     fermata_v1_Pause m;
@@ -457,7 +469,8 @@ const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *s
     return keep_text(ctx, ctx->pause_id);
 }
 
-void fm_ctx_usage(struct fm_ctx *ctx, uint64_t input_tokens, uint64_t output_tokens, uint64_t cached_tokens, double cost)
+void fm_ctx_usage(struct fm_ctx *ctx, uint64_t input_tokens, uint64_t output_tokens, uint64_t cached_tokens,
+                  double cost)
 {
     ctx->has_usage = true;
     ctx->usage_in += input_tokens;

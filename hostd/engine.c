@@ -20,8 +20,8 @@ struct engine *engine_new(const struct engine_config *cfg, const struct engine_i
     e->registry = cfg->registry;
     e->labels = fm_xcalloc(cfg->n_labels + 1, sizeof(*e->labels));
     for (; e->n_labels < cfg->n_labels; e->n_labels++)
-        e->labels[e->n_labels] =
-            (struct engine_label){fm_xstrdup(cfg->labels[e->n_labels].key), fm_xstrdup(cfg->labels[e->n_labels].value)};
+        e->labels[e->n_labels] = (struct engine_label){fm_xstrdup(cfg->labels[e->n_labels].key),
+                                                       fm_xstrdup(cfg->labels[e->n_labels].value)};
     fm_arena_init(&e->arena, RUN_MEMORY_BYTES);
     return e;
 }
@@ -50,8 +50,9 @@ size_t engine_job_count(const struct engine *e)
 
 /* ---- turns ---- */
 
-/* Ready jobs take turns, one step each, so that a job with endless work does not keep the others waiting; after a bounded number of steps the shell gets
- * its thread back and calls again (engine_deadline is then now). */
+/* Ready jobs take turns, one step each, so that a job with endless work does not keep the others waiting;
+ * after a bounded number of steps the shell gets its thread back and calls again (engine_deadline is then
+ * now). */
 void engine_run(struct engine *e)
 {
     for (int i = 0; i < BURST_STEPS && e->ready != NULL; i++) {
@@ -89,11 +90,12 @@ void engine_timer(struct engine *e, uint64_t id, int64_t now_ms)
 static void end_grace(struct engine *e)
 {
     struct hjob *job, *tmp;
-    HASH_ITER(hh, e->jobs, job, tmp) {
+    HASH_ITER (hh, e->jobs, job, tmp) {
         if (job->interrupt_at_ms == 0 || e->now_ms < job->interrupt_at_ms)
             continue;
-        FM_LOG(INFO, EXECUTION, "the step in hand took too long for the pause, it is aborted and runs again after the resume", FM_STR("job", job->id),
-               FM_U64("epoch", job->epoch), FM_U64("step", job->last_step));
+        FM_LOG(INFO, EXECUTION,
+               "the step in hand took too long for the pause, it is aborted and runs again after the resume",
+               FM_STR("job", job->id), FM_U64("epoch", job->epoch), FM_U64("step", job->last_step));
         step_abort(job);
         hjob_wake(job);
     }
@@ -125,9 +127,10 @@ void engine_drain(struct engine *e, int64_t now_ms)
         return;
     e->draining = true;
     struct hjob *job, *tmp;
-    HASH_ITER(hh, e->jobs, job, tmp)
+    HASH_ITER (hh, e->jobs, job, tmp)
         hjob_interrupt(job, fermata_v1_InterruptKind_INTERRUPT_KIND_DRAIN, 0);
     engine_run(e);
     if (e->jobs != NULL && !e->welcomed && !e->connected)
-        FM_LOG(INFO, HOST, "draining while the coordinator is away: jobs stay until it is back", FM_U64("jobs", HASH_COUNT(e->jobs)));
+        FM_LOG(INFO, HOST, "draining while the coordinator is away: jobs stay until it is back",
+               FM_U64("jobs", HASH_COUNT(e->jobs)));
 }

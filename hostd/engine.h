@@ -1,9 +1,10 @@
-/* The host's engine: holds the jobs that the coordinator has given to this host, runs their tasks, makes steps, speaks the host protocol. Deterministic:
- * what it does follows from its inputs, the times it is given and its seed alone; it never calls gRPC, libuv or the clock. (Handlers are part of it; what they
- * start in the outside world is an output.)
+/* The host's engine: holds the jobs that the coordinator has given to this host, runs their tasks, makes
+ * steps, speaks the host protocol. Deterministic: what it does follows from its inputs, the times it is given
+ * and its seed alone; it never calls gRPC, libuv or the clock. (Handlers are part of it; what they start in
+ * the outside world is an output.)
  *
- * Inputs are the functions below; outputs are the calls of struct engine_io, made while an input is handled. The callbacks must not call back into the
- * engine. One thread. Times are monotonic milliseconds. */
+ * Inputs are the functions below; outputs are the calls of struct engine_io, made while an input is handled.
+ * The callbacks must not call back into the engine. One thread. Times are monotonic milliseconds. */
 #ifndef FM_ENGINE_H
 #define FM_ENGINE_H
 

@@ -1,4 +1,5 @@
-/* What the files of the engine share. Private to hostd/engine.c, session.c, hjob.c, step.c, ctx.c, route.c. */
+/* What the files of the engine share. Private to hostd/engine.c, session.c, hjob.c, step.c, ctx.c, route.c.
+ */
 #ifndef FM_ENGINE_INT_H
 #define FM_ENGINE_INT_H
 
@@ -10,7 +11,7 @@
 #include "kv.h"
 #include "pb_var.h"
 
-#define MAX_MESSAGE_BYTES (64u * 1024 * 1024)   /* an Assign: a state of up to 16 MiB and what goes with it */
+#define MAX_MESSAGE_BYTES (64u * 1024 * 1024) /* an Assign: a state of up to 16 MiB and what goes with it */
 #define RUN_MEMORY_BYTES (256u * 1024 * 1024)
 #define MAX_AHEAD_STEPS 64
 #define MAX_AHEAD_BYTES (1024u * 1024)
@@ -23,7 +24,7 @@
 struct routine {
     const char *id;
     const struct fm_routine_type *type;
-    struct fm_bytes config;             /* encoded Struct */
+    struct fm_bytes config; /* encoded Struct */
 };
 
 struct mapping {
@@ -59,7 +60,7 @@ int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_bu
 struct task {
     struct task *prev, *next;
     const char *id, *routine, *slot, *pause_id;
-    struct fm_bytes data;               /* encoded Struct */
+    struct fm_bytes data; /* encoded Struct */
     uint32_t input_number;
 };
 
@@ -79,12 +80,12 @@ struct routine_state {
 struct sent_step {
     struct sent_step *prev, *next;
     uint32_t number;
-    struct fm_bytes body;               /* encoded Step */
+    struct fm_bytes body; /* encoded Step */
 };
 
 enum job_phase {
-    PHASE_READY,        /* has a task to run, or a handler is at work */
-    PHASE_STOPPED       /* its last step paused, completed or failed it: waits for the acknowledgement */
+    PHASE_READY,  /* has a task to run, or a handler is at work */
+    PHASE_STOPPED /* its last step paused, completed or failed it: waits for the acknowledgement */
 };
 
 struct fm_ctx;
@@ -100,20 +101,20 @@ struct hjob {
     struct deferred *deferred;
     struct kv shared;
     struct routine_state *routines;
-    uint32_t last_step;                 /* number of the last step made */
+    uint32_t last_step; /* number of the last step made */
     uint32_t acked_step;
-    uint32_t inputs_through;            /* inputs taken */
-    uint32_t prelude_deferred;          /* deferred events emitted since the last step */
-    struct fm_buf *prelude_tasks;       /* the tasks they made, encoded */
+    uint32_t inputs_through;      /* inputs taken */
+    uint32_t prelude_deferred;    /* deferred events emitted since the last step */
+    struct fm_buf *prelude_tasks; /* the tasks they made, encoded */
     size_t n_prelude_tasks;
     struct sent_step *sent;
     size_t sent_bytes, n_sent;
-    struct fm_ctx *run;                 /* the handler at work */
+    struct fm_ctx *run; /* the handler at work */
     enum job_phase phase;
-    int interrupt;                      /* InterruptKind, 0: none */
-    int64_t interrupt_at_ms;            /* abort then; 0: no */
+    int interrupt;           /* InterruptKind, 0: none */
+    int64_t interrupt_at_ms; /* abort then; 0: no */
     struct hjob *ready_prev, *ready_next;
-    bool is_ready;                      /* in the list of those that may run */
+    bool is_ready; /* in the list of those that may run */
 };
 
 /* ---- the engine ---- */
@@ -124,7 +125,7 @@ struct timer {
     struct fm_ctx *ctx;
     fm_callback cb;
     void *arg;
-    struct timer *run_prev, *run_next;  /* of the same run */
+    struct timer *run_prev, *run_next; /* of the same run */
 };
 
 struct engine {
@@ -139,16 +140,16 @@ struct engine {
     struct hjob *ready;
     struct timer *timers;
     uint64_t next_timer;
-    struct fm_arena arena;              /* of the message that is being handled */
+    struct fm_arena arena; /* of the message that is being handled */
     /* session */
     bool connected, welcomed, draining, goodbye_sent, closing;
     uint64_t seq_out, seq_in;
     uint32_t lease_ms, heartbeat_ms, max_step_bytes;
-    int64_t last_heard_ms;              /* when something came last; the lease counts from it */
+    int64_t last_heard_ms; /* when something came last; the lease counts from it */
     int64_t next_heartbeat_ms;
     bool has_lease;
     /* steps of this turn */
-    struct fm_buf batch;                /* encoded fields of a StepBatch */
+    struct fm_buf batch; /* encoded fields of a StepBatch */
 };
 
 /* session.c */
@@ -165,13 +166,14 @@ void session_drained(struct engine *e);
 struct hjob *hjob_find(struct engine *e, struct pb_var id, uint32_t epoch);
 /* Forgets the job: aborts its handler, frees all. */
 void hjob_drop(struct hjob *job);
-void hjob_assign(struct engine *e, struct pb_var id, uint32_t epoch, struct pb_var flow, struct pb_var state, struct pb_var inputs,
-                 bool emit_deferred);
+void hjob_assign(struct engine *e, struct pb_var id, uint32_t epoch, struct pb_var flow, struct pb_var state,
+                 struct pb_var inputs, bool emit_deferred);
 void hjob_deliver(struct hjob *job, struct pb_var inputs, bool emit_deferred);
 void hjob_ack(struct hjob *job, uint32_t number, bool released);
 void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms);
 struct routine_state *hjob_routine_state(struct hjob *job, const char *routine);
-struct task *task_new(const char *id, const char *routine, const char *slot, const char *pause_id, struct fm_bytes data, uint32_t input_number);
+struct task *task_new(const char *id, const char *routine, const char *slot, const char *pause_id,
+                      struct fm_bytes data, uint32_t input_number);
 void hjob_add_task(struct hjob *job, struct task *t);
 struct deferred *deferred_new(const char *routine, const char *event, struct fm_bytes data);
 /* Puts the job into the line of those that may run, if it may. */
@@ -192,18 +194,18 @@ void step_abort(struct hjob *job);
 struct change {
     struct change *prev, *next;
     struct kv *kv;
-    const char *routine, *key;          /* routine "": shared data */
-    int kind;                           /* StateChangeKind */
-    struct fm_buf value;                /* encoded Value */
-    bool had_old;                       /* to take it back */
-    struct kv_value old;                /* of an append: only its length counts */
+    const char *routine, *key; /* routine "": shared data */
+    int kind;                  /* StateChangeKind */
+    struct fm_buf value;       /* encoded Value */
+    bool had_old;              /* to take it back */
+    struct kv_value old;       /* of an append: only its length counts */
 };
 
 struct emission {
     struct emission *prev, *next;
-    const char *event;                  /* NULL: enqueue */
+    const char *event; /* NULL: enqueue */
     const char *slot;
-    struct fm_buf data;                 /* encoded Struct */
+    struct fm_buf data; /* encoded Struct */
 };
 
 struct fm_ctx {
@@ -215,7 +217,7 @@ struct fm_ctx {
     struct change *changes;
     struct emission *emissions;
     struct emission *defers;
-    struct fm_buf *log, *pauses;        /* arrays of encoded LogEntry and Pause */
+    struct fm_buf *log, *pauses; /* arrays of encoded LogEntry and Pause */
     size_t n_log, n_pauses;
     struct timer *timers;
     size_t open_calls;

@@ -21,7 +21,8 @@ static char *put_text(char **at, const char *s)
     return copy;
 }
 
-struct task *task_new(const char *id, const char *routine, const char *slot, const char *pause_id, struct fm_bytes data, uint32_t input_number)
+struct task *task_new(const char *id, const char *routine, const char *slot, const char *pause_id,
+                      struct fm_bytes data, uint32_t input_number)
 {
     struct task *t =
         fm_xmalloc(sizeof(*t) + data.n + strlen(id) + strlen(routine) + strlen(slot) + strlen(pause_id) + 4);
@@ -92,16 +93,16 @@ static void free_prelude(struct hjob *job)
 static void hjob_free(struct hjob *job)
 {
     struct task *t, *ttmp;
-    DL_FOREACH_SAFE(job->tasks, t, ttmp)
+    DL_FOREACH_SAFE (job->tasks, t, ttmp)
         free(t);
     struct deferred *d, *dtmp;
-    DL_FOREACH_SAFE(job->deferred, d, dtmp)
+    DL_FOREACH_SAFE (job->deferred, d, dtmp)
         free(d);
     struct sent_step *s, *stmp;
-    DL_FOREACH_SAFE(job->sent, s, stmp)
+    DL_FOREACH_SAFE (job->sent, s, stmp)
         free(s);
     struct routine_state *r, *rtmp;
-    HASH_ITER(hh, job->routines, r, rtmp) {
+    HASH_ITER (hh, job->routines, r, rtmp) {
         HASH_DEL(job->routines, r);
         kv_done(&r->kv);
         free(r->routine);
@@ -144,11 +145,12 @@ static int read_task(struct reading *r, struct fm_bytes encoded)
     int rc = pb_var_decode(fermata_v1_Task_fields, &m, encoded, a, r->err);
     if (rc < 0)
         return rc;
-    const char *id = pb_var_dup(m.task_id, a), *routine = pb_var_dup(m.routine, a), *slot = pb_var_dup(m.slot, a),
-               *pause = pb_var_dup(m.pause_id, a);
+    const char *id = pb_var_dup(m.task_id, a), *routine = pb_var_dup(m.routine, a),
+               *slot = pb_var_dup(m.slot, a), *pause = pb_var_dup(m.pause_id, a);
     if (id == NULL || routine == NULL || slot == NULL || pause == NULL)
         return out_of_memory(r);
-    hjob_add_task(r->job, task_new(id, routine, slot, pause, (struct fm_bytes){m.data.p, m.data.n}, m.input_number));
+    hjob_add_task(r->job,
+                  task_new(id, routine, slot, pause, (struct fm_bytes){m.data.p, m.data.n}, m.input_number));
     return 0;
 }
 
@@ -185,7 +187,8 @@ static int read_state(struct reading *r, struct pb_var encoded)
 {
     fermata_v1_JobState m;
     memset(&m, 0, sizeof(m));
-    int rc = pb_var_decode(fermata_v1_JobState_fields, &m, (struct fm_bytes){encoded.p, encoded.n}, &r->e->arena, r->err);
+    int rc = pb_var_decode(fermata_v1_JobState_fields, &m, (struct fm_bytes){encoded.p, encoded.n},
+                           &r->e->arena, r->err);
     for (size_t i = 0; rc == 0 && i < m.pending_tasks.n; i++)
         rc = read_task(r, m.pending_tasks.items[i]);
     for (size_t i = 0; rc == 0 && i < m.deferred_events.n; i++)
@@ -201,7 +204,8 @@ static int read_state(struct reading *r, struct pb_var encoded)
 
 /* ---- deferred events and inputs ---- */
 
-static void encode_task(const struct task *t, const char *from_routine, const char *from_event, struct fm_buf *out)
+static void encode_task(const struct task *t, const char *from_routine, const char *from_event,
+                        struct fm_buf *out)
 {
     fermata_v1_Task m;
     struct fm_err err = {0};
@@ -227,7 +231,8 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
         snprintf(id, sizeof(id), "d%u.%zu", job->last_step + 1, job->n_prelude_tasks);
         if (mapping_apply(c, d->data, &data) == 0) {
             struct task *t = task_new(id, c->to_routine, c->slot, "", (struct fm_bytes){data.p, data.n}, 0);
-            job->prelude_tasks = fm_xrealloc(job->prelude_tasks, (job->n_prelude_tasks + 1) * sizeof(*job->prelude_tasks));
+            job->prelude_tasks =
+                fm_xrealloc(job->prelude_tasks, (job->n_prelude_tasks + 1) * sizeof(*job->prelude_tasks));
             job->prelude_tasks[job->n_prelude_tasks] = (struct fm_buf){0};
             encode_task(t, d->routine, d->event, &job->prelude_tasks[job->n_prelude_tasks++]);
             hjob_add_task(job, t);
@@ -240,7 +245,7 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
 static void emit_deferred(struct hjob *job)
 {
     struct deferred *d, *tmp;
-    DL_FOREACH_SAFE(job->deferred, d, tmp) {
+    DL_FOREACH_SAFE (job->deferred, d, tmp) {
         emit_one_deferred(job, d);
         DL_DELETE(job->deferred, d);
         job->prelude_deferred++;
@@ -260,7 +265,7 @@ static int take_inputs(struct reading *r, struct pb_var inputs, bool deferred)
         if (rc < 0)
             return rc;
         if (m.input_number <= job->inputs_through)
-            continue;       /* it came before the stream broke */
+            continue; /* it came before the stream broke */
         if (deferred && !emitted)
             emit_deferred(job);
         emitted = true;
@@ -276,13 +281,14 @@ static int take_inputs(struct reading *r, struct pb_var inputs, bool deferred)
 
 static void refuse(struct hjob *job, const char *why)
 {
-    FM_LOG(WARN, STATE, "an assignment is refused", FM_STR("job", job->id), FM_U64("epoch", job->epoch), FM_STR("why", why));
+    FM_LOG(WARN, STATE, "an assignment is refused", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
+           FM_STR("why", why));
     session_release(job->engine, job, fermata_v1_ReleaseReason_RELEASE_REASON_REFUSED, why);
     hjob_drop(job);
 }
 
-void hjob_assign(struct engine *e, struct pb_var id, uint32_t epoch, struct pb_var flow, struct pb_var state, struct pb_var inputs,
-                 bool emit)
+void hjob_assign(struct engine *e, struct pb_var id, uint32_t epoch, struct pb_var flow, struct pb_var state,
+                 struct pb_var inputs, bool emit)
 {
     if (id.n != 26) {
         session_close(e, "an assignment without a proper job id");
@@ -291,7 +297,7 @@ void hjob_assign(struct engine *e, struct pb_var id, uint32_t epoch, struct pb_v
     struct hjob *old;
     HASH_FIND(hh, e->jobs, id.p, id.n, old);
     if (old != NULL && old->epoch >= epoch)
-        return;             /* a duplicate, or older than what it has */
+        return; /* a duplicate, or older than what it has */
     if (old != NULL)
         hjob_drop(old);
     struct hjob *job = fm_xcalloc(1, sizeof(*job));
@@ -305,7 +311,8 @@ void hjob_assign(struct engine *e, struct pb_var id, uint32_t epoch, struct pb_v
         fm_err_set(&err, FM_UNAVAILABLE, NULL, "the host is draining");
     else if (HASH_COUNT(e->jobs) > e->capacity)
         fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "the host is full: it takes %u jobs", e->capacity);
-    else if ((job->flow = flow_parse((struct fm_bytes){flow.p, flow.n}, e->registry, &err)) != NULL && read_state(&r, state) == 0) {
+    else if ((job->flow = flow_parse((struct fm_bytes){flow.p, flow.n}, e->registry, &err)) != NULL &&
+             read_state(&r, state) == 0) {
         if (emit)
             emit_deferred(job);
         (void)take_inputs(&r, inputs, false);
@@ -314,8 +321,8 @@ void hjob_assign(struct engine *e, struct pb_var id, uint32_t epoch, struct pb_v
         refuse(job, err.msg);
         return;
     }
-    FM_LOG(DEBUG, STATE, "job assigned", FM_STR("job", job->id), FM_U64("epoch", epoch), FM_U64("step", job->last_step),
-           FM_U64("tasks", job->n_tasks));
+    FM_LOG(DEBUG, STATE, "job assigned", FM_STR("job", job->id), FM_U64("epoch", epoch),
+           FM_U64("step", job->last_step), FM_U64("tasks", job->n_tasks));
     hjob_wake(job);
 }
 
@@ -328,7 +335,8 @@ void hjob_deliver(struct hjob *job, struct pb_var inputs, bool emit)
         return;
     }
     if (job->phase == PHASE_STOPPED && job->n_tasks > 0)
-        job->phase = PHASE_READY;   /* if the last step has ended the job, the coordinator has refused the input, and this cannot come */
+        job->phase = PHASE_READY; /* if the last step has ended the job, the coordinator has refused the
+                                     input, and this cannot come */
     hjob_wake(job);
 }
 
@@ -356,18 +364,21 @@ void hjob_ack(struct hjob *job, uint32_t number, bool released)
 
 static int release_reason(int interrupt)
 {
-    return interrupt == fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE ? fermata_v1_ReleaseReason_RELEASE_REASON_PAUSED
-                                                                     : fermata_v1_ReleaseReason_RELEASE_REASON_DRAINING;
+    return interrupt == fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE
+               ? fermata_v1_ReleaseReason_RELEASE_REASON_PAUSED
+               : fermata_v1_ReleaseReason_RELEASE_REASON_DRAINING;
 }
 
 void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms)
 {
     if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_CANCEL) {
-        FM_LOG(INFO, STATE, "job cancelled", FM_STR("job", job->id), FM_U64("epoch", job->epoch), FM_U64("step", job->last_step));
+        FM_LOG(INFO, STATE, "job cancelled", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
+               FM_U64("step", job->last_step));
         hjob_drop(job);
         return;
     }
-    if (kind != fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE && kind != fermata_v1_InterruptKind_INTERRUPT_KIND_DRAIN)
+    if (kind != fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE &&
+        kind != fermata_v1_InterruptKind_INTERRUPT_KIND_DRAIN)
         return;
     job->interrupt = kind;
     if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE)
@@ -383,7 +394,7 @@ void hjob_wake(struct hjob *job)
         return;
     if (job->interrupt != 0) {
         if (!e->welcomed)
-            return;         /* after the next Welcome */
+            return; /* after the next Welcome */
         session_release(e, job, release_reason(job->interrupt), "");
         hjob_drop(job);
         return;
@@ -399,7 +410,7 @@ void hjob_wake(struct hjob *job)
         return;
     const struct routine *r = flow_routine(job->flow, job->tasks->routine);
     if (r != NULL && (r->type->flags & FM_EFFECTS) != 0 && job->n_sent > 0)
-        return;             /* an effect never rests on a step that could still vanish */
+        return; /* an effect never rests on a step that could still vanish */
     job->is_ready = true;
     DL_APPEND2(e->ready, job, ready_prev, ready_next);
 }

@@ -23,13 +23,15 @@ static struct options {
 } opt = {"127.0.0.1:7420", NULL, "info", {0}, 64, 10000, 0};
 
 static const struct conf_option options[] = {
-    {"coordinator",   CONF_STRING,   &opt.coordinator,      "HOST:PORT", "the coordinator",                                 0, 300,     NULL       },
-    {"id",            CONF_STRING,   &opt.id,               "NAME",      "id of this host; the machine's name if not given", 0, 128,     NULL       },
-    {"label",         CONF_LABEL,    &opt.labels,           "KEY=VALUE", "a label, for placement",                          0, 0,       NULL       },
-    {"capacity",      CONF_INT,      &opt.capacity,         "N",         "how many jobs it takes at once",                  1, 100000,  NULL       },
-    {"drain-timeout", CONF_DURATION, &opt.drain_timeout_ms, "TIME",      "how long giving jobs back may take after SIGTERM", 0, 3600000, NULL       },
-    {"log-level",     CONF_STRING,   &opt.log_level,        "LEVELS",    "for example info, or info,llm=debug",             0, 300,     NULL       },
-    {"log-format",    CONF_CHOICE,   &opt.log_format,       "FORMAT",    "lines for people or for machines",                0, 0,       log_formats},
+    {"coordinator",   CONF_STRING,   &opt.coordinator,      "HOST:PORT", "the coordinator",                                  0, 300,     NULL},
+    {"id",            CONF_STRING,   &opt.id,               "NAME",      "id of this host; the machine's name if not given", 0, 128,     NULL},
+    {"label",         CONF_LABEL,    &opt.labels,           "KEY=VALUE", "a label, for placement",                           0, 0,       NULL},
+    {"capacity",      CONF_INT,      &opt.capacity,         "N",         "how many jobs it takes at once",                   1, 100000,  NULL},
+    {"drain-timeout", CONF_DURATION, &opt.drain_timeout_ms, "TIME",
+     "how long giving jobs back may take after SIGTERM",                                                                     0, 3600000, NULL},
+    {"log-level",     CONF_STRING,   &opt.log_level,        "LEVELS",    "for example info, or info,llm=debug",              0, 300,     NULL},
+    {"log-format",    CONF_CHOICE,   &opt.log_format,       "FORMAT",    "lines for people or for machines",                 0, 0,
+     log_formats                                                                                                                             },
 };
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -44,7 +46,8 @@ static int check_options(struct fm_err *err)
         opt.id = fm_xstrdup(name);
     }
     if (strspn(opt.id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != strlen(opt.id))
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "id", "--id %.100s: only the characters A-Z a-z 0-9 _ . - are allowed", opt.id);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "id",
+                          "--id %.100s: only the characters A-Z a-z 0-9 _ . - are allowed", opt.id);
     return 0;
 }
 
@@ -59,15 +62,17 @@ static int serve(const struct registry *registry)
     struct engine_label *labels = fm_xcalloc(opt.labels.n + 1, sizeof(*labels));
     for (size_t i = 0; i < opt.labels.n; i++)
         labels[i] = (struct engine_label){opt.labels.items[i].key, opt.labels.items[i].value};
-    struct agent_config cfg = {.target = opt.coordinator,
-                               .drain_timeout_ms = opt.drain_timeout_ms,
-                               .engine = {.host_id = opt.id,
-                                          .incarnation = incarnation,
-                                          .version = FERMATA_VERSION,
-                                          .labels = labels,
-                                          .n_labels = opt.labels.n,
-                                          .capacity = (uint32_t)opt.capacity,
-                                          .registry = registry}};
+    struct agent_config cfg = {
+        .target = opt.coordinator,
+        .drain_timeout_ms = opt.drain_timeout_ms,
+        .engine = {.host_id = opt.id,
+                   .incarnation = incarnation,
+                   .version = FERMATA_VERSION,
+                   .labels = labels,
+                   .n_labels = opt.labels.n,
+                   .capacity = (uint32_t)opt.capacity,
+                   .registry = registry}
+    };
     int code = agent_run(&cfg);
     free(labels);
     return code;
@@ -102,7 +107,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "hostd: %s\n", err.msg);
         code = 2;
     } else if (action == CONF_HELP) {
-        conf_help(stdout, "hostd", "runs the jobs that a Fermata coordinator hands to it", options, N_OPTIONS);
+        conf_help(stdout, "hostd", "runs the jobs that a Fermata coordinator hands to it", options,
+                  N_OPTIONS);
     } else if (action == CONF_VERSION) {
         printf("hostd %s\n", FERMATA_VERSION);
     } else {

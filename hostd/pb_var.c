@@ -62,7 +62,8 @@ static bool decode_field(pb_istream_t *in, const pb_field_t *field)
 static bool encode_bytes(pb_ostream_t *out, const pb_field_t *field, struct fm_bytes b)
 {
     static const uint8_t none;
-    return pb_encode_tag(out, PB_WT_STRING, field->tag) && pb_encode_string(out, b.p != NULL ? b.p : &none, b.n);
+    return pb_encode_tag(out, PB_WT_STRING, field->tag) &&
+           pb_encode_string(out, b.p != NULL ? b.p : &none, b.n);
 }
 
 static bool encode_field(pb_ostream_t *out, const pb_field_t *field)
@@ -85,14 +86,16 @@ bool pb_var_callback(pb_istream_t *in, pb_ostream_t *out, const pb_field_t *fiel
     return in != NULL ? decode_field(in, field) : encode_field(out, field);
 }
 
-int pb_var_decode(const pb_msgdesc_t *desc, void *msg, struct fm_bytes in, struct fm_arena *arena, struct fm_err *err)
+int pb_var_decode(const pb_msgdesc_t *desc, void *msg, struct fm_bytes in, struct fm_arena *arena,
+                  struct fm_err *err)
 {
     struct source src = {in.p, arena, false};
     pb_istream_t stream = {.callback = read_bytes, .state = &src, .bytes_left = in.n};
     if (pb_decode(&stream, desc, msg))
         return 0;
     if (src.full)
-        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL, "the message has too many elements for %zu bytes of memory", arena->limit);
+        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL,
+                          "the message has too many elements for %zu bytes of memory", arena->limit);
     return fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "malformed message: %s", PB_GET_ERROR(&stream));
 }
 

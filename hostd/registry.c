@@ -25,23 +25,29 @@ void registry_free(struct registry *r)
 static bool name_ok(const char *s)
 {
     size_t n = s == NULL ? 0 : strlen(s);
-    return n > 0 && n <= 128 && strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
+    return n > 0 && n <= 128 &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
 }
 
 static int check(const struct fm_routine_type *t, struct fm_err *err)
 {
     if (t->abi != FM_ROUTINE_ABI)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "abi", "a routine type was built for ABI version %u; this hostd has version %d", t->abi, FM_ROUTINE_ABI);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "abi",
+                          "a routine type was built for ABI version %u; this hostd has version %d", t->abi,
+                          FM_ROUTINE_ABI);
     if (!name_ok(t->name))
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "name", "a routine type's name has 1 to 128 of the characters A-Z a-z 0-9 _ . -");
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "name",
+                          "a routine type's name has 1 to 128 of the characters A-Z a-z 0-9 _ . -");
     if (t->n_slots == 0)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "slots", "routine type %s has no slots", t->name);
     for (size_t i = 0; i < t->n_slots; i++) {
         if (t->slots[i].handler == NULL || (!name_ok(t->slots[i].name) && strcmp(t->slots[i].name, "*") != 0))
-            return fm_err_set(err, FM_INVALID_ARGUMENT, "slots", "slot %zu of routine type %s has no handler or no proper name", i, t->name);
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "slots",
+                              "slot %zu of routine type %s has no handler or no proper name", i, t->name);
         for (size_t k = 0; k < i; k++)
             if (strcmp(t->slots[k].name, t->slots[i].name) == 0)
-                return fm_err_set(err, FM_INVALID_ARGUMENT, "slots", "routine type %s has two slots \"%s\"", t->name, t->slots[i].name);
+                return fm_err_set(err, FM_INVALID_ARGUMENT, "slots", "routine type %s has two slots \"%s\"",
+                                  t->name, t->slots[i].name);
     }
     return 0;
 }

@@ -10,8 +10,8 @@ struct registry;
 
 struct registry *registry_new(void);
 void registry_free(struct registry *r);
-/* Checks and adds a type; it must live as long as the registry. Returns 0, -FM_INVALID_ARGUMENT (the table is not sound, or of another ABI) or
- * -FM_ALREADY_EXISTS. */
+/* Checks and adds a type; it must live as long as the registry. Returns 0, -FM_INVALID_ARGUMENT (the table is
+ * not sound, or of another ABI) or -FM_ALREADY_EXISTS. */
 int registry_add(struct registry *r, const struct fm_routine_type *type, struct fm_err *err) FM_MUST_CHECK;
 /* Adds the built-in types. */
 int registry_add_builtin(struct registry *r, struct fm_err *err) FM_MUST_CHECK;

@@ -32,7 +32,9 @@ static int parse_routine(struct parsing *p, struct fm_bytes encoded, struct rout
     out->config = (struct fm_bytes){m.config.p, m.config.n};
     out->type = registry_find(p->registry, type);
     if (out->type == NULL)
-        return fm_err_set(p->err, FM_FAILED_PRECONDITION, "flow", "routine \"%.64s\": this host does not offer routine type \"%.64s\"", out->id, type);
+        return fm_err_set(p->err, FM_FAILED_PRECONDITION, "flow",
+                          "routine \"%.64s\": this host does not offer routine type \"%.64s\"", out->id,
+                          type);
     return 0;
 }
 
@@ -147,7 +149,8 @@ static bool has_source(const struct connection *c, struct fm_bytes data, struct 
     struct kv_value v;
     if (kv_read_struct(&kv, data) == 0)
         for (size_t i = 0; i < c->n_mapping && !found; i++)
-            found = fm_bytes_eq_str(target, c->mapping[i].to) && kv_get(&kv, c->mapping[i].from, strlen(c->mapping[i].from), &v);
+            found = fm_bytes_eq_str(target, c->mapping[i].to) &&
+                    kv_get(&kv, c->mapping[i].from, strlen(c->mapping[i].from), &v);
     kv_done(&kv);
     return found;
 }

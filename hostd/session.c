@@ -1,4 +1,5 @@
-/* The host's side of the stream: Hello and Welcome, numbering, heartbeats, silence, the lease, batches of steps, Goodbye. See engine_int.h. */
+/* The host's side of the stream: Hello and Welcome, numbering, heartbeats, silence, the lease, batches of
+ * steps, Goodbye. See engine_int.h. */
 #include "engine_int.h"
 
 #include <string.h>
@@ -12,7 +13,15 @@
 #define WELCOME_MS 10000
 
 /* fields of HostMessage */
-enum { FIELD_SEQ = 1, FIELD_ACK = 2, FIELD_HELLO = 3, FIELD_STEPS = 4, FIELD_HEARTBEAT = 5, FIELD_RELEASE = 6, FIELD_GOODBYE = 7 };
+enum {
+    FIELD_SEQ = 1,
+    FIELD_ACK = 2,
+    FIELD_HELLO = 3,
+    FIELD_STEPS = 4,
+    FIELD_HEARTBEAT = 5,
+    FIELD_RELEASE = 6,
+    FIELD_GOODBYE = 7
+};
 
 static void pack(const pb_msgdesc_t *desc, const void *msg, struct fm_buf *out)
 {
@@ -50,7 +59,8 @@ void session_flush(struct engine *e)
         return;
     if (e->welcomed)
         session_send(e, FIELD_STEPS, &e->batch);
-    fm_buf_reset(&e->batch);        /* without a session they stay in their jobs' lists and are sent after the next Welcome */
+    fm_buf_reset(
+        &e->batch); /* without a session they stay in their jobs' lists and are sent after the next Welcome */
 }
 
 void session_add_step(struct engine *e, const struct hjob *job, struct fm_bytes step)
@@ -97,7 +107,8 @@ static void add_entry(struct fm_buf *out, uint32_t field, const char *key, const
 
 static void add_type(struct fm_buf *out, const struct fm_routine_type *t)
 {
-    struct fm_bytes *slots = fm_xcalloc(t->n_slots + 1, sizeof(*slots)), *events = fm_xcalloc(t->n_events + 1, sizeof(*events));
+    struct fm_bytes *slots = fm_xcalloc(t->n_slots + 1, sizeof(*slots)),
+                    *events = fm_xcalloc(t->n_events + 1, sizeof(*events));
     for (size_t i = 0; i < t->n_slots; i++)
         slots[i] = (struct fm_bytes){(const uint8_t *)t->slots[i].name, strlen(t->slots[i].name)};
     for (size_t i = 0; i < t->n_events; i++)
@@ -156,7 +167,7 @@ void engine_connected(struct engine *e, int64_t now_ms)
     e->connected = true;
     e->welcomed = e->closing = false;
     e->seq_out = e->seq_in = 0;
-    e->next_heartbeat_ms = now_ms + WELCOME_MS;     /* until Welcome: when to give up */
+    e->next_heartbeat_ms = now_ms + WELCOME_MS; /* until Welcome: when to give up */
     send_hello(e);
 }
 
@@ -192,8 +203,8 @@ static void on_verdict(struct engine *e, struct fm_bytes encoded)
         resend(job, v.applied_step);
         return;
     }
-    FM_LOG(INFO, STATE, "the coordinator has given the job to another host, dropping it", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
-           FM_U64("step", job->last_step));
+    FM_LOG(INFO, STATE, "the coordinator has given the job to another host, dropping it",
+           FM_STR("job", job->id), FM_U64("epoch", job->epoch), FM_U64("step", job->last_step));
     hjob_drop(job);
 }
 
@@ -211,7 +222,7 @@ static void on_welcome(struct engine *e, const fermata_v1_Welcome *w)
     for (size_t i = 0; i < w->held_jobs.n; i++)
         on_verdict(e, w->held_jobs.items[i]);
     struct hjob *job, *tmp;
-    HASH_ITER(hh, e->jobs, job, tmp)
+    HASH_ITER (hh, e->jobs, job, tmp)
         hjob_wake(job);
     e->io.attached(e->io.arg);
     if (e->draining) {
@@ -242,8 +253,8 @@ static void on_reject(struct engine *e, const fermata_v1_StepReject *r)
     if (job == NULL)
         return;
     const char *reason = pb_var_dup(r->reason, &e->arena);
-    FM_LOG(WARN, STATE, "a step was refused, dropping the job", FM_STR("job", job->id), FM_U64("epoch", job->epoch), FM_U64("step", r->number),
-           FM_STR("reason", reason));
+    FM_LOG(WARN, STATE, "a step was refused, dropping the job", FM_STR("job", job->id),
+           FM_U64("epoch", job->epoch), FM_U64("step", r->number), FM_STR("reason", reason));
     hjob_drop(job);
 }
 
@@ -252,8 +263,8 @@ static void dispatch(struct engine *e, const fermata_v1_CoordinatorMessage *m)
     struct hjob *job;
     switch (m->which_body) {
     case fermata_v1_CoordinatorMessage_assign_tag:
-        hjob_assign(e, m->body.assign.job_id, m->body.assign.epoch, m->body.assign.flow, m->body.assign.state, m->body.assign.inputs,
-                    m->body.assign.emit_deferred);
+        hjob_assign(e, m->body.assign.job_id, m->body.assign.epoch, m->body.assign.flow, m->body.assign.state,
+                    m->body.assign.inputs, m->body.assign.emit_deferred);
         return;
     case fermata_v1_CoordinatorMessage_step_acks_tag:
         on_acks(e, &m->body.step_acks);
@@ -272,7 +283,7 @@ static void dispatch(struct engine *e, const fermata_v1_CoordinatorMessage *m)
             hjob_deliver(job, m->body.deliver.inputs, m->body.deliver.emit_deferred);
         return;
     default:
-        return;     /* a heartbeat: that it came is all it says; or a kind that a later version knows */
+        return; /* a heartbeat: that it came is all it says; or a kind that a later version knows */
     }
 }
 
@@ -285,7 +296,8 @@ void engine_message(struct engine *e, struct fm_bytes message, int64_t now_ms)
     struct fm_err err = {0};
     memset(&m, 0, sizeof(m));
     fm_arena_reset(&e->arena);
-    if (nano_decode(fermata_v1_CoordinatorMessage_fields, "CoordinatorMessage", &m, message, MAX_MESSAGE_BYTES, &e->arena, &err) < 0) {
+    if (nano_decode(fermata_v1_CoordinatorMessage_fields, "CoordinatorMessage", &m, message,
+                    MAX_MESSAGE_BYTES, &e->arena, &err) < 0) {
         session_close(e, err.msg);
         return;
     }
@@ -321,8 +333,8 @@ static void end_lease(struct engine *e)
 {
     e->has_lease = false;
     if (e->jobs != NULL)
-        FM_LOG(WARN, HOST, "the lease is over without a word of the coordinator, dropping all jobs", FM_U64("jobs", HASH_COUNT(e->jobs)),
-               FM_U64("lease_ms", e->lease_ms));
+        FM_LOG(WARN, HOST, "the lease is over without a word of the coordinator, dropping all jobs",
+               FM_U64("jobs", HASH_COUNT(e->jobs)), FM_U64("lease_ms", e->lease_ms));
     while (e->jobs != NULL)
         hjob_drop(e->jobs);
     if (e->connected)

@@ -1,5 +1,6 @@
-/* Running one task: the handler is called, and when it and all its callbacks have returned, the step is built, applied to the host's copy of the state and
- * sent. A failed handler's changes are taken back first. See engine_int.h. */
+/* Running one task: the handler is called, and when it and all its callbacks have returned, the step is
+ * built, applied to the host's copy of the state and sent. A failed handler's changes are taken back first.
+ * See engine_int.h. */
 #include "engine_int.h"
 
 #include <stdio.h>
@@ -58,7 +59,8 @@ static void pack(const pb_msgdesc_t *desc, const void *msg, struct fm_buf *out)
 }
 
 /* A task that the step makes: into the step and into the job. */
-static void add_new_task(struct fm_ctx *ctx, struct list *tasks, const char *routine, const char *slot, struct fm_bytes data, const char *event)
+static void add_new_task(struct fm_ctx *ctx, struct list *tasks, const char *routine, const char *slot,
+                         struct fm_bytes data, const char *event)
 {
     struct hjob *job = ctx->job;
     char id[48];
@@ -107,7 +109,7 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct list *tas
 static void put_changes(struct fm_ctx *ctx, struct list *out)
 {
     struct change *c;
-    DL_FOREACH(ctx->changes, c) {
+    DL_FOREACH (ctx->changes, c) {
         fermata_v1_StateChange m;
         memset(&m, 0, sizeof(m));
         m.routine = pb_var_str(c->routine);
@@ -122,14 +124,15 @@ static void put_changes(struct fm_ctx *ctx, struct list *out)
 static void put_deferred(struct fm_ctx *ctx, struct list *out)
 {
     struct emission *d;
-    DL_FOREACH(ctx->defers, d) {
+    DL_FOREACH (ctx->defers, d) {
         fermata_v1_DeferredEvent m;
         memset(&m, 0, sizeof(m));
         m.routine = pb_var_str(ctx->routine->id);
         m.event = pb_var_str(d->event);
         m.data = pb_var_bytes(d->data.p, d->data.n);
         pack(fermata_v1_DeferredEvent_fields, &m, list_add(out));
-        struct deferred *kept = deferred_new(ctx->routine->id, d->event, (struct fm_bytes){d->data.p, d->data.n});
+        struct deferred *kept =
+            deferred_new(ctx->routine->id, d->event, (struct fm_bytes){d->data.p, d->data.n});
         DL_APPEND(ctx->job->deferred, kept);
     }
 }
@@ -182,7 +185,7 @@ static void build(struct fm_ctx *ctx, struct fm_buf *out)
     struct list tasks = {0}, emissions = {0}, changes = {0}, deferred = {0};
     struct emission *e;
     if (!ctx->failed) {
-        DL_FOREACH(ctx->emissions, e)
+        DL_FOREACH (ctx->emissions, e)
             route(ctx, e, &tasks, &emissions);
         put_changes(ctx, &changes);
         put_deferred(ctx, &deferred);
@@ -191,7 +194,8 @@ static void build(struct fm_ctx *ctx, struct fm_buf *out)
     memset(&m, 0, sizeof(m));
     put_header(ctx, &m);
     put_outcome(ctx, fm_code_name(ctx->fail_code), &m);
-    struct pb_var *lists[] = {&m.deferred_tasks, &m.new_tasks, &m.emissions, &m.changes, &m.log, &m.deferred_events, &m.pauses};
+    struct pb_var *lists[] = {&m.deferred_tasks,  &m.new_tasks, &m.emissions, &m.changes, &m.log,
+                              &m.deferred_events, &m.pauses};
     m.deferred_tasks = views(job->prelude_tasks, job->n_prelude_tasks);
     m.new_tasks = views(tasks.bufs, tasks.n);
     m.emissions = views(emissions.bufs, emissions.n);
@@ -210,7 +214,8 @@ static void build(struct fm_ctx *ctx, struct fm_buf *out)
 
 /* ---- finishing ---- */
 
-/* Drops what the step would have added, from the first of its tasks and deferred events on: it is replaced by a failing one. */
+/* Drops what the step would have added, from the first of its tasks and deferred events on: it is replaced by
+ * a failing one. */
 static void take_back(struct fm_ctx *ctx, const struct task *last_task, const struct deferred *last_deferred)
 {
     struct hjob *job = ctx->job;
@@ -263,13 +268,15 @@ static void finish(struct fm_ctx *ctx)
         take_back(ctx, last_task, last_deferred);
         ctx->failed = true;
         ctx->fail_code = FM_RESOURCE_EXHAUSTED;
-        snprintf(ctx->fail_message, sizeof(ctx->fail_message), "the step has %zu bytes; the limit is %u", step.n, e->max_step_bytes);
+        snprintf(ctx->fail_message, sizeof(ctx->fail_message), "the step has %zu bytes; the limit is %u",
+                 step.n, e->max_step_bytes);
         fm_buf_reset(&step);
         build(ctx, &step);
     }
     bool stops = ctx->failed || ctx->n_pauses > 0 || job->n_tasks == 0;
-    FM_LOG(DEBUG, EXECUTION, "step made", FM_STR("job", job->id), FM_U64("epoch", job->epoch), FM_U64("step", job->last_step + 1),
-           FM_STR("routine", ctx->task->routine), FM_STR("slot", ctx->task->slot), FM_STR("failed", ctx->failed ? ctx->fail_message : "no"));
+    FM_LOG(DEBUG, EXECUTION, "step made", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
+           FM_U64("step", job->last_step + 1), FM_STR("routine", ctx->task->routine),
+           FM_STR("slot", ctx->task->slot), FM_STR("failed", ctx->failed ? ctx->fail_message : "no"));
     remember(job, &step);
     fm_buf_done(&step);
     clear_prelude(job);
@@ -297,7 +304,8 @@ static bool prepare(struct fm_ctx *ctx)
 {
     struct fm_err err = {0};
     if (ctx->routine == NULL) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the flow has no routine \"%.64s\"", ctx->task->routine);
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the flow has no routine \"%.64s\"",
+                          ctx->task->routine);
         return false;
     }
     ctx->data = value_decode_struct(ctx->task->data, &ctx->arena, &err);
@@ -327,7 +335,8 @@ bool step_start(struct hjob *job)
         fm_handler handler = registry_handler(ctx->routine->type, t->slot);
         ctx->in_handler = true;
         if (handler == NULL)
-            rc = fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no slot \"%.64s\"", ctx->routine->type->name, t->slot);
+            rc = fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no slot \"%.64s\"",
+                             ctx->routine->type->name, t->slot);
         else
             rc = handler(ctx, ctx->data);
         ctx->in_handler = false;

@@ -18,7 +18,7 @@ struct member {
 
 struct fm_value {
     enum fm_value_kind kind;
-    size_t n, cap;                      /* of strings, lists, maps */
+    size_t n, cap; /* of strings, lists, maps */
     union {
         bool b;
         double number;
@@ -217,7 +217,8 @@ static struct fm_value *malformed(struct decoding *d, const char *what)
 static struct fm_value *full(struct decoding *d, struct fm_value *v)
 {
     if (v == NULL)
-        (void)fm_err_set(d->err, FM_RESOURCE_EXHAUSTED, "data", "the data is too large for this step's memory (%zu bytes)", d->a->limit);
+        (void)fm_err_set(d->err, FM_RESOURCE_EXHAUSTED, "data",
+                         "the data is too large for this step's memory (%zu bytes)", d->a->limit);
     return v;
 }
 
@@ -244,7 +245,8 @@ static struct fm_value *decode_list(struct decoding *d, struct fm_bytes b, unsig
     return got < 0 ? malformed(d, "a list is malformed") : list;
 }
 
-/* Appends without looking for the key: wire order, and the last one wins when read by key is not promised by maps. */
+/* Appends without looking for the key: wire order, and the last one wins when read by key is not promised by
+ * maps. */
 static int add_member(struct fm_arena *a, struct fm_value *map, struct fm_bytes key, const struct fm_value *v)
 {
     char *copy = fm_arena_strndup(a, key.p, key.n);
@@ -309,7 +311,7 @@ static struct fm_value *decode(struct decoding *d, struct fm_bytes b, unsigned d
     int got;
     if (depth > VALUE_MAX_DEPTH)
         return malformed(d, "values are nested too deeply");
-    while ((got = wire_next(&r, &field, &type, &val, &len)) > 0) {      /* of a oneof the last one counts */
+    while ((got = wire_next(&r, &field, &type, &val, &len)) > 0) { /* of a oneof the last one counts */
         if (field < VALUE_NULL || field > VALUE_LIST)
             continue;
         kind = field;
@@ -317,16 +319,20 @@ static struct fm_value *decode(struct decoding *d, struct fm_bytes b, unsigned d
         bits = val;
         body = len;
     }
-    enum wire_type want = kind == VALUE_NUMBER ? WIRE_TYPE_FIXED64 : kind == VALUE_NULL || kind == VALUE_BOOL ? WIRE_TYPE_VARINT : WIRE_TYPE_LEN;
+    enum wire_type want = kind == VALUE_NUMBER                       ? WIRE_TYPE_FIXED64
+                          : kind == VALUE_NULL || kind == VALUE_BOOL ? WIRE_TYPE_VARINT
+                                                                     : WIRE_TYPE_LEN;
     if (got < 0 || kind_type != want)
         return malformed(d, "a value is malformed");
     double number;
     switch (kind) {
     case VALUE_NUMBER:
         memcpy(&number, &bits, sizeof(number));
-        return isfinite(number) ? full(d, value_number(d->a, number)) : malformed(d, "a number is not finite");
+        return isfinite(number) ? full(d, value_number(d->a, number))
+                                : malformed(d, "a number is not finite");
     case VALUE_STRING:
-        return wire_text_ok(body.p, body.n) ? full(d, value_string(d->a, (const char *)body.p, body.n)) : malformed(d, "a text is not valid UTF-8");
+        return wire_text_ok(body.p, body.n) ? full(d, value_string(d->a, (const char *)body.p, body.n))
+                                            : malformed(d, "a text is not valid UTF-8");
     case VALUE_BOOL:
         return full(d, value_bool(d->a, bits != 0));
     case VALUE_STRUCT:
@@ -415,7 +421,8 @@ static int encode_value(const struct fm_value *v, struct fm_buf *out, unsigned d
 
 static int too_deep(struct fm_err *err)
 {
-    return fm_err_set(err, FM_INVALID_ARGUMENT, "data", "the value is nested deeper than %d levels", VALUE_MAX_DEPTH);
+    return fm_err_set(err, FM_INVALID_ARGUMENT, "data", "the value is nested deeper than %d levels",
+                      VALUE_MAX_DEPTH);
 }
 
 int value_encode(const struct fm_value *v, struct fm_buf *out, struct fm_err *err)

@@ -1,5 +1,5 @@
-/* Values inside hostd: trees in an arena, read from and written to google.protobuf's Value and Struct. The accessors are in the public header
- * fermata/routine.h. Not thread-safe. */
+/* Values inside hostd: trees in an arena, read from and written to google.protobuf's Value and Struct. The
+ * accessors are in the public header fermata/routine.h. Not thread-safe. */
 #ifndef FM_VALUE_H
 #define FM_VALUE_H
 
@@ -22,11 +22,12 @@ struct fm_value *value_map(struct fm_arena *a);
 int value_list_add(struct fm_arena *a, struct fm_value *list, const struct fm_value *v);
 int value_map_set(struct fm_arena *a, struct fm_value *map, const char *key, const struct fm_value *v);
 
-/* Decode an encoded Value, or Struct, into the arena. Strings and keys are copied. Return NULL with err: FM_INVALID_ARGUMENT (malformed, too deep, not
- * finite) or FM_RESOURCE_EXHAUSTED (arena). */
+/* Decode an encoded Value, or Struct, into the arena. Strings and keys are copied. Return NULL with err:
+ * FM_INVALID_ARGUMENT (malformed, too deep, not finite) or FM_RESOURCE_EXHAUSTED (arena). */
 struct fm_value *value_decode(struct fm_bytes value, struct fm_arena *a, struct fm_err *err);
 struct fm_value *value_decode_struct(struct fm_bytes fields, struct fm_arena *a, struct fm_err *err);
-/* Append the encoding. Return 0, or -FM_INVALID_ARGUMENT (nested deeper than VALUE_MAX_DEPTH; not a map). NULL is null, or an empty map. */
+/* Append the encoding. Return 0, or -FM_INVALID_ARGUMENT (nested deeper than VALUE_MAX_DEPTH; not a map).
+ * NULL is null, or an empty map. */
 int value_encode(const struct fm_value *v, struct fm_buf *out, struct fm_err *err);
 int value_encode_struct(const struct fm_value *map, struct fm_buf *out, struct fm_err *err);
 

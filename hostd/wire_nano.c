@@ -61,7 +61,7 @@ const struct wire_msg *wire_msg_of_nano(const pb_msgdesc_t *desc, const char *na
         return &e->msg;
     e = fm_xcalloc(1, sizeof(*e));
     e->desc = desc;
-    HASH_ADD_PTR(entries, desc, e);     /* before its fields: messages may contain themselves */
+    HASH_ADD_PTR(entries, desc, e); /* before its fields: messages may contain themselves */
     struct wire_field *fields = fm_xcalloc(desc->field_count, sizeof(*fields));
     size_t n = 0;
     pb_field_iter_t it;
@@ -81,8 +81,8 @@ const struct wire_msg *wire_msg_of_nano(const pb_msgdesc_t *desc, const char *na
     return &e->msg;
 }
 
-int nano_decode(const pb_msgdesc_t *desc, const char *name, void *msg, struct fm_bytes in, size_t max_bytes, struct fm_arena *arena,
-                struct fm_err *err)
+int nano_decode(const pb_msgdesc_t *desc, const char *name, void *msg, struct fm_bytes in, size_t max_bytes,
+                struct fm_arena *arena, struct fm_err *err)
 {
     struct wire_limits limits = wire_limits_for(max_bytes);
     int rc = wire_check(wire_msg_of_nano(desc, name), in, &limits, err);
@@ -105,8 +105,10 @@ int nano_self_test(struct fm_err *err)
     int rc = pb_var_encode(fermata_v1_Task_fields, &in, &b, err);
     if (rc == 0)
         rc = pb_var_decode(fermata_v1_Task_fields, &out, (struct fm_bytes){b.p, b.n}, &arena, err);
-    if (rc == 0 && (!pb_var_eq(out.task_id, "s1.0") || out.data.n != sizeof(big) || out.input_number != in.input_number))
-        rc = fm_err_set(err, FM_INTERNAL, NULL, "the nanopb library was built with other flags than hostd expects");
+    if (rc == 0 &&
+        (!pb_var_eq(out.task_id, "s1.0") || out.data.n != sizeof(big) || out.input_number != in.input_number))
+        rc = fm_err_set(err, FM_INTERNAL, NULL,
+                        "the nanopb library was built with other flags than hostd expects");
     fm_arena_done(&arena);
     fm_buf_done(&b);
     return rc;

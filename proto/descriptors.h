@@ -1,4 +1,5 @@
-/* The FileDescriptorSet of every proto that the coordinator serves, with all imports; made by protoc at build time. */
+/* The FileDescriptorSet of every proto that the coordinator serves, with all imports; made by protoc at build
+ * time. */
 #ifndef FM_DESCRIPTORS_H
 #define FM_DESCRIPTORS_H
 

@@ -1,13 +1,14 @@
 /* Routine type "human": asks a person and emits the answer.
  * config: question (default: "question" of the input, else "Go on?"), choices (list of strings).
- * input → pause with the question, kept in the state by the pause's id; the answer comes to slot "answer" → event output: the fields of the input,
- * with question and answer. */
+ * input → pause with the question, kept in the state by the pause's id; the answer comes to slot "answer" →
+ * event output: the fields of the input, with question and answer. */
 #include "registry.h"
 
 static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 {
     const struct fm_value *config = fm_ctx_config(ctx);
-    const char *question = fm_value_string(fm_value_get(data, "question"), fm_value_string(fm_value_get(config, "question"), "Go on?"));
+    const char *question = fm_value_string(fm_value_get(data, "question"),
+                                           fm_value_string(fm_value_get(config, "question"), "Go on?"));
     const struct fm_value *shown = fm_value_size(data) > 0 ? data : NULL;
     const char *pause_id = fm_ctx_pause(ctx, question, "answer", shown, fm_value_get(config, "choices"));
     struct fm_value *asked = fm_map(ctx);
@@ -35,8 +36,16 @@ static int on_answer(struct fm_ctx *ctx, const struct fm_value *data)
     return 0;
 }
 
-static const struct fm_slot slots[] = {{"input", on_input}, {"answer", on_answer}};
+static const struct fm_slot slots[] = {
+    {"input",  on_input },
+    {"answer", on_answer}
+};
 static const char *const events[] = {"output"};
 
-const struct fm_routine_type human_type = {
-    .abi = FM_ROUTINE_ABI, .name = "human", .version = 1, .slots = slots, .n_slots = 2, .events = events, .n_events = 1};
+const struct fm_routine_type human_type = {.abi = FM_ROUTINE_ABI,
+                                           .name = "human",
+                                           .version = 1,
+                                           .slots = slots,
+                                           .n_slots = 2,
+                                           .events = events,
+                                           .n_events = 1};

@@ -1,10 +1,13 @@
 /* Routine type "llm_agent": a conversation with a model that may ask a person.
  *
- * trigger → model call. The model either says something (event "output") or asks: then the question is deferred as event "question", the conversation
- * stays in the routine's state and the job pauses; the answer comes to "user_input" and leads to the next model call. When the model has ended: event
- * "completed". Each model call is one step; between two calls of one turn the agent goes on by a task at its own slot "continue".
+ * trigger → model call. The model either says something (event "output") or asks: then the question is
+ * deferred as event "question", the conversation stays in the routine's state and the job pauses; the answer
+ * comes to "user_input" and leads to the next model call. When the model has ended: event "completed". Each
+ * model call is one step; between two calls of one turn the agent goes on by a task at its own slot
+ * "continue".
  *
- * State: messages (append-only list of {role, content}), calls, task. Shared data under the routine's id: {task, status, calls, text or question}. */
+ * State: messages (append-only list of {role, content}), calls, task. Shared data under the routine's id:
+ * {task, status, calls, text or question}. */
 #include <stdio.h>
 #include <string.h>
 
@@ -109,7 +112,8 @@ static int call_model(struct fm_ctx *ctx)
     struct turn *t = fm_ctx_alloc(ctx, sizeof(*t));
     t->provider = llm_provider_find(name);
     if (t->provider == NULL)
-        return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "config.provider is \"%.64s\"; this host has: mock", name);
+        return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "config.provider is \"%.64s\"; this host has: mock",
+                           name);
     return t->provider->call(ctx, calls_made(ctx), &t->reply, on_reply, t);
 }
 
@@ -144,7 +148,11 @@ static int on_tool_result(struct fm_ctx *ctx, const struct fm_value *data)
 }
 
 static const struct fm_slot slots[] = {
-    {"trigger", on_trigger}, {"user_input", on_user_input}, {"continue", on_continue}, {"tool_result", on_tool_result}};
+    {"trigger",     on_trigger    },
+    {"user_input",  on_user_input },
+    {"continue",    on_continue   },
+    {"tool_result", on_tool_result}
+};
 static const char *const events[] = {"output", "question", "tool_call", "completed"};
 
 const struct fm_routine_type llm_agent_type = {.abi = FM_ROUTINE_ABI,

@@ -1,6 +1,7 @@
 /* The mock provider: scripted answers after a delay, for demos and tests.
- * config: delay_ms; script, a list of {"say": …}, {"ask": …, "choices": […]}, {"fail": …}, one item a call; ask (false: without a script, no question).
- * Without a script the model asks one question about the task and then says what it was told. */
+ * config: delay_ms; script, a list of {"say": …}, {"ask": …, "choices": […]}, {"fail": …}, one item a call;
+ * ask (false: without a script, no question). Without a script the model asks one question about the task and
+ * then says what it was told. */
 #include "llm_provider.h"
 
 #include <stdio.h>
@@ -30,7 +31,8 @@ static void without_script(struct fm_ctx *ctx, uint32_t call, struct llm_reply *
     else if (call == 0)
         reply->ask = format(ctx, "Before I go on with \"", task, "\": what should I know?");
     else
-        reply->say = format(ctx, format(ctx, "Done: ", task, ", with what you told me: "), last_words(ctx), ".");
+        reply->say =
+            format(ctx, format(ctx, "Done: ", task, ", with what you told me: "), last_words(ctx), ".");
 }
 
 static void from_script(const struct fm_value *script, uint32_t call, struct llm_reply *reply)
@@ -42,10 +44,12 @@ static void from_script(const struct fm_value *script, uint32_t call, struct llm
     reply->choices = fm_value_get(item, "choices");
     reply->goes_on = call + 1 < fm_value_size(script);
     if (reply->say == NULL && reply->ask == NULL && reply->fail == NULL)
-        reply->fail = item == NULL ? "the script has no more items" : "an item of the script has none of say, ask and fail";
+        reply->fail = item == NULL ? "the script has no more items"
+                                   : "an item of the script has none of say, ask and fail";
 }
 
-static int call(struct fm_ctx *ctx, uint32_t calls_before, struct llm_reply *reply, fm_callback done, void *arg)
+static int call(struct fm_ctx *ctx, uint32_t calls_before, struct llm_reply *reply, fm_callback done,
+                void *arg)
 {
     const struct fm_value *config = fm_ctx_config(ctx), *script = fm_value_get(config, "script");
     if (fm_value_size(script) > 0)

@@ -7,16 +7,17 @@
 /* A model's reply: exactly one of say, ask and fail. */
 struct llm_reply {
     const char *say, *ask, *fail;
-    bool goes_on;                       /* after say: the model wants to be called again */
-    const struct fm_value *choices;     /* with ask; a list, or NULL */
+    bool goes_on;                   /* after say: the model wants to be called again */
+    const struct fm_value *choices; /* with ask; a list, or NULL */
     uint64_t input_tokens, output_tokens;
 };
 
 struct llm_provider {
     const char *name;
-    /* Makes call number `calls_before` + 1 with the conversation in the routine's state; fills *reply and calls done(ctx, arg), now or later. Returns as a
-     * handler does. */
-    int (*call)(struct fm_ctx *ctx, uint32_t calls_before, struct llm_reply *reply, fm_callback done, void *arg);
+    /* Makes call number `calls_before` + 1 with the conversation in the routine's state; fills *reply and
+     * calls done(ctx, arg), now or later. Returns as a handler does. */
+    int (*call)(struct fm_ctx *ctx, uint32_t calls_before, struct llm_reply *reply, fm_callback done,
+                void *arg);
 };
 
 /* The provider of this name, or NULL. */

@@ -1,5 +1,6 @@
 /* Routine type "log": appends what it gets to the job's shared log and passes it on.
- * config: message (text of the entry; default "log"), level (of the host's own log line: debug, info, warn, error; default info). */
+ * config: message (text of the entry; default "log"), level (of the host's own log line: debug, info, warn,
+ * error; default info). */
 #include <string.h>
 
 #include "log.h"
@@ -9,13 +10,17 @@ static void write_line(struct fm_ctx *ctx, const char *level, const char *messag
 {
     const char *job = fm_ctx_job_id(ctx), *routine = fm_ctx_routine_id(ctx);
     if (strcmp(level, "debug") == 0)
-        FM_LOG(DEBUG, ROUTINE, "routine logs", FM_STR("job", job), FM_STR("routine", routine), FM_STR("text", message));
+        FM_LOG(DEBUG, ROUTINE, "routine logs", FM_STR("job", job), FM_STR("routine", routine),
+               FM_STR("text", message));
     else if (strcmp(level, "warn") == 0)
-        FM_LOG(WARN, ROUTINE, "routine logs", FM_STR("job", job), FM_STR("routine", routine), FM_STR("text", message));
+        FM_LOG(WARN, ROUTINE, "routine logs", FM_STR("job", job), FM_STR("routine", routine),
+               FM_STR("text", message));
     else if (strcmp(level, "error") == 0)
-        FM_LOG(ERROR, ROUTINE, "routine logs", FM_STR("job", job), FM_STR("routine", routine), FM_STR("text", message));
+        FM_LOG(ERROR, ROUTINE, "routine logs", FM_STR("job", job), FM_STR("routine", routine),
+               FM_STR("text", message));
     else
-        FM_LOG(INFO, ROUTINE, "routine logs", FM_STR("job", job), FM_STR("routine", routine), FM_STR("text", message));
+        FM_LOG(INFO, ROUTINE, "routine logs", FM_STR("job", job), FM_STR("routine", routine),
+               FM_STR("text", message));
 }
 
 static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
@@ -28,8 +33,15 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
     return 0;
 }
 
-static const struct fm_slot slots[] = {{"input", on_input}};
+static const struct fm_slot slots[] = {
+    {"input", on_input}
+};
 static const char *const events[] = {"output"};
 
-const struct fm_routine_type log_type = {
-    .abi = FM_ROUTINE_ABI, .name = "log", .version = 1, .slots = slots, .n_slots = 1, .events = events, .n_events = 1};
+const struct fm_routine_type log_type = {.abi = FM_ROUTINE_ABI,
+                                         .name = "log",
+                                         .version = 1,
+                                         .slots = slots,
+                                         .n_slots = 1,
+                                         .events = events,
+                                         .n_events = 1};

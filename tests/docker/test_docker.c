@@ -1,5 +1,6 @@
-/* The main job across containers, each with its own address on a private network, from the image and the compose file that users get: killed hosts, hosts cut
- * off from the network and back, a killed coordinator. Each test has a compose project of its own and takes it down. */
+/* The main job across containers, each with its own address on a private network, from the image and the
+ * compose file that users get: killed hosts, hosts cut off from the network and back, a killed coordinator.
+ * Each test has a compose project of its own and takes it down. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,7 +50,8 @@ static const char *compose(void)
     static char command[512];
     if (command[0] == '\0' || strstr(command, project) == NULL)
         snprintf(command, sizeof(command),
-                 "export FERMATA_IMAGE=" IMAGE " FERMATA_LEASE=3s FERMATA_HEARTBEAT=500ms; C=docker-compose; command -v docker-compose >/dev/null || C='docker compose'; "
+                 "export FERMATA_IMAGE=" IMAGE " FERMATA_LEASE=3s FERMATA_HEARTBEAT=500ms; C=docker-compose; "
+                 "command -v docker-compose >/dev/null || C='docker compose'; "
                  "$C -p %s -f %s/deploy/compose.yaml -f %s",
                  project, source_dir(), override_file);
     return command;
@@ -66,12 +68,19 @@ static void container(const char *service, char *out, size_t n)
 static void find_address(struct cluster *c)
 {
     char *port = sh("%s port coordinator 7420", compose());
-    snprintf(c->address, sizeof(c->address), "127.0.0.1:%.*s", (int)strcspn(strchr(port, ':') + 1, "\n"), strchr(port, ':') + 1);
+    snprintf(c->address, sizeof(c->address), "127.0.0.1:%.*s", (int)strcspn(strchr(port, ':') + 1, "\n"),
+             strchr(port, ':') + 1);
     free(port);
     /* The port is forwarded before the daemon listens: wait for it to serve. */
     long long until = test_now_ms() + DEADLINE_MS;
     for (;;) {
-        const char *argv[] = {grpcurl_program(), "-plaintext", "-max-time", "5", c->address, "grpc.health.v1.Health/Check", NULL};
+        const char *argv[] = {grpcurl_program(),
+                              "-plaintext",
+                              "-max-time",
+                              "5",
+                              c->address,
+                              "grpc.health.v1.Health/Check",
+                              NULL};
         char *out, *err;
         int code = proc_run(argv, NULL, &out, &err);
         free(out);
@@ -132,7 +141,10 @@ static int down(void **state)
 
 static void resume(struct cluster *c, const char *job)
 {
-    json_decref(rpc(c->address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":\"Kyoto\",\"placement\":{\"mode\":\"PLACEMENT_MODE_ANOTHER_HOST\"}}", job));
+    json_decref(rpc(
+        c->address, "Jobs/ResumeJob",
+        "{\"job_id\":\"%s\",\"answer\":\"Kyoto\",\"placement\":{\"mode\":\"PLACEMENT_MODE_ANOTHER_HOST\"}}",
+        job));
 }
 
 static void check_steps(struct cluster *c, const char *job, size_t n)
@@ -140,7 +152,8 @@ static void check_steps(struct cluster *c, const char *job, size_t n)
     json_t *h = rpc(c->address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
     assert_int_equal(json_array_size(json_at(h, "steps")), n);
     for (size_t i = 0; i < n; i++)
-        assert_int_equal(json_integer_value(json_object_get(json_array_get(json_at(h, "steps"), i), "number")), i + 1);
+        assert_int_equal(
+            json_integer_value(json_object_get(json_array_get(json_at(h, "steps"), i), "number")), i + 1);
     json_decref(h);
 }
 

@@ -1,4 +1,5 @@
-/* Failures with real daemons: killed hosts and coordinators, cut-off hosts, damaged and full stores. Nothing acknowledged is lost, nothing is done twice. */
+/* Failures with real daemons: killed hosts and coordinators, cut-off hosts, damaged and full stores. Nothing
+ * acknowledged is lost, nothing is done twice. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,7 +32,8 @@ static void check_history(struct cluster *c, const char *job, size_t n)
     json_t *h = rpc(c->address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
     assert_int_equal(json_array_size(json_at(h, "steps")), n);
     for (size_t i = 0; i < n; i++)
-        assert_int_equal(json_integer_value(json_object_get(json_array_get(json_at(h, "steps"), i), "number")), i + 1);
+        assert_int_equal(
+            json_integer_value(json_object_get(json_array_get(json_at(h, "steps"), i), "number")), i + 1);
     json_decref(h);
 }
 
@@ -75,7 +77,8 @@ static void a_stopped_host_comes_back_too_late_and_its_step_is_refused(void **st
     long long until = test_now_ms() + DEADLINE_MS;
     for (;;) {
         json_t *hosts = rpc(c.address, "Hosts/ListHosts", "{}");
-        bool both = strcmp(at(hosts, "hosts[0].status"), "HOST_STATUS_ATTACHED") == 0 && strcmp(at(hosts, "hosts[1].status"), "HOST_STATUS_ATTACHED") == 0;
+        bool both = strcmp(at(hosts, "hosts[0].status"), "HOST_STATUS_ATTACHED") == 0 &&
+                    strcmp(at(hosts, "hosts[1].status"), "HOST_STATUS_ATTACHED") == 0;
         json_decref(hosts);
         if (both)
             break;
@@ -110,7 +113,8 @@ static void sigterm_moves_the_jobs_of_a_host(void **state)
     (void)state;
     struct cluster c;
     cluster_start(&c, 2);
-    put_trip(&c, "\"script\":[{\"say\":\"1\"},{\"say\":\"2\"},{\"say\":\"3\"},{\"say\":\"4\"}],\"delay_ms\":300");
+    put_trip(&c,
+             "\"script\":[{\"say\":\"1\"},{\"say\":\"2\"},{\"say\":\"3\"},{\"say\":\"4\"}],\"delay_ms\":300");
     const char *job = submit_trip(&c, "t");
     json_t *running = wait_status(&c, job, "RUNNING");
     int i = host_index(at(running, "job.host"));
@@ -136,7 +140,8 @@ static void a_killed_coordinator_comes_back_with_all_jobs(void **state)
     proc_kill9(&c.coordinator);
     cluster_coordinator(&c, NULL);
     json_t *j = wait_status(&c, running, "PAUSED");
-    assert_string_equal(at(j, "job.epoch"), "1");      /* the host went on with the step in hand, and reconnected */
+    assert_string_equal(at(j, "job.epoch"),
+                        "1"); /* the host went on with the step in hand, and reconnected */
     json_decref(j);
     resume(&c, running);
     resume(&c, paused);
@@ -232,7 +237,8 @@ static void a_damaged_a_foreign_and_a_newer_store_are_refused(void **state)
     sqlite3_close(db);
     expect_text(coordinator_fails(&c, c.data), "schema version 99");
     assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=1; PRAGMA application_id=7", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=1; PRAGMA application_id=7", NULL, NULL, NULL),
+                     SQLITE_OK);
     sqlite3_close(db);
     expect_text(coordinator_fails(&c, c.data), "another program");
     int fd = open(file, O_RDWR | O_CLOEXEC);
@@ -251,7 +257,7 @@ static void a_full_disk_refuses_writes_serves_reads_and_recovers(void **state)
     struct cluster c;
     cluster_init(&c);
     assert_int_equal(mkdir(c.data, 0700), 0);
-    assert_int_equal(mount("tmpfs", c.data, "tmpfs", 0, "size=3m"), 0);     /* tests run as root */
+    assert_int_equal(mount("tmpfs", c.data, "tmpfs", 0, "size=3m"), 0); /* tests run as root */
     cluster_coordinator(&c, NULL);
     const char *more[] = {"--label", "zone=a", NULL};
     cluster_host(&c, 0, "a", more);
@@ -269,7 +275,9 @@ static void a_full_disk_refuses_writes_serves_reads_and_recovers(void **state)
     memset(task, 'x', sizeof(task) - 1);
     task[sizeof(task) - 1] = '\0';
     free(rpc_fails(c.address, "Jobs/SubmitJob", "ResourceExhausted",
-                   "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},\"data\":{\"task\":\"%s\"}}", task));
+                   "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},\"data\":{"
+                   "\"task\":\"%s\"}}",
+                   task));
     json_decref(wait_status(&c, job, "PAUSED"));
     assert_int_equal(unlink(ballast), 0);
     resume(&c, job);
@@ -288,25 +296,31 @@ static void a_whole_job_can_be_run_by_hand_over_the_host_protocol(void **state)
     struct cluster c;
     cluster_start(&c, 0);
     json_t *j = rpc(c.address, "Jobs/SubmitJob",
-                    "{\"inline_flow\":{\"routines\":[{\"id\":\"r\",\"type\":\"handmade\"}]},\"entry\":{\"routine\":\"r\",\"slot\":\"in\"},\"data\":{\"n\":1}}");
+                    "{\"inline_flow\":{\"routines\":[{\"id\":\"r\",\"type\":\"handmade\"}]},\"entry\":{"
+                    "\"routine\":\"r\",\"slot\":\"in\"},\"data\":{\"n\":1}}");
     char log[256], step[512];
     snprintf(log, sizeof(log), "%s/hand.log", c.dir);
-    const char *argv[] = {grpcurl_program(), "-plaintext", "-d", "@", c.address, "fermata.v1.HostAgent/Attach", NULL};
+    const char *argv[] = {
+        grpcurl_program(), "-plaintext", "-d", "@", c.address, "fermata.v1.HostAgent/Attach", NULL};
     struct proc hand;
     proc_talk(&hand, log, argv);
-    proc_say(&hand, "{\"hello\":{\"host_id\":\"hand\",\"incarnation\":\"one\",\"protocol_version\":1,\"capacity\":1,"
-                    "\"routine_types\":[{\"name\":\"handmade\",\"version\":1,\"slots\":[\"*\"],\"events\":[\"*\"]}]}}\n");
+    proc_say(
+        &hand,
+        "{\"hello\":{\"host_id\":\"hand\",\"incarnation\":\"one\",\"protocol_version\":1,\"capacity\":1,"
+        "\"routine_types\":[{\"name\":\"handmade\",\"version\":1,\"slots\":[\"*\"],\"events\":[\"*\"]}]}}\n");
     proc_hear(&hand, "\"assign\"");
     snprintf(step, sizeof(step),
-             "{\"steps\":{\"steps\":[{\"job_id\":\"%s\",\"step\":{\"number\":1,\"epoch\":1,\"task_id\":\"i1\",\"routine\":\"r\",\"slot\":\"in\","
-             "\"inputs_through\":1,\"emissions\":[{\"event\":\"out\",\"data\":{\"n\":2}}],\"outcome\":\"STEP_OUTCOME_COMPLETE\"}}]}}\n",
+             "{\"steps\":{\"steps\":[{\"job_id\":\"%s\",\"step\":{\"number\":1,\"epoch\":1,\"task_id\":"
+             "\"i1\",\"routine\":\"r\",\"slot\":\"in\","
+             "\"inputs_through\":1,\"emissions\":[{\"event\":\"out\",\"data\":{\"n\":2}}],\"outcome\":\"STEP_"
+             "OUTCOME_COMPLETE\"}}]}}\n",
              at(j, "jobId"));
     proc_say(&hand, step);
     proc_hear(&hand, "\"released\": true");
     json_t *done = wait_status(&c, at(j, "jobId"), "COMPLETED");
     assert_string_equal(at(done, "job.state.outputs[0].data.n"), "2");
     assert_string_equal(at(done, "job.lastHost"), "hand");
-    proc_say(&hand, step);      /* again, when the job has ended: refused */
+    proc_say(&hand, step); /* again, when the job has ended: refused */
     proc_hear(&hand, "\"stepReject\"");
     proc_say(&hand, "{\"goodbye\":{\"reason\":\"enough\"}}\n");
     close(hand.in);

@@ -1,4 +1,5 @@
-/* The main job with real daemons and grpcurl: submit, pause on one host, answer, go on on another, everything intact. */
+/* The main job with real daemons and grpcurl: submit, pause on one host, answer, go on on another, everything
+ * intact. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,8 +14,9 @@
 
 static void resume(struct cluster *c, const char *job, const char *answer, const char *placement)
 {
-    json_decref(rpc(c->address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":\"%s\",\"placement\":%s,\"answered_by\":\"ann\"}", job, answer,
-                    placement));
+    json_decref(rpc(c->address, "Jobs/ResumeJob",
+                    "{\"job_id\":\"%s\",\"answer\":\"%s\",\"placement\":%s,\"answered_by\":\"ann\"}", job,
+                    answer, placement));
 }
 
 static void an_agent_asks_on_one_host_and_ends_on_another_with_its_state_intact(void **state)
@@ -66,11 +68,14 @@ static void deferred_events_are_emitted_on_resume_once_and_before_the_answer(voi
     struct cluster c;
     cluster_start(&c, 2);
     json_decref(rpc(c.address, "Flows/PutFlow",
-                    "{\"flow\":{\"name\":\"trip\",\"routines\":[{\"id\":\"agent\",\"type\":\"llm_agent\",\"config\":{\"provider\":\"mock\"}},"
+                    "{\"flow\":{\"name\":\"trip\",\"routines\":[{\"id\":\"agent\",\"type\":\"llm_agent\","
+                    "\"config\":{\"provider\":\"mock\"}},"
                     "{\"id\":\"asked\",\"type\":\"log\",\"config\":{\"message\":\"was asked\"}},"
                     "{\"id\":\"said\",\"type\":\"log\",\"config\":{\"message\":\"said\"}}],\"connections\":["
-                    "{\"from\":{\"routine\":\"agent\",\"event\":\"question\"},\"to\":{\"routine\":\"asked\",\"slot\":\"input\"}},"
-                    "{\"from\":{\"routine\":\"agent\",\"event\":\"output\"},\"to\":{\"routine\":\"said\",\"slot\":\"input\"},"
+                    "{\"from\":{\"routine\":\"agent\",\"event\":\"question\"},\"to\":{\"routine\":\"asked\","
+                    "\"slot\":\"input\"}},"
+                    "{\"from\":{\"routine\":\"agent\",\"event\":\"output\"},\"to\":{\"routine\":\"said\","
+                    "\"slot\":\"input\"},"
                     "\"mapping\":{\"text\":\"answer\"}}]}}"));
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "PAUSED"));
@@ -140,9 +145,11 @@ static void placement_by_name_by_label_and_on_the_same_host_is_kept(void **state
     (void)state;
     static const struct {
         const char *placement, *host;
-    } cases[] = {{"{\"host\":\"b\"}", "b"},
-                 {"{\"labels\":{\"zone\":\"c\"}}", "c"},
-                 {"{\"mode\":\"PLACEMENT_MODE_SAME_HOST\"}", ""}};
+    } cases[] = {
+        {"{\"host\":\"b\"}",                        "b"},
+        {"{\"labels\":{\"zone\":\"c\"}}",           "c"},
+        {"{\"mode\":\"PLACEMENT_MODE_SAME_HOST\"}", "" }
+    };
     struct cluster c;
     cluster_start(&c, 3);
     put_trip(&c, "");
@@ -151,7 +158,8 @@ static void placement_by_name_by_label_and_on_the_same_host_is_kept(void **state
         json_t *paused = wait_status(&c, job, "PAUSED");
         resume(&c, job, "x", cases[i].placement);
         json_t *done = wait_status(&c, job, "COMPLETED");
-        assert_string_equal(at(done, "job.lastHost"), cases[i].host[0] != '\0' ? cases[i].host : at(paused, "job.lastHost"));
+        assert_string_equal(at(done, "job.lastHost"),
+                            cases[i].host[0] != '\0' ? cases[i].host : at(paused, "job.lastHost"));
         json_decref(paused);
         json_decref(done);
     }
@@ -164,7 +172,8 @@ static void a_human_routine_asks_and_hands_the_answer_on(void **state)
     struct cluster c;
     cluster_start(&c, 2);
     json_t *j = rpc(c.address, "Jobs/SubmitJob",
-                    "{\"inline_flow\":{\"routines\":[{\"id\":\"h\",\"type\":\"human\",\"config\":{\"question\":\"Ship it?\",\"choices\":[\"yes\",\"no\"]}}]},"
+                    "{\"inline_flow\":{\"routines\":[{\"id\":\"h\",\"type\":\"human\",\"config\":{"
+                    "\"question\":\"Ship it?\",\"choices\":[\"yes\",\"no\"]}}]},"
                     "\"entry\":{\"routine\":\"h\",\"slot\":\"input\"},\"data\":{\"version\":7}}");
     char job[32];
     strcpy(job, at(j, "jobId"));
@@ -196,7 +205,8 @@ static void pause_from_outside_takes_effect_and_the_job_goes_on_after_it(void **
     assert_string_equal(at(paused, "job.pauses[0].reason"), "PAUSE_REASON_OPERATOR");
     assert_string_equal(at(paused, "job.pauses[0].question"), "lunch");
     assert_string_equal(at(paused, "job.state.pendingTasks[0].taskId"), "i1");
-    json_decref(rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"pause_id\":\"%s\"}", job, at(r, "pauseId")));
+    json_decref(
+        rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"pause_id\":\"%s\"}", job, at(r, "pauseId")));
     json_decref(wait_status(&c, job, "RUNNING"));
     json_t *cancelled = rpc(c.address, "Jobs/CancelJob", "{\"job_id\":\"%s\"}", job);
     assert_string_equal(at(cancelled, "status"), "JOB_STATUS_CANCELLED");
@@ -214,7 +224,10 @@ static void an_input_is_kept_until_the_job_takes_it(void **state)
     put_trip(&c, "");
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "PAUSED"));
-    json_t *r = rpc(c.address, "Jobs/SendInput", "{\"job_id\":\"%s\",\"to\":{\"routine\":\"agent\",\"slot\":\"tool_result\"},\"data\":{\"n\":1}}", job);
+    json_t *r =
+        rpc(c.address, "Jobs/SendInput",
+            "{\"job_id\":\"%s\",\"to\":{\"routine\":\"agent\",\"slot\":\"tool_result\"},\"data\":{\"n\":1}}",
+            job);
     assert_string_equal(at(r, "inputNumber"), "2");
     json_decref(r);
     json_decref(wait_status(&c, job, "PAUSED"));

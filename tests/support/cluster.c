@@ -37,8 +37,17 @@ static void add_args(const char **argv, size_t n, const char *const more[])
 void cluster_coordinator(struct cluster *c, const char *const more[])
 {
     char path[512], err[256];
-    const char *argv[32] = {binary("coordinator", path, sizeof(path)), "--listen", c->address, "--data", c->data, "--lease", "2s", "--heartbeat", "300ms",
-                      "--log-level", "debug"};
+    const char *argv[32] = {binary("coordinator", path, sizeof(path)),
+                            "--listen",
+                            c->address,
+                            "--data",
+                            c->data,
+                            "--lease",
+                            "2s",
+                            "--heartbeat",
+                            "300ms",
+                            "--log-level",
+                            "debug"};
     snprintf(err, sizeof(err), "%s/coordinator.log", c->dir);
     add_args(argv, 11, more);
     proc_start(&c->coordinator, err, argv);
@@ -50,7 +59,8 @@ void cluster_coordinator(struct cluster *c, const char *const more[])
 void cluster_host(struct cluster *c, int i, const char *id, const char *const more[])
 {
     char path[512], err[256], want[128];
-    const char *argv[32] = {binary("hostd", path, sizeof(path)), "--coordinator", c->address, "--id", id, "--log-level", "debug"};
+    const char *argv[32] = {
+        binary("hostd", path, sizeof(path)), "--coordinator", c->address, "--id", id, "--log-level", "debug"};
     snprintf(err, sizeof(err), "%s/host%d.log", c->dir, i);
     add_args(argv, 7, more);
     proc_start(&c->hosts[i], err, argv);
@@ -86,7 +96,8 @@ void cluster_done(struct cluster *c)
 void put_trip(struct cluster *c, const char *settings)
 {
     json_decref(rpc(c->address, "Flows/PutFlow",
-                    "{\"flow\":{\"name\":\"trip\",\"routines\":[{\"id\":\"agent\",\"type\":\"llm_agent\",\"config\":{\"provider\":\"mock\"%s%s}}]}}",
+                    "{\"flow\":{\"name\":\"trip\",\"routines\":[{\"id\":\"agent\",\"type\":\"llm_agent\","
+                    "\"config\":{\"provider\":\"mock\"%s%s}}]}}",
                     settings[0] != '\0' ? "," : "", settings));
 }
 
@@ -95,7 +106,9 @@ const char *submit_trip(struct cluster *c, const char *task)
     static char ids[8][32];
     static unsigned next;
     json_t *j = rpc(c->address, "Jobs/SubmitJob",
-                    "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},\"data\":{\"task\":\"%s\"}}", task);
+                    "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},\"data\":{"
+                    "\"task\":\"%s\"}}",
+                    task);
     char *id = ids[next++ % 8];
     snprintf(id, sizeof(ids[0]), "%.30s", at(j, "jobId"));
     json_decref(j);
@@ -113,7 +126,8 @@ json_t *wait_status(struct cluster *c, const char *job, const char *status)
         const char *have = at(j, "job.status");
         if (strcmp(have, want) == 0)
             return j;
-        bool ended = strcmp(have, "JOB_STATUS_COMPLETED") == 0 || strcmp(have, "JOB_STATUS_FAILED") == 0 || strcmp(have, "JOB_STATUS_CANCELLED") == 0;
+        bool ended = strcmp(have, "JOB_STATUS_COMPLETED") == 0 || strcmp(have, "JOB_STATUS_FAILED") == 0 ||
+                     strcmp(have, "JOB_STATUS_CANCELLED") == 0;
         if (ended) {
             char *text = json_dumps(j, JSON_INDENT(1));
             fail_msg("the job should become %s, but: %s", want, text);

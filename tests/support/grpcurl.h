@@ -4,19 +4,24 @@
 
 #include <jansson.h>
 
-/* Calls a method ("Jobs/GetJob", or a full name with a dot in it) with a JSON request made by printf. The call must succeed; the (first) response is returned
- * for json_decref. */
-json_t *rpc(const char *address, const char *method, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* The call must fail with this code ("InvalidArgument"); its whole error text (details included) is returned for free(). */
-char *rpc_fails(const char *address, const char *method, const char *code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* Calls a method ("Jobs/GetJob", or a full name with a dot in it) with a JSON request made by printf. The
+ * call must succeed; the (first) response is returned for json_decref. */
+json_t *rpc(const char *address, const char *method, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The call must fail with this code ("InvalidArgument"); its whole error text (details included) is returned
+ * for free(). */
+char *rpc_fails(const char *address, const char *method, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Runs grpcurl with these arguments (NULL-terminated); standard output for free(). It must exit with 0. */
 char *grpcurl(const char *const args[]);
 /* Path of grpcurl. */
 const char *grpcurl_program(void);
 /* All responses of a stream as an array. */
-json_t *rpc_stream_all(const char *address, const char *method, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+json_t *rpc_stream_all(const char *address, const char *method, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
-/* The text at a path such as "job.pauses[0].pauseId"; "" when there is none. Numbers as text. The result is valid until the fourth call from here. */
+/* The text at a path such as "job.pauses[0].pauseId"; "" when there is none. Numbers as text. The result is
+ * valid until the fourth call from here. */
 const char *at(json_t *j, const char *path);
 json_t *json_at(json_t *j, const char *path);
 

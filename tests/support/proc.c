@@ -212,7 +212,10 @@ static void collect(int fd, struct output *o)
 
 static void drain(int fds[2], struct output outputs[2])
 {
-    struct pollfd pfds[2] = {{fds[0], POLLIN, 0}, {fds[1], POLLIN, 0}};
+    struct pollfd pfds[2] = {
+        {fds[0], POLLIN, 0},
+        {fds[1], POLLIN, 0}
+    };
     int open_fds = 2;
     while (open_fds > 0) {
         if (poll(pfds, 2, 900000) <= 0)
@@ -250,7 +253,10 @@ int proc_run(const char *const argv[], const char *input, char **ret_out, char *
         left -= (size_t)k;
     }
     close(in[1]);
-    struct output outputs[2] = {{fm_xstrdup(""), 0}, {fm_xstrdup(""), 0}};
+    struct output outputs[2] = {
+        {fm_xstrdup(""), 0},
+        {fm_xstrdup(""), 0}
+    };
     int fds[2] = {out[0], err[0]};
     drain(fds, outputs);
     int status;

@@ -10,16 +10,17 @@
 #define DEADLINE_MS 30000
 
 struct proc {
-    pid_t pid;              /* 0: not running */
-    int out;                /* its standard output */
-    int in;                 /* its standard input, after proc_talk; else -1 */
-    char line[512];         /* the first line of it */
-    char err_file[256];     /* where its standard error goes */
+    pid_t pid;          /* 0: not running */
+    int out;            /* its standard output */
+    int in;             /* its standard input, after proc_talk; else -1 */
+    char line[512];     /* the first line of it */
+    char err_file[256]; /* where its standard error goes */
 };
 
 /* Starts argv (NULL-terminated) and waits for its first line on standard output. */
 void proc_start(struct proc *p, const char *err_file, const char *const argv[]);
-/* The same, but it must exit instead, with this code (-1: any but 0); its standard error is returned for free(). */
+/* The same, but it must exit instead, with this code (-1: any but 0); its standard error is returned for
+ * free(). */
 char *proc_fails(const char *err_file, int code, const char *const argv[]);
 /* Starts argv with a pipe on standard input, and does not wait for a line. */
 void proc_talk(struct proc *p, const char *err_file, const char *const argv[]);
@@ -34,7 +35,8 @@ void proc_stop(struct proc *p);
 /* kill -9. */
 void proc_kill9(struct proc *p);
 
-/* Runs argv to its end with `input` on standard input (may be NULL). Returns the exit code; outputs are for free(). */
+/* Runs argv to its end with `input` on standard input (may be NULL). Returns the exit code; outputs are for
+ * free(). */
 int proc_run(const char *const argv[], const char *input, char **ret_out, char **ret_err);
 
 /* The whole file for free(). */

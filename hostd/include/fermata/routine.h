@@ -1,11 +1,13 @@
-/* Fermata's routine API: how a routine type is written, built in or as a plugin. Stable C ABI, version FM_ROUTINE_ABI.
+/* Fermata's routine API: how a routine type is written, built in or as a plugin. Stable C ABI, version
+ * FM_ROUTINE_ABI.
  *
- * A routine type is a table: a name, a version, slots with handlers, names of events. A handler gets a context and the data of one task. Whatever it does —
- * emit, defer, pause, set state, log — becomes visible outside only when its step is committed, whole or not at all. If it starts an asynchronous call,
- * the step stays open until the last callback has returned.
+ * A routine type is a table: a name, a version, slots with handlers, names of events. A handler gets a
+ * context and the data of one task. Whatever it does — emit, defer, pause, set state, log — becomes visible
+ * outside only when its step is committed, whole or not at all. If it starts an asynchronous call, the step
+ * stays open until the last callback has returned.
  *
- * Threads: handlers and callbacks run on hostd's loop thread, one at a time; they must not block. Contexts and values are valid until the step is
- * finished; never keep them longer. */
+ * Threads: handlers and callbacks run on hostd's loop thread, one at a time; they must not block. Contexts
+ * and values are valid until the step is finished; never keep them longer. */
 #ifndef FERMATA_ROUTINE_H
 #define FERMATA_ROUTINE_H
 
@@ -24,7 +26,8 @@ enum fm_value_kind { FM_NULL, FM_BOOL, FM_NUMBER, FM_STRING, FM_LIST, FM_MAP };
 
 /* The kind of a value; NULL is FM_NULL. */
 enum fm_value_kind fm_value_kind(const struct fm_value *v);
-/* What the value is, or `fallback` when it is of another kind. Strings are UTF-8, NUL-terminated, without NUL inside. */
+/* What the value is, or `fallback` when it is of another kind. Strings are UTF-8, NUL-terminated, without NUL
+ * inside. */
 bool fm_value_bool(const struct fm_value *v, bool fallback);
 double fm_value_number(const struct fm_value *v, double fallback);
 const char *fm_value_string(const struct fm_value *v, const char *fallback);
@@ -34,10 +37,12 @@ size_t fm_value_size(const struct fm_value *v);
 const struct fm_value *fm_value_at(const struct fm_value *v, size_t i);
 /* Key `i` of a map; NULL beyond the end. */
 const char *fm_value_key(const struct fm_value *v, size_t i);
-/* The value at a path such as "user.addresses[0].city"; NULL when there is none. A key with '.' or '[' in it cannot be reached this way. */
+/* The value at a path such as "user.addresses[0].city"; NULL when there is none. A key with '.' or '[' in it
+ * cannot be reached this way. */
 const struct fm_value *fm_value_get(const struct fm_value *v, const char *path);
 
-/* Builders: values live as long as the step. Strings are copied. Never NULL: when memory is short the step fails by itself. */
+/* Builders: values live as long as the step. Strings are copied. Never NULL: when memory is short the step
+ * fails by itself. */
 struct fm_value *fm_null(struct fm_ctx *ctx);
 struct fm_value *fm_bool(struct fm_ctx *ctx, bool b);
 /* Numbers must be finite: others become null. */
@@ -57,7 +62,8 @@ const char *fm_ctx_job_id(const struct fm_ctx *ctx);
 const char *fm_ctx_routine_id(const struct fm_ctx *ctx);
 const char *fm_ctx_task_id(const struct fm_ctx *ctx);
 const char *fm_ctx_slot(const struct fm_ctx *ctx);
-/* "<job id>/<task id>": the same for every attempt at this task, on every host. Pass it on to the outside world. */
+/* "<job id>/<task id>": the same for every attempt at this task, on every host. Pass it on to the outside
+ * world. */
 const char *fm_ctx_idempotency_key(struct fm_ctx *ctx);
 /* The fencing token: grows each time the job is given to a host. */
 uint32_t fm_ctx_epoch(const struct fm_ctx *ctx);
@@ -77,7 +83,8 @@ const struct fm_value *fm_ctx_data(struct fm_ctx *ctx);
 /* The routine's own state, kept between its tasks, on every host. NULL when the key is not set. */
 const struct fm_value *fm_ctx_state_get(struct fm_ctx *ctx, const char *key);
 void fm_ctx_state_set(struct fm_ctx *ctx, const char *key, const struct fm_value *v);
-/* Appends to the list under the key; a missing key is an empty list. Costs what is appended, however long the list is. */
+/* Appends to the list under the key; a missing key is an empty list. Costs what is appended, however long the
+ * list is. */
 void fm_ctx_state_append(struct fm_ctx *ctx, const char *key, const struct fm_value *v);
 void fm_ctx_state_remove(struct fm_ctx *ctx, const char *key);
 /* The same for the shared data of the job. */
@@ -90,16 +97,19 @@ void fm_ctx_log(struct fm_ctx *ctx, const char *message, const struct fm_value *
 
 /* ---- what a handler may do ---- */
 
-/* Emits an event of the type: every connection of it makes a task; without a connection the data is an output of the job. `data` is a map, or NULL for an
- * empty one. An event that the type does not have fails the step. */
+/* Emits an event of the type: every connection of it makes a task; without a connection the data is an output
+ * of the job. `data` is a map, or NULL for an empty one. An event that the type does not have fails the step.
+ */
 void fm_ctx_emit(struct fm_ctx *ctx, const char *event, const struct fm_value *data);
 /* Records an event that is emitted when the job is resumed. */
 void fm_ctx_defer(struct fm_ctx *ctx, const char *event, const struct fm_value *data);
 /* Makes a task for a slot of this very routine. */
 void fm_ctx_enqueue(struct fm_ctx *ctx, const char *slot, const struct fm_value *data);
-/* Asks a question: with this step the job pauses and leaves the host. The answer comes to `slot` as {"answer": …}. `data` is a map or NULL, `choices` a list
- * of strings or NULL. Returns the id of the pause, which fm_ctx_pause_id gives back when the answer is there. */
-const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *slot, const struct fm_value *data, const struct fm_value *choices);
+/* Asks a question: with this step the job pauses and leaves the host. The answer comes to `slot` as
+ * {"answer": …}. `data` is a map or NULL, `choices` a list of strings or NULL. Returns the id of the pause,
+ * which fm_ctx_pause_id gives back when the answer is there. */
+const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *slot,
+                         const struct fm_value *data, const struct fm_value *choices);
 
 /* Codes of failures, with gRPC's numbers. */
 enum fm_failure {
@@ -111,18 +121,21 @@ enum fm_failure {
     FM_FAIL_INTERNAL = 13,
     FM_FAIL_UNAVAILABLE = 14
 };
-/* The step fails; what it has emitted, set and logged is dropped. Returns -1, so that `return fm_ctx_fail(…)` reads well. */
+/* The step fails; what it has emitted, set and logged is dropped. Returns -1, so that `return fm_ctx_fail(…)`
+ * reads well. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
 int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...);
 
 /* Counts what a model call used; added up in the job's state. */
-void fm_ctx_usage(struct fm_ctx *ctx, uint64_t input_tokens, uint64_t output_tokens, uint64_t cached_tokens, double cost);
+void fm_ctx_usage(struct fm_ctx *ctx, uint64_t input_tokens, uint64_t output_tokens, uint64_t cached_tokens,
+                  double cost);
 
 /* A callback of an asynchronous call; returns as a handler does. */
 typedef int (*fm_callback)(struct fm_ctx *ctx, void *arg);
-/* Calls cb(ctx, arg) after ms milliseconds; the step stays open until then. If the step is aborted before (cancel, pause, lost lease), cb is not called. */
+/* Calls cb(ctx, arg) after ms milliseconds; the step stays open until then. If the step is aborted before
+ * (cancel, pause, lost lease), cb is not called. */
 void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *arg);
 /* Memory that lives as long as the step; zeroed. */
 void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n);
@@ -133,7 +146,7 @@ void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n);
 typedef int (*fm_handler)(struct fm_ctx *ctx, const struct fm_value *data);
 
 struct fm_slot {
-    const char *name;           /* "*" takes every slot that is not named */
+    const char *name; /* "*" takes every slot that is not named */
     fm_handler handler;
 };
 
@@ -141,13 +154,13 @@ struct fm_slot {
 #define FM_EFFECTS 1u
 
 struct fm_routine_type {
-    uint32_t abi;               /* FM_ROUTINE_ABI */
-    const char *name;           /* 1 to 128 of A-Z a-z 0-9 _ . - */
-    uint32_t version;           /* of the implementation */
-    uint32_t flags;             /* FM_EFFECTS */
+    uint32_t abi;     /* FM_ROUTINE_ABI */
+    const char *name; /* 1 to 128 of A-Z a-z 0-9 _ . - */
+    uint32_t version; /* of the implementation */
+    uint32_t flags;   /* FM_EFFECTS */
     const struct fm_slot *slots;
     size_t n_slots;
-    const char *const *events;  /* "*" admits any */
+    const char *const *events; /* "*" admits any */
     size_t n_events;
 };
 

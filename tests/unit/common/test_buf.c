@@ -1,9 +1,9 @@
 /* Bytes and memory. */
-#include <stdarg.h>
+#include <cmocka.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <fcntl.h>
 #include <string.h>
@@ -62,7 +62,16 @@ static void varints_have_their_least_size(void **state)
     const struct {
         uint64_t v;
         size_t size;
-    } cases[] = {{0, 1}, {127, 1}, {128, 2}, {16383, 2}, {16384, 3}, {UINT32_MAX, 5}, {(uint64_t)1 << 63, 10}, {UINT64_MAX, 10}};
+    } cases[] = {
+        {0,                 1 },
+        {127,               1 },
+        {128,               2 },
+        {16383,             2 },
+        {16384,             3 },
+        {UINT32_MAX,        5 },
+        {(uint64_t)1 << 63, 10},
+        {UINT64_MAX,        10}
+    };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct fm_buf b = {0};
         fm_buf_put_varint(&b, cases[i].v);
@@ -93,9 +102,24 @@ static void utf8_sequences_follow_rfc_3629(void **state)
         const char *s;
         size_t len;
     } cases[] = {
-        {"a", 1}, {"\xc3\xa4", 2}, {"\xe2\x82\xac", 3}, {"\xf0\x9f\x98\x80", 4}, {"\xef\xbf\xbf", 3}, {"\xf4\x8f\xbf\xbf", 4},
-        {"\xc0\x80", 0}, {"\xc1\xbf", 0}, {"\xe0\x9f\xbf", 0}, {"\xed\xa0\x80", 0}, {"\xed\x9f\xbf", 3}, {"\xf0\x8f\xbf\xbf", 0},
-        {"\xf4\x90\x80\x80", 0}, {"\xf5\x80\x80\x80", 0}, {"\x80", 0}, {"\xff", 0}, {"\xe2\x82", 0}, {"\xe2\x82\x41", 0},
+        {"a",                1},
+        {"\xc3\xa4",         2},
+        {"\xe2\x82\xac",     3},
+        {"\xf0\x9f\x98\x80", 4},
+        {"\xef\xbf\xbf",     3},
+        {"\xf4\x8f\xbf\xbf", 4},
+        {"\xc0\x80",         0},
+        {"\xc1\xbf",         0},
+        {"\xe0\x9f\xbf",     0},
+        {"\xed\xa0\x80",     0},
+        {"\xed\x9f\xbf",     3},
+        {"\xf0\x8f\xbf\xbf", 0},
+        {"\xf4\x90\x80\x80", 0},
+        {"\xf5\x80\x80\x80", 0},
+        {"\x80",             0},
+        {"\xff",             0},
+        {"\xe2\x82",         0},
+        {"\xe2\x82\x41",     0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         assert_int_equal(fm_utf8_sequence((const uint8_t *)cases[i].s, strlen(cases[i].s)), cases[i].len);
@@ -104,7 +128,8 @@ static void utf8_sequences_follow_rfc_3629(void **state)
 static void memory_of_zero_bytes_is_memory(void **state)
 {
     (void)state;
-    fm_autofree void *a = fm_xmalloc(0), *b = fm_xcalloc(0, 8), *c = fm_xmemdup(NULL, 0), *d = fm_xrealloc(NULL, 0);
+    fm_autofree void *a = fm_xmalloc(0), *b = fm_xcalloc(0, 8), *c = fm_xmemdup(NULL, 0),
+                     *d = fm_xrealloc(NULL, 0);
     fm_autofree char *s = fm_xstrdup("text");
     assert_non_null(a);
     assert_non_null(b);

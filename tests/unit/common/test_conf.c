@@ -1,10 +1,10 @@
 /* Configuration. */
 #define _GNU_SOURCE
-#include <stdarg.h>
+#include <cmocka.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,7 +114,9 @@ static void nothing_given_leaves_the_defaults(void **state)
 static void flags_take_their_value_after_a_space_or_an_equals_sign(void **state)
 {
     (void)state;
-    assert_int_equal(read_args("--id|a|--capacity=7|--format|json|--lease|2m|--quiet|--label|zone=a|--label=tier=x=y|--label|empty="), 0);
+    assert_int_equal(read_args("--id|a|--capacity=7|--format|json|--lease|2m|--quiet|--label|zone=a|--label="
+                               "tier=x=y|--label|empty="),
+                     0);
     assert_string_equal(opt.id, "a");
     assert_int_equal(opt.capacity, 7);
     assert_int_equal(opt.format, 1);
@@ -142,7 +144,14 @@ static void durations_have_units(void **state)
     static const struct {
         const char *text;
         int64_t ms;
-    } cases[] = {{"250ms", 250}, {"10s", 10000}, {"1.5s", 1500}, {"2m", 120000}, {"1h", 3600000}, {"0.25s", 250}};
+    } cases[] = {
+        {"250ms", 250    },
+        {"10s",   10000  },
+        {"1.5s",  1500   },
+        {"2m",    120000 },
+        {"1h",    3600000},
+        {"0.25s", 250    }
+    };
     char line[64];
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         snprintf(line, sizeof(line), "--lease=%s", cases[i].text);
@@ -156,7 +165,8 @@ static void durations_have_units(void **state)
 static void bad_durations_are_refused_with_the_range(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"10", "s", "", "-1s", " 1s", "1 s", "0x10s", "1e3s", ".5s", "1d", "100ms", "2h", "nans", "99999999999999999999s"};
+    static const char *const bad[] = {"10",   "s",   "",   "-1s",   " 1s", "1 s",  "0x10s",
+                                      "1e3s", ".5s", "1d", "100ms", "2h",  "nans", "99999999999999999999s"};
     char line[64];
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         snprintf(line, sizeof(line), "--lease=%s", bad[i]);
@@ -168,7 +178,8 @@ static void bad_durations_are_refused_with_the_range(void **state)
 static void bad_numbers_are_refused_with_the_range(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"0", "100001", "", "x", "1x", "1.0", " 1", "+1", "-5", "-", "0x1", "99999999999999999999"};
+    static const char *const bad[] = {"0",  "100001", "",   "x", "1x",  "1.0",
+                                      " 1", "+1",     "-5", "-", "0x1", "99999999999999999999"};
     char line[64];
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         snprintf(line, sizeof(line), "--capacity=%s", bad[i]);
@@ -225,7 +236,8 @@ static void help_and_version_end_the_reading(void **state)
     assert_int_equal(action, CONF_VERSION);
 }
 
-#define FILE_TEXT "# a host\n\n  id = from-file  \r\ncapacity=5\nlabel = a=1\nlabel = b=2\nquiet = true\nlease = 3s"
+#define FILE_TEXT                                                                                            \
+    "# a host\n\n  id = from-file  \r\ncapacity=5\nlabel = a=1\nlabel = b=2\nquiet = true\nlease = 3s"
 
 static void a_file_sets_what_no_flag_sets(void **state)
 {
@@ -254,13 +266,13 @@ static void faults_in_a_file_are_named_by_file_and_line(void **state)
     static const struct {
         const char *text, *at, *part;
     } cases[] = {
-        {"# x\ncapacity = 0\n", ":2: capacity = 0", "from 1 to 100000"},
-        {"\n\nnonsense = 1\n", ":3: there is no option \"nonsense\"", "--help"},
-        {"id\n", ":1: ", "\"name = value\""},
-        {"= 3\n", ":1: there is no option \"\"", "--help"},
-        {"config = x\n", ":1: there is no option \"config\"", "--help"},
-        {"id = a\nid = b\n", ":2: id = b", "twice"},
-        {"label = a=1\nlabel = a=2", ":2: label = a=2", "given already"},
+        {"# x\ncapacity = 0\n",      ":2: capacity = 0",                    "from 1 to 100000"},
+        {"\n\nnonsense = 1\n",       ":3: there is no option \"nonsense\"", "--help"          },
+        {"id\n",                     ":1: ",                                "\"name = value\""},
+        {"= 3\n",                    ":1: there is no option \"\"",         "--help"          },
+        {"config = x\n",             ":1: there is no option \"config\"",   "--help"          },
+        {"id = a\nid = b\n",         ":2: id = b",                          "twice"           },
+        {"label = a=1\nlabel = a=2", ":2: label = a=2",                     "given already"   },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         write_file(cases[i].text, strlen(cases[i].text));
@@ -306,15 +318,16 @@ static void the_help_names_every_option_with_its_range_and_default(void **state)
     assert_non_null(strstr(text, "--config FILE"));
     assert_non_null(strstr(text, "--version"));
     free(text);
-    opt.id = NULL;      /* not a heap copy: nothing was read */
+    opt.id = NULL; /* not a heap copy: nothing was read */
 }
 
 static void addresses_are_host_and_port(void **state)
 {
     (void)state;
     static const char *const good[] = {"127.0.0.1:7420", "localhost:0", "[::1]:65535", "host.example:1"};
-    static const char *const bad[] = {"", "7420", ":7420", "host", "host:", "host:65536", "host:-1", "host:1x", "::1:7420", "[::1]", "[::1:7420", "[]:1",
-                                      "host: 1", "host:99999999999999999999"};
+    static const char *const bad[] = {
+        "",        "7420",     ":7420", "host",      "host:", "host:65536", "host:-1",
+        "host:1x", "::1:7420", "[::1]", "[::1:7420", "[]:1",  "host: 1",    "host:99999999999999999999"};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
         assert_int_equal(conf_check_address("listen", good[i], &err), 0);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

@@ -1,9 +1,9 @@
 /* Errors. */
-#include <stdarg.h>
+#include <cmocka.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <string.h>
 
@@ -122,7 +122,7 @@ static void texts_are_utf8_whatever_goes_in(void **state)
 {
     (void)state;
     struct fm_err err = {0};
-    fm_err_set(&err, FM_INTERNAL, "field\xff", "value \"%.3s\"", "a\xe2\x82\xac");     /* cuts the euro sign */
+    fm_err_set(&err, FM_INTERNAL, "field\xff", "value \"%.3s\"", "a\xe2\x82\xac"); /* cuts the euro sign */
     assert_string_equal(err.field, "field?");
     assert_string_equal(err.msg, "value \"a??\"");
     char text[2000];

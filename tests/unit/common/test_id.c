@@ -1,9 +1,9 @@
 /* Ids and random numbers, and the clock. */
-#include <stdarg.h>
+#include <cmocka.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <string.h>
 
@@ -102,10 +102,21 @@ static void lower_case_is_the_same(void **state)
 static void what_is_no_id_is_refused_and_changes_nothing(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "01ARYZ6S41TSV4RRFFQ69G5FA", "01ARYZ6S41TSV4RRFFQ69G5FAVX", "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
-                                      "01ARYZ6S41TSV4RRFFQ69G5FAI", "01ARYZ6S41TSV4RRFFQ69G5FAL", "01ARYZ6S41TSV4RRFFQ69G5FAO",
-                                      "01ARYZ6S41TSV4RRFFQ69G5FAU", "01ARYZ6S41TSV4RRFFQ69G5FA ", "01ARYZ6S41TSV4RRFFQ69G5F\xc3\xa4"};
-    struct fm_id id = {{1, 2, 3}}, before = id;
+    static const char *const bad[] = {"",
+                                      "01ARYZ6S41TSV4RRFFQ69G5FA",
+                                      "01ARYZ6S41TSV4RRFFQ69G5FAVX",
+                                      "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+                                      "01ARYZ6S41TSV4RRFFQ69G5FAI",
+                                      "01ARYZ6S41TSV4RRFFQ69G5FAL",
+                                      "01ARYZ6S41TSV4RRFFQ69G5FAO",
+                                      "01ARYZ6S41TSV4RRFFQ69G5FAU",
+                                      "01ARYZ6S41TSV4RRFFQ69G5FA ",
+                                      "01ARYZ6S41TSV4RRFFQ69G5F\xc3\xa4"};
+    struct fm_id id =
+                     {
+                         {1, 2, 3}
+    },
+                 before = id;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(fm_id_parse(bad[i], &id), -1);
     assert_true(fm_id_eq(&id, &before));
@@ -141,7 +152,7 @@ static void clocks_agree_with_each_other(void **state)
     int64_t us = fm_now_mono_us(), ms = fm_now_mono_ms(), wall = fm_now_wall_ms();
     assert_true(ms >= us / 1000);
     assert_true(fm_now_mono_us() >= us);
-    assert_true(wall > 1577836800000);      /* after 2020 */
+    assert_true(wall > 1577836800000); /* after 2020 */
 }
 
 int main(void)

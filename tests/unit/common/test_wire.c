@@ -1,9 +1,9 @@
 /* The wire guard. */
-#include <stdarg.h>
+#include <cmocka.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,24 +14,42 @@
 
 /* google.protobuf.Value and its friends, and a message with a field of each kind. */
 extern const struct wire_msg value_msg;
-static const struct wire_field entry_fields[] = {{1, WIRE_STRING, false, "key", NULL}, {2, WIRE_MESSAGE, false, "value", &value_msg}};
+static const struct wire_field entry_fields[] = {
+    {1, WIRE_STRING,  false, "key",   NULL      },
+    {2, WIRE_MESSAGE, false, "value", &value_msg}
+};
 static const struct wire_msg entry_msg = {"Struct.FieldsEntry", entry_fields, 2};
-static const struct wire_field struct_fields[] = {{1, WIRE_MESSAGE, true, "fields", &entry_msg}};
+static const struct wire_field struct_fields[] = {
+    {1, WIRE_MESSAGE, true, "fields", &entry_msg}
+};
 static const struct wire_msg struct_msg = {"Struct", struct_fields, 1};
-static const struct wire_field list_fields[] = {{1, WIRE_MESSAGE, true, "values", &value_msg}};
+static const struct wire_field list_fields[] = {
+    {1, WIRE_MESSAGE, true, "values", &value_msg}
+};
 static const struct wire_msg list_msg = {"ListValue", list_fields, 1};
 static const struct wire_field value_fields[] = {
-    {1, WIRE_VARINT, false, "null_value", NULL},   {2, WIRE_DOUBLE, false, "number_value", NULL},
-    {3, WIRE_STRING, false, "string_value", NULL}, {4, WIRE_VARINT, false, "bool_value", NULL},
-    {5, WIRE_MESSAGE, false, "struct_value", &struct_msg}, {6, WIRE_MESSAGE, false, "list_value", &list_msg}};
+    {1, WIRE_VARINT,  false, "null_value",   NULL       },
+    {2, WIRE_DOUBLE,  false, "number_value", NULL       },
+    {3, WIRE_STRING,  false, "string_value", NULL       },
+    {4, WIRE_VARINT,  false, "bool_value",   NULL       },
+    {5, WIRE_MESSAGE, false, "struct_value", &struct_msg},
+    {6, WIRE_MESSAGE, false, "list_value",   &list_msg  }
+};
 const struct wire_msg value_msg = {"Value", value_fields, 6};
 static const struct wire_field all_fields[] = {
-    {1, WIRE_VARINT, false, "varint", NULL},     {2, WIRE_FIXED32, false, "fixed32", NULL},
-    {3, WIRE_FIXED64, false, "fixed64", NULL},   {4, WIRE_FLOAT, false, "real", NULL},
-    {5, WIRE_DOUBLE, false, "number", NULL},     {6, WIRE_STRING, false, "text", NULL},
-    {7, WIRE_BYTES, false, "blob", NULL},        {8, WIRE_MESSAGE, false, "data", &struct_msg},
-    {100, WIRE_VARINT, true, "counts", NULL},    {200, WIRE_DOUBLE, true, "numbers", NULL},
-    {300, WIRE_STRING, true, "names", NULL},     {1000, WIRE_MESSAGE, true, "values", &value_msg}};
+    {1,    WIRE_VARINT,  false, "varint",  NULL       },
+    {2,    WIRE_FIXED32, false, "fixed32", NULL       },
+    {3,    WIRE_FIXED64, false, "fixed64", NULL       },
+    {4,    WIRE_FLOAT,   false, "real",    NULL       },
+    {5,    WIRE_DOUBLE,  false, "number",  NULL       },
+    {6,    WIRE_STRING,  false, "text",    NULL       },
+    {7,    WIRE_BYTES,   false, "blob",    NULL       },
+    {8,    WIRE_MESSAGE, false, "data",    &struct_msg},
+    {100,  WIRE_VARINT,  true,  "counts",  NULL       },
+    {200,  WIRE_DOUBLE,  true,  "numbers", NULL       },
+    {300,  WIRE_STRING,  true,  "names",   NULL       },
+    {1000, WIRE_MESSAGE, true,  "values",  &value_msg }
+};
 static const struct wire_msg all_msg = {"All", all_fields, 12};
 
 static struct fm_err err;
@@ -76,8 +94,14 @@ static void a_message_with_a_field_of_each_kind_is_fine(void **state)
     (void)state;
     struct fm_buf b = {0};
     fm_buf_put_tag_varint(&b, 1, UINT64_MAX);
-    fm_buf_append(&b, "\x15" "1234", 5);
-    fm_buf_append(&b, "\x19" "12345678", 9);
+    fm_buf_append(&b,
+                  "\x15"
+                  "1234",
+                  5);
+    fm_buf_append(&b,
+                  "\x19"
+                  "12345678",
+                  9);
     fm_buf_append(&b, "\x25\0\0\x80\x3f", 5);
     fm_buf_put_double(&b, 5, -1e300);
     fm_buf_put_string(&b, 6, "gr\xc3\xbc\xc3\x9f dich \xf0\x9f\x98\x80, said the quite long text");
@@ -107,7 +131,10 @@ static void unknown_fields_are_skipped(void **state)
 static void scalars_may_occur_twice(void **state)
 {
     (void)state;
-    assert_int_equal(CHECK(all_msg, "\x08\x01\x08\x02\x32\x01" "a\x32\x01" "b"), 0);
+    assert_int_equal(CHECK(all_msg, "\x08\x01\x08\x02\x32\x01"
+                                    "a\x32\x01"
+                                    "b"),
+                     0);
 }
 
 static void every_prefix_of_a_message_that_cuts_a_field_is_refused(void **state)
@@ -122,14 +149,18 @@ static void every_prefix_of_a_message_that_cuts_a_field_is_refused(void **state)
 static void malformed_bytes_are_refused(void **state)
 {
     (void)state;
-    assert_int_equal(CHECK(all_msg, "\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"), -FM_INVALID_ARGUMENT);     /* 11 bytes */
-    assert_int_equal(CHECK(all_msg, "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"), -FM_INVALID_ARGUMENT);         /* over 64 bits */
+    assert_int_equal(CHECK(all_msg, "\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"),
+                     -FM_INVALID_ARGUMENT); /* 11 bytes */
+    assert_int_equal(CHECK(all_msg, "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"),
+                     -FM_INVALID_ARGUMENT); /* over 64 bits */
     assert_int_equal(CHECK(all_msg, "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), 0);
-    assert_int_equal(CHECK(all_msg, "\x80\x80\x80\x80\x10\x00"), -FM_INVALID_ARGUMENT);     /* field number 2^29 */
-    assert_int_equal(CHECK(all_msg, "\x00\x01"), -FM_INVALID_ARGUMENT);                     /* field number 0 */
-    assert_int_equal(CHECK(all_msg, "\x0b\x0c"), -FM_INVALID_ARGUMENT);                     /* a group */
-    assert_int_equal(CHECK(all_msg, "\x0e\x00"), -FM_INVALID_ARGUMENT);                     /* wire type 6 */
-    assert_int_equal(CHECK(all_msg, "\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), -FM_INVALID_ARGUMENT);  /* length 2^64-1 */
+    assert_int_equal(CHECK(all_msg, "\x80\x80\x80\x80\x10\x00"),
+                     -FM_INVALID_ARGUMENT);                             /* field number 2^29 */
+    assert_int_equal(CHECK(all_msg, "\x00\x01"), -FM_INVALID_ARGUMENT); /* field number 0 */
+    assert_int_equal(CHECK(all_msg, "\x0b\x0c"), -FM_INVALID_ARGUMENT); /* a group */
+    assert_int_equal(CHECK(all_msg, "\x0e\x00"), -FM_INVALID_ARGUMENT); /* wire type 6 */
+    assert_int_equal(CHECK(all_msg, "\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+                     -FM_INVALID_ARGUMENT); /* length 2^64-1 */
 }
 
 static void a_field_with_the_wrong_wire_type_is_refused_by_name(void **state)
@@ -137,9 +168,11 @@ static void a_field_with_the_wrong_wire_type_is_refused_by_name(void **state)
     (void)state;
     assert_int_equal(CHECK(all_msg, "\x30\x01"), -FM_INVALID_ARGUMENT);
     assert_string_equal(err.field, "text");
-    assert_int_equal(CHECK(all_msg, "\x0a\x01\x01"), -FM_INVALID_ARGUMENT);     /* packed, but not repeated */
+    assert_int_equal(CHECK(all_msg, "\x0a\x01\x01"), -FM_INVALID_ARGUMENT); /* packed, but not repeated */
     assert_string_equal(err.field, "varint");
-    assert_int_equal(CHECK(all_msg, "\xa1\x06" "12345678"), -FM_INVALID_ARGUMENT);
+    assert_int_equal(CHECK(all_msg, "\xa1\x06"
+                                    "12345678"),
+                     -FM_INVALID_ARGUMENT);
     assert_string_equal(err.field, "counts[0]");
 }
 
@@ -147,13 +180,17 @@ static void malformed_packed_numbers_are_refused(void **state)
 {
     (void)state;
     assert_int_equal(CHECK(all_msg, "\xa2\x06\x02\x01\x80"), -FM_INVALID_ARGUMENT);
-    assert_int_equal(CHECK(all_msg, "\xc2\x0c\x07" "1234567"), -FM_INVALID_ARGUMENT);
+    assert_int_equal(CHECK(all_msg, "\xc2\x0c\x07"
+                                    "1234567"),
+                     -FM_INVALID_ARGUMENT);
 }
 
 static void text_must_be_utf8_without_nul(void **state)
 {
     (void)state;
-    assert_int_equal(CHECK(all_msg, "\x32\x03" "a\0b"), -FM_INVALID_ARGUMENT);
+    assert_int_equal(CHECK(all_msg, "\x32\x03"
+                                    "a\0b"),
+                     -FM_INVALID_ARGUMENT);
     assert_int_equal(CHECK(all_msg, "\x32\x02\xc0\x80"), -FM_INVALID_ARGUMENT);
     assert_int_equal(CHECK(all_msg, "\x32\x03\xed\xa0\x80"), -FM_INVALID_ARGUMENT);
     assert_int_equal(CHECK(all_msg, "\x32\x04\xf4\x90\x80\x80"), -FM_INVALID_ARGUMENT);
@@ -203,7 +240,7 @@ static void numbers_must_be_finite(void **state)
     assert_int_equal(CHECK(all_msg, "\x25\0\0\x80\x7f"), -FM_INVALID_ARGUMENT);
     assert_string_equal(err.field, "real");
     assert_int_equal(CHECK(all_msg, "\xc2\x0c\x08\0\0\0\0\0\0\xf0\x7f"), -FM_INVALID_ARGUMENT);
-    assert_int_equal(CHECK(all_msg, "\x19\0\0\0\0\0\0\xf0\x7f"), 0);     /* the same bits are a fine integer */
+    assert_int_equal(CHECK(all_msg, "\x19\0\0\0\0\0\0\xf0\x7f"), 0); /* the same bits are a fine integer */
 }
 
 static void the_path_names_the_element_by_its_index(void **state)
@@ -212,7 +249,7 @@ static void the_path_names_the_element_by_its_index(void **state)
     struct fm_buf b = {0}, s = {0};
     for (int i = 0; i < 12; i++) {
         fm_buf_put_len_delim(&s, 1, "\x0a\x01k", 3);
-        fm_buf_put_tag_varint(&s, 77, 1);       /* what lies between does not count */
+        fm_buf_put_tag_varint(&s, 77, 1); /* what lies between does not count */
     }
     fm_buf_put_len_delim(&s, 1, "\x0a\x01k\x12\x03\x1a\x01\xff", 8);
     fm_buf_put_len_delim(&b, 8, s.p, s.n);
@@ -225,7 +262,9 @@ static void the_path_names_the_element_by_its_index(void **state)
 static void a_cut_field_is_named_when_its_tag_is_there(void **state)
 {
     (void)state;
-    assert_int_equal(CHECK(all_msg, "\x42\x06\x0a\x04\x0a\x09" "ab"), -FM_INVALID_ARGUMENT);
+    assert_int_equal(CHECK(all_msg, "\x42\x06\x0a\x04\x0a\x09"
+                                    "ab"),
+                     -FM_INVALID_ARGUMENT);
     assert_string_equal(err.field, "data.fields[0].key");
     assert_int_equal(CHECK(all_msg, "\x42\x03\x0a\x01\x80"), -FM_INVALID_ARGUMENT);
     assert_string_equal(err.field, "data.fields[0]");
@@ -239,7 +278,7 @@ static struct fm_buf nested(size_t levels)
     uint8_t *p = malloc(cap);
     assert_non_null(p);
     for (size_t i = 0; i < levels; i++) {
-        static const uint8_t tags[] = {0x0a, 0x32};      /* ListValue.values in Value.list_value */
+        static const uint8_t tags[] = {0x0a, 0x32}; /* ListValue.values in Value.list_value */
         for (int k = 0; k < 2; k++) {
             struct fm_buf head = {0};
             fm_buf_put_varint(&head, cap - at);
@@ -258,7 +297,7 @@ static void nesting_up_to_the_limit_is_fine_and_beyond_is_refused(void **state)
 {
     (void)state;
     struct wire_limits limits = {.max_bytes = 1 << 20, .max_depth = 65, .max_elements = 100000};
-    struct fm_buf b = nested(32);       /* 1 + 2 * 32 messages */
+    struct fm_buf b = nested(32); /* 1 + 2 * 32 messages */
     assert_int_equal(check_with(&value_msg, b.p, b.n, &limits), 0);
     fm_buf_done(&b);
     b = nested(33);
@@ -301,7 +340,11 @@ static void a_message_over_the_byte_limit_is_refused_with_both_numbers(void **st
 {
     (void)state;
     struct wire_limits limits = wire_limits_for(4);
-    assert_int_equal(check_with(&all_msg, "\x32\x03" "abc", 5, &limits), -FM_RESOURCE_EXHAUSTED);
+    assert_int_equal(check_with(&all_msg,
+                                "\x32\x03"
+                                "abc",
+                                5, &limits),
+                     -FM_RESOURCE_EXHAUSTED);
     assert_non_null(strstr(err.msg, "5 bytes"));
     assert_non_null(strstr(err.msg, "limit is 4"));
 }
@@ -316,7 +359,8 @@ static void random_bytes_never_read_beyond_the_end(void **state)
             x ^= x << 13;
             x ^= x >> 7;
             x ^= x << 17;
-            bytes[i] = (uint8_t)(i % 2 == 0 ? (x & 7) << 3 | 2 : x % 24);      /* mostly plausible tags and lengths */
+            bytes[i] =
+                (uint8_t)(i % 2 == 0 ? (x & 7) << 3 | 2 : x % 24); /* mostly plausible tags and lengths */
         }
         (void)check(&value_msg, bytes, x % (sizeof(bytes) + 1));
     }

@@ -77,7 +77,8 @@ static void the_diagram_in_the_architecture_shows_the_table(void **state)
         bool found = false;
         for (int s = 1; s < JOB_STATUSES && !found; s++)
             for (int ev = 0; ev < JOB_EVENTS && !found; ev++)
-                found = strcmp(job_status_name(s), from) == 0 && strcmp(job_event_name((enum job_event)ev), event) == 0 &&
+                found = strcmp(job_status_name(s), from) == 0 &&
+                        strcmp(job_event_name((enum job_event)ev), event) == 0 &&
                         strcmp(job_status_name(job_next_status(s, (enum job_event)ev)), to) == 0;
         if (!found)
             fail_msg("not in the table: %s", line);
@@ -196,7 +197,8 @@ static void a_step_consumes_its_task_and_adds_what_it_carries(void **state)
     Google__Protobuf__Value v = GOOGLE__PROTOBUF__VALUE__INIT;
     v.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE;
     v.number_value = 7;
-    Fermata__V1__StateChange set = FERMATA__V1__STATE_CHANGE__INIT, append = FERMATA__V1__STATE_CHANGE__INIT, *changes[] = {&set, &append, &append};
+    Fermata__V1__StateChange set = FERMATA__V1__STATE_CHANGE__INIT, append = FERMATA__V1__STATE_CHANGE__INIT,
+                             *changes[] = {&set, &append, &append};
     set.key = KEY;
     set.kind = FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_SET;
     set.value = &v;
@@ -292,7 +294,8 @@ static void a_step_that_breaks_a_rule_changes_nothing(void **state)
     s = step(1, i1, 1);
     Google__Protobuf__Value v = GOOGLE__PROTOBUF__VALUE__INIT;
     v.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
-    Fermata__V1__StateChange set = FERMATA__V1__STATE_CHANGE__INIT, append = FERMATA__V1__STATE_CHANGE__INIT, *changes[] = {&set, &append};
+    Fermata__V1__StateChange set = FERMATA__V1__STATE_CHANGE__INIT, append = FERMATA__V1__STATE_CHANGE__INIT,
+                             *changes[] = {&set, &append};
     set.key = append.key = KEY;
     set.kind = FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_SET;
     append.kind = FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND;
@@ -335,11 +338,13 @@ static void the_order_of_a_map_does_not_change_a_requests_digest(void **state)
 {
     (void)state;
     char a[] = "a", b[] = "b", one[] = "1";
-    Fermata__V1__SubmitJobRequest__LabelsEntry x = FERMATA__V1__SUBMIT_JOB_REQUEST__LABELS_ENTRY__INIT, y = x, *xy[] = {&x, &y}, *yx[] = {&y, &x};
+    Fermata__V1__SubmitJobRequest__LabelsEntry x = FERMATA__V1__SUBMIT_JOB_REQUEST__LABELS_ENTRY__INIT, y = x,
+                                               *xy[] = {&x, &y}, *yx[] = {&y, &x};
     x.key = a;
     y.key = b;
     x.value = y.value = one;
-    Fermata__V1__SubmitJobRequest r = FERMATA__V1__SUBMIT_JOB_REQUEST__INIT, q = FERMATA__V1__SUBMIT_JOB_REQUEST__INIT;
+    Fermata__V1__SubmitJobRequest r = FERMATA__V1__SUBMIT_JOB_REQUEST__INIT,
+                                  q = FERMATA__V1__SUBMIT_JOB_REQUEST__INIT;
     r.n_labels = q.n_labels = 2;
     r.labels = xy;
     q.labels = yx;

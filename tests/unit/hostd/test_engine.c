@@ -21,7 +21,7 @@
 
 /* ---- routine types ---- */
 
-static int runs;        /* handlers of effects started */
+static int runs; /* handlers of effects started */
 
 static int pass(struct fm_ctx *ctx, const struct fm_value *data)
 {
@@ -91,13 +91,34 @@ static int large(struct fm_ctx *ctx, const struct fm_value *data)
     return 0;
 }
 
-static const struct fm_slot pure_slots[] = {{"pass", pass}, {"count", count}, {"ask", ask}, {"fail", break_down}, {"wait", wait}, {"loop", loop}, {"large", large}};
-static const struct fm_slot act_slots[] = {{"act", act}};
+static const struct fm_slot pure_slots[] = {
+    {"pass",  pass      },
+    {"count", count     },
+    {"ask",   ask       },
+    {"fail",  break_down},
+    {"wait",  wait      },
+    {"loop",  loop      },
+    {"large", large     }
+};
+static const struct fm_slot act_slots[] = {
+    {"act", act}
+};
 static const char *const events[] = {"out"};
-static const struct fm_routine_type pure = {
-    .abi = FM_ROUTINE_ABI, .name = "pure", .version = 1, .slots = pure_slots, .n_slots = 7, .events = events, .n_events = 1};
-static const struct fm_routine_type effect = {
-    .abi = FM_ROUTINE_ABI, .name = "effect", .version = 1, .flags = FM_EFFECTS, .slots = act_slots, .n_slots = 1, .events = events, .n_events = 1};
+static const struct fm_routine_type pure = {.abi = FM_ROUTINE_ABI,
+                                            .name = "pure",
+                                            .version = 1,
+                                            .slots = pure_slots,
+                                            .n_slots = 7,
+                                            .events = events,
+                                            .n_events = 1};
+static const struct fm_routine_type effect = {.abi = FM_ROUTINE_ABI,
+                                              .name = "effect",
+                                              .version = 1,
+                                              .flags = FM_EFFECTS,
+                                              .slots = act_slots,
+                                              .n_slots = 1,
+                                              .events = events,
+                                              .n_events = 1};
 
 /* ---- the other side ---- */
 
@@ -126,7 +147,9 @@ static void io_send(void *arg, struct fm_bytes b)
     struct fm_err err = {0};
     memset(s, 0, sizeof(*s));
     fm_buf_append(&s->bytes, b.p, b.n);
-    assert_int_equal(pb_var_decode(fermata_v1_HostMessage_fields, &s->m, (struct fm_bytes){s->bytes.p, s->bytes.n}, &fx.arena, &err), 0);
+    assert_int_equal(pb_var_decode(fermata_v1_HostMessage_fields, &s->m,
+                                   (struct fm_bytes){s->bytes.p, s->bytes.n}, &fx.arena, &err),
+                     0);
 }
 
 static void io_close(void *arg, const char *why)
@@ -235,7 +258,8 @@ static void put_input(struct fm_buf *out, uint32_t field, uint32_t number, const
     fm_buf_done(&t);
 }
 
-/* Assigns the job: routine p of type pure, connected to `to` of type effect if wanted; its inputs go to these slots of p. */
+/* Assigns the job: routine p of type pure, connected to `to` of type effect if wanted; its inputs go to these
+ * slots of p. */
 static void assign(uint32_t epoch, bool connected, const char *slot1, const char *slot2)
 {
     struct fm_buf flow = {0}, body = {0}, m = {0};
@@ -301,9 +325,12 @@ static size_t steps(fermata_v1_Step *out, size_t max)
             fermata_v1_JobStep js;
             memset(&js, 0, sizeof(js));
             memset(&out[n], 0, sizeof(out[n]));
-            assert_int_equal(pb_var_decode(fermata_v1_JobStep_fields, &js, list->items[k], &fx.arena, &err), 0);
+            assert_int_equal(pb_var_decode(fermata_v1_JobStep_fields, &js, list->items[k], &fx.arena, &err),
+                             0);
             assert_true(pb_var_eq(js.job_id, JOB));
-            assert_int_equal(pb_var_decode(fermata_v1_Step_fields, &out[n++], (struct fm_bytes){js.step.p, js.step.n}, &fx.arena, &err), 0);
+            assert_int_equal(pb_var_decode(fermata_v1_Step_fields, &out[n++],
+                                           (struct fm_bytes){js.step.p, js.step.n}, &fx.arena, &err),
+                             0);
         }
     }
     return n;
@@ -328,8 +355,10 @@ static int setup(void **state)
     fx.registry = registry_new();
     assert_int_equal(registry_add(fx.registry, &pure, &err), 0);
     assert_int_equal(registry_add(fx.registry, &effect, &err), 0);
-    struct engine_config cfg = {.host_id = "h", .incarnation = "one", .version = "t", .capacity = 2, .registry = fx.registry};
-    struct engine_io io = {NULL, io_send, io_close, io_start_timer, io_cancel_timer, io_attached, io_drained, NULL};
+    struct engine_config cfg = {
+        .host_id = "h", .incarnation = "one", .version = "t", .capacity = 2, .registry = fx.registry};
+    struct engine_io io = {NULL,        io_send,    io_close, io_start_timer, io_cancel_timer,
+                           io_attached, io_drained, NULL};
     fx.e = engine_new(&cfg, &io);
     connect_engine();
     welcome();
@@ -382,7 +411,7 @@ static void an_effect_waits_until_all_earlier_steps_are_on_disk(void **state)
     (void)state;
     assign(1, true, "pass", "pass");
     fermata_v1_Step s[8];
-    assert_int_equal(steps(s, 8), 2);       /* both pure steps ran ahead; the effect did not start */
+    assert_int_equal(steps(s, 8), 2); /* both pure steps ran ahead; the effect did not start */
     assert_int_equal(runs, 0);
     ack(1, 1, false);
     assert_int_equal(runs, 0);

@@ -1,5 +1,6 @@
-/* Both libraries agree: every message of fermata.v1 is filled with protobuf-c (empty, filled in, boundary values, random ones from a seed), packed, decoded and
- * encoded again with nanopb, and unpacked with protobuf-c: it must be the same. Against protoc, too. A message that is missing here fails the test. */
+/* Both libraries agree: every message of fermata.v1 is filled with protobuf-c (empty, filled in, boundary
+ * values, random ones from a seed), packed, decoded and encoded again with nanopb, and unpacked with
+ * protobuf-c: it must be the same. Against protoc, too. A message that is missing here fails the test. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,26 +34,84 @@ static const struct message {
     const pb_msgdesc_t *nano;
     size_t size;
 } messages[] = {
-#define M(lower, Nano) {&fermata__v1__##lower##__descriptor, fermata_v1_##Nano##_fields, sizeof(fermata_v1_##Nano)}
-    M(flow, Flow), M(routine, Routine), M(event_ref, EventRef), M(slot_ref, SlotRef), M(connection, Connection), M(task, Task),
-    M(deferred_event, DeferredEvent), M(log_entry, LogEntry), M(output, Output), M(usage, Usage), M(job_state, JobState), M(pause, Pause),
-    M(job_error, JobError), M(placement, Placement), M(job, Job), M(emission, Emission), M(state_change, StateChange), M(step, Step),
-    M(put_flow_request, PutFlowRequest), M(put_flow_response, PutFlowResponse), M(get_flow_request, GetFlowRequest),
-    M(get_flow_response, GetFlowResponse), M(list_flows_request, ListFlowsRequest), M(flow_summary, FlowSummary),
-    M(list_flows_response, ListFlowsResponse), M(delete_flow_request, DeleteFlowRequest), M(delete_flow_response, DeleteFlowResponse),
-    M(submit_job_request, SubmitJobRequest), M(submit_job_response, SubmitJobResponse), M(get_job_request, GetJobRequest),
-    M(get_job_response, GetJobResponse), M(list_jobs_request, ListJobsRequest), M(list_jobs_response, ListJobsResponse),
-    M(get_history_request, GetHistoryRequest), M(get_history_response, GetHistoryResponse), M(watch_job_request, WatchJobRequest),
-    M(watch_job_response, WatchJobResponse), M(pause_job_request, PauseJobRequest), M(pause_job_response, PauseJobResponse),
-    M(resume_job_request, ResumeJobRequest), M(resume_job_response, ResumeJobResponse), M(cancel_job_request, CancelJobRequest),
-    M(cancel_job_response, CancelJobResponse), M(delete_job_request, DeleteJobRequest), M(delete_job_response, DeleteJobResponse),
-    M(send_input_request, SendInputRequest), M(send_input_response, SendInputResponse), M(routine_type, RoutineType), M(host, Host),
-    M(list_hosts_request, ListHostsRequest), M(list_hosts_response, ListHostsResponse), M(get_host_request, GetHostRequest),
-    M(get_host_response, GetHostResponse), M(cordon_host_request, CordonHostRequest), M(cordon_host_response, CordonHostResponse),
-    M(drain_host_request, DrainHostRequest), M(drain_host_response, DrainHostResponse), M(host_message, HostMessage),
-    M(coordinator_message, CoordinatorMessage), M(held_job, HeldJob), M(hello, Hello), M(held_verdict, HeldVerdict), M(welcome, Welcome),
-    M(assign, Assign), M(step_batch, StepBatch), M(job_step, JobStep), M(step_ack_batch, StepAckBatch), M(step_ack, StepAck),
-    M(step_reject, StepReject), M(interrupt, Interrupt), M(deliver, Deliver), M(heartbeat, Heartbeat), M(release, Release), M(goodbye, Goodbye),
+#define M(lower, Nano)                                                                                       \
+    {                                                                                                        \
+        &fermata__v1__##lower##__descriptor, fermata_v1_##Nano##_fields, sizeof(fermata_v1_##Nano)           \
+    }
+    M(flow, Flow),
+    M(routine, Routine),
+    M(event_ref, EventRef),
+    M(slot_ref, SlotRef),
+    M(connection, Connection),
+    M(task, Task),
+    M(deferred_event, DeferredEvent),
+    M(log_entry, LogEntry),
+    M(output, Output),
+    M(usage, Usage),
+    M(job_state, JobState),
+    M(pause, Pause),
+    M(job_error, JobError),
+    M(placement, Placement),
+    M(job, Job),
+    M(emission, Emission),
+    M(state_change, StateChange),
+    M(step, Step),
+    M(put_flow_request, PutFlowRequest),
+    M(put_flow_response, PutFlowResponse),
+    M(get_flow_request, GetFlowRequest),
+    M(get_flow_response, GetFlowResponse),
+    M(list_flows_request, ListFlowsRequest),
+    M(flow_summary, FlowSummary),
+    M(list_flows_response, ListFlowsResponse),
+    M(delete_flow_request, DeleteFlowRequest),
+    M(delete_flow_response, DeleteFlowResponse),
+    M(submit_job_request, SubmitJobRequest),
+    M(submit_job_response, SubmitJobResponse),
+    M(get_job_request, GetJobRequest),
+    M(get_job_response, GetJobResponse),
+    M(list_jobs_request, ListJobsRequest),
+    M(list_jobs_response, ListJobsResponse),
+    M(get_history_request, GetHistoryRequest),
+    M(get_history_response, GetHistoryResponse),
+    M(watch_job_request, WatchJobRequest),
+    M(watch_job_response, WatchJobResponse),
+    M(pause_job_request, PauseJobRequest),
+    M(pause_job_response, PauseJobResponse),
+    M(resume_job_request, ResumeJobRequest),
+    M(resume_job_response, ResumeJobResponse),
+    M(cancel_job_request, CancelJobRequest),
+    M(cancel_job_response, CancelJobResponse),
+    M(delete_job_request, DeleteJobRequest),
+    M(delete_job_response, DeleteJobResponse),
+    M(send_input_request, SendInputRequest),
+    M(send_input_response, SendInputResponse),
+    M(routine_type, RoutineType),
+    M(host, Host),
+    M(list_hosts_request, ListHostsRequest),
+    M(list_hosts_response, ListHostsResponse),
+    M(get_host_request, GetHostRequest),
+    M(get_host_response, GetHostResponse),
+    M(cordon_host_request, CordonHostRequest),
+    M(cordon_host_response, CordonHostResponse),
+    M(drain_host_request, DrainHostRequest),
+    M(drain_host_response, DrainHostResponse),
+    M(host_message, HostMessage),
+    M(coordinator_message, CoordinatorMessage),
+    M(held_job, HeldJob),
+    M(hello, Hello),
+    M(held_verdict, HeldVerdict),
+    M(welcome, Welcome),
+    M(assign, Assign),
+    M(step_batch, StepBatch),
+    M(job_step, JobStep),
+    M(step_ack_batch, StepAckBatch),
+    M(step_ack, StepAck),
+    M(step_reject, StepReject),
+    M(interrupt, Interrupt),
+    M(deliver, Deliver),
+    M(heartbeat, Heartbeat),
+    M(release, Release),
+    M(goodbye, Goodbye),
 #undef M
 };
 #define N_MESSAGES (sizeof(messages) / sizeof(messages[0]))
@@ -64,8 +123,8 @@ enum mode { EMPTY, FILLED, BOUNDARY, RANDOM };
 struct filling {
     enum mode mode;
     struct fm_rng rng;
-    size_t list;                /* elements of the outermost lists */
-    size_t text;                /* bytes of the outermost strings */
+    size_t list; /* elements of the outermost lists */
+    size_t text; /* bytes of the outermost strings */
 };
 
 static uint64_t number(struct filling *f)
@@ -80,7 +139,10 @@ static uint64_t number(struct filling *f)
 static char *text(struct filling *f, int depth)
 {
     static const char *const pieces[] = {"a", "Kyoto", "\xc3\xa9", "\xf0\x9f\x8e\xb5", " ", "\"", "\\", "\n"};
-    size_t want = f->mode == EMPTY ? 1 : f->mode == RANDOM ? fm_rng_below(&f->rng, 12) : depth == 0 ? f->text : 3;
+    size_t want = f->mode == EMPTY    ? 1
+                  : f->mode == RANDOM ? fm_rng_below(&f->rng, 12)
+                  : depth == 0        ? f->text
+                                      : 3;
     char *s = fm_xmalloc(want * 5 + 1), *at = s;
     for (size_t i = 0; i < want; i++)
         at = stpcpy(at, pieces[f->mode == RANDOM ? fm_rng_below(&f->rng, 8) : i % 8]);
@@ -127,18 +189,25 @@ static void put_scalar(const ProtobufCFieldDescriptor *fd, void *at, struct fill
 
 static size_t element_size(const ProtobufCFieldDescriptor *fd)
 {
-    return fd->type == PROTOBUF_C_TYPE_ENUM ? sizeof(int) : fd->type == PROTOBUF_C_TYPE_STRING || fd->type == PROTOBUF_C_TYPE_MESSAGE ? sizeof(void *) : 8;
+    return fd->type == PROTOBUF_C_TYPE_ENUM                                            ? sizeof(int)
+           : fd->type == PROTOBUF_C_TYPE_STRING || fd->type == PROTOBUF_C_TYPE_MESSAGE ? sizeof(void *)
+                                                                                       : 8;
 }
 
 static void put_list(ProtobufCMessage *m, const ProtobufCFieldDescriptor *fd, struct filling *f, int depth)
 {
-    size_t n = f->mode == RANDOM ? fm_rng_below(&f->rng, 4) : depth == 0 ? f->list : 2, size = element_size(fd);
+    size_t n = f->mode == RANDOM ? fm_rng_below(&f->rng, 4)
+               : depth == 0      ? f->list
+                                 : 2,
+           size = element_size(fd);
     if (n == 0)
         return;
     char *items = fm_xcalloc(n, size);
     enum mode mode = f->mode;
     for (size_t i = 0; i < n; i++) {
-        f->mode = n > 2 && mode != RANDOM && i + 1 < n ? EMPTY : mode;      /* a long list of small things, and one that is not */
+        f->mode = n > 2 && mode != RANDOM && i + 1 < n
+                      ? EMPTY
+                      : mode; /* a long list of small things, and one that is not */
         put_scalar(fd, items + i * size, f, depth);
     }
     f->mode = mode;
@@ -160,7 +229,8 @@ static ProtobufCMessage *make(const ProtobufCMessageDescriptor *d, struct fillin
     d->message_init(m);
     if (f->mode == EMPTY)
         return m;
-    unsigned chosen = f->mode == RANDOM ? (unsigned)fm_rng_below(&f->rng, d->n_fields + 1) : (unsigned)(depth * 3 + 2);
+    unsigned chosen =
+        f->mode == RANDOM ? (unsigned)fm_rng_below(&f->rng, d->n_fields + 1) : (unsigned)(depth * 3 + 2);
     bool map_entry = d->n_fields == 2 && strstr(d->name, "Entry") != NULL;
     for (unsigned i = 0; i < d->n_fields; i++) {
         const ProtobufCFieldDescriptor *fd = &d->fields[i];
@@ -244,7 +314,8 @@ static void round_trip(const struct message *t, struct filling f)
 static void every_message_of_the_protos_is_tested(void **state)
 {
     (void)state;
-    Google__Protobuf__FileDescriptorSet *set = google__protobuf__file_descriptor_set__unpack(NULL, fm_descriptor_set_size, fm_descriptor_set);
+    Google__Protobuf__FileDescriptorSet *set =
+        google__protobuf__file_descriptor_set__unpack(NULL, fm_descriptor_set_size, fm_descriptor_set);
     assert_non_null(set);
     size_t found = 0;
     for (size_t i = 0; i < set->n_file; i++) {
@@ -311,7 +382,8 @@ static void both_guards_give_the_same_verdict_on_damaged_messages(void **state)
         struct wire_limits limits = wire_limits_for(1u << 20);
         struct fm_bytes bytes = {b.p, b.n};
         struct fm_err err = {0}, err2 = {0};
-        int pbc = wire_check(wire_msg_of(t->pbc), bytes, &limits, &err), nano = wire_check(wire_msg_of_nano(t->nano, "m"), bytes, &limits, &err2);
+        int pbc = wire_check(wire_msg_of(t->pbc), bytes, &limits, &err),
+            nano = wire_check(wire_msg_of_nano(t->nano, "m"), bytes, &limits, &err2);
         if (pbc != nano)
             fail_msg("%s: one guard says \"%s\", the other \"%s\"", t->pbc->name, err.msg, err2.msg);
         fm_buf_done(&b);
@@ -340,7 +412,8 @@ static struct fm_buf read_file(const char *path)
     return b;
 }
 
-/* protoc reads what protobuf-c wrote, prints it as text, and encodes the text again: both libraries must read the same from that. */
+/* protoc reads what protobuf-c wrote, prints it as text, and encodes the text again: both libraries must read
+ * the same from that. */
 static void protoc_agrees(void **state)
 {
     (void)state;
@@ -356,13 +429,16 @@ static void protoc_agrees(void **state)
         struct fm_buf first = pack(m);
         write_file(in, &first);
         snprintf(command, sizeof(command),
-                 "set -o pipefail; P=\"protoc -I %s/proto -I %s\"; F=$(cd %s/proto && ls fermata/v1/*.proto); $P --decode=%s $F < %s | $P --encode=%s $F > %s",
-                 getenv("SOURCE_DIR"), WELL_KNOWN_PROTOS, getenv("SOURCE_DIR"), t->pbc->name, in, t->pbc->name, out);
+                 "set -o pipefail; P=\"protoc -I %s/proto -I %s\"; F=$(cd %s/proto && ls "
+                 "fermata/v1/*.proto); $P --decode=%s $F < %s | $P --encode=%s $F > %s",
+                 getenv("SOURCE_DIR"), WELL_KNOWN_PROTOS, getenv("SOURCE_DIR"), t->pbc->name, in,
+                 t->pbc->name, out);
         const char *argv[] = {"bash", "-c", command, NULL};
         char *o, *e;
         if (proc_run(argv, NULL, &o, &e) != 0)
             fail_msg("protoc refuses %s: %s", t->pbc->name, e);
-        struct fm_buf theirs = read_file(out), pbc = through_pbc(t->pbc, &theirs), nano = through_nanopb(t, &theirs), back = through_pbc(t->pbc, &nano);
+        struct fm_buf theirs = read_file(out), pbc = through_pbc(t->pbc, &theirs),
+                      nano = through_nanopb(t, &theirs), back = through_pbc(t->pbc, &nano);
         same(t->pbc->name, &first, &pbc);
         same(t->pbc->name, &first, &back);
         fm_buf_done(&first);
@@ -385,9 +461,12 @@ static void protoc_agrees(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_message_of_the_protos_is_tested),      cmocka_unit_test(empty_and_filled_in_messages_are_the_same),
-        cmocka_unit_test(boundary_values_are_the_same),               cmocka_unit_test(random_messages_are_the_same),
-        cmocka_unit_test(both_guards_give_the_same_verdict_on_damaged_messages), cmocka_unit_test(protoc_agrees),
+        cmocka_unit_test(every_message_of_the_protos_is_tested),
+        cmocka_unit_test(empty_and_filled_in_messages_are_the_same),
+        cmocka_unit_test(boundary_values_are_the_same),
+        cmocka_unit_test(random_messages_are_the_same),
+        cmocka_unit_test(both_guards_give_the_same_verdict_on_damaged_messages),
+        cmocka_unit_test(protoc_agrees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
