@@ -171,7 +171,7 @@ static void a_file_comes_first_and_its_imports_with_it(void **state)
     response_t *r = ask(ASK(FILE_BY_FILENAME), "fermata/v1/jobs.proto");
     size_t n = r->file_descriptor_response->n_file_descriptor_proto;
     assert_true(n > 3 && n < 20);
-    Google__Protobuf__FileDescriptorProto *files[20];
+    Google__Protobuf__FileDescriptorProto *files[20] = {NULL};
     for (size_t i = 0; i < n; i++)
         files[i] = file_of(r, i);
     assert_string_equal(files[0]->name, "fermata/v1/jobs.proto");
