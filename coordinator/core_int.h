@@ -227,8 +227,20 @@ void job_checkpoint(struct core *c, struct job *job);
 /* GetJob, ListJobs, GetHistory (core_read.c). */
 void read_request(struct core *c, struct op *op);
 void job_reply_paused(struct core *c, struct job *job, struct commit *m);
+
+/* ---- core_check.c: all return 0 or -FM_INVALID_ARGUMENT ---- */
+
+/* 1 to 128 of A-Z a-z 0-9 _ . - . */
 int check_name(const char *field, const char *value, struct fm_err *err);
+/* At most 1000; 0 becomes 100. */
 int check_page(uint32_t page_size, uint32_t *ret, struct fm_err *err);
+/* The encoded message (may be NULL) has at most 1 MiB. */
+int check_size(const char *field, const void *message, struct fm_err *err);
+int check_request_id(const char *id, struct fm_err *err);
+/* Free text of at most 4 KiB. */
+int check_text(const char *field, const char *value, struct fm_err *err);
+int check_label(const char *field, const char *key, const char *value, struct fm_err *err);
+int check_placement(const Fermata__V1__Placement *p, struct fm_err *err);
 
 /* ---- core_load.c: jobs in and out of memory ---- */
 

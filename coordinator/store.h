@@ -6,7 +6,7 @@
  * accumulated while the last commit ran (group commit). Reads run beside the writer and see everything whose
  * completion was reported before they were submitted.
  *
- * Two implementations: store_sqlite.c, and store_mem.c for simulation and tests. Threads: submit, query and
+ * One implementation so far: store_sqlite.c. Threads: submit, query and
  * poll from one thread (the core's); `notify` is called on the store's threads when there is something to
  * poll.
  *
@@ -210,18 +210,5 @@ struct store_sqlite_config {
  * with err: FM_FAILED_PRECONDITION (another coordinator has it; the schema is newer), FM_DATA_LOSS (corrupt),
  * FM_PERMISSION_DENIED, FM_UNAVAILABLE. Blocks; call before serving. */
 struct store *store_sqlite_open(const struct store_sqlite_config *cfg, struct fm_err *err);
-
-/* A store in memory with the same rules. Units complete when store_mem_commit is called (simulation), or at
- * once when `auto_commit`. */
-struct store *store_mem_new(bool auto_commit, void (*notify)(void *arg), void *arg);
-/* Commits the first n submitted units (SIZE_MAX: all). */
-void store_mem_commit(struct store *s, size_t n);
-/* Fails the first n submitted units with this code; when `applied`, they are applied nevertheless (a lost
- * acknowledgement). */
-void store_mem_fail(struct store *s, size_t n, enum fm_code code, bool applied);
-/* Drops every unit that is not committed, and every unpolled completion: a crash. What was committed stays.
- */
-void store_mem_crash(struct store *s);
-size_t store_mem_pending(const struct store *s);
 
 #endif

@@ -1,6 +1,7 @@
-/* Measures the main job as a user would load it: real daemons, real gRPC, SQLite with fsync; two hosts; a mock model without delay. For each job: submit,
- * wait on a watch until it is paused, answer, wait until it is completed on the other host. Prints times and ratios against raw baselines of the same run
- * (a unary call that does nothing; fdatasync of an append), memory, and the codec's speed. Asserts nothing. */
+/* Measures the main job as a user would load it: real daemons, real gRPC, SQLite with fsync; two hosts; a
+ * mock model without delay. For each job: submit, wait on a watch until it is paused, answer, wait until it
+ * is completed on the other host. Prints times and ratios against raw baselines of the same run (a unary call
+ * that does nothing; fdatasync of an append), memory, and the codec's speed. Asserts nothing. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +30,7 @@ static struct bench {
     struct rpc_loop *loop;
     struct rpc_channel *channel;
     struct cluster cluster;
-    size_t to_start, running, done;
+    size_t to_start, running, started;
     int64_t paused_us[MAX_JOBS], completed_us[MAX_JOBS];
 } b;
 
@@ -37,7 +38,7 @@ struct load {
     char job_id[27];
     int64_t began_us, answered_us;
     bool answered;
-    struct rpc_stream *watch;
+    size_t index;
 };
 
 static void start_job(void);
@@ -93,21 +94,21 @@ static void on_watch(struct rpc_stream *s, void *user, struct fm_bytes m)
         int64_t now = fm_now_mono_us();
         if (w->job->status == FERMATA__V1__JOB_STATUS__JOB_STATUS_PAUSED && !l->answered) {
             l->answered = true;
-            b.paused_us[b.done + b.running - 1] = now - l->began_us;
+            b.paused_us[l->index] = now - l->began_us;
             answer(l);
         } else if (w->job->status == FERMATA__V1__JOB_STATUS__JOB_STATUS_COMPLETED) {
-            b.completed_us[b.done] = now - l->answered_us;
+            b.completed_us[l->index] = now - l->answered_us;
         }
     }
     fermata__v1__watch_job_response__free_unpacked(w, NULL);
 }
 
-static void on_watch_end(struct rpc_stream *s, void *user, const struct fm_err *status, struct fm_bytes details)
+static void on_watch_end(struct rpc_stream *s, void *user, const struct fm_err *status,
+                         struct fm_bytes details)
 {
     release(s, user, status, details);
     free(user);
     b.running--;
-    b.done++;
     if (b.to_start > 0)
         start_job();
     else if (b.running == 0)
@@ -142,6 +143,7 @@ static void start_job(void)
     r.entry = &entry;
     b.to_start--;
     b.running++;
+    l->index = b.started++;
     l->began_us = fm_now_mono_us();
     send_message(rpc_stream_open(b.channel, "/fermata.v1.Jobs/SubmitJob", 0, &events, l), &r.base);
 }
@@ -170,7 +172,7 @@ static void run_jobs(size_t jobs, size_t concurrency, int64_t raw_us, int64_t sy
     b.loop = rpc_loop_new();
     b.channel = rpc_channel_new(b.loop, b.cluster.address, 4u << 20);
     b.to_start = jobs;
-    b.done = b.running = 0;
+    b.started = b.running = 0;
     int64_t from = fm_now_mono_us();
     (void)rpc_loop_post(b.loop, start_all, &concurrency);
     rpc_loop_run(b.loop);
@@ -179,10 +181,12 @@ static void run_jobs(size_t jobs, size_t concurrency, int64_t raw_us, int64_t sy
     rpc_loop_free(b.loop);
     int64_t p50 = quantile(b.completed_us, jobs, 0.5);
     printf("concurrency %3zu: %6.0f jobs/s", concurrency, (double)jobs / seconds);
-    printf("; answer -> completed on another host: p50 %5lld us, p99 %5lld us", (long long)p50, (long long)quantile(b.completed_us, jobs, 0.99));
+    printf("; answer -> completed on another host: p50 %5lld us, p99 %5lld us", (long long)p50,
+           (long long)quantile(b.completed_us, jobs, 0.99));
     if (concurrency == 1) {
         printf("; submit -> paused: p50 %lld us", (long long)quantile(b.paused_us, jobs, 0.5));
-        printf("; p50 is %.1f raw calls, or %.1f fdatasyncs", (double)p50 / (double)raw_us, (double)p50 / (double)sync_us);
+        printf("; p50 is %.1f raw calls, or %.1f fdatasyncs", (double)p50 / (double)raw_us,
+               (double)p50 / (double)sync_us);
     }
     printf("\n");
 }
@@ -264,16 +268,15 @@ static long rss_kb(pid_t pid)
 
 static void codec(void)
 {
-    json_t *list = rpc(b.cluster.address, "Jobs/ListJobs", "{\"page_size\":1,\"statuses\":[\"JOB_STATUS_COMPLETED\"]}");
-    (void)list;
     /* A state like the demo's: a conversation of four messages, a log of two entries, two outputs. */
     struct job_state *s = job_state_new();
     struct fm_buf encoded = {0};
-    json_decref(list);
     Fermata__V1__LogEntry e = FERMATA__V1__LOG_ENTRY__INIT;
     Fermata__V1__JobState m = FERMATA__V1__JOB_STATE__INIT;
     Fermata__V1__LogEntry *log[12];
-    char message[] = "a message of the conversation between the agent and the person, about as long as they are", routine[] = "agent";
+    char message[] =
+        "a message of the conversation between the agent and the person, about as long as they are",
+         routine[] = "agent";
     e.message = message;
     e.routine = routine;
     e.step = 1;
@@ -300,7 +303,8 @@ static void codec(void)
         fm_buf_reset(&encoded);
         job_state_encode(s, NULL, &encoded);
     }
-    printf("job state of %zu bytes: encode %.2f us, decode %.2f us\n", encoded.n, (double)(fm_now_mono_us() - from) / rounds, decode);
+    printf("job state of %zu bytes: encode %.2f us, decode %.2f us\n", encoded.n,
+           (double)(fm_now_mono_us() - from) / rounds, decode);
     job_state_free(s);
     fm_buf_done(&encoded);
     free(bytes);
@@ -310,20 +314,20 @@ int main(void)
 {
     rpc_global_init();
     cluster_init(&b.cluster);
-    const char *quiet[] = {"--log-level", "warn", NULL};
-    const char *info[] = {"--lease", "10s", "--heartbeat", "2s", NULL};
-    (void)info;
-    (void)quiet;
+    setenv("FERMATA_TEST_LOG", "warn", 1);
     cluster_coordinator(&b.cluster, NULL);
     cluster_host(&b.cluster, 0, "a", NULL);
     cluster_host(&b.cluster, 1, "b", NULL);
     put_trip(&b.cluster, "");
-    printf("idle memory: coordinator %ld KB, hostd %ld KB\n", rss_kb(b.cluster.coordinator.pid), rss_kb(b.cluster.hosts[0].pid));
+    printf("idle memory: coordinator %ld KB, hostd %ld KB\n", rss_kb(b.cluster.coordinator.pid),
+           rss_kb(b.cluster.hosts[0].pid));
     int64_t raw_us = raw_call_us(), sync_us = fdatasync_us();
-    printf("baselines: unary call p50 %lld us, fdatasync of 4 KiB p50 %lld us\n", (long long)raw_us, (long long)sync_us);
+    printf("baselines: unary call p50 %lld us, fdatasync of 4 KiB p50 %lld us\n", (long long)raw_us,
+           (long long)sync_us);
     run_jobs(500, 1, raw_us, sync_us);
     run_jobs(4000, 64, raw_us, sync_us);
-    printf("memory after 4,500 jobs: coordinator %ld KB, hostd %ld KB\n", rss_kb(b.cluster.coordinator.pid), rss_kb(b.cluster.hosts[0].pid));
+    printf("memory after 4,500 jobs: coordinator %ld KB, hostd %ld KB\n", rss_kb(b.cluster.coordinator.pid),
+           rss_kb(b.cluster.hosts[0].pid));
     codec();
     cluster_done(&b.cluster);
     rpc_global_shutdown();

@@ -18,6 +18,13 @@ static char *binary(const char *name, char *out, size_t n)
     return out;
 }
 
+/* Everything, so that a failed test can be understood; a bench wants less. */
+static const char *log_level(void)
+{
+    const char *level = getenv("FERMATA_TEST_LOG");
+    return level == NULL ? "debug" : level;
+}
+
 void cluster_init(struct cluster *c)
 {
     memset(c, 0, sizeof(*c));
@@ -47,7 +54,7 @@ void cluster_coordinator(struct cluster *c, const char *const more[])
                             "--heartbeat",
                             "300ms",
                             "--log-level",
-                            "debug"};
+                            log_level()};
     snprintf(err, sizeof(err), "%s/coordinator.log", c->dir);
     add_args(argv, 11, more);
     proc_start(&c->coordinator, err, argv);
@@ -59,8 +66,13 @@ void cluster_coordinator(struct cluster *c, const char *const more[])
 void cluster_host(struct cluster *c, int i, const char *id, const char *const more[])
 {
     char path[512], err[256], want[128];
-    const char *argv[32] = {
-        binary("hostd", path, sizeof(path)), "--coordinator", c->address, "--id", id, "--log-level", "debug"};
+    const char *argv[32] = {binary("hostd", path, sizeof(path)),
+                            "--coordinator",
+                            c->address,
+                            "--id",
+                            id,
+                            "--log-level",
+                            log_level()};
     snprintf(err, sizeof(err), "%s/host%d.log", c->dir, i);
     add_args(argv, 7, more);
     proc_start(&c->hosts[i], err, argv);

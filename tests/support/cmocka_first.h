@@ -1,4 +1,5 @@
-/* What cmocka.h needs before it; the build includes this first in every test, so that the order of includes does not matter. */
+/* What cmocka.h needs before it; the build includes this first in every test, so that the order of includes
+ * does not matter. */
 #ifndef FM_TEST_CMOCKA_FIRST_H
 #define FM_TEST_CMOCKA_FIRST_H
 
