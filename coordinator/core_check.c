@@ -1,4 +1,5 @@
-/* Checks of the fields that requests have in common. Each names the field, what is wrong and what is allowed. */
+/* Checks of the fields that requests have in common. Each names the field, what is wrong and what is allowed.
+ */
 #include "core_int.h"
 
 #include <string.h>

@@ -38,7 +38,8 @@ void host_send_assign(struct core *c, struct job *job)
 {
     struct host *h = job->host;
     if (h->conn == 0)
-        return; /* when it comes back it will not hold the job, and the job is given away again */
+        return;       /* when it comes back it will not hold the job, and the job is given away again */
+    host_flush(c, h); /* the jobs that have left it are said first: their places are given away already */
     struct fm_buf b = {0}, state = {0};
     fm_buf_put_string(&b, ASSIGN_JOB_ID, job->text);
     fm_buf_put_tag_varint(&b, ASSIGN_EPOCH, job->head->epoch);

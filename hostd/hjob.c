@@ -287,6 +287,18 @@ static void refuse(struct hjob *job, const char *why)
     hjob_drop(job);
 }
 
+/* Jobs that only wait for their last acknowledgement do not count: the coordinator has given their places
+ * away. */
+static bool is_full(const struct engine *e)
+{
+    size_t n = HASH_COUNT(e->jobs);
+    if (n <= e->capacity)
+        return false;
+    for (const struct hjob *job = e->jobs; job != NULL; job = job->hh.next)
+        n -= job->phase == PHASE_STOPPED;
+    return n > e->capacity;
+}
+
 void hjob_assign(struct engine *e, struct pb_var id, uint32_t epoch, struct pb_var flow, struct pb_var state,
                  struct pb_var inputs, bool emit)
 {
@@ -309,7 +321,7 @@ void hjob_assign(struct engine *e, struct pb_var id, uint32_t epoch, struct pb_v
     struct reading r = {e, job, &err};
     if (e->draining)
         fm_err_set(&err, FM_UNAVAILABLE, NULL, "the host is draining");
-    else if (HASH_COUNT(e->jobs) > e->capacity)
+    else if (is_full(e))
         fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "the host is full: it takes %u jobs", e->capacity);
     else if ((job->flow = flow_parse((struct fm_bytes){flow.p, flow.n}, e->registry, &err)) != NULL &&
              read_state(&r, state) == 0) {

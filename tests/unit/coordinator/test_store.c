@@ -1,4 +1,5 @@
-/* The SQLite store through its interface: units are whole, in order and on disk; queries; faults of one unit; kill -9. */
+/* The SQLite store through its interface: units are whole, in order and on disk; queries; faults of one unit;
+ * kill -9. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -71,7 +72,9 @@ static struct fm_bytes text(const char *s)
 
 static struct fm_id job_id(uint8_t n)
 {
-    return (struct fm_id){{0, 0, 0, 0, 0, n, 1}};
+    return (struct fm_id){
+        {0, 0, 0, 0, 0, n, 1}
+    };
 }
 
 static void put_job(struct store_unit *u, uint8_t n, int status, bool is_new, const char *head)
@@ -114,7 +117,8 @@ static void a_job_is_read_back_with_its_snapshot_inputs_and_later_steps(void **s
         store_put_step(u, &id, i, text("step"));
     store_put_snapshot(u, &id, 2, text("state"));
     assert_int_equal(commit(u), STORE_OK);
-    struct store_done *d = query((struct store_query){.kind = STORE_READ_JOB, .tag = 9, .job = id, .full = true});
+    struct store_done *d =
+        query((struct store_query){.kind = STORE_READ_JOB, .tag = 9, .job = id, .full = true});
     assert_int_equal(d->tag, 9);
     assert_true(fm_bytes_eq_str(d->head, "head"));
     assert_true(fm_bytes_eq_str(d->snapshot, "state"));
@@ -137,7 +141,8 @@ static void a_unit_that_breaks_a_rule_is_not_applied_and_harms_no_other(void **s
 {
     (void)state;
     struct fm_id id = job_id(1);
-    struct store_unit *first = store_unit_new(1), *bad = store_unit_new(2), *missing = store_unit_new(3), *last = store_unit_new(4);
+    struct store_unit *first = store_unit_new(1), *bad = store_unit_new(2), *missing = store_unit_new(3),
+                      *last = store_unit_new(4);
     put_job(first, 1, 1, true, "one");
     store_put_step(first, &id, 1, text("step"));
     put_job(bad, 1, 3, false, "two");
@@ -208,7 +213,12 @@ static void lists_are_filtered_and_paged_newest_first(void **state)
     assert_int_equal(d->n_rows, 5);
     assert_false(d->more);
     store_done_free(d);
-    d = query((struct store_query){.kind = STORE_LIST_JOBS, .limit = 10, .statuses = &running, .n_statuses = 1, .host = "h", .flow = "f"});
+    d = query((struct store_query){.kind = STORE_LIST_JOBS,
+                                   .limit = 10,
+                                   .statuses = &running,
+                                   .n_statuses = 1,
+                                   .host = "h",
+                                   .flow = "f"});
     assert_int_equal(d->n_rows, 3);
     store_done_free(d);
     struct store_label even = {"team", "even"};

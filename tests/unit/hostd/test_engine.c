@@ -260,14 +260,14 @@ static void put_input(struct fm_buf *out, uint32_t field, uint32_t number, const
 
 /* Assigns the job: routine p of type pure, connected to `to` of type effect if wanted; its inputs go to these
  * slots of p. */
-static void assign(uint32_t epoch, bool connected, const char *slot1, const char *slot2)
+static void assign_job(const char *job, uint32_t epoch, bool connected, const char *slot1, const char *slot2)
 {
     struct fm_buf flow = {0}, body = {0}, m = {0};
     put_routine(&flow, "p", "pure");
     put_routine(&flow, "e", "effect");
     if (connected)
         put_connection(&flow, "p", "e", "act");
-    fm_buf_put_string(&body, 1, JOB);
+    fm_buf_put_string(&body, 1, job);
     fm_buf_put_tag_varint(&body, 2, epoch);
     fm_buf_put_len_delim(&body, 3, flow.p, flow.n);
     fm_buf_put_len_delim(&body, 4, "", 0);
@@ -280,6 +280,11 @@ static void assign(uint32_t epoch, bool connected, const char *slot1, const char
     fm_buf_done(&flow);
     fm_buf_done(&body);
     fm_buf_done(&m);
+}
+
+static void assign(uint32_t epoch, bool connected, const char *slot1, const char *slot2)
+{
+    assign_job(JOB, epoch, connected, slot1, slot2);
 }
 
 static void ack(uint32_t epoch, uint32_t number, bool released)
@@ -618,7 +623,7 @@ static void a_long_loop_runs_in_bounded_bursts_and_is_bounded_ahead(void **state
     assert_int_equal(engine_job_count(fx.e), 0);
 }
 
-static void a_full_host_and_an_unknown_type_refuse_the_job(void **state)
+static void an_unknown_routine_type_has_the_job_refused(void **state)
 {
     (void)state;
     struct fm_buf flow = {0}, body = {0}, m = {0};
@@ -635,6 +640,23 @@ static void a_full_host_and_an_unknown_type_refuse_the_job(void **state)
     fm_buf_done(&flow);
     fm_buf_done(&body);
     fm_buf_done(&m);
+}
+
+/* The coordinator gives a place away as soon as a job's last step is on disk; the acknowledgement may come
+ * after the next Assign. */
+static void a_job_that_waits_for_its_last_acknowledgement_takes_no_place(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {"01M88XJZ0MWFZ5AA601T6G1Y51", "01M88XJZ0MWFZ5AA601T6G1Y52",
+                                      "01M88XJZ0MWFZ5AA601T6G1Y53", "01M88XJZ0MWFZ5AA601T6G1Y54"};
+    static const char *const slots[] = {"count", "wait", "wait", "wait"};
+    for (size_t i = 0; i < 4; i++)
+        assign_job(ids[i], 1, false, slots[i], NULL); /* the host takes two at once */
+    assert_int_equal(engine_job_count(fx.e), 3);
+    const fermata_v1_Release *r = release();
+    assert_non_null(r);
+    assert_true(pb_var_eq(r->job_id, ids[3]));
+    assert_int_equal(r->reason, fermata_v1_ReleaseReason_RELEASE_REASON_REFUSED);
 }
 
 int main(void)
@@ -658,7 +680,8 @@ int main(void)
         T(a_malformed_message_ends_the_stream),
         T(a_missing_message_ends_the_stream),
         T(a_long_loop_runs_in_bounded_bursts_and_is_bounded_ahead),
-        T(a_full_host_and_an_unknown_type_refuse_the_job),
+        T(an_unknown_routine_type_has_the_job_refused),
+        T(a_job_that_waits_for_its_last_acknowledgement_takes_no_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
