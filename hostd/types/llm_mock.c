@@ -44,18 +44,17 @@ static void from_script(const struct fm_value *script, uint32_t call, struct llm
     reply->choices = fm_value_get(item, "choices");
     reply->goes_on = call + 1 < fm_value_size(script);
     if (reply->say == NULL && reply->ask == NULL && reply->fail == NULL)
-        reply->fail = item == NULL ? "the script has no more items"
-                                   : "an item of the script has none of say, ask and fail";
+        reply->fail = "an item of the script has none of say, ask and fail";
 }
 
 static int call(struct fm_ctx *ctx, uint32_t calls_before, struct llm_reply *reply, fm_callback done,
                 void *arg)
 {
     const struct fm_value *config = fm_ctx_config(ctx), *script = fm_value_get(config, "script");
-    if (fm_value_size(script) > 0)
+    if (calls_before < fm_value_size(script))
         from_script(script, calls_before, reply);
     else
-        without_script(ctx, calls_before, reply);
+        without_script(ctx, calls_before, reply); /* also when a script has ended with a question */
     const char *said = reply->say != NULL ? reply->say : reply->ask != NULL ? reply->ask : "";
     reply->input_tokens = (strlen(last_words(ctx)) + 3) / 4;
     reply->output_tokens = (strlen(said) + 3) / 4;

@@ -251,6 +251,22 @@ static void a_damaged_a_foreign_and_a_newer_store_are_refused(void **state)
     cluster_done(&c);
 }
 
+static void a_store_that_cannot_be_written_is_refused(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 0);
+    proc_stop(&c.coordinator);
+    assert_int_equal(mount(c.data, c.data, NULL, MS_BIND, NULL),
+                     0); /* tests run as root, whom modes do not stop */
+    assert_int_equal(mount(NULL, c.data, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), 0);
+    char *err = coordinator_fails(&c, c.data);
+    assert_int_equal(umount(c.data), 0);
+    expect_text(err, "Read-only file system");
+    expect_text(coordinator_fails(&c, "/proc/nowhere"), "cannot be made");
+    cluster_done(&c);
+}
+
 static void a_full_disk_refuses_writes_serves_reads_and_recovers(void **state)
 {
     (void)state;
@@ -344,6 +360,7 @@ int main(void)
         cmocka_unit_test(submits_answers_and_cancels_are_accepted_with_no_host),
         cmocka_unit_test(a_second_coordinator_on_the_same_store_fails_clearly),
         cmocka_unit_test(a_damaged_a_foreign_and_a_newer_store_are_refused),
+        cmocka_unit_test(a_store_that_cannot_be_written_is_refused),
         cmocka_unit_test(a_full_disk_refuses_writes_serves_reads_and_recovers),
         cmocka_unit_test(a_whole_job_can_be_run_by_hand_over_the_host_protocol),
     };

@@ -166,6 +166,28 @@ static void placement_by_name_by_label_and_on_the_same_host_is_kept(void **state
     cluster_done(&c);
 }
 
+static void a_script_may_ask_twice_and_end_with_a_question(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 2);
+    put_trip(&c, "\"script\":[{\"say\":\"hello\"},{\"ask\":\"first?\"},{\"ask\":\"second?\"}]");
+    const char *job = submit_trip(&c, "t");
+    static const char *const questions[] = {"first?", "second?"}, *const pauses[] = {"p2.0", "p3.0"};
+    for (int i = 0; i < 2; i++) {
+        json_t *paused = wait_status(&c, job, "PAUSED");
+        assert_string_equal(at(paused, "job.pauses[0].question"), questions[i]);
+        assert_string_equal(at(paused, "job.pauses[0].pauseId"), pauses[i]);
+        json_decref(paused);
+        resume(&c, job, i == 0 ? "one" : "two", "{}");
+    }
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.stepCount"), "4");
+    assert_non_null(strstr(at(done, "job.state.outputs[1].data.text"), "two"));
+    json_decref(done);
+    cluster_done(&c);
+}
+
 static void a_human_routine_asks_and_hands_the_answer_on(void **state)
 {
     (void)state;
@@ -249,6 +271,7 @@ int main(void)
         cmocka_unit_test(a_watch_shows_the_steps_and_ends_with_the_job_and_can_be_taken_up),
         cmocka_unit_test(a_resume_that_demands_another_host_waits_for_one_and_says_so),
         cmocka_unit_test(placement_by_name_by_label_and_on_the_same_host_is_kept),
+        cmocka_unit_test(a_script_may_ask_twice_and_end_with_a_question),
         cmocka_unit_test(a_human_routine_asks_and_hands_the_answer_on),
         cmocka_unit_test(pause_from_outside_takes_effect_and_the_job_goes_on_after_it),
         cmocka_unit_test(an_input_is_kept_until_the_job_takes_it),
