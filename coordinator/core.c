@@ -319,7 +319,7 @@ void core_retry_later(struct core *c)
         c->retry_at_ms = c->now_ms + RETRY_MS;
 }
 
-static void do_effect(struct core *c, struct job *job, struct commit *m, struct effect *e)
+static void do_effect(struct core *c, struct job *job, struct effect *e)
 {
     switch (e->kind) {
     case EFFECT_REPLY:
@@ -336,7 +336,7 @@ static void do_effect(struct core *c, struct job *job, struct commit *m, struct 
     case EFFECT_ACK: {
         struct host *h = host_by_conn(c, e->conn);
         if (h != NULL)
-            host_queue_ack(c, job, h, e->epoch, e->number, e->released);
+            host_queue_ack(h, job, e->epoch, e->number, e->released);
         return;
     }
     case EFFECT_ASSIGN:
@@ -347,7 +347,7 @@ static void do_effect(struct core *c, struct job *job, struct commit *m, struct 
         host_send_interrupt(c, e->conn, job, e->epoch, (int)e->number);
         return;
     case EFFECT_PAUSED:
-        job_reply_paused(c, job, m);
+        job_reply_paused(c, job);
         return;
     case EFFECT_FLOW:
         e->def->on_disk = true;
@@ -441,7 +441,7 @@ static void on_unit_done(struct core *c, struct store_done *d)
     }
     struct effect *e;
     DL_FOREACH (m->effects, e)
-        do_effect(c, job, m, e);
+        do_effect(c, job, e);
     bool has_head = m->has_head, deletes = m->deletes;
     commit_free(m);
     if (job == NULL)
@@ -470,6 +470,14 @@ void core_store_done(struct core *c, struct store_done *d)
 }
 
 /* ---- turns and time ---- */
+
+Google__Protobuf__Timestamp core_now(const struct core *c)
+{
+    Google__Protobuf__Timestamp t = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    t.seconds = c->wall_ms / 1000;
+    t.nanos = (int32_t)(c->wall_ms % 1000) * 1000000;
+    return t;
+}
 
 void core_flush(struct core *c)
 {

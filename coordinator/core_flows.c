@@ -237,9 +237,7 @@ static void store_flow(struct core *c, const Fermata__V1__Flow *flow, struct com
                        const struct fm_buf *body, const uint8_t digest[STORE_DIGEST_BYTES])
 {
     Fermata__V1__FlowSummary s = FERMATA__V1__FLOW_SUMMARY__INIT;
-    Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
-    at.seconds = c->wall_ms / 1000;
-    at.nanos = (int32_t)(c->wall_ms % 1000) * 1000000;
+    Google__Protobuf__Timestamp at = core_now(c);
     s.name = flow->name;
     s.version = version;
     s.description = flow->description;

@@ -109,12 +109,10 @@ void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_
     send_message(c, h, FIELD_INTERRUPT, &m);
 }
 
-void host_queue_ack(struct core *c, struct job *job, struct host *h, uint32_t epoch, uint32_t number,
-                    bool released)
+void host_queue_ack(struct host *h, const struct job *job, uint32_t epoch, uint32_t number, bool released)
 {
-    (void)c;
     Fermata__V1__StepAck ack = FERMATA__V1__STEP_ACK__INIT;
-    ack.job_id = job->text;
+    ack.job_id = (char *)(uintptr_t)job->text;
     ack.epoch = epoch;
     ack.number = number;
     ack.released = released;
@@ -271,9 +269,7 @@ static void journal_step(struct core *c, struct job *job, Fermata__V1__Step *ste
 static void apply_step(struct core *c, struct host *h, struct job *job, Fermata__V1__Step *step)
 {
     struct fm_err err = {0};
-    Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
-    at.seconds = c->wall_ms / 1000;
-    at.nanos = (int32_t)(c->wall_ms % 1000) * 1000000;
+    Google__Protobuf__Timestamp at = core_now(c);
     step->committed_at = &at;
     step->host = h->id;
     step->task = NULL;
@@ -303,11 +299,11 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
 }
 
 /* A step that was sent again after a reconnect: acknowledged as soon as it is on disk. */
-static void on_known_step(struct core *c, struct host *h, struct job *job, const Fermata__V1__Step *step)
+static void on_known_step(struct host *h, struct job *job, const Fermata__V1__Step *step)
 {
     struct commit *m = job->next != NULL ? job->next : job->inflight;
     if (step->number <= job->steps_on_disk || m == NULL) {
-        host_queue_ack(c, job, h, step->epoch, step->number, false);
+        host_queue_ack(h, job, step->epoch, step->number, false);
         return;
     }
     struct effect *e = commit_effect(m, EFFECT_ACK, (struct fm_bytes){0});
@@ -327,7 +323,7 @@ static void on_step(struct core *c, struct host *h, const char *job_id, Fermata_
         return;
     }
     if (step->number <= job_state_step(job->state))
-        on_known_step(c, h, job, step);
+        on_known_step(h, job, step);
     else
         apply_step(c, h, job, step);
 }

@@ -195,6 +195,8 @@ void op_run(struct core *c, struct op *op);
 /* Submits a query; `done` gets the result. */
 struct wait *core_read(struct core *c, struct store_query *q,
                        void (*done)(struct core *, struct wait *, struct store_done *), struct op *op);
+/* The time of this input, for records. */
+Google__Protobuf__Timestamp core_now(const struct core *c);
 /* SHA-256. */
 void core_digest(struct fm_bytes bytes, uint8_t ret[STORE_DIGEST_BYTES]);
 /* SHA-256 of a request without regard to the order of its maps. */
@@ -226,7 +228,7 @@ void job_assigned(struct core *c, struct job *job);
 void job_checkpoint(struct core *c, struct job *job);
 /* GetJob, ListJobs, GetHistory (core_read.c). */
 void read_request(struct core *c, struct op *op);
-void job_reply_paused(struct core *c, struct job *job, struct commit *m);
+void job_reply_paused(struct core *c, struct job *job);
 
 /* ---- core_check.c: all return 0 or -FM_INVALID_ARGUMENT ---- */
 
@@ -299,8 +301,7 @@ void host_send(struct core *c, struct host *h, uint32_t field, struct fm_bytes b
 void host_send_assign(struct core *c, struct job *job);
 void host_send_inputs(struct core *c, struct job *job);
 void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_t epoch, int kind);
-void host_queue_ack(struct core *c, struct job *job, struct host *h, uint32_t epoch, uint32_t number,
-                    bool released);
+void host_queue_ack(struct host *h, const struct job *job, uint32_t epoch, uint32_t number, bool released);
 void host_on_steps(struct core *c, struct host *h, const Fermata__V1__StepBatch *b);
 void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release *r);
 void host_attach_job(struct host *h, struct job *job);

@@ -22,9 +22,8 @@ static void must_move(struct core *c, struct job *job, enum job_event event)
         fm_abort(err.msg); /* callers have looked at the status */
 }
 
-void job_reply_paused(struct core *c, struct job *job, struct commit *m)
+void job_reply_paused(struct core *c, struct job *job)
 {
-    (void)m;
     struct op *list = job->pause_ops, *op, *tmp;
     job->pause_ops = NULL;
     DL_FOREACH_SAFE (list, op, tmp) {
@@ -40,7 +39,7 @@ void job_reply_paused(struct core *c, struct job *job, struct commit *m)
 }
 
 /* Answers the calls that wait for a host, when the assignment is on disk or will not come. */
-static void reply_host_ops(struct core *c, struct job *job, struct commit *m)
+static void reply_host_ops(struct job *job, struct commit *m)
 {
     struct op *list = job->host_ops, *op, *tmp;
     job->host_ops = NULL;
@@ -53,7 +52,6 @@ static void reply_host_ops(struct core *c, struct job *job, struct commit *m)
         pbc_effect_reply(m, op->ticket, &r.base);
         op_free(op);
     }
-    (void)c;
 }
 
 /* An assignment changes the record: whoever waits for a host hears of it with the same unit. */
@@ -62,7 +60,7 @@ void job_assigned(struct core *c, struct job *job)
     struct commit *m = job_unit(c, job);
     struct effect *e = commit_effect(m, EFFECT_ASSIGN, (struct fm_bytes){0});
     e->epoch = job->head->epoch;
-    reply_host_ops(c, job, m);
+    reply_host_ops(job, m);
 }
 
 /* Leaves its host (if it has one) and clears what belongs to an assignment. */
@@ -94,9 +92,7 @@ void job_hold(struct core *c, struct job *job)
     char id[32];
     snprintf(id, sizeof(id), "op%u", job->head->revision + 1);
     Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
-    Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
-    at.seconds = c->wall_ms / 1000;
-    at.nanos = (int32_t)(c->wall_ms % 1000) * 1000000;
+    Google__Protobuf__Timestamp at = core_now(c);
     p.pause_id = id;
     p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR;
     p.step = job_state_step(job->state);
@@ -129,7 +125,7 @@ static void end_job(struct core *c, struct job *job, enum job_event event)
         job_remove_pause(job, job->head->pauses[0]->pause_id);
     put_snapshot(c, job, true);
     struct commit *m = job_unit(c, job);
-    reply_host_ops(c, job, m);
+    reply_host_ops(job, m);
     if (job->pause_ops != NULL)
         commit_effect(m, EFFECT_PAUSED, (struct fm_bytes){0});
     FM_LOG(INFO, STATE, "job ended", FM_STR("job", job->text),
@@ -149,7 +145,7 @@ void job_settle(struct core *c, struct job *job, enum job_event when_done)
     struct commit *m = job_unit(c, job);
     if (job->head->pause_requested)
         job_hold(c, job);
-    reply_host_ops(c, job, m);
+    reply_host_ops(job, m);
     FM_LOG(INFO, STATE, "job paused", FM_STR("job", job->text), FM_U64("epoch", job->head->epoch),
            FM_U64("step", job_state_step(job->state)), FM_U64("questions", job->head->n_pauses));
 }
@@ -214,9 +210,7 @@ static uint32_t add_input(struct core *c, struct job *job, Fermata__V1__Task *ta
     task->input_number = ++job->head->input_count;
     snprintf(id, sizeof(id), "i%u", task->input_number);
     task->task_id = id;
-    Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
-    at.seconds = c->wall_ms / 1000;
-    at.nanos = (int32_t)(c->wall_ms % 1000) * 1000000;
+    Google__Protobuf__Timestamp at = core_now(c);
     task->received_at = &at;
     struct task_item *t = task_item_new(task);
     DL_APPEND(job->inputs, t);
@@ -232,9 +226,7 @@ static Fermata__V1__Job *new_head(struct core *c, const struct job *job,
                                   uint32_t version, struct flow_def *def)
 {
     Fermata__V1__Job h = FERMATA__V1__JOB__INIT;
-    Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
-    at.seconds = c->wall_ms / 1000;
-    at.nanos = (int32_t)(c->wall_ms % 1000) * 1000000;
+    Google__Protobuf__Timestamp at = core_now(c);
     h.job_id = (char *)(uintptr_t)job->text;
     h.status = FERMATA__V1__JOB_STATUS__JOB_STATUS_PENDING;
     h.flow = (char *)(uintptr_t)flow_name;
