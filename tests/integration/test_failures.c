@@ -131,7 +131,11 @@ static void a_killed_coordinator_comes_back_with_all_jobs(void **state)
 {
     (void)state;
     struct cluster c;
-    cluster_start(&c, 2);
+    cluster_init(&c);
+    c.lease = "20s"; /* the host has all the time it needs to reconnect: it must not lose the job */
+    cluster_coordinator(&c, NULL);
+    cluster_host(&c, 0, "a", NULL);
+    cluster_host(&c, 1, "b", NULL);
     put_trip(&c, "\"delay_ms\":700");
     const char *paused = submit_trip(&c, "paused");
     json_decref(wait_status(&c, paused, "PAUSED"));

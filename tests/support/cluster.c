@@ -28,6 +28,7 @@ static const char *log_level(void)
 void cluster_init(struct cluster *c)
 {
     memset(c, 0, sizeof(*c));
+    c->lease = "2s";
     snprintf(c->dir, sizeof(c->dir), "/tmp/fermata-test-XXXXXX");
     assert_non_null(mkdtemp(c->dir));
     snprintf(c->data, sizeof(c->data), "%s/data", c->dir);
@@ -50,7 +51,7 @@ void cluster_coordinator(struct cluster *c, const char *const more[])
                             "--data",
                             c->data,
                             "--lease",
-                            "2s",
+                            c->lease,
                             "--heartbeat",
                             "300ms",
                             "--log-level",

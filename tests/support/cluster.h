@@ -8,16 +8,17 @@
 #define MAX_HOSTS 4
 
 struct cluster {
-    char dir[128];    /* temporary */
-    char data[160];   /* the store, below it */
-    char address[64]; /* of the coordinator, once it has been started */
+    const char *lease; /* of the hosts; "2s" unless changed before the coordinator starts */
+    char dir[128];     /* temporary */
+    char data[160];    /* the store, below it */
+    char address[64];  /* of the coordinator, once it has been started */
     struct proc coordinator;
     struct proc hosts[MAX_HOSTS];
 };
 
 /* Makes the directory; starts nothing. */
 void cluster_init(struct cluster *c);
-/* Starts the coordinator with a lease of 2 s and these further arguments (NULL-terminated, may be NULL);
+/* Starts the coordinator with this lease and these further arguments (NULL-terminated, may be NULL);
  * again on the same port if it ran before. */
 void cluster_coordinator(struct cluster *c, const char *const more[]);
 /* Starts host i with this id and these further arguments; waits until it is attached. */
