@@ -4,6 +4,11 @@
 
 /* A client's request. */
 #define LIMIT_REQUEST_BYTES (4u * 1024 * 1024)
+/* How deeply a client's request may be nested and how many elements it may have. Stricter than what is taken
+ * from hosts (wire_limits_for), so that whatever was accepted can be wrapped, copied into a state and handed
+ * on without meeting a limit on the way. */
+#define LIMIT_REQUEST_DEPTH 64
+#define LIMIT_REQUEST_ELEMENTS 300000
 /* Any message: one from a host. */
 #define LIMIT_STREAM_BYTES (20u * 1024 * 1024)
 /* What a decoded message may take. */

@@ -179,8 +179,9 @@ const ProtobufCMessage *svc_decode(struct rpc_call *call, const ProtobufCMessage
     struct svc *s = instance;
     struct fm_err err = {0};
     ProtobufCMessage *request;
+    const struct wire_limits limits = {LIMIT_REQUEST_BYTES, LIMIT_REQUEST_DEPTH, LIMIT_REQUEST_ELEMENTS};
     fm_arena_reset(&s->arena);
-    if (pbc_decode(d, message, LIMIT_REQUEST_BYTES, &s->arena, &request, &err) == 0)
+    if (pbc_decode_within(d, message, &limits, &s->arena, &request, &err) == 0)
         return request;
     svc_fail(call, &err);
     fm_err_done(&err);

@@ -94,7 +94,14 @@ int pbc_decode(const ProtobufCMessageDescriptor *d, struct fm_bytes bytes, size_
                struct fm_arena *arena, ProtobufCMessage **ret, struct fm_err *err)
 {
     struct wire_limits limits = wire_limits_for(max_bytes);
-    int rc = wire_check(wire_msg_of(d), bytes, &limits, err);
+    return pbc_decode_within(d, bytes, &limits, arena, ret, err);
+}
+
+int pbc_decode_within(const ProtobufCMessageDescriptor *d, struct fm_bytes bytes,
+                      const struct wire_limits *limits, struct fm_arena *arena, ProtobufCMessage **ret,
+                      struct fm_err *err)
+{
+    int rc = wire_check(wire_msg_of(d), bytes, limits, err);
     if (rc < 0)
         return rc;
     struct memory memory = {arena, false};

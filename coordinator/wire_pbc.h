@@ -14,5 +14,9 @@ const struct wire_msg *wire_msg_of(const ProtobufCMessageDescriptor *d);
  * wire_check, or -FM_RESOURCE_EXHAUSTED when the arena is full. One thread. */
 int pbc_decode(const ProtobufCMessageDescriptor *d, struct fm_bytes bytes, size_t max_bytes,
                struct fm_arena *arena, ProtobufCMessage **ret, struct fm_err *err) FM_MUST_CHECK;
+/* The same with other limits than wire_limits_for(max_bytes). */
+int pbc_decode_within(const ProtobufCMessageDescriptor *d, struct fm_bytes bytes,
+                      const struct wire_limits *limits, struct fm_arena *arena, ProtobufCMessage **ret,
+                      struct fm_err *err) FM_MUST_CHECK;
 
 #endif

@@ -285,7 +285,7 @@ static void change(struct fm_ctx *ctx, bool shared, const char *key, int kind, c
     }
     if (kind == fermata_v1_StateChangeKind_STATE_CHANGE_KIND_REMOVE) {
         kv_remove(c->kv, key, strlen(key));
-    } else if (value_encode(v, &c->value, &err) < 0) {
+    } else if (value_encode(v, append ? 3 : 1, &c->value, &err) < 0) {
         fm_buf_done(&c->value);
         (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "key \"%.64s\": %s", key, err.msg);
         return;

@@ -18,6 +18,10 @@
 #define BATCH_BYTES (1024u * 1024)
 #define BURST_STEPS 64
 #define MAX_KEY_BYTES 256
+/* A step within these passes the coordinator's guard (wire_limits_for) inside a HostMessage; one StepBatch
+ * may carry several. */
+#define MAX_STEP_DEPTH 96
+#define MAX_STEP_ELEMENTS 1500000
 
 /* ---- flows (route.c) ---- */
 

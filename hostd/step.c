@@ -12,6 +12,7 @@
 #include "log.h"
 #include "mem.h"
 #include "value.h"
+#include "wire_nano.h"
 
 static int64_t now_us(const struct engine *e)
 {
@@ -254,22 +255,31 @@ static void clear_prelude(struct hjob *job)
     job->prelude_deferred = 0;
 }
 
+/* The coordinator would end the stream over a step that its guard refuses, and get it again after the next
+ * Welcome, for ever: the same limits are applied here, where only the step fails. */
+static bool acceptable(const struct engine *e, const struct fm_buf *step, struct fm_err *err)
+{
+    const struct wire_limits limits = {e->max_step_bytes, MAX_STEP_DEPTH, MAX_STEP_ELEMENTS};
+    return wire_check(wire_msg_of_nano(fermata_v1_Step_fields, "Step"), (struct fm_bytes){step->p, step->n},
+                      &limits, err) == 0;
+}
+
 static void finish(struct fm_ctx *ctx)
 {
     struct hjob *job = ctx->job;
     struct engine *e = job->engine;
     struct fm_buf step = {0};
+    struct fm_err err = {0};
     if (ctx->failed)
         ctx_undo(ctx);
     const struct task *last_task = job->tasks == NULL ? NULL : job->tasks->prev;
     const struct deferred *last_deferred = job->deferred == NULL ? NULL : job->deferred->prev;
     build(ctx, &step);
-    if (step.n > e->max_step_bytes && !ctx->failed) {
+    if (!ctx->failed && !acceptable(e, &step, &err)) {
         take_back(ctx, last_task, last_deferred);
         ctx->failed = true;
-        ctx->fail_code = FM_RESOURCE_EXHAUSTED;
-        snprintf(ctx->fail_message, sizeof(ctx->fail_message), "the step has %zu bytes; the limit is %u",
-                 step.n, e->max_step_bytes);
+        ctx->fail_code = (int)err.code;
+        snprintf(ctx->fail_message, sizeof(ctx->fail_message), "the step is not acceptable: %.400s", err.msg);
         fm_buf_reset(&step);
         build(ctx, &step);
     }

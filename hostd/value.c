@@ -274,7 +274,7 @@ static int decode_member(struct decoding *d, struct fm_value *map, struct fm_byt
         (void)malformed(d, "a map is malformed");
         return -1;
     }
-    struct fm_value *v = decode(d, value, depth + 1);
+    struct fm_value *v = decode(d, value, depth + 2);
     if (v == NULL)
         return -1;
     if (add_member(d->a, map, key, v) < 0) {
@@ -387,7 +387,7 @@ static int encode_members(const struct fm_value *v, struct fm_buf *out, unsigned
     for (size_t i = 0; i < fm_value_size(v) && rc == 0; i++) {
         fm_buf_reset(&pair);
         fm_buf_put_string(&pair, ENTRY_KEY, v->u.members[i].key);
-        rc = encode_nested(&pair, ENTRY_VALUE, v->u.members[i].value, depth + 1, encode_value);
+        rc = encode_nested(&pair, ENTRY_VALUE, v->u.members[i].value, depth + 2, encode_value);
         fm_buf_put_len_delim(out, STRUCT_FIELDS, pair.p, pair.n);
     }
     fm_buf_done(&pair);
@@ -425,9 +425,9 @@ static int too_deep(struct fm_err *err)
                       VALUE_MAX_DEPTH);
 }
 
-int value_encode(const struct fm_value *v, struct fm_buf *out, struct fm_err *err)
+int value_encode(const struct fm_value *v, unsigned depth, struct fm_buf *out, struct fm_err *err)
 {
-    return encode_value(v, out, 1) < 0 ? too_deep(err) : 0;
+    return encode_value(v, out, depth) < 0 ? too_deep(err) : 0;
 }
 
 int value_encode_struct(const struct fm_value *map, struct fm_buf *out, struct fm_err *err)

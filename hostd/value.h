@@ -9,7 +9,10 @@
 #include "buf.h"
 #include "err.h"
 
-#define VALUE_MAX_DEPTH 64
+/* How deeply values may be nested, counted in protobuf messages as the wire guard counts them: a list is two,
+ * a map three. Clients' requests have at most 64 levels, so that whatever was accepted can be handled, with
+ * some room to wrap it; and what a handler makes passes the coordinator's guard (100) inside a step. */
+#define VALUE_MAX_DEPTH 80
 
 /* Builders; NULL when the arena is full. Text is checked and copied. */
 struct fm_value *value_null(struct fm_arena *a);
@@ -26,9 +29,9 @@ int value_map_set(struct fm_arena *a, struct fm_value *map, const char *key, con
  * FM_INVALID_ARGUMENT (malformed, too deep, not finite) or FM_RESOURCE_EXHAUSTED (arena). */
 struct fm_value *value_decode(struct fm_bytes value, struct fm_arena *a, struct fm_err *err);
 struct fm_value *value_decode_struct(struct fm_bytes fields, struct fm_arena *a, struct fm_err *err);
-/* Append the encoding. Return 0, or -FM_INVALID_ARGUMENT (nested deeper than VALUE_MAX_DEPTH; not a map).
- * NULL is null, or an empty map. */
-int value_encode(const struct fm_value *v, struct fm_buf *out, struct fm_err *err);
+/* Append the encoding; `depth` is where the value will stand: 1 on its own, 3 in a list. Return 0, or
+ * -FM_INVALID_ARGUMENT (nested deeper than VALUE_MAX_DEPTH; not a map). NULL is null, or an empty map. */
+int value_encode(const struct fm_value *v, unsigned depth, struct fm_buf *out, struct fm_err *err);
 int value_encode_struct(const struct fm_value *map, struct fm_buf *out, struct fm_err *err);
 
 #endif

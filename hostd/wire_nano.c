@@ -85,6 +85,9 @@ int nano_decode(const pb_msgdesc_t *desc, const char *name, void *msg, struct fm
                 struct fm_arena *arena, struct fm_err *err)
 {
     struct wire_limits limits = wire_limits_for(max_bytes);
+    limits.max_depth =
+        WIRE_MAX_DEPTH; /* a state holds what passed the coordinator's guard, a few levels deeper */
+    limits.max_elements = SIZE_MAX; /* and many inputs, each of which passed it; memory is the arena's */
     int rc = wire_check(wire_msg_of_nano(desc, name), in, &limits, err);
     return rc < 0 ? rc : pb_var_decode(desc, msg, in, arena, err);
 }

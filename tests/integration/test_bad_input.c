@@ -171,6 +171,59 @@ static void too_large_data_is_refused_with_size_and_limit(void **state)
     free(big);
 }
 
+/* A list nested n times, as JSON. */
+static char *nested(size_t n)
+{
+    char *s = calloc(1, 2 * n + 1);
+    memset(s, '[', n);
+    memset(s + n, ']', n);
+    return s;
+}
+
+static void data_that_is_accepted_can_be_handled_and_deeper_data_is_refused_at_the_door(void **state)
+{
+    (void)state;
+    char *deepest = nested(30), *too_deep = nested(31);
+    json_t *j =
+        rpc(c.address, "Jobs/SubmitJob",
+            "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},\"data\":{\"d\":%s}}",
+            deepest);
+    json_decref(wait_status(&c, at(j, "jobId"), "PAUSED"));
+    json_decref(
+        rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":%s}", at(j, "jobId"), deepest));
+    json_decref(wait_status(&c, at(j, "jobId"), "COMPLETED"));
+    SUBMIT("InvalidArgument", "", "nested too deeply",
+           "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},\"data\":{\"d\":%s}}",
+           too_deep);
+    json_decref(j);
+    free(deepest);
+    free(too_deep);
+}
+
+static void a_long_list_goes_through_and_one_of_too_many_elements_is_refused_at_the_door(void **state)
+{
+    (void)state;
+    size_t n = 350000;
+    char *list = malloc(2 * n + 2);
+    for (size_t i = 0; i < n; i++)
+        memcpy(list + 2 * i, "1,", 2);
+    list[2 * 70000 - 1] = '\0';
+    json_t *j = rpc(
+        c.address, "Jobs/SubmitJob",
+        "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},\"data\":{\"d\":[%s]}}",
+        list);
+    json_t *paused = wait_status(&c, at(j, "jobId"), "PAUSED");
+    assert_int_equal(json_array_size(json_at(paused, "job.state.routineStates.agent.task.d")), 70000);
+    list[2 * 70000 - 1] = ',';
+    list[2 * 160000 - 1] = '\0';
+    SUBMIT("ResourceExhausted", "", "too many elements",
+           "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},\"data\":{\"d\":[%s]}}",
+           list);
+    json_decref(paused);
+    json_decref(j);
+    free(list);
+}
+
 static void an_unknown_routine_type_waits_and_says_why(void **state)
 {
     (void)state;
@@ -295,6 +348,8 @@ int main(void)
         cmocka_unit_test(a_late_or_wrong_answer_is_refused),
         cmocka_unit_test(a_repeated_request_gets_the_first_reply_or_is_refused),
         cmocka_unit_test(too_large_data_is_refused_with_size_and_limit),
+        cmocka_unit_test(data_that_is_accepted_can_be_handled_and_deeper_data_is_refused_at_the_door),
+        cmocka_unit_test(a_long_list_goes_through_and_one_of_too_many_elements_is_refused_at_the_door),
         cmocka_unit_test(an_unknown_routine_type_waits_and_says_why),
         cmocka_unit_test(a_failing_model_call_fails_the_job_with_its_error),
         cmocka_unit_test(a_host_with_a_wrong_version_a_taken_id_or_no_hello_is_refused),

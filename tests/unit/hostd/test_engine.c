@@ -91,6 +91,19 @@ static int large(struct fm_ctx *ctx, const struct fm_value *data)
     return 0;
 }
 
+static int deep(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    (void)data;
+    struct fm_value *v = fm_list(ctx);
+    for (int i = 0; i < 60; i++) {
+        struct fm_value *outer = fm_list(ctx);
+        fm_list_add(ctx, outer, v);
+        v = outer;
+    }
+    fm_ctx_state_set(ctx, "v", v);
+    return 0;
+}
+
 static const struct fm_slot pure_slots[] = {
     {"pass",  pass      },
     {"count", count     },
@@ -98,7 +111,8 @@ static const struct fm_slot pure_slots[] = {
     {"fail",  break_down},
     {"wait",  wait      },
     {"loop",  loop      },
-    {"large", large     }
+    {"large", large     },
+    {"deep",  deep      }
 };
 static const struct fm_slot act_slots[] = {
     {"act", act}
@@ -108,7 +122,7 @@ static const struct fm_routine_type pure = {.abi = FM_ROUTINE_ABI,
                                             .name = "pure",
                                             .version = 1,
                                             .slots = pure_slots,
-                                            .n_slots = 7,
+                                            .n_slots = 8,
                                             .events = events,
                                             .n_events = 1};
 static const struct fm_routine_type effect = {.abi = FM_ROUTINE_ABI,
@@ -479,6 +493,17 @@ static void a_step_that_is_too_large_fails_with_size_and_limit(void **state)
     assert_int_equal(s[0].changes.n, 0);
 }
 
+static void a_value_that_is_nested_too_deeply_fails_its_step(void **state)
+{
+    (void)state;
+    assign(1, false, "deep", NULL);
+    fermata_v1_Step s[4];
+    assert_int_equal(steps(s, 4), 1);
+    assert_int_equal(s[0].outcome, fermata_v1_StepOutcome_STEP_OUTCOME_FAIL);
+    assert_true(pb_var_eq(s[0].error.code, "INVALID_ARGUMENT"));
+    assert_false(fx.closed);
+}
+
 static void an_asynchronous_call_keeps_the_step_open(void **state)
 {
     (void)state;
@@ -670,6 +695,7 @@ int main(void)
         T(a_question_stops_the_job_and_other_tasks_stay),
         T(a_failed_handler_leaves_only_its_error),
         T(a_step_that_is_too_large_fails_with_size_and_limit),
+        T(a_value_that_is_nested_too_deeply_fails_its_step),
         T(an_asynchronous_call_keeps_the_step_open),
         T(a_pause_waits_for_the_step_in_hand_and_then_aborts_it),
         T(a_cancelled_job_is_forgotten_at_once),

@@ -137,7 +137,7 @@ static void what_is_nested_too_deeply_is_neither_written_nor_read(void **state)
         (void)value_list_add(&arena, outer, v);
         v = outer;
     }
-    assert_int_equal(value_encode(v, &b, &err), -FM_INVALID_ARGUMENT);
+    assert_int_equal(value_encode(v, 1, &b, &err), -FM_INVALID_ARGUMENT);
     fm_buf_done(&b);
     struct fm_buf in = {0};
     for (int i = 0; i < 200; i++) {
