@@ -39,6 +39,30 @@ void test_pause(long long until_ms, const char *what)
     nanosleep(&t, NULL);
 }
 
+/* Daemons of a test that has failed are not left behind. */
+static pid_t children[64];
+
+static void kill_children(void)
+{
+    for (size_t i = 0; i < sizeof(children) / sizeof(children[0]); i++)
+        if (children[i] > 0)
+            (void)kill(children[i], SIGKILL);
+}
+
+/* Replaces one pid in the list by another; 0 is a free place. */
+static void note_child(pid_t old, pid_t now)
+{
+    static bool registered;
+    if (!registered)
+        registered = atexit(kill_children) == 0;
+    for (size_t i = 0; i < sizeof(children) / sizeof(children[0]); i++) {
+        if (children[i] == old) {
+            children[i] = now;
+            return;
+        }
+    }
+}
+
 static pid_t spawn(const char *const argv[], int in, int out, int err)
 {
     posix_spawn_file_actions_t a;
@@ -79,6 +103,7 @@ static void start(struct proc *p, const char *err_file, const char *const argv[]
     snprintf(p->err_file, sizeof(p->err_file), "%s", err_file);
     make_pipe(out);
     p->pid = spawn(argv, in[0], out[1], err);
+    note_child(0, p->pid);
     close(out[1]);
     close(in[0]);
     p->in = in[1];
@@ -168,6 +193,7 @@ int proc_wait(struct proc *p)
         }
         test_pause(until + 1000, "the end of a process");
     }
+    note_child(p->pid, 0);
     assert_int_equal(got, p->pid);
     close(p->out);
     if (p->in > 0)
