@@ -26,8 +26,8 @@ static const struct builtin_slot llm_slots[] = {
 static const char *const llm_events[] = {"output", "question", "tool_call", "completed"};
 
 static const struct builtin_param human_config[] = {
-    {"question", PARAM_STRING, false, 0, 0, NULL},
-    {"choices",  PARAM_LIST,   false, 0, 0, NULL},
+    {"question", PARAM_STRING,  false, 0, 0, NULL},
+    {"choices",  PARAM_STRINGS, false, 0, 0, NULL},
 };
 static const struct builtin_param human_input[] = {
     {"question", PARAM_STRING, false, 0, 0, NULL}
@@ -80,6 +80,8 @@ const char *param_kind_name(enum param_kind kind)
         return "true or false";
     case PARAM_LIST:
         return "a list";
+    case PARAM_STRINGS:
+        return "a list of strings";
     case PARAM_MAP:
         return "an object";
     case PARAM_ANY:

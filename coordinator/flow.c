@@ -13,11 +13,18 @@
 #define MAX_CONNECTIONS 10000
 #define MAX_DESCRIPTION 4096
 #define MAX_NAME 128
+#define MAX_MAPPING 256 /* of one connection */
+
+struct entry {
+    const char *id;
+    const Fermata__V1__Routine *routine;
+    size_t index; /* in the flow */
+};
 
 struct check {
     const Fermata__V1__Flow *flow;
     const struct flow_types *known;
-    const Fermata__V1__Routine **by_id; /* sorted */
+    struct entry *by_id; /* all routines, sorted */
     struct fm_err *err;
 };
 
@@ -43,6 +50,14 @@ static void path_to(char out[128], const char *fmt, ...)
 
 /* ---- kinds of values ---- */
 
+static bool all_strings(const Google__Protobuf__ListValue *list)
+{
+    for (size_t i = 0; i < list->n_values; i++)
+        if (list->values[i]->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
+            return false;
+    return true;
+}
+
 static bool is_kind(const Google__Protobuf__Value *v, enum param_kind kind)
 {
     int k = v == NULL ? GOOGLE__PROTOBUF__VALUE__KIND__NOT_SET : (int)v->kind_case;
@@ -55,6 +70,8 @@ static bool is_kind(const Google__Protobuf__Value *v, enum param_kind kind)
         return k == GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
     case PARAM_LIST:
         return k == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
+    case PARAM_STRINGS:
+        return k == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE && all_strings(v->list_value);
     case PARAM_MAP:
         return k == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
     case PARAM_ANY:
@@ -63,11 +80,12 @@ static bool is_kind(const Google__Protobuf__Value *v, enum param_kind kind)
     return true;
 }
 
+/* Of a key that occurs twice the last one counts, as it does for hosts. */
 static const Google__Protobuf__Value *struct_get(const Google__Protobuf__Struct *s, const char *key,
                                                  bool *ret_found)
 {
     *ret_found = false;
-    for (size_t i = 0; s != NULL && i < s->n_fields; i++) {
+    for (size_t i = s == NULL ? 0 : s->n_fields; i-- > 0;) {
         if (strcmp(s->fields[i]->key, key) == 0) {
             *ret_found = true;
             return s->fields[i]->value;
@@ -117,16 +135,30 @@ static void check_params(const struct builtin_param *params, size_t n, const Goo
 
 /* ---- routines ---- */
 
-/* One item of a mock's script: {"say": …} or {"ask": …, "choices": […]} or {"fail": …}. */
+/* A key that is not one of the parameters. */
+static void check_keys(const struct builtin_param *params, size_t n, const Google__Protobuf__Struct *s,
+                       const char *path, const char *owner, struct fm_err *err)
+{
+    for (size_t i = 0; s != NULL && i < s->n_fields; i++) {
+        bool known = false;
+        for (size_t k = 0; k < n && !known; k++)
+            known = strcmp(params[k].name, s->fields[i]->key) == 0;
+        if (!known)
+            (void)fm_err_add(err, FM_INVALID_ARGUMENT, path, "%s has no setting \"%.64s\"", owner,
+                             s->fields[i]->key);
+    }
+}
+
+/* The items of a mock's script: {"say": …} or {"ask": …, "choices": […]} or {"fail": …}. */
 static void check_script(struct check *c, const char *path, const Google__Protobuf__Value *script)
 {
-    if (script == NULL || script->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE)
+    if (!is_kind(script, PARAM_LIST))
         return;
-    static const struct builtin_param item_params[] = {
-        {"say",     PARAM_STRING, false, 0, 0, NULL},
-        {"ask",     PARAM_STRING, false, 0, 0, NULL},
-        {"fail",    PARAM_STRING, false, 0, 0, NULL},
-        {"choices", PARAM_LIST,   false, 0, 0, NULL}
+    static const struct builtin_param params[] = {
+        {"say",     PARAM_STRING,  false, 0, 0, NULL},
+        {"ask",     PARAM_STRING,  false, 0, 0, NULL},
+        {"fail",    PARAM_STRING,  false, 0, 0, NULL},
+        {"choices", PARAM_STRINGS, false, 0, 0, NULL}
     };
     for (size_t i = 0; i < script->list_value->n_values; i++) {
         char field[128];
@@ -142,7 +174,8 @@ static void check_script(struct check *c, const char *path, const Google__Protob
         (void)struct_get(v->struct_value, "fail", &fails);
         if (say + ask + fails != 1)
             FAULT(c, field, "an item of a script must have exactly one of say, ask and fail");
-        check_params(item_params, 4, v->struct_value, field, c->err);
+        check_keys(params, 4, v->struct_value, field, "an item of a script", c->err);
+        check_params(params, 4, v->struct_value, field, c->err);
     }
 }
 
@@ -151,34 +184,50 @@ static void check_config(struct check *c, const char *path, const Fermata__V1__R
     const struct builtin_type *t = builtin_type_find(r->type);
     if (t == NULL)
         return;
-    char field[128];
+    char field[128], owner[160];
+    bool found;
     path_to(field, "%s.config", path);
+    snprintf(owner, sizeof(owner), "routine type %s", t->name);
     check_params(t->config, t->n_config, r->config, field, c->err);
-    for (size_t i = 0; r->config != NULL && i < r->config->n_fields; i++) {
-        bool known = false;
-        for (size_t k = 0; k < t->n_config && !known; k++)
-            known = strcmp(t->config[k].name, r->config->fields[i]->key) == 0;
-        if (!known)
-            FAULT(c, field, "routine type %s has no setting \"%.64s\"", t->name, r->config->fields[i]->key);
-        else if (strcmp(r->config->fields[i]->key, "script") == 0)
-            check_script(c, field, r->config->fields[i]->value);
-    }
+    check_keys(t->config, t->n_config, r->config, field, owner, c->err);
+    const Google__Protobuf__Value *script = struct_get(r->config, "script", &found);
+    if (found)
+        check_script(c, field, script);
 }
 
 static int compare_ids(const void *a, const void *b)
 {
-    return strcmp((*(const Fermata__V1__Routine *const *)a)->id,
-                  (*(const Fermata__V1__Routine *const *)b)->id);
+    return strcmp(((const struct entry *)a)->id, ((const struct entry *)b)->id);
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    int rc = strcmp(x->id, y->id);
+    return rc != 0 ? rc : (x->index > y->index) - (x->index < y->index);
 }
 
 static const Fermata__V1__Routine *find_routine(const struct check *c, const char *id)
 {
-    Fermata__V1__Routine key = FERMATA__V1__ROUTINE__INIT;
-    key.id = (char *)(uintptr_t)id;
-    const Fermata__V1__Routine *p = &key;
-    const Fermata__V1__Routine **found =
-        bsearch(&p, c->by_id, c->flow->n_routines, sizeof(*c->by_id), compare_ids);
-    return found == NULL ? NULL : *found;
+    struct entry key = {.id = id};
+    const struct entry *found = bsearch(&key, c->by_id, c->flow->n_routines, sizeof(*c->by_id), compare_ids);
+    return found == NULL ? NULL : found->routine;
+}
+
+/* Sorts the routines by id, for find_routine. */
+static void check_ids(struct check *c, const char *path)
+{
+    for (size_t i = 0; i < c->flow->n_routines; i++)
+        c->by_id[i] = (struct entry){c->flow->routines[i]->id, c->flow->routines[i], i};
+    qsort(c->by_id, c->flow->n_routines, sizeof(*c->by_id), compare_entries);
+    for (size_t i = 1; i < c->flow->n_routines; i++) {
+        const struct entry *e = &c->by_id[i];
+        char field[128];
+        if (strcmp(e->id, e[-1].id) != 0 || e->id[0] == '\0')
+            continue;
+        path_to(field, "%s.routines[%zu].id", path, e->index);
+        FAULT(c, field, "routine %zu has the id \"%.64s\" too", e[-1].index, e->id);
+    }
 }
 
 static void check_routines(struct check *c, const char *path)
@@ -198,11 +247,7 @@ static void check_routines(struct check *c, const char *path)
         path_to(field, "%s.routines[%zu]", path, i);
         check_config(c, field, r);
     }
-    qsort(c->by_id, f->n_routines, sizeof(*c->by_id), compare_ids);
-    path_to(field, "%s.routines", path);
-    for (size_t i = 1; i < f->n_routines; i++)
-        if (strcmp(c->by_id[i]->id, c->by_id[i - 1]->id) == 0 && c->by_id[i]->id[0] != '\0')
-            FAULT(c, field, "the id \"%.64s\" is given twice", c->by_id[i]->id);
+    check_ids(c, path);
 }
 
 /* ---- slots and events ---- */
@@ -272,6 +317,37 @@ static void check_end(struct check *c, const char *path, const char *routine, bo
               what, name, have.list);
 }
 
+static bool mapped_name_ok(const char *s)
+{
+    size_t n = strlen(s);
+    return n > 0 && n <= 256;
+}
+
+static void check_mapping(struct check *c, const char *path, const Fermata__V1__Connection *k)
+{
+    if (k->n_mapping > MAX_MAPPING) {
+        FAULT(c, path, "the mapping has %zu names; the limit is %d", k->n_mapping, MAX_MAPPING);
+        return;
+    }
+    for (size_t i = 0; i < k->n_mapping; i++) {
+        const char *from = k->mapping[i]->key, *to = k->mapping[i]->value;
+        if (!mapped_name_ok(from) || !mapped_name_ok(to))
+            FAULT(c, path, "names in a mapping have 1 to 256 bytes; this is \"%.64s\" to \"%.64s\"", from,
+                  to);
+        for (size_t j = 0; j < i; j++) {
+            bool same_from = strcmp(k->mapping[j]->key, from) == 0;
+            if (!same_from && strcmp(k->mapping[j]->value, to) != 0)
+                continue;
+            if (same_from)
+                FAULT(c, path, "\"%.64s\" is mapped twice", from);
+            else
+                FAULT(c, path, "\"%.64s\" and \"%.64s\" are both mapped to \"%.64s\"", k->mapping[j]->key,
+                      from, to);
+            break; /* one fault a name is enough, and bounds the work */
+        }
+    }
+}
+
 static void check_connections(struct check *c, const char *path)
 {
     for (size_t i = 0; i < c->flow->n_connections; i++) {
@@ -288,10 +364,7 @@ static void check_connections(struct check *c, const char *path)
         else
             check_end(c, field, k->to->routine, true, k->to->slot);
         path_to(field, "%s.connections[%zu].mapping", path, i);
-        for (size_t m = 0; m < k->n_mapping; m++)
-            if (k->mapping[m]->key[0] == '\0' || k->mapping[m]->value[0] == '\0' ||
-                strlen(k->mapping[m]->key) > 256 || strlen(k->mapping[m]->value) > 256)
-                FAULT(c, field, "names in a mapping have 1 to 256 bytes");
+        check_mapping(c, field, k);
     }
 }
 
@@ -300,11 +373,9 @@ static void check_connections(struct check *c, const char *path)
 int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, const struct flow_types *known,
                   struct fm_err *err)
 {
-    fm_autofree const Fermata__V1__Routine **by_id = fm_xcalloc(flow->n_routines, sizeof(*by_id));
+    fm_autofree struct entry *by_id = fm_xcalloc(flow->n_routines, sizeof(*by_id));
     struct check c = {flow, known, by_id, err};
     char field[128];
-    for (size_t i = 0; i < flow->n_routines; i++)
-        by_id[i] = flow->routines[i];
     path_to(field, "%s.name", path);
     if (!name_ok(flow->name) && (named || flow->name[0] != '\0'))
         FAULT(&c, field, "a flow's name has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",

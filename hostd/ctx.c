@@ -139,6 +139,11 @@ struct fm_value *fm_map(struct fm_ctx *ctx)
     return made(ctx, value_map(&ctx->arena));
 }
 
+struct fm_value *fm_map_copy(struct fm_ctx *ctx, const struct fm_value *map)
+{
+    return made(ctx, value_map_copy(&ctx->arena, map));
+}
+
 void fm_list_add(struct fm_ctx *ctx, struct fm_value *list, const struct fm_value *v)
 {
     if (value_list_add(&ctx->arena, list, v) < 0)

@@ -29,6 +29,23 @@ static bool name_ok(const char *s)
            strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
 }
 
+static int check_events(const struct fm_routine_type *t, struct fm_err *err)
+{
+    if (t->n_events > 0 && t->events == NULL)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "events", "routine type %s has no table of events",
+                          t->name);
+    for (size_t i = 0; i < t->n_events; i++) {
+        if (t->events[i] == NULL || (!name_ok(t->events[i]) && strcmp(t->events[i], "*") != 0))
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "events",
+                              "event %zu of routine type %s has no proper name", i, t->name);
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(t->events[k], t->events[i]) == 0)
+                return fm_err_set(err, FM_INVALID_ARGUMENT, "events", "routine type %s has two events \"%s\"",
+                                  t->name, t->events[i]);
+    }
+    return 0;
+}
+
 static int check(const struct fm_routine_type *t, struct fm_err *err)
 {
     if (t->abi != FM_ROUTINE_ABI)
@@ -38,10 +55,11 @@ static int check(const struct fm_routine_type *t, struct fm_err *err)
     if (!name_ok(t->name))
         return fm_err_set(err, FM_INVALID_ARGUMENT, "name",
                           "a routine type's name has 1 to 128 of the characters A-Z a-z 0-9 _ . -");
-    if (t->n_slots == 0)
+    if (t->n_slots == 0 || t->slots == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "slots", "routine type %s has no slots", t->name);
     for (size_t i = 0; i < t->n_slots; i++) {
-        if (t->slots[i].handler == NULL || (!name_ok(t->slots[i].name) && strcmp(t->slots[i].name, "*") != 0))
+        const char *name = t->slots[i].name;
+        if (t->slots[i].handler == NULL || name == NULL || (!name_ok(name) && strcmp(name, "*") != 0))
             return fm_err_set(err, FM_INVALID_ARGUMENT, "slots",
                               "slot %zu of routine type %s has no handler or no proper name", i, t->name);
         for (size_t k = 0; k < i; k++)
@@ -49,7 +67,7 @@ static int check(const struct fm_routine_type *t, struct fm_err *err)
                 return fm_err_set(err, FM_INVALID_ARGUMENT, "slots", "routine type %s has two slots \"%s\"",
                                   t->name, t->slots[i].name);
     }
-    return 0;
+    return check_events(t, err);
 }
 
 int registry_add(struct registry *r, const struct fm_routine_type *type, struct fm_err *err)

@@ -69,11 +69,12 @@ const char *fm_value_key(const struct fm_value *v, size_t i)
     return fm_value_kind(v) == FM_MAP && i < v->n ? v->u.members[i].key : NULL;
 }
 
+/* Of a key that came twice over the wire the last one counts. */
 static const struct fm_value *find_key(const struct fm_value *v, const char *key, size_t n)
 {
     if (fm_value_kind(v) != FM_MAP)
         return NULL;
-    for (size_t i = 0; i < v->n; i++)
+    for (size_t i = v->n; i-- > 0;)
         if (strncmp(v->u.members[i].key, key, n) == 0 && v->u.members[i].key[n] == '\0')
             return v->u.members[i].value;
     return NULL;
@@ -183,22 +184,41 @@ int value_list_add(struct fm_arena *a, struct fm_value *list, const struct fm_va
     return 0;
 }
 
+/* Appends without looking for the key: decoding takes time in proportion to the size. */
+static int add_member(struct fm_arena *a, struct fm_value *map, struct fm_bytes key, const struct fm_value *v)
+{
+    char *copy = fm_arena_strndup(a, key.p, key.n);
+    if (copy == NULL || grow(a, map, sizeof(*map->u.members)) < 0)
+        return -1;
+    map->u.members[map->n++] = (struct member){copy, v};
+    return 0;
+}
+
 int value_map_set(struct fm_arena *a, struct fm_value *map, const char *key, const struct fm_value *v)
 {
     if (fm_value_kind(map) != FM_MAP)
         return -1;
-    for (size_t i = 0; i < map->n; i++) {
+    for (size_t i = map->n; i-- > 0;) {
         if (strcmp(map->u.members[i].key, key) == 0) {
             map->u.members[i].value = v;
             return 0;
         }
     }
-    size_t n = strlen(key);
-    char *copy = fm_arena_strndup(a, key, n);
-    if (copy == NULL || grow(a, map, sizeof(*map->u.members)) < 0)
-        return -1;
-    map->u.members[map->n++] = (struct member){copy, v};
-    return 0;
+    return add_member(a, map, (struct fm_bytes){(const uint8_t *)key, strlen(key)}, v);
+}
+
+struct fm_value *value_map_copy(struct fm_arena *a, const struct fm_value *map)
+{
+    struct fm_value *copy = value_map(a);
+    size_t n = fm_value_kind(map) == FM_MAP ? map->n : 0;
+    if (copy == NULL || n == 0)
+        return copy;
+    copy->u.members = fm_arena_alloc(a, n * sizeof(*copy->u.members));
+    if (copy->u.members == NULL)
+        return NULL;
+    memcpy(copy->u.members, map->u.members, n * sizeof(*copy->u.members));
+    copy->n = copy->cap = n;
+    return copy;
 }
 
 /* ---- decoding ---- */
@@ -243,17 +263,6 @@ static struct fm_value *decode_list(struct decoding *d, struct fm_bytes b, unsig
             return full(d, NULL);
     }
     return got < 0 ? malformed(d, "a list is malformed") : list;
-}
-
-/* Appends without looking for the key: wire order, and the last one wins when read by key is not promised by
- * maps. */
-static int add_member(struct fm_arena *a, struct fm_value *map, struct fm_bytes key, const struct fm_value *v)
-{
-    char *copy = fm_arena_strndup(a, key.p, key.n);
-    if (copy == NULL || grow(a, map, sizeof(*map->u.members)) < 0)
-        return -1;
-    map->u.members[map->n++] = (struct member){copy, v};
-    return 0;
 }
 
 static int decode_member(struct decoding *d, struct fm_value *map, struct fm_bytes pair, unsigned depth)
@@ -358,16 +367,26 @@ struct fm_value *value_decode_struct(struct fm_bytes fields, struct fm_arena *a,
 
 /* ---- encoding ---- */
 
-/* A length-delimited field whose body `put` writes: the length is put in front afterwards. */
-static int encode_nested(struct fm_buf *out, uint32_t field, const struct fm_value *v, unsigned depth,
-                         int (*put)(const struct fm_value *, struct fm_buf *, unsigned))
+/* Opens a length-delimited field: one byte is kept for the length, which nearly always suffices. Returns
+ * where the body starts. */
+static size_t open_field(struct fm_buf *out, uint32_t field)
 {
-    struct fm_buf body = {0};
-    int rc = put(v, &body, depth);
-    if (rc == 0)
-        fm_buf_put_len_delim(out, field, body.p, body.n);
-    fm_buf_done(&body);
-    return rc;
+    fm_buf_put_len_header(out, field, 0);
+    return out->n;
+}
+
+/* Writes the length; a body of 128 bytes or more moves to make room for it. */
+static void close_field(struct fm_buf *out, size_t start)
+{
+    size_t n = out->n - start, extra = fm_varint_size(n) - 1;
+    fm_buf_reserve(out, extra);
+    uint8_t *at = out->p + start - 1;
+    if (extra > 0)
+        memmove(out->p + start + extra, out->p + start, n);
+    out->n += extra;
+    for (; n >= 0x80; n >>= 7)
+        *at++ = (uint8_t)(n | 0x80);
+    *at = (uint8_t)n;
 }
 
 static int encode_value(const struct fm_value *v, struct fm_buf *out, unsigned depth);
@@ -375,27 +394,32 @@ static int encode_value(const struct fm_value *v, struct fm_buf *out, unsigned d
 static int encode_list(const struct fm_value *v, struct fm_buf *out, unsigned depth)
 {
     int rc = 0;
-    for (size_t i = 0; i < v->n && rc == 0; i++)
-        rc = encode_nested(out, LIST_VALUES, v->u.items[i], depth + 1, encode_value);
+    for (size_t i = 0; i < v->n && rc == 0; i++) {
+        size_t item = open_field(out, LIST_VALUES);
+        rc = encode_value(v->u.items[i], out, depth + 1);
+        close_field(out, item);
+    }
     return rc;
 }
 
 static int encode_members(const struct fm_value *v, struct fm_buf *out, unsigned depth)
 {
     int rc = 0;
-    struct fm_buf pair = {0};
     for (size_t i = 0; i < fm_value_size(v) && rc == 0; i++) {
-        fm_buf_reset(&pair);
-        fm_buf_put_string(&pair, ENTRY_KEY, v->u.members[i].key);
-        rc = encode_nested(&pair, ENTRY_VALUE, v->u.members[i].value, depth + 2, encode_value);
-        fm_buf_put_len_delim(out, STRUCT_FIELDS, pair.p, pair.n);
+        size_t pair = open_field(out, STRUCT_FIELDS);
+        fm_buf_put_string(out, ENTRY_KEY, v->u.members[i].key);
+        size_t value = open_field(out, ENTRY_VALUE);
+        rc = encode_value(v->u.members[i].value, out, depth + 2);
+        close_field(out, value);
+        close_field(out, pair);
     }
-    fm_buf_done(&pair);
     return rc;
 }
 
 static int encode_value(const struct fm_value *v, struct fm_buf *out, unsigned depth)
 {
+    size_t body;
+    int rc;
     if (depth > VALUE_MAX_DEPTH)
         return -1;
     switch (fm_value_kind(v)) {
@@ -412,27 +436,35 @@ static int encode_value(const struct fm_value *v, struct fm_buf *out, unsigned d
         fm_buf_put_len_delim(out, VALUE_STRING, v->u.text, v->n);
         return 0;
     case FM_LIST:
-        return encode_nested(out, VALUE_LIST, v, depth + 1, encode_list);
     case FM_MAP:
-        return encode_nested(out, VALUE_STRUCT, v, depth + 1, encode_members);
+        body = open_field(out, v->kind == FM_LIST ? VALUE_LIST : VALUE_STRUCT);
+        rc = v->kind == FM_LIST ? encode_list(v, out, depth + 1) : encode_members(v, out, depth + 1);
+        close_field(out, body);
+        return rc;
     }
     return 0;
 }
 
-static int too_deep(struct fm_err *err)
+/* What was written of a value that is too deep is taken back. */
+static int ended(int rc, struct fm_buf *out, size_t before, struct fm_err *err)
 {
+    if (rc == 0)
+        return 0;
+    out->n = before;
     return fm_err_set(err, FM_INVALID_ARGUMENT, "data", "the value is nested deeper than %d levels",
                       VALUE_MAX_DEPTH);
 }
 
 int value_encode(const struct fm_value *v, unsigned depth, struct fm_buf *out, struct fm_err *err)
 {
-    return encode_value(v, out, depth) < 0 ? too_deep(err) : 0;
+    size_t before = out->n;
+    return ended(encode_value(v, out, depth), out, before, err);
 }
 
 int value_encode_struct(const struct fm_value *map, struct fm_buf *out, struct fm_err *err)
 {
+    size_t before = out->n;
     if (map != NULL && map->kind != FM_MAP)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "data", "the data must be a map");
-    return encode_members(map, out, 1) < 0 ? too_deep(err) : 0;
+    return ended(encode_members(map, out, 1), out, before, err);
 }

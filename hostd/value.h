@@ -24,13 +24,17 @@ struct fm_value *value_map(struct fm_arena *a);
 /* Return -1 when the arena is full, or when the container is of another kind. */
 int value_list_add(struct fm_arena *a, struct fm_value *list, const struct fm_value *v);
 int value_map_set(struct fm_arena *a, struct fm_value *map, const char *key, const struct fm_value *v);
+/* A new map with the keys and values of `map`; an empty one when that is no map. NULL when the arena is full.
+ */
+struct fm_value *value_map_copy(struct fm_arena *a, const struct fm_value *map);
 
 /* Decode an encoded Value, or Struct, into the arena. Strings and keys are copied. Return NULL with err:
  * FM_INVALID_ARGUMENT (malformed, too deep, not finite) or FM_RESOURCE_EXHAUSTED (arena). */
 struct fm_value *value_decode(struct fm_bytes value, struct fm_arena *a, struct fm_err *err);
 struct fm_value *value_decode_struct(struct fm_bytes fields, struct fm_arena *a, struct fm_err *err);
-/* Append the encoding; `depth` is where the value will stand: 1 on its own, 3 in a list. Return 0, or
- * -FM_INVALID_ARGUMENT (nested deeper than VALUE_MAX_DEPTH; not a map). NULL is null, or an empty map. */
+/* Append the encoding, or nothing on failure; `depth` is where the value will stand: 1 on its own, 3 in a
+ * list. Return 0, or -FM_INVALID_ARGUMENT (nested deeper than VALUE_MAX_DEPTH; not a map). NULL is null, or
+ * an empty map. */
 int value_encode(const struct fm_value *v, unsigned depth, struct fm_buf *out, struct fm_err *err);
 int value_encode_struct(const struct fm_value *map, struct fm_buf *out, struct fm_err *err);
 

@@ -23,9 +23,7 @@ static int on_answer(struct fm_ctx *ctx, const struct fm_value *data)
     const char *pause_id = fm_ctx_pause_id(ctx);
     const struct fm_value *asked = pause_id[0] != '\0' ? fm_ctx_state_get(ctx, pause_id) : NULL;
     const struct fm_value *input = fm_value_get(asked, "input");
-    struct fm_value *out = fm_map(ctx);
-    for (size_t i = 0; i < fm_value_size(input); i++)
-        fm_map_set(ctx, out, fm_value_key(input, i), fm_value_at(input, i));
+    struct fm_value *out = fm_map_copy(ctx, input);
     const struct fm_value *question = fm_value_get(asked, "question");
     if (question != NULL)
         fm_map_set(ctx, out, "question", question);

@@ -8,10 +8,8 @@
  *
  * State: messages (append-only list of {role, content}), calls, task. Shared data under the routine's id:
  * {task, status, calls, text or question}. */
-#include <stdio.h>
-#include <string.h>
-
 #include "llm_provider.h"
+#include "log.h"
 #include "registry.h"
 
 /* What waits for the model's reply. */
@@ -56,6 +54,9 @@ static void log_call(struct fm_ctx *ctx, const struct turn *t, const char *what,
     fm_map_set(ctx, m, "provider", text(ctx, t->provider->name));
     fm_map_set(ctx, m, "result", text(ctx, what));
     fm_ctx_log(ctx, "model call", m);
+    const char *job = fm_ctx_job_id(ctx), *routine = fm_ctx_routine_id(ctx);
+    FM_LOG(DEBUG, LLM, "model call", FM_STR("job", job), FM_STR("routine", routine), FM_U64("call", call),
+           FM_STR("provider", t->provider->name), FM_STR("result", what));
 }
 
 static int asks(struct fm_ctx *ctx, struct turn *t, uint32_t call)

@@ -53,8 +53,10 @@ struct fm_value *fm_list(struct fm_ctx *ctx);
 struct fm_value *fm_map(struct fm_ctx *ctx);
 /* Appends to a list. The value may be shared, but never contain itself. */
 void fm_list_add(struct fm_ctx *ctx, struct fm_value *list, const struct fm_value *v);
-/* Sets a key of a map. */
+/* Sets a key of a map; the key is copied. Looks through all keys: to pass a map on with changes, copy it. */
 void fm_map_set(struct fm_ctx *ctx, struct fm_value *map, const char *key, const struct fm_value *v);
+/* A new map with the keys and values of `map`; an empty one when that is no map. */
+struct fm_value *fm_map_copy(struct fm_ctx *ctx, const struct fm_value *map);
 
 /* ---- what a handler knows ---- */
 

@@ -1,0 +1,611 @@
+/* Validation of flows: every fault, with its path. Flows are written as JSON, as clients write them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "arena.h"
+#include "flow.h"
+
+static struct fm_arena arena;
+static struct fm_err err;
+
+static int setup(void **state)
+{
+    (void)state;
+    fm_arena_init(&arena, 64u << 20);
+    err = (struct fm_err){0};
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    fm_err_done(&err);
+    fm_arena_done(&arena);
+    return 0;
+}
+
+/* ---- from JSON ---- */
+
+static void *take(size_t n, size_t size)
+{
+    void *p = fm_arena_zalloc(&arena, n, size);
+    assert_non_null(p);
+    return p;
+}
+
+static char *text_of(const json_t *j)
+{
+    const char *s = json_is_string(j) ? json_string_value(j) : "";
+    char *copy = fm_arena_strndup(&arena, s, strlen(s));
+    assert_non_null(copy);
+    return copy;
+}
+
+static Google__Protobuf__Struct *struct_of(json_t *j);
+
+static Google__Protobuf__Value *value_of(json_t *j)
+{
+    Google__Protobuf__Value *v = take(1, sizeof(*v));
+    google__protobuf__value__init(v);
+    if (json_is_string(j)) {
+        v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
+        v->string_value = text_of(j);
+    } else if (json_is_number(j)) {
+        v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE;
+        v->number_value = json_number_value(j);
+    } else if (json_is_boolean(j)) {
+        v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
+        v->bool_value = json_is_true(j);
+    } else if (json_is_object(j)) {
+        v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
+        v->struct_value = struct_of(j);
+    } else if (json_is_array(j)) {
+        v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
+        v->list_value = take(1, sizeof(*v->list_value));
+        google__protobuf__list_value__init(v->list_value);
+        v->list_value->n_values = json_array_size(j);
+        v->list_value->values = take(json_array_size(j), sizeof(*v->list_value->values));
+        for (size_t i = 0; i < json_array_size(j); i++)
+            v->list_value->values[i] = value_of(json_array_get(j, i));
+    } else {
+        v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE;
+    }
+    return v;
+}
+
+static Google__Protobuf__Struct *struct_of(json_t *j)
+{
+    if (j == NULL)
+        return NULL;
+    Google__Protobuf__Struct *s = take(1, sizeof(*s));
+    google__protobuf__struct__init(s);
+    s->fields = take(json_object_size(j), sizeof(*s->fields));
+    const char *key;
+    json_t *value;
+    json_object_foreach(j, key, value)
+    {
+        Google__Protobuf__Struct__FieldsEntry *e = take(1, sizeof(*e));
+        google__protobuf__struct__fields_entry__init(e);
+        e->key = fm_arena_strndup(&arena, key, strlen(key));
+        e->value = value_of(value);
+        s->fields[s->n_fields++] = e;
+    }
+    return s;
+}
+
+static Fermata__V1__Routine *routine_of(json_t *j)
+{
+    Fermata__V1__Routine *r = take(1, sizeof(*r));
+    fermata__v1__routine__init(r);
+    r->id = text_of(json_object_get(j, "id"));
+    r->type = text_of(json_object_get(j, "type"));
+    r->config = struct_of(json_object_get(j, "config"));
+    return r;
+}
+
+static void mapping_of(json_t *j, Fermata__V1__Connection *c)
+{
+    const char *key;
+    json_t *value;
+    c->mapping = take(json_object_size(j), sizeof(*c->mapping));
+    json_object_foreach(j, key, value)
+    {
+        Fermata__V1__Connection__MappingEntry *e = take(1, sizeof(*e));
+        fermata__v1__connection__mapping_entry__init(e);
+        e->key = fm_arena_strndup(&arena, key, strlen(key));
+        e->value = text_of(value);
+        c->mapping[c->n_mapping++] = e;
+    }
+}
+
+static Fermata__V1__Connection *connection_of(json_t *j)
+{
+    Fermata__V1__Connection *c = take(1, sizeof(*c));
+    json_t *from = json_object_get(j, "from"), *to = json_object_get(j, "to");
+    fermata__v1__connection__init(c);
+    if (from != NULL) {
+        c->from = take(1, sizeof(*c->from));
+        fermata__v1__event_ref__init(c->from);
+        c->from->routine = text_of(json_object_get(from, "routine"));
+        c->from->event = text_of(json_object_get(from, "event"));
+    }
+    if (to != NULL) {
+        c->to = take(1, sizeof(*c->to));
+        fermata__v1__slot_ref__init(c->to);
+        c->to->routine = text_of(json_object_get(to, "routine"));
+        c->to->slot = text_of(json_object_get(to, "slot"));
+    }
+    mapping_of(json_object_get(j, "mapping"), c);
+    return c;
+}
+
+static Fermata__V1__Flow *flow_of(json_t *j)
+{
+    Fermata__V1__Flow *f = take(1, sizeof(*f));
+    json_t *routines = json_object_get(j, "routines"), *connections = json_object_get(j, "connections");
+    fermata__v1__flow__init(f);
+    f->name = text_of(json_object_get(j, "name"));
+    f->description = text_of(json_object_get(j, "description"));
+    f->n_routines = json_array_size(routines);
+    f->routines = take(f->n_routines, sizeof(*f->routines));
+    for (size_t i = 0; i < f->n_routines; i++)
+        f->routines[i] = routine_of(json_array_get(routines, i));
+    f->n_connections = json_array_size(connections);
+    f->connections = take(f->n_connections, sizeof(*f->connections));
+    for (size_t i = 0; i < f->n_connections; i++)
+        f->connections[i] = connection_of(json_array_get(connections, i));
+    return f;
+}
+
+/* Single quotes stand for double ones. */
+static json_t *parse(const char *quoted)
+{
+    char *json = fm_arena_strndup(&arena, quoted, strlen(quoted));
+    json_error_t fault;
+    for (char *p = json; *p != '\0'; p++)
+        if (*p == '\'')
+            *p = '"';
+    json_t *j = json_loads(json, 0, &fault);
+    if (j == NULL)
+        fail_msg("%s: %s", fault.text, json);
+    return j;
+}
+
+static Fermata__V1__Flow *flow(const char *quoted)
+{
+    json_t *j = parse(quoted);
+    Fermata__V1__Flow *f = flow_of(j);
+    json_decref(j);
+    return f;
+}
+
+static Google__Protobuf__Struct *data(const char *quoted)
+{
+    json_t *j = parse(quoted);
+    Google__Protobuf__Struct *s = struct_of(j);
+    json_decref(j);
+    return s;
+}
+
+/* A flow with these routines and connections. */
+static Fermata__V1__Flow *parts(const char *routines, const char *connections)
+{
+    char text[4096];
+    snprintf(text, sizeof(text), "{'name':'f','routines':[%s],'connections':[%s]}", routines, connections);
+    return flow(text);
+}
+
+#define LOGS "{'id':'a','type':'log'},{'id':'b','type':'log'}"
+
+/* ---- types that hosts have offered ---- */
+
+static bool find_type(void *arg, const char *name, struct known_type *ret)
+{
+    static char in[] = "in", out[] = "out", any[] = "*";
+    static char *slots[] = {in}, *events[] = {out}, *all[] = {any};
+    (void)arg;
+    if (strcmp(name, "acme.box") == 0)
+        *ret = (struct known_type){slots, 1, events, 1};
+    else if (strcmp(name, "acme.any") == 0)
+        *ret = (struct known_type){all, 1, all, 1};
+    else
+        return false;
+    return true;
+}
+
+static const struct flow_types known = {find_type, NULL};
+
+/* ---- expectations ---- */
+
+static void is_valid(const Fermata__V1__Flow *f)
+{
+    int rc = flow_validate(f, "flow", true, &known, &err);
+    if (rc != 0)
+        fail_msg("%s: %s", err.field, err.msg);
+    assert_int_equal(err.code, FM_OK);
+}
+
+static size_t n_faults(void)
+{
+    return err.code == FM_OK ? 0 : err.n_more > 0 ? err.n_more : 1;
+}
+
+static const char *fault_field(size_t i)
+{
+    return err.n_more > 0 ? err.more[i].field : err.field;
+}
+
+static const char *fault_text(size_t i)
+{
+    return err.n_more > 0 ? err.more[i].msg : err.msg;
+}
+
+/* Exactly one fault, at this path, with this in its text. */
+static void has_fault(const Fermata__V1__Flow *f, const char *field, const char *text)
+{
+    fm_err_done(&err);
+    assert_int_equal(flow_validate(f, "flow", true, &known, &err), -FM_INVALID_ARGUMENT);
+    assert_string_equal(err.field, field);
+    if (strstr(err.msg, text) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", err.msg, text);
+    assert_int_equal(n_faults(), 1);
+}
+
+static void config_has_fault(const char *type, const char *config, const char *field, const char *text)
+{
+    char routine[1024];
+    snprintf(routine, sizeof(routine), "{'id':'a','type':'%s','config':%s}", type, config);
+    has_fault(parts(routine, ""), field, text);
+}
+
+/* ---- flows that are fine ---- */
+
+static void a_flow_with_cycles_and_a_routine_connected_to_itself_is_fine(void **state)
+{
+    (void)state;
+    is_valid(parts(LOGS, "{'from':{'routine':'a','event':'output'},'to':{'routine':'b','slot':'input'}},"
+                         "{'from':{'routine':'b','event':'output'},'to':{'routine':'a','slot':'input'}},"
+                         "{'from':{'routine':'a','event':'output'},'to':{'routine':'a','slot':'input'}}"));
+}
+
+static void a_routine_type_that_nobody_knows_is_no_fault(void **state)
+{
+    (void)state;
+    is_valid(parts("{'id':'a','type':'later','config':{'any':[1]}},{'id':'b','type':'log'}",
+                   "{'from':{'routine':'a','event':'e'},'to':{'routine':'b','slot':'input'}},"
+                   "{'from':{'routine':'b','event':'output'},'to':{'routine':'a','slot':'s'}}"));
+    assert_false(flow_type_known("later", &known));
+    assert_false(flow_type_known("later", NULL));
+    assert_true(flow_type_known("log", NULL));
+    assert_true(flow_type_known("acme.box", &known));
+}
+
+static void an_inline_flow_may_go_without_a_name(void **state)
+{
+    (void)state;
+    Fermata__V1__Flow *f = flow("{'routines':[{'id':'a','type':'log'}]}");
+    assert_int_equal(flow_validate(f, "inline_flow", false, &known, &err), 0);
+    has_fault(f, "flow.name", "1 to 128");
+}
+
+static void a_scripted_agent_is_fine(void **state)
+{
+    (void)state;
+    is_valid(parts("{'id':'a','type':'llm_agent','config':{'provider':'mock','delay_ms':0,'system':'s',"
+                   "'script':[{'say':'x'},{'ask':'y','choices':['1','2']},{'fail':'z'}]}}",
+                   ""));
+}
+
+static void the_example_flows_are_fine(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"trip.json", "trip_three.json"};
+    const char *source = getenv("SOURCE_DIR");
+    for (size_t i = 0; source != NULL && i < 2; i++) {
+        char path[4096];
+        json_error_t fault;
+        snprintf(path, sizeof(path), "%s/examples/%s", source, names[i]);
+        json_t *j = json_load_file(path, 0, &fault);
+        if (j == NULL)
+            fail_msg("%s: %s", path, fault.text);
+        is_valid(flow_of(json_object_get(j, "flow")));
+        json_decref(j);
+    }
+}
+
+/* ---- names, ids, sizes ---- */
+
+static void names_and_ids_have_a_syntax_and_a_length(void **state)
+{
+    (void)state;
+    char text[512], long_name[130];
+    memset(long_name, 'n', 129);
+    long_name[129] = '\0';
+    snprintf(text, sizeof(text), "{'name':'%s','routines':[{'id':'a','type':'log'}]}", long_name);
+    has_fault(flow(text), "flow.name", "1 to 128");
+    long_name[128] = '\0';
+    snprintf(text, sizeof(text), "{'name':'%s','routines':[{'id':'a','type':'log'}]}", long_name);
+    fm_err_done(&err);
+    is_valid(flow(text));
+    has_fault(flow("{'name':'a b','routines':[{'id':'a','type':'log'}]}"), "flow.name", "a b");
+    has_fault(parts("{'id':'a/b','type':'log'}", ""), "flow.routines[0].id", "a/b");
+    has_fault(parts("{'id':'','type':'log'}", ""), "flow.routines[0].id", "1 to 128");
+    has_fault(parts("{'id':'a','type':''}", ""), "flow.routines[0].type", "1 to 128");
+}
+
+static void an_id_that_is_given_twice_is_named_with_both_places(void **state)
+{
+    (void)state;
+    has_fault(parts(LOGS ",{'id':'a','type':'log'}", ""), "flow.routines[2].id", "routine 0");
+}
+
+static void a_flow_has_at_least_one_and_at_most_a_thousand_routines(void **state)
+{
+    (void)state;
+    Fermata__V1__Flow *f = parts("{'id':'a','type':'log'}", "");
+    has_fault(parts("", ""), "flow.routines", "at least one");
+    Fermata__V1__Routine **many = take(1001, sizeof(Fermata__V1__Routine *));
+    for (size_t i = 0; i < 1001; i++) {
+        char id[16];
+        many[i] = take(1, sizeof(*many[i]));
+        *many[i] = *f->routines[0];
+        snprintf(id, sizeof(id), "r%zu", i);
+        many[i]->id = fm_arena_strndup(&arena, id, strlen(id));
+    }
+    f->routines = many;
+    f->n_routines = 1001;
+    has_fault(f, "flow.routines", "1001");
+    f->n_routines = 1000;
+    fm_err_done(&err);
+    is_valid(f);
+}
+
+static void a_flow_has_at_most_ten_thousand_connections(void **state)
+{
+    (void)state;
+    Fermata__V1__Flow *f =
+        parts(LOGS, "{'from':{'routine':'a','event':'output'},'to':{'routine':'b','slot':'input'}}");
+    Fermata__V1__Connection **many = take(10001, sizeof(Fermata__V1__Connection *));
+    for (size_t i = 0; i < 10001; i++)
+        many[i] = f->connections[0];
+    f->connections = many;
+    f->n_connections = 10001;
+    has_fault(f, "flow.connections", "10001");
+    f->n_connections = 10000;
+    fm_err_done(&err);
+    is_valid(f);
+}
+
+static void a_description_has_a_limit(void **state)
+{
+    (void)state;
+    Fermata__V1__Flow *f = parts(LOGS, "");
+    f->description = take(1, 4098);
+    memset(f->description, 'd', 4097);
+    has_fault(f, "flow.description", "4097");
+    f->description[4096] = '\0';
+    fm_err_done(&err);
+    is_valid(f);
+}
+
+/* ---- connections ---- */
+
+static void a_connection_names_routines_slots_and_events_that_exist(void **state)
+{
+    (void)state;
+    has_fault(parts(LOGS, "{'from':{'routine':'x','event':'output'},'to':{'routine':'b','slot':'input'}}"),
+              "flow.connections[0].from.routine", "\"x\"");
+    has_fault(parts(LOGS, "{'from':{'routine':'a','event':'output'},'to':{'routine':'y','slot':'input'}}"),
+              "flow.connections[0].to.routine", "\"y\"");
+    has_fault(parts(LOGS, "{'from':{'routine':'a','event':'put'},'to':{'routine':'b','slot':'input'}}"),
+              "flow.connections[0].from.event", "it has: output");
+    has_fault(parts(LOGS, "{'from':{'routine':'a','event':'output'},'to':{'routine':'b','slot':'in'}}"),
+              "flow.connections[0].to.slot", "it has: input");
+    has_fault(parts(LOGS, "{'from':{'routine':'a'},'to':{'routine':'b','slot':'input'}}"),
+              "flow.connections[0].from.event", "missing");
+    has_fault(parts(LOGS, "{'to':{'routine':'b','slot':'input'}}"), "flow.connections[0].from", "missing");
+    has_fault(parts(LOGS, "{'from':{'routine':'a','event':'output'}}"), "flow.connections[0].to", "missing");
+}
+
+static void slots_and_events_of_types_that_hosts_have_offered_are_checked(void **state)
+{
+    (void)state;
+    const char *routines = "{'id':'a','type':'acme.box'},{'id':'b','type':'acme.any'}";
+    is_valid(parts(routines, "{'from':{'routine':'a','event':'out'},'to':{'routine':'b','slot':'whatever'}},"
+                             "{'from':{'routine':'b','event':'e'},'to':{'routine':'a','slot':'in'}}"));
+    has_fault(parts(routines, "{'from':{'routine':'a','event':'x'},'to':{'routine':'a','slot':'in'}}"),
+              "flow.connections[0].from.event", "it has: out");
+    has_fault(parts(routines, "{'from':{'routine':'a','event':'out'},'to':{'routine':'a','slot':'x'}}"),
+              "flow.connections[0].to.slot", "it has: in");
+}
+
+static void mapping_has_fault(const char *mapping, const char *text)
+{
+    char connection[512];
+    snprintf(connection, sizeof(connection),
+             "{'from':{'routine':'a','event':'output'},'to':{'routine':'b','slot':'input'},'mapping':%s}",
+             mapping);
+    has_fault(parts(LOGS, connection), "flow.connections[0].mapping", text);
+}
+
+static void a_mapping_has_proper_names_and_no_target_twice(void **state)
+{
+    (void)state;
+    mapping_has_fault("{'':'x'}", "1 to 256");
+    mapping_has_fault("{'x':''}", "1 to 256");
+    mapping_has_fault("{'x':'z','y':'z'}", "both mapped to \"z\"");
+    Fermata__V1__Flow *f = parts(LOGS, "{'from':{'routine':'a','event':'output'},'to':{'routine':'b','slot':"
+                                       "'input'},'mapping':{'x':'y','y':'x'}}");
+    fm_err_done(&err);
+    is_valid(f);
+    f->connections[0]->mapping[1]->key = f->connections[0]->mapping[0]->key;
+    has_fault(f, "flow.connections[0].mapping", "mapped twice");
+    f->connections[0]->n_mapping = 257;
+    has_fault(f, "flow.connections[0].mapping", "257");
+}
+
+/* ---- configuration ---- */
+
+static void the_configuration_of_built_in_types_is_checked(void **state)
+{
+    (void)state;
+    config_has_fault("llm_agent", "{}", "flow.routines[0].config.provider", "missing");
+    config_has_fault("llm_agent", "{'provider':'gpt'}", "flow.routines[0].config.provider",
+                     "must be one of: mock");
+    config_has_fault("llm_agent", "{'provider':7}", "flow.routines[0].config.provider", "a string");
+    config_has_fault("llm_agent", "{'provider':'mock','delay_ms':'1'}", "flow.routines[0].config.delay_ms",
+                     "a number");
+    config_has_fault("llm_agent", "{'provider':'mock','delay_ms':-1}", "flow.routines[0].config.delay_ms",
+                     "0 to 3.6e+06");
+    config_has_fault("llm_agent", "{'provider':'mock','ask':'no'}", "flow.routines[0].config.ask",
+                     "true or false");
+    config_has_fault("llm_agent", "{'provider':'mock','script':{}}", "flow.routines[0].config.script",
+                     "a list");
+    config_has_fault("llm_agent", "{'provider':'mock','api_key':'x'}", "flow.routines[0].config",
+                     "no setting \"api_key\"");
+    config_has_fault("log", "{'level':'loud'}", "flow.routines[0].config.level", "debug, info, warn, error");
+    config_has_fault("human", "{'choices':['yes',1]}", "flow.routines[0].config.choices",
+                     "a list of strings");
+    config_has_fault("human", "{'question':null}", "flow.routines[0].config.question", "a string");
+}
+
+static void script_has_fault(const char *item, const char *field, const char *text)
+{
+    char config[256];
+    snprintf(config, sizeof(config), "{'provider':'mock','script':[{'say':'x'},%s]}", item);
+    config_has_fault("llm_agent", config, field, text);
+}
+
+static void the_items_of_a_script_are_checked(void **state)
+{
+    (void)state;
+    script_has_fault("{}", "flow.routines[0].config.script[1]", "exactly one");
+    script_has_fault("{'say':'x','ask':'y'}", "flow.routines[0].config.script[1]", "exactly one");
+    script_has_fault("'x'", "flow.routines[0].config.script[1]", "an object");
+    script_has_fault("{'ask':1}", "flow.routines[0].config.script[1].ask", "a string");
+    script_has_fault("{'ask':'x','choices':[1]}", "flow.routines[0].config.script[1].choices",
+                     "a list of strings");
+    script_has_fault("{'say':'x','tone':'soft'}", "flow.routines[0].config.script[1]", "\"tone\"");
+}
+
+static void of_a_setting_that_occurs_twice_the_last_one_counts(void **state)
+{
+    (void)state;
+    Fermata__V1__Flow *f = parts("{'id':'a','type':'log','config':{'level':'info','message':'m'}}", "");
+    Google__Protobuf__Struct *config = f->routines[0]->config;
+    config->fields[1]->key = config->fields[0]->key;
+    has_fault(f, "flow.routines[0].config.level", "one of");
+}
+
+/* ---- many faults ---- */
+
+static void all_faults_are_named_at_once(void **state)
+{
+    (void)state;
+    Fermata__V1__Flow *f =
+        flow("{'name':'a b','routines':[{'id':'a','type':'log','config':{'level':1}},"
+             "{'id':'a','type':'llm_agent'}],'connections':[{'from':{'routine':'x','event':"
+             "'output'},'to':{'routine':'a','slot':'nowhere'}}]}");
+    static const char *const fields[] = {
+        "flow.name",           "flow.routines[0].config.level",    "flow.routines[1].config.provider",
+        "flow.routines[1].id", "flow.connections[0].from.routine", "flow.connections[0].to.slot"};
+    assert_int_equal(flow_validate(f, "flow", true, &known, &err), -FM_INVALID_ARGUMENT);
+    assert_int_equal(n_faults(), 6);
+    for (size_t i = 0; i < 6; i++) {
+        assert_string_equal(fault_field(i), fields[i]);
+        assert_true(strlen(fault_text(i)) > 0);
+    }
+}
+
+static void faults_beyond_the_limit_are_counted(void **state)
+{
+    (void)state;
+    Fermata__V1__Flow *f = parts("{'id':'a','type':''}", "");
+    Fermata__V1__Routine **many = take(100, sizeof(Fermata__V1__Routine *));
+    for (size_t i = 0; i < 100; i++)
+        many[i] = f->routines[0];
+    f->routines = many;
+    f->n_routines = 100;
+    assert_int_equal(flow_validate(f, "flow", true, &known, &err), -FM_INVALID_ARGUMENT);
+    assert_int_equal(err.n_more, FM_MAX_VIOLATIONS);
+    assert_int_equal(err.n_more + err.n_cut, 199); /* each type, and 99 ids that were there before */
+}
+
+/* ---- entry ---- */
+
+static void entry_has_fault(const char *routine, const char *slot, const char *json, const char *field,
+                            const char *text)
+{
+    Fermata__V1__Flow *f = parts("{'id':'agent','type':'llm_agent','config':{'provider':'mock'}},"
+                                 "{'id':'person','type':'human'},{'id':'box','type':'acme.box'}",
+                                 "");
+    fm_err_done(&err);
+    assert_int_equal(flow_check_entry(f, "entry", routine, slot, data(json), &known, &err),
+                     -FM_INVALID_ARGUMENT);
+    assert_string_equal(err.field, field);
+    if (strstr(err.msg, text) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", err.msg, text);
+}
+
+static void an_unknown_entry_is_answered_with_what_there_is(void **state)
+{
+    (void)state;
+    entry_has_fault("nobody", "trigger", "{}", "entry.routine", "it has: agent, person, box");
+    entry_has_fault("agent", "start", "{}", "entry.slot",
+                    "it has: trigger, user_input, continue, tool_result");
+    entry_has_fault("box", "input", "{}", "entry.slot", "it has: in");
+    entry_has_fault("agent", "", "{}", "entry.slot", "it has: trigger");
+}
+
+static void data_of_a_wrong_kind_is_refused_where_it_enters(void **state)
+{
+    (void)state;
+    entry_has_fault("agent", "trigger", "{'task':7}", "data.task", "a string");
+    entry_has_fault("person", "input", "{'question':[]}", "data.question", "a string");
+}
+
+static void a_proper_entry_is_accepted(void **state)
+{
+    (void)state;
+    Fermata__V1__Flow *f = parts("{'id':'agent','type':'llm_agent','config':{'provider':'mock'}},"
+                                 "{'id':'later','type':'later'}",
+                                 "");
+    assert_int_equal(
+        flow_check_entry(f, "entry", "agent", "trigger", data("{'task':'t','more':1}"), &known, &err), 0);
+    assert_int_equal(flow_check_entry(f, "entry", "agent", "trigger", NULL, NULL, &err), 0);
+    assert_int_equal(flow_check_entry(f, "entry", "later", "any", data("{}"), &known, &err), 0);
+    assert_int_equal(err.code, FM_OK);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_flow_with_cycles_and_a_routine_connected_to_itself_is_fine),
+        TEST(a_routine_type_that_nobody_knows_is_no_fault),
+        TEST(an_inline_flow_may_go_without_a_name),
+        TEST(a_scripted_agent_is_fine),
+        TEST(the_example_flows_are_fine),
+        TEST(names_and_ids_have_a_syntax_and_a_length),
+        TEST(an_id_that_is_given_twice_is_named_with_both_places),
+        TEST(a_flow_has_at_least_one_and_at_most_a_thousand_routines),
+        TEST(a_flow_has_at_most_ten_thousand_connections),
+        TEST(a_description_has_a_limit),
+        TEST(a_connection_names_routines_slots_and_events_that_exist),
+        TEST(slots_and_events_of_types_that_hosts_have_offered_are_checked),
+        TEST(a_mapping_has_proper_names_and_no_target_twice),
+        TEST(the_configuration_of_built_in_types_is_checked),
+        TEST(the_items_of_a_script_are_checked),
+        TEST(of_a_setting_that_occurs_twice_the_last_one_counts),
+        TEST(all_faults_are_named_at_once),
+        TEST(faults_beyond_the_limit_are_counted),
+        TEST(an_unknown_entry_is_answered_with_what_there_is),
+        TEST(data_of_a_wrong_kind_is_refused_where_it_enters),
+        TEST(a_proper_entry_is_accepted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,359 @@
+/* A context for tests of routine types without an engine: state and shared data are maps, and what a handler
+ * does is kept for the test to look at. Include it once in a test program: it defines the fm_ctx_ functions
+ * that fm_host would bring. */
+#ifndef FM_FAKE_CTX_H
+#define FM_FAKE_CTX_H
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "arena.h"
+#include "mem.h"
+#include "registry.h"
+#include "value.h"
+
+/* An event, a deferred event, a task at an own slot, or an entry of the log. */
+struct fake_item {
+    char name[128];
+    const struct fm_value *data;
+};
+
+struct fake_list {
+    struct fake_item items[16];
+    size_t n;
+};
+
+struct fake_pause {
+    char id[16], question[256], slot[64];
+    const struct fm_value *data, *choices;
+};
+
+struct fm_ctx {
+    struct fm_arena arena;
+    const struct fm_routine_type *type;
+    struct fm_value *state, *shared;
+    const struct fm_value *config, *data;
+    char slot[64], pause_id[16];
+    uint32_t step;
+    struct fake_list emitted, deferred, enqueued, logged;
+    struct fake_pause pauses[4];
+    size_t n_pauses;
+    uint64_t input_tokens, output_tokens, delay_ms;
+    uint32_t calls;
+    fm_callback later; /* the callback that waits, its argument */
+    void *later_arg;
+    int fail_code;
+    char failure[256];
+};
+
+static void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *type)
+{
+    memset(ctx, 0, sizeof(*ctx));
+    fm_arena_init(&ctx->arena, 16u << 20);
+    ctx->type = type;
+    ctx->state = value_map(&ctx->arena);
+    ctx->shared = value_map(&ctx->arena);
+    ctx->config = value_map(&ctx->arena);
+}
+
+static void fake_done(struct fm_ctx *ctx)
+{
+    fm_arena_done(&ctx->arena);
+}
+
+/* A step: the handler of the slot and all its callbacks. What earlier steps emitted is forgotten, their state
+ * is kept. */
+static int fake_step(struct fm_ctx *ctx, const char *slot, const char *pause_id, const struct fm_value *data)
+{
+    fm_handler handler = registry_handler(ctx->type, slot);
+    if (handler == NULL)
+        return -1;
+    ctx->emitted.n = ctx->deferred.n = ctx->enqueued.n = ctx->logged.n = ctx->n_pauses = 0;
+    ctx->fail_code = 0;
+    ctx->step++;
+    ctx->data = data;
+    snprintf(ctx->slot, sizeof(ctx->slot), "%s", slot);
+    snprintf(ctx->pause_id, sizeof(ctx->pause_id), "%s", pause_id);
+    int rc = handler(ctx, data);
+    while (rc == 0 && ctx->later != NULL) {
+        fm_callback later = ctx->later;
+        ctx->later = NULL;
+        rc = later(ctx, ctx->later_arg);
+    }
+    return rc;
+}
+
+/* A map with one text. */
+static struct fm_value *fake_data(struct fm_ctx *ctx, const char *key, const char *text)
+{
+    struct fm_value *map = fm_map(ctx);
+    fm_map_set(ctx, map, key, fm_string(ctx, text));
+    return map;
+}
+
+static const char *fake_text(const struct fm_value *v, const char *path)
+{
+    return fm_value_string(fm_value_get(v, path), "(none)");
+}
+
+static void fake_add(struct fake_list *list, const char *name, const struct fm_value *data)
+{
+    if (list->n == 16)
+        fm_abort("the test's list is full");
+    snprintf(list->items[list->n].name, sizeof(list->items[0].name), "%s", name);
+    list->items[list->n++].data = data;
+}
+
+/* ---- the routine API ---- */
+
+static struct fm_value *fake_made(struct fm_value *v)
+{
+    if (v == NULL)
+        fm_abort("the test's arena is full");
+    return v;
+}
+
+struct fm_value *fm_null(struct fm_ctx *ctx)
+{
+    return fake_made(value_null(&ctx->arena));
+}
+
+struct fm_value *fm_bool(struct fm_ctx *ctx, bool b)
+{
+    return fake_made(value_bool(&ctx->arena, b));
+}
+
+struct fm_value *fm_number(struct fm_ctx *ctx, double n)
+{
+    return fake_made(value_number(&ctx->arena, n));
+}
+
+struct fm_value *fm_string(struct fm_ctx *ctx, const char *text)
+{
+    return fake_made(value_string(&ctx->arena, text, strlen(text)));
+}
+
+struct fm_value *fm_list(struct fm_ctx *ctx)
+{
+    return fake_made(value_list(&ctx->arena));
+}
+
+struct fm_value *fm_map(struct fm_ctx *ctx)
+{
+    return fake_made(value_map(&ctx->arena));
+}
+
+struct fm_value *fm_map_copy(struct fm_ctx *ctx, const struct fm_value *map)
+{
+    return fake_made(value_map_copy(&ctx->arena, map));
+}
+
+void fm_list_add(struct fm_ctx *ctx, struct fm_value *list, const struct fm_value *v)
+{
+    if (value_list_add(&ctx->arena, list, v) < 0)
+        fm_abort("no list, or the test's arena is full");
+}
+
+void fm_map_set(struct fm_ctx *ctx, struct fm_value *map, const char *key, const struct fm_value *v)
+{
+    if (value_map_set(&ctx->arena, map, key, v) < 0)
+        fm_abort("no map, or the test's arena is full");
+}
+
+const char *fm_ctx_job_id(const struct fm_ctx *ctx)
+{
+    (void)ctx;
+    return "job";
+}
+
+const char *fm_ctx_routine_id(const struct fm_ctx *ctx)
+{
+    (void)ctx;
+    return "me";
+}
+
+const char *fm_ctx_task_id(const struct fm_ctx *ctx)
+{
+    (void)ctx;
+    return "i1";
+}
+
+const char *fm_ctx_slot(const struct fm_ctx *ctx)
+{
+    return ctx->slot;
+}
+
+const char *fm_ctx_idempotency_key(struct fm_ctx *ctx)
+{
+    (void)ctx;
+    return "job/i1";
+}
+
+uint32_t fm_ctx_epoch(const struct fm_ctx *ctx)
+{
+    (void)ctx;
+    return 1;
+}
+
+uint32_t fm_ctx_attempt(const struct fm_ctx *ctx)
+{
+    (void)ctx;
+    return 1;
+}
+
+uint32_t fm_ctx_step(const struct fm_ctx *ctx)
+{
+    return ctx->step;
+}
+
+const char *fm_ctx_pause_id(const struct fm_ctx *ctx)
+{
+    return ctx->pause_id;
+}
+
+const struct fm_value *fm_ctx_config(struct fm_ctx *ctx)
+{
+    return ctx->config;
+}
+
+const struct fm_value *fm_ctx_data(struct fm_ctx *ctx)
+{
+    return ctx->data;
+}
+
+static void fake_append(struct fm_ctx *ctx, struct fm_value *map, const char *key, const struct fm_value *v)
+{
+    const struct fm_value *old = fm_value_get(map, key);
+    struct fm_value *list = fm_list(ctx);
+    for (size_t i = 0; i < fm_value_size(old); i++)
+        fm_list_add(ctx, list, fm_value_at(old, i));
+    fm_list_add(ctx, list, v);
+    fm_map_set(ctx, map, key, list);
+}
+
+static struct fm_value *fake_without(struct fm_ctx *ctx, const struct fm_value *map, const char *key)
+{
+    struct fm_value *rest = fm_map(ctx);
+    for (size_t i = 0; i < fm_value_size(map); i++)
+        if (strcmp(fm_value_key(map, i), key) != 0)
+            fm_map_set(ctx, rest, fm_value_key(map, i), fm_value_at(map, i));
+    return rest;
+}
+
+const struct fm_value *fm_ctx_state_get(struct fm_ctx *ctx, const char *key)
+{
+    return fm_value_get(ctx->state, key);
+}
+
+void fm_ctx_state_set(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
+{
+    fm_map_set(ctx, ctx->state, key, v);
+}
+
+void fm_ctx_state_append(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
+{
+    fake_append(ctx, ctx->state, key, v);
+}
+
+void fm_ctx_state_remove(struct fm_ctx *ctx, const char *key)
+{
+    ctx->state = fake_without(ctx, ctx->state, key);
+}
+
+const struct fm_value *fm_ctx_shared_get(struct fm_ctx *ctx, const char *key)
+{
+    return fm_value_get(ctx->shared, key);
+}
+
+void fm_ctx_shared_set(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
+{
+    fm_map_set(ctx, ctx->shared, key, v);
+}
+
+void fm_ctx_shared_append(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
+{
+    fake_append(ctx, ctx->shared, key, v);
+}
+
+void fm_ctx_shared_remove(struct fm_ctx *ctx, const char *key)
+{
+    ctx->shared = fake_without(ctx, ctx->shared, key);
+}
+
+void fm_ctx_log(struct fm_ctx *ctx, const char *message, const struct fm_value *data)
+{
+    fake_add(&ctx->logged, message, data);
+}
+
+void fm_ctx_emit(struct fm_ctx *ctx, const char *event, const struct fm_value *data)
+{
+    if (!registry_has_event(ctx->type, event))
+        fm_abort("an event that the type does not have");
+    fake_add(&ctx->emitted, event, data);
+}
+
+void fm_ctx_defer(struct fm_ctx *ctx, const char *event, const struct fm_value *data)
+{
+    if (!registry_has_event(ctx->type, event))
+        fm_abort("an event that the type does not have");
+    fake_add(&ctx->deferred, event, data);
+}
+
+void fm_ctx_enqueue(struct fm_ctx *ctx, const char *slot, const struct fm_value *data)
+{
+    if (registry_handler(ctx->type, slot) == NULL)
+        fm_abort("a slot that the type does not have");
+    fake_add(&ctx->enqueued, slot, data);
+}
+
+const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *slot,
+                         const struct fm_value *data, const struct fm_value *choices)
+{
+    if (ctx->n_pauses == 4 || registry_handler(ctx->type, slot) == NULL)
+        fm_abort("too many pauses, or a slot that the type does not have");
+    struct fake_pause *p = &ctx->pauses[ctx->n_pauses++];
+    snprintf(p->id, sizeof(p->id), "p%u-%zu", ctx->step, ctx->n_pauses);
+    snprintf(p->question, sizeof(p->question), "%s", question);
+    snprintf(p->slot, sizeof(p->slot), "%s", slot);
+    p->data = data;
+    p->choices = choices;
+    return p->id;
+}
+
+int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...)
+{
+    va_list ap;
+    ctx->fail_code = (int)code;
+    va_start(ap, fmt);
+    (void)vsnprintf(ctx->failure, sizeof(ctx->failure), fmt, ap);
+    va_end(ap);
+    return -1;
+}
+
+void fm_ctx_usage(struct fm_ctx *ctx, uint64_t input_tokens, uint64_t output_tokens, uint64_t cached_tokens,
+                  double cost)
+{
+    (void)cached_tokens;
+    (void)cost;
+    ctx->input_tokens += input_tokens;
+    ctx->output_tokens += output_tokens;
+    ctx->calls++;
+}
+
+void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *arg)
+{
+    ctx->delay_ms = ms;
+    ctx->later = cb;
+    ctx->later_arg = arg;
+}
+
+void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n)
+{
+    void *p = fm_arena_zalloc(&ctx->arena, 1, n);
+    if (p == NULL)
+        fm_abort("the test's arena is full");
+    return p;
+}
+
+#endif
