@@ -25,6 +25,7 @@
 #define BACKOFF_MAX_MS 5000
 #define REFUSED_MS 2000 /* a refusal may pass, for example a duplicate id; no hurry */
 #define GOODBYE_MS 2000 /* how long the coordinator may take to end the stream after Goodbye */
+#define MIN_TIMER_MS 1  /* libuv runs a timer of 0 that starts another one of 0 for ever, and nothing else */
 
 /* What the gRPC thread hands over. */
 struct event {
@@ -48,6 +49,7 @@ struct agent {
     uv_loop_t uv;
     uv_async_t wake;
     uv_timer_t tick, reconnect, drain;
+    uv_idle_t more; /* active while the engine has work left over from its last turn */
     uv_signal_t sigterm, sigint;
     struct agent_timer *timers;
     struct rpc_loop *rpc;
@@ -55,8 +57,8 @@ struct agent {
     struct rpc_channel *channel;
     struct rpc_stream *stream; /* the present one */
     struct fm_rng rng;
-    unsigned failures; /* attempts since the last Welcome */
-    bool announced, stopping, finished;
+    unsigned failures;                            /* attempts since the last Welcome */
+    bool announced, welcomed, stopping, finished; /* welcomed: on the present stream */
     int exit_code;
     pthread_mutex_t lock;
     struct event *events; /* under lock */
@@ -76,7 +78,13 @@ static void push(struct agent *a, struct event *ev)
 
 static void on_message(struct rpc_stream *s, void *user, struct fm_bytes message)
 {
-    struct event *ev = fm_xmalloc(sizeof(*ev) + message.n);
+    struct event *ev = malloc(sizeof(*ev) + message.n);
+    if (ev == NULL) {
+        FM_LOG(ERROR, HOST, "no memory for a message of the coordinator, ending the stream",
+               FM_U64("bytes", message.n));
+        rpc_stream_cancel(s);
+        return;
+    }
     memset(ev, 0, sizeof(*ev));
     if (message.n > 0)
         memcpy(ev + 1, message.p, message.n);
@@ -146,7 +154,7 @@ static void io_start_timer(void *arg, uint64_t id, uint64_t ms)
     (void)uv_timer_init(&a->uv, &t->uv);
     t->uv.data = t;
     uv_update_time(&a->uv);
-    (void)uv_timer_start(&t->uv, on_handler_timer, ms, 0);
+    (void)uv_timer_start(&t->uv, on_handler_timer, ms < MIN_TIMER_MS ? MIN_TIMER_MS : ms, 0);
 }
 
 static void io_cancel_timer(void *arg, uint64_t id)
@@ -164,9 +172,11 @@ static void io_attached(void *arg)
 {
     struct agent *a = arg;
     a->failures = 0;
+    a->welcomed = true;
     if (!a->announced) {
         printf("attached to %s as %s\n", a->cfg->target, a->cfg->engine.host_id);
-        fflush(stdout);
+        if (fflush(stdout) != 0)
+            FM_LOG(WARN, HOST, "stdout cannot be written, ignoring");
     }
     a->announced = true;
     FM_LOG(INFO, HOST, "attached", FM_STR("coordinator", a->cfg->target),
@@ -202,13 +212,16 @@ static void on_drain_timeout(uv_timer_t *uv)
     finish(a, left > 0 ? 1 : 0);
 }
 
-/* Goodbye is sent: the coordinator ends the stream. */
+/* Everything is said, Goodbye too: the coordinator ends the stream. */
 static void io_drained(void *arg)
 {
     struct agent *a = arg;
-    if (a->stream == NULL)
+    if (a->stream == NULL) {
         finish(a, 0);
-    else
+        return;
+    }
+    rpc_stream_close_send(a->stream);
+    if (uv_timer_get_due_in(&a->drain) > GOODBYE_MS)
         (void)uv_timer_start(&a->drain, on_drain_timeout, GOODBYE_MS, 0);
 }
 
@@ -219,7 +232,10 @@ static void on_signal(uv_signal_t *uv, int signum)
         _exit(1);
     a->stopping = true;
     FM_LOG(INFO, HOST, "stopping", FM_I64("signal", signum), FM_U64("jobs", engine_job_count(a->engine)));
-    (void)uv_timer_start(&a->drain, on_drain_timeout, (uint64_t)a->cfg->drain_timeout_ms, 0);
+    uint64_t ms = (uint64_t)a->cfg->drain_timeout_ms;
+    if (!a->welcomed && engine_job_count(a->engine) == 0 && ms > GOODBYE_MS)
+        ms = GOODBYE_MS; /* nothing to give back: no long wait for a coordinator that may not be there */
+    (void)uv_timer_start(&a->drain, on_drain_timeout, ms, 0);
     engine_drain(a->engine, fm_now_mono_ms());
     after_input(a);
 }
@@ -233,17 +249,28 @@ static void on_tick(uv_timer_t *uv)
     after_input(a);
 }
 
-/* Sets the engine's alarm. */
+static void on_more(uv_idle_t *uv)
+{
+    struct agent *a = uv->data;
+    engine_tick(a->engine, fm_now_mono_ms());
+    after_input(a);
+}
+
+/* Sets the engine's alarm. Work that is due now waits for the loop's next round, so that messages, timers and
+ * signals get their turn in between. */
 static void after_input(struct agent *a)
 {
-    int64_t at = engine_deadline(a->engine);
-    if (at < 0) {
-        (void)uv_timer_stop(&a->tick);
+    int64_t at = engine_deadline(a->engine), wait = at - fm_now_mono_ms();
+    (void)uv_timer_stop(&a->tick);
+    (void)uv_idle_stop(&a->more);
+    if (at < 0)
+        return;
+    if (wait <= 0) {
+        (void)uv_idle_start(&a->more, on_more);
         return;
     }
-    int64_t wait = at - fm_now_mono_ms();
     uv_update_time(&a->uv);
-    (void)uv_timer_start(&a->tick, on_tick, wait > 0 ? (uint64_t)wait : 0, 0);
+    (void)uv_timer_start(&a->tick, on_tick, (uint64_t)wait, 0);
 }
 
 static void on_reconnect(uv_timer_t *uv)
@@ -274,6 +301,7 @@ static void stream_over(struct agent *a, const struct fm_err *status)
     rpc_channel_free(a->channel);
     a->stream = NULL;
     a->channel = NULL;
+    a->welcomed = false;
     bool refused = status->code == FM_ALREADY_EXISTS || status->code == FM_FAILED_PRECONDITION ||
                    status->code == FM_INVALID_ARGUMENT;
     engine_disconnected(a->engine, fm_now_mono_ms());
@@ -318,11 +346,23 @@ static void on_wake(uv_async_t *uv)
 
 /* ---- life ---- */
 
+/* What fails only when the process may open no more files. */
+static void must(int rc, const char *what)
+{
+    char text[128];
+    if (rc >= 0)
+        return;
+    snprintf(text, sizeof(text), "%s: %s", what, uv_strerror(rc));
+    fm_abort(text);
+}
+
 static void start(struct agent *a)
 {
-    (void)uv_loop_init(&a->uv);
-    (void)uv_async_init(&a->uv, &a->wake, on_wake);
+    must(uv_loop_init(&a->uv), "the loop could not be made");
+    must(uv_async_init(&a->uv, &a->wake, on_wake), "the loop's wake-up could not be made");
     a->wake.data = a;
+    (void)uv_idle_init(&a->uv, &a->more);
+    a->more.data = a;
     uv_timer_t *timers[] = {&a->tick, &a->reconnect, &a->drain};
     for (size_t i = 0; i < 3; i++) {
         (void)uv_timer_init(&a->uv, timers[i]);
@@ -330,9 +370,9 @@ static void start(struct agent *a)
     }
     uv_signal_t *signals[] = {&a->sigterm, &a->sigint};
     for (size_t i = 0; i < 2; i++) {
-        (void)uv_signal_init(&a->uv, signals[i]);
+        must(uv_signal_init(&a->uv, signals[i]), "signals cannot be received");
         signals[i]->data = a;
-        (void)uv_signal_start(signals[i], on_signal, i == 0 ? SIGTERM : SIGINT);
+        must(uv_signal_start(signals[i], on_signal, i == 0 ? SIGTERM : SIGINT), "signals cannot be received");
     }
     (void)uv_timer_start(&a->reconnect, on_reconnect, 0, 0);
 }

@@ -20,8 +20,9 @@ struct fm_buf;
 struct fm_bytes;
 struct fm_err;
 
-/* A field of variable size: all zero means absent. `present` tells an empty submessage from an absent one;
- * strings and bytes are written when n > 0 or `present`, submessages when `present`. */
+/* A field of variable size: all zero means absent. `present` tells an empty submessage from an absent one.
+ * Strings and bytes are written when n > 0 (in a oneof also when `present`), submessages when n > 0 or
+ * `present`. */
 struct pb_var {
     const uint8_t *p;       /* singular: the bytes */
     struct fm_bytes *items; /* repeated: the elements */
@@ -32,7 +33,8 @@ struct pb_var {
 /* The callback of every message (named in the .options files beside the protos). Called by nanopb only. */
 bool pb_var_callback(pb_istream_t *in, pb_ostream_t *out, const pb_field_t *field);
 
-/* Decodes `in` into the zeroed or uninitialised message struct `msg` of type `desc`. The bytes must have
+/* Decodes `in` into the zeroed message struct `msg` of type `desc`: nanopb leaves fields alone that do not
+ * occur. The bytes must have
  * passed the wire guard (wire_nano.h) when they come from outside. Returns 0, or -FM_INVALID_ARGUMENT with
  * err set (then *msg is poison), or -FM_RESOURCE_EXHAUSTED when the arena is full. */
 int pb_var_decode(const pb_msgdesc_t *desc, void *msg, struct fm_bytes in, struct fm_arena *arena,

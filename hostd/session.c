@@ -369,6 +369,8 @@ void session_drained(struct engine *e)
 {
     if (e->goodbye_sent)
         return;
+    if (e->connected && !e->welcomed && !e->closing)
+        return; /* Hello is under way and said that it stays: Goodbye follows the Welcome */
     e->goodbye_sent = true;
     if (e->welcomed) {
         struct fm_buf b = {0};

@@ -8,6 +8,7 @@
 #include <pb_common.h>
 #include <uthash.h>
 
+#include "fermata/v1/host_agent.pb.h"
 #include "fermata/v1/types.pb.h"
 #include "mem.h"
 
@@ -92,27 +93,73 @@ int nano_decode(const pb_msgdesc_t *desc, const char *name, void *msg, struct fm
     return rc < 0 ? rc : pb_var_decode(desc, msg, in, arena, err);
 }
 
-int nano_self_test(struct fm_err *err)
+/* Decodes what our own writer wrote and encodes it again: the same bytes must come out. */
+static int there_and_back(const pb_msgdesc_t *desc, void *msg, const struct fm_buf *bytes,
+                          struct fm_arena *arena, struct fm_err *err)
+{
+    struct fm_buf back = {0};
+    int rc = pb_var_decode(desc, msg, (struct fm_bytes){bytes->p, bytes->n}, arena, err);
+    if (rc == 0)
+        rc = pb_var_encode(desc, msg, &back, err);
+    if (rc == 0 && (back.n != bytes->n || memcmp(back.p, bytes->p, back.n) != 0))
+        rc = -FM_INTERNAL;
+    fm_buf_done(&back);
+    return rc;
+}
+
+/* Wide numbers, a nested message, a text, a message larger than nanopb's own 16 bits of length. */
+static bool step_survives(struct fm_arena *arena, struct fm_err *err)
 {
     char big[70000];
     memset(big, 'x', sizeof(big));
-    fermata_v1_Task in, out;
-    memset(&in, 0, sizeof(in));
-    memset(&out, 0, sizeof(out));
-    in.task_id = pb_var_str("s1.0");
-    in.data = pb_var_bytes(big, sizeof(big));
-    in.input_number = 0xfedcba98;
-    struct fm_buf b = {0};
+    struct fm_buf usage = {0}, task = {0}, step = {0};
+    fm_buf_put_tag_varint(&usage, 1, UINT64_MAX - 1);
+    fm_buf_put_double(&usage, 4, 0.5);
+    fm_buf_put_len_delim(&task, 4, big, sizeof(big));
+    fm_buf_put_tag_varint(&step, 1, 0xfedcba98);
+    fm_buf_put_string(&step, 4, "s1.0");
+    fm_buf_put_len_delim(&step, 10, task.p, task.n);
+    fm_buf_put_len_delim(&step, 10, task.p, task.n);
+    fm_buf_put_len_delim(&step, 18, usage.p, usage.n);
+    fermata_v1_Step m;
+    memset(&m, 0, sizeof(m));
+    bool ok = there_and_back(fermata_v1_Step_fields, &m, &step, arena, err) == 0 && m.number == 0xfedcba98 &&
+              pb_var_eq(m.task_id, "s1.0") && m.new_tasks.n == 2 && m.new_tasks.items[1].n == task.n &&
+              m.has_usage && m.usage.input_tokens == UINT64_MAX - 1 && m.usage.cost == 0.5 && !m.has_error;
+    fm_buf_done(&usage);
+    fm_buf_done(&task);
+    fm_buf_done(&step);
+    return ok;
+}
+
+/* A oneof. */
+static bool release_survives(struct fm_arena *arena, struct fm_err *err)
+{
+    struct fm_buf release = {0}, message = {0};
+    fm_buf_put_string(&release, 1, "job");
+    fm_buf_put_tag_varint(&release, 2, UINT32_MAX);
+    fm_buf_put_tag_varint(&message, 1, UINT64_MAX);
+    fm_buf_put_len_delim(&message, 6, release.p, release.n);
+    fermata_v1_HostMessage m;
+    memset(&m, 0, sizeof(m));
+    bool ok = there_and_back(fermata_v1_HostMessage_fields, &m, &message, arena, err) == 0 &&
+              m.seq == UINT64_MAX && m.which_body == fermata_v1_HostMessage_release_tag &&
+              pb_var_eq(m.body.release.job_id, "job") && m.body.release.epoch == UINT32_MAX;
+    fm_buf_done(&release);
+    fm_buf_done(&message);
+    return ok;
+}
+
+int nano_self_test(struct fm_err *err)
+{
+    struct fm_err fault = {0};
     struct fm_arena arena;
     fm_arena_init(&arena, 4096);
-    int rc = pb_var_encode(fermata_v1_Task_fields, &in, &b, err);
-    if (rc == 0)
-        rc = pb_var_decode(fermata_v1_Task_fields, &out, (struct fm_bytes){b.p, b.n}, &arena, err);
-    if (rc == 0 &&
-        (!pb_var_eq(out.task_id, "s1.0") || out.data.n != sizeof(big) || out.input_number != in.input_number))
-        rc = fm_err_set(err, FM_INTERNAL, NULL,
-                        "the nanopb library was built with other flags than hostd expects");
+    bool ok = step_survives(&arena, &fault) && release_survives(&arena, &fault);
     fm_arena_done(&arena);
-    fm_buf_done(&b);
-    return rc;
+    if (ok)
+        return 0;
+    return fm_err_set(err, FM_INTERNAL, NULL,
+                      "the nanopb library was built with other flags than hostd expects%s%s",
+                      fault.code != FM_OK ? ": " : "", fault.msg);
 }

@@ -612,6 +612,31 @@ static void draining_gives_jobs_back_and_says_goodbye(void **state)
     assert_int_equal(engine_job_count(fx.e), 0);
 }
 
+static void a_host_that_drains_before_its_welcome_waits_for_it_to_say_goodbye(void **state)
+{
+    (void)state;
+    engine_disconnected(fx.e, fx.now);
+    connect_engine();
+    forget();
+    engine_drain(fx.e, fx.now);
+    assert_false(fx.drained);
+    welcome();
+    assert_true(fx.drained);
+    assert_int_equal(fx.n_sent, 1);
+    assert_int_equal(fx.sent[0].m.which_body, fermata_v1_HostMessage_goodbye_tag);
+}
+
+static void a_host_that_drains_before_its_welcome_is_done_when_the_stream_ends(void **state)
+{
+    (void)state;
+    engine_disconnected(fx.e, fx.now);
+    connect_engine();
+    engine_drain(fx.e, fx.now);
+    assert_false(fx.drained);
+    engine_disconnected(fx.e, fx.now);
+    assert_true(fx.drained);
+}
+
 static void a_malformed_message_ends_the_stream(void **state)
 {
     (void)state;
@@ -703,6 +728,8 @@ int main(void)
         T(the_end_of_the_lease_drops_all_jobs),
         T(duplicates_and_older_assignments_are_ignored_and_newer_ones_replace),
         T(draining_gives_jobs_back_and_says_goodbye),
+        T(a_host_that_drains_before_its_welcome_waits_for_it_to_say_goodbye),
+        T(a_host_that_drains_before_its_welcome_is_done_when_the_stream_ends),
         T(a_malformed_message_ends_the_stream),
         T(a_missing_message_ends_the_stream),
         T(a_long_loop_runs_in_bounded_bursts_and_is_bounded_ahead),
