@@ -125,8 +125,8 @@ static void check_params(const struct builtin_param *params, size_t n, const Goo
                              param_kind_name(p->kind));
         } else if (p->kind == PARAM_NUMBER && p->max > p->min &&
                    !(v->number_value >= p->min && v->number_value <= p->max)) {
-            (void)fm_err_add(err, FM_INVALID_ARGUMENT, field, "%s is %g; %g to %g are allowed", p->name,
-                             v->number_value, p->min, p->max);
+            (void)fm_err_add(err, FM_INVALID_ARGUMENT, field, "%s is %.15g; %.15g to %.15g are allowed",
+                             p->name, v->number_value, p->min, p->max);
         } else if (p->kind == PARAM_STRING && p->choices != NULL) {
             check_choices(p, v->string_value, field, err);
         }

@@ -76,8 +76,8 @@ static void a_flow_with_faults_has_all_of_them_listed(void **state)
                           "\"from\":{\"routine\":\"a\",\"event\":\"nope\"},"
                           "\"to\":{\"routine\":\"z\",\"slot\":\"input\"}}]}}");
     static const char *const fields[] = {
-        "flow.name",     "flow.routines[0].config.delay_ms", "flow.routines[1].config",
-        "flow.routines", "flow.connections[0].from.event",   "flow.connections[0].to.routine"};
+        "flow.name",           "flow.routines[0].config.delay_ms", "flow.routines[1].config",
+        "flow.routines[1].id", "flow.connections[0].from.event",   "flow.connections[0].to.routine"};
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
         char violation[160];
         snprintf(violation, sizeof(violation), "\"field\": \"%s\"", fields[i]);

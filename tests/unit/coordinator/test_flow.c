@@ -460,7 +460,7 @@ static void the_configuration_of_built_in_types_is_checked(void **state)
     config_has_fault("llm_agent", "{'provider':'mock','delay_ms':'1'}", "flow.routines[0].config.delay_ms",
                      "a number");
     config_has_fault("llm_agent", "{'provider':'mock','delay_ms':-1}", "flow.routines[0].config.delay_ms",
-                     "0 to 3.6e+06");
+                     "0 to 3600000");
     config_has_fault("llm_agent", "{'provider':'mock','ask':'no'}", "flow.routines[0].config.ask",
                      "true or false");
     config_has_fault("llm_agent", "{'provider':'mock','script':{}}", "flow.routines[0].config.script",
