@@ -282,7 +282,9 @@ struct rpc_stream *rpc_stream_open(struct rpc_channel *c, const char *path, int6
     status.data.recv_status_on_client.trailing_metadata = &s->trailing;
     status.data.recv_status_on_client.status = &s->status;
     status.data.recv_status_on_client.status_details = &s->status_text;
+    pthread_mutex_lock(&s->lock); /* what was set above comes before what the queue's thread does with it */
     rpc_must(grpc_call_start_batch(s->call, ops, 2, &s->open_tag, NULL), "open");
+    pthread_mutex_unlock(&s->lock);
     start_read(s);
     rpc_must(grpc_call_start_batch(s->call, &status, 1, &s->status_tag, NULL), "status");
     return s;

@@ -210,7 +210,9 @@ void proc_stop(struct proc *p)
     int code = proc_wait(p);
     if (code != 0) {
         char *text = file_text(p->err_file);
-        fail_msg("a daemon ended with %d: %s", code, text);
+        fprintf(stderr, "%s:\n%s\n", p->err_file,
+                text); /* cmocka cuts long messages off, a sanitizer's report too */
+        fail_msg("a daemon ended with %d", code);
     }
 }
 
