@@ -69,7 +69,7 @@ static void the_answer_goes_on_with_the_fields_of_the_input(void **state)
     fm_map_set(ctx, data, "answer", fm_string(ctx, "an old one"));
     assert_int_equal(input(data), 0);
     char pause_id[16];
-    snprintf(pause_id, sizeof(pause_id), "%s", ctx->pauses[0].id);
+    snprintf(pause_id, sizeof(pause_id), "%.15s", ctx->pauses[0].id);
     assert_int_equal(fm_value_size(ctx->state), 1);
     assert_int_equal(fake_step(ctx, "answer", pause_id, fake_data(ctx, "answer", "fine")), 0);
     assert_int_equal(ctx->emitted.n, 1);
@@ -87,9 +87,9 @@ static void two_open_questions_each_get_their_own_answer(void **state)
     (void)state;
     char first[16], second[16];
     assert_int_equal(input(fake_data(ctx, "n", "one")), 0);
-    snprintf(first, sizeof(first), "%s", ctx->pauses[0].id);
+    snprintf(first, sizeof(first), "%.15s", ctx->pauses[0].id);
     assert_int_equal(input(fake_data(ctx, "n", "two")), 0);
-    snprintf(second, sizeof(second), "%s", ctx->pauses[0].id);
+    snprintf(second, sizeof(second), "%.15s", ctx->pauses[0].id);
     assert_int_equal(fake_step(ctx, "answer", second, fake_data(ctx, "answer", "b")), 0);
     assert_string_equal(fake_text(ctx->emitted.items[0].data, "n"), "two");
     assert_int_equal(fake_step(ctx, "answer", first, fake_data(ctx, "answer", "a")), 0);
