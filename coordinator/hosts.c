@@ -290,7 +290,7 @@ static void send_welcome(struct core *c, struct host *h, const Fermata__V1__Hell
 /* Jobs that the host still has go on; those it does not have (any more) go to others. */
 static void sort_out_jobs(struct core *c, struct host *h, const Fermata__V1__Hello *m)
 {
-    struct job *job, *tmp;
+    struct job *job, *next;
     DL_FOREACH2 (h->jobs, job, host_next)
         job->assign_sent = false;
     for (size_t i = 0; i < m->n_held_jobs; i++) {
@@ -306,9 +306,14 @@ static void sort_out_jobs(struct core *c, struct host *h, const Fermata__V1__Hel
             host_send_interrupt(c, h->conn, job, job->head->epoch,
                                 FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
     }
-    DL_FOREACH_SAFE2 (h->jobs, job, tmp, host_next)
+    /* A lost job may be given to this same host again at once, and then stands at the list's end: only those
+     * that stand there now are looked at, or this would never end. */
+    size_t left = h->n_jobs;
+    for (job = h->jobs; left > 0; left--, job = next) {
+        next = job->host_next;
         if (!job->assign_sent)
             job_requeue(c, job, "its host came back without it");
+    }
 }
 
 static void on_hello(struct core *c, struct conn *k, const Fermata__V1__Hello *m)

@@ -108,6 +108,28 @@ static void a_host_that_is_stopped_for_less_than_its_lease_loses_nothing(void **
     cluster_done(&c);
 }
 
+static void a_killed_host_that_is_started_again_gets_all_its_jobs_again(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 1);
+    put_trip(&c, "\"delay_ms\":1000");
+    const char *jobs[3];
+    for (int i = 0; i < 3; i++) {
+        jobs[i] = submit_trip(&c, "t");
+        json_decref(wait_status(&c, jobs[i], "RUNNING"));
+    }
+    proc_kill9(&c.hosts[0]);
+    cluster_host(&c, 0, "a", NULL);
+    for (int i = 0; i < 3; i++) {
+        json_t *paused = wait_status(&c, jobs[i], "PAUSED");
+        assert_string_equal(at(paused, "job.epoch"), "2");
+        json_decref(paused);
+        check_history(&c, jobs[i], 1);
+    }
+    cluster_done(&c);
+}
+
 static void sigterm_moves_the_jobs_of_a_host(void **state)
 {
     (void)state;
@@ -358,6 +380,7 @@ int main(void)
         cmocka_unit_test(a_killed_host_loses_its_jobs_to_others_when_its_lease_ends),
         cmocka_unit_test(a_stopped_host_comes_back_too_late_and_its_step_is_refused),
         cmocka_unit_test(a_host_that_is_stopped_for_less_than_its_lease_loses_nothing),
+        cmocka_unit_test(a_killed_host_that_is_started_again_gets_all_its_jobs_again),
         cmocka_unit_test(sigterm_moves_the_jobs_of_a_host),
         cmocka_unit_test(a_killed_coordinator_comes_back_with_all_jobs),
         cmocka_unit_test(repeated_kills_of_the_coordinator_lose_no_acknowledged_job),
