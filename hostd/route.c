@@ -133,26 +133,42 @@ static const char *renamed(const struct connection *c, struct fm_bytes key)
     return NULL;
 }
 
-/* True when the mapping gives this name to another field: then a field that has it already gives way. */
-static bool is_target(const struct connection *c, struct fm_bytes key)
+/* Which of the mapping's sources occur in the data, in one pass. */
+static int find_sources(const struct connection *c, struct fm_bytes data, bool *ret_occurs)
+{
+    struct wire_reader r = {data.p, data.p + data.n};
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes pair, key, value;
+    int got;
+    while ((got = wire_next(&r, &field, &type, &val, &pair)) > 0) {
+        if (field != 1 || type != WIRE_TYPE_LEN)
+            continue;
+        if (kv_read_pair(pair, &key, &value) < 0)
+            return -1;
+        for (size_t i = 0; i < c->n_mapping; i++)
+            ret_occurs[i] = ret_occurs[i] || fm_bytes_eq_str(key, c->mapping[i].from);
+    }
+    return got;
+}
+
+/* True when the mapping gives this name to another field that is there: then the field that has it already
+ * gives way. */
+static bool gives_way(const struct connection *c, const bool *occurs, struct fm_bytes key)
 {
     for (size_t i = 0; i < c->n_mapping; i++)
-        if (fm_bytes_eq_str(key, c->mapping[i].to))
+        if (occurs[i] && fm_bytes_eq_str(key, c->mapping[i].to))
             return true;
     return false;
 }
 
-static bool has_source(const struct connection *c, struct fm_bytes data, struct fm_bytes target)
+static void put_field(const char *to, struct fm_bytes key, struct fm_bytes value, struct fm_buf *out)
 {
-    struct kv kv = {0};
-    bool found = false;
-    struct kv_value v;
-    if (kv_read_struct(&kv, data) == 0)
-        for (size_t i = 0; i < c->n_mapping && !found; i++)
-            found = fm_bytes_eq_str(target, c->mapping[i].to) &&
-                    kv_get(&kv, c->mapping[i].from, strlen(c->mapping[i].from), &v);
-    kv_done(&kv);
-    return found;
+    size_t n_key = to != NULL ? strlen(to) : key.n;
+    fm_buf_put_len_header(out, 1, 1 + fm_varint_size(n_key) + n_key + 1 + fm_varint_size(value.n) + value.n);
+    fm_buf_put_len_delim(out, 1, to != NULL ? (const void *)to : key.p, n_key);
+    fm_buf_put_len_delim(out, 2, value.p, value.n);
 }
 
 int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_buf *out)
@@ -167,22 +183,17 @@ int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_bu
         fm_buf_append(out, data.p, data.n);
         return 0;
     }
+    fm_autofree bool *occurs = fm_xcalloc(c->n_mapping, sizeof(*occurs));
+    if (find_sources(c, data, occurs) < 0)
+        return -1;
     while ((got = wire_next(&r, &field, &type, &val, &pair)) > 0) {
         if (field != 1 || type != WIRE_TYPE_LEN)
             continue;
         if (kv_read_pair(pair, &key, &value) < 0)
             return -1;
         const char *to = renamed(c, key);
-        if (to == NULL && is_target(c, key) && has_source(c, data, key))
-            continue;
-        struct fm_buf entry = {0};
-        if (to != NULL)
-            fm_buf_put_string(&entry, 1, to);
-        else
-            fm_buf_put_len_delim(&entry, 1, key.p, key.n);
-        fm_buf_put_len_delim(&entry, 2, value.p, value.n);
-        fm_buf_put_len_delim(out, 1, entry.p, entry.n);
-        fm_buf_done(&entry);
+        if (to != NULL || !gives_way(c, occurs, key))
+            put_field(to, key, value, out);
     }
     return got;
 }

@@ -199,6 +199,27 @@ static void a_mapping_renames_and_leaves_the_rest(void **state)
     fm_buf_done(&out);
 }
 
+/* Clients can send a key again and again; the time must not grow with the square of that. The bound is of
+ * work, not of time: done quadratically this test would run for many minutes. */
+static void a_mapping_of_data_with_a_key_that_is_repeated_costs_one_pass(void **state)
+{
+    (void)state;
+    struct mapping m[] = {
+        {"text", "answer"}
+    };
+    struct connection c = {.mapping = m, .n_mapping = 1};
+    struct fm_buf in = {0}, out = {0}, pair = {0};
+    fm_buf_put_string(&pair, 1, "answer");
+    fm_buf_put_len_delim(&pair, 2, "", 0);
+    for (int i = 0; i < 200000; i++)
+        fm_buf_put_len_delim(&in, 1, pair.p, pair.n);
+    assert_int_equal(mapping_apply(&c, (struct fm_bytes){in.p, in.n}, &out), 0);
+    assert_int_equal(out.n, in.n);
+    fm_buf_done(&in);
+    fm_buf_done(&out);
+    fm_buf_done(&pair);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -210,6 +231,7 @@ int main(void)
         TEST(text_that_is_no_utf8_and_numbers_that_are_not_finite_do_not_get_out),
         TEST(an_arena_that_is_full_ends_in_an_error),
         TEST(a_mapping_renames_and_leaves_the_rest),
+        TEST(a_mapping_of_data_with_a_key_that_is_repeated_costs_one_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
