@@ -258,7 +258,9 @@ void job_reload(struct core *c, struct job *job, struct fm_err *err)
     /* A job whose first unit failed is not on disk: the read will say so. */
     FM_LOG(WARN, STATE, "reading the job again", FM_STR("job", job->text), FM_ERR(err));
     struct host *h = job->host;
-    if (h != NULL && h->conn != 0 && h->resync_at_ms == 0)
+    /* Only a host that has the job may have sent steps that are lost now; one that was chosen in the failed
+     * unit has never heard of it. */
+    if (h != NULL && h->conn != 0 && h->resync_at_ms == 0 && job->assign_sent)
         h->resync_at_ms = c->now_ms + RETRY_MS;
     fail_ops(c, job, err);
     struct job *fresh = job_new(&job->id);

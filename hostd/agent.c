@@ -399,8 +399,14 @@ static void stop(struct agent *a)
 int agent_run(const struct agent_config *cfg)
 {
     struct agent a = {.cfg = cfg};
-    struct engine_io io = {&a,          io_send,    io_close, io_start_timer, io_cancel_timer,
-                           io_attached, io_drained, io_now_us};
+    struct engine_io io = {.arg = &a,
+                           .send = io_send,
+                           .close = io_close,
+                           .start_timer = io_start_timer,
+                           .cancel_timer = io_cancel_timer,
+                           .attached = io_attached,
+                           .drained = io_drained,
+                           .now_us = io_now_us};
     (void)signal(SIGPIPE, SIG_IGN);
     rpc_global_init();
     pthread_mutex_init(&a.lock, NULL);

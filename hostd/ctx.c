@@ -42,14 +42,7 @@ static void free_emissions(struct emission *list)
 
 void ctx_free(struct fm_ctx *ctx)
 {
-    struct engine *e = ctx->job->engine;
-    while (ctx->timers != NULL) {
-        struct timer *t = ctx->timers;
-        DL_DELETE2(ctx->timers, t, run_prev, run_next);
-        HASH_DEL(e->timers, t);
-        e->io.cancel_timer(e->io.arg, t->id);
-        free(t);
-    }
+    calls_cancel(ctx);
     struct change *c;
     DL_FOREACH (ctx->changes, c)
         fm_buf_done(&c->value);
@@ -76,6 +69,16 @@ int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...)
     (void)vsnprintf(ctx->fail_message, sizeof(ctx->fail_message), fmt, ap);
     va_end(ap);
     return -1;
+}
+
+void fm_ctx_fail_permanent(struct fm_ctx *ctx)
+{
+    ctx->fail_permanent = true;
+}
+
+void fm_ctx_retry_after(struct fm_ctx *ctx, uint64_t ms)
+{
+    ctx->retry_after_ms = ms;
 }
 
 /* Memory of the step. When the bound is reached the step fails; the handler gets ordinary zeroed memory all
@@ -483,18 +486,4 @@ void fm_ctx_usage(struct fm_ctx *ctx, uint64_t input_tokens, uint64_t output_tok
     ctx->usage_cached += cached_tokens;
     ctx->usage_cost += cost;
     ctx->usage_calls++;
-}
-
-void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *arg)
-{
-    struct engine *e = ctx->job->engine;
-    struct timer *t = fm_xcalloc(1, sizeof(*t));
-    t->id = ++e->next_timer;
-    t->ctx = ctx;
-    t->cb = cb;
-    t->arg = arg;
-    HASH_ADD(hh, e->timers, id, sizeof(t->id), t);
-    DL_APPEND2(ctx->timers, t, run_prev, run_next);
-    ctx->open_calls++;
-    e->io.start_timer(e->io.arg, t->id, ms);
 }

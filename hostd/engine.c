@@ -66,27 +66,6 @@ void engine_run(struct engine *e)
         session_drained(e);
 }
 
-void engine_timer(struct engine *e, uint64_t id, int64_t now_ms)
-{
-    e->now_ms = now_ms;
-    struct timer *t;
-    HASH_FIND(hh, e->timers, &id, sizeof(id), t);
-    if (t == NULL)
-        return;
-    struct fm_ctx *ctx = t->ctx;
-    fm_callback cb = t->cb;
-    void *arg = t->arg;
-    HASH_DEL(e->timers, t);
-    DL_DELETE2(ctx->timers, t, run_prev, run_next);
-    free(t);
-    ctx->open_calls--;
-    ctx->in_handler = true;
-    int rc = cb(ctx, arg);
-    ctx->in_handler = false;
-    step_returned(ctx, rc);
-    engine_run(e);
-}
-
 static void end_grace(struct engine *e)
 {
     struct hjob *job, *tmp;

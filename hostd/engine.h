@@ -29,6 +29,9 @@ struct engine_config {
     const struct registry *registry;
 };
 
+/* What a handler's asynchronous call is. */
+enum engine_call_kind { CALL_TIMER, CALL_HTTP, CALL_PROCESS };
+
 struct engine_io {
     void *arg;
     /* Sends an encoded HostMessage on the stream. */
@@ -38,6 +41,12 @@ struct engine_io {
     /* Calls engine_timer(id) after ms; ids are never used twice. */
     void (*start_timer)(void *arg, uint64_t id, uint64_t ms);
     void (*cancel_timer)(void *arg, uint64_t id);
+    /* Starts a call of a handler: `request` is a struct fm_http_request or a struct fm_process, valid during
+     * this callback only. What comes of it is told by engine_call_data and engine_call_done. NULL: there are
+     * no such calls. */
+    void (*start_call)(void *arg, uint64_t id, enum engine_call_kind kind, const void *request);
+    /* Ends a call; nothing more is told of it. */
+    void (*cancel_call)(void *arg, uint64_t id, enum engine_call_kind kind);
     /* The coordinator has accepted the host. */
     void (*attached)(void *arg);
     /* Draining is complete: everything is given back. Close the stream when what was sent is out. */
@@ -59,6 +68,11 @@ void engine_disconnected(struct engine *e, int64_t now_ms);
 void engine_message(struct engine *e, struct fm_bytes message, int64_t now_ms);
 /* A timer that was started has fired. */
 void engine_timer(struct engine *e, uint64_t id, int64_t now_ms);
+/* A piece of what a call brings: of a response's body, or a line of a process's output. False: end the call;
+ * then engine_call_done must still follow. A call that is gone already is ignored. */
+bool engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64_t now_ms);
+/* A call has ended: `result` is its struct fm_http_response or struct fm_process_result. */
+void engine_call_done(struct engine *e, uint64_t id, const void *result, int64_t now_ms);
 /* Time has passed: heartbeats, silence, the lease, grace; and jobs that wait for their turn. */
 void engine_tick(struct engine *e, int64_t now_ms);
 /* When engine_tick must be called at the latest; -1: not needed. */

@@ -1,4 +1,5 @@
-/* What the files of the engine share. Private to hostd/engine.c, session.c, hjob.c, step.c, ctx.c, route.c.
+/* What the files of the engine share. Private to hostd/engine.c, session.c, hjob.c, step.c, ctx.c, call.c,
+ * route.c.
  */
 #ifndef FM_ENGINE_INT_H
 #define FM_ENGINE_INT_H
@@ -123,13 +124,23 @@ struct hjob {
 
 /* ---- the engine ---- */
 
-struct timer {
+/* An asynchronous call of a handler. */
+struct call {
     UT_hash_handle hh;
     uint64_t id;
+    enum engine_call_kind kind;
     struct fm_ctx *ctx;
-    fm_callback cb;
+    union {
+        fm_callback timer;
+        fm_http_callback http;
+        fm_process_callback process;
+    } done;
+    union {
+        fm_chunk_callback chunk;
+        fm_line_callback line;
+    } data;
     void *arg;
-    struct timer *run_prev, *run_next; /* of the same run */
+    struct call *run_prev, *run_next; /* of the same run */
 };
 
 struct engine {
@@ -142,8 +153,8 @@ struct engine {
     int64_t now_ms;
     struct hjob *jobs;
     struct hjob *ready;
-    struct timer *timers;
-    uint64_t next_timer;
+    struct call *calls;
+    uint64_t next_call;
     struct fm_arena arena; /* of the message that is being handled */
     /* session */
     bool connected, welcomed, draining, goodbye_sent, closing;
@@ -193,6 +204,10 @@ void step_returned(struct fm_ctx *ctx, int rc);
 /* Ends a handler without a step; its task stays. */
 void step_abort(struct hjob *job);
 
+/* call.c */
+/* Ends all calls of a handler. */
+void calls_cancel(struct fm_ctx *ctx);
+
 /* ---- a handler at work (ctx.c, step.c) ---- */
 
 struct change {
@@ -223,11 +238,13 @@ struct fm_ctx {
     struct emission *defers;
     struct fm_buf *log, *pauses; /* arrays of encoded LogEntry and Pause */
     size_t n_log, n_pauses;
-    struct timer *timers;
+    struct call *calls;
     size_t open_calls;
     bool in_handler, failed, has_usage;
     int fail_code;
     char fail_message[512];
+    bool fail_permanent;
+    uint64_t retry_after_ms;
     uint64_t usage_in, usage_out, usage_cached;
     double usage_cost;
     uint32_t usage_calls;

@@ -69,7 +69,7 @@ const char *fm_ctx_slot(const struct fm_ctx *ctx);
 const char *fm_ctx_idempotency_key(struct fm_ctx *ctx);
 /* The fencing token: grows each time the job is given to a host. */
 uint32_t fm_ctx_epoch(const struct fm_ctx *ctx);
-/* Which attempt at the task this is on this host, from 1. */
+/* Which attempt at the task this is, from 1, on whatever host. */
 uint32_t fm_ctx_attempt(const struct fm_ctx *ctx);
 /* Number the step will have. */
 uint32_t fm_ctx_step(const struct fm_ctx *ctx);
@@ -123,22 +123,107 @@ enum fm_failure {
     FM_FAIL_INTERNAL = 13,
     FM_FAIL_UNAVAILABLE = 14
 };
-/* The step fails; what it has emitted, set and logged is dropped. Returns -1, so that `return fm_ctx_fail(…)`
- * reads well. */
+/* The step fails; what it has emitted, set and logged is dropped. What follows is the flow's error policy for
+ * the routine: a retry (when the code is one of its retryable codes), then stop, continue, skip or route.
+ * Returns -1, so that `return fm_ctx_fail(…)` reads well. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
 int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...);
 
+/* After fm_ctx_fail: this failure is never retried, whatever its code. */
+void fm_ctx_fail_permanent(struct fm_ctx *ctx);
+/* After fm_ctx_fail: a retry is to come no sooner than in `ms` milliseconds (a server's Retry-After). */
+void fm_ctx_retry_after(struct fm_ctx *ctx, uint64_t ms);
+
 /* Counts what a model call used; added up in the job's state. */
 void fm_ctx_usage(struct fm_ctx *ctx, uint64_t input_tokens, uint64_t output_tokens, uint64_t cached_tokens,
                   double cost);
 
+/* ---- time ---- */
+
+/* Makes a task for a slot of this very routine that becomes due `ms` milliseconds after the step is
+ * committed. It is durable: it survives the host and the coordinator, and a job that only waits for such
+ * tasks leaves its host. `key` may be NULL; else a later task with the same key replaces an earlier one of
+ * this routine that is not due yet (debouncing), and fm_ctx_unschedule drops it. */
+void fm_ctx_schedule(struct fm_ctx *ctx, const char *slot, const struct fm_value *data, uint64_t ms,
+                     const char *key);
+/* Drops the task that was scheduled under this key and is not due yet. No such task is no fault. */
+void fm_ctx_unschedule(struct fm_ctx *ctx, const char *key);
+
+/* ---- asynchronous calls: the step stays open until the last callback has returned ----
+ *
+ * If the step is aborted before (cancel, pause, lost lease, timeout), the call is ended and its callback is
+ * not called. All text and bytes of a request are copied; what a callback gets is valid until it returns. */
+
 /* A callback of an asynchronous call; returns as a handler does. */
 typedef int (*fm_callback)(struct fm_ctx *ctx, void *arg);
-/* Calls cb(ctx, arg) after ms milliseconds; the step stays open until then. If the step is aborted before
- * (cancel, pause, lost lease), cb is not called. */
+/* Calls cb(ctx, arg) after ms milliseconds. Not durable: for waits within a step. */
 void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *arg);
+
+/* An HTTP request. Zero is the default of every field but url. TLS certificates are verified; redirects are
+ * not followed; the usual proxy variables of the environment count. */
+struct fm_http_request {
+    const char *method;         /* NULL: GET, with a body POST */
+    const char *url;            /* http:// or https:// */
+    const char *const *headers; /* "Name: value" */
+    size_t n_headers;
+    const void *body;
+    size_t body_bytes;
+    uint64_t connect_timeout_ms;    /* 0: 10 s */
+    uint64_t first_byte_timeout_ms; /* until the response begins; 0: 60 s */
+    uint64_t timeout_ms;            /* for all of it; 0: 600 s */
+    size_t max_response_bytes;      /* 0: 8 MiB */
+};
+
+struct fm_http_response {
+    int status;        /* 0: there was no (complete) response; `error` says why */
+    const char *error; /* "" when there was one; never with a secret in it */
+    bool timed_out, too_large;
+    const char *headers; /* of the response: lines "name: value\n", names in lower case; NUL-terminated */
+    const char *body;    /* NUL-terminated */
+    size_t body_bytes;
+    uint64_t duration_ms;
+};
+
+/* Value of a response's header, without regard to case: into `out`, cut to its size. Returns false when there
+ * is none. */
+bool fm_http_header(const struct fm_http_response *r, const char *name, char *out, size_t out_bytes);
+
+/* A piece of the body as it comes (in addition to the whole in the end); -1 ends the call with an error. */
+typedef int (*fm_chunk_callback)(struct fm_ctx *ctx, void *arg, const char *bytes, size_t n);
+typedef int (*fm_http_callback)(struct fm_ctx *ctx, void *arg, const struct fm_http_response *r);
+/* Sends a request. `on_chunk` may be NULL. */
+void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_chunk_callback on_chunk,
+                 fm_http_callback done, void *arg);
+
+/* A child process, in a process group of its own, which is killed with it. */
+struct fm_process {
+    const char *const *argv; /* NULL-terminated; argv[0] is looked up on PATH */
+    const char *const *env;  /* "NAME=value" added to hostd's environment, NULL-terminated; NULL: nothing */
+    const char *cwd;         /* NULL: hostd's */
+    const void *input;       /* written to its stdin, which is then closed */
+    size_t input_bytes;
+    uint64_t timeout_ms;     /* 0: none */
+    size_t max_output_bytes; /* of stdout; 0: 8 MiB */
+    size_t max_memory_bytes; /* address space (RLIMIT_AS); 0: no limit */
+};
+
+struct fm_process_result {
+    int exit_code; /* -1: did not exit by itself */
+    int signal;    /* that ended it; 0: none */
+    bool timed_out, too_much_output;
+    const char *error; /* why it could not be run or was ended, in words; "" when it exited by itself */
+};
+
+/* A line of its stdout without the newline (bytes after the last newline are a line, too); -1 ends the
+ * process. Lines of stderr go to hostd's log. */
+typedef int (*fm_line_callback)(struct fm_ctx *ctx, void *arg, const char *line, size_t n);
+typedef int (*fm_process_callback)(struct fm_ctx *ctx, void *arg, const struct fm_process_result *r);
+/* Runs a child process. `on_line` may be NULL. */
+void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callback on_line,
+                  fm_process_callback done, void *arg);
+
 /* Memory that lives as long as the step; zeroed. */
 void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n);
 
@@ -154,6 +239,9 @@ struct fm_slot {
 
 /* Handlers have effects outside the job: each waits until all earlier steps of the job are on disk. */
 #define FM_EFFECTS 1u
+/* Handlers block: they run on a pool of worker threads, one step of a job at a time. All fm_ctx functions may
+ * be called there, but not those of asynchronous calls. */
+#define FM_BLOCKING 2u
 
 struct fm_routine_type {
     uint32_t abi;     /* FM_ROUTINE_ABI */

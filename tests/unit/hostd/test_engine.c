@@ -376,8 +376,13 @@ static int setup(void **state)
     assert_int_equal(registry_add(fx.registry, &effect, &err), 0);
     struct engine_config cfg = {
         .host_id = "h", .incarnation = "one", .version = "t", .capacity = 2, .registry = fx.registry};
-    struct engine_io io = {NULL,        io_send,    io_close, io_start_timer, io_cancel_timer,
-                           io_attached, io_drained, NULL};
+    struct engine_io io = {.send = io_send,
+                           .close = io_close,
+                           .start_timer = io_start_timer,
+                           .cancel_timer = io_cancel_timer,
+                           .attached = io_attached,
+                           .drained = io_drained,
+                           .now_us = NULL};
     fx.e = engine_new(&cfg, &io);
     connect_engine();
     welcome();

@@ -1,0 +1,163 @@
+/* Asynchronous calls of handlers: timers within a step, HTTP, child processes. The engine only keeps who
+ * waits for what; the shell does the work. See engine_int.h. */
+#include "engine_int.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include <utlist.h>
+
+#include "mem.h"
+
+static struct call *call_find(struct engine *e, uint64_t id)
+{
+    struct call *k;
+    HASH_FIND(hh, e->calls, &id, sizeof(id), k);
+    return k;
+}
+
+static struct call *call_new(struct fm_ctx *ctx, enum engine_call_kind kind, void *arg)
+{
+    struct engine *e = ctx->job->engine;
+    struct call *k = fm_xcalloc(1, sizeof(*k));
+    k->id = ++e->next_call;
+    k->kind = kind;
+    k->ctx = ctx;
+    k->arg = arg;
+    HASH_ADD(hh, e->calls, id, sizeof(k->id), k);
+    DL_APPEND2(ctx->calls, k, run_prev, run_next);
+    ctx->open_calls++;
+    return k;
+}
+
+static void call_forget(struct call *k)
+{
+    struct fm_ctx *ctx = k->ctx;
+    HASH_DEL(ctx->job->engine->calls, k);
+    DL_DELETE2(ctx->calls, k, run_prev, run_next);
+    ctx->open_calls--;
+    free(k);
+}
+
+void calls_cancel(struct fm_ctx *ctx)
+{
+    struct engine *e = ctx->job->engine;
+    while (ctx->calls != NULL) {
+        struct call *k = ctx->calls;
+        if (k->kind == CALL_TIMER)
+            e->io.cancel_timer(e->io.arg, k->id);
+        else
+            e->io.cancel_call(e->io.arg, k->id, k->kind);
+        call_forget(k);
+    }
+}
+
+/* ---- what the shell tells ---- */
+
+/* A callback has returned: its step may be complete, and others may run now. */
+static void returned(struct engine *e, struct fm_ctx *ctx, int rc)
+{
+    step_returned(ctx, rc);
+    engine_run(e);
+}
+
+void engine_timer(struct engine *e, uint64_t id, int64_t now_ms)
+{
+    e->now_ms = now_ms;
+    struct call *k = call_find(e, id);
+    if (k == NULL)
+        return;
+    struct fm_ctx *ctx = k->ctx;
+    fm_callback cb = k->done.timer;
+    void *arg = k->arg;
+    call_forget(k);
+    returned(e, ctx, cb(ctx, arg));
+}
+
+bool engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64_t now_ms)
+{
+    e->now_ms = now_ms;
+    struct call *k = call_find(e, id);
+    if (k == NULL)
+        return true;
+    const char *bytes = (const char *)data.p;
+    int rc = 0;
+    if (k->kind == CALL_HTTP && k->data.chunk != NULL)
+        rc = k->data.chunk(k->ctx, k->arg, bytes, data.n);
+    else if (k->kind == CALL_PROCESS && k->data.line != NULL)
+        rc = k->data.line(k->ctx, k->arg, bytes, data.n);
+    return rc == 0;
+}
+
+void engine_call_done(struct engine *e, uint64_t id, const void *result, int64_t now_ms)
+{
+    e->now_ms = now_ms;
+    struct call *k = call_find(e, id);
+    if (k == NULL)
+        return;
+    struct call was = *k;
+    call_forget(k);
+    int rc = was.kind == CALL_HTTP ? was.done.http(was.ctx, was.arg, result)
+                                   : was.done.process(was.ctx, was.arg, result);
+    returned(e, was.ctx, rc);
+}
+
+/* ---- what handlers ask for ---- */
+
+void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *arg)
+{
+    struct engine *e = ctx->job->engine;
+    struct call *k = call_new(ctx, CALL_TIMER, arg);
+    k->done.timer = cb;
+    e->io.start_timer(e->io.arg, k->id, ms);
+}
+
+static bool can_call(struct fm_ctx *ctx)
+{
+    if (ctx->job->engine->io.start_call == NULL)
+        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "this host makes no such calls");
+    return !ctx->failed;
+}
+
+void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_chunk_callback on_chunk,
+                 fm_http_callback done, void *arg)
+{
+    struct engine *e = ctx->job->engine;
+    if (!can_call(ctx))
+        return;
+    struct call *k = call_new(ctx, CALL_HTTP, arg);
+    k->done.http = done;
+    k->data.chunk = on_chunk;
+    e->io.start_call(e->io.arg, k->id, CALL_HTTP, request);
+}
+
+void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callback on_line,
+                  fm_process_callback done, void *arg)
+{
+    struct engine *e = ctx->job->engine;
+    if (!can_call(ctx))
+        return;
+    struct call *k = call_new(ctx, CALL_PROCESS, arg);
+    k->done.process = done;
+    k->data.line = on_line;
+    e->io.start_call(e->io.arg, k->id, CALL_PROCESS, p);
+}
+
+bool fm_http_header(const struct fm_http_response *r, const char *name, char *out, size_t out_bytes)
+{
+    size_t n = strlen(name);
+    for (const char *line = r->headers; line != NULL && *line != '\0';) {
+        const char *end = strchr(line, '\n');
+        size_t length = end == NULL ? strlen(line) : (size_t)(end - line);
+        if (length > n && line[n] == ':' && strncasecmp(line, name, n) == 0) {
+            const char *value = line + n + 1;
+            while (*value == ' ')
+                value++;
+            snprintf(out, out_bytes, "%.*s", (int)(line + length - value), value);
+            return true;
+        }
+        line = end == NULL ? NULL : end + 1;
+    }
+    return false;
+}
