@@ -17,27 +17,63 @@ static struct call *call_find(struct engine *e, uint64_t id)
     return k;
 }
 
-static struct call *call_new(struct fm_ctx *ctx, enum engine_call_kind kind, void *arg)
+static struct call *call_add(struct engine *e, enum engine_call_kind kind)
 {
-    struct engine *e = ctx->job->engine;
     struct call *k = fm_xcalloc(1, sizeof(*k));
     k->id = ++e->next_call;
     k->kind = kind;
+    HASH_ADD(hh, e->calls, id, sizeof(k->id), k);
+    return k;
+}
+
+static struct call *call_new(struct fm_ctx *ctx, enum engine_call_kind kind, void *arg)
+{
+    struct call *k = call_add(ctx->job->engine, kind);
     k->ctx = ctx;
     k->arg = arg;
-    HASH_ADD(hh, e->calls, id, sizeof(k->id), k);
     DL_APPEND2(ctx->calls, k, run_prev, run_next);
     ctx->open_calls++;
     return k;
 }
 
-static void call_forget(struct call *k)
+static void call_forget(struct engine *e, struct call *k)
 {
-    struct fm_ctx *ctx = k->ctx;
-    HASH_DEL(ctx->job->engine->calls, k);
-    DL_DELETE2(ctx->calls, k, run_prev, run_next);
-    ctx->open_calls--;
+    HASH_DEL(e->calls, k);
+    if (k->ctx != NULL && !k->is_timeout) {
+        DL_DELETE2(k->ctx->calls, k, run_prev, run_next);
+        k->ctx->open_calls--;
+    }
     free(k);
+}
+
+/* ---- timers of the engine itself ---- */
+
+uint64_t call_alarm(struct hjob *job, uint64_t ms)
+{
+    struct engine *e = job->engine;
+    struct call *k = call_add(e, CALL_TIMER);
+    k->job = job;
+    e->io.start_timer(e->io.arg, k->id, ms);
+    return k->id;
+}
+
+void call_timeout(struct fm_ctx *ctx, uint64_t ms)
+{
+    struct engine *e = ctx->job->engine;
+    struct call *k = call_add(e, CALL_TIMER);
+    k->ctx = ctx;
+    k->is_timeout = true;
+    ctx->timeout_call = k->id;
+    e->io.start_timer(e->io.arg, k->id, ms);
+}
+
+void call_cancel(struct engine *e, uint64_t id)
+{
+    struct call *k = call_find(e, id);
+    if (k == NULL)
+        return;
+    e->io.cancel_timer(e->io.arg, id);
+    call_forget(e, k);
 }
 
 void calls_cancel(struct fm_ctx *ctx)
@@ -49,8 +85,11 @@ void calls_cancel(struct fm_ctx *ctx)
             e->io.cancel_timer(e->io.arg, k->id);
         else
             e->io.cancel_call(e->io.arg, k->id, k->kind);
-        call_forget(k);
+        call_forget(e, k);
     }
+    if (ctx->timeout_call != 0)
+        call_cancel(e, ctx->timeout_call);
+    ctx->timeout_call = 0;
 }
 
 /* ---- what the shell tells ---- */
@@ -68,11 +107,18 @@ void engine_timer(struct engine *e, uint64_t id, int64_t now_ms)
     struct call *k = call_find(e, id);
     if (k == NULL)
         return;
-    struct fm_ctx *ctx = k->ctx;
-    fm_callback cb = k->done.timer;
-    void *arg = k->arg;
-    call_forget(k);
-    returned(e, ctx, cb(ctx, arg));
+    struct call was = *k;
+    call_forget(e, k);
+    if (was.ctx == NULL) {
+        hjob_alarm(was.job);
+        engine_run(e);
+    } else if (was.is_timeout) {
+        was.ctx->timeout_call = 0;
+        step_timed_out(was.ctx);
+        engine_run(e);
+    } else {
+        returned(e, was.ctx, was.done.timer(was.ctx, was.arg));
+    }
 }
 
 bool engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64_t now_ms)
@@ -97,7 +143,7 @@ void engine_call_done(struct engine *e, uint64_t id, const void *result, int64_t
     if (k == NULL)
         return;
     struct call was = *k;
-    call_forget(k);
+    call_forget(e, k);
     int rc = was.kind == CALL_HTTP ? was.done.http(was.ctx, was.arg, result)
                                    : was.done.process(was.ctx, was.arg, result);
     returned(e, was.ctx, rc);

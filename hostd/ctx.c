@@ -15,22 +15,33 @@
 #include "value.h"
 #include "wire.h"
 
+/* ---- changes of state ---- */
+
+/* The routine's state, or the shared data for "". */
+static struct kv *state_of(struct hjob *job, const char *routine)
+{
+    return routine[0] == '\0' ? &job->shared : &hjob_routine_state(job, routine)->kv;
+}
+
+static void make_change(struct kv *kv, const struct change *c)
+{
+    struct fm_bytes value = {c->value.p, c->value.n};
+    size_t n = strlen(c->key);
+    if (c->kind == fermata_v1_StateChangeKind_STATE_CHANGE_KIND_REMOVE)
+        kv_remove(kv, c->key, n);
+    else if (c->kind == fermata_v1_StateChangeKind_STATE_CHANGE_KIND_APPEND)
+        kv_append(kv, c->key, n, value);
+    else
+        kv_set(kv, c->key, n, value);
+}
+
 /* ---- life ---- */
 
-void ctx_undo(struct fm_ctx *ctx)
+void ctx_apply_changes(struct fm_ctx *ctx)
 {
-    while (ctx->changes != NULL) {
-        struct change *c = ctx->changes->prev; /* the last one first */
-        size_t n_key = strlen(c->key);
-        DL_DELETE(ctx->changes, c);
-        if (!c->had_old)
-            kv_remove(c->kv, c->key, n_key);
-        else if (c->kind == fermata_v1_StateChangeKind_STATE_CHANGE_KIND_APPEND)
-            kv_truncate(c->kv, c->key, n_key, c->old.body.n);
-        else
-            kv_set_kept(c->kv, c->key, n_key, c->old);
-        fm_buf_done(&c->value);
-    }
+    struct change *c;
+    DL_FOREACH (ctx->changes, c)
+        make_change(state_of(ctx->job, c->routine), c);
 }
 
 static void free_emissions(struct emission *list)
@@ -40,20 +51,33 @@ static void free_emissions(struct emission *list)
         fm_buf_done(&e->data);
 }
 
-void ctx_free(struct fm_ctx *ctx)
+void ctx_reset(struct fm_ctx *ctx)
 {
-    calls_cancel(ctx);
     struct change *c;
     DL_FOREACH (ctx->changes, c)
         fm_buf_done(&c->value);
+    struct child *k;
+    DL_FOREACH (ctx->children, k)
+        fm_buf_done(&k->body);
     free_emissions(ctx->emissions);
     free_emissions(ctx->defers);
     for (size_t i = 0; i < ctx->n_log; i++)
         fm_buf_done(&ctx->log[i]);
     for (size_t i = 0; i < ctx->n_pauses; i++)
         fm_buf_done(&ctx->pauses[i]);
+    ctx->changes = NULL;
+    ctx->children = NULL;
+    ctx->emissions = ctx->defers = NULL;
+    ctx->n_log = ctx->n_pauses = ctx->n_unscheduled = 0;
+}
+
+void ctx_free(struct fm_ctx *ctx)
+{
+    calls_cancel(ctx);
+    ctx_reset(ctx);
     free(ctx->log);
     free(ctx->pauses);
+    free(ctx->unscheduled);
     fm_arena_done(&ctx->arena);
     free(ctx);
 }
@@ -195,8 +219,7 @@ uint32_t fm_ctx_epoch(const struct fm_ctx *ctx)
 
 uint32_t fm_ctx_attempt(const struct fm_ctx *ctx)
 {
-    (void)ctx;
-    return 1;
+    return ctx->task->failed_attempts + 1;
 }
 
 uint32_t fm_ctx_step(const struct fm_ctx *ctx)
@@ -207,6 +230,11 @@ uint32_t fm_ctx_step(const struct fm_ctx *ctx)
 const char *fm_ctx_pause_id(const struct fm_ctx *ctx)
 {
     return ctx->task->pause_id;
+}
+
+const char *fm_ctx_call_id(struct fm_ctx *ctx)
+{
+    return ctx->task->call_id;
 }
 
 const struct fm_value *fm_ctx_config(struct fm_ctx *ctx)
@@ -227,23 +255,40 @@ const struct fm_value *fm_ctx_data(struct fm_ctx *ctx)
 
 /* ---- state ---- */
 
-static struct kv *state_of(struct fm_ctx *ctx, bool shared)
+static bool changes_key(const struct change *c, const char *routine, const char *key)
 {
-    return shared ? &ctx->job->shared : &hjob_routine_state(ctx->job, ctx->task->routine)->kv;
+    return strcmp(c->key, key) == 0 && strcmp(c->routine, routine) == 0;
 }
 
+/* The value as the handler sees it: the state's, with its own changes. */
 static const struct fm_value *get(struct fm_ctx *ctx, bool shared, const char *key)
 {
+    const char *routine = shared ? "" : ctx->task->routine;
+    size_t n = strlen(key);
     struct kv_value kept;
-    if (!kv_get(state_of(ctx, shared), key, strlen(key), &kept))
-        return NULL;
-    struct fm_buf b = {0};
-    struct fm_err err = {0};
-    kv_put_value(kept, &b);
-    const struct fm_value *v = value_decode((struct fm_bytes){b.p, b.n}, &ctx->arena, &err);
-    fm_buf_done(&b);
-    if (v == NULL)
-        (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "key \"%.64s\" of the state: %s", key, err.msg);
+    bool found = kv_get(state_of(ctx->job, routine), key, n, &kept);
+    struct kv seen = {0}; /* only for a key that the handler has changed */
+    struct change *c;
+    DL_FOREACH (ctx->changes, c) {
+        if (!changes_key(c, routine, key))
+            continue;
+        if (seen.entries == NULL && found && c->kind == fermata_v1_StateChangeKind_STATE_CHANGE_KIND_APPEND)
+            kv_set_kept(&seen, key, n, kept);
+        make_change(&seen, c);
+        found = false;
+    }
+    found = found || kv_get(&seen, key, n, &kept);
+    const struct fm_value *v = NULL;
+    if (found) {
+        struct fm_buf b = {0};
+        struct fm_err err = {0};
+        kv_put_value(kept, &b);
+        v = value_decode((struct fm_bytes){b.p, b.n}, &ctx->arena, &err);
+        fm_buf_done(&b);
+        if (v == NULL)
+            (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "key \"%.64s\" of the state: %s", key, err.msg);
+    }
+    kv_done(&seen);
     return v;
 }
 
@@ -254,53 +299,48 @@ static char *keep_text(struct fm_ctx *ctx, const char *s)
     return copy;
 }
 
-/* Notes a change and what was there before. */
-static struct change *note(struct fm_ctx *ctx, bool shared, const char *key, int kind)
+#define VALUE_LIST_TAG 0x32 /* field 6 of google.protobuf.Value: list_value */
+
+/* Whether the key holds a list, or nothing, for the handler. */
+static bool may_append(struct fm_ctx *ctx, const char *routine, const char *key)
 {
-    size_t n = strlen(key);
-    if (n == 0 || n > MAX_KEY_BYTES || !wire_text_ok((const uint8_t *)key, n)) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
-                          "a key of the state has %zu bytes; it must have 1 to %d, valid UTF-8", n,
-                          MAX_KEY_BYTES);
-        return NULL;
-    }
-    struct change *c = fm_ctx_alloc(ctx, sizeof(*c));
-    c->kv = state_of(ctx, shared);
-    c->routine = shared ? "" : ctx->task->routine;
-    c->key = keep_text(ctx, key);
-    c->kind = kind;
-    c->had_old = kv_get(c->kv, key, n, &c->old);
-    if (c->had_old && kind != fermata_v1_StateChangeKind_STATE_CHANGE_KIND_APPEND && c->old.body.n > 0) {
-        uint8_t *copy = fm_ctx_alloc(ctx, c->old.body.n);
-        memcpy(copy, c->old.body.p, c->old.body.n);
-        c->old.body.p = copy;
-    }
-    return c;
+    struct change *c;
+    for (c = ctx->changes == NULL ? NULL : ctx->changes->prev; c != NULL;
+         c = c == ctx->changes ? NULL : c->prev)
+        if (changes_key(c, routine, key))
+            return c->kind != fermata_v1_StateChangeKind_STATE_CHANGE_KIND_SET ||
+                   (c->value.n > 0 && c->value.p[0] == VALUE_LIST_TAG);
+    struct kv_value kept;
+    return !kv_get(state_of(ctx->job, routine), key, strlen(key), &kept) || kept.is_list;
 }
 
 static void change(struct fm_ctx *ctx, bool shared, const char *key, int kind, const struct fm_value *v)
 {
-    if (ctx->failed)
-        return;
-    struct change *c = note(ctx, shared, key, kind);
-    if (c == NULL)
-        return;
+    size_t n = strlen(key);
+    const char *routine = shared ? "" : ctx->task->routine;
     bool append = kind == fermata_v1_StateChangeKind_STATE_CHANGE_KIND_APPEND;
     struct fm_err err = {0};
-    if (append && c->had_old && !c->old.is_list) {
+    if (ctx->failed)
+        return;
+    if (n == 0 || n > MAX_KEY_BYTES || !wire_text_ok((const uint8_t *)key, n)) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
+                          "a key of the state has %zu bytes; it must have 1 to %d, valid UTF-8", n,
+                          MAX_KEY_BYTES);
+        return;
+    }
+    if (append && !may_append(ctx, routine, key)) {
         (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "key \"%.64s\" holds no list to append to", key);
         return;
     }
-    if (kind == fermata_v1_StateChangeKind_STATE_CHANGE_KIND_REMOVE) {
-        kv_remove(c->kv, key, strlen(key));
-    } else if (value_encode(v, append ? 3 : 1, &c->value, &err) < 0) {
+    struct change *c = fm_ctx_alloc(ctx, sizeof(*c));
+    c->routine = routine;
+    c->key = keep_text(ctx, key);
+    c->kind = kind;
+    if (kind != fermata_v1_StateChangeKind_STATE_CHANGE_KIND_REMOVE &&
+        value_encode(v, append ? 3 : 1, &c->value, &err) < 0) {
         fm_buf_done(&c->value);
         (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "key \"%.64s\": %s", key, err.msg);
         return;
-    } else if (append) {
-        kv_append(c->kv, key, strlen(key), (struct fm_bytes){c->value.p, c->value.n});
-    } else {
-        kv_set(c->kv, key, strlen(key), (struct fm_bytes){c->value.p, c->value.n});
     }
     DL_APPEND(ctx->changes, c);
 }
@@ -437,44 +477,44 @@ void fm_ctx_enqueue(struct fm_ctx *ctx, const char *slot, const struct fm_value 
     DL_APPEND(ctx->emissions, e);
 }
 
-static struct pb_var choice_views(struct fm_ctx *ctx, const struct fm_value *choices)
+void fm_ctx_schedule(struct fm_ctx *ctx, const char *slot, const struct fm_value *data, uint64_t ms,
+                     const char *key)
 {
-    size_t n = fm_value_kind(choices) == FM_LIST ? fm_value_size(choices) : 0;
-    struct fm_bytes *items = fm_ctx_alloc(ctx, (n + 1) * sizeof(*items));
-    for (size_t i = 0; i < n; i++) {
-        const char *s = fm_value_string(fm_value_at(choices, i), "");
-        items[i] = (struct fm_bytes){(const uint8_t *)s, strlen(s)};
+    if (key != NULL && strlen(key) > MAX_KEY_BYTES) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "a schedule's key has more than %d bytes",
+                          MAX_KEY_BYTES);
+        return;
     }
-    return pb_var_list(items, n);
+    if (key != NULL)
+        fm_ctx_unschedule(ctx, key);
+    struct emission *last = ctx->emissions == NULL ? NULL : ctx->emissions->prev;
+    fm_ctx_enqueue(ctx, slot, data);
+    struct emission *e = ctx->emissions == NULL ? NULL : ctx->emissions->prev;
+    if (e == last)
+        return; /* it failed */
+    e->delay_ms = ms;
+    e->key = key == NULL ? "" : keep_text(ctx, key);
 }
 
-const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *slot,
-                         const struct fm_value *data, const struct fm_value *choices)
+void fm_ctx_unschedule(struct fm_ctx *ctx, const char *key)
 {
-    struct fm_buf encoded = {0};
-    snprintf(ctx->pause_id, sizeof(ctx->pause_id), "p%u.%zu", fm_ctx_step(ctx), ctx->n_pauses);
-    if (!ctx->failed && registry_handler(ctx->routine->type, slot) == NULL)
-        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
-                          "routine type %s has no slot \"%.64s\" for the answer", ctx->routine->type->name,
-                          slot);
-    if (ctx->failed || !encode_data(ctx, "the data of a question", data, &encoded))
-        return ctx->pause_id;
-    fermata_v1_Pause m;
-    struct fm_err err = {0};
-    memset(&m, 0, sizeof(m));
-    m.pause_id = pb_var_str(ctx->pause_id);
-    m.reason = fermata_v1_PauseReason_PAUSE_REASON_QUESTION;
-    m.question = pb_var_str(clean(ctx, question));
-    m.slot = pb_var_str(slot);
-    m.choices = choice_views(ctx, choices);
-    if (data != NULL)
-        m.data = pb_var_bytes(encoded.p, encoded.n);
-    ctx->pauses = fm_xrealloc(ctx->pauses, (ctx->n_pauses + 1) * sizeof(*ctx->pauses));
-    ctx->pauses[ctx->n_pauses] = (struct fm_buf){0};
-    if (pb_var_encode(fermata_v1_Pause_fields, &m, &ctx->pauses[ctx->n_pauses++], &err) < 0)
-        (void)fm_ctx_fail(ctx, FM_FAIL_INTERNAL, "%s", err.msg);
-    fm_buf_done(&encoded);
-    return keep_text(ctx, ctx->pause_id);
+    if (ctx->failed)
+        return;
+    struct emission *e, *tmp;
+    DL_FOREACH_SAFE (ctx->emissions, e, tmp) {
+        if (e->event != NULL || e->delay_ms == 0 || strcmp(e->key, key) != 0)
+            continue;
+        fm_buf_done(&e->data);
+        DL_DELETE(ctx->emissions, e);
+    }
+    const struct task *t = hjob_find_scheduled(ctx->job, ctx->task->routine, key);
+    if (t == NULL)
+        return;
+    for (size_t i = 0; i < ctx->n_unscheduled; i++)
+        if (strcmp(ctx->unscheduled[i], t->id) == 0)
+            return;
+    ctx->unscheduled = fm_xrealloc(ctx->unscheduled, (ctx->n_unscheduled + 1) * sizeof(*ctx->unscheduled));
+    ctx->unscheduled[ctx->n_unscheduled++] = keep_text(ctx, t->id);
 }
 
 void fm_ctx_usage(struct fm_ctx *ctx, uint64_t input_tokens, uint64_t output_tokens, uint64_t cached_tokens,

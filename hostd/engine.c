@@ -23,6 +23,7 @@ struct engine *engine_new(const struct engine_config *cfg, const struct engine_i
         e->labels[e->n_labels] = (struct engine_label){fm_xstrdup(cfg->labels[e->n_labels].key),
                                                        fm_xstrdup(cfg->labels[e->n_labels].value)};
     fm_arena_init(&e->arena, RUN_MEMORY_BYTES);
+    fm_rng_init(&e->rng, cfg->seed);
     return e;
 }
 
@@ -75,7 +76,7 @@ static void end_grace(struct engine *e)
         FM_LOG(INFO, EXECUTION,
                "the step in hand took too long for the pause, it is aborted and runs again after the resume",
                FM_STR("job", job->id), FM_U64("epoch", job->epoch), FM_U64("step", job->last_step));
-        step_abort(job);
+        hjob_abort_runs(job);
         hjob_wake(job);
     }
 }

@@ -27,6 +27,7 @@ struct engine_config {
     size_t n_labels;
     uint32_t capacity;
     const struct registry *registry;
+    uint64_t seed; /* for jitter */
 };
 
 /* What a handler's asynchronous call is. */

@@ -9,6 +9,7 @@
 #include <uthash.h>
 
 #include "arena.h"
+#include "id.h"
 #include "kv.h"
 #include "pb_var.h"
 
@@ -19,6 +20,7 @@
 #define BATCH_BYTES (1024u * 1024)
 #define BURST_STEPS 64
 #define MAX_KEY_BYTES 256
+#define SLEEP_MS 1000 /* a job with nothing to do for longer leaves the host */
 /* A step within these passes the coordinator's guard (wire_limits_for) inside a HostMessage; one StepBatch
  * may carry several. */
 #define MAX_STEP_DEPTH 96
@@ -26,10 +28,36 @@
 
 /* ---- flows (route.c) ---- */
 
+/* How failures of a routine are handled; what the flow's defaults say is in it. */
+struct policy {
+    uint32_t max_attempts; /* at least 1 */
+    uint64_t initial_delay_ms, max_delay_ms;
+    double factor, jitter;
+    uint32_t retryable;                      /* a bit for each code */
+    uint64_t attempt_timeout_ms, timeout_ms; /* 0: none */
+    int on_error, on_lost;                   /* ErrorPolicy, LostPolicy */
+};
+
+struct merge {
+    const char *slot;
+    int mode; /* MergeMode */
+    uint32_t n;
+};
+
+struct task;
+
 struct routine {
     const char *id;
-    const struct fm_routine_type *type;
-    struct fm_bytes config; /* encoded Struct */
+    const struct fm_routine_type *type; /* NULL: of the flow's `unknown` */
+    struct fm_bytes config;             /* encoded Struct */
+    struct policy policy;
+    struct merge *merges;
+    size_t n_merges;
+    int32_t priority;
+    /* in the job that the flow was parsed for */
+    struct task *queue;    /* tasks that are due, in order */
+    struct fm_ctx *run;    /* the handler at work */
+    int64_t held_until_ms; /* the first one waits for its next attempt, and those behind it, too; 0: no */
 };
 
 struct mapping {
@@ -41,6 +69,9 @@ struct connection {
     const char *to_routine, *slot;
     struct mapping *mapping;
     size_t n_mapping;
+    bool drop_unmapped;
+    struct fm_bytes constants, filter; /* encoded Structs */
+    uint32_t number;                   /* in the flow, from 1 */
 };
 
 /* A parsed flow, all of it in its own arena. */
@@ -50,23 +81,48 @@ struct flow {
     size_t n_routines;
     struct connection *connections;
     size_t n_connections;
+    uint32_t parallelism;   /* at least 1 */
+    struct routine unknown; /* takes the tasks of routines that the flow does not have, and fails them */
 };
 
 /* Parses an encoded Flow. NULL with err: malformed, or a routine type that this host does not offer. */
 struct flow *flow_parse(struct fm_bytes encoded, const struct registry *registry, struct fm_err *err);
 void flow_free(struct flow *f);
-const struct routine *flow_routine(const struct flow *f, const char *id);
-/* Applies a mapping to an encoded Struct: appends the renamed one. */
+/* The routine, or the flow's `unknown`; never NULL. */
+struct routine *flow_routine(struct flow *f, const char *id);
+/* Applies a connection's mapping, dropping and constants to an encoded Struct: appends the result. -1:
+ * malformed. */
 int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_buf *out);
+/* True when the connection takes an event with this data. */
+bool connection_takes(const struct connection *c, const char *routine, const char *event,
+                      struct fm_bytes data);
+
+/* ---- policies (policy.c) ---- */
+
+/* Whether a failed attempt is tried again, and when. `attempts` have failed, this one counted; they and their
+ * delays took `spent_ms`. `random` is between 0 and 1. */
+bool policy_retry(const struct policy *p, int code, bool permanent, uint32_t attempts, uint64_t spent_ms,
+                  uint64_t retry_after_ms, double random, uint64_t *ret_delay_ms);
+/* How long the next attempt may take; 0: as long as it likes. */
+uint64_t policy_attempt_ms(const struct policy *p, uint64_t spent_ms);
+/* Reads an encoded Policy over what `p` has already. Returns 0, or -FM_INVALID_ARGUMENT. */
+int policy_read(struct policy *p, struct fm_bytes encoded, struct fm_arena *arena, struct fm_err *err);
+/* The policy of a routine of which nothing is said. */
+void policy_init(struct policy *p);
 
 /* ---- jobs (hjob.c) ---- */
 
 /* Data that waits; one block of memory. */
 struct task {
-    struct task *prev, *next;
-    const char *id, *routine, *slot, *pause_id;
+    struct task *prev, *next; /* in its routine's queue, or among the scheduled ones */
+    uint64_t seq;             /* order in which tasks became due */
+    struct routine *to;
+    const char *id, *routine, *slot, *pause_id, *key, *call_id;
     struct fm_bytes data; /* encoded Struct */
-    uint32_t input_number;
+    uint32_t input_number, failed_attempts, connection;
+    uint64_t spent_ms;
+    int64_t due_ms; /* 0: at once */
+    bool merged, lost, scheduled;
 };
 
 struct deferred {
@@ -95,14 +151,26 @@ enum job_phase {
 
 struct fm_ctx;
 
+struct breakpoint {
+    struct breakpoint *next;
+    char *routine, *slot, *condition;
+};
+
 struct hjob {
     UT_hash_handle hh;
     char id[27];
     uint32_t epoch;
     struct engine *engine;
     struct flow *flow;
-    struct task *tasks;
-    size_t n_tasks;
+    size_t n_tasks;         /* in queues, scheduled, and in hand */
+    struct task *scheduled; /* not due yet, by due time */
+    uint64_t next_seq;
+    uint64_t alarm; /* call that wakes the job when its next task is due; 0: none */
+    int64_t alarm_ms;
+    struct breakpoint *breakpoints;
+    char *released_task;
+    size_t n_running;
+    char *break_task; /* id of the task that reached a breakpoint; NULL: none */
     struct deferred *deferred;
     struct kv shared;
     struct routine_state *routines;
@@ -114,7 +182,6 @@ struct hjob {
     size_t n_prelude_tasks;
     struct sent_step *sent;
     size_t sent_bytes, n_sent;
-    struct fm_ctx *run; /* the handler at work */
     enum job_phase phase;
     int interrupt;           /* InterruptKind, 0: none */
     int64_t interrupt_at_ms; /* abort then; 0: no */
@@ -129,7 +196,9 @@ struct call {
     UT_hash_handle hh;
     uint64_t id;
     enum engine_call_kind kind;
-    struct fm_ctx *ctx;
+    struct fm_ctx *ctx; /* NULL: an alarm of the job */
+    struct hjob *job;   /* then */
+    bool is_timeout;    /* of the attempt: not a call of the handler */
     union {
         fm_callback timer;
         fm_http_callback http;
@@ -163,6 +232,7 @@ struct engine {
     int64_t last_heard_ms; /* when something came last; the lease counts from it */
     int64_t next_heartbeat_ms;
     bool has_lease;
+    struct fm_rng rng; /* jitter */
     /* steps of this turn */
     struct fm_buf batch; /* encoded fields of a StepBatch */
 };
@@ -172,24 +242,42 @@ void session_send(struct engine *e, uint32_t field, const struct fm_buf *body);
 void session_close(struct engine *e, const char *why);
 void session_flush(struct engine *e);
 void session_add_step(struct engine *e, const struct hjob *job, struct fm_bytes step);
-void session_release(struct engine *e, const struct hjob *job, int reason, const char *message);
+void session_release(struct engine *e, const struct hjob *job, int reason, const char *message,
+                     const char *task_id);
 void session_tick(struct engine *e);
 int64_t session_deadline(const struct engine *e);
 void session_drained(struct engine *e);
+/* Says that a task is about to be handled, so that its loss is noticed. */
+void session_intent(struct engine *e, const struct hjob *job, const char *task_id);
 
 /* hjob.c */
 struct hjob *hjob_find(struct engine *e, struct pb_var id, uint32_t epoch);
 /* Forgets the job: aborts its handler, frees all. */
 void hjob_drop(struct hjob *job);
-void hjob_assign(struct engine *e, struct pb_var id, uint32_t epoch, struct pb_var flow, struct pb_var state,
-                 struct pb_var inputs, bool emit_deferred);
-void hjob_deliver(struct hjob *job, struct pb_var inputs, bool emit_deferred);
+struct _fermata_v1_Assign;
+struct _fermata_v1_Deliver;
+void hjob_assign(struct engine *e, const struct _fermata_v1_Assign *m);
+void hjob_deliver(struct hjob *job, const struct _fermata_v1_Deliver *m);
 void hjob_ack(struct hjob *job, uint32_t number, bool released);
 void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms);
 struct routine_state *hjob_routine_state(struct hjob *job, const char *routine);
-struct task *task_new(const char *id, const char *routine, const char *slot, const char *pause_id,
-                      struct fm_bytes data, uint32_t input_number);
+/* A copy of the task with all its text and data. */
+struct task *task_new(const struct task *from);
+/* Puts a task to where it belongs: its routine's queue, or the scheduled ones. */
 void hjob_add_task(struct hjob *job, struct task *t);
+/* Puts a task back that was in hand: first in its routine's queue. */
+void hjob_return_task(struct hjob *job, struct task *t);
+/* The task with this schedule key of a routine that is not due yet; NULL: none. */
+struct task *hjob_find_scheduled(struct hjob *job, const char *routine, const char *key);
+/* Takes the next task that may run out of its queue; NULL: none may now. */
+struct task *hjob_take_task(struct hjob *job);
+/* Aborts all handlers at work; their tasks stay. */
+void hjob_abort_runs(struct hjob *job);
+/* A timer of the job has fired. */
+void hjob_alarm(struct hjob *job);
+void hjob_intent_ack(struct hjob *job, struct pb_var task_id);
+/* A task has reached a breakpoint: the job is given back when its handlers have ended. */
+void hjob_break(struct hjob *job, const struct task *t);
 struct deferred *deferred_new(const char *routine, const char *event, struct fm_bytes data);
 /* Puts the job into the line of those that may run, if it may. */
 void hjob_wake(struct hjob *job);
@@ -202,35 +290,51 @@ bool step_start(struct hjob *job);
 /* The handler or a callback has returned. */
 void step_returned(struct fm_ctx *ctx, int rc);
 /* Ends a handler without a step; its task stays. */
-void step_abort(struct hjob *job);
+void step_abort(struct fm_ctx *ctx);
+/* Its intent is on disk: the handler may start. */
+void step_go(struct fm_ctx *ctx);
+/* The time of the attempt is over. */
+void step_timed_out(struct fm_ctx *ctx);
 
 /* call.c */
-/* Ends all calls of a handler. */
+/* Ends all calls of a handler, its timeout too. */
 void calls_cancel(struct fm_ctx *ctx);
+/* Calls hjob_alarm after ms; returns the id. */
+uint64_t call_alarm(struct hjob *job, uint64_t ms);
+/* Calls step_timed_out after ms. */
+void call_timeout(struct fm_ctx *ctx, uint64_t ms);
+/* Ends an alarm. */
+void call_cancel(struct engine *e, uint64_t id);
 
 /* ---- a handler at work (ctx.c, step.c) ---- */
 
 struct change {
     struct change *prev, *next;
-    struct kv *kv;
     const char *routine, *key; /* routine "": shared data */
     int kind;                  /* StateChangeKind */
     struct fm_buf value;       /* encoded Value */
-    bool had_old;              /* to take it back */
-    struct kv_value old;       /* of an append: only its length counts */
 };
 
 struct emission {
     struct emission *prev, *next;
     const char *event; /* NULL: enqueue */
     const char *slot;
+    const char *key; /* of a schedule */
+    uint64_t delay_ms;
+    bool merged;
     struct fm_buf data; /* encoded Struct */
+};
+
+/* What a step starts. */
+struct child {
+    struct child *prev, *next;
+    struct fm_buf body; /* encoded ChildStart */
 };
 
 struct fm_ctx {
     struct hjob *job;
     struct task *task;
-    const struct routine *routine;
+    struct routine *routine;
     struct fm_arena arena;
     const struct fm_value *data, *config;
     struct change *changes;
@@ -240,7 +344,13 @@ struct fm_ctx {
     size_t n_log, n_pauses;
     struct call *calls;
     size_t open_calls;
-    bool in_handler, failed, has_usage;
+    struct child *children;
+    const char **unscheduled; /* ids of scheduled tasks that the step drops */
+    size_t n_unscheduled;
+    uint64_t timeout_call; /* 0: none */
+    int verdict; /* StepOutcome of a failed attempt: RETRY, FAIL; 0: the policy lets the job go on */
+    uint64_t retry_delay_ms;
+    bool waits_for_intent, failed, has_usage;
     int fail_code;
     char fail_message[512];
     bool fail_permanent;
@@ -250,11 +360,19 @@ struct fm_ctx {
     uint32_t usage_calls;
     int64_t started_us;
     char key[96];
-    char pause_id[32];
+    char pause_id[64];
 };
 
-/* Takes back what the handler has changed. */
-void ctx_undo(struct fm_ctx *ctx);
+/* Makes the handler's changes of state in the job. */
+void ctx_apply_changes(struct fm_ctx *ctx);
+/* Drops what the handler has done so far; a failure stays. */
+void ctx_reset(struct fm_ctx *ctx);
 void ctx_free(struct fm_ctx *ctx);
+
+/* merge.c */
+/* The merge of a slot that puts several data together; NULL: each is a task of its own. */
+const struct merge *merge_find(const struct routine *r, const char *slot);
+/* Handles a datum that came to such a slot; returns as a handler does. */
+int merge_take(struct fm_ctx *ctx, const struct merge *m);
 
 #endif

@@ -21,29 +21,25 @@ static char *put_text(char **at, const char *s)
     return copy;
 }
 
-struct task *task_new(const char *id, const char *routine, const char *slot, const char *pause_id,
-                      struct fm_bytes data, uint32_t input_number)
+struct task *task_new(const struct task *from)
 {
-    struct task *t =
-        fm_xmalloc(sizeof(*t) + data.n + strlen(id) + strlen(routine) + strlen(slot) + strlen(pause_id) + 4);
-    memset(t, 0, sizeof(*t));
+    size_t text = strlen(from->id) + strlen(from->routine) + strlen(from->slot) + strlen(from->pause_id) +
+                  strlen(from->key) + strlen(from->call_id) + 6;
+    struct task *t = fm_xmalloc(sizeof(*t) + from->data.n + text);
+    *t = *from;
+    t->prev = t->next = NULL;
     uint8_t *body = (uint8_t *)(t + 1);
-    if (data.n > 0)
-        memcpy(body, data.p, data.n);
-    char *at = (char *)body + data.n;
-    t->data = (struct fm_bytes){body, data.n};
-    t->id = put_text(&at, id);
-    t->routine = put_text(&at, routine);
-    t->slot = put_text(&at, slot);
-    t->pause_id = put_text(&at, pause_id);
-    t->input_number = input_number;
+    if (from->data.n > 0)
+        memcpy(body, from->data.p, from->data.n);
+    char *at = (char *)body + from->data.n;
+    t->data = (struct fm_bytes){body, from->data.n};
+    t->id = put_text(&at, from->id);
+    t->routine = put_text(&at, from->routine);
+    t->slot = put_text(&at, from->slot);
+    t->pause_id = put_text(&at, from->pause_id);
+    t->key = put_text(&at, from->key);
+    t->call_id = put_text(&at, from->call_id);
     return t;
-}
-
-void hjob_add_task(struct hjob *job, struct task *t)
-{
-    DL_APPEND(job->tasks, t);
-    job->n_tasks++;
 }
 
 struct deferred *deferred_new(const char *routine, const char *event, struct fm_bytes data)
@@ -90,11 +86,35 @@ static void free_prelude(struct hjob *job)
     job->n_prelude_tasks = 0;
 }
 
+static void free_tasks(struct task *list)
+{
+    struct task *t, *tmp;
+    DL_FOREACH_SAFE (list, t, tmp)
+        free(t);
+}
+
+static void free_breakpoints(struct hjob *job)
+{
+    while (job->breakpoints != NULL) {
+        struct breakpoint *b = job->breakpoints;
+        job->breakpoints = b->next;
+        free(b->routine);
+        free(b->slot);
+        free(b->condition);
+        free(b);
+    }
+}
+
 static void hjob_free(struct hjob *job)
 {
-    struct task *t, *ttmp;
-    DL_FOREACH_SAFE (job->tasks, t, ttmp)
-        free(t);
+    for (size_t i = 0; job->flow != NULL && i < job->flow->n_routines; i++)
+        free_tasks(job->flow->routines[i].queue);
+    if (job->flow != NULL)
+        free_tasks(job->flow->unknown.queue);
+    free_tasks(job->scheduled);
+    free_breakpoints(job);
+    free(job->released_task);
+    free(job->break_task);
     struct deferred *d, *dtmp;
     DL_FOREACH_SAFE (job->deferred, d, dtmp)
         free(d);
@@ -117,7 +137,9 @@ static void hjob_free(struct hjob *job)
 void hjob_drop(struct hjob *job)
 {
     struct engine *e = job->engine;
-    step_abort(job);
+    hjob_abort_runs(job);
+    if (job->alarm != 0)
+        call_cancel(e, job->alarm);
     if (job->is_ready)
         DL_DELETE2(e->ready, job, ready_prev, ready_next);
     HASH_DEL(e->jobs, job);
@@ -130,6 +152,7 @@ struct reading {
     struct engine *e;
     struct hjob *job;
     struct fm_err *err;
+    int64_t wall_ms; /* the coordinator's clock at the assignment; 0: not said */
 };
 
 static int out_of_memory(struct reading *r)
@@ -145,12 +168,28 @@ static int read_task(struct reading *r, struct fm_bytes encoded)
     int rc = pb_var_decode(fermata_v1_Task_fields, &m, encoded, a, r->err);
     if (rc < 0)
         return rc;
-    const char *id = pb_var_dup(m.task_id, a), *routine = pb_var_dup(m.routine, a),
-               *slot = pb_var_dup(m.slot, a), *pause = pb_var_dup(m.pause_id, a);
-    if (id == NULL || routine == NULL || slot == NULL || pause == NULL)
+    struct task t = {
+        .id = pb_var_dup(m.task_id, a),
+        .routine = pb_var_dup(m.routine, a),
+        .slot = pb_var_dup(m.slot, a),
+        .pause_id = pb_var_dup(m.pause_id, a),
+        .key = pb_var_dup(m.schedule_key, a),
+        .call_id = pb_var_dup(m.call_id, a),
+        .data = {m.data.p, m.data.n},
+        .input_number = m.input_number,
+        .failed_attempts = m.failed_attempts,
+        .connection = m.connection,
+        .spent_ms = m.spent_ms,
+        .merged = m.merged
+    };
+    if (t.id == NULL || t.routine == NULL || t.slot == NULL || t.pause_id == NULL || t.key == NULL ||
+        t.call_id == NULL)
         return out_of_memory(r);
-    hjob_add_task(r->job,
-                  task_new(id, routine, slot, pause, (struct fm_bytes){m.data.p, m.data.n}, m.input_number));
+    if (m.has_due_at && r->wall_ms != 0) {
+        int64_t due = m.due_at.seconds * 1000 + m.due_at.nanos / 1000000;
+        t.due_ms = due > r->wall_ms ? r->e->now_ms + (due - r->wall_ms) : 0;
+    }
+    hjob_add_task(r->job, task_new(&t));
     return 0;
 }
 
@@ -216,6 +255,7 @@ static void encode_task(const struct task *t, const char *from_routine, const ch
     m.data = pb_var_bytes(t->data.p, t->data.n);
     m.from_routine = pb_var_str(from_routine);
     m.from_event = pb_var_str(from_event);
+    m.connection = t->connection;
     if (pb_var_encode(fermata_v1_Task_fields, &m, out, &err) < 0)
         fm_abort(err.msg);
 }
@@ -224,18 +264,27 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
 {
     for (size_t i = 0; i < job->flow->n_connections; i++) {
         const struct connection *c = &job->flow->connections[i];
-        if (strcmp(c->from_routine, d->routine) != 0 || strcmp(c->event, d->event) != 0)
-            continue;
         char id[48];
         struct fm_buf data = {0};
+        if (!connection_takes(c, d->routine, d->event, d->data))
+            continue;
         snprintf(id, sizeof(id), "d%u.%zu", job->last_step + 1, job->n_prelude_tasks);
         if (mapping_apply(c, d->data, &data) == 0) {
-            struct task *t = task_new(id, c->to_routine, c->slot, "", (struct fm_bytes){data.p, data.n}, 0);
+            const struct task t = {
+                .id = id,
+                .routine = c->to_routine,
+                .slot = c->slot,
+                .pause_id = "",
+                .key = "",
+                .call_id = "",
+                .connection = c->number,
+                .data = {data.p, data.n}
+            };
             job->prelude_tasks =
                 fm_xrealloc(job->prelude_tasks, (job->n_prelude_tasks + 1) * sizeof(*job->prelude_tasks));
             job->prelude_tasks[job->n_prelude_tasks] = (struct fm_buf){0};
-            encode_task(t, d->routine, d->event, &job->prelude_tasks[job->n_prelude_tasks++]);
-            hjob_add_task(job, t);
+            encode_task(&t, d->routine, d->event, &job->prelude_tasks[job->n_prelude_tasks++]);
+            hjob_add_task(job, task_new(&t));
         }
         fm_buf_done(&data);
     }
@@ -283,7 +332,7 @@ static void refuse(struct hjob *job, const char *why)
 {
     FM_LOG(WARN, STATE, "an assignment is refused", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
            FM_STR("why", why));
-    session_release(job->engine, job, fermata_v1_ReleaseReason_RELEASE_REASON_REFUSED, why);
+    session_release(job->engine, job, fermata_v1_ReleaseReason_RELEASE_REASON_REFUSED, why, "");
     hjob_drop(job);
 }
 
@@ -299,50 +348,106 @@ static bool is_full(const struct engine *e)
     return n > e->capacity;
 }
 
-void hjob_assign(struct engine *e, struct pb_var id, uint32_t epoch, struct pb_var flow, struct pb_var state,
-                 struct pb_var inputs, bool emit)
+/* Replaces the breakpoints. */
+static int read_breakpoints(struct reading *r, const struct pb_var *list)
 {
-    if (id.n != 26) {
+    free_breakpoints(r->job);
+    for (size_t i = 0; i < list->n; i++) {
+        fermata_v1_Breakpoint m;
+        memset(&m, 0, sizeof(m));
+        struct fm_arena *a = &r->e->arena;
+        int rc = pb_var_decode(fermata_v1_Breakpoint_fields, &m, list->items[i], a, r->err);
+        if (rc < 0)
+            return rc;
+        const char *routine = pb_var_dup(m.routine, a), *slot = pb_var_dup(m.slot, a),
+                   *condition = pb_var_dup(m.condition, a);
+        if (routine == NULL || slot == NULL || condition == NULL)
+            return out_of_memory(r);
+        struct breakpoint *b = fm_xcalloc(1, sizeof(*b));
+        b->routine = fm_xstrdup(routine);
+        b->slot = fm_xstrdup(slot);
+        b->condition = fm_xstrdup(condition);
+        b->next = r->job->breakpoints;
+        r->job->breakpoints = b;
+    }
+    return 0;
+}
+
+/* The tasks that were in hand when a host was lost, and shall fail. */
+static void mark_lost(struct hjob *job, const struct pb_var *ids)
+{
+    for (size_t i = 0; i < ids->n; i++)
+        for (size_t k = 0; k < job->flow->n_routines; k++) {
+            struct task *t;
+            DL_FOREACH (job->flow->routines[k].queue, t)
+                t->lost = t->lost || fm_bytes_eq_str(ids->items[i], t->id);
+        }
+}
+
+static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
+{
+    struct hjob *job = r->job;
+    job->flow = flow_parse((struct fm_bytes){m->flow.p, m->flow.n}, r->e->registry, r->err);
+    if (job->flow == NULL)
+        return -1;
+    if (m->has_now)
+        r->wall_ms = m->now.seconds * 1000 + m->now.nanos / 1000000;
+    const char *released = pb_var_dup(m->released_task, &r->e->arena);
+    if (released == NULL)
+        return out_of_memory(r);
+    job->released_task = fm_xstrdup(released);
+    int rc = read_state(r, m->state);
+    if (rc == 0)
+        rc = read_breakpoints(r, &m->breakpoints);
+    if (rc == 0 && m->emit_deferred)
+        emit_deferred(job);
+    if (rc == 0)
+        rc = take_inputs(r, m->inputs, false);
+    if (rc == 0)
+        mark_lost(job, &m->lost_tasks);
+    return rc;
+}
+
+void hjob_assign(struct engine *e, const fermata_v1_Assign *m)
+{
+    if (m->job_id.n != 26) {
         session_close(e, "an assignment without a proper job id");
         return;
     }
     struct hjob *old;
-    HASH_FIND(hh, e->jobs, id.p, id.n, old);
-    if (old != NULL && old->epoch >= epoch)
+    HASH_FIND(hh, e->jobs, m->job_id.p, m->job_id.n, old);
+    if (old != NULL && old->epoch >= m->epoch)
         return; /* a duplicate, or older than what it has */
     if (old != NULL)
         hjob_drop(old);
     struct hjob *job = fm_xcalloc(1, sizeof(*job));
-    memcpy(job->id, id.p, id.n);
-    job->epoch = epoch;
+    memcpy(job->id, m->job_id.p, m->job_id.n);
+    job->epoch = m->epoch;
     job->engine = e;
     HASH_ADD_KEYPTR(hh, e->jobs, job->id, 26, job);
     struct fm_err err = {0};
-    struct reading r = {e, job, &err};
+    struct reading r = {e, job, &err, 0};
     if (e->draining)
         fm_err_set(&err, FM_UNAVAILABLE, NULL, "the host is draining");
     else if (is_full(e))
         fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "the host is full: it takes %u jobs", e->capacity);
-    else if ((job->flow = flow_parse((struct fm_bytes){flow.p, flow.n}, e->registry, &err)) != NULL &&
-             read_state(&r, state) == 0) {
-        if (emit)
-            emit_deferred(job);
-        (void)take_inputs(&r, inputs, false);
-    }
+    else
+        (void)read_assignment(&r, m);
     if (err.code != FM_OK) {
         refuse(job, err.msg);
         return;
     }
-    FM_LOG(DEBUG, STATE, "job assigned", FM_STR("job", job->id), FM_U64("epoch", epoch),
+    FM_LOG(DEBUG, STATE, "job assigned", FM_STR("job", job->id), FM_U64("epoch", m->epoch),
            FM_U64("step", job->last_step), FM_U64("tasks", job->n_tasks));
     hjob_wake(job);
 }
 
-void hjob_deliver(struct hjob *job, struct pb_var inputs, bool emit)
+void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
 {
     struct fm_err err = {0};
-    struct reading r = {job->engine, job, &err};
-    if (take_inputs(&r, inputs, emit) < 0) {
+    struct reading r = {job->engine, job, &err, 0};
+    if (take_inputs(&r, m->inputs, m->emit_deferred) < 0 ||
+        (m->set_breakpoints && read_breakpoints(&r, &m->breakpoints) < 0)) {
         refuse(job, err.msg);
         return;
     }
@@ -374,13 +479,6 @@ void hjob_ack(struct hjob *job, uint32_t number, bool released)
 
 /* ---- interrupts ---- */
 
-static int release_reason(int interrupt)
-{
-    return interrupt == fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE
-               ? fermata_v1_ReleaseReason_RELEASE_REASON_PAUSED
-               : fermata_v1_ReleaseReason_RELEASE_REASON_DRAINING;
-}
-
 void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms)
 {
     if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_CANCEL) {
@@ -396,33 +494,4 @@ void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms)
     if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE)
         job->interrupt_at_ms = job->engine->now_ms + grace_ms;
     hjob_wake(job);
-}
-
-/* A job that stands between two steps: gives it back, idles it, or lets it run. */
-void hjob_wake(struct hjob *job)
-{
-    struct engine *e = job->engine;
-    if (job->is_ready || job->run != NULL || job->phase == PHASE_STOPPED)
-        return;
-    if (job->interrupt != 0) {
-        if (!e->welcomed)
-            return; /* after the next Welcome */
-        session_release(e, job, release_reason(job->interrupt), "");
-        hjob_drop(job);
-        return;
-    }
-    if (job->n_tasks == 0) {
-        if (job->n_sent > 0 || !e->welcomed)
-            return;
-        session_release(e, job, fermata_v1_ReleaseReason_RELEASE_REASON_IDLE, "");
-        hjob_drop(job);
-        return;
-    }
-    if (job->n_sent >= MAX_AHEAD_STEPS || job->sent_bytes >= MAX_AHEAD_BYTES)
-        return;
-    const struct routine *r = flow_routine(job->flow, job->tasks->routine);
-    if (r != NULL && (r->type->flags & FM_EFFECTS) != 0 && job->n_sent > 0)
-        return; /* an effect never rests on a step that could still vanish */
-    job->is_ready = true;
-    DL_APPEND2(e->ready, job, ready_prev, ready_next);
 }

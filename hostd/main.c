@@ -71,7 +71,8 @@ static int serve(const struct registry *registry)
                    .labels = labels,
                    .n_labels = opt.labels.n,
                    .capacity = (uint32_t)opt.capacity,
-                   .registry = registry}
+                   .registry = registry,
+                   .seed = fm_random_seed()}
     };
     int code = agent_run(&cfg);
     free(labels);

@@ -18,7 +18,42 @@ static int out_of_memory(struct parsing *p)
     return fm_err_set(p->err, FM_RESOURCE_EXHAUSTED, "flow", "the flow is too large");
 }
 
-static int parse_routine(struct parsing *p, struct fm_bytes encoded, struct routine *out)
+static int parse_merge(struct parsing *p, const struct pb_var *list, struct routine *out)
+{
+    out->merges = fm_arena_zalloc(&p->f->arena, list->n + 1, sizeof(*out->merges));
+    if (out->merges == NULL)
+        return out_of_memory(p);
+    for (size_t i = 0; i < list->n; i++) {
+        fermata_v1_SlotMerge m;
+        memset(&m, 0, sizeof(m));
+        int rc = pb_var_decode(fermata_v1_SlotMerge_fields, &m, list->items[i], &p->f->arena, p->err);
+        if (rc < 0)
+            return rc;
+        struct merge *made = &out->merges[out->n_merges];
+        made->slot = pb_var_dup(m.slot, &p->f->arena);
+        made->mode = (int)m.mode;
+        made->n = m.n > 0 ? m.n : 1;
+        if (made->slot == NULL)
+            return out_of_memory(p);
+        if (m.mode > fermata_v1_MergeMode_MERGE_MODE_EACH)
+            out->n_merges++;
+    }
+    return 0;
+}
+
+/* `defaults` is the flow's policy. */
+static int parse_policy(struct parsing *p, const struct policy *defaults, const fermata_v1_Routine *m,
+                        struct routine *out)
+{
+    out->policy = *defaults;
+    if (out->type->default_attempts > out->policy.max_attempts)
+        out->policy.max_attempts = out->type->default_attempts;
+    struct fm_bytes own = {m->policy.p, m->policy.n};
+    return m->policy.n == 0 ? 0 : policy_read(&out->policy, own, &p->f->arena, p->err);
+}
+
+static int parse_routine(struct parsing *p, struct fm_bytes encoded, const struct policy *defaults,
+                         struct routine *out)
 {
     fermata_v1_Routine m;
     memset(&m, 0, sizeof(m));
@@ -35,7 +70,9 @@ static int parse_routine(struct parsing *p, struct fm_bytes encoded, struct rout
         return fm_err_set(p->err, FM_FAILED_PRECONDITION, "flow",
                           "routine \"%.64s\": this host does not offer routine type \"%.64s\"", out->id,
                           type);
-    return 0;
+    out->priority = m.priority;
+    rc = parse_policy(p, defaults, &m, out);
+    return rc < 0 ? rc : parse_merge(p, &m.merge, out);
 }
 
 static int parse_mapping(struct parsing *p, const struct pb_var *list, struct connection *out)
@@ -69,6 +106,9 @@ static int parse_connection(struct parsing *p, struct fm_bytes encoded, struct c
     out->slot = pb_var_dup(m.to.slot, &p->f->arena);
     if (out->from_routine == NULL || out->event == NULL || out->to_routine == NULL || out->slot == NULL)
         return out_of_memory(p);
+    out->drop_unmapped = m.drop_unmapped;
+    out->constants = (struct fm_bytes){m.constants.p, m.constants.n};
+    out->filter = (struct fm_bytes){m.filter.p, m.filter.n};
     return parse_mapping(p, &m.mapping, out);
 }
 
@@ -91,10 +131,19 @@ static int parse(struct parsing *p, struct fm_bytes encoded)
     f->connections = fm_arena_zalloc(&f->arena, f->n_connections, sizeof(*f->connections));
     if (f->routines == NULL || f->connections == NULL)
         return out_of_memory(p);
+    f->parallelism = m.parallelism > 1 ? m.parallelism : 1;
+    struct policy defaults;
+    policy_init(&defaults);
+    f->unknown.id = "";
+    f->unknown.policy = defaults;
+    if (m.defaults.n > 0)
+        rc = policy_read(&defaults, (struct fm_bytes){m.defaults.p, m.defaults.n}, &f->arena, p->err);
     for (size_t i = 0; i < f->n_routines && rc == 0; i++)
-        rc = parse_routine(p, m.routines.items[i], &f->routines[i]);
-    for (size_t i = 0; i < f->n_connections && rc == 0; i++)
+        rc = parse_routine(p, m.routines.items[i], &defaults, &f->routines[i]);
+    for (size_t i = 0; i < f->n_connections && rc == 0; i++) {
+        f->connections[i].number = (uint32_t)i + 1;
         rc = parse_connection(p, m.connections.items[i], &f->connections[i]);
+    }
     return rc;
 }
 
@@ -117,12 +166,55 @@ void flow_free(struct flow *f)
     free(f);
 }
 
-const struct routine *flow_routine(const struct flow *f, const char *id)
+struct routine *flow_routine(struct flow *f, const char *id)
 {
     for (size_t i = 0; i < f->n_routines; i++)
         if (strcmp(f->routines[i].id, id) == 0)
             return &f->routines[i];
-    return NULL;
+    return &f->unknown;
+}
+
+/* ---- connections ---- */
+
+/* The value of a key in an encoded Struct; of equal keys the last one counts. */
+static bool struct_value(struct fm_bytes data, struct fm_bytes wanted, struct fm_bytes *ret)
+{
+    struct wire_reader r = {data.p, data.p + data.n};
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes pair, key, value;
+    bool found = false;
+    while (wire_next(&r, &field, &type, &val, &pair) > 0) {
+        if (field != 1 || type != WIRE_TYPE_LEN || kv_read_pair(pair, &key, &value) < 0 ||
+            !fm_bytes_eq(key, wanted))
+            continue;
+        *ret = value;
+        found = true;
+    }
+    return found;
+}
+
+/* Values are compared as they are encoded; those of a filter are scalars. */
+static bool filter_takes(struct fm_bytes filter, struct fm_bytes data)
+{
+    struct wire_reader r = {filter.p, filter.p + filter.n};
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes pair, key, value, have;
+    while (wire_next(&r, &field, &type, &val, &pair) > 0)
+        if (field == 1 && type == WIRE_TYPE_LEN && kv_read_pair(pair, &key, &value) == 0 &&
+            (!struct_value(data, key, &have) || !fm_bytes_eq(value, have)))
+            return false;
+    return true;
+}
+
+bool connection_takes(const struct connection *c, const char *routine, const char *event,
+                      struct fm_bytes data)
+{
+    return strcmp(c->from_routine, routine) == 0 && strcmp(c->event, event) == 0 &&
+           (c->filter.n == 0 || filter_takes(c->filter, data));
 }
 
 static const char *renamed(const struct connection *c, struct fm_bytes key)
@@ -179,11 +271,11 @@ int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_bu
     uint64_t val;
     struct fm_bytes pair, key, value;
     int got;
-    if (c->n_mapping == 0) {
+    if (c->n_mapping == 0 && !c->drop_unmapped && c->constants.n == 0) {
         fm_buf_append(out, data.p, data.n);
         return 0;
     }
-    fm_autofree bool *occurs = fm_xcalloc(c->n_mapping, sizeof(*occurs));
+    fm_autofree bool *occurs = fm_xcalloc(c->n_mapping + 1, sizeof(*occurs));
     if (find_sources(c, data, occurs) < 0)
         return -1;
     while ((got = wire_next(&r, &field, &type, &val, &pair)) > 0) {
@@ -192,8 +284,9 @@ int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_bu
         if (kv_read_pair(pair, &key, &value) < 0)
             return -1;
         const char *to = renamed(c, key);
-        if (to != NULL || !gives_way(c, occurs, key))
+        if (to != NULL || (!c->drop_unmapped && !gives_way(c, occurs, key)))
             put_field(to, key, value, out);
     }
+    fm_buf_append(out, c->constants.p, c->constants.n); /* of equal keys the last one counts */
     return got;
 }

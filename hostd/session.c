@@ -20,7 +20,8 @@ enum {
     FIELD_STEPS = 4,
     FIELD_HEARTBEAT = 5,
     FIELD_RELEASE = 6,
-    FIELD_GOODBYE = 7
+    FIELD_GOODBYE = 7,
+    FIELD_INTENT = 8
 };
 
 static void pack(const pb_msgdesc_t *desc, const void *msg, struct fm_buf *out)
@@ -76,7 +77,8 @@ void session_add_step(struct engine *e, const struct hjob *job, struct fm_bytes 
     fm_buf_done(&b);
 }
 
-void session_release(struct engine *e, const struct hjob *job, int reason, const char *message)
+void session_release(struct engine *e, const struct hjob *job, int reason, const char *message,
+                     const char *task_id)
 {
     if (!e->welcomed)
         return;
@@ -88,9 +90,26 @@ void session_release(struct engine *e, const struct hjob *job, int reason, const
     m.last_step = job->last_step;
     m.reason = (fermata_v1_ReleaseReason)reason;
     m.message = pb_var_str(message);
+    m.task_id = pb_var_str(task_id);
     struct fm_buf b = {0};
     pack(fermata_v1_Release_fields, &m, &b);
     session_send(e, FIELD_RELEASE, &b);
+    fm_buf_done(&b);
+}
+
+void session_intent(struct engine *e, const struct hjob *job, const char *task_id)
+{
+    if (!e->welcomed)
+        return; /* after the next Welcome */
+    session_flush(e);
+    fermata_v1_Intent m;
+    memset(&m, 0, sizeof(m));
+    m.job_id = pb_var_str(job->id);
+    m.epoch = job->epoch;
+    m.task_id = pb_var_str(task_id);
+    struct fm_buf b = {0};
+    pack(fermata_v1_Intent_fields, &m, &b);
+    session_send(e, FIELD_INTENT, &b);
     fm_buf_done(&b);
 }
 
@@ -187,6 +206,11 @@ static void resend(struct hjob *job, uint32_t applied)
     hjob_ack(job, applied, false);
     for (struct sent_step *s = job->sent; s != NULL; s = s->next)
         session_add_step(job->engine, job, s->body);
+    for (size_t i = 0; i < job->flow->n_routines; i++) {
+        const struct fm_ctx *run = job->flow->routines[i].run;
+        if (run != NULL && run->waits_for_intent)
+            session_intent(job->engine, job, run->task->id);
+    }
 }
 
 static void on_verdict(struct engine *e, struct fm_bytes encoded)
@@ -263,8 +287,7 @@ static void dispatch(struct engine *e, const fermata_v1_CoordinatorMessage *m)
     struct hjob *job;
     switch (m->which_body) {
     case fermata_v1_CoordinatorMessage_assign_tag:
-        hjob_assign(e, m->body.assign.job_id, m->body.assign.epoch, m->body.assign.flow, m->body.assign.state,
-                    m->body.assign.inputs, m->body.assign.emit_deferred);
+        hjob_assign(e, &m->body.assign);
         return;
     case fermata_v1_CoordinatorMessage_step_acks_tag:
         on_acks(e, &m->body.step_acks);
@@ -280,7 +303,12 @@ static void dispatch(struct engine *e, const fermata_v1_CoordinatorMessage *m)
     case fermata_v1_CoordinatorMessage_deliver_tag:
         job = hjob_find(e, m->body.deliver.job_id, m->body.deliver.epoch);
         if (job != NULL)
-            hjob_deliver(job, m->body.deliver.inputs, m->body.deliver.emit_deferred);
+            hjob_deliver(job, &m->body.deliver);
+        return;
+    case fermata_v1_CoordinatorMessage_intent_ack_tag:
+        job = hjob_find(e, m->body.intent_ack.job_id, m->body.intent_ack.epoch);
+        if (job != NULL)
+            hjob_intent_ack(job, m->body.intent_ack.task_id);
         return;
     default:
         return; /* a heartbeat: that it came is all it says; or a kind that a later version knows */

@@ -1,6 +1,6 @@
 /* Running one task: the handler is called, and when it and all its callbacks have returned, the step is
- * built, applied to the host's copy of the state and sent. A failed handler's changes are taken back first.
- * See engine_int.h. */
+ * built, applied to the host's copy of the state and sent. What a failed handler did is dropped; the policy
+ * of its routine says what its step becomes. See engine_int.h. */
 #include "engine_int.h"
 
 #include <stdio.h>
@@ -59,41 +59,102 @@ static void pack(const pb_msgdesc_t *desc, const void *msg, struct fm_buf *out)
         fm_abort(err.msg);
 }
 
-/* A task that the step makes: into the step and into the job. */
-static void add_new_task(struct fm_ctx *ctx, struct list *tasks, const char *routine, const char *slot,
-                         struct fm_bytes data, const char *event)
+/* What becomes of the job's state with the step, gathered while it is built: nothing changes before it is
+ * known to be acceptable. */
+struct result {
+    struct list tasks, emissions, changes, deferred, log;
+    struct task *new_tasks;
+    struct deferred *new_deferred;
+};
+
+static void result_done(struct result *r)
+{
+    list_done(&r->tasks);
+    list_done(&r->emissions);
+    list_done(&r->changes);
+    list_done(&r->deferred);
+    list_done(&r->log);
+    struct task *t, *ttmp;
+    DL_FOREACH_SAFE (r->new_tasks, t, ttmp)
+        free(t);
+    struct deferred *d, *dtmp;
+    DL_FOREACH_SAFE (r->new_deferred, d, dtmp)
+        free(d);
+}
+
+/* A task that the step makes; its id, delay and what it inherits are filled in here. */
+static void add_new_task(struct fm_ctx *ctx, struct result *r, struct task *t, uint64_t delay_ms,
+                         const char *event)
 {
     struct hjob *job = ctx->job;
     char id[48];
-    snprintf(id, sizeof(id), "s%u.%zu", job->last_step + 1, tasks->n);
+    snprintf(id, sizeof(id), "s%u.%zu", job->last_step + 1, r->tasks.n);
+    t->id = id;
+    t->pause_id = "";
+    if (t->key == NULL)
+        t->key = "";
+    if (t->call_id == NULL)
+        t->call_id = ctx->task->call_id;
+    t->due_ms = delay_ms > 0 ? job->engine->now_ms + (int64_t)delay_ms : 0;
     fermata_v1_Task m;
     memset(&m, 0, sizeof(m));
     m.task_id = pb_var_str(id);
-    m.routine = pb_var_str(routine);
-    m.slot = pb_var_str(slot);
-    m.data = pb_var_bytes(data.p, data.n);
-    m.from_routine = pb_var_str(ctx->routine->id);
+    m.routine = pb_var_str(t->routine);
+    m.slot = pb_var_str(t->slot);
+    m.data = pb_var_bytes(t->data.p, t->data.n);
+    m.from_routine = pb_var_str(ctx->task->routine);
     m.from_event = pb_var_str(event);
-    pack(fermata_v1_Task_fields, &m, list_add(tasks));
-    hjob_add_task(job, task_new(id, routine, slot, "", data, 0));
+    m.delay_ms = delay_ms;
+    m.schedule_key = pb_var_str(t->key);
+    m.call_id = pb_var_str(t->call_id);
+    m.connection = t->connection;
+    m.merged = t->merged;
+    pack(fermata_v1_Task_fields, &m, list_add(&r->tasks));
+    struct task *copy = task_new(t);
+    DL_APPEND(r->new_tasks, copy);
 }
 
-static void route(struct fm_ctx *ctx, const struct emission *m, struct list *tasks, struct list *emissions)
+/* The call id in the data of a tool call: what descends from it carries it. */
+static const char *call_id_of(struct fm_ctx *ctx, const char *event, struct fm_bytes data)
+{
+    struct fm_err err = {0};
+    if (strcmp(event, "tool_call") != 0)
+        return NULL;
+    const struct fm_value *v = value_decode_struct(data, &ctx->arena, &err);
+    const char *id = fm_value_string(fm_value_get(v, "call_id"), "");
+    return id[0] == '\0' ? NULL : id;
+}
+
+static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r)
 {
     const struct flow *f = ctx->job->flow;
     struct fm_bytes data = {m->data.p, m->data.n};
     if (m->event == NULL) {
-        add_new_task(ctx, tasks, ctx->routine->id, m->slot, data, "");
+        struct task t = {.routine = ctx->task->routine,
+                         .slot = m->slot,
+                         .data = data,
+                         .key = m->key,
+                         .merged = m->merged,
+                         .connection = m->merged ? ctx->task->connection : 0};
+        add_new_task(ctx, r, &t, m->delay_ms, "");
         return;
     }
+    const char *call_id = call_id_of(ctx, m->event, data);
     uint32_t taken = 0;
     for (size_t i = 0; i < f->n_connections; i++) {
         const struct connection *c = &f->connections[i];
-        if (strcmp(c->from_routine, ctx->routine->id) != 0 || strcmp(c->event, m->event) != 0)
-            continue;
         struct fm_buf mapped = {0};
+        if (!connection_takes(c, ctx->task->routine, m->event, data))
+            continue;
         if (mapping_apply(c, data, &mapped) == 0) {
-            add_new_task(ctx, tasks, c->to_routine, c->slot, (struct fm_bytes){mapped.p, mapped.n}, m->event);
+            struct task t = {
+                .routine = c->to_routine,
+                .slot = c->slot,
+                .data = {mapped.p, mapped.n},
+                .call_id = call_id,
+                .connection = c->number
+            };
+            add_new_task(ctx, r, &t, 0, m->event);
             taken++;
         }
         fm_buf_done(&mapped);
@@ -104,7 +165,7 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct list *tas
     e.tasks = taken;
     if (taken == 0)
         e.data = pb_var_bytes(data.p, data.n);
-    pack(fermata_v1_Emission_fields, &e, list_add(emissions));
+    pack(fermata_v1_Emission_fields, &e, list_add(&r->emissions));
 }
 
 static void put_changes(struct fm_ctx *ctx, struct list *out)
@@ -122,38 +183,61 @@ static void put_changes(struct fm_ctx *ctx, struct list *out)
     }
 }
 
-static void put_deferred(struct fm_ctx *ctx, struct list *out)
+static void put_deferred(struct fm_ctx *ctx, struct result *r)
 {
     struct emission *d;
     DL_FOREACH (ctx->defers, d) {
         fermata_v1_DeferredEvent m;
+        struct fm_bytes data = {d->data.p, d->data.n};
         memset(&m, 0, sizeof(m));
-        m.routine = pb_var_str(ctx->routine->id);
+        m.routine = pb_var_str(ctx->task->routine);
         m.event = pb_var_str(d->event);
-        m.data = pb_var_bytes(d->data.p, d->data.n);
-        pack(fermata_v1_DeferredEvent_fields, &m, list_add(out));
-        struct deferred *kept =
-            deferred_new(ctx->routine->id, d->event, (struct fm_bytes){d->data.p, d->data.n});
-        DL_APPEND(ctx->job->deferred, kept);
+        m.data = pb_var_bytes(data.p, data.n);
+        pack(fermata_v1_DeferredEvent_fields, &m, list_add(&r->deferred));
+        struct deferred *kept = deferred_new(ctx->task->routine, d->event, data);
+        DL_APPEND(r->new_deferred, kept);
     }
 }
 
-static void put_outcome(const struct fm_ctx *ctx, const char *code, fermata_v1_Step *m)
+/* What the job has left to do after this step, apart from other handlers at work. */
+static bool nothing_left(const struct fm_ctx *ctx, const struct result *r)
 {
-    if (ctx->failed) {
-        m->outcome = fermata_v1_StepOutcome_STEP_OUTCOME_FAIL;
-        m->has_error = true;
-        m->error.code = pb_var_str(code);
-        m->error.message = pb_var_str(ctx->fail_message);
-        m->error.routine = pb_var_str(ctx->routine != NULL ? ctx->routine->id : ctx->task->routine);
-        m->error.task_id = pb_var_str(ctx->task->id);
-    } else if (ctx->n_pauses > 0) {
-        m->outcome = fermata_v1_StepOutcome_STEP_OUTCOME_PAUSE;
-    } else if (ctx->job->n_tasks == 0) {
-        m->outcome = fermata_v1_StepOutcome_STEP_OUTCOME_COMPLETE;
-    } else {
-        m->outcome = fermata_v1_StepOutcome_STEP_OUTCOME_CONTINUE;
-    }
+    return ctx->job->n_tasks == 1 && r->new_tasks == NULL;
+}
+
+/* Whether the host stops working on the job with this step. */
+static bool stops(const struct fm_ctx *ctx, int outcome)
+{
+    (void)ctx;
+    return outcome != fermata_v1_StepOutcome_STEP_OUTCOME_CONTINUE &&
+           outcome != fermata_v1_StepOutcome_STEP_OUTCOME_RETRY;
+}
+
+static int outcome_of(const struct fm_ctx *ctx, const struct result *r)
+{
+    if (ctx->failed && ctx->verdict != 0)
+        return ctx->verdict;
+    bool left = !nothing_left(ctx, r);
+    if (ctx->n_pauses > 0 && (!left || ctx->job->flow->parallelism <= 1))
+        return fermata_v1_StepOutcome_STEP_OUTCOME_PAUSE;
+    return left ? fermata_v1_StepOutcome_STEP_OUTCOME_CONTINUE : fermata_v1_StepOutcome_STEP_OUTCOME_COMPLETE;
+}
+
+static void put_error(const struct fm_ctx *ctx, fermata_v1_Step *m)
+{
+    if (!ctx->failed)
+        return;
+    m->has_error = true;
+    m->error.code = pb_var_str(fm_code_name(ctx->fail_code));
+    m->error.message = pb_var_str(ctx->fail_message);
+    m->error.routine = pb_var_str(ctx->task->routine);
+    m->error.task_id = pb_var_str(ctx->task->id);
+}
+
+static uint64_t took_us(const struct fm_ctx *ctx)
+{
+    int64_t took = now_us(ctx->job->engine) - ctx->started_us;
+    return took > 0 ? (uint64_t)took : 0;
 }
 
 static void put_header(const struct fm_ctx *ctx, fermata_v1_Step *m)
@@ -166,10 +250,10 @@ static void put_header(const struct fm_ctx *ctx, fermata_v1_Step *m)
     m->slot = pb_var_str(ctx->task->slot);
     m->inputs_through = job->inputs_through;
     m->deferred_emitted = job->prelude_deferred;
-    m->attempt = 1;
-    int64_t took = now_us(job->engine) - ctx->started_us;
-    m->duration_us = took > 0 ? (uint64_t)took : 0;
-    if (ctx->has_usage && !ctx->failed) {
+    m->attempt = ctx->task->failed_attempts + 1;
+    m->duration_us = took_us(ctx);
+    m->retry_delay_ms = ctx->retry_delay_ms;
+    if (ctx->has_usage) { /* also of a failed attempt: what was used was used */
         m->has_usage = true;
         m->usage.input_tokens = ctx->usage_in;
         m->usage.output_tokens = ctx->usage_out;
@@ -179,60 +263,116 @@ static void put_header(const struct fm_ctx *ctx, fermata_v1_Step *m)
     }
 }
 
-/* Encodes the step. Tasks and deferred events that it makes are in the job from here on. */
-static void build(struct fm_ctx *ctx, struct fm_buf *out)
+static struct pb_var text_views(const char *const *texts, size_t n)
+{
+    struct fm_bytes *items = fm_xcalloc(n + 1, sizeof(*items));
+    for (size_t i = 0; i < n; i++)
+        items[i] = (struct fm_bytes){(const uint8_t *)texts[i], strlen(texts[i])};
+    return pb_var_list(items, n);
+}
+
+static struct pb_var child_views(const struct fm_ctx *ctx)
+{
+    size_t n = 0;
+    struct child *c;
+    DL_FOREACH (ctx->children, c)
+        n++;
+    struct fm_bytes *items = fm_xcalloc(n + 1, sizeof(*items));
+    n = 0;
+    DL_FOREACH (ctx->children, c)
+        items[n++] = (struct fm_bytes){c->body.p, c->body.n};
+    return pb_var_list(items, n);
+}
+
+/* Encodes the step; the job does not change. Returns its outcome. */
+static int build(struct fm_ctx *ctx, struct result *r, struct fm_buf *out)
 {
     struct hjob *job = ctx->job;
-    struct list tasks = {0}, emissions = {0}, changes = {0}, deferred = {0};
     struct emission *e;
-    if (!ctx->failed) {
-        DL_FOREACH (ctx->emissions, e)
-            route(ctx, e, &tasks, &emissions);
-        put_changes(ctx, &changes);
-        put_deferred(ctx, &deferred);
-    }
+    DL_FOREACH (ctx->emissions, e)
+        route(ctx, e, r);
+    put_changes(ctx, &r->changes);
+    put_deferred(ctx, r);
     fermata_v1_Step m;
     memset(&m, 0, sizeof(m));
     put_header(ctx, &m);
-    put_outcome(ctx, fm_code_name(ctx->fail_code), &m);
-    struct pb_var *lists[] = {&m.deferred_tasks,  &m.new_tasks, &m.emissions, &m.changes, &m.log,
-                              &m.deferred_events, &m.pauses};
+    put_error(ctx, &m);
+    m.outcome = (fermata_v1_StepOutcome)outcome_of(ctx, r);
+    struct pb_var *lists[] = {&m.deferred_tasks,  &m.new_tasks, &m.emissions,   &m.changes, &m.log,
+                              &m.deferred_events, &m.pauses,    &m.unscheduled, &m.children};
     m.deferred_tasks = views(job->prelude_tasks, job->n_prelude_tasks);
-    m.new_tasks = views(tasks.bufs, tasks.n);
-    m.emissions = views(emissions.bufs, emissions.n);
-    m.changes = views(changes.bufs, changes.n);
-    m.log = views(ctx->log, ctx->failed ? 0 : ctx->n_log);
-    m.deferred_events = views(deferred.bufs, deferred.n);
-    m.pauses = views(ctx->pauses, ctx->failed ? 0 : ctx->n_pauses);
+    m.new_tasks = views(r->tasks.bufs, r->tasks.n);
+    m.emissions = views(r->emissions.bufs, r->emissions.n);
+    m.changes = views(r->changes.bufs, r->changes.n);
+    m.log = views(ctx->log, ctx->n_log);
+    m.deferred_events = views(r->deferred.bufs, r->deferred.n);
+    m.pauses = views(ctx->pauses, ctx->n_pauses);
+    m.unscheduled = text_views(ctx->unscheduled, ctx->n_unscheduled);
+    m.children = child_views(ctx);
     pack(fermata_v1_Step_fields, &m, out);
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         free(lists[i]->items);
-    list_done(&tasks);
-    list_done(&emissions);
-    list_done(&changes);
-    list_done(&deferred);
+    return (int)m.outcome;
+}
+
+/* ---- failures ---- */
+
+static const struct fm_value *describe_failure(struct fm_ctx *ctx)
+{
+    struct fm_value *m = fm_map(ctx);
+    fm_map_set(ctx, m, "code", fm_string(ctx, fm_code_name(ctx->fail_code)));
+    fm_map_set(ctx, m, "message", fm_string(ctx, ctx->fail_message));
+    fm_map_set(ctx, m, "routine", fm_string(ctx, ctx->task->routine));
+    fm_map_set(ctx, m, "slot", fm_string(ctx, ctx->task->slot));
+    fm_map_set(ctx, m, "task_id", fm_string(ctx, ctx->task->id));
+    fm_map_set(ctx, m, "attempt", fm_number(ctx, ctx->task->failed_attempts + 1));
+    return m;
+}
+
+/* The event "error" in place of whatever the handler did, whether the type has such an event or not. */
+static void emit_error(struct fm_ctx *ctx)
+{
+    struct fm_err err = {0};
+    struct fm_value *m = fm_map_copy(ctx, describe_failure(ctx));
+    fm_map_set(ctx, m, "data", ctx->data);
+    struct emission *e = fm_ctx_alloc(ctx, sizeof(*e));
+    e->event = "error";
+    if (value_encode_struct(m, &e->data, &err) < 0)
+        fm_buf_reset(&e->data); /* data nested too deeply to be wrapped once more */
+    DL_APPEND(ctx->emissions, e);
+}
+
+/* Decides what the step of a failed attempt becomes. */
+static void judge(struct fm_ctx *ctx)
+{
+    const struct policy *p = &ctx->routine->policy;
+    struct engine *e = ctx->job->engine;
+    uint64_t spent = ctx->task->spent_ms + took_us(ctx) / 1000;
+    double random = (double)fm_rng_below(&e->rng, 1u << 20) / (double)(1u << 20);
+    ctx_reset(ctx);
+    if (policy_retry(p, ctx->fail_code, ctx->fail_permanent, ctx->task->failed_attempts + 1, spent,
+                     ctx->retry_after_ms, random, &ctx->retry_delay_ms)) {
+        ctx->verdict = fermata_v1_StepOutcome_STEP_OUTCOME_RETRY;
+        return;
+    }
+    ctx->failed = false; /* for what follows; put_error wants it again */
+    switch (p->on_error) {
+    case fermata_v1_ErrorPolicy_ERROR_POLICY_CONTINUE:
+        fm_ctx_log(ctx, "task failed", describe_failure(ctx));
+        break;
+    case fermata_v1_ErrorPolicy_ERROR_POLICY_ROUTE:
+        emit_error(ctx);
+        break;
+    case fermata_v1_ErrorPolicy_ERROR_POLICY_SKIP:
+        break;
+    default:
+        ctx->verdict = fermata_v1_StepOutcome_STEP_OUTCOME_FAIL;
+        break;
+    }
+    ctx->failed = true;
 }
 
 /* ---- finishing ---- */
-
-/* Drops what the step would have added, from the first of its tasks and deferred events on: it is replaced by
- * a failing one. */
-static void take_back(struct fm_ctx *ctx, const struct task *last_task, const struct deferred *last_deferred)
-{
-    struct hjob *job = ctx->job;
-    while (job->tasks != NULL && job->tasks->prev != last_task) {
-        struct task *t = job->tasks->prev;
-        DL_DELETE(job->tasks, t);
-        job->n_tasks--;
-        free(t);
-    }
-    while (job->deferred != NULL && job->deferred->prev != last_deferred) {
-        struct deferred *d = job->deferred->prev;
-        DL_DELETE(job->deferred, d);
-        free(d);
-    }
-    ctx_undo(ctx);
-}
 
 static void remember(struct hjob *job, const struct fm_buf *step)
 {
@@ -264,39 +404,94 @@ static bool acceptable(const struct engine *e, const struct fm_buf *step, struct
                       &limits, err) == 0;
 }
 
+static void drop_unscheduled(struct fm_ctx *ctx)
+{
+    struct hjob *job = ctx->job;
+    struct task *t, *tmp;
+    for (size_t i = 0; i < ctx->n_unscheduled; i++)
+        DL_FOREACH_SAFE (job->scheduled, t, tmp) {
+            if (strcmp(t->id, ctx->unscheduled[i]) != 0)
+                continue;
+            DL_DELETE(job->scheduled, t);
+            job->n_tasks--;
+            free(t);
+        }
+}
+
+/* The step is made: the job becomes what it says. */
+static void apply(struct fm_ctx *ctx, struct result *r, int outcome)
+{
+    struct hjob *job = ctx->job;
+    struct task *own = ctx->task, *t, *ttmp;
+    struct deferred *d, *dtmp;
+    if (outcome == fermata_v1_StepOutcome_STEP_OUTCOME_RETRY) {
+        own->failed_attempts++;
+        own->spent_ms += took_us(ctx) / 1000 + ctx->retry_delay_ms;
+        own->due_ms = job->engine->now_ms + (int64_t)ctx->retry_delay_ms;
+        own->to->held_until_ms = ctx->retry_delay_ms > 0 ? own->due_ms : 0;
+        hjob_return_task(job, own);
+    } else {
+        job->n_tasks--;
+        free(own);
+    }
+    ctx->task = NULL;
+    drop_unscheduled(ctx);
+    ctx_apply_changes(ctx);
+    DL_FOREACH_SAFE (r->new_tasks, t, ttmp) {
+        DL_DELETE(r->new_tasks, t);
+        hjob_add_task(job, t);
+    }
+    DL_FOREACH_SAFE (r->new_deferred, d, dtmp) {
+        DL_DELETE(r->new_deferred, d);
+        DL_APPEND(job->deferred, d);
+    }
+}
+
+static void leave(struct fm_ctx *ctx)
+{
+    ctx->routine->run = NULL;
+    ctx->job->n_running--;
+    ctx_free(ctx);
+}
+
 static void finish(struct fm_ctx *ctx)
 {
     struct hjob *job = ctx->job;
-    struct engine *e = job->engine;
     struct fm_buf step = {0};
     struct fm_err err = {0};
+    struct result r = {0};
+    calls_cancel(ctx);
     if (ctx->failed)
-        ctx_undo(ctx);
-    const struct task *last_task = job->tasks == NULL ? NULL : job->tasks->prev;
-    const struct deferred *last_deferred = job->deferred == NULL ? NULL : job->deferred->prev;
-    build(ctx, &step);
-    if (!ctx->failed && !acceptable(e, &step, &err)) {
-        take_back(ctx, last_task, last_deferred);
-        ctx->failed = true;
+        judge(ctx);
+    int outcome = build(ctx, &r, &step);
+    if (!acceptable(job->engine, &step, &err)) {
+        result_done(&r);
+        r = (struct result){0};
+        ctx->failed = ctx->fail_permanent = true;
+        ctx->verdict = 0;
         ctx->fail_code = (int)err.code;
         snprintf(ctx->fail_message, sizeof(ctx->fail_message), "the step is not acceptable: %.400s", err.msg);
+        judge(ctx);
         fm_buf_reset(&step);
-        build(ctx, &step);
+        outcome = build(ctx, &r, &step);
     }
-    bool stops = ctx->failed || ctx->n_pauses > 0 || job->n_tasks == 0;
     FM_LOG(DEBUG, EXECUTION, "step made", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
            FM_U64("step", job->last_step + 1), FM_STR("routine", ctx->task->routine),
-           FM_STR("slot", ctx->task->slot), FM_STR("failed", ctx->failed ? ctx->fail_message : "no"));
+           FM_STR("slot", ctx->task->slot), FM_U64("attempt", ctx->task->failed_attempts + 1),
+           FM_STR("failed", ctx->failed ? ctx->fail_message : "no"));
     remember(job, &step);
     fm_buf_done(&step);
     clear_prelude(job);
-    job->run = NULL;
-    free(ctx->task);
-    ctx_free(ctx);
-    if (stops)
+    apply(ctx, &r, outcome);
+    result_done(&r);
+    bool last = stops(ctx, outcome);
+    leave(ctx);
+    if (last) {
+        hjob_abort_runs(job);
         job->phase = PHASE_STOPPED;
-    else
+    } else {
         hjob_wake(job);
+    }
 }
 
 void step_returned(struct fm_ctx *ctx, int rc)
@@ -308,14 +503,27 @@ void step_returned(struct fm_ctx *ctx, int rc)
     finish(ctx);
 }
 
+void step_timed_out(struct fm_ctx *ctx)
+{
+    (void)fm_ctx_fail(ctx, FM_FAIL_DEADLINE_EXCEEDED, "the attempt took longer than %llu ms",
+                      (unsigned long long)policy_attempt_ms(&ctx->routine->policy, ctx->task->spent_ms));
+    finish(ctx);
+}
+
 /* ---- starting ---- */
 
 static bool prepare(struct fm_ctx *ctx)
 {
     struct fm_err err = {0};
-    if (ctx->routine == NULL) {
+    if (ctx->routine->type == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the flow has no routine \"%.64s\"",
                           ctx->task->routine);
+        return false;
+    }
+    if (ctx->task->lost) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_ABORTED,
+                          "the host was lost while it handled the task; what it has done is not known");
+        fm_ctx_fail_permanent(ctx);
         return false;
     }
     ctx->data = value_decode_struct(ctx->task->data, &ctx->arena, &err);
@@ -326,44 +534,69 @@ static bool prepare(struct fm_ctx *ctx)
     return true;
 }
 
+static int run_handler(struct fm_ctx *ctx)
+{
+    const struct merge *merge = merge_find(ctx->routine, ctx->task->slot);
+    if (merge != NULL && !ctx->task->merged)
+        return merge_take(ctx, merge);
+    fm_handler handler = registry_handler(ctx->routine->type, ctx->task->slot);
+    if (handler == NULL)
+        return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no slot \"%.64s\"",
+                           ctx->routine->type->name, ctx->task->slot);
+    return handler(ctx, ctx->data);
+}
+
+void step_go(struct fm_ctx *ctx)
+{
+    ctx->waits_for_intent = false;
+    ctx->started_us = now_us(ctx->job->engine);
+    uint64_t limit = policy_attempt_ms(&ctx->routine->policy, ctx->task->spent_ms);
+    if (limit > 0)
+        call_timeout(ctx, limit);
+    step_returned(ctx, prepare(ctx) ? run_handler(ctx) : -1);
+}
+
+/* The breakpoint that holds the task; NULL: none. */
+static const struct breakpoint *breakpoint_for(const struct hjob *job, const struct task *t)
+{
+    if (strcmp(job->released_task, t->id) == 0)
+        return NULL;
+    for (const struct breakpoint *b = job->breakpoints; b != NULL; b = b->next)
+        if (strcmp(b->routine, t->routine) == 0 && (b->slot[0] == '\0' || strcmp(b->slot, t->slot) == 0))
+            return b;
+    return NULL;
+}
+
 bool step_start(struct hjob *job)
 {
-    struct task *t = job->tasks;
-    if (t == NULL || job->run != NULL || job->phase == PHASE_STOPPED)
+    struct task *t = hjob_take_task(job);
+    if (t == NULL)
         return false;
+    if (breakpoint_for(job, t) != NULL) {
+        hjob_return_task(job, t);
+        hjob_break(job, t);
+        return false;
+    }
     struct fm_ctx *ctx = fm_xcalloc(1, sizeof(*ctx));
-    DL_DELETE(job->tasks, t);
-    job->n_tasks--;
     ctx->job = job;
     ctx->task = t;
-    ctx->routine = flow_routine(job->flow, t->routine);
-    ctx->started_us = now_us(job->engine);
+    ctx->routine = t->to;
     fm_arena_init(&ctx->arena, RUN_MEMORY_BYTES);
-    job->run = ctx;
-    int rc = -1;
-    if (prepare(ctx)) {
-        fm_handler handler = registry_handler(ctx->routine->type, t->slot);
-        ctx->in_handler = true;
-        if (handler == NULL)
-            rc = fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no slot \"%.64s\"",
-                             ctx->routine->type->name, t->slot);
-        else
-            rc = handler(ctx, ctx->data);
-        ctx->in_handler = false;
+    t->to->run = ctx;
+    job->n_running++;
+    if (job->flow->parallelism > 1)
+        hjob_wake(job); /* another one may run beside it */
+    if (ctx->routine->policy.on_lost > fermata_v1_LostPolicy_LOST_POLICY_RETRY && !t->lost) {
+        ctx->waits_for_intent = true;
+        session_intent(job->engine, job, t->id);
+        return true;
     }
-    step_returned(ctx, rc);
+    step_go(ctx);
     return true;
 }
 
-void step_abort(struct hjob *job)
+void step_abort(struct fm_ctx *ctx)
 {
-    struct fm_ctx *ctx = job->run;
-    job->interrupt_at_ms = 0;
-    if (ctx == NULL)
-        return;
-    ctx_undo(ctx);
-    job->run = NULL;
-    DL_PREPEND(job->tasks, ctx->task);
-    job->n_tasks++;
-    ctx_free(ctx);
+    hjob_return_task(ctx->job, ctx->task);
+    leave(ctx);
 }

@@ -75,6 +75,9 @@ uint32_t fm_ctx_attempt(const struct fm_ctx *ctx);
 uint32_t fm_ctx_step(const struct fm_ctx *ctx);
 /* Id of the pause that the task answers; "" when it is no answer. */
 const char *fm_ctx_pause_id(const struct fm_ctx *ctx);
+/* Id of the tool call that the task descends from: the "call_id" of the event data that an agent emitted at
+ * "tool_call"; "" when it does not. */
+const char *fm_ctx_call_id(struct fm_ctx *ctx);
 /* The routine's configuration: a map. */
 const struct fm_value *fm_ctx_config(struct fm_ctx *ctx);
 /* The data of the task: what the handler got. For callbacks. */
@@ -113,6 +116,33 @@ void fm_ctx_enqueue(struct fm_ctx *ctx, const char *slot, const struct fm_value 
 const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *slot,
                          const struct fm_value *data, const struct fm_value *choices);
 
+/* A question with all that may belong to it; what is zero is left out. */
+struct fm_question {
+    const char *question, *slot;
+    const struct fm_value *data;          /* a map */
+    const struct fm_value *choices;       /* a list of strings: only these answers are accepted */
+    const struct fm_value *answer_schema; /* JSON Schema, a map: only answers that meet it are accepted */
+    uint64_t
+        timeout_ms; /* then it closes by itself: the slot gets {"answer": default_answer, "expired": true} */
+    const struct fm_value *default_answer;
+    bool budget; /* it is about the job's budget: the reason of the pause is BUDGET */
+};
+/* Asks a question, as fm_ctx_pause does. */
+const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q);
+
+/* A job that the step starts when it is committed. */
+struct fm_child {
+    const char *flow;                          /* name of a stored flow */
+    uint32_t flow_version;                     /* 0: the newest */
+    const char *routine, *slot;                /* where the data enters */
+    const struct fm_value *data, *shared_data; /* maps, or NULL */
+    const char *result_slot; /* of this very routine: gets {"status", "job_id", "outputs", "shared_data",
+                                "error"} when the job has ended */
+};
+/* Starts another job and waits for its end: this job ends only after it, is cancelled with it, and shows its
+ * open questions. */
+void fm_ctx_start_job(struct fm_ctx *ctx, const struct fm_child *child);
+
 /* Codes of failures, with gRPC's numbers. */
 enum fm_failure {
     FM_FAIL_UNKNOWN = 2,
@@ -120,6 +150,7 @@ enum fm_failure {
     FM_FAIL_DEADLINE_EXCEEDED = 4,
     FM_FAIL_RESOURCE_EXHAUSTED = 8,
     FM_FAIL_FAILED_PRECONDITION = 9,
+    FM_FAIL_ABORTED = 10,
     FM_FAIL_INTERNAL = 13,
     FM_FAIL_UNAVAILABLE = 14
 };
@@ -252,6 +283,7 @@ struct fm_routine_type {
     size_t n_slots;
     const char *const *events; /* "*" admits any */
     size_t n_events;
+    uint32_t default_attempts; /* attempts at a task where the flow's retry policies say nothing; 0: one */
 };
 
 #endif

@@ -112,6 +112,14 @@ static const struct message {
     M(heartbeat, Heartbeat),
     M(release, Release),
     M(goodbye, Goodbye),
+    M(retry_policy, RetryPolicy),
+    M(policy, Policy),
+    M(slot_merge, SlotMerge),
+    M(remedy, Remedy),
+    M(child_start, ChildStart),
+    M(child, Child),
+    M(breakpoint, Breakpoint),
+    M(intent, Intent),
 #undef M
 };
 #define N_MESSAGES (sizeof(messages) / sizeof(messages[0]))
