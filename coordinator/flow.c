@@ -50,6 +50,19 @@ void flow_path(char out[FLOW_PATH_BYTES], const char *fmt, ...)
 
 #define FAULT(c, field, ...) FLOW_FAULT((c)->err, field, __VA_ARGS__)
 
+/* A list of names, for a message. */
+struct names {
+    char list[200];
+    bool any;
+};
+
+static void add_name(struct names *n, const char *name)
+{
+    size_t at = strlen(n->list);
+    snprintf(n->list + at, sizeof(n->list) - at, "%s%s", at > 0 ? ", " : "", name);
+    n->any = n->any || strcmp(name, "*") == 0;
+}
+
 /* ---- kinds of values ---- */
 
 static bool all_strings(const Google__Protobuf__ListValue *list)
@@ -181,6 +194,24 @@ static void check_script(struct check *c, const char *path, const Google__Protob
     }
 }
 
+/* Exactly one of these keys must be there. */
+static void check_one_of(struct check *c, const char *path, const char *const *keys,
+                         const Google__Protobuf__Struct *config)
+{
+    struct names allowed = {.any = false}, have = {.any = false};
+    size_t n = 0;
+    for (size_t i = 0; keys != NULL && keys[i] != NULL; i++) {
+        bool found;
+        (void)struct_get(config, keys[i], &found);
+        add_name(&allowed, keys[i]);
+        if (found && ++n > 0)
+            add_name(&have, keys[i]);
+    }
+    if (keys != NULL && n != 1)
+        FAULT(c, path, "exactly one of %s must be set%s%s", allowed.list, n > 1 ? "; these are: " : "",
+              have.list);
+}
+
 static void check_config(struct check *c, const char *path, const Fermata__V1__Routine *r)
 {
     const struct builtin_type *t = builtin_type_find(r->type);
@@ -192,6 +223,7 @@ static void check_config(struct check *c, const char *path, const Fermata__V1__R
     snprintf(owner, sizeof(owner), "routine type %s", t->name);
     check_params(t->config, t->n_config, r->config, field, c->err);
     check_keys(t->config, t->n_config, r->config, field, owner, c->err);
+    check_one_of(c, field, t->one_of, r->config);
     const Google__Protobuf__Value *script = struct_get(r->config, "script", &found);
     if (found)
         check_script(c, field, script);
@@ -255,18 +287,6 @@ static void check_routines(struct check *c, const char *path)
 }
 
 /* ---- slots and events ---- */
-
-struct names {
-    char list[200];
-    bool any;
-};
-
-static void add_name(struct names *n, const char *name)
-{
-    size_t at = strlen(n->list);
-    snprintf(n->list + at, sizeof(n->list) - at, "%s%s", at > 0 ? ", " : "", name);
-    n->any = n->any || strcmp(name, "*") == 0;
-}
 
 /* True when the type has that slot (or event), or nobody knows the type; else `ret_have` lists what it has.
  */
