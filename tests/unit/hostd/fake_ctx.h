@@ -59,7 +59,7 @@ struct fm_ctx {
     char failure[256];
 };
 
-static void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *type)
+static inline void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *type)
 {
     memset(ctx, 0, sizeof(*ctx));
     fm_arena_init(&ctx->arena, 16u << 20);
@@ -69,14 +69,15 @@ static void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *type)
     ctx->config = value_map(&ctx->arena);
 }
 
-static void fake_done(struct fm_ctx *ctx)
+static inline void fake_done(struct fm_ctx *ctx)
 {
     fm_arena_done(&ctx->arena);
 }
 
 /* A step: the handler of the slot and all its callbacks. What earlier steps emitted is forgotten, their state
  * is kept. */
-static int fake_step(struct fm_ctx *ctx, const char *slot, const char *pause_id, const struct fm_value *data)
+static inline int fake_step(struct fm_ctx *ctx, const char *slot, const char *pause_id,
+                            const struct fm_value *data)
 {
     fm_handler handler = registry_handler(ctx->type, slot);
     if (handler == NULL)
@@ -100,7 +101,7 @@ static int fake_step(struct fm_ctx *ctx, const char *slot, const char *pause_id,
 }
 
 /* Takes the timer i out, whose time has come; returns its data. */
-static const struct fm_value *fake_due(struct fm_ctx *ctx, size_t i)
+static inline const struct fm_value *fake_due(struct fm_ctx *ctx, size_t i)
 {
     if (i >= ctx->n_timers)
         fm_abort("there is no such timer");
@@ -111,14 +112,14 @@ static const struct fm_value *fake_due(struct fm_ctx *ctx, size_t i)
 }
 
 /* A map with one text. */
-static struct fm_value *fake_data(struct fm_ctx *ctx, const char *key, const char *text)
+static inline struct fm_value *fake_data(struct fm_ctx *ctx, const char *key, const char *text)
 {
     struct fm_value *map = fm_map(ctx);
     fm_map_set(ctx, map, key, fm_string(ctx, text));
     return map;
 }
 
-static const char *fake_text(const struct fm_value *v, const char *path)
+static inline const char *fake_text(const struct fm_value *v, const char *path)
 {
     return fm_value_string(fm_value_get(v, path), "(none)");
 }
