@@ -166,6 +166,7 @@ void op_run(struct core *c, struct op *op)
     case CORE_PUT_FLOW:
     case CORE_GET_FLOW:
     case CORE_LIST_FLOWS:
+    case CORE_GET_FLOW_GRAPH:
     case CORE_DELETE_FLOW:
         flows_request(c, op);
         return;

@@ -27,6 +27,7 @@ enum core_method {
     CORE_GET_FLOW,
     CORE_LIST_FLOWS,
     CORE_DELETE_FLOW,
+    CORE_GET_FLOW_GRAPH,
     CORE_SUBMIT_JOB,
     CORE_GET_JOB,
     CORE_LIST_JOBS,

@@ -60,6 +60,8 @@ static const struct message {
     M(put_flow_response, PutFlowResponse),
     M(get_flow_request, GetFlowRequest),
     M(get_flow_response, GetFlowResponse),
+    M(get_flow_graph_request, GetFlowGraphRequest),
+    M(get_flow_graph_response, GetFlowGraphResponse),
     M(list_flows_request, ListFlowsRequest),
     M(flow_summary, FlowSummary),
     M(list_flows_response, ListFlowsResponse),
