@@ -1,9 +1,9 @@
-/* Jobs that start jobs. A step names the children it starts; they become entries of the parent's record with the
- * step. When that is on disk, each child is submitted by an inner call, under an id chosen before and a request id
- * that names parent and number, so that it exists once however often this is tried. When a child ends, its parent
- * gets the result as an input and forgets the child, in one unit; then the child forgets that its parent waits. When
- * a parent ends, its children are cancelled. Whatever is interrupted is taken up again by the wake time of the record
- * that still shows it. */
+/* Jobs that start jobs. A step names the children it starts; they become entries of the parent's record with
+ * the step. When that is on disk, each child is submitted by an inner call, under an id chosen before and a
+ * request id that names parent and number, so that it exists once however often this is tried. When a child
+ * ends, its parent gets the result as an input and forgets the child, in one unit; then the child forgets
+ * that its parent waits. When a parent ends, its children are cancelled. Whatever is interrupted is taken up
+ * again by the wake time of the record that still shows it. */
 #include "core_int.h"
 
 #include <stdio.h>
@@ -58,7 +58,8 @@ int children_check(const Fermata__V1__Step *step, struct fm_err *err)
     return 0;
 }
 
-void children_add(struct core *c, struct job *job, const Fermata__V1__Step *step, const struct task_item *task)
+void children_add(struct core *c, struct job *job, const Fermata__V1__Step *step,
+                  const struct task_item *task)
 {
     Fermata__V1__Job *h = job->head;
     Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, task->body.n, task->body.p);
@@ -142,7 +143,8 @@ static void on_submitted(struct core *c, struct inner *call, const struct fm_err
     }
 }
 
-static void start_child(struct core *c, struct job *job, const Fermata__V1__Child *child, const struct fm_id *id)
+static void start_child(struct core *c, struct job *job, const Fermata__V1__Child *child,
+                        const struct fm_id *id)
 {
     char request_id[64];
     snprintf(request_id, sizeof(request_id), "%s/%s", job->text, child->job_id);
@@ -179,7 +181,8 @@ static void on_cancelled(struct core *c, struct inner *call, const struct fm_err
         tell_about(c, INNER_CHILD_ENDED, &call->parent, &next);
 }
 
-static void cancel_child(struct core *c, const struct fm_id *parent, const struct fm_id *id, const char *child_id)
+static void cancel_child(struct core *c, const struct fm_id *parent, const struct fm_id *id,
+                         const char *child_id)
 {
     Fermata__V1__CancelJobRequest r = FERMATA__V1__CANCEL_JOB_REQUEST__INIT;
     char reason[] = "the job that started it has ended";
@@ -302,7 +305,8 @@ static void put_outputs(Google__Protobuf__Struct *s, const Fermata__V1__JobState
         list->list_value->values[list->list_value->n_values++] = struct_value(item);
     }
     put(s, "outputs", list);
-    put(s, "shared_data", struct_value(state->shared_data != NULL ? pb_clone(state->shared_data) : new_struct()));
+    put(s, "shared_data",
+        struct_value(state->shared_data != NULL ? pb_clone(state->shared_data) : new_struct()));
 }
 
 static Google__Protobuf__Struct *result_of(const struct job *job)
@@ -321,7 +325,8 @@ static Google__Protobuf__Struct *result_of(const struct job *job)
         google__protobuf__struct__free_unpacked(s, NULL);
         struct fm_err err = {0};
         fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "outputs",
-                   "the result of the child has %zu bytes; the limit is %u: read it with GetJob", b.n, MAX_INPUT_BYTES);
+                   "the result of the child has %zu bytes; the limit is %u: read it with GetJob", b.n,
+                   MAX_INPUT_BYTES);
         s = failure_result(job->text, &err);
         fm_err_done(&err);
     }
@@ -486,8 +491,8 @@ static void add_refs(struct op *op, const Fermata__V1__Job *head, const struct c
             continue;
         }
         r->depth = depth;
-        snprintf(r->prefix, sizeof(r->prefix), "%.*s%.26s/", 27 * (MAX_DEPTH - 1), of == NULL ? "" : of->prefix,
-                 head->children[i]->job_id);
+        snprintf(r->prefix, sizeof(r->prefix), "%.*s%.26s/", 27 * (MAX_DEPTH - 1),
+                 of == NULL ? "" : of->prefix, head->children[i]->job_id);
         DL_APPEND(op->todo, r);
     }
 }
@@ -515,7 +520,8 @@ static void on_child_read(struct core *c, struct wait *w, struct store_done *d)
         return;
     }
     DL_DELETE(op->todo, of);
-    Fermata__V1__Job *head = d->status == STORE_OK ? fermata__v1__job__unpack(NULL, d->head.n, d->head.p) : NULL;
+    Fermata__V1__Job *head =
+        d->status == STORE_OK ? fermata__v1__job__unpack(NULL, d->head.n, d->head.p) : NULL;
     if (head != NULL) { /* one that is not there yet asks nothing */
         put_questions(op, head, of);
         add_refs(op, head, of);
@@ -574,7 +580,8 @@ bool children_forward_answer(struct core *c, struct op *op)
     if (child == NULL)
         return false;
     if (strcmp(child->head->parent, r->job_id) != 0) {
-        fm_err_set(&err, FM_FAILED_PRECONDITION, "pause_id", "job %s is no child of job %.64s", child_id, r->job_id);
+        fm_err_set(&err, FM_FAILED_PRECONDITION, "pause_id", "job %s is no child of job %.64s", child_id,
+                   r->job_id);
         op_fail(c, op, &err);
         job_rest(c, child);
         return false;

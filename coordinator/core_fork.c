@@ -1,5 +1,6 @@
-/* ForkJob: a new job that begins where another one stood after some step. The journal up to there is copied, with the
- * inputs it took, so that the new job is complete in itself; what differs (shared data) is a step of its own. */
+/* ForkJob: a new job that begins where another one stood after some step. The journal up to there is copied,
+ * with the inputs it took, so that the new job is complete in itself; what differs (shared data) is a step of
+ * its own. */
 #include "core_int.h"
 
 #include <stdio.h>
@@ -46,7 +47,9 @@ static struct record *copy_rows(const struct store_row *rows, size_t n)
 {
     struct record *list = fm_xcalloc(n + 1, sizeof(*list));
     for (size_t i = 0; i < n; i++)
-        list[i] = (struct record){rows[i].number, {fm_xmemdup(rows[i].body.p, rows[i].body.n), rows[i].body.n}};
+        list[i] = (struct record){
+            rows[i].number, {fm_xmemdup(rows[i].body.p, rows[i].body.n), rows[i].body.n}
+        };
     return list;
 }
 
@@ -192,7 +195,8 @@ static void put_records(struct core *c, const struct fork *f, struct job *job)
         job->journal_bytes += f->steps[i].body.n;
 }
 
-static int patch_shared(struct core *c, struct job *job, const Fermata__V1__ForkJobRequest *r, struct fm_err *err)
+static int patch_shared(struct core *c, struct job *job, const Fermata__V1__ForkJobRequest *r,
+                        struct fm_err *err)
 {
     if (r->shared_data == NULL || r->shared_data->n_fields == 0)
         return 0;
@@ -228,8 +232,9 @@ static const Fermata__V1__Pause *find_asked(const struct job *job, const Fermata
     else if (job->head->n_pauses == 1)
         p = job->head->pauses[0];
     if (p == NULL)
-        fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id", "%zu questions were open after step %u; \"%.64s\" is none",
-                   job->head->n_pauses, job_state_step(job->state), r->pause_id);
+        fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
+                   "%zu questions were open after step %u; \"%.64s\" is none", job->head->n_pauses,
+                   job_state_step(job->state), r->pause_id);
     return p;
 }
 
@@ -322,8 +327,8 @@ static void on_steps(struct core *c, struct wait *w, struct store_done *d)
     if (d->status == STORE_OK && d->n_steps < r->step) {
         if (d->more)
             fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "step",
-                       "the journal up to step %u has more than %u bytes: it is too large to be forked", r->step,
-                       MAX_JOURNAL_BYTES);
+                       "the journal up to step %u has more than %u bytes: it is too large to be forked",
+                       r->step, MAX_JOURNAL_BYTES);
         else
             fm_err_set(&err, FM_INVALID_ARGUMENT, "step", "job %s has %zu steps; step %u is not among them",
                        r->job_id, d->n_steps, r->step);
@@ -368,7 +373,8 @@ static void on_head(struct core *c, struct wait *w, struct store_done *d)
     struct op *op = w->op;
     const Fermata__V1__ForkJobRequest *r = OP_REQUEST(op, Fermata__V1__ForkJobRequest);
     struct fm_err err = {0};
-    Fermata__V1__Job *head = d->status == STORE_OK ? fermata__v1__job__unpack(NULL, d->head.n, d->head.p) : NULL;
+    Fermata__V1__Job *head =
+        d->status == STORE_OK ? fermata__v1__job__unpack(NULL, d->head.n, d->head.p) : NULL;
     if (d->status == STORE_NOT_FOUND)
         fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
     else if (d->status == STORE_OK && (head == NULL || head->flow_digest.len != STORE_DIGEST_BYTES))
@@ -394,7 +400,8 @@ static int check(const Fermata__V1__ForkJobRequest *r, struct fm_err *err)
     if (r->pause_id[0] != '\0' && r->answer == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "answer", "pause_id is given, but no answer to it");
     if (r->n_labels > MAX_LABELS)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "labels", "%zu labels; the limit is %d", r->n_labels, MAX_LABELS);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "labels", "%zu labels; the limit is %d", r->n_labels,
+                          MAX_LABELS);
     for (size_t i = 0; i < r->n_labels; i++)
         if (check_label("labels", r->labels[i]->key, r->labels[i]->value, err) < 0)
             return -FM_INVALID_ARGUMENT;
@@ -407,7 +414,8 @@ void fork_request(struct core *c, struct op *op)
     struct fm_err err = {0};
     struct store_query q = {.kind = STORE_READ_JOB};
     if (check(r, &err) == 0 && fm_id_parse(r->job_id, &q.job) < 0)
-        fm_err_set(&err, FM_INVALID_ARGUMENT, "job_id", "\"%.64s\" is no job id; one has 26 characters", r->job_id);
+        fm_err_set(&err, FM_INVALID_ARGUMENT, "job_id", "\"%.64s\" is no job id; one has 26 characters",
+                   r->job_id);
     if (err.code != FM_OK)
         op_fail(c, op, &err);
     else

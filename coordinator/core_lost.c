@@ -1,6 +1,7 @@
-/* Tasks whose loss must not go unnoticed (policy on_lost: ask or fail). The host says that it is about to run such a
- * task, and starts only when that is on disk. If the host is lost before the task's step, a person decides, or the
- * task fails; a task of which no intent was stored has surely never started, and simply runs. */
+/* Tasks whose loss must not go unnoticed (policy on_lost: ask or fail). The host says that it is about to run
+ * such a task, and starts only when that is on disk. If the host is lost before the task's step, a person
+ * decides, or the task fails; a task of which no intent was stored has surely never started, and simply runs.
+ */
 #include "core_int.h"
 
 #include <stdio.h>
@@ -71,8 +72,8 @@ void lost_clear_intents(struct job *job)
 
 static Fermata__V1__LostPolicy policy_of(const Fermata__V1__Flow *flow, const char *routine)
 {
-    Fermata__V1__LostPolicy usual = flow->defaults != NULL ? flow->defaults->on_lost
-                                                            : FERMATA__V1__LOST_POLICY__LOST_POLICY_RETRY;
+    Fermata__V1__LostPolicy usual =
+        flow->defaults != NULL ? flow->defaults->on_lost : FERMATA__V1__LOST_POLICY__LOST_POLICY_RETRY;
     for (size_t i = 0; i < flow->n_routines; i++) {
         const Fermata__V1__Policy *p = flow->routines[i]->policy;
         if (strcmp(flow->routines[i]->id, routine) == 0 && p != NULL &&
@@ -95,10 +96,11 @@ static void ask(struct core *c, struct job *job, const struct task_item *t, size
 {
     char id[48], question[512];
     snprintf(id, sizeof(id), "u%u.%zu", job->head->revision + 1, number);
-    snprintf(question, sizeof(question),
-             "Host %.128s was lost while it handled task %.64s of routine %.128s. What it has done is not known. "
-             "Answer \"retry\", \"fail\", or {\"done\": {\"event\": …, \"data\": {…}}}.",
-             job->head->last_host, t->id, t->routine);
+    snprintf(
+        question, sizeof(question),
+        "Host %.128s was lost while it handled task %.64s of routine %.128s. What it has done is not known. "
+        "Answer \"retry\", \"fail\", or {\"done\": {\"event\": …, \"data\": {…}}}.",
+        job->head->last_host, t->id, t->routine);
     Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
     Google__Protobuf__Timestamp at = core_now(c);
     p.pause_id = id;
@@ -170,9 +172,10 @@ int lost_check_answer(const Google__Protobuf__Value *answer, struct fm_err *err)
         (event == NULL || event->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE) &&
         (data == NULL || data->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE))
         return 0;
-    return fm_err_set(err, FM_INVALID_ARGUMENT, "answer",
-                      "the outcome of a task is unknown: answer \"retry\", \"fail\", or {\"done\": {\"event\": …, "
-                      "\"data\": {…}}}");
+    return fm_err_set(
+        err, FM_INVALID_ARGUMENT, "answer",
+        "the outcome of a task is unknown: answer \"retry\", \"fail\", or {\"done\": {\"event\": …, "
+        "\"data\": {…}}}");
 }
 
 void lost_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
@@ -186,7 +189,8 @@ void lost_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
                                       *data = field(done, "data");
         struct fm_err err = {0};
         if (remedy_skip(c, job, task_id, event == NULL ? "" : event->string_value,
-                        data == NULL ? NULL : data->struct_value, by, "its outcome was known to somebody", &err) < 0)
+                        data == NULL ? NULL : data->struct_value, by, "its outcome was known to somebody",
+                        &err) < 0)
             FM_LOG(WARN, STATE, "a task could not be settled, it runs again", FM_STR("job", job->text),
                    FM_STR("task", task_id), FM_ERR(&err));
         fm_err_done(&err);

@@ -1,5 +1,5 @@
-/* What operators do to a job that is PAUSED or FAILED: give a task its attempts anew, skip it, edit it, patch state.
- * Each is a step of the journal, made by the coordinator, and folded in as any other. */
+/* What operators do to a job that is PAUSED or FAILED: give a task its attempts anew, skip it, edit it, patch
+ * state. Each is a step of the journal, made by the coordinator, and folded in as any other. */
 #include "core_int.h"
 
 #include <stdio.h>
@@ -46,8 +46,8 @@ static Fermata__V1__Remedy remedy_of(Fermata__V1__RemedyKind kind, const char *b
     return m;
 }
 
-/* A pending task, or an input that no step has taken: then this one takes it. (Not while deferred events wait to be
- * emitted: their tasks stand before it.) */
+/* A pending task, or an input that no step has taken: then this one takes it. (Not while deferred events wait
+ * to be emitted: their tasks stand before it.) */
 static const struct task_item *find_task(const struct job *job, const char *task_id, struct fm_err *err)
 {
     const struct task_item *t = job_state_find_task(job->state, task_id), *input;
@@ -59,8 +59,8 @@ static const struct task_item *find_task(const struct job *job, const char *task
         if (!job->head->emit_deferred || job_state_deferred(job->state) == 0)
             return input;
         fm_err_set(err, FM_FAILED_PRECONDITION, "task_id",
-                   "deferred events are emitted before job %s takes its input %.64s: resume it first", job->text,
-                   task_id);
+                   "deferred events are emitted before job %s takes its input %.64s: resume it first",
+                   job->text, task_id);
         return NULL;
     }
     fm_err_set(err, FM_NOT_FOUND, "task_id", "no task %.64s waits in job %s", task_id, job->text);
@@ -130,7 +130,8 @@ static bool is_connected(const struct job *job, const char *routine, const char 
     return found;
 }
 
-/* The event goes out as a deferred one, for only a host knows where it leads; without a connection it is an output. */
+/* The event goes out as a deferred one, for only a host knows where it leads; without a connection it is an
+ * output. */
 int remedy_skip(struct core *c, struct job *job, const char *task_id, const char *event,
                 const Google__Protobuf__Struct *data, const char *by, const char *reason, struct fm_err *err)
 {
@@ -167,7 +168,8 @@ void job_retry_failed(struct core *c, struct job *job)
 {
     Fermata__V1__Job *h = job->head;
     struct fm_err err = {0};
-    if (h->error != NULL && h->error->task_id[0] != '\0' && job_state_find_task(job->state, h->error->task_id) != NULL)
+    if (h->error != NULL && h->error->task_id[0] != '\0' &&
+        job_state_find_task(job->state, h->error->task_id) != NULL)
         (void)remedy_retry(c, job, h->error->task_id, "", "the job was resumed", &err);
     fm_err_done(&err);
     if (h->error != NULL)
@@ -222,7 +224,8 @@ static const char *task_meant(const struct job *job, const char *task_id, struct
 {
     if (task_id[0] != '\0')
         return task_id;
-    if ((int)job->head->status == JOB_FAILED && job->head->error != NULL && job->head->error->task_id[0] != '\0')
+    if ((int)job->head->status == JOB_FAILED && job->head->error != NULL &&
+        job->head->error->task_id[0] != '\0')
         return job->head->error->task_id;
     fm_err_set(err, FM_INVALID_ARGUMENT, "task_id", "task_id is missing: say which task is meant");
     return NULL;
@@ -301,8 +304,7 @@ static void edit_task(struct core *c, struct op *op)
     struct job *job = held_job(c, op, r->job_id);
     if (job == NULL)
         return;
-    Fermata__V1__Remedy remedy =
-        remedy_of(FERMATA__V1__REMEDY_KIND__REMEDY_KIND_EDIT_TASK, r->by, r->reason);
+    Fermata__V1__Remedy remedy = remedy_of(FERMATA__V1__REMEDY_KIND__REMEDY_KIND_EDIT_TASK, r->by, r->reason);
     if (replace(c, job, r->task_id, &remedy, r->data, &err) < 0) {
         op_fail(c, op, &err);
         job_rest(c, job);
@@ -351,8 +353,8 @@ static int check_patch(const Fermata__V1__PatchStateRequest *r, struct fm_err *e
         (r->routine[0] != '\0' && check_name("routine", r->routine, err) < 0))
         return -FM_INVALID_ARGUMENT;
     if (n == 0 || n > MAX_KEYS)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "set", "%zu keys to set or remove; 1 to %d are allowed", n,
-                          MAX_KEYS);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "set", "%zu keys to set or remove; 1 to %d are allowed",
+                          n, MAX_KEYS);
     return 0;
 }
 
@@ -379,8 +381,8 @@ static void patch_state(struct core *c, struct op *op)
     if (job == NULL)
         return;
     if (r->routine[0] != '\0' && !has_routine(job, r->routine))
-        fm_err_set(&err, FM_INVALID_ARGUMENT, "routine", "the flow of job %s has no routine \"%s\"", job->text,
-                   r->routine);
+        fm_err_set(&err, FM_INVALID_ARGUMENT, "routine", "the flow of job %s has no routine \"%s\"",
+                   job->text, r->routine);
     if (err.code != FM_OK || remedy_patch(c, job, r, &err) < 0) {
         op_fail(c, op, &err);
         job_rest(c, job);
@@ -446,8 +448,8 @@ static void set_breakpoints(struct core *c, struct op *op)
             fm_err_set(&err, FM_INVALID_ARGUMENT, "breakpoints", "the flow of job %s has no routine \"%s\"",
                        job->text, r->breakpoints[i]->routine);
     if (job_status_final(status) && status != JOB_FAILED)
-        fm_err_set(&err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: nothing of it runs any more", job->text,
-                   job_status_name(status));
+        fm_err_set(&err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: nothing of it runs any more",
+                   job->text, job_status_name(status));
     if (err.code != FM_OK) {
         op_fail(c, op, &err);
         job_rest(c, job);

@@ -1,5 +1,6 @@
-/* What time does to jobs. The store knows when each job wakes (a deadline, a question that expires, a task that is
- * due); the core only knows the next such time and asks then, so a sleeping job costs nothing here. */
+/* What time does to jobs. The store knows when each job wakes (a deadline, a question that expires, a task
+ * that is due); the core only knows the next such time and asks then, so a sleeping job costs nothing here.
+ */
 #include "core_int.h"
 
 #include <string.h>
@@ -149,8 +150,8 @@ static void pass_deadline(struct core *c, struct job *job)
 static bool timer_is_due(const struct core *c, const struct job *job)
 {
     int status = (int)job->head->status;
-    bool timers = status == JOB_SLEEPING ||
-                  (status == JOB_PAUSED && job->def->parallelism > 1 && !job_is_held(job));
+    bool timers =
+        status == JOB_SLEEPING || (status == JOB_PAUSED && job->def->parallelism > 1 && !job_is_held(job));
     int64_t due = job_state_next_due(job->state);
     return timers && due != 0 && due <= c->wall_ms;
 }
