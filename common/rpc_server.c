@@ -16,6 +16,7 @@
 #define ACCEPTS 64
 #define KEEPALIVE_MS 20000
 #define KEEPALIVE_TIMEOUT_MS 10000
+#define UNKNOWN_WAIT_MS 1000
 
 struct accept {
     struct rpc_tag tag;
@@ -23,6 +24,14 @@ struct accept {
     grpc_call *call;
     grpc_call_details details;
     grpc_metadata_array metadata;
+};
+
+/* A call of a method that does not exist, until its client has sent a message. */
+struct unknown {
+    struct unknown *prev, *next;
+    struct rpc_call *call;
+    int64_t answer_at_ms;
+    char text[256];
 };
 
 struct rpc_server {
@@ -35,6 +44,8 @@ struct rpc_server {
     bool stopping, down;
     struct rpc_tag down_tag;
     struct rpc_timer grace;
+    struct unknown *unknowns; /* those that came first are first */
+    struct rpc_timer unknown_timer;
     void (*done)(void *arg);
     void *done_arg;
 };
@@ -343,7 +354,60 @@ const char *rpc_call_peer(const struct rpc_call *c)
 
 /* ---- accepting ---- */
 
-static const struct rpc_method unknown_method = {"", RPC_UNARY, NULL, NULL, 0};
+/* A method that does not exist is refused when the client's message (or its half-close) is there: behind the
+ * status of a call whose client still sends comes a reset, for which some clients drop the status. A client
+ * that sends nothing, since it waits for the server's first message, is refused after a second. */
+
+static void refuse_unknown(struct rpc_call *c, void *user)
+{
+    fail(c, FM_UNIMPLEMENTED, ((struct unknown *)user)->text);
+}
+
+static void on_unknown_message(struct rpc_call *c, void *user, struct fm_bytes message)
+{
+    (void)message;
+    refuse_unknown(c, user);
+}
+
+static void on_unknown_closed(struct rpc_call *c, void *user)
+{
+    struct unknown *u = user;
+    DL_DELETE(c->server->unknowns, u);
+    free(u);
+}
+
+static void on_unknown_timer(void *arg)
+{
+    struct rpc_server *s = arg;
+    struct unknown *u;
+    int64_t now_ms = fm_now_mono_ms();
+    DL_FOREACH (s->unknowns, u) {
+        if (u->answer_at_ms > now_ms) {
+            rpc_timer_start(s->loop, &s->unknown_timer, u->answer_at_ms, on_unknown_timer, s);
+            return;
+        }
+        refuse_unknown(u->call, u);
+    }
+}
+
+static const struct rpc_method unknown_method = {"", RPC_BIDI, NULL, NULL, 0};
+
+static void start_unknown(struct rpc_call *c, grpc_slice path)
+{
+    static const struct rpc_call_events events = {
+        .on_message = on_unknown_message, .on_half_close = refuse_unknown, .on_close = on_unknown_closed};
+    struct rpc_server *s = c->server;
+    struct unknown *u = fm_xcalloc(1, sizeof(*u));
+    u->call = c;
+    u->answer_at_ms = fm_now_mono_ms() + UNKNOWN_WAIT_MS;
+    snprintf(u->text, sizeof(u->text), "there is no method %.*s", (int)GRPC_SLICE_LENGTH(path),
+             (const char *)GRPC_SLICE_START_PTR(path));
+    c->method = &unknown_method;
+    rpc_call_events(c, &events, u, 0);
+    DL_APPEND(s->unknowns, u);
+    if (!s->unknown_timer.armed)
+        rpc_timer_start(s->loop, &s->unknown_timer, u->answer_at_ms, on_unknown_timer, s);
+}
 
 static void start_call(struct rpc_server *s, struct accept *a)
 {
@@ -362,15 +426,9 @@ static void start_call(struct rpc_server *s, struct accept *a)
     c->pending++;
     rpc_must(grpc_call_start_batch(c->call, &op, 1, &c->close_tag, NULL), "close notice");
     c->method = find_method(s, a->details.method);
-    if (c->method == NULL) {
-        char text[256];
-        snprintf(text, sizeof(text), "there is no method %.*s", (int)GRPC_SLICE_LENGTH(a->details.method),
-                 (const char *)GRPC_SLICE_START_PTR(a->details.method));
-        c->method = &unknown_method;
-        fail(c, FM_UNIMPLEMENTED, text);
-        return;
-    }
-    if (c->method->kind == RPC_BIDI)
+    if (c->method == NULL)
+        start_unknown(c, a->details.method);
+    else if (c->method->kind == RPC_BIDI)
         c->method->handler(c, c->method, (struct fm_bytes){0});
     start_read(c);
 }
@@ -465,6 +523,7 @@ static void on_down(struct rpc_tag *tag, bool ok)
     struct rpc_server *s = tag->owner;
     (void)ok;
     rpc_timer_stop(s->loop, &s->grace);
+    rpc_timer_stop(s->loop, &s->unknown_timer);
     s->down = true;
     maybe_down(s);
 }

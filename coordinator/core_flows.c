@@ -113,6 +113,8 @@ struct flow_def *def_add(struct core *c, const Fermata__V1__Flow *flow, struct f
     fm_buf_append(&d->body, body.p, body.n);
     for (size_t i = 0; i < flow->n_routines; i++)
         add_type(d, flow->routines[i]->type);
+    d->parallelism = flow->parallelism;
+    d->deadline_ms = flow->deadline_ms;
     d->refs = 1;
     d->on_disk = on_disk;
     HASH_ADD(hh, c->defs, digest, STORE_DIGEST_BYTES, d);

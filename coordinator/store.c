@@ -91,6 +91,7 @@ void store_put_job(struct store_unit *u, const struct store_job *job)
 {
     struct record *r = add(u, RECORD_JOB, &job->id);
     r->status = job->status;
+    r->wake_ms = job->wake_ms;
     r->name = unit_text(u, job->flow);
     r->host = unit_text(u, job->host);
     memcpy(r->digest, job->flow_digest, STORE_DIGEST_BYTES);

@@ -44,7 +44,8 @@ struct store_job {
     struct fm_bytes head;
     const struct store_label *labels; /* read only when is_new */
     size_t n_labels;
-    bool is_new; /* insert: an existing row fails the unit; else update: a missing row fails the unit */
+    int64_t wake_ms; /* wall time at which STORE_LIST_DUE names it; 0: never */
+    bool is_new;     /* insert: an existing row fails the unit; else update: a missing row fails the unit */
 };
 
 /* ---- writing ---- */
@@ -89,9 +90,12 @@ enum store_query_kind {
                           and all inputs they consumed are  found by STORE_READ_INPUTS */
     STORE_READ_INPUTS, /* inputs of `job` numbered from `from` to `to` */
     STORE_LIST_JOBS,   /* heads, newest id first, after `after` exclusive, filtered */
-    STORE_LIST_ACTIVE, /* heads of jobs in PENDING, RUNNING, SLEEPING, oldest id first, after `after`
-                          exclusive: for recovery */
-    STORE_READ_FLOW,   /* `name`, `version` (0: newest): digest, version and definition */
+    STORE_LIST_ACTIVE, /* heads of jobs in PENDING and RUNNING, oldest id first, after `after` exclusive: for
+                          recovery */
+    STORE_LIST_DUE, /* ids of jobs whose wake time is at most `due_ms`, by (wake time, id), after (`after_ms`,
+                       `after`) exclusive: row.wake_ms; and in next_wake_ms the first wake time after due_ms
+                     */
+    STORE_READ_FLOW,     /* `name`, `version` (0: newest): digest, version and definition */
     STORE_READ_FLOW_DEF, /* by `digest`: definition */
     STORE_READ_REQUEST,  /* `scope`, `request_id`: digest, job and reply of the unit that claimed it; status
                             STORE_NOT_FOUND when none did */
@@ -106,8 +110,9 @@ struct store_query {
     uint32_t from, to;
     uint32_t limit;
     size_t max_bytes;
-    struct fm_id after;  /* all zero: from the start */
-    const int *statuses; /* filters of STORE_LIST_JOBS; none: any. Copied by store_read */
+    struct fm_id after;       /* all zero: from the start */
+    int64_t due_ms, after_ms; /* STORE_LIST_DUE */
+    const int *statuses;      /* filters of STORE_LIST_JOBS; none: any. Copied by store_read */
     size_t n_statuses;
     const char *flow; /* NULL or "": any */
     const char *host; /* NULL or "": any */
@@ -123,6 +128,7 @@ struct store_query {
 struct store_row {
     struct fm_id job;
     uint32_t number; /* step, input, or flow version */
+    int64_t wake_ms; /* STORE_LIST_DUE */
     struct fm_bytes body;
 };
 
@@ -157,6 +163,7 @@ struct store_done {
     size_t n_inputs;
     struct store_row *rows; /* lists; STORE_READ_FLOW(_DEF): one row, body = definition, number = version */
     size_t n_rows;
+    int64_t next_wake_ms;   /* STORE_LIST_DUE; 0: there is none */
     bool more;              /* lists and STORE_READ_STEPS: there are more */
     struct fm_arena *arena; /* owns all of the above */
 };

@@ -29,6 +29,7 @@ struct record {
     const char *name, *key; /* flow name or request scope; request id */
     const char *host;
     int status;
+    int64_t wake_ms;
     bool is_new;
     const struct store_label *labels;
     size_t n_labels;

@@ -119,6 +119,11 @@ static enum applied put_labels(struct applying *a, const struct record *r)
     return APPLIED;
 }
 
+static void bind_wake(sqlite3_stmt *s, int at, int64_t wake_ms)
+{
+    (void)(wake_ms > 0 ? sqlite3_bind_int64(s, at, wake_ms) : sqlite3_bind_null(s, at));
+}
+
 static enum applied put_job(struct applying *a, const struct record *r)
 {
     sqlite3_stmt *s = get(a, r->is_new ? SQL_NEW_JOB : SQL_SET_JOB);
@@ -131,9 +136,11 @@ static enum applied put_job(struct applying *a, const struct record *r)
         bind_text(s, 4, r->host);
         sql_bind_bytes(s, 5, r->digest, STORE_DIGEST_BYTES);
         sql_bind_bytes(s, 6, r->body.p, r->body.n);
+        bind_wake(s, 7, r->wake_ms);
     } else {
         bind_text(s, 3, r->host);
         sql_bind_bytes(s, 4, r->body.p, r->body.n);
+        bind_wake(s, 5, r->wake_ms);
     }
     if (run(a, s, "job") == FAILED)
         return FAILED;

@@ -37,6 +37,8 @@ enum sql_id {
     SQL_READ_FLOW_DEF,
     SQL_LIST_FLOWS,
     SQL_LIST_ACTIVE,
+    SQL_LIST_DUE,
+    SQL_NEXT_WAKE,
     SQL_COUNT
 };
 

@@ -14,15 +14,16 @@
 #include "log.h"
 #include "mem.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define APPLICATION_ID 0x46524d54 /* "FRMT" */
 #define QUICK_CHECK_BYTES (256 * 1024 * 1024)
 
 static const char schema[] =
     "CREATE TABLE jobs(id BLOB PRIMARY KEY, status INTEGER NOT NULL, flow TEXT NOT NULL, host TEXT NOT NULL, "
-    "digest BLOB NOT NULL, head BLOB NOT NULL) "
+    "digest BLOB NOT NULL, head BLOB NOT NULL, wake INTEGER) "
     "WITHOUT ROWID;"
     "CREATE INDEX jobs_by_status ON jobs(status, id);"
+    "CREATE INDEX jobs_by_wake ON jobs(wake, id) WHERE wake IS NOT NULL;"
     "CREATE INDEX jobs_by_flow ON jobs(flow, id);"
     "CREATE INDEX jobs_by_host ON jobs(host, id) WHERE host <> '';"
     "CREATE TABLE steps(job BLOB, number INTEGER, body BLOB NOT NULL, PRIMARY KEY(job, number)) WITHOUT "
@@ -206,6 +207,19 @@ static int create_schema(struct sql_conn *c, struct fm_err *err)
     return ret;
 }
 
+/* From version 1: it had no wake times, and no job that needed one. */
+static int migrate(struct sql_conn *c, struct fm_err *err)
+{
+    char sql[512];
+    snprintf(sql, sizeof(sql),
+             "BEGIN IMMEDIATE; ALTER TABLE jobs ADD COLUMN wake INTEGER; CREATE INDEX jobs_by_wake ON "
+             "jobs(wake, id) "
+             "WHERE wake IS NOT NULL; PRAGMA user_version=%d; COMMIT;",
+             SCHEMA_VERSION);
+    FM_LOG(INFO, STORAGE, "the store's schema is brought up to date", FM_U64("version", SCHEMA_VERSION));
+    return run(c, sql, "migrate the schema", err);
+}
+
 static int check_schema(struct sql_conn *c, struct fm_err *err)
 {
     int64_t tables = pragma_number(c, "SELECT count(*) FROM sqlite_master", err);
@@ -223,7 +237,8 @@ static int check_schema(struct sql_conn *c, struct fm_err *err)
             err, FM_FAILED_PRECONDITION, "data",
             "%s has schema version %lld; this coordinator knows versions up to %d: use a newer coordinator",
             c->path, (long long)version, SCHEMA_VERSION);
-    return check_integrity(c, err);
+    int ret = version < SCHEMA_VERSION ? migrate(c, err) : 0;
+    return ret < 0 ? ret : check_integrity(c, err);
 }
 
 static int sync_dir(const char *dir, struct fm_err *err)

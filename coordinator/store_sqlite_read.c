@@ -14,8 +14,9 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_GET_REQUEST] = "SELECT digest, job, reply FROM requests WHERE scope=?1 AND request_id=?2",
     [SQL_PUT_REQUEST] =
         "INSERT INTO requests(scope, request_id, job, digest, reply) VALUES(?1, ?2, ?3, ?4, ?5)",
-    [SQL_NEW_JOB] = "INSERT INTO jobs(id, status, flow, host, digest, head) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-    [SQL_SET_JOB] = "UPDATE jobs SET status=?2, host=?3, head=?4 WHERE id=?1",
+    [SQL_NEW_JOB] =
+        "INSERT INTO jobs(id, status, flow, host, digest, head, wake) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [SQL_SET_JOB] = "UPDATE jobs SET status=?2, host=?3, head=?4, wake=?5 WHERE id=?1",
     [SQL_PUT_LABEL] = "INSERT OR IGNORE INTO labels(key, value, job) VALUES(?1, ?2, ?3)",
     [SQL_PUT_STEP] = "INSERT INTO steps(job, number, body) VALUES(?1, ?2, ?3)",
     [SQL_PUT_INPUT] = "INSERT INTO inputs(job, number, body) VALUES(?1, ?2, ?3)",
@@ -42,7 +43,10 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_READ_FLOW_DEF] = "SELECT body FROM flow_defs WHERE digest=?1",
     [SQL_LIST_FLOWS] =
         "SELECT max(version), summary FROM flows WHERE name>?1 GROUP BY name ORDER BY name LIMIT ?2",
-    [SQL_LIST_ACTIVE] = "SELECT id, head FROM jobs WHERE id>?1 AND status IN (1, 2, 4) ORDER BY id LIMIT ?2",
+    [SQL_LIST_ACTIVE] = "SELECT id, head FROM jobs WHERE id>?1 AND status IN (1, 2) ORDER BY id LIMIT ?2",
+    [SQL_LIST_DUE] =
+        "SELECT id, wake FROM jobs WHERE wake<=?1 AND (wake, id)>(?2, ?3) ORDER BY wake, id LIMIT ?4",
+    [SQL_NEXT_WAKE] = "SELECT min(wake) FROM jobs WHERE wake>?1",
 };
 
 sqlite3_stmt *sql_get(struct sql_conn *c, enum sql_id id, struct fm_err *err)
@@ -308,6 +312,51 @@ static void list_active(struct reading *r)
         (void)sqlite3_reset(s);
 }
 
+/* min(wake) beyond due_ms, so that the core knows when to ask again. */
+static void read_next_wake(struct reading *r)
+{
+    sqlite3_stmt *s = get(r, SQL_NEXT_WAKE);
+    if (s == NULL)
+        return;
+    (void)sqlite3_bind_int64(s, 1, r->q->due_ms);
+    if (one_row(r, s) != 1)
+        return;
+    r->d->next_wake_ms = sqlite3_column_int64(s, 0); /* NULL reads as 0 */
+    (void)sqlite3_reset(s);
+}
+
+static void list_due(struct reading *r)
+{
+    sqlite3_stmt *s = get(r, SQL_LIST_DUE);
+    if (s == NULL)
+        return;
+    (void)sqlite3_bind_int64(s, 1, r->q->due_ms);
+    (void)sqlite3_bind_int64(s, 2, r->q->after_ms);
+    sql_bind_bytes(s, 3, r->q->after.b, sizeof(r->q->after.b));
+    (void)sqlite3_bind_int64(s, 4, (int64_t)r->q->limit + 1);
+    struct fm_buf rows = {0};
+    int rc;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        if (r->d->n_rows == r->q->limit) {
+            r->d->more = true;
+            rc = SQLITE_DONE;
+            break;
+        }
+        struct store_row row = {.wake_ms = sqlite3_column_int64(s, 1)};
+        column_id(s, 0, &row.job);
+        fm_buf_append(&rows, &row, sizeof(row));
+        r->d->n_rows++;
+    }
+    r->d->rows = (struct store_row *)(uintptr_t)done_copy(r->n, rows.p, rows.n).p;
+    fm_buf_done(&rows);
+    if (rc != SQLITE_DONE) {
+        (void)fail(r, rc, "list");
+        return;
+    }
+    (void)sqlite3_reset(s);
+    read_next_wake(r);
+}
+
 static void list_text(const struct store_query *q, char *sql, size_t size)
 {
     size_t at = (size_t)snprintf(sql, size, "SELECT id, head FROM jobs j WHERE 1");
@@ -379,6 +428,9 @@ static void dispatch(struct reading *r)
         return;
     case STORE_LIST_ACTIVE:
         list_active(r);
+        return;
+    case STORE_LIST_DUE:
+        list_due(r);
         return;
     case STORE_READ_FLOW:
         read_flow(r);

@@ -562,7 +562,8 @@ static const struct breakpoint *breakpoint_for(const struct hjob *job, const str
     if (strcmp(job->released_task, t->id) == 0)
         return NULL;
     for (const struct breakpoint *b = job->breakpoints; b != NULL; b = b->next)
-        if (strcmp(b->routine, t->routine) == 0 && (b->slot[0] == '\0' || strcmp(b->slot, t->slot) == 0))
+        if ((strcmp(b->routine, "*") == 0 || strcmp(b->routine, t->routine) == 0) &&
+            (b->slot[0] == '\0' || strcmp(b->slot, t->slot) == 0))
             return b;
     return NULL;
 }

@@ -232,6 +232,51 @@ static void lists_are_filtered_and_paged_newest_first(void **state)
     store_done_free(d);
 }
 
+static void put_waking(uint8_t n, int64_t wake_ms, bool is_new)
+{
+    struct store_unit *u = store_unit_new(n);
+    struct store_job j = {.id = job_id(n),
+                          .status = 4,
+                          .flow = "f",
+                          .host = "",
+                          .head = text("head"),
+                          .is_new = is_new,
+                          .wake_ms = wake_ms};
+    store_put_job(u, &j);
+    assert_int_equal(commit(u), STORE_OK);
+}
+
+static void jobs_that_are_due_are_listed_by_time_and_the_next_wake_time_is_told(void **state)
+{
+    (void)state;
+    put_waking(1, 300, true);
+    put_waking(2, 100, true);
+    put_waking(3, 0, true);
+    put_waking(4, 100, true);
+    put_waking(5, 900, true);
+    put_waking(6, 50, true);
+    put_waking(6, 0, false); /* it wakes no more */
+    struct store_done *d = query((struct store_query){.kind = STORE_LIST_DUE, .due_ms = 300, .limit = 2});
+    assert_int_equal(d->n_rows, 2);
+    assert_int_equal(d->rows[0].job.b[5], 2);
+    assert_int_equal(d->rows[1].job.b[5], 4);
+    assert_int_equal(d->rows[1].wake_ms, 100);
+    assert_true(d->more);
+    assert_int_equal(d->next_wake_ms, 900);
+    struct store_query rest = {.kind = STORE_LIST_DUE, .due_ms = 300, .limit = 2, .after_ms = 100};
+    rest.after = d->rows[1].job;
+    store_done_free(d);
+    d = query(rest);
+    assert_int_equal(d->n_rows, 1);
+    assert_int_equal(d->rows[0].job.b[5], 1);
+    assert_false(d->more);
+    store_done_free(d);
+    d = query((struct store_query){.kind = STORE_LIST_DUE, .due_ms = 900, .limit = 9, .after_ms = 900});
+    assert_int_equal(d->n_rows, 1);
+    assert_int_equal(d->next_wake_ms, 0);
+    store_done_free(d);
+}
+
 static void flows_keep_their_versions(void **state)
 {
     (void)state;
@@ -320,6 +365,7 @@ int main(void)
         TEST(a_unit_that_breaks_a_rule_is_not_applied_and_harms_no_other),
         TEST(a_request_id_is_claimed_once_and_the_first_reply_comes_back),
         TEST(lists_are_filtered_and_paged_newest_first),
+        TEST(jobs_that_are_due_are_listed_by_time_and_the_next_wake_time_is_told),
         TEST(flows_keep_their_versions),
         TEST(what_was_acknowledged_survives_kill_9),
     };
