@@ -14,6 +14,9 @@
 #include "cluster.h"
 #include "json_text.h"
 
+/* clang-format would take the JSON for C. */
+/* clang-format off */
+
 static void answer(struct cluster *c, const char *job, const char *pause, const char *text)
 {
     json_decref(rpc(c->address, "Jobs/ResumeJob", J({"job_id" : "%s", "pause_id" : "%s", "answer" : "%s"}), job,

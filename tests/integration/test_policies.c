@@ -15,6 +15,9 @@
 #include "cluster.h"
 #include "json_text.h"
 
+/* clang-format would take the JSON for C. */
+/* clang-format off */
+
 static json_t *history(struct cluster *c, const char *job)
 {
     return rpc(c->address, "Jobs/GetHistory", J({"job_id" : "%s"}), job);
@@ -186,7 +189,7 @@ static const char *submit_failing(struct cluster *c, const char *policy)
             "connections" : [
                 {"from" : {"routine" : "a", "event" : "x"},                                                                     "to" : {"routine" : "b", "slot" : "in"}               },
                 {"from" : {"routine" : "a", "event" : "y"},                                                                              "to" : {"routine" : "c", "slot" : "in"}}
-                  % s
+                  %s
             ]
     }),
                  policy,
