@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <setjmp.h>
+#include <signal.h>
 
 #include <cmocka.h>
 
@@ -362,6 +363,49 @@ static void loops_in_the_graph_end_when_nothing_is_emitted_any_more(void **state
     cluster_done(&c);
 }
 
+/* The store stalls (its coordinator is stopped): pure steps run ahead, the effect waits until they are on disk. */
+static void no_effect_happens_before_the_steps_it_rests_on_are_on_disk(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_init(&c);
+    c.probes = true;
+    c.lease = "20s";
+    cluster_coordinator(&c, NULL);
+    cluster_host(&c, 0, "a", NULL);
+    char *flow = NULL;
+    assert_true(asprintf(&flow,
+                         J({
+                             "routines" : [
+                                 {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"gate" : "%s"}, {"emit" : "x"} ]}}},
+                                 {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"touch" : "%s"}, {"emit" : "x"} ]}}},
+                                 {"id" : "c", "type" : "probe_fx", "config" : {"do" : {"in" : [ {"touch" : "%s"} ]}}}
+                             ],
+                             "connections" : [
+                                 {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}},
+                                 {"from" : {"routine" : "b", "event" : "x"}, "to" : {"routine" : "c", "slot" : "in"}}
+                             ]
+                         }),
+                         cluster_file(&c, "gate"), cluster_file(&c, "pure"), cluster_file(&c, "effects")) > 0);
+    const char *job = submit_inline(&c, flow, J({}));
+    free(flow);
+    json_decref(wait_status(&c, job, "RUNNING"));
+    proc_kill(&c.coordinator, SIGSTOP);
+    cluster_open_gate(&c, "gate");
+    long long until = test_now_ms() + DEADLINE_MS;
+    while (cluster_lines(&c, "pure") == 0)
+        test_pause(until, "the pure step ran ahead");
+    for (int i = 0; i < 30; i++) /* what would follow at once had it not to wait */
+        test_pause(until, "a while");
+    assert_int_equal(cluster_lines(&c, "effects"), 0);
+    proc_kill9(&c.coordinator); /* nothing of it was on disk */
+    cluster_coordinator(&c, NULL);
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    assert_int_equal(cluster_lines(&c, "effects"), 1);
+    assert_int_equal(cluster_lines(&c, "pure"), 1); /* the host kept its steps and sent them again */
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +417,7 @@ int main(void)
         cmocka_unit_test(several_questions_are_open_at_once_and_each_answer_goes_to_its_own),
         cmocka_unit_test(an_unanswered_question_gets_its_default_answer_in_time),
         cmocka_unit_test(routines_with_a_higher_priority_go_first),
+        cmocka_unit_test(no_effect_happens_before_the_steps_it_rests_on_are_on_disk),
         cmocka_unit_test(loops_in_the_graph_end_when_nothing_is_emitted_any_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
