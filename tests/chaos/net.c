@@ -77,14 +77,22 @@ void net_link_down(int link)
     chaos_shell(true, "ip link set r%d down", link);
 }
 
+static void lose(const char *direction, int link, unsigned percent)
+{
+    char condition[64] = "";
+    if (percent < 100)
+        snprintf(condition, sizeof(condition), "numgen random mod 100 '<' %u", percent);
+    chaos_shell(true, "nft add rule inet chaos %s%d %s drop", direction, link, condition);
+}
+
 void net_lose_from(int link, unsigned percent)
 {
-    chaos_shell(true, "nft add rule inet chaos from%d numgen random mod 100 '<' %u drop", link, percent);
+    lose("from", link, percent);
 }
 
 void net_lose_to(int link, unsigned percent)
 {
-    chaos_shell(true, "nft add rule inet chaos to%d numgen random mod 100 '<' %u drop", link, percent);
+    lose("to", link, percent);
 }
 
 void net_slow(int link)
