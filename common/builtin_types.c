@@ -42,18 +42,96 @@ static const struct builtin_param log_config[] = {
     {"level",   PARAM_STRING, false, 0, 0, log_levels},
     {"message", PARAM_STRING, false, 0, 0, NULL      },
 };
-static const struct builtin_slot log_slots[] = {
-    {"input", NULL, 0}
-};
 
 static const char *const output_event[] = {"output"};
 
-static const struct builtin_type types[] = {
-    {"llm_agent", 1, llm_slots,   COUNT(llm_slots),   llm_events,   COUNT(llm_events), llm_config,
-     COUNT(llm_config),                                                                                                   true },
-    {"human",     1, human_slots, COUNT(human_slots), output_event, 1,                 human_config, COUNT(human_config), false},
-    {"log",       1, log_slots,   COUNT(log_slots),   output_event, 1,                 log_config,   COUNT(log_config),   false},
+#define YEAR_MS (366.0 * 24 * 3600 * 1000)
+
+static const struct builtin_slot input_slot[] = {
+    {"input", NULL, 0}
 };
+static const struct builtin_slot input_and_due_slots[] = {
+    {"input", NULL, 0},
+    {"_due",  NULL, 0}
+};
+
+static const struct builtin_param split_config[] = {
+    {"path", PARAM_STRING,  false, 0, 0, NULL},
+    {"with", PARAM_STRINGS, false, 0, 0, NULL},
+};
+static const char *const split_events[] = {"item", "done"};
+
+static const struct builtin_param sleep_config[] = {
+    {"ms",         PARAM_NUMBER, false, 0, YEAR_MS, NULL},
+    {"ms_path",    PARAM_STRING, false, 0, 0,       NULL},
+    {"until_path", PARAM_STRING, false, 0, 0,       NULL},
+};
+static const char *const sleep_one_of[] = {"ms", "ms_path", "until_path", NULL};
+
+static const struct builtin_param aggregate_config[] = {
+    {"count",      PARAM_NUMBER,  false, 1, 10000,   NULL},
+    {"count_path", PARAM_STRING,  false, 0, 0,       NULL},
+    {"sources",    PARAM_STRINGS, false, 0, 0,       NULL},
+    {"key",        PARAM_STRING,  false, 0, 0,       NULL},
+    {"timeout_ms", PARAM_NUMBER,  false, 1, YEAR_MS, NULL},
+};
+static const char *const aggregate_one_of[] = {"count", "count_path", "sources", NULL};
+static const struct builtin_slot aggregate_slots[] = {
+    {"*",        NULL, 0},
+    {"_timeout", NULL, 0}
+};
+static const char *const aggregate_events[] = {"output", "timeout"};
+
+static const struct builtin_param batch_config[] = {
+    {"size",        PARAM_NUMBER, false, 1, 10000,   NULL},
+    {"max_wait_ms", PARAM_NUMBER, false, 1, YEAR_MS, NULL},
+    {"key",         PARAM_STRING, false, 0, 0,       NULL},
+};
+static const struct builtin_slot batch_slots[] = {
+    {"input", NULL, 0},
+    {"flush", NULL, 0},
+    {"_due",  NULL, 0}
+};
+
+static const struct builtin_param debounce_config[] = {
+    {"wait_ms", PARAM_NUMBER, true,  1, YEAR_MS, NULL},
+    {"key",     PARAM_STRING, false, 0, 0,       NULL},
+};
+
+static const char *const job_on_failure[] = {"fail", "event", NULL};
+static const struct builtin_param job_config[] = {
+    {"flow",       PARAM_STRING,  true,  0, 0,          NULL          },
+    {"version",    PARAM_NUMBER,  false, 0, 4294967295, NULL          },
+    {"routine",    PARAM_STRING,  true,  0, 0,          NULL          },
+    {"slot",       PARAM_STRING,  true,  0, 0,          NULL          },
+    {"shared",     PARAM_STRINGS, false, 0, 0,          NULL          },
+    {"on_failure", PARAM_STRING,  false, 0, 0,          job_on_failure},
+};
+static const struct builtin_slot job_slots[] = {
+    {"start",   NULL, 0},
+    {"_result", NULL, 0}
+};
+static const char *const job_events[] = {"completed", "failed"};
+
+#define SLOTS(a) .slots = a, .n_slots = COUNT(a)
+#define EVENTS(a) .events = a, .n_events = COUNT(a)
+#define CONFIG(a) .config = a, .n_config = COUNT(a)
+
+/* clang-format off */
+static const struct builtin_type types[] = {
+    {.name = "llm_agent", .version = 1, SLOTS(llm_slots), EVENTS(llm_events), CONFIG(llm_config), .effects = true},
+    {.name = "human", .version = 1, SLOTS(human_slots), EVENTS(output_event), CONFIG(human_config)},
+    {.name = "log", .version = 1, SLOTS(input_slot), EVENTS(output_event), CONFIG(log_config)},
+    {.name = "split", .version = 1, SLOTS(input_slot), EVENTS(split_events), CONFIG(split_config)},
+    {.name = "sleep", .version = 1, SLOTS(input_and_due_slots), EVENTS(output_event), CONFIG(sleep_config),
+     .one_of = sleep_one_of},
+    {.name = "aggregate", .version = 1, SLOTS(aggregate_slots), EVENTS(aggregate_events), CONFIG(aggregate_config),
+     .one_of = aggregate_one_of},
+    {.name = "batch", .version = 1, SLOTS(batch_slots), EVENTS(output_event), CONFIG(batch_config)},
+    {.name = "debounce", .version = 1, SLOTS(input_and_due_slots), EVENTS(output_event), CONFIG(debounce_config)},
+    {.name = "job", .version = 1, SLOTS(job_slots), EVENTS(job_events), CONFIG(job_config)},
+};
+/* clang-format on */
 
 const struct builtin_type *builtin_types(size_t *ret_n)
 {

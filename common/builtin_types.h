@@ -34,6 +34,8 @@ struct builtin_type {
     const struct builtin_param *config; /* other keys are refused */
     size_t n_config;
     bool effects; /* handlers have effects outside the job */
+    const char *const
+        *one_of; /* exactly one of these keys of config must be there; NULL-terminated; NULL: nothing */
 };
 
 /* The type of this name, or NULL. */

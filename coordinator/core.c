@@ -76,20 +76,62 @@ void core_request_digest(const ProtobufCMessage *request, uint8_t ret[STORE_DIGE
 
 /* ---- requests ---- */
 
+static void inner_done(struct core *c, uint64_t ticket, const struct fm_err *err)
+{
+    struct inner *call;
+    HASH_FIND(hh, c->inner, &ticket, sizeof(ticket), call);
+    if (call == NULL)
+        return;
+    HASH_DEL(c->inner, call);
+    if (!c->stopping)
+        call->done(c, call, err);
+    free(call);
+}
+
+void core_reply(struct core *c, uint64_t ticket, struct fm_bytes response)
+{
+    if ((ticket & INNER_TICKET) != 0)
+        inner_done(c, ticket, NULL);
+    else if (ticket != 0)
+        c->io.reply(c->io.arg, ticket, response);
+}
+
+void core_fail(struct core *c, uint64_t ticket, const struct fm_err *err)
+{
+    if ((ticket & INNER_TICKET) != 0)
+        inner_done(c, ticket, err);
+    else if (ticket != 0)
+        c->io.fail(c->io.arg, ticket, err);
+}
+
+void core_call(struct core *c, int method, const ProtobufCMessage *request, const struct inner *call)
+{
+    struct inner *kept = fm_xmemdup(call, sizeof(*call));
+    kept->ticket = ++c->next_tag | INNER_TICKET;
+    HASH_ADD(hh, c->inner, ticket, sizeof(kept->ticket), kept);
+    struct op *op = fm_xcalloc(1, sizeof(*op));
+    op->ticket = kept->ticket;
+    op->method = (enum core_method)method;
+    op->child = call->child;
+    op->request = (ProtobufCMessage *)(uintptr_t)request;
+    op_run(c, op);
+}
+
 void op_free(struct op *op)
 {
+    fork_free(op->fork);
     if (op->owned) {
         protobuf_c_message_free_unpacked(op->request, NULL);
         free((void *)(uintptr_t)op->raw.p);
     }
     fm_buf_done(&op->text);
+    child_refs_free(op->todo);
     free(op);
 }
 
 void op_fail(struct core *c, struct op *op, struct fm_err *err)
 {
-    if (op->ticket != 0)
-        c->io.fail(c->io.arg, op->ticket, err);
+    core_fail(c, op->ticket, err);
     fm_err_done(err);
     op_free(op);
 }
@@ -99,7 +141,7 @@ void op_reply(struct core *c, struct op *op, const ProtobufCMessage *response)
     if (op->ticket != 0) {
         struct fm_buf b = {0};
         pb_pack(response, &b);
-        c->io.reply(c->io.arg, op->ticket, (struct fm_bytes){b.p, b.n});
+        core_reply(c, op->ticket, (struct fm_bytes){b.p, b.n});
         fm_buf_done(&b);
     }
     op_free(op);
@@ -116,10 +158,15 @@ void op_park(struct op *op)
 
 void op_run(struct core *c, struct op *op)
 {
+    if ((int)op->method >= INNER_CHILD_STARTED) {
+        children_request(c, op);
+        return;
+    }
     switch (op->method) {
     case CORE_PUT_FLOW:
     case CORE_GET_FLOW:
     case CORE_LIST_FLOWS:
+    case CORE_GET_FLOW_GRAPH:
     case CORE_DELETE_FLOW:
         flows_request(c, op);
         return;
@@ -136,6 +183,16 @@ void op_run(struct core *c, struct op *op)
     case CORE_DELETE_JOB:
     case CORE_SEND_INPUT:
         jobs_request(c, op);
+        return;
+    case CORE_FORK_JOB:
+        fork_request(c, op);
+        return;
+    case CORE_SET_BREAKPOINTS:
+    case CORE_RETRY_TASK:
+    case CORE_SKIP_TASK:
+    case CORE_EDIT_TASK:
+    case CORE_PATCH_STATE:
+        remedy_request(c, op);
         return;
     case CORE_LIST_HOSTS:
     case CORE_GET_HOST:
@@ -273,12 +330,15 @@ void commit_submit(struct core *c, struct commit *m)
 }
 
 /* Puts the job's record into the unit. */
-static void put_head(struct commit *m)
+static void put_head(struct core *c, struct commit *m)
 {
     struct job *job = m->job;
     Fermata__V1__Job *h = job->head;
     h->revision++;
     h->step_count = job_state_step(job->state);
+    m->wake_ms = job_wake_ms(job, job->def != NULL && job->def->parallelism > 1);
+    if (m->wake_ms > 0 && m->wake_ms <= c->wall_ms)
+        m->wake_ms = c->wall_ms + RETRY_MS; /* what was due was done: no second look at once */
     pb_pack(h, &m->head);
     m->has_head = true;
     struct store_label *labels = fm_xcalloc(h->n_labels + 1, sizeof(*labels));
@@ -290,6 +350,7 @@ static void put_head(struct commit *m)
         .flow = h->flow,
         .host = h->host,
         .head = {m->head.p, m->head.n},
+        .wake_ms = m->wake_ms,
         .labels = labels,
         .n_labels = h->n_labels,
         .is_new = job->is_new
@@ -309,7 +370,7 @@ static void job_submit(struct core *c, struct job *job)
     job->next = NULL;
     job->inflight = m;
     if (job->head_dirty && !m->deletes)
-        put_head(m);
+        put_head(c, m);
     commit_submit(c, m);
 }
 
@@ -323,7 +384,7 @@ static void do_effect(struct core *c, struct job *job, struct effect *e)
 {
     switch (e->kind) {
     case EFFECT_REPLY:
-        c->io.reply(c->io.arg, e->ticket, e->bytes);
+        core_reply(c, e->ticket, e->bytes);
         return;
     case EFFECT_INPUTS:
         job->inputs_on_disk = e->number;
@@ -349,6 +410,16 @@ static void do_effect(struct core *c, struct job *job, struct effect *e)
     case EFFECT_PAUSED:
         job_reply_paused(c, job);
         return;
+    case EFFECT_INTENT:
+        if (job->host != NULL && job->assign_sent && job->head->epoch == e->epoch)
+            host_send_intent_ack(c, job, e->epoch, (const char *)e->bytes.p);
+        return;
+    case EFFECT_BREAKPOINTS:
+        if (job->host != NULL && job->assign_sent)
+            host_send_breakpoints(c, job);
+        return;
+    case EFFECT_FAMILY:
+        return; /* when the whole unit is done */
     case EFFECT_FLOW:
         e->def->on_disk = true;
         def_unref(c, e->def);
@@ -361,7 +432,7 @@ static void fail_effects(struct core *c, struct commit *m, const struct fm_err *
     struct effect *e;
     DL_FOREACH (m->effects, e) {
         if (e->kind == EFFECT_REPLY)
-            c->io.fail(c->io.arg, e->ticket, err);
+            core_fail(c, e->ticket, err);
         else if (e->kind == EFFECT_FLOW)
             def_unref(c, e->def);
     }
@@ -383,9 +454,9 @@ static void on_exists(struct core *c, struct commit *m, struct store_done *d)
         if (e->kind != EFFECT_REPLY)
             continue;
         if (e->ticket == m->request_ticket && same)
-            c->io.reply(c->io.arg, e->ticket, d->reply);
+            core_reply(c, e->ticket, d->reply);
         else
-            c->io.fail(c->io.arg, e->ticket, e->ticket == m->request_ticket ? &err : &retry);
+            core_fail(c, e->ticket, e->ticket == m->request_ticket ? &err : &retry);
     }
     fm_err_done(&err);
     fm_err_done(&retry);
@@ -440,8 +511,13 @@ static void on_unit_done(struct core *c, struct store_done *d)
         m->head = (struct fm_buf){0};
     }
     struct effect *e;
-    DL_FOREACH (m->effects, e)
+    bool family = false;
+    DL_FOREACH (m->effects, e) {
+        family = family || e->kind == EFFECT_FAMILY;
         do_effect(c, job, e);
+    }
+    if (m->wake_ms > 0)
+        timers_note(c, m->wake_ms);
     bool has_head = m->has_head, deletes = m->deletes;
     commit_free(m);
     if (job == NULL)
@@ -456,6 +532,8 @@ static void on_unit_done(struct core *c, struct store_done *d)
     }
     if (has_head)
         watch_head(c, job);
+    if (family)
+        children_look(c, job);
     job_run_ops(c, job);
     job_rest(c, job);
 }
@@ -510,7 +588,8 @@ int64_t core_next_deadline(const struct core *c)
     int64_t at = hosts_deadline(c);
     if (c->retry_at_ms != 0 && (at < 0 || c->retry_at_ms < at))
         at = c->retry_at_ms;
-    return at;
+    int64_t wake = timers_deadline(c);
+    return wake >= 0 && (at < 0 || wake < at) ? wake : at;
 }
 
 void core_tick(struct core *c)
@@ -526,6 +605,7 @@ void core_tick(struct core *c)
         c->match_wanted = true;
     }
     hosts_tick(c);
+    timers_tick(c);
 }
 
 /* ---- life ---- */
@@ -564,7 +644,7 @@ void core_stop(struct core *c)
     struct watch *w, *wtmp;
     HASH_ITER (hh, c->watches, w, wtmp) {
         struct job *job = w->job;
-        c->io.fail(c->io.arg, w->ticket, &err);
+        core_fail(c, w->ticket, &err);
         watch_free(c, w);
         job_rest(c, job);
     }
@@ -615,6 +695,11 @@ void core_free(struct core *c)
             if (e->kind == EFFECT_FLOW)
                 def_unref(c, e->def);
         commit_free(m);
+    }
+    struct inner *call, *ctmp;
+    HASH_ITER (hh, c->inner, call, ctmp) {
+        HASH_DEL(c->inner, call);
+        free(call);
     }
     struct wait *q, *qtmp;
     HASH_ITER (hh, c->waits, q, qtmp) {

@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "flow.h"
+#include "flow_graph.h"
 #include "log.h"
 #include "mem.h"
 
@@ -112,6 +113,8 @@ struct flow_def *def_add(struct core *c, const Fermata__V1__Flow *flow, struct f
     fm_buf_append(&d->body, body.p, body.n);
     for (size_t i = 0; i < flow->n_routines; i++)
         add_type(d, flow->routines[i]->type);
+    d->parallelism = flow->parallelism;
+    d->deadline_ms = flow->deadline_ms;
     d->refs = 1;
     d->on_disk = on_disk;
     HASH_ADD(hh, c->defs, digest, STORE_DIGEST_BYTES, d);
@@ -289,31 +292,58 @@ static void put_flow(struct core *c, struct op *op)
     commit_submit(c, m);
 }
 
-/* ---- GetFlow, ListFlows, DeleteFlow ---- */
+/* ---- GetFlow, GetFlowGraph, ListFlows, DeleteFlow ---- */
 
-static void on_get_flow(struct core *c, struct wait *w, struct store_done *d)
+/* The flow that was read, for free_unpacked; NULL: the op has failed. */
+static Fermata__V1__Flow *flow_read(struct core *c, struct op *op, struct store_done *d, const char *name,
+                                    uint32_t version)
 {
-    struct op *op = w->op;
-    const Fermata__V1__GetFlowRequest *r = OP_REQUEST(op, Fermata__V1__GetFlowRequest);
     struct fm_err err = {0};
     Fermata__V1__Flow *flow = NULL;
-    if (d->status == STORE_NOT_FOUND && r->version > 0)
-        fm_err_set(&err, FM_NOT_FOUND, "version", "there is no version %u of a flow \"%s\"", r->version,
-                   r->name);
+    if (d->status == STORE_NOT_FOUND && version > 0)
+        fm_err_set(&err, FM_NOT_FOUND, "version", "there is no version %u of a flow \"%s\"", version, name);
     else if (d->status == STORE_NOT_FOUND)
-        fm_err_set(&err, FM_NOT_FOUND, "name", "there is no flow \"%s\"", r->name);
+        fm_err_set(&err, FM_NOT_FOUND, "name", "there is no flow \"%s\"", name);
     else if (d->status == STORE_OK)
         flow = fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p);
     if (flow == NULL) {
         if (d->status == STORE_OK)
-            fm_err_set(&err, FM_DATA_LOSS, "flow", "the stored flow \"%s\" is malformed", r->name);
+            fm_err_set(&err, FM_DATA_LOSS, "flow", "the stored flow \"%s\" is malformed", name);
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
-        return;
+        return NULL;
     }
     flow->version = d->rows[0].number;
+    return flow;
+}
+
+static void on_get_flow(struct core *c, struct wait *w, struct store_done *d)
+{
+    const Fermata__V1__GetFlowRequest *r = OP_REQUEST(w->op, Fermata__V1__GetFlowRequest);
+    Fermata__V1__Flow *flow = flow_read(c, w->op, d, r->name, r->version);
+    if (flow == NULL)
+        return;
     Fermata__V1__GetFlowResponse response = FERMATA__V1__GET_FLOW_RESPONSE__INIT;
     response.flow = flow;
-    op_reply(c, op, &response.base);
+    op_reply(c, w->op, &response.base);
+    fermata__v1__flow__free_unpacked(flow, NULL);
+}
+
+static void on_get_flow_graph(struct core *c, struct wait *w, struct store_done *d)
+{
+    const Fermata__V1__GetFlowGraphRequest *r = OP_REQUEST(w->op, Fermata__V1__GetFlowGraphRequest);
+    Fermata__V1__Flow *flow = flow_read(c, w->op, d, r->name, r->version);
+    if (flow == NULL)
+        return;
+    Fermata__V1__GetFlowGraphResponse response = FERMATA__V1__GET_FLOW_GRAPH_RESPONSE__INIT;
+    struct fm_buf text = {0};
+    if (r->format == FERMATA__V1__FLOW_GRAPH_FORMAT__FLOW_GRAPH_FORMAT_MERMAID)
+        flow_graph_mermaid(flow, &text);
+    else
+        flow_graph_dot(flow, &text);
+    response.graph = (char *)text.p;
+    response.version = flow->version;
+    op_reply(c, w->op, &response.base);
+    fm_buf_done(&text);
     fermata__v1__flow__free_unpacked(flow, NULL);
 }
 
@@ -327,6 +357,21 @@ static void get_flow(struct core *c, struct op *op)
     }
     struct store_query q = {.kind = STORE_READ_FLOW, .name = r->name, .version = r->version};
     core_read(c, &q, on_get_flow, op);
+}
+
+static void get_flow_graph(struct core *c, struct op *op)
+{
+    const Fermata__V1__GetFlowGraphRequest *r = OP_REQUEST(op, Fermata__V1__GetFlowGraphRequest);
+    struct fm_err err = {0};
+    if (protobuf_c_enum_descriptor_get_value(&fermata__v1__flow_graph_format__descriptor, (int)r->format) ==
+        NULL)
+        fm_err_set(&err, FM_INVALID_ARGUMENT, "format", "there is no format %d of graphs", (int)r->format);
+    if (err.code != FM_OK || check_name("name", r->name, &err) < 0) {
+        op_fail(c, op, &err);
+        return;
+    }
+    struct store_query q = {.kind = STORE_READ_FLOW, .name = r->name, .version = r->version};
+    core_read(c, &q, on_get_flow_graph, op);
 }
 
 static void on_list_flows(struct core *c, struct wait *w, struct store_done *d)
@@ -403,6 +448,9 @@ void flows_request(struct core *c, struct op *op)
         return;
     case CORE_LIST_FLOWS:
         list_flows(c, op);
+        return;
+    case CORE_GET_FLOW_GRAPH:
+        get_flow_graph(c, op);
         return;
     default:
         delete_flow(c, op);

@@ -11,7 +11,13 @@
 #include "mem.h"
 
 /* fields of CoordinatorMessage */
-enum { FIELD_ASSIGN = 4, FIELD_STEP_REJECT = 6, FIELD_INTERRUPT = 7, FIELD_DELIVER = 8 };
+enum {
+    FIELD_ASSIGN = 4,
+    FIELD_STEP_REJECT = 6,
+    FIELD_INTERRUPT = 7,
+    FIELD_DELIVER = 8,
+    FIELD_INTENT_ACK = 10
+};
 /* fields of Assign and Deliver that are put together from encoded parts */
 enum {
     ASSIGN_JOB_ID = 1,
@@ -19,10 +25,22 @@ enum {
     ASSIGN_FLOW = 3,
     ASSIGN_STATE = 4,
     ASSIGN_INPUTS = 5,
-    ASSIGN_EMIT_DEFERRED = 6
+    ASSIGN_EMIT_DEFERRED = 6,
+    ASSIGN_NOW = 7,
+    ASSIGN_BREAKPOINTS = 8,
+    ASSIGN_RELEASED_TASK = 9,
+    ASSIGN_LOST_TASKS = 10
 };
-enum { DELIVER_JOB_ID = 1, DELIVER_EPOCH = 2, DELIVER_INPUTS = 3, DELIVER_EMIT_DEFERRED = 4 };
+enum {
+    DELIVER_JOB_ID = 1,
+    DELIVER_EPOCH = 2,
+    DELIVER_INPUTS = 3,
+    DELIVER_EMIT_DEFERRED = 4,
+    DELIVER_SET_BREAKPOINTS = 5,
+    DELIVER_BREAKPOINTS = 6
+};
 #define MAX_JOB_IDS 10000
+#define MAX_QUESTION_MS (10ull * 366 * 86400 * 1000)
 
 /* ---- sending ---- */
 
@@ -32,6 +50,49 @@ static void send_message(struct core *c, struct host *h, uint32_t field, const v
     pb_pack(message, &b);
     host_send(c, h, field, (struct fm_bytes){b.p, b.n});
     fm_buf_done(&b);
+}
+
+/* Appends a message as a field of one that is being put together. */
+static void put_message(struct fm_buf *out, uint32_t field, const void *message)
+{
+    struct fm_buf b = {0};
+    pb_pack(message, &b);
+    fm_buf_put_len_delim(out, field, b.p, b.n);
+    fm_buf_done(&b);
+}
+
+/* The job's breakpoints; a single step is one that holds whatever comes next. */
+static void put_breakpoints(const struct job *job, struct fm_buf *out, uint32_t field)
+{
+    const Fermata__V1__Job *h = job->head;
+    for (size_t i = 0; i < h->n_breakpoints; i++)
+        put_message(out, field, h->breakpoints[i]);
+    if (!h->single_step)
+        return;
+    Fermata__V1__Breakpoint any = FERMATA__V1__BREAKPOINT__INIT;
+    char star[] = "*";
+    any.routine = star;
+    put_message(out, field, &any);
+}
+
+void host_send_breakpoints(struct core *c, struct job *job)
+{
+    struct fm_buf b = {0};
+    fm_buf_put_string(&b, DELIVER_JOB_ID, job->text);
+    fm_buf_put_tag_varint(&b, DELIVER_EPOCH, job->head->epoch);
+    fm_buf_put_tag_varint(&b, DELIVER_SET_BREAKPOINTS, 1);
+    put_breakpoints(job, &b, DELIVER_BREAKPOINTS);
+    host_send(c, job->host, FIELD_DELIVER, (struct fm_bytes){b.p, b.n});
+    fm_buf_done(&b);
+}
+
+void host_send_intent_ack(struct core *c, struct job *job, uint32_t epoch, const char *task_id)
+{
+    Fermata__V1__Intent m = FERMATA__V1__INTENT__INIT;
+    m.job_id = job->text;
+    m.epoch = epoch;
+    m.task_id = (char *)(uintptr_t)task_id;
+    send_message(c, job->host, FIELD_INTENT_ACK, &m);
 }
 
 void host_send_assign(struct core *c, struct job *job)
@@ -56,6 +117,13 @@ void host_send_assign(struct core *c, struct job *job)
     }
     if (job->head->emit_deferred)
         fm_buf_put_tag_varint(&b, ASSIGN_EMIT_DEFERRED, 1);
+    Google__Protobuf__Timestamp now = core_now(c);
+    put_message(&b, ASSIGN_NOW, &now);
+    put_breakpoints(job, &b, ASSIGN_BREAKPOINTS);
+    if (job->head->released_task[0] != '\0')
+        fm_buf_put_string(&b, ASSIGN_RELEASED_TASK, job->head->released_task);
+    for (size_t i = 0; i < job->head->n_intents; i++)
+        fm_buf_put_string(&b, ASSIGN_LOST_TASKS, job->head->intents[i]);
     job->assign_sent = true;
     host_send(c, h, FIELD_ASSIGN, (struct fm_bytes){b.p, b.n});
     fm_buf_done(&b);
@@ -137,8 +205,8 @@ static void reject(struct core *c, struct host *h, const char *job_id, const Fer
 
 /* ---- steps ---- */
 
-static void set_error(struct job *job, const char *code, const char *message, const char *routine,
-                      const char *task_id)
+void job_set_error(struct job *job, const char *code, const char *message, const char *routine,
+                   const char *task_id)
 {
     Fermata__V1__JobError e = FERMATA__V1__JOB_ERROR__INIT;
     e.code = (char *)(uintptr_t)code;
@@ -159,8 +227,8 @@ static void on_bad_step(struct core *c, struct host *h, struct job *job, const F
     reject(c, h, job->text, step, err->msg);
     job_unit(c, job);
     if (err->code == FM_RESOURCE_EXHAUSTED || ++job->bad_steps >= MAX_BAD_STEPS) {
-        set_error(job, fm_code_name((int)err->code), err->msg, step->routine, step->task_id);
-        job_settle(c, job, JOB_EV_FAIL);
+        job_set_error(job, fm_code_name((int)err->code), err->msg, step->routine, step->task_id);
+        job_end(c, job, JOB_EV_FAIL);
         return;
     }
     free(job->avoid_host);
@@ -169,15 +237,28 @@ static void on_bad_step(struct core *c, struct host *h, struct job *job, const F
     job_requeue(c, job, "its host made a step that breaks a rule");
 }
 
-static int check_pauses(const Fermata__V1__Step *step, struct fm_err *err)
+static int check_pauses(const struct job *job, const Fermata__V1__Step *step, struct fm_err *err)
 {
     for (size_t i = 0; i < step->n_pauses; i++) {
         const Fermata__V1__Pause *p = step->pauses[i];
-        char want[32];
+        char want[32], other[64];
         snprintf(want, sizeof(want), "p%u.%zu", step->number, i);
-        if (strcmp(p->pause_id, want) != 0)
+        snprintf(other, sizeof(other), "p-%.40s.%zu", step->task_id, i); /* in a flow with parallelism */
+        if ((strcmp(p->pause_id, want) != 0 && strcmp(p->pause_id, other) != 0) ||
+            job_find_pause(job, p->pause_id) != NULL)
             return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.pause_id",
-                              "pause %zu has the id \"%.64s\"; it must be %s", i, p->pause_id, want);
+                              "pause %zu has the id \"%.64s\"; it must be %s, and not open", i, p->pause_id,
+                              want);
+        if (p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_UNSPECIFIED &&
+            p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION &&
+            p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET)
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.reason",
+                              "pause %s has the reason %d; a step may ask a QUESTION or about the BUDGET",
+                              want, (int)p->reason);
+        if (p->timeout_ms > MAX_QUESTION_MS)
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.timeout_ms",
+                              "pause %s stays open for %llu ms; the limit is %llu", want,
+                              (unsigned long long)p->timeout_ms, (unsigned long long)MAX_QUESTION_MS);
         if (p->slot[0] == '\0')
             return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.slot",
                               "pause %s names no slot for its answer", want);
@@ -190,7 +271,14 @@ static void open_pauses(struct job *job, const Fermata__V1__Step *step)
 {
     for (size_t i = 0; i < step->n_pauses; i++) {
         Fermata__V1__Pause p = *step->pauses[i];
-        p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION;
+        if (p.reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET)
+            p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION;
+        Google__Protobuf__Timestamp expires = *step->committed_at;
+        int64_t expires_ms = time_to_ms(step->committed_at) + (int64_t)p.timeout_ms;
+        expires.seconds = expires_ms / 1000;
+        expires.nanos = (int32_t)(expires_ms % 1000) * 1000000;
+        p.expires_at = p.timeout_ms > 0 ? &expires : NULL;
+        p.timeout_ms = 0;
         p.routine = step->routine;
         p.step = step->number;
         p.at = step->committed_at;
@@ -203,12 +291,13 @@ static void open_pauses(struct job *job, const Fermata__V1__Step *step)
 static int check_outcome(const Fermata__V1__Step *step, struct fm_err *err)
 {
     switch (step->outcome) {
-    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE:
     case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_COMPLETE:
         if (step->n_pauses > 0)
             return fm_err_set(err, FM_INVALID_ARGUMENT, "step.outcome",
                               "a step that asks a question must have the outcome PAUSE");
         return 0;
+    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE: /* in a flow with parallelism it may ask, too */
+    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY:
     case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_PAUSE:
     case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_FAIL:
         return 0;
@@ -224,20 +313,20 @@ static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Ste
 {
     if (step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_FAIL) {
         if (step->error != NULL)
-            set_error(job, step->error->code, step->error->message, step->routine, step->task_id);
+            job_set_error(job, step->error->code, step->error->message, step->routine, step->task_id);
         else
-            set_error(job, "UNKNOWN", "the step failed and does not say why", step->routine, step->task_id);
-        job_settle(c, job, JOB_EV_FAIL);
+            job_set_error(job, "UNKNOWN", "the step failed and does not say why", step->routine,
+                          step->task_id);
+        job_end(c, job, JOB_EV_FAIL);
         return true;
     }
     if (step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_PAUSE && job->head->n_pauses > 0) {
-        job_settle(c, job, JOB_EV_PAUSE);
+        job_park(c, job, PARK_ASKED);
         return true;
     }
     if (!job_has_work(job)) {
-        job_settle(
-            c, job,
-            JOB_EV_COMPLETE); /* whatever the host says: nothing is left, and nobody would wake the job */
+        job_park(c, job,
+                 PARK_BY_STATE); /* whatever the host says: nothing is left, and nobody would wake it */
         return true;
     }
     if (step->outcome != FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE && job->inputs == NULL) {
@@ -249,9 +338,10 @@ static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Ste
 }
 
 /* Seals the step with what the coordinator knows, and journals it. */
-static void journal_step(struct core *c, struct job *job, Fermata__V1__Step *step, struct task_item *task)
+void job_journal_step(struct core *c, struct job *job, Fermata__V1__Step *step, const struct task_item *task)
 {
-    Fermata__V1__Task *consumed = fermata__v1__task__unpack(NULL, task->body.n, task->body.p);
+    Fermata__V1__Task *consumed =
+        task == NULL ? NULL : fermata__v1__task__unpack(NULL, task->body.n, task->body.p);
     step->task = consumed;
     struct fm_buf b = {0};
     pb_pack(step, &b);
@@ -274,14 +364,20 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     step->host = h->id;
     step->task = NULL;
     struct task_item *task = NULL;
-    if (check_outcome(step, &err) < 0 || check_pauses(step, &err) < 0 ||
+    if (check_outcome(step, &err) < 0 || check_pauses(job, step, &err) < 0 ||
+        children_check(step, &err) < 0 ||
         job_state_apply(job->state, &job->inputs, step, c->cfg.max_state_bytes, &task, &err) < 0) {
         on_bad_step(c, h, job, step, &err);
         fm_err_done(&err);
         return;
     }
-    journal_step(c, job, step, task);
+    job_journal_step(c, job, step, task);
+    if (step->n_children > 0)
+        children_add(c, job, step, task);
     free(task);
+    lost_intent_done(job, step->task_id);
+    if (job->head->released_task[0] != '\0' && strcmp(job->head->released_task, step->task_id) == 0)
+        pb_set_string(&job->head->released_task, "");
     if (job->head->emit_deferred && step->inputs_through >= job->emit_deferred_input) {
         job->head->emit_deferred = false;
         job->head_dirty = true;
@@ -337,12 +433,43 @@ void host_on_steps(struct core *c, struct host *h, const Fermata__V1__StepBatch 
 
 /* ---- releases ---- */
 
+/* A task has reached a breakpoint: the job is held, unless the breakpoint is gone. */
+static void hold_task(struct core *c, struct job *job, const char *task_id)
+{
+    const struct task_item *t = job_state_find_task(job->state, task_id);
+    if (t == NULL)
+        for (t = job->inputs; t != NULL && strcmp(t->id, task_id) != 0;)
+            t = t->next;
+    if (t == NULL || (job->head->n_breakpoints == 0 && !job->head->single_step)) {
+        job_requeue(c, job, "its host held a task, but its breakpoint is gone");
+        return;
+    }
+    char id[32];
+    snprintf(id, sizeof(id), "b%u", job->head->revision + 1);
+    Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
+    Google__Protobuf__Timestamp at = core_now(c);
+    p.pause_id = id;
+    p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BREAKPOINT;
+    p.routine = (char *)(uintptr_t)t->routine;
+    p.slot = (char *)(uintptr_t)t->slot;
+    p.task_id = (char *)(uintptr_t)t->id;
+    p.step = job_state_step(job->state);
+    p.at = &at;
+    job_add_pause(job, pb_clone(&p));
+    job->head->single_step = false;
+    FM_LOG(INFO, STATE, "task held by a breakpoint", FM_STR("job", job->text), FM_STR("task", task_id),
+           FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)));
+    job_park(c, job, PARK_BY_STATE);
+}
+
 void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release *r)
 {
     struct fm_id id;
     struct job *job = fm_id_parse(r->job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
     if (job == NULL || job->loading || job->host != h || job->head->epoch != r->epoch)
         return; /* it lost the job before: nothing to give back */
+    if (r->reason != FERMATA__V1__RELEASE_REASON__RELEASE_REASON_PAUSED)
+        lost_clear_intents(job); /* nothing is in hand; a pause may have aborted a handler */
     const char *why = r->message[0] != '\0' ? r->message : "its host gave it back";
     switch (r->reason) {
     case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_DRAINING:
@@ -355,10 +482,16 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
         break;
     case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_IDLE:
         if (!job_has_work(job)) {
-            job_settle(c, job, JOB_EV_COMPLETE);
+            job_park(c, job, PARK_BY_STATE);
             return;
         }
         break;
+    case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_SLEEPING:
+        job_park(c, job, PARK_ASLEEP);
+        return;
+    case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_BREAKPOINT:
+        hold_task(c, job, r->task_id);
+        return;
     default:
         break;
     }

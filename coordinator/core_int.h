@@ -33,7 +33,11 @@ struct op {
     bool request_checked; /* the request id was looked up: it is new */
     struct fm_buf text;   /* what a handler keeps between two runs */
     char pause_id[64];
-    struct flow_def *def; /* of a submit: what was read; a reference is held while it runs again */
+    struct fm_id child;     /* of an inner call: the child job it is about */
+    struct child_ref *todo; /* GetJob: jobs whose questions are still to be read */
+    bool children_read;     /* … they are in `text` */
+    struct fork *fork;      /* ForkJob: what was read so far */
+    struct flow_def *def;   /* of a submit: what was read; a reference is held while it runs again */
     uint32_t def_version;
 };
 
@@ -44,6 +48,8 @@ struct flow_def {
     struct fm_buf body; /* encoded Flow */
     char **types;       /* the routine types it needs, each once */
     size_t n_types;
+    uint32_t parallelism;
+    uint64_t deadline_ms;
     size_t refs;
     bool on_disk;
 };
@@ -69,14 +75,17 @@ struct wait {
 
 /* What is to be done when a unit is on disk, in order. */
 enum effect_kind {
-    EFFECT_REPLY,     /* to a client: bytes */
-    EFFECT_INPUTS,    /* inputs up to number are on disk: deliver them */
-    EFFECT_STEP,      /* step number is on disk: bytes for watches */
-    EFFECT_ACK,       /* tell the host; released: the job has left it */
-    EFFECT_ASSIGN,    /* send it to the host */
-    EFFECT_INTERRUPT, /* tell a host that lost the job: kind in number */
-    EFFECT_PAUSED,    /* PauseJob calls get their answer */
-    EFFECT_FLOW       /* a flow definition is on disk */
+    EFFECT_REPLY,       /* to a client: bytes */
+    EFFECT_INPUTS,      /* inputs up to number are on disk: deliver them */
+    EFFECT_STEP,        /* step number is on disk: bytes for watches */
+    EFFECT_ACK,         /* tell the host; released: the job has left it */
+    EFFECT_ASSIGN,      /* send it to the host */
+    EFFECT_INTERRUPT,   /* tell a host that lost the job: kind in number */
+    EFFECT_PAUSED,      /* PauseJob calls get their answer */
+    EFFECT_INTENT,      /* the intent to run a task is on disk: tell the host; bytes: the task's id */
+    EFFECT_BREAKPOINTS, /* tell the host */
+    EFFECT_FAMILY,      /* start or cancel children, tell the parent: children_look */
+    EFFECT_FLOW         /* a flow definition is on disk */
 };
 
 struct effect {
@@ -99,6 +108,7 @@ struct commit {
     struct effect *effects;
     bool has_head; /* the head's encoding is in `head` */
     struct fm_buf head;
+    int64_t wake_ms; /* the job's wake time in the head */
     bool has_step, creates, deletes;
     uint32_t last_step, last_input;
     uint64_t request_ticket; /* the call whose request id the unit claims; 0: none */
@@ -154,6 +164,16 @@ struct watch {
     bool need_head, full, reading;
 };
 
+/* A call that the core makes of itself, so that jobs can act on each other; its ticket has INNER_TICKET set.
+ */
+struct inner {
+    UT_hash_handle hh;
+    uint64_t ticket;
+    void (*done)(struct core *c, struct inner *call, const struct fm_err *err); /* err NULL: it is on disk */
+    struct fm_id parent, child;
+};
+#define INNER_TICKET (1ull << 63)
+
 struct core {
     struct core_config cfg;
     struct core_io io;
@@ -173,6 +193,10 @@ struct core {
     struct wait *waits;
     struct commit *commits;
     struct watch *watches;
+    struct inner *inner;
+    int64_t
+        wake_at_ms; /* wall time at which the store is asked which jobs are due; 0: nothing is known to be */
+    bool due_reading;
     int64_t retry_at_ms; /* try again what failed; 0: nothing did */
     bool started, recovered, stopping, match_wanted;
     struct fm_id recover_after;
@@ -211,6 +235,11 @@ struct commit *commit_new(struct core *c, struct job *job);
 void commit_submit(struct core *c, struct commit *m);
 void commit_free(struct commit *m);
 void core_retry_later(struct core *c);
+/* Answers a ticket, a client's or an inner one. */
+void core_reply(struct core *c, uint64_t ticket, struct fm_bytes response);
+void core_fail(struct core *c, uint64_t ticket, const struct fm_err *err);
+/* Makes a request of its own; the request is copied. */
+void core_call(struct core *c, int method, const ProtobufCMessage *request, const struct inner *call);
 void pbc_effect_reply(struct commit *m, uint64_t ticket, const ProtobufCMessage *response);
 
 /* ---- core_jobs.c: the Jobs service ---- */
@@ -220,15 +249,114 @@ void jobs_request(struct core *c, struct op *op);
 void job_requeue(struct core *c, struct job *job, const char *why);
 /* The operator's pause takes effect. */
 void job_hold(struct core *c, struct job *job);
-/* A job without work left and without a host: paused or completed. */
-void job_settle(struct core *c, struct job *job, enum job_event when_done);
 /* The job was given to a host, in memory: the rest of the assignment. */
 void job_assigned(struct core *c, struct job *job);
+/* A job that has left its host, or never had one, gets the status that follows from what is left to do:
+ * PENDING, PAUSED, SLEEPING or COMPLETED. */
+enum park {
+    PARK_BY_STATE, /* what can run runs */
+    PARK_ASKED,    /* its last step asked a question and waits for the answer */
+    PARK_ASLEEP    /* its host found nothing that is due */
+};
+void job_park(struct core *c, struct job *job, enum park how);
+/* Ends the job. */
+void job_end(struct core *c, struct job *job, enum job_event event);
+void job_must_move(struct core *c, struct job *job, enum job_event event);
+void job_leave_host(struct core *c, struct job *job);
+/* A job that waits goes on if nothing holds it and something can run. */
+void job_go_on(struct core *c, struct job *job);
+/* Adds an input: to the job's list, to its unit. Returns its number. */
+uint32_t job_add_input(struct core *c, struct job *job, Fermata__V1__Task *task);
+void job_set_error(struct job *job, const char *code, const char *message, const char *routine,
+                   const char *task_id);
+void job_set_placement(struct job *job, const Fermata__V1__Placement *p);
+/* Claims a request id with the response, in the unit; nothing for an empty id. */
+void job_claim_request(struct job *job, struct op *op, const char *scope, const char *request_id,
+                       const ProtobufCMessage *response, struct commit *m);
+/* Whether the answer in the request fits the pause. */
+int job_check_answer(const Fermata__V1__Pause *p, const Fermata__V1__ResumeJobRequest *r, struct fm_err *err);
+/* The pause is closed, and what its kind asks for is done. */
+void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
+                     const Fermata__V1__ResumeJobRequest *r);
+/* The record of a new job. */
+Fermata__V1__Job *job_new_head(struct core *c, const struct job *job, const Fermata__V1__SubmitJobRequest *r,
+                               const char *flow_name, uint32_t version, struct flow_def *def);
+/* An operator lets a FAILED job go on. */
+void job_retry_failed(struct core *c, struct job *job);
+/* Seals an applied step with the task it had (or NULL), and journals it. */
+void job_journal_step(struct core *c, struct job *job, Fermata__V1__Step *step, const struct task_item *task);
 /* Writes a snapshot if one is due. */
 void job_checkpoint(struct core *c, struct job *job);
 /* GetJob, ListJobs, GetHistory (core_read.c). */
 void read_request(struct core *c, struct op *op);
 void job_reply_paused(struct core *c, struct job *job);
+
+/* ---- core_timers.c: what time does to jobs ---- */
+
+/* A job that is on disk wakes at this wall time. */
+void timers_note(struct core *c, int64_t wake_ms);
+void timers_tick(struct core *c);
+/* When timers_tick must be called, in monotonic milliseconds; -1: not needed. */
+int64_t timers_deadline(const struct core *c);
+/* The job's time may have come: its deadline, a question that expires, a task that is due, a child or a
+ * parent to look after. Does what is due; harmless when nothing is. */
+void job_on_time(struct core *c, struct job *job);
+/* A later time than `t`; wall milliseconds of a time, 0 for none. */
+int64_t time_to_ms(const Google__Protobuf__Timestamp *t);
+
+/* ---- core_children.c: jobs that start jobs ---- */
+
+/* Methods of inner calls, beside those of clients. */
+enum { INNER_CHILD_STARTED = 1000, INNER_CHILD_ENDED, INNER_PARENT_TOLD };
+void children_request(struct core *c, struct op *op);
+/* The step's children become the job's. */
+/* A job that an inner call submits knows its parent. */
+void children_set_parent(struct core *c, struct job *job, const struct op *op);
+void children_add(struct core *c, struct job *job, const Fermata__V1__Step *step,
+                  const struct task_item *task);
+int children_check(const Fermata__V1__Step *step, struct fm_err *err);
+/* Starts children that are not started, cancels those of an ended job, tells the parent of an ended job. Call
+ * only for what is on disk. */
+void children_look(struct core *c, struct job *job);
+/* True when the job has children to look after or a parent to tell. */
+bool children_due(const struct job *job);
+/* Collects the open questions of the children of a job for GetJob into op->text. Returns false while they are
+ * being read: then the op runs again. */
+bool children_questions(struct core *c, struct op *op, struct fm_bytes head);
+/* An answer whose pause id begins with a child's id: the request is turned into one to the child. Returns
+ * false when the op is parked or failed. */
+bool children_forward_answer(struct core *c, struct op *op);
+void child_refs_free(struct child_ref *list);
+
+/* ---- core_lost.c: tasks whose loss must not go unnoticed ---- */
+
+void lost_on_intent(struct core *c, struct host *h, const Fermata__V1__Intent *m);
+void lost_intent_done(struct job *job, const char *task_id);
+void lost_clear_intents(struct job *job);
+/* The job has lost its host while intents were open: asks, or marks the tasks as lost. */
+void lost_tasks(struct core *c, struct job *job);
+/* Checks the answer to a pause with reason OUTCOME_UNKNOWN. */
+int lost_check_answer(const Google__Protobuf__Value *answer, struct fm_err *err);
+void lost_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
+                 const Google__Protobuf__Value *answer, const char *by);
+
+/* ---- core_remedy.c: what operators do to a job, as steps of its journal ---- */
+
+void remedy_request(struct core *c, struct op *op);
+/* A task is consumed without running; its routine emits the event (if it is not empty). */
+int remedy_skip(struct core *c, struct job *job, const char *task_id, const char *event,
+                const Google__Protobuf__Struct *data, const char *by, const char *reason, struct fm_err *err);
+/* Changes keys of the shared data (routine "") or of a routine's state. */
+int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateRequest *r,
+                 struct fm_err *err);
+/* A task gets its attempts anew. */
+int remedy_retry(struct core *c, struct job *job, const char *task_id, const char *by, const char *reason,
+                 struct fm_err *err);
+
+/* ---- core_fork.c ---- */
+
+void fork_request(struct core *c, struct op *op);
+void fork_free(struct fork *f);
 
 /* ---- core_check.c: all return 0 or -FM_INVALID_ARGUMENT ---- */
 
@@ -252,6 +380,8 @@ struct job *job_for_op(struct core *c, struct op *op, const char *job_id);
 /* Runs the parked requests of a job that is ready. */
 void job_run_ops(struct core *c, struct job *job);
 struct job *job_in_memory(struct core *c, const struct fm_id *id);
+/* A new record of a job that is still to be loaded. */
+struct job *job_add_loading(struct core *c, const struct fm_id *id);
 void job_start_loading(struct core *c, struct job *job);
 /* The job may have become useless to keep: frees it, or puts it into the cache. Call at the end of whatever
  * touched it. */
@@ -300,6 +430,8 @@ void hosts_request(struct core *c, struct op *op);
 void host_send(struct core *c, struct host *h, uint32_t field, struct fm_bytes body);
 void host_send_assign(struct core *c, struct job *job);
 void host_send_inputs(struct core *c, struct job *job);
+void host_send_intent_ack(struct core *c, struct job *job, uint32_t epoch, const char *task_id);
+void host_send_breakpoints(struct core *c, struct job *job);
 void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_t epoch, int kind);
 void host_queue_ack(struct host *h, const struct job *job, uint32_t epoch, uint32_t number, bool released);
 void host_on_steps(struct core *c, struct host *h, const Fermata__V1__StepBatch *b);

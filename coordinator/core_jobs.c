@@ -13,9 +13,12 @@
 #include "log.h"
 #include "mem.h"
 
+#define FAMILY_RECHECK_MS 5000
+#define MAX_PRIORITY 1000
+
 /* ---- what happens to a job ---- */
 
-static void must_move(struct core *c, struct job *job, enum job_event event)
+void job_must_move(struct core *c, struct job *job, enum job_event event)
 {
     struct fm_err err = {0};
     if (job_move(job, event, c->wall_ms, &err) < 0)
@@ -63,8 +66,7 @@ void job_assigned(struct core *c, struct job *job)
     reply_host_ops(job, m);
 }
 
-/* Leaves its host (if it has one) and clears what belongs to an assignment. */
-static void leave_host(struct core *c, struct job *job)
+void job_leave_host(struct core *c, struct job *job)
 {
     host_detach_job(job);
     pb_set_string(&job->head->host, "");
@@ -102,29 +104,41 @@ void job_hold(struct core *c, struct job *job)
     job_add_pause(job, pb_clone(&p));
     job->head->pause_requested = false;
     if (job->host != NULL)
-        leave_host(c, job);
+        job_leave_host(c, job);
     sched_unqueue(c, job);
     if (job->head->status != FERMATA__V1__JOB_STATUS__JOB_STATUS_PAUSED)
-        must_move(c, job, JOB_EV_HOLD);
+        job_must_move(c, job, JOB_EV_HOLD);
     put_snapshot(c, job, true);
     struct commit *m = job_unit(c, job);
+    reply_host_ops(job, m);
     commit_effect(m, EFFECT_PAUSED, (struct fm_bytes){0});
     FM_LOG(INFO, STATE, "job paused by an operator", FM_STR("job", job->text),
            FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)));
 }
 
-/* Ends the job: clears what an ended job does not have. */
-static void end_job(struct core *c, struct job *job, enum job_event event)
+/* The children of a job that ended are cancelled, its parent is told: when that is on disk. */
+static void end_family(struct core *c, struct job *job, struct commit *m)
 {
-    must_move(c, job, event);
+    job->head->parent_waits = job->head->parent[0] != '\0';
+    if (!children_due(job))
+        return;
+    job->recheck_ms = c->wall_ms + FAMILY_RECHECK_MS;
+    commit_effect(m, EFFECT_FAMILY, (struct fm_bytes){0});
+}
+
+void job_end(struct core *c, struct job *job, enum job_event event)
+{
+    job_must_move(c, job, event);
     sched_unqueue(c, job);
-    leave_host(c, job);
+    job_leave_host(c, job);
     job->head->pause_requested = false;
     job->head->emit_deferred = false;
     while (job->head->n_pauses > 0)
         job_remove_pause(job, job->head->pauses[0]->pause_id);
+    lost_clear_intents(job);
     put_snapshot(c, job, true);
     struct commit *m = job_unit(c, job);
+    end_family(c, job, m);
     reply_host_ops(job, m);
     if (job->pause_ops != NULL)
         commit_effect(m, EFFECT_PAUSED, (struct fm_bytes){0});
@@ -133,21 +147,68 @@ static void end_job(struct core *c, struct job *job, enum job_event event)
            FM_U64("step", job_state_step(job->state)));
 }
 
-void job_settle(struct core *c, struct job *job, enum job_event when_done)
+static void rest_paused(struct core *c, struct job *job)
 {
-    if (when_done == JOB_EV_FAIL || (when_done == JOB_EV_COMPLETE && job->head->n_pauses == 0)) {
-        end_job(c, job, when_done);
-        return;
-    }
-    must_move(c, job, JOB_EV_PAUSE);
-    leave_host(c, job);
-    put_snapshot(c, job, true);
-    struct commit *m = job_unit(c, job);
+    job_must_move(c, job, JOB_EV_PAUSE);
     if (job->head->pause_requested)
         job_hold(c, job);
-    reply_host_ops(job, m);
     FM_LOG(INFO, STATE, "job paused", FM_STR("job", job->text), FM_U64("epoch", job->head->epoch),
            FM_U64("step", job_state_step(job->state)), FM_U64("questions", job->head->n_pauses));
+}
+
+static void rest_asleep(struct core *c, struct job *job)
+{
+    if (job->head->pause_requested) {
+        job_hold(c, job);
+        return;
+    }
+    job_must_move(c, job, JOB_EV_SLEEP);
+    FM_LOG(INFO, STATE, "job sleeps", FM_STR("job", job->text), FM_U64("epoch", job->head->epoch),
+           FM_U64("step", job_state_step(job->state)), FM_U64("children", job->head->n_children));
+}
+
+static bool has_deferred(const struct job *job)
+{
+    return job->head->emit_deferred && job_state_deferred(job->state) > 0;
+}
+
+/* Something can run now. A host that found nothing due knows of tasks that stand behind a failed one. */
+static bool can_run(const struct core *c, const struct job *job, enum park how)
+{
+    int64_t due = job_state_next_due(job->state);
+    if (job->inputs != NULL)
+        return true;
+    if (how == PARK_ASLEEP && due > c->wall_ms)
+        return false;
+    return job_state_runnable(job->state, c->wall_ms) > 0;
+}
+
+void job_park(struct core *c, struct job *job, enum park how)
+{
+    bool runs = can_run(c, job, how);
+    bool paused = job_is_held(job) || (job->head->n_pauses > 0 && (how == PARK_ASKED || !runs));
+    job_unit(c, job);
+    if (job->host != NULL)
+        job_leave_host(c, job);
+    if (paused) {
+        rest_paused(c, job);
+    } else if (runs) {
+        if ((int)job->head->status == JOB_RUNNING)
+            job_must_move(c, job, JOB_EV_REQUEUE);
+        if (job->head->pause_requested)
+            job_hold(c, job);
+        else
+            sched_place(c, job);
+        return;
+    } else if (job_has_work(job) || job->head->n_children > 0) {
+        rest_asleep(c, job);
+    } else {
+        job_end(c, job, JOB_EV_COMPLETE);
+        return;
+    }
+    sched_unqueue(c, job);
+    put_snapshot(c, job, true);
+    reply_host_ops(job, job_unit(c, job));
 }
 
 void job_requeue(struct core *c, struct job *job, const char *why)
@@ -155,16 +216,18 @@ void job_requeue(struct core *c, struct job *job, const char *why)
     FM_LOG(INFO, STATE, "job waits for a host again", FM_STR("job", job->text), FM_STR("why", why),
            FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)),
            FM_STR("host", job->head->host));
+    if (job->head->n_intents > 0)
+        lost_tasks(c, job);
     if (job->head->pause_requested) {
         job_hold(c, job);
         return;
     }
-    leave_host(c, job);
-    must_move(c, job, JOB_EV_REQUEUE);
-    if (!job_has_work(job) && job->head->n_pauses == 0) {
-        end_job(c, job, JOB_EV_COMPLETE);
+    if (job_is_held(job) || (!job_has_work(job) && !has_deferred(job))) {
+        job_park(c, job, PARK_BY_STATE);
         return;
     }
+    job_leave_host(c, job);
+    job_must_move(c, job, JOB_EV_REQUEUE);
     job_unit(c, job);
     sched_place(c, job);
 }
@@ -194,6 +257,9 @@ static int check_submit(const Fermata__V1__SubmitJobRequest *r, struct fm_err *e
         check_size("shared_data", r->shared_data, err) < 0 || check_request_id(r->request_id, err) < 0 ||
         check_placement(r->placement, err) < 0)
         return -FM_INVALID_ARGUMENT;
+    if (r->priority < -MAX_PRIORITY || r->priority > MAX_PRIORITY)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "priority", "priority is %d; -%d to %d are allowed",
+                          r->priority, MAX_PRIORITY, MAX_PRIORITY);
     if (r->n_labels > MAX_LABELS)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "labels", "%zu labels; the limit is %d", r->n_labels,
                           MAX_LABELS);
@@ -203,8 +269,7 @@ static int check_submit(const Fermata__V1__SubmitJobRequest *r, struct fm_err *e
     return 0;
 }
 
-/* Adds an input: to the job's list, to its unit. Returns its number. */
-static uint32_t add_input(struct core *c, struct job *job, Fermata__V1__Task *task)
+uint32_t job_add_input(struct core *c, struct job *job, Fermata__V1__Task *task)
 {
     char id[32];
     task->input_number = ++job->head->input_count;
@@ -221,9 +286,8 @@ static uint32_t add_input(struct core *c, struct job *job, Fermata__V1__Task *ta
     return t->input_number;
 }
 
-static Fermata__V1__Job *new_head(struct core *c, const struct job *job,
-                                  const Fermata__V1__SubmitJobRequest *r, const char *flow_name,
-                                  uint32_t version, struct flow_def *def)
+Fermata__V1__Job *job_new_head(struct core *c, const struct job *job, const Fermata__V1__SubmitJobRequest *r,
+                               const char *flow_name, uint32_t version, struct flow_def *def)
 {
     Fermata__V1__Job h = FERMATA__V1__JOB__INIT;
     Google__Protobuf__Timestamp at = core_now(c);
@@ -234,6 +298,13 @@ static Fermata__V1__Job *new_head(struct core *c, const struct job *job,
     h.created_at = &at;
     h.updated_at = &at;
     h.placement = r->placement;
+    h.priority = r->priority;
+    Google__Protobuf__Timestamp deadline = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    int64_t deadline_ms = c->wall_ms + (int64_t)def->deadline_ms;
+    deadline.seconds = deadline_ms / 1000;
+    deadline.nanos = (int32_t)(deadline_ms % 1000) * 1000000;
+    if (def->deadline_ms > 0)
+        h.deadline_at = &deadline;
     h.flow_digest = (ProtobufCBinaryData){STORE_DIGEST_BYTES, def->digest};
     Fermata__V1__Job__LabelsEntry *entries = fm_xcalloc(r->n_labels + 1, sizeof(*entries));
     Fermata__V1__Job__LabelsEntry **pointers = fm_xcalloc(r->n_labels + 1, sizeof(*pointers));
@@ -261,8 +332,8 @@ static void submit_records(struct core *c, struct job *job, const Fermata__V1__S
     if (r->request_id[0] != '\0') {
         core_request_digest(&r->base, m->request_digest);
         m->request_ticket = op->ticket;
-        store_put_request(m->unit, "submit", r->request_id, m->request_digest, &job->id,
-                          (struct fm_bytes){reply.p, reply.n});
+        store_put_request(m->unit, (op->ticket & INNER_TICKET) != 0 ? "child" : "submit", r->request_id,
+                          m->request_digest, &job->id, (struct fm_bytes){reply.p, reply.n});
     }
     commit_effect(m, EFFECT_REPLY, (struct fm_bytes){reply.p, reply.n})->ticket = op->ticket;
     fm_buf_done(&reply);
@@ -283,7 +354,9 @@ static void submit_records(struct core *c, struct job *job, const Fermata__V1__S
     task.routine = r->entry->routine;
     task.slot = r->entry->slot;
     task.data = r->data != NULL ? r->data : &empty;
-    add_input(c, job, &task);
+    if (r->shared_data != NULL && r->shared_data->n_fields > 0)
+        task.initial_shared_data = r->shared_data; /* the snapshot goes; a fork wants to know */
+    job_add_input(c, job, &task);
 }
 
 static void submit_job(struct core *c, struct op *op)
@@ -306,12 +379,20 @@ static void submit_job(struct core *c, struct op *op)
     struct flow_def *def = flow_for_submit(c, op, r, &name, &version);
     if (def == NULL)
         return;
-    struct fm_id id;
-    fm_id_next(&c->ids, c->wall_ms, &id);
+    struct fm_id id = op->child; /* a child's id was chosen with its parent's step */
+    if (fm_id_is_zero(&id))
+        fm_id_next(&c->ids, c->wall_ms, &id);
+    else if (job_in_memory(c, &id) != NULL) { /* it is there already */
+        fm_err_set(&err, FM_ABORTED, NULL, "the child is being looked for");
+        def_unref(c, def);
+        op_fail(c, op, &err);
+        return;
+    }
     struct job *job = job_new(&id);
     job->loading = false;
     job->is_new = true;
-    job->head = new_head(c, job, r, name, version, def);
+    job->head = job_new_head(c, job, r, name, version, def);
+    children_set_parent(c, job, op);
     job->head_dirty = true;
     job->state = job_state_new();
     job->def = def;
@@ -342,7 +423,7 @@ static void on_request_read(struct core *c, struct wait *w, struct store_done *d
     uint8_t digest[STORE_DIGEST_BYTES];
     core_request_digest(op->request, digest);
     if (memcmp(digest, d->digest, STORE_DIGEST_BYTES) == 0) {
-        c->io.reply(c->io.arg, op->ticket, d->reply);
+        core_reply(c, op->ticket, d->reply);
         op_free(op);
         return;
     }
@@ -371,8 +452,8 @@ static bool request_is_new(struct core *c, struct op *op, const char *scope, con
     return false;
 }
 
-static void claim_request(struct job *job, struct op *op, const char *scope, const char *request_id,
-                          const ProtobufCMessage *response, struct commit *m)
+void job_claim_request(struct job *job, struct op *op, const char *scope, const char *request_id,
+                       const ProtobufCMessage *response, struct commit *m)
 {
     if (request_id[0] == '\0')
         return;
@@ -430,11 +511,12 @@ static void add_answer(struct core *c, struct job *job, const Fermata__V1__Pause
     task.slot = p->slot;
     task.data = &data;
     task.pause_id = p->pause_id;
+    task.call_id = p->call_id;
     task.answered_by = r->answered_by;
-    add_input(c, job, &task);
+    job_add_input(c, job, &task);
 }
 
-static void set_placement(struct job *job, const Fermata__V1__Placement *p)
+void job_set_placement(struct job *job, const Fermata__V1__Placement *p)
 {
     if (job->head->placement != NULL)
         fermata__v1__placement__free_unpacked(job->head->placement, NULL);
@@ -446,20 +528,28 @@ static void set_placement(struct job *job, const Fermata__V1__Placement *p)
     job->head->placement = pb_clone(&usual);
 }
 
-/* A PAUSED job after an answer: goes on if nothing else holds it and there is something to do. */
-static void go_on(struct core *c, struct job *job)
+/* Whether an input may wake a paused job: not when it is held, and a question halts a flow that runs one task
+ * at a time. */
+static bool question_halts(const struct job *job)
 {
-    if ((int)job->head->status != JOB_PAUSED)
+    return job->head->n_pauses > 0 && job->def->parallelism <= 1;
+}
+
+void job_go_on(struct core *c, struct job *job)
+{
+    int status = (int)job->head->status;
+    if ((status != JOB_PAUSED && status != JOB_SLEEPING) || job_is_held(job))
         return;
-    if (job_count_pauses(job, FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR) > 0)
+    bool runs = can_run(c, job, PARK_BY_STATE) || has_deferred(job);
+    if (!runs && job->head->n_pauses > 0)
         return;
-    if (!job_has_work(job) && job->head->n_pauses > 0)
+    if (status == JOB_SLEEPING && !runs)
         return;
-    must_move(c, job, JOB_EV_RESUME);
-    if (job_has_work(job))
+    job_must_move(c, job, status == JOB_PAUSED && job->head->n_pauses == 0 ? JOB_EV_RESUME : JOB_EV_WAKE);
+    if (runs)
         sched_place(c, job);
     else
-        end_job(c, job, JOB_EV_COMPLETE);
+        job_park(c, job, PARK_BY_STATE);
 }
 
 static int check_resume(const Fermata__V1__ResumeJobRequest *r, struct fm_err *err)
@@ -471,25 +561,61 @@ static int check_resume(const Fermata__V1__ResumeJobRequest *r, struct fm_err *e
     return 0;
 }
 
+static bool is_question(const Fermata__V1__Pause *p)
+{
+    return p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION ||
+           p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET;
+}
+
+void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
+                     const Fermata__V1__ResumeJobRequest *r)
+{
+    char id[sizeof(((struct op *)0)->pause_id)];
+    snprintf(id, sizeof(id), "%s", p->pause_id);
+    if (is_question(p)) {
+        add_answer(c, job, p, r);
+    } else if (p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN) {
+        lost_answer(c, job, p, r->answer, r->answered_by);
+    } else if (p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BREAKPOINT) {
+        pb_set_string(&job->head->released_task, p->task_id);
+        job->head->single_step = r->single_step;
+    }
+    job_remove_pause(job, id);
+}
+
+int job_check_answer(const Fermata__V1__Pause *p, const Fermata__V1__ResumeJobRequest *r, struct fm_err *err)
+{
+    if (is_question(p) && r->answer == NULL)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "answer", "the question \"%.200s\" needs an answer",
+                          p->question);
+    if (p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN)
+        return lost_check_answer(r->answer, err);
+    return 0;
+}
+
 static void resume_apply(struct core *c, struct op *op, struct job *job, const Fermata__V1__Pause *p,
                          const char *scope)
 {
     const Fermata__V1__ResumeJobRequest *r = OP_REQUEST(op, Fermata__V1__ResumeJobRequest);
     struct commit *m = job_unit(c, job);
-    snprintf(op->pause_id, sizeof(op->pause_id), "%s", p->pause_id);
-    if (p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION)
-        add_answer(c, job, p, r);
-    job_remove_pause(job, op->pause_id);
+    if (p != NULL) {
+        snprintf(op->pause_id, sizeof(op->pause_id), "%s", p->pause_id);
+        job_take_answer(c, job, p, r);
+    }
     job->head->emit_deferred = true;
     job->emit_deferred_input = job->head->input_count;
     job->head_dirty = true;
-    set_placement(job, r->placement);
-    go_on(c, job);
+    if ((int)job->head->status == JOB_PAUSED || p == NULL)
+        job_set_placement(job, r->placement);
+    if (p == NULL)
+        job_retry_failed(c, job);
+    else
+        job_go_on(c, job);
     Fermata__V1__ResumeJobResponse response = FERMATA__V1__RESUME_JOB_RESPONSE__INIT;
     response.status = job->head->status;
     response.host = job->head->host;
     response.pause_id = op->pause_id;
-    claim_request(job, op, scope, r->request_id, &response.base, m);
+    job_claim_request(job, op, scope, r->request_id, &response.base, m);
     FM_LOG(INFO, STATE, "job resumed", FM_STR("job", job->text), FM_STR("pause", op->pause_id),
            FM_STR("host", job->head->host), FM_U64("epoch", job->head->epoch),
            FM_U64("step", job_state_step(job->state)));
@@ -510,6 +636,11 @@ static void resume_job(struct core *c, struct op *op)
         op_fail(c, op, &err);
         return;
     }
+    if (strchr(r->pause_id, '/') != NULL) {
+        if (children_forward_answer(c, op))
+            op_run(c, op);
+        return;
+    }
     struct job *job = job_for_op(c, op, r->job_id);
     if (job == NULL)
         return;
@@ -519,10 +650,10 @@ static void resume_job(struct core *c, struct op *op)
         job_rest(c, job);
         return;
     }
-    const Fermata__V1__Pause *p = find_asked(job, r, &err);
-    if (p != NULL && p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION && r->answer == NULL)
-        fm_err_set(&err, FM_INVALID_ARGUMENT, "answer", "the question \"%.200s\" needs an answer",
-                   p->question);
+    const Fermata__V1__Pause *p = NULL;
+    bool failed = (int)job->head->status == JOB_FAILED && r->pause_id[0] == '\0';
+    if (!failed && (p = find_asked(job, r, &err)) != NULL)
+        (void)job_check_answer(p, r, &err);
     if (err.code != FM_OK)
         op_fail(c, op, &err);
     else
@@ -589,8 +720,10 @@ static void send_input(struct core *c, struct op *op)
     task.data = r->data != NULL ? r->data : &empty;
     task.answered_by = r->sent_by;
     Fermata__V1__SendInputResponse response = FERMATA__V1__SEND_INPUT_RESPONSE__INIT;
-    response.input_number = add_input(c, job, &task);
-    claim_request(job, op, scope, r->request_id, &response.base, m);
+    response.input_number = job_add_input(c, job, &task);
+    if (!question_halts(job))
+        job_go_on(c, job);
+    job_claim_request(job, op, scope, r->request_id, &response.base, m);
     pbc_effect_reply(m, op->ticket, &response.base);
     op_free(op);
     job_rest(c, job);
@@ -658,8 +791,10 @@ static void cancel_job(struct core *c, struct op *op)
         char code[] = "CANCELLED", text[] = "cancelled by a client";
         error.code = code;
         error.message = r->reason[0] != '\0' ? r->reason : text;
+        if (job->head->error != NULL)
+            fermata__v1__job_error__free_unpacked(job->head->error, NULL);
         job->head->error = pb_clone(&error);
-        end_job(c, job, JOB_EV_CANCEL);
+        job_end(c, job, JOB_EV_CANCEL);
     }
     Fermata__V1__CancelJobResponse response = FERMATA__V1__CANCEL_JOB_RESPONSE__INIT;
     response.status = job->head->status;

@@ -110,6 +110,8 @@ static void job_ready(struct core *c, struct job *job)
     } else if (status == JOB_PENDING) {
         sched_place(c, job);
     }
+    if (job->time_wanted)
+        job_on_time(c, job);
     job_run_ops(c, job);
     watch_pump_job(c, job);
     job_rest(c, job);
@@ -152,7 +154,8 @@ static void load_def(struct core *c, struct job *job)
         return;
     }
     job->def = def_find(c, job->head->flow_digest.data);
-    if (job->def != NULL || job_status_final((int)job->head->status)) {
+    int status = (int)job->head->status;
+    if (job->def != NULL || status == JOB_COMPLETED || status == JOB_CANCELLED) {
         job->loading = false;
         job_ready(c, job);
         return;
@@ -196,7 +199,7 @@ void job_start_loading(struct core *c, struct job *job)
     core_read(c, &q, on_job_read, NULL);
 }
 
-static struct job *add_loading(struct core *c, const struct fm_id *id)
+struct job *job_add_loading(struct core *c, const struct fm_id *id)
 {
     struct job *job = job_new(id);
     HASH_ADD(hh, c->jobs, id, sizeof(job->id), job);
@@ -221,7 +224,7 @@ struct job *job_for_op(struct core *c, struct op *op, const char *job_id)
     }
     bool start = job == NULL;
     if (start)
-        job = add_loading(c, &id);
+        job = job_add_loading(c, &id);
     op_park(op);
     DL_APPEND(job->ops, op);
     if (start)
@@ -265,6 +268,7 @@ void job_reload(struct core *c, struct job *job, struct fm_err *err)
     fail_ops(c, job, err);
     struct job *fresh = job_new(&job->id);
     fresh->watches = job->watches;
+    timers_note(c, c->wall_ms + RETRY_MS); /* what time had done is lost with the unit */
     job->watches = NULL;
     struct watch *w;
     DL_FOREACH (fresh->watches, w) {
@@ -313,7 +317,7 @@ static void on_active_listed(struct core *c, struct wait *w, struct store_done *
     c->recover_loading = d->n_rows + 1; /* one for this function */
     for (size_t i = 0; i < d->n_rows; i++) {
         c->recover_after = d->rows[i].job;
-        job_start_loading(c, add_loading(c, &d->rows[i].job));
+        job_start_loading(c, job_add_loading(c, &d->rows[i].job));
     }
     recovery_loaded(c);
 }
@@ -325,6 +329,7 @@ void recovery_next(struct core *c)
         FM_LOG(INFO, STATE, "recovered", FM_U64("jobs", HASH_COUNT(c->jobs)),
                FM_U64("hosts_awaited", HASH_COUNT(c->hosts)));
         c->io.recovered(c->io.arg);
+        timers_note(c, 1); /* whatever came due in the meantime */
         return;
     }
     struct store_query q = {.kind = STORE_LIST_ACTIVE, .limit = RECOVERY_PAGE, .after = c->recover_after};

@@ -17,7 +17,7 @@
 static void reply_bytes(struct core *c, struct op *op, const struct fm_buf *b)
 {
     if (op->ticket != 0)
-        c->io.reply(c->io.arg, op->ticket, (struct fm_bytes){b->p, b->n});
+        core_reply(c, op->ticket, (struct fm_bytes){b->p, b->n});
     op_free(op);
 }
 
@@ -44,6 +44,8 @@ static void on_get_job(struct core *c, struct wait *w, struct store_done *d)
         fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
     struct job_state *state = NULL;
     struct task_item *inputs = NULL;
+    if (d->status == STORE_OK && !children_questions(c, op, d->head))
+        return;
     if (d->status == STORE_OK)
         (void)job_fold_stored(d, c->cfg.max_state_bytes, &state, &inputs, &err);
     if (d->status == STORE_FAILED || err.code != FM_OK) {
@@ -55,6 +57,7 @@ static void on_get_job(struct core *c, struct wait *w, struct store_done *d)
     if (job_state_step(state) > 0)
         fm_buf_put_tag_varint(&job, FIELD_JOB_STEP_COUNT, job_state_step(state));
     put_waiting_reason(c, &w->job, &job);
+    fm_buf_append(&job, op->text.p, op->text.n); /* open questions of children */
     if (!r->without_state) {
         job_state_encode(state, inputs, &encoded);
         fm_buf_put_len_delim(&job, FIELD_JOB_STATE, encoded.p, encoded.n);

@@ -1,5 +1,7 @@
-/* Validation of flows. See flow.h. */
-#include "flow.h"
+/* Validation of flows: their graph, names and configurations. See flow.h; numbers and policies:
+ * flow_policy.c.
+ */
+#include "flow_int.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,7 +26,9 @@ struct entry {
 struct check {
     const Fermata__V1__Flow *flow;
     const struct flow_types *known;
-    struct entry *by_id; /* all routines, sorted */
+    struct entry *by_id;                  /* all routines, sorted */
+    const Fermata__V1__SlotRef **targets; /* where connections lead to, sorted */
+    size_t n_targets;
     struct fm_err *err;
 };
 
@@ -36,17 +40,28 @@ static bool name_ok(const char *s)
     return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
 }
 
-/* A path of a field; one that is too long is cut, as fm_err would cut it. */
-static void path_to(char out[128], const char *fmt, ...) FM_PRINTF(2, 3);
-static void path_to(char out[128], const char *fmt, ...)
+void flow_path(char out[FLOW_PATH_BYTES], const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(out, 128, fmt, ap);
+    (void)vsnprintf(out, FLOW_PATH_BYTES, fmt, ap);
     va_end(ap);
 }
 
-#define FAULT(c, field, ...) ((void)fm_err_add((c)->err, FM_INVALID_ARGUMENT, field, __VA_ARGS__))
+#define FAULT(c, field, ...) FLOW_FAULT((c)->err, field, __VA_ARGS__)
+
+/* A list of names, for a message. */
+struct names {
+    char list[200];
+    bool any;
+};
+
+static void add_name(struct names *n, const char *name)
+{
+    size_t at = strlen(n->list);
+    snprintf(n->list + at, sizeof(n->list) - at, "%s%s", at > 0 ? ", " : "", name);
+    n->any = n->any || strcmp(name, "*") == 0;
+}
 
 /* ---- kinds of values ---- */
 
@@ -113,9 +128,9 @@ static void check_params(const struct builtin_param *params, size_t n, const Goo
 {
     for (size_t i = 0; i < n; i++) {
         const struct builtin_param *p = &params[i];
-        char field[128];
+        char field[FLOW_PATH_BYTES];
         bool found;
-        path_to(field, "%s.%s", path, p->name);
+        flow_path(field, "%s.%s", path, p->name);
         const Google__Protobuf__Value *v = struct_get(s, p->name, &found);
         if (!found) {
             if (p->required)
@@ -161,8 +176,8 @@ static void check_script(struct check *c, const char *path, const Google__Protob
         {"choices", PARAM_STRINGS, false, 0, 0, NULL}
     };
     for (size_t i = 0; i < script->list_value->n_values; i++) {
-        char field[128];
-        path_to(field, "%s.script[%zu]", path, i);
+        char field[FLOW_PATH_BYTES];
+        flow_path(field, "%s.script[%zu]", path, i);
         const Google__Protobuf__Value *v = script->list_value->values[i];
         if (!is_kind(v, PARAM_MAP)) {
             FAULT(c, field, "an item of a script must be an object");
@@ -179,17 +194,36 @@ static void check_script(struct check *c, const char *path, const Google__Protob
     }
 }
 
+/* Exactly one of these keys must be there. */
+static void check_one_of(struct check *c, const char *path, const char *const *keys,
+                         const Google__Protobuf__Struct *config)
+{
+    struct names allowed = {.any = false}, have = {.any = false};
+    size_t n = 0;
+    for (size_t i = 0; keys != NULL && keys[i] != NULL; i++) {
+        bool found;
+        (void)struct_get(config, keys[i], &found);
+        add_name(&allowed, keys[i]);
+        if (found && ++n > 0)
+            add_name(&have, keys[i]);
+    }
+    if (keys != NULL && n != 1)
+        FAULT(c, path, "exactly one of %s must be set%s%s", allowed.list, n > 1 ? "; these are: " : "",
+              have.list);
+}
+
 static void check_config(struct check *c, const char *path, const Fermata__V1__Routine *r)
 {
     const struct builtin_type *t = builtin_type_find(r->type);
     if (t == NULL)
         return;
-    char field[128], owner[160];
+    char field[FLOW_PATH_BYTES], owner[160];
     bool found;
-    path_to(field, "%s.config", path);
+    flow_path(field, "%s.config", path);
     snprintf(owner, sizeof(owner), "routine type %s", t->name);
     check_params(t->config, t->n_config, r->config, field, c->err);
     check_keys(t->config, t->n_config, r->config, field, owner, c->err);
+    check_one_of(c, field, t->one_of, r->config);
     const Google__Protobuf__Value *script = struct_get(r->config, "script", &found);
     if (found)
         check_script(c, field, script);
@@ -222,10 +256,10 @@ static void check_ids(struct check *c, const char *path)
     qsort(c->by_id, c->flow->n_routines, sizeof(*c->by_id), compare_entries);
     for (size_t i = 1; i < c->flow->n_routines; i++) {
         const struct entry *e = &c->by_id[i];
-        char field[128];
+        char field[FLOW_PATH_BYTES];
         if (strcmp(e->id, e[-1].id) != 0 || e->id[0] == '\0')
             continue;
-        path_to(field, "%s.routines[%zu].id", path, e->index);
+        flow_path(field, "%s.routines[%zu].id", path, e->index);
         FAULT(c, field, "routine %zu has the id \"%.64s\" too", e[-1].index, e->id);
     }
 }
@@ -233,36 +267,26 @@ static void check_ids(struct check *c, const char *path)
 static void check_routines(struct check *c, const char *path)
 {
     const Fermata__V1__Flow *f = c->flow;
-    char field[128];
+    char field[FLOW_PATH_BYTES];
     for (size_t i = 0; i < f->n_routines; i++) {
         const Fermata__V1__Routine *r = f->routines[i];
-        path_to(field, "%s.routines[%zu].id", path, i);
+        flow_path(field, "%s.routines[%zu].id", path, i);
         if (!name_ok(r->id))
             FAULT(c, field, "an id has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",
                   MAX_NAME, r->id);
-        path_to(field, "%s.routines[%zu].type", path, i);
+        flow_path(field, "%s.routines[%zu].type", path, i);
         if (!name_ok(r->type))
             FAULT(c, field, "a type has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",
                   MAX_NAME, r->type);
-        path_to(field, "%s.routines[%zu]", path, i);
+        flow_path(field, "%s.routines[%zu]", path, i);
         check_config(c, field, r);
+        flow_path(field, "%s.routines[%zu].policy", path, i);
+        flow_check_policy(r->policy, field, c->err);
     }
     check_ids(c, path);
 }
 
 /* ---- slots and events ---- */
-
-struct names {
-    char list[200];
-    bool any;
-};
-
-static void add_name(struct names *n, const char *name)
-{
-    size_t at = strlen(n->list);
-    snprintf(n->list + at, sizeof(n->list) - at, "%s%s", at > 0 ? ", " : "", name);
-    n->any = n->any || strcmp(name, "*") == 0;
-}
 
 /* True when the type has that slot (or event), or nobody knows the type; else `ret_have` lists what it has.
  */
@@ -300,21 +324,28 @@ bool flow_type_known(const char *type, const struct flow_types *known)
 
 static void check_end(struct check *c, const char *path, const char *routine, bool slot, const char *name)
 {
-    char field[128];
+    char field[FLOW_PATH_BYTES];
     const char *what = slot ? "slot" : "event";
-    path_to(field, "%s.routine", path);
+    flow_path(field, "%s.routine", path);
     const Fermata__V1__Routine *r = find_routine(c, routine);
     if (r == NULL) {
         FAULT(c, field, "there is no routine \"%.64s\"", routine);
         return;
     }
     struct names have;
-    path_to(field, "%s.%s", path, what);
+    flow_path(field, "%s.%s", path, what);
     if (name[0] == '\0')
         FAULT(c, field, "the %s is missing", what);
-    else if (!type_has(r->type, slot, name, c->known, &have))
+    else if (type_has(r->type, slot, name, c->known, &have))
+        return;
+    else if (slot || strcmp(name, "error") != 0)
         FAULT(c, field, "routine \"%.64s\" of type %.64s has no %s \"%.64s\"; it has: %s", r->id, r->type,
               what, name, have.list);
+    else if (!flow_routes_errors(c->flow, r))
+        FAULT(c, field,
+              "routine \"%.64s\" of type %.64s emits event \"error\" only with ERROR_POLICY_ROUTE as its "
+              "policy.on_error, or the flow's default",
+              r->id, r->type);
 }
 
 static bool mapped_name_ok(const char *s)
@@ -348,24 +379,101 @@ static void check_mapping(struct check *c, const char *path, const Fermata__V1__
     }
 }
 
+/* The constants or the filter of a connection. */
+static void check_fields(struct check *c, const char *path, const Google__Protobuf__Struct *s, bool scalars)
+{
+    if (s == NULL)
+        return;
+    if (s->n_fields > MAX_MAPPING) {
+        FAULT(c, path, "there are %zu fields; the limit is %d", s->n_fields, MAX_MAPPING);
+        return;
+    }
+    for (size_t i = 0; i < s->n_fields; i++) {
+        const char *key = s->fields[i]->key;
+        const Google__Protobuf__Value *v = s->fields[i]->value;
+        int kind = v == NULL ? GOOGLE__PROTOBUF__VALUE__KIND__NOT_SET : (int)v->kind_case;
+        if (!mapped_name_ok(key))
+            FAULT(c, path, "names of fields have 1 to 256 bytes; this is \"%.64s\"", key);
+        if (kind == GOOGLE__PROTOBUF__VALUE__KIND__NOT_SET)
+            FAULT(c, path, "field \"%.64s\" has no value", key);
+        else if (scalars && (kind == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE ||
+                             kind == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE))
+            FAULT(c, path,
+                  "a filter compares with null, true, false, numbers and strings; field \"%.64s\" is %s", key,
+                  kind == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE ? "a list" : "an object");
+    }
+}
+
 static void check_connections(struct check *c, const char *path)
 {
     for (size_t i = 0; i < c->flow->n_connections; i++) {
         const Fermata__V1__Connection *k = c->flow->connections[i];
-        char field[128];
-        path_to(field, "%s.connections[%zu].from", path, i);
+        char field[FLOW_PATH_BYTES];
+        flow_path(field, "%s.connections[%zu].from", path, i);
         if (k->from == NULL)
             FAULT(c, field, "from is missing: the routine and the event the data comes from");
         else
             check_end(c, field, k->from->routine, false, k->from->event);
-        path_to(field, "%s.connections[%zu].to", path, i);
+        flow_path(field, "%s.connections[%zu].to", path, i);
         if (k->to == NULL)
             FAULT(c, field, "to is missing: the routine and the slot the data goes to");
         else
             check_end(c, field, k->to->routine, true, k->to->slot);
-        path_to(field, "%s.connections[%zu].mapping", path, i);
+        flow_path(field, "%s.connections[%zu].mapping", path, i);
         check_mapping(c, field, k);
+        flow_path(field, "%s.connections[%zu].constants", path, i);
+        check_fields(c, field, k->constants, false);
+        flow_path(field, "%s.connections[%zu].filter", path, i);
+        check_fields(c, field, k->filter, true);
     }
+}
+
+/* ---- merging ---- */
+
+static int compare_targets(const void *a, const void *b)
+{
+    const Fermata__V1__SlotRef *x = *(const Fermata__V1__SlotRef *const *)a;
+    const Fermata__V1__SlotRef *y = *(const Fermata__V1__SlotRef *const *)b;
+    int rc = strcmp(x->routine, y->routine);
+    return rc != 0 ? rc : strcmp(x->slot, y->slot);
+}
+
+static bool is_target(void *arg, const char *routine, const char *slot)
+{
+    const struct check *c = arg;
+    Fermata__V1__SlotRef key = FERMATA__V1__SLOT_REF__INIT;
+    key.routine = (char *)routine; /* compared only */
+    key.slot = (char *)slot;
+    const Fermata__V1__SlotRef *wanted = &key;
+    return bsearch(&wanted, c->targets, c->n_targets, sizeof(*c->targets), compare_targets) != NULL;
+}
+
+static void check_merges(struct check *c, const char *path)
+{
+    const Fermata__V1__Flow *f = c->flow;
+    fm_autofree const Fermata__V1__SlotRef **targets = fm_xcalloc(f->n_connections + 1, sizeof(*targets));
+    c->targets = targets;
+    c->n_targets = 0;
+    for (size_t i = 0; i < f->n_connections; i++)
+        if (f->connections[i]->to != NULL)
+            targets[c->n_targets++] = f->connections[i]->to;
+    qsort(targets, c->n_targets, sizeof(*targets), compare_targets);
+    for (size_t i = 0; i < f->n_routines; i++) {
+        char field[FLOW_PATH_BYTES];
+        const Fermata__V1__Routine *r = f->routines[i];
+        flow_path(field, "%s.routines[%zu]", path, i);
+        flow_check_merges(r, field, is_target, c, c->err);
+        for (size_t k = 0; k < r->n_merge; k++) {
+            struct names have;
+            flow_path(field, "%s.routines[%zu].merge[%zu].slot", path, i, k);
+            if (r->merge[k]->slot[0] == '\0')
+                FAULT(c, field, "the slot is missing");
+            else if (!type_has(r->type, true, r->merge[k]->slot, c->known, &have))
+                FAULT(c, field, "routine \"%.64s\" of type %.64s has no slot \"%.64s\"; it has: %s", r->id,
+                      r->type, r->merge[k]->slot, have.list);
+        }
+    }
+    c->targets = NULL;
 }
 
 /* ---- entry points ---- */
@@ -374,28 +482,30 @@ int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, c
                   struct fm_err *err)
 {
     fm_autofree struct entry *by_id = fm_xcalloc(flow->n_routines, sizeof(*by_id));
-    struct check c = {flow, known, by_id, err};
-    char field[128];
-    path_to(field, "%s.name", path);
+    struct check c = {.flow = flow, .known = known, .by_id = by_id, .err = err};
+    char field[FLOW_PATH_BYTES];
+    flow_path(field, "%s.name", path);
     if (!name_ok(flow->name) && (named || flow->name[0] != '\0'))
         FAULT(&c, field, "a flow's name has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",
               MAX_NAME, flow->name);
-    path_to(field, "%s.description", path);
+    flow_path(field, "%s.description", path);
     if (strlen(flow->description) > MAX_DESCRIPTION)
         FAULT(&c, field, "the description has %zu bytes; the limit is %d", strlen(flow->description),
               MAX_DESCRIPTION);
-    path_to(field, "%s.routines", path);
+    flow_path(field, "%s.routines", path);
     if (flow->n_routines == 0)
         FAULT(&c, field, "a flow needs at least one routine");
     if (flow->n_routines > MAX_ROUTINES)
         FAULT(&c, field, "the flow has %zu routines; the limit is %d", flow->n_routines, MAX_ROUTINES);
-    path_to(field, "%s.connections", path);
+    flow_path(field, "%s.connections", path);
     if (flow->n_connections > MAX_CONNECTIONS)
         FAULT(&c, field, "the flow has %zu connections; the limit is %d", flow->n_connections,
               MAX_CONNECTIONS);
     if (flow->n_routines <= MAX_ROUTINES && flow->n_connections <= MAX_CONNECTIONS) {
+        flow_check_settings(flow, path, err);
         check_routines(&c, path);
         check_connections(&c, path);
+        check_merges(&c, path);
     }
     return err->code == FM_OK ? 0 : -FM_INVALID_ARGUMENT;
 }
@@ -410,7 +520,7 @@ static void list_routines(const Fermata__V1__Flow *flow, struct names *ret)
 int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot,
                      const Google__Protobuf__Struct *data, const struct flow_types *known, struct fm_err *err)
 {
-    char field[128];
+    char field[FLOW_PATH_BYTES];
     const Fermata__V1__Routine *r = NULL;
     struct names have;
     for (size_t i = 0; i < flow->n_routines && r == NULL; i++)
@@ -418,12 +528,12 @@ int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char
             r = flow->routines[i];
     if (r == NULL) {
         list_routines(flow, &have);
-        path_to(field, "%s.routine", path);
+        flow_path(field, "%s.routine", path);
         return fm_err_set(err, FM_INVALID_ARGUMENT, field, "the flow has no routine \"%.64s\"; it has: %s",
                           routine, have.list);
     }
     if (!type_has(r->type, true, slot, known, &have)) {
-        path_to(field, "%s.slot", path);
+        flow_path(field, "%s.slot", path);
         return fm_err_set(err, FM_INVALID_ARGUMENT, field,
                           "routine \"%.64s\" of type %.64s has no slot \"%.64s\"; it has: %s", routine,
                           r->type, slot, have.list);

@@ -299,6 +299,8 @@ static void sort_out_jobs(struct core *c, struct host *h, const Fermata__V1__Hel
         job->assign_sent = true;
         job->inputs_sent = job_state_inputs(job->state);
         host_send_inputs(c, job);
+        if (job->head->n_breakpoints > 0 || job->head->single_step)
+            host_send_breakpoints(c, job);
         if (job->head->pause_requested)
             host_send_interrupt(c, h->conn, job, job->head->epoch,
                                 FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE);
@@ -368,6 +370,9 @@ static void dispatch(struct core *c, struct conn *k, const Fermata__V1__HostMess
         return;
     case FERMATA__V1__HOST_MESSAGE__BODY_RELEASE:
         host_on_release(c, h, m->release);
+        return;
+    case FERMATA__V1__HOST_MESSAGE__BODY_INTENT:
+        lost_on_intent(c, h, m->intent);
         return;
     case FERMATA__V1__HOST_MESSAGE__BODY_GOODBYE:
         on_goodbye(c, k, m->goodbye);

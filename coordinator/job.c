@@ -23,14 +23,24 @@ static const struct transition {
     {JOB_PENDING, JOB_EV_COMPLETE, JOB_COMPLETED, "nothing was left to run"},
     {JOB_PENDING, JOB_EV_FAIL,     JOB_FAILED,    "it broke a rule on every host that tried"},
     {JOB_PENDING, JOB_EV_CANCEL,   JOB_CANCELLED, "a client cancelled it"},
+    {JOB_PENDING, JOB_EV_PAUSE,    JOB_PAUSED,    "a question is open"},
+    {JOB_PENDING, JOB_EV_SLEEP,    JOB_SLEEPING,  "only timers or other jobs are left to wait for"},
     {JOB_RUNNING, JOB_EV_REQUEUE,  JOB_PENDING,   "its host gave it back or was lost"},
     {JOB_RUNNING, JOB_EV_PAUSE,    JOB_PAUSED,    "a question is open"},
     {JOB_RUNNING, JOB_EV_HOLD,     JOB_PAUSED,    "an operator paused it"},
     {JOB_RUNNING, JOB_EV_COMPLETE, JOB_COMPLETED, "its last task was consumed"},
     {JOB_RUNNING, JOB_EV_FAIL,     JOB_FAILED,    "a step failed"},
     {JOB_RUNNING, JOB_EV_CANCEL,   JOB_CANCELLED, "a client cancelled it"},
+    {JOB_RUNNING, JOB_EV_SLEEP,    JOB_SLEEPING,  "only timers or other jobs are left to wait for"},
     {JOB_PAUSED,  JOB_EV_RESUME,   JOB_PENDING,   "it was answered, or an operator's pause ended"},
     {JOB_PAUSED,  JOB_EV_CANCEL,   JOB_CANCELLED, "a client cancelled it"},
+    {JOB_PAUSED,  JOB_EV_WAKE,     JOB_PENDING,   "something came that needs no answer"},
+    {JOB_PAUSED,  JOB_EV_FAIL,     JOB_FAILED,    "its deadline passed"},
+    {JOB_SLEEPING, JOB_EV_WAKE,    JOB_PENDING,   "a timer is due, or something came"},
+    {JOB_SLEEPING, JOB_EV_HOLD,    JOB_PAUSED,    "an operator paused it"},
+    {JOB_SLEEPING, JOB_EV_FAIL,    JOB_FAILED,    "its deadline passed"},
+    {JOB_SLEEPING, JOB_EV_CANCEL,  JOB_CANCELLED, "a client cancelled it"},
+    {JOB_FAILED,  JOB_EV_RETRY,    JOB_PENDING,   "an operator let it go on from the task that failed"},
   // clang-format on
 };
 
@@ -68,8 +78,9 @@ const char *job_status_name(int status)
 
 const char *job_event_name(enum job_event event)
 {
-    static const char *const names[JOB_EVENTS] = {"assign", "requeue",  "pause", "hold",
-                                                  "resume", "complete", "fail",  "cancel"};
+    static const char *const names[JOB_EVENTS] = {"assign", "requeue",  "pause",     "hold",
+                                                  "resume", "complete", "fail",      "cancel",
+                                                  "sleep",  "wake",     "be retried"};
     return event < JOB_EVENTS ? names[event] : "?";
 }
 
@@ -285,6 +296,57 @@ size_t job_count_pauses(const struct job *job, Fermata__V1__PauseReason reason)
 bool job_has_work(const struct job *job)
 {
     return job_state_pending(job->state) > 0 || job->inputs != NULL;
+}
+
+bool job_is_held(const struct job *job)
+{
+    for (size_t i = 0; i < job->head->n_pauses; i++) {
+        int reason = (int)job->head->pauses[i]->reason;
+        if (reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR ||
+            reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BREAKPOINT ||
+            reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN)
+            return true;
+    }
+    return false;
+}
+
+static int64_t time_ms(const Google__Protobuf__Timestamp *t)
+{
+    return t == NULL ? 0 : t->seconds * 1000 + t->nanos / 1000000;
+}
+
+static void sooner(int64_t *at, int64_t ms)
+{
+    if (ms > 0 && (*at == 0 || ms < *at))
+        *at = ms;
+}
+
+int64_t job_wake_ms(struct job *job, bool parallel)
+{
+    Fermata__V1__Job *h = job->head;
+    int status = (int)h->status;
+    int64_t at = 0, recheck = 0;
+    bool look = job_status_final(status) && (h->parent_waits || h->n_children > 0);
+    for (size_t i = 0; i < h->n_children && !look; i++)
+        look = !h->children[i]->started;
+    if (look)
+        recheck = job->recheck_ms > 0 ? job->recheck_ms : 1;
+    if (!job_status_final(status)) {
+        for (size_t i = 0; i < h->n_pauses; i++)
+            sooner(&at, time_ms(h->pauses[i]->expires_at));
+        if (status == JOB_SLEEPING || (status == JOB_PAUSED && parallel && !job_is_held(job)))
+            sooner(&at, job_state_next_due(job->state));
+    }
+    if (h->wake_at != NULL) {
+        google__protobuf__timestamp__free_unpacked(h->wake_at, NULL);
+        h->wake_at = NULL;
+    }
+    if (at > 0 && (status == JOB_SLEEPING || status == JOB_PAUSED))
+        pb_set_time(&h->wake_at, at);
+    if (!job_status_final(status))
+        sooner(&at, time_ms(h->deadline_at));
+    sooner(&at, recheck);
+    return at;
 }
 
 bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_steps)

@@ -36,6 +36,9 @@ enum job_event {
     JOB_EV_COMPLETE, /* its last task was consumed */
     JOB_EV_FAIL,     /* a step failed */
     JOB_EV_CANCEL,   /* a client ended it */
+    JOB_EV_SLEEP,    /* only timers or other jobs are left to wait for */
+    JOB_EV_WAKE,     /* what it slept for has come */
+    JOB_EV_RETRY,    /* an operator lets a failed job go on */
     JOB_EVENTS
 };
 
@@ -76,6 +79,8 @@ struct job {
     struct job *dirty_prev, *dirty_next;
     struct job *idle_prev, *idle_next;
     bool is_new, loading, queued, is_dirty, is_idle, head_dirty, assign_sent, interrupted;
+    bool time_wanted;   /* job_on_time, once it is loaded */
+    int64_t recheck_ms; /* wall time of the next look at its children or its parent */
     uint32_t bad_steps; /* steps refused for breaking a rule */
     char *avoid_host;   /* a host that refused it a moment ago */
     struct commit *inflight, *next;
@@ -120,8 +125,14 @@ void job_remove_pause(struct job *job, const char *pause_id);
 /* How many of the open pauses have this reason. */
 size_t job_count_pauses(const struct job *job, Fermata__V1__PauseReason reason);
 
-/* True when the job has something to run: a pending task or an input that no step has taken. */
+/* True when the job has a pending task, due or not, or an input that no step has taken. */
 bool job_has_work(const struct job *job);
+/* True when an open pause halts the whole job: an operator's, a breakpoint, an unknown outcome. */
+bool job_is_held(const struct job *job);
+/* When the job must be looked at without anybody's asking, in wall milliseconds; 0: never. `parallel`: its
+ * flow runs several tasks side by side, so that an open question does not stop its timers. Sets head.wake_at,
+ * too. */
+int64_t job_wake_ms(struct job *job, bool parallel);
 
 /* True when a snapshot is worth writing now: `at_rest` when the job pauses or ends. Small states always at
  * rest; large ones only when the journal since the last snapshot has grown as large, so that what is written

@@ -14,6 +14,7 @@
 #include "wire.h"
 
 #define MAX_KEY_BYTES 256
+#define MAX_DELAY_MS (10ull * 366 * 86400 * 1000)
 
 struct routine_state {
     UT_hash_handle hh;
@@ -67,6 +68,8 @@ struct task_item *task_item_new(const Fermata__V1__Task *task)
         task_item_alloc((struct fm_bytes){NULL, n}, task->task_id, task->routine, task->slot);
     protobuf_c_message_pack(&task->base, (uint8_t *)(t + 1));
     t->input_number = task->input_number;
+    if (task->due_at != NULL)
+        t->due_ms = task->due_at->seconds * 1000 + task->due_at->nanos / 1000000;
     return t;
 }
 
@@ -79,11 +82,30 @@ static char *dup_text(struct fm_bytes b)
     return s;
 }
 
+/* Milliseconds of an encoded Timestamp. */
+static int64_t parse_time(struct fm_bytes body)
+{
+    struct wire_reader r = {body.p, body.p + body.n};
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes len;
+    int64_t ms = 0;
+    while (wire_next(&r, &field, &type, &val, &len) > 0) {
+        if (field == 1 && type == WIRE_TYPE_VARINT)
+            ms += (int64_t)val * 1000;
+        else if (field == 2 && type == WIRE_TYPE_VARINT)
+            ms += (int64_t)val / 1000000;
+    }
+    return ms;
+}
+
 struct task_item *task_item_parse(struct fm_bytes body, struct fm_err *err)
 {
     struct wire_reader r = {body.p, body.p + body.n};
     struct fm_bytes text[4] = {{0}};
     uint32_t field, input_number = 0;
+    int64_t due_ms = 0;
     enum wire_type type;
     uint64_t val;
     struct fm_bytes len;
@@ -93,6 +115,8 @@ struct task_item *task_item_parse(struct fm_bytes body, struct fm_err *err)
             text[field] = len;
         else if (field == 7 && type == WIRE_TYPE_VARINT)
             input_number = (uint32_t)val;
+        else if (field == 13 && type == WIRE_TYPE_LEN)
+            due_ms = parse_time(len);
     }
     if (got < 0) {
         fm_err_set(err, FM_DATA_LOSS, "task", "a stored task is malformed");
@@ -101,6 +125,7 @@ struct task_item *task_item_parse(struct fm_bytes body, struct fm_err *err)
     fm_autofree char *id = dup_text(text[1]), *routine = dup_text(text[2]), *slot = dup_text(text[3]);
     struct task_item *t = task_item_alloc(body, id, routine, slot);
     t->input_number = input_number;
+    t->due_ms = due_ms;
     return t;
 }
 
@@ -195,6 +220,39 @@ uint32_t job_state_inputs(const struct job_state *s)
 size_t job_state_pending(const struct job_state *s)
 {
     return s->n_tasks;
+}
+
+size_t job_state_deferred(const struct job_state *s)
+{
+    return s->n_deferred;
+}
+
+size_t job_state_runnable(const struct job_state *s, int64_t wall_ms)
+{
+    size_t n = 0;
+    const struct task_item *t;
+    DL_FOREACH (s->tasks, t)
+        n += t->due_ms <= wall_ms;
+    return n;
+}
+
+int64_t job_state_next_due(const struct job_state *s)
+{
+    int64_t at = 0;
+    const struct task_item *t;
+    DL_FOREACH (s->tasks, t)
+        if (t->due_ms != 0 && (at == 0 || t->due_ms < at))
+            at = t->due_ms;
+    return at;
+}
+
+const struct task_item *job_state_find_task(const struct job_state *s, const char *task_id)
+{
+    const struct task_item *t;
+    DL_FOREACH (s->tasks, t)
+        if (strcmp(t->id, task_id) == 0)
+            return t;
+    return NULL;
 }
 
 size_t job_state_bytes(const struct job_state *s)
@@ -402,6 +460,9 @@ static int check_tasks(Fermata__V1__Task **tasks, size_t n, char kind, uint32_t 
                    want);
         if (tasks[i]->routine[0] == '\0' || tasks[i]->slot[0] == '\0')
             REFUSE("new_tasks.routine", "task %s names no routine or no slot", want);
+        if (tasks[i]->delay_ms > MAX_DELAY_MS)
+            REFUSE("new_tasks.delay_ms", "task %s is due in %llu ms; at most %llu are allowed", want,
+                   (unsigned long long)tasks[i]->delay_ms, (unsigned long long)MAX_DELAY_MS);
         if (tasks[i]->input_number != 0)
             REFUSE("new_tasks.input_number", "task %s claims to be an input", want);
     }
@@ -427,6 +488,42 @@ static bool task_exists(const struct job_state *s, const struct task_item *input
     return false;
 }
 
+/* Only tasks that wait for their time can be dropped. */
+static int check_unscheduled(const struct job_state *s, const Fermata__V1__Step *step, struct fm_err *err)
+{
+    for (size_t i = 0; i < step->n_unscheduled; i++) {
+        const struct task_item *t = job_state_find_task(s, step->unscheduled[i]);
+        if (t == NULL || t->due_ms == 0 || strcmp(t->id, step->task_id) == 0)
+            REFUSE("unscheduled", "no scheduled task %.64s waits", step->unscheduled[i]);
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(step->unscheduled[k], step->unscheduled[i]) == 0)
+                REFUSE("unscheduled", "task %.64s is dropped twice", step->unscheduled[i]);
+    }
+    return 0;
+}
+
+/* A failed attempt that is tried again leaves nothing behind but its count. */
+static int check_retry(const Fermata__V1__Step *step, struct fm_err *err)
+{
+    if (step->n_new_tasks > 0 || step->n_changes > 0 || step->n_pauses > 0 || step->n_deferred_events > 0 ||
+        step->n_children > 0 || step->n_unscheduled > 0 || step->n_log > 0 || step->n_emissions > 0)
+        REFUSE("outcome", "an attempt that is tried again must not make, change or emit anything");
+    if (step->retry_delay_ms > MAX_DELAY_MS)
+        REFUSE("retry_delay_ms", "%llu ms; at most %llu are allowed",
+               (unsigned long long)step->retry_delay_ms, (unsigned long long)MAX_DELAY_MS);
+    return 0;
+}
+
+static int check_remedy(const struct job_state *s, const struct task_item *inputs,
+                        const Fermata__V1__Step *step, struct fm_err *err)
+{
+    if (step->n_new_tasks > 0 || step->deferred_emitted > 0)
+        REFUSE("remedy", "an operator's step makes no tasks and emits no deferred events");
+    if (step->task_id[0] != '\0' && !task_exists(s, inputs, step))
+        REFUSE("task_id", "no task %.64s waits", step->task_id);
+    return check_changes(s, step, err);
+}
+
 static int check_step(const struct job_state *s, const struct task_item *inputs,
                       const Fermata__V1__Step *step, struct fm_err *err)
 {
@@ -441,6 +538,8 @@ static int check_step(const struct job_state *s, const struct task_item *inputs,
                s->n_deferred);
     if (step->deferred_emitted == 0 && step->n_deferred_tasks > 0)
         REFUSE("deferred_tasks", "tasks of deferred events, but none was emitted");
+    if (step->remedy != NULL)
+        return check_remedy(s, inputs, step, err);
     if (!task_exists(s, inputs, step))
         REFUSE("task_id", "no task %.64s waits at slot %.64s of routine %.64s", step->task_id, step->slot,
                step->routine);
@@ -449,6 +548,10 @@ static int check_step(const struct job_state *s, const struct task_item *inputs,
         rc = check_tasks(step->new_tasks, step->n_new_tasks, 's', step->number, err);
     if (rc == 0)
         rc = check_changes(s, step, err);
+    if (rc == 0)
+        rc = check_unscheduled(s, step, err);
+    if (rc == 0 && step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY)
+        rc = check_retry(step, err);
     return rc;
 }
 
@@ -471,6 +574,64 @@ static void apply_prelude(struct job_state *s, struct task_item **inputs, const 
     s->inputs = step->inputs_through;
 }
 
+static int64_t time_ms(const Google__Protobuf__Timestamp *t)
+{
+    return t == NULL ? 0 : t->seconds * 1000 + t->nanos / 1000000;
+}
+
+static Google__Protobuf__Timestamp later(const Google__Protobuf__Timestamp *t, uint64_t ms)
+{
+    Google__Protobuf__Timestamp due = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    int64_t at = time_ms(t) + (int64_t)ms;
+    due.seconds = at / 1000;
+    due.nanos = (int32_t)(at % 1000) * 1000000;
+    return due;
+}
+
+/* A task that the step makes: what it says of delays becomes a time. */
+static struct task_item *new_task(const Fermata__V1__Task *task, const Fermata__V1__Step *step)
+{
+    Fermata__V1__Task t = *task;
+    Google__Protobuf__Timestamp due = later(step->committed_at, task->delay_ms);
+    t.delay_ms = 0;
+    t.due_at = task->delay_ms > 0 ? &due : NULL;
+    return task_item_new(&t);
+}
+
+static void replace_task(struct job_state *s, struct task_item *old, struct task_item *t)
+{
+    s->bytes += t->body.n;
+    s->bytes -= old->body.n;
+    DL_REPLACE_ELEM(s->tasks, old, t);
+    old->prev = old->next = NULL;
+}
+
+/* The failed attempt counts, and the task waits in its place. Returns it as it was; NULL when it is
+ * malformed. */
+static struct task_item *retry_task(struct job_state *s, const Fermata__V1__Step *step)
+{
+    struct task_item *old = (struct task_item *)(uintptr_t)job_state_find_task(s, step->task_id);
+    Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, old->body.n, old->body.p);
+    if (t == NULL)
+        return NULL;
+    t->failed_attempts++;
+    t->spent_ms += step->duration_us / 1000 + step->retry_delay_ms;
+    Google__Protobuf__Timestamp due = later(step->committed_at, step->retry_delay_ms), *had = t->due_at;
+    t->due_at = step->retry_delay_ms > 0 ? &due : NULL;
+    replace_task(s, old, task_item_new(t));
+    t->due_at = had;
+    fermata__v1__task__free_unpacked(t, NULL);
+    return old;
+}
+
+static struct task_item *copy_task(const struct task_item *t)
+{
+    struct task_item *copy = task_item_alloc(t->body, t->id, t->routine, t->slot);
+    copy->input_number = t->input_number;
+    copy->due_ms = t->due_ms;
+    return copy;
+}
+
 static struct task_item *consume(struct job_state *s, const char *id)
 {
     struct task_item *t;
@@ -483,6 +644,27 @@ static struct task_item *consume(struct job_state *s, const char *id)
         }
     }
     return NULL;
+}
+
+/* What becomes of the task of the step; returns it as it was. */
+static struct task_item *take_task(struct job_state *s, const Fermata__V1__Step *step)
+{
+    const struct task_item *t = job_state_find_task(s, step->task_id);
+    if (t == NULL)
+        return NULL; /* an operator's step without a task */
+    if (step->remedy != NULL && step->remedy->task != NULL) {
+        struct task_item *old = (struct task_item *)(uintptr_t)t;
+        replace_task(s, old, task_item_new(step->remedy->task));
+        return old;
+    }
+    if (step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_FAIL && step->remedy == NULL)
+        return copy_task(t); /* it stays: the job can be resumed from it */
+    if (step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY) {
+        struct task_item *old = retry_task(s, step);
+        if (old != NULL)
+            return old;
+    }
+    return consume(s, step->task_id);
 }
 
 static void apply_change(struct job_state *s, const Fermata__V1__StateChange *c)
@@ -553,10 +735,11 @@ int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermat
         return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "state",
                           "the job's state would have about %zu bytes; the limit is %zu", size, max_bytes);
     apply_prelude(s, inputs, step);
-    *ret_task = consume(s, step->task_id);
-    assert(*ret_task != NULL);
+    *ret_task = take_task(s, step);
+    for (size_t i = 0; i < step->n_unscheduled; i++)
+        free(consume(s, step->unscheduled[i]));
     for (size_t i = 0; i < step->n_new_tasks; i++)
-        add_task(s, task_item_new(step->new_tasks[i]));
+        add_task(s, new_task(step->new_tasks[i], step));
     for (size_t i = 0; i < step->n_changes; i++)
         apply_change(s, step->changes[i]);
     apply_records(s, step);

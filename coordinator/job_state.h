@@ -19,6 +19,7 @@ struct task_item {
     struct task_item *prev, *next;
     uint32_t input_number; /* 0 when a step made it */
     const char *id, *routine, *slot;
+    int64_t due_ms;       /* wall time before which it is not run; 0: none */
     struct fm_bytes body; /* encoded Task */
 };
 
@@ -49,12 +50,22 @@ void job_state_encode(const struct job_state *s, const struct task_item *more, s
 uint32_t job_state_step(const struct job_state *s);
 uint32_t job_state_inputs(const struct job_state *s);
 size_t job_state_pending(const struct job_state *s);
+/* How many deferred events wait to be emitted. */
+size_t job_state_deferred(const struct job_state *s);
+/* How many pending tasks could run at `wall_ms`: those whose time has come. (One that stands behind a failed
+ * task of its routine counts, too: the host knows better, and says so when it gives the job back.) */
+size_t job_state_runnable(const struct job_state *s, int64_t wall_ms);
+/* The earliest time at which a pending task becomes due; 0: none waits for its time. */
+int64_t job_state_next_due(const struct job_state *s);
+/* The pending task with this id; NULL when there is none. Valid until the next change. */
+const struct task_item *job_state_find_task(const struct job_state *s, const char *task_id);
 size_t job_state_bytes(const struct job_state *s);
 
 /* Folds a step in: whole, or not at all. `*inputs` is the list of inputs that no step has taken, by number;
- * those the step takes move into the state. On success `*ret_task` is the consumed task, owned by the caller
- * (task_item; free()). `max_bytes` bounds the state. Errors: -FM_INVALID_ARGUMENT (the step breaks a rule;
- * field says which), -FM_RESOURCE_EXHAUSTED (the state would be too large). */
+ * those the step takes move into the state. On success `*ret_task` is the task as it was before the step,
+ * owned by the caller (task_item; free()); NULL for an operator's step without a task. `max_bytes` bounds the
+ * state. Errors: -FM_INVALID_ARGUMENT (the step breaks a rule; field says which), -FM_RESOURCE_EXHAUSTED (the
+ * state would be too large). */
 int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermata__V1__Step *step,
                     size_t max_bytes, struct task_item **ret_task, struct fm_err *err);
 

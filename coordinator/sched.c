@@ -175,6 +175,13 @@ static void assign(struct core *c, struct job *job, struct host *h)
     job_assigned(c, job);
 }
 
+/* Highest first; of equal ones the older first. */
+static int by_priority(const struct job *a, const struct job *b)
+{
+    int32_t pa = a->head->priority, pb = b->head->priority;
+    return pa != pb ? (pa < pb) - (pa > pb) : memcmp(&a->id, &b->id, sizeof(a->id));
+}
+
 void sched_place(struct core *c, struct job *job)
 {
     struct host *h = c->stopping ? NULL : sched_pick(c, job, NULL);
@@ -182,7 +189,10 @@ void sched_place(struct core *c, struct job *job)
         assign(c, job, h);
     } else if (!job->queued) {
         job->queued = true;
-        DL_APPEND2(c->pending, job, pend_prev, pend_next);
+        if (c->pending == NULL || c->pending->pend_prev->head->priority >= job->head->priority)
+            DL_APPEND2(c->pending, job, pend_prev, pend_next);
+        else
+            DL_INSERT_INORDER2(c->pending, job, by_priority, pend_prev, pend_next);
     }
 }
 

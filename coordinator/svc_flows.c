@@ -7,5 +7,6 @@ const struct rpc_method flows_methods[] = {
     SVC_CORE("/fermata.v1.Flows/GetFlow", RPC_UNARY, get_flow_request, CORE_GET_FLOW),
     SVC_CORE("/fermata.v1.Flows/ListFlows", RPC_UNARY, list_flows_request, CORE_LIST_FLOWS),
     SVC_CORE("/fermata.v1.Flows/DeleteFlow", RPC_UNARY, delete_flow_request, CORE_DELETE_FLOW),
+    SVC_CORE("/fermata.v1.Flows/GetFlowGraph", RPC_UNARY, get_flow_graph_request, CORE_GET_FLOW_GRAPH),
 };
 const size_t n_flows_methods = sizeof(flows_methods) / sizeof(flows_methods[0]);

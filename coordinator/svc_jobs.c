@@ -13,5 +13,11 @@ const struct rpc_method jobs_methods[] = {
     SVC_CORE("/fermata.v1.Jobs/CancelJob", RPC_UNARY, cancel_job_request, CORE_CANCEL_JOB),
     SVC_CORE("/fermata.v1.Jobs/DeleteJob", RPC_UNARY, delete_job_request, CORE_DELETE_JOB),
     SVC_CORE("/fermata.v1.Jobs/SendInput", RPC_UNARY, send_input_request, CORE_SEND_INPUT),
+    SVC_CORE("/fermata.v1.Jobs/ForkJob", RPC_UNARY, fork_job_request, CORE_FORK_JOB),
+    SVC_CORE("/fermata.v1.Jobs/SetBreakpoints", RPC_UNARY, set_breakpoints_request, CORE_SET_BREAKPOINTS),
+    SVC_CORE("/fermata.v1.Jobs/RetryTask", RPC_UNARY, retry_task_request, CORE_RETRY_TASK),
+    SVC_CORE("/fermata.v1.Jobs/SkipTask", RPC_UNARY, skip_task_request, CORE_SKIP_TASK),
+    SVC_CORE("/fermata.v1.Jobs/EditTask", RPC_UNARY, edit_task_request, CORE_EDIT_TASK),
+    SVC_CORE("/fermata.v1.Jobs/PatchState", RPC_UNARY, patch_state_request, CORE_PATCH_STATE),
 };
 const size_t n_jobs_methods = sizeof(jobs_methods) / sizeof(jobs_methods[0]);

@@ -24,5 +24,7 @@ fm_handler registry_handler(const struct fm_routine_type *type, const char *slot
 bool registry_has_event(const struct fm_routine_type *type, const char *event);
 
 extern const struct fm_routine_type llm_agent_type, human_type, log_type;
+extern const struct fm_routine_type split_type, sleep_type, aggregate_type, batch_type, debounce_type,
+    job_type;
 
 #endif

@@ -18,6 +18,13 @@ static char *binary(const char *name, char *out, size_t n)
     return out;
 }
 
+static char *probes(char *out, size_t n)
+{
+    const char *build = getenv("BUILD_DIR");
+    snprintf(out, n, "%s/tests/support/probe_hostd", build == NULL ? "build/debug" : build);
+    return out;
+}
+
 /* Everything, so that a failed test can be understood; a bench wants less. */
 static const char *log_level(void)
 {
@@ -67,7 +74,7 @@ void cluster_coordinator(struct cluster *c, const char *const more[])
 void cluster_host(struct cluster *c, int i, const char *id, const char *const more[])
 {
     char path[512], err[256], want[128];
-    const char *argv[32] = {binary("hostd", path, sizeof(path)),
+    const char *argv[32] = {c->probes ? probes(path, sizeof(path)) : binary("hostd", path, sizeof(path)),
                             "--coordinator",
                             c->address,
                             "--id",
@@ -81,10 +88,9 @@ void cluster_host(struct cluster *c, int i, const char *id, const char *const mo
     assert_string_equal(c->hosts[i].line, want);
 }
 
-void cluster_start(struct cluster *c, int n)
+static void start_all(struct cluster *c, int n)
 {
     static const char *const ids[MAX_HOSTS] = {"a", "b", "c", "d"};
-    cluster_init(c);
     cluster_coordinator(c, NULL);
     for (int i = 0; i < n; i++) {
         char label[16];
@@ -92,6 +98,60 @@ void cluster_start(struct cluster *c, int n)
         const char *more[] = {"--label", label, NULL};
         cluster_host(c, i, ids[i], more);
     }
+}
+
+void cluster_start(struct cluster *c, int n)
+{
+    cluster_init(c);
+    start_all(c, n);
+}
+
+void cluster_start_probes(struct cluster *c, int n)
+{
+    cluster_init(c);
+    c->probes = true;
+    start_all(c, n);
+}
+
+const char *cluster_file(struct cluster *c, const char *name)
+{
+    static char paths[4][256];
+    static int next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof(paths[0]), "%s/%s", c->dir, name);
+    return path;
+}
+
+void cluster_open_gate(struct cluster *c, const char *name)
+{
+    FILE *f = fopen(cluster_file(c, name), "w");
+    assert_non_null(f);
+    assert_int_equal(fclose(f), 0);
+}
+
+size_t cluster_lines(struct cluster *c, const char *name)
+{
+    FILE *f = fopen(cluster_file(c, name), "r");
+    size_t n = 0;
+    if (f == NULL)
+        return 0;
+    for (int ch; (ch = fgetc(f)) != EOF;)
+        n += ch == '\n';
+    (void)fclose(f);
+    return n;
+}
+
+const char *submit_inline(struct cluster *c, const char *flow, const char *data)
+{
+    static char ids[64][32];
+    static int next;
+    json_t *r =
+        rpc(c->address, "Jobs/SubmitJob",
+            "{\"inline_flow\":%s,\"entry\":{\"routine\":\"a\",\"slot\":\"in\"},\"data\":%s}", flow, data);
+    char *id = ids[next++ % 64];
+    snprintf(id, sizeof(ids[0]), "%s", at(r, "jobId"));
+    json_decref(r);
+    return id;
 }
 
 void cluster_done(struct cluster *c)

@@ -8,6 +8,7 @@
 #define MAX_HOSTS 4
 
 struct cluster {
+    bool probes;       /* hosts offer the routine types of probe_types.c; set before they are started */
     const char *lease; /* of the hosts; "2s" unless changed before the coordinator starts */
     char dir[128];     /* temporary */
     char data[160];    /* the store, below it */
@@ -26,6 +27,8 @@ void cluster_host(struct cluster *c, int i, const char *id, const char *const mo
 /* Stops everything (every daemon must exit with 0) and removes the directory. */
 void cluster_done(struct cluster *c);
 
+/* The same with hosts that offer the types "probe" and "probe_fx". */
+void cluster_start_probes(struct cluster *c, int n);
 /* A coordinator and n hosts "a", "b", … with labels zone=a and so on. */
 void cluster_start(struct cluster *c, int n);
 
@@ -33,6 +36,14 @@ void cluster_start(struct cluster *c, int n);
  * submits a job of it. Returns the job's id. */
 void put_trip(struct cluster *c, const char *settings);
 const char *submit_trip(struct cluster *c, const char *task);
+/* Submits a job of an inline flow (JSON); its entry is slot "in" of routine "a", its data is JSON. Returns
+ * the id. */
+const char *submit_inline(struct cluster *c, const char *flow, const char *data);
+/* A file for gates and marks, in the cluster's directory; valid until the fourth call from here. */
+const char *cluster_file(struct cluster *c, const char *name);
+void cluster_open_gate(struct cluster *c, const char *name);
+/* Number of lines in such a file; 0 when it is not there. */
+size_t cluster_lines(struct cluster *c, const char *name);
 /* Waits until the job has this status ("PAUSED") and returns it with its state. It must get there in time and
  * must not end otherwise. */
 json_t *wait_status(struct cluster *c, const char *job, const char *status);

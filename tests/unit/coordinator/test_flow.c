@@ -6,16 +6,15 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "arena.h"
 #include "flow.h"
+#include "from_json.h"
 
-static struct fm_arena arena;
 static struct fm_err err;
 
 static int setup(void **state)
 {
     (void)state;
-    fm_arena_init(&arena, 64u << 20);
+    from_json_begin();
     err = (struct fm_err){0};
     return 0;
 }
@@ -24,171 +23,18 @@ static int teardown(void **state)
 {
     (void)state;
     fm_err_done(&err);
-    fm_arena_done(&arena);
+    from_json_end();
     return 0;
-}
-
-/* ---- from JSON ---- */
-
-static void *take(size_t n, size_t size)
-{
-    void *p = fm_arena_zalloc(&arena, n, size);
-    assert_non_null(p);
-    return p;
-}
-
-static char *text_of(const json_t *j)
-{
-    const char *s = json_is_string(j) ? json_string_value(j) : "";
-    char *copy = fm_arena_strndup(&arena, s, strlen(s));
-    assert_non_null(copy);
-    return copy;
-}
-
-static Google__Protobuf__Struct *struct_of(json_t *j);
-
-static Google__Protobuf__Value *value_of(json_t *j)
-{
-    Google__Protobuf__Value *v = take(1, sizeof(*v));
-    google__protobuf__value__init(v);
-    if (json_is_string(j)) {
-        v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-        v->string_value = text_of(j);
-    } else if (json_is_number(j)) {
-        v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE;
-        v->number_value = json_number_value(j);
-    } else if (json_is_boolean(j)) {
-        v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
-        v->bool_value = json_is_true(j);
-    } else if (json_is_object(j)) {
-        v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
-        v->struct_value = struct_of(j);
-    } else if (json_is_array(j)) {
-        v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
-        v->list_value = take(1, sizeof(*v->list_value));
-        google__protobuf__list_value__init(v->list_value);
-        v->list_value->n_values = json_array_size(j);
-        v->list_value->values = take(json_array_size(j), sizeof(*v->list_value->values));
-        for (size_t i = 0; i < json_array_size(j); i++)
-            v->list_value->values[i] = value_of(json_array_get(j, i));
-    } else {
-        v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE;
-    }
-    return v;
-}
-
-static Google__Protobuf__Struct *struct_of(json_t *j)
-{
-    if (j == NULL)
-        return NULL;
-    Google__Protobuf__Struct *s = take(1, sizeof(*s));
-    google__protobuf__struct__init(s);
-    s->fields = take(json_object_size(j), sizeof(*s->fields));
-    const char *key;
-    json_t *value;
-    json_object_foreach(j, key, value)
-    {
-        Google__Protobuf__Struct__FieldsEntry *e = take(1, sizeof(*e));
-        google__protobuf__struct__fields_entry__init(e);
-        e->key = fm_arena_strndup(&arena, key, strlen(key));
-        e->value = value_of(value);
-        s->fields[s->n_fields++] = e;
-    }
-    return s;
-}
-
-static Fermata__V1__Routine *routine_of(json_t *j)
-{
-    Fermata__V1__Routine *r = take(1, sizeof(*r));
-    fermata__v1__routine__init(r);
-    r->id = text_of(json_object_get(j, "id"));
-    r->type = text_of(json_object_get(j, "type"));
-    r->config = struct_of(json_object_get(j, "config"));
-    return r;
-}
-
-static void mapping_of(json_t *j, Fermata__V1__Connection *c)
-{
-    const char *key;
-    json_t *value;
-    c->mapping = take(json_object_size(j), sizeof(*c->mapping));
-    json_object_foreach(j, key, value)
-    {
-        Fermata__V1__Connection__MappingEntry *e = take(1, sizeof(*e));
-        fermata__v1__connection__mapping_entry__init(e);
-        e->key = fm_arena_strndup(&arena, key, strlen(key));
-        e->value = text_of(value);
-        c->mapping[c->n_mapping++] = e;
-    }
-}
-
-static Fermata__V1__Connection *connection_of(json_t *j)
-{
-    Fermata__V1__Connection *c = take(1, sizeof(*c));
-    json_t *from = json_object_get(j, "from"), *to = json_object_get(j, "to");
-    fermata__v1__connection__init(c);
-    if (from != NULL) {
-        c->from = take(1, sizeof(*c->from));
-        fermata__v1__event_ref__init(c->from);
-        c->from->routine = text_of(json_object_get(from, "routine"));
-        c->from->event = text_of(json_object_get(from, "event"));
-    }
-    if (to != NULL) {
-        c->to = take(1, sizeof(*c->to));
-        fermata__v1__slot_ref__init(c->to);
-        c->to->routine = text_of(json_object_get(to, "routine"));
-        c->to->slot = text_of(json_object_get(to, "slot"));
-    }
-    mapping_of(json_object_get(j, "mapping"), c);
-    return c;
-}
-
-static Fermata__V1__Flow *flow_of(json_t *j)
-{
-    Fermata__V1__Flow *f = take(1, sizeof(*f));
-    json_t *routines = json_object_get(j, "routines"), *connections = json_object_get(j, "connections");
-    fermata__v1__flow__init(f);
-    f->name = text_of(json_object_get(j, "name"));
-    f->description = text_of(json_object_get(j, "description"));
-    f->n_routines = json_array_size(routines);
-    f->routines = take(f->n_routines, sizeof(*f->routines));
-    for (size_t i = 0; i < f->n_routines; i++)
-        f->routines[i] = routine_of(json_array_get(routines, i));
-    f->n_connections = json_array_size(connections);
-    f->connections = take(f->n_connections, sizeof(*f->connections));
-    for (size_t i = 0; i < f->n_connections; i++)
-        f->connections[i] = connection_of(json_array_get(connections, i));
-    return f;
-}
-
-/* Single quotes stand for double ones. */
-static json_t *parse(const char *quoted)
-{
-    char *json = fm_arena_strndup(&arena, quoted, strlen(quoted));
-    json_error_t fault;
-    for (char *p = json; *p != '\0'; p++)
-        if (*p == '\'')
-            *p = '"';
-    json_t *j = json_loads(json, 0, &fault);
-    if (j == NULL)
-        fail_msg("%s: %s", fault.text, json);
-    return j;
 }
 
 static Fermata__V1__Flow *flow(const char *quoted)
 {
-    json_t *j = parse(quoted);
-    Fermata__V1__Flow *f = flow_of(j);
-    json_decref(j);
-    return f;
+    return from_json(&fermata__v1__flow__descriptor, quoted);
 }
 
 static Google__Protobuf__Struct *data(const char *quoted)
 {
-    json_t *j = parse(quoted);
-    Google__Protobuf__Struct *s = struct_of(j);
-    json_decref(j);
-    return s;
+    return from_json(&google__protobuf__struct__descriptor, quoted);
 }
 
 /* A flow with these routines and connections. */
@@ -312,7 +158,7 @@ static void the_example_flows_are_fine(void **state)
         json_t *j = json_load_file(path, 0, &fault);
         if (j == NULL)
             fail_msg("%s: %s", path, fault.text);
-        is_valid(flow_of(json_object_get(j, "flow")));
+        is_valid(from_json_value(&fermata__v1__flow__descriptor, json_object_get(j, "flow")));
         json_decref(j);
     }
 }
@@ -348,13 +194,13 @@ static void a_flow_has_at_least_one_and_at_most_a_thousand_routines(void **state
     (void)state;
     Fermata__V1__Flow *f = parts("{'id':'a','type':'log'}", "");
     has_fault(parts("", ""), "flow.routines", "at least one");
-    Fermata__V1__Routine **many = take(1001, sizeof(Fermata__V1__Routine *));
+    Fermata__V1__Routine **many = from_json_take(1001, sizeof(Fermata__V1__Routine *));
     for (size_t i = 0; i < 1001; i++) {
         char id[16];
-        many[i] = take(1, sizeof(*many[i]));
+        many[i] = from_json_take(1, sizeof(*many[i]));
         *many[i] = *f->routines[0];
         snprintf(id, sizeof(id), "r%zu", i);
-        many[i]->id = fm_arena_strndup(&arena, id, strlen(id));
+        many[i]->id = fm_arena_strndup(&from_json_arena, id, strlen(id));
     }
     f->routines = many;
     f->n_routines = 1001;
@@ -369,7 +215,7 @@ static void a_flow_has_at_most_ten_thousand_connections(void **state)
     (void)state;
     Fermata__V1__Flow *f =
         parts(LOGS, "{'from':{'routine':'a','event':'output'},'to':{'routine':'b','slot':'input'}}");
-    Fermata__V1__Connection **many = take(10001, sizeof(Fermata__V1__Connection *));
+    Fermata__V1__Connection **many = from_json_take(10001, sizeof(Fermata__V1__Connection *));
     for (size_t i = 0; i < 10001; i++)
         many[i] = f->connections[0];
     f->connections = many;
@@ -384,7 +230,7 @@ static void a_description_has_a_limit(void **state)
 {
     (void)state;
     Fermata__V1__Flow *f = parts(LOGS, "");
-    f->description = take(1, 4098);
+    f->description = from_json_take(1, 4098);
     memset(f->description, 'd', 4097);
     has_fault(f, "flow.description", "4097");
     f->description[4096] = '\0';
@@ -525,7 +371,7 @@ static void faults_beyond_the_limit_are_counted(void **state)
 {
     (void)state;
     Fermata__V1__Flow *f = parts("{'id':'a','type':''}", "");
-    Fermata__V1__Routine **many = take(100, sizeof(Fermata__V1__Routine *));
+    Fermata__V1__Routine **many = from_json_take(100, sizeof(Fermata__V1__Routine *));
     for (size_t i = 0; i < 100; i++)
         many[i] = f->routines[0];
     f->routines = many;

@@ -29,6 +29,12 @@ struct fake_pause {
     const struct fm_value *data, *choices;
 };
 
+struct fake_timer {
+    char slot[64], key[257];
+    const struct fm_value *data;
+    uint64_t ms;
+};
+
 struct fm_ctx {
     struct fm_arena arena;
     const struct fm_routine_type *type;
@@ -39,15 +45,21 @@ struct fm_ctx {
     struct fake_list emitted, deferred, enqueued, logged;
     struct fake_pause pauses[4];
     size_t n_pauses;
+    struct fake_timer timers[8]; /* all that are scheduled and not due */
+    size_t n_timers;
+    struct fm_child child; /* the last job started */
+    size_t n_children;
     uint64_t input_tokens, output_tokens, delay_ms;
     uint32_t calls;
     fm_callback later; /* the callback that waits, its argument */
     void *later_arg;
     int fail_code;
+    bool permanent;
+    uint64_t retry_after_ms;
     char failure[256];
 };
 
-static void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *type)
+static inline void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *type)
 {
     memset(ctx, 0, sizeof(*ctx));
     fm_arena_init(&ctx->arena, 16u << 20);
@@ -57,20 +69,24 @@ static void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *type)
     ctx->config = value_map(&ctx->arena);
 }
 
-static void fake_done(struct fm_ctx *ctx)
+static inline void fake_done(struct fm_ctx *ctx)
 {
     fm_arena_done(&ctx->arena);
 }
 
 /* A step: the handler of the slot and all its callbacks. What earlier steps emitted is forgotten, their state
  * is kept. */
-static int fake_step(struct fm_ctx *ctx, const char *slot, const char *pause_id, const struct fm_value *data)
+static inline int fake_step(struct fm_ctx *ctx, const char *slot, const char *pause_id,
+                            const struct fm_value *data)
 {
     fm_handler handler = registry_handler(ctx->type, slot);
     if (handler == NULL)
         return -1;
     ctx->emitted.n = ctx->deferred.n = ctx->enqueued.n = ctx->logged.n = ctx->n_pauses = 0;
+    ctx->n_children = 0;
     ctx->fail_code = 0;
+    ctx->permanent = false;
+    ctx->retry_after_ms = 0;
     ctx->step++;
     ctx->data = data;
     snprintf(ctx->slot, sizeof(ctx->slot), "%s", slot);
@@ -84,15 +100,26 @@ static int fake_step(struct fm_ctx *ctx, const char *slot, const char *pause_id,
     return rc;
 }
 
+/* Takes the timer i out, whose time has come; returns its data. */
+static inline const struct fm_value *fake_due(struct fm_ctx *ctx, size_t i)
+{
+    if (i >= ctx->n_timers)
+        fm_abort("there is no such timer");
+    const struct fm_value *data = ctx->timers[i].data;
+    memmove(&ctx->timers[i], &ctx->timers[i + 1], (ctx->n_timers - i - 1) * sizeof(ctx->timers[0]));
+    ctx->n_timers--;
+    return data;
+}
+
 /* A map with one text. */
-static struct fm_value *fake_data(struct fm_ctx *ctx, const char *key, const char *text)
+static inline struct fm_value *fake_data(struct fm_ctx *ctx, const char *key, const char *text)
 {
     struct fm_value *map = fm_map(ctx);
     fm_map_set(ctx, map, key, fm_string(ctx, text));
     return map;
 }
 
-static const char *fake_text(const struct fm_value *v, const char *path)
+static inline const char *fake_text(const struct fm_value *v, const char *path)
 {
     return fm_value_string(fm_value_get(v, path), "(none)");
 }
@@ -222,9 +249,18 @@ const struct fm_value *fm_ctx_data(struct fm_ctx *ctx)
     return ctx->data;
 }
 
+/* A key may have any characters: it is no path. */
+static const struct fm_value *fake_get(const struct fm_value *map, const char *key)
+{
+    for (size_t i = 0; i < fm_value_size(map); i++)
+        if (strcmp(fm_value_key(map, i), key) == 0)
+            return fm_value_at(map, i);
+    return NULL;
+}
+
 static void fake_append(struct fm_ctx *ctx, struct fm_value *map, const char *key, const struct fm_value *v)
 {
-    const struct fm_value *old = fm_value_get(map, key);
+    const struct fm_value *old = fake_get(map, key);
     struct fm_value *list = fm_list(ctx);
     for (size_t i = 0; i < fm_value_size(old); i++)
         fm_list_add(ctx, list, fm_value_at(old, i));
@@ -243,7 +279,7 @@ static struct fm_value *fake_without(struct fm_ctx *ctx, const struct fm_value *
 
 const struct fm_value *fm_ctx_state_get(struct fm_ctx *ctx, const char *key)
 {
-    return fm_value_get(ctx->state, key);
+    return fake_get(ctx->state, key);
 }
 
 void fm_ctx_state_set(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
@@ -263,7 +299,7 @@ void fm_ctx_state_remove(struct fm_ctx *ctx, const char *key)
 
 const struct fm_value *fm_ctx_shared_get(struct fm_ctx *ctx, const char *key)
 {
-    return fm_value_get(ctx->shared, key);
+    return fake_get(ctx->shared, key);
 }
 
 void fm_ctx_shared_set(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
@@ -319,6 +355,45 @@ const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *s
     p->data = data;
     p->choices = choices;
     return p->id;
+}
+
+void fm_ctx_unschedule(struct fm_ctx *ctx, const char *key)
+{
+    for (size_t i = ctx->n_timers; i-- > 0;)
+        if (strcmp(ctx->timers[i].key, key) == 0)
+            (void)fake_due(ctx, i);
+}
+
+void fm_ctx_schedule(struct fm_ctx *ctx, const char *slot, const struct fm_value *data, uint64_t ms,
+                     const char *key)
+{
+    if (key != NULL)
+        fm_ctx_unschedule(ctx, key);
+    if (ctx->n_timers == 8 || registry_handler(ctx->type, slot) == NULL)
+        fm_abort("too many timers, or a slot that the type does not have");
+    struct fake_timer *t = &ctx->timers[ctx->n_timers++];
+    snprintf(t->slot, sizeof(t->slot), "%s", slot);
+    snprintf(t->key, sizeof(t->key), "%s", key == NULL ? "" : key);
+    t->data = data;
+    t->ms = ms;
+}
+
+void fm_ctx_start_job(struct fm_ctx *ctx, const struct fm_child *child)
+{
+    if (registry_handler(ctx->type, child->result_slot) == NULL)
+        fm_abort("a slot that the type does not have");
+    ctx->child = *child;
+    ctx->n_children++;
+}
+
+void fm_ctx_fail_permanent(struct fm_ctx *ctx)
+{
+    ctx->permanent = true;
+}
+
+void fm_ctx_retry_after(struct fm_ctx *ctx, uint64_t ms)
+{
+    ctx->retry_after_ms = ms;
 }
 
 int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...)

@@ -60,6 +60,8 @@ static const struct message {
     M(put_flow_response, PutFlowResponse),
     M(get_flow_request, GetFlowRequest),
     M(get_flow_response, GetFlowResponse),
+    M(get_flow_graph_request, GetFlowGraphRequest),
+    M(get_flow_graph_response, GetFlowGraphResponse),
     M(list_flows_request, ListFlowsRequest),
     M(flow_summary, FlowSummary),
     M(list_flows_response, ListFlowsResponse),
@@ -120,6 +122,18 @@ static const struct message {
     M(child, Child),
     M(breakpoint, Breakpoint),
     M(intent, Intent),
+    M(fork_job_request, ForkJobRequest),
+    M(fork_job_response, ForkJobResponse),
+    M(set_breakpoints_request, SetBreakpointsRequest),
+    M(set_breakpoints_response, SetBreakpointsResponse),
+    M(retry_task_request, RetryTaskRequest),
+    M(retry_task_response, RetryTaskResponse),
+    M(skip_task_request, SkipTaskRequest),
+    M(skip_task_response, SkipTaskResponse),
+    M(edit_task_request, EditTaskRequest),
+    M(edit_task_response, EditTaskResponse),
+    M(patch_state_request, PatchStateRequest),
+    M(patch_state_response, PatchStateResponse),
 #undef M
 };
 #define N_MESSAGES (sizeof(messages) / sizeof(messages[0]))

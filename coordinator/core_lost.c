@@ -1,0 +1,199 @@
+/* Tasks whose loss must not go unnoticed (policy on_lost: ask or fail). The host says that it is about to run
+ * such a task, and starts only when that is on disk. If the host is lost before the task's step, a person
+ * decides, or the task fails; a task of which no intent was stored has surely never started, and simply runs.
+ */
+#include "core_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+#include "mem.h"
+
+#define MAX_INTENTS 1000
+
+static bool find_intent(const struct job *job, const char *task_id, size_t *ret_at)
+{
+    for (size_t i = 0; i < job->head->n_intents; i++)
+        if (strcmp(job->head->intents[i], task_id) == 0) {
+            *ret_at = i;
+            return true;
+        }
+    return false;
+}
+
+void lost_on_intent(struct core *c, struct host *h, const Fermata__V1__Intent *m)
+{
+    struct fm_id id;
+    struct job *job = fm_id_parse(m->job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
+    if (job == NULL || job->loading || job->host != h || job->head->epoch != m->epoch)
+        return; /* the host has lost the job: nothing answers, and the handler never starts */
+    size_t at;
+    Fermata__V1__Job *head = job->head;
+    if (!find_intent(job, m->task_id, &at)) {
+        if (head->n_intents >= MAX_INTENTS)
+            return;
+        head->intents = fm_xrealloc(head->intents, (head->n_intents + 1) * sizeof(*head->intents));
+        head->intents[head->n_intents++] = fm_xstrdup(m->task_id);
+        job->head_dirty = true;
+    }
+    struct fm_bytes text = {(const uint8_t *)m->task_id, strlen(m->task_id) + 1};
+    struct commit *unit = job_unit(c, job); /* also when it is known: what is known may not be on disk yet */
+    commit_effect(unit, EFFECT_INTENT, text)->epoch = m->epoch;
+}
+
+static void remove_intent(struct job *job, size_t at)
+{
+    Fermata__V1__Job *h = job->head;
+    free(h->intents[at]);
+    memmove(&h->intents[at], &h->intents[at + 1], (h->n_intents - at - 1) * sizeof(*h->intents));
+    h->n_intents--;
+    job->head_dirty = true;
+    if (h->n_intents == 0) {
+        free(h->intents);
+        h->intents = NULL;
+    }
+}
+
+void lost_intent_done(struct job *job, const char *task_id)
+{
+    size_t at;
+    if (job->head->n_intents > 0 && find_intent(job, task_id, &at))
+        remove_intent(job, at);
+}
+
+void lost_clear_intents(struct job *job)
+{
+    while (job->head->n_intents > 0)
+        remove_intent(job, 0);
+}
+
+/* ---- a host was lost ---- */
+
+static Fermata__V1__LostPolicy policy_of(const Fermata__V1__Flow *flow, const char *routine)
+{
+    Fermata__V1__LostPolicy usual =
+        flow->defaults != NULL ? flow->defaults->on_lost : FERMATA__V1__LOST_POLICY__LOST_POLICY_RETRY;
+    for (size_t i = 0; i < flow->n_routines; i++) {
+        const Fermata__V1__Policy *p = flow->routines[i]->policy;
+        if (strcmp(flow->routines[i]->id, routine) == 0 && p != NULL &&
+            p->on_lost != FERMATA__V1__LOST_POLICY__LOST_POLICY_UNSPECIFIED)
+            return p->on_lost;
+    }
+    return usual;
+}
+
+static bool is_asked(const struct job *job, const char *task_id)
+{
+    for (size_t i = 0; i < job->head->n_pauses; i++)
+        if (job->head->pauses[i]->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN &&
+            strcmp(job->head->pauses[i]->task_id, task_id) == 0)
+            return true;
+    return false;
+}
+
+static void ask(struct core *c, struct job *job, const struct task_item *t, size_t number)
+{
+    char id[48], question[512];
+    snprintf(id, sizeof(id), "u%u.%zu", job->head->revision + 1, number);
+    snprintf(
+        question, sizeof(question),
+        "Host %.128s was lost while it handled task %.64s of routine %.128s. What it has done is not known. "
+        "Answer \"retry\", \"fail\", or {\"done\": {\"event\": …, \"data\": {…}}}.",
+        job->head->last_host, t->id, t->routine);
+    Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
+    Google__Protobuf__Timestamp at = core_now(c);
+    p.pause_id = id;
+    p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN;
+    p.question = question;
+    p.routine = (char *)(uintptr_t)t->routine;
+    p.slot = (char *)(uintptr_t)t->slot;
+    p.task_id = (char *)(uintptr_t)t->id;
+    p.step = job_state_step(job->state);
+    p.at = &at;
+    job_add_pause(job, pb_clone(&p));
+    FM_LOG(WARN, STATE, "a task's outcome is unknown: somebody must decide", FM_STR("job", job->text),
+           FM_STR("task", t->id), FM_STR("host", job->head->last_host));
+}
+
+static const struct task_item *find_task(const struct job *job, const char *task_id)
+{
+    const struct task_item *t = job_state_find_task(job->state, task_id);
+    if (t == NULL)
+        for (t = job->inputs; t != NULL && strcmp(t->id, task_id) != 0;)
+            t = t->next;
+    return t;
+}
+
+void lost_tasks(struct core *c, struct job *job)
+{
+    Fermata__V1__Flow *flow =
+        job->def == NULL ? NULL : fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
+    for (size_t i = 0; i < job->head->n_intents;) {
+        const struct task_item *t = find_task(job, job->head->intents[i]);
+        if (t == NULL) {
+            remove_intent(job, i);
+            continue;
+        }
+        if (flow != NULL && policy_of(flow, t->routine) == FERMATA__V1__LOST_POLICY__LOST_POLICY_ASK &&
+            !is_asked(job, t->id))
+            ask(c, job, t, i);
+        i++; /* with FAIL it stays, and the next host fails it */
+    }
+    if (flow != NULL)
+        fermata__v1__flow__free_unpacked(flow, NULL);
+}
+
+/* ---- somebody has decided ---- */
+
+static const Google__Protobuf__Value *field(const Google__Protobuf__Value *v, const char *key)
+{
+    if (v == NULL || v->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
+        return NULL;
+    for (size_t i = 0; i < v->struct_value->n_fields; i++)
+        if (strcmp(v->struct_value->fields[i]->key, key) == 0)
+            return v->struct_value->fields[i]->value;
+    return NULL;
+}
+
+static bool says(const Google__Protobuf__Value *v, const char *word)
+{
+    return v != NULL && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE &&
+           strcmp(v->string_value, word) == 0;
+}
+
+int lost_check_answer(const Google__Protobuf__Value *answer, struct fm_err *err)
+{
+    const Google__Protobuf__Value *done = field(answer, "done"), *event = field(done, "event"),
+                                  *data = field(done, "data");
+    if (says(answer, "retry") || says(answer, "fail"))
+        return 0;
+    if (done != NULL && done->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE &&
+        (event == NULL || event->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE) &&
+        (data == NULL || data->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE))
+        return 0;
+    return fm_err_set(
+        err, FM_INVALID_ARGUMENT, "answer",
+        "the outcome of a task is unknown: answer \"retry\", \"fail\", or {\"done\": {\"event\": …, "
+        "\"data\": {…}}}");
+}
+
+void lost_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
+                 const Google__Protobuf__Value *answer, const char *by)
+{
+    if (says(answer, "fail"))
+        return; /* its intent stays, and the next host fails it */
+    fm_autofree char *task_id = fm_xstrdup(p->task_id);
+    if (!says(answer, "retry")) {
+        const Google__Protobuf__Value *done = field(answer, "done"), *event = field(done, "event"),
+                                      *data = field(done, "data");
+        struct fm_err err = {0};
+        if (remedy_skip(c, job, task_id, event == NULL ? "" : event->string_value,
+                        data == NULL ? NULL : data->struct_value, by, "its outcome was known to somebody",
+                        &err) < 0)
+            FM_LOG(WARN, STATE, "a task could not be settled, it runs again", FM_STR("job", job->text),
+                   FM_STR("task", task_id), FM_ERR(&err));
+        fm_err_done(&err);
+    }
+    lost_intent_done(job, task_id);
+}

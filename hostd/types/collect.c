@@ -1,0 +1,105 @@
+/* Groups in a routine's state. A group has a small record ("g:" name) and a list ("i:" name), so that a datum
+ * costs what it brings, however many came before. See collect.h. */
+#include "collect.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void key_of(const struct collect *g, const char *what, char out[COLLECT_KEY_BYTES])
+{
+    snprintf(out, COLLECT_KEY_BYTES, "%s:%s", what, g->name);
+}
+
+static void read_group(struct collect *g)
+{
+    char key[COLLECT_KEY_BYTES];
+    key_of(g, "g", key);
+    const struct fm_value *v = fm_ctx_state_get(g->ctx, key);
+    g->n = (size_t)fm_value_number(fm_value_get(v, "n"), 0);
+    g->expected = fm_value_number(fm_value_get(v, "expected"), 0);
+    g->round = fm_value_number(fm_value_get(v, "round"), 0);
+}
+
+static void write_group(struct collect *g)
+{
+    char key[COLLECT_KEY_BYTES];
+    struct fm_value *v = fm_map(g->ctx);
+    key_of(g, "g", key);
+    fm_map_set(g->ctx, v, "n", fm_number(g->ctx, (double)g->n));
+    if (g->expected > 0)
+        fm_map_set(g->ctx, v, "expected", fm_number(g->ctx, g->expected));
+    fm_map_set(g->ctx, v, "round", fm_number(g->ctx, g->round));
+    fm_ctx_state_set(g->ctx, key, v);
+}
+
+int collect_begin(struct collect *g, struct fm_ctx *ctx, const struct fm_value *data)
+{
+    const char *path = fm_value_string(fm_value_get(fm_ctx_config(ctx), "key"), NULL);
+    const struct fm_value *v = path == NULL ? NULL : fm_value_get(data, path);
+    *g = (struct collect){.ctx = ctx};
+    switch (fm_value_kind(v)) {
+    case FM_NULL:
+        if (path == NULL)
+            break;
+        return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "there is no key at \"%.128s\" in the data", path);
+    case FM_STRING:
+        if (fm_value_size(v) >= sizeof(g->name))
+            return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the key has %zu bytes; the limit is %zu",
+                               fm_value_size(v), sizeof(g->name) - 1);
+        snprintf(g->name, sizeof(g->name), "%s", fm_value_string(v, ""));
+        break;
+    case FM_NUMBER:
+        snprintf(g->name, sizeof(g->name), "%.17g", fm_value_number(v, 0));
+        break;
+    case FM_BOOL:
+        snprintf(g->name, sizeof(g->name), "%s", fm_value_bool(v, false) ? "true" : "false");
+        break;
+    case FM_LIST:
+    case FM_MAP:
+        return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
+                           "the key at \"%.128s\" must be a string, a number, true or false", path);
+    }
+    read_group(g);
+    return 0;
+}
+
+bool collect_of_timer(struct collect *g, struct fm_ctx *ctx, const struct fm_value *timer_data)
+{
+    *g = (struct collect){.ctx = ctx};
+    snprintf(g->name, sizeof(g->name), "%s", fm_value_string(fm_value_get(timer_data, "group"), ""));
+    read_group(g);
+    return g->n > 0 && g->round == fm_value_number(fm_value_get(timer_data, "round"), 0);
+}
+
+void collect_add(struct collect *g, const struct fm_value *item, const char *slot, uint64_t ms)
+{
+    char key[COLLECT_KEY_BYTES];
+    if (g->n == 0) {
+        g->round = (double)fm_ctx_step(g->ctx);
+        key_of(g, "t", key);
+        if (ms > 0) {
+            struct fm_value *timer = fm_map(g->ctx);
+            fm_map_set(g->ctx, timer, "group", fm_string(g->ctx, g->name));
+            fm_map_set(g->ctx, timer, "round", fm_number(g->ctx, g->round));
+            fm_ctx_schedule(g->ctx, slot, timer, ms, key);
+        }
+    }
+    g->n++;
+    key_of(g, "i", key);
+    fm_ctx_state_append(g->ctx, key, item);
+    write_group(g);
+}
+
+const struct fm_value *collect_take(struct collect *g)
+{
+    char key[COLLECT_KEY_BYTES];
+    key_of(g, "t", key);
+    fm_ctx_unschedule(g->ctx, key);
+    key_of(g, "g", key);
+    fm_ctx_state_remove(g->ctx, key);
+    key_of(g, "i", key);
+    const struct fm_value *items = fm_ctx_state_get(g->ctx, key);
+    fm_ctx_state_remove(g->ctx, key);
+    g->n = 0;
+    return items != NULL ? items : fm_list(g->ctx);
+}

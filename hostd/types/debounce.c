@@ -1,0 +1,40 @@
+/* Routine type "debounce": of data that come in a burst only the last one passes.
+ * config: wait_ms (the burst is over when nothing has come for so long), key (a path in the data: each value
+ * there has bursts of its own). input → event output: the last datum. Slot _due is its own. The wait is a
+ * durable timer. No effects. */
+#include <stdio.h>
+
+#include "collect.h"
+#include "registry.h"
+
+static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    char key[COLLECT_KEY_BYTES];
+    struct collect g;
+    double wait = fm_value_number(fm_value_get(fm_ctx_config(ctx), "wait_ms"), 0);
+    if (collect_begin(&g, ctx, data) < 0)
+        return -1;
+    snprintf(key, sizeof(key), "d:%s", g.name);
+    fm_ctx_schedule(ctx, "_due", data, (uint64_t)wait, key);
+    return 0;
+}
+
+static int on_due(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    fm_ctx_emit(ctx, "output", data);
+    return 0;
+}
+
+static const struct fm_slot slots[] = {
+    {"input", on_input},
+    {"_due",  on_due  }
+};
+static const char *const events[] = {"output"};
+
+const struct fm_routine_type debounce_type = {.abi = FM_ROUTINE_ABI,
+                                              .name = "debounce",
+                                              .version = 1,
+                                              .slots = slots,
+                                              .n_slots = 2,
+                                              .events = events,
+                                              .n_events = 1};
