@@ -119,6 +119,20 @@ static const struct builtin_param validate_config[] = {
 };
 static const char *const validate_events[] = {"valid", "invalid"};
 
+static const struct builtin_param exec_config[] = {
+    {"command",              PARAM_STRINGS, true,  0, 0,       NULL},
+    {"env",                  PARAM_MAP,     false, 0, 0,       NULL},
+    {"cwd",                  PARAM_STRING,  false, 0, 0,       NULL},
+    {"timeout_ms",           PARAM_NUMBER,  false, 1, YEAR_MS, NULL},
+    {"max_output_bytes",     PARAM_NUMBER,  false, 1, 1e9,     NULL},
+    {"max_memory_bytes",     PARAM_NUMBER,  false, 1, 1e15,    NULL},
+    {"retryable_exit_codes", PARAM_LIST,    false, 0, 0,       NULL},
+};
+static const struct builtin_slot any_slot[] = {
+    {"*", NULL, 0}
+};
+static const char *const any_event[] = {"*"};
+
 #define SLOTS(a) .slots = a, .n_slots = COUNT(a)
 #define EVENTS(a) .events = a, .n_events = COUNT(a)
 #define CONFIG(a) .config = a, .n_config = COUNT(a)
@@ -137,6 +151,7 @@ static const struct builtin_type types[] = {
     {.name = "debounce", .version = 1, SLOTS(input_and_due_slots), EVENTS(output_event), CONFIG(debounce_config)},
     {.name = "job", .version = 1, SLOTS(job_slots), EVENTS(job_events), CONFIG(job_config)},
     {.name = "validate", .version = 1, SLOTS(input_slot), EVENTS(validate_events), CONFIG(validate_config)},
+    {.name = "exec", .version = 1, SLOTS(any_slot), EVENTS(any_event), CONFIG(exec_config), .effects = true},
 };
 /* clang-format on */
 

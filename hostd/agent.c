@@ -17,6 +17,7 @@
 #include "id.h"
 #include "log.h"
 #include "mem.h"
+#include "outside.h"
 #include "rpc.h"
 
 #define ATTACH_PATH "/fermata.v1.HostAgent/Attach"
@@ -52,6 +53,7 @@ struct agent {
     uv_idle_t more; /* active while the engine has work left over from its last turn */
     uv_signal_t sigterm, sigint;
     struct agent_timer *timers;
+    struct outside *outside;
     struct rpc_loop *rpc;
     pthread_t rpc_thread;
     struct rpc_channel *channel;
@@ -181,6 +183,21 @@ static void io_attached(void *arg)
     a->announced = true;
     FM_LOG(INFO, HOST, "attached", FM_STR("coordinator", a->cfg->target),
            FM_STR("host", a->cfg->engine.host_id));
+}
+
+static void io_start_call(void *arg, uint64_t id, enum engine_call_kind kind, const void *request)
+{
+    outside_start(((struct agent *)arg)->outside, id, kind, request);
+}
+
+static void io_cancel_call(void *arg, uint64_t id, enum engine_call_kind kind)
+{
+    outside_cancel(((struct agent *)arg)->outside, id, kind);
+}
+
+static void after_call(void *arg)
+{
+    after_input(arg);
 }
 
 static int64_t io_now_us(void *arg)
@@ -387,11 +404,13 @@ static void close_handle(uv_handle_t *h, void *arg)
 static void stop(struct agent *a)
 {
     engine_free(a->engine);
+    outside_stop(a->outside);
     rpc_loop_stop(a->rpc);
     pthread_join(a->rpc_thread, NULL);
     rpc_loop_free(a->rpc);
     uv_walk(&a->uv, close_handle, NULL);
     (void)uv_run(&a->uv, UV_RUN_DEFAULT);
+    outside_free(a->outside);
     (void)uv_loop_close(&a->uv);
     pthread_mutex_destroy(&a->lock);
 }
@@ -404,6 +423,8 @@ int agent_run(const struct agent_config *cfg)
                            .close = io_close,
                            .start_timer = io_start_timer,
                            .cancel_timer = io_cancel_timer,
+                           .start_call = io_start_call,
+                           .cancel_call = io_cancel_call,
                            .attached = io_attached,
                            .drained = io_drained,
                            .now_us = io_now_us};
@@ -414,6 +435,8 @@ int agent_run(const struct agent_config *cfg)
     a.engine = engine_new(&cfg->engine, &io);
     a.rpc = rpc_loop_new();
     start(&a);
+    a.outside = outside_new(&a.uv, &cfg->outside, after_call, &a);
+    outside_set_engine(a.outside, a.engine);
     if (pthread_create(&a.rpc_thread, NULL, rpc_main, &a) != 0)
         fm_abort("the gRPC thread could not be started");
     (void)uv_run(&a.uv, UV_RUN_DEFAULT);

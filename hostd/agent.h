@@ -6,11 +6,13 @@
 #include <stdint.h>
 
 #include "engine.h"
+#include "outside.h"
 
 struct agent_config {
     const char *target;       /* HOST:PORT of the coordinator */
     int64_t drain_timeout_ms; /* how long draining may take after SIGTERM */
     struct engine_config engine;
+    struct outside_config outside;
 };
 
 /* Runs until SIGTERM or SIGINT and until draining is done or its time is over. Returns the exit code: 0, or 1

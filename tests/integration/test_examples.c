@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -16,6 +17,8 @@ static struct cluster cluster;
 static int start(void **state)
 {
     (void)state;
+    const char *source = getenv("SOURCE_DIR");
+    assert_int_equal(chdir(source == NULL ? "." : source), 0); /* commands are looked up from there */
     cluster_start(&cluster, 2);
     return 0;
 }
@@ -100,6 +103,21 @@ static void log_passes_on_what_it_writes(void **state)
     (void)state;
     const char *job = submit("log");
     ends_with(job, "[{'routine':'note','event':'output','data':{'x':1}}]");
+}
+
+static void exec_counts_words_in_shell(void **state)
+{
+    (void)state;
+    ends_with(submit("exec_shell"), "[{'routine':'count','event':'counted','data':{'words':6}}]");
+}
+
+static void exec_asks_in_python_and_goes_on_with_the_answer(void **state)
+{
+    (void)state;
+    const char *job = submit("exec_python");
+    json_decref(wait_status(&cluster, job, "PAUSED"));
+    json_decref(rpc(cluster.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":\"Ada\"}", job));
+    ends_with(job, "[{'routine':'greet','event':'greeting','data':{'text':'Hello, Ada!'}}]");
 }
 
 static void split_makes_a_task_of_each_element(void **state)
@@ -235,6 +253,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(log_passes_on_what_it_writes),
+        cmocka_unit_test(exec_counts_words_in_shell),
+        cmocka_unit_test(exec_asks_in_python_and_goes_on_with_the_answer),
         cmocka_unit_test(split_makes_a_task_of_each_element),
         cmocka_unit_test(aggregate_waits_for_all_that_split_has_made),
         cmocka_unit_test(aggregate_waits_for_each_of_its_sources),

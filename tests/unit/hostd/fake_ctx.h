@@ -278,6 +278,16 @@ static struct fm_value *fake_without(struct fm_ctx *ctx, const struct fm_value *
     return rest;
 }
 
+const struct fm_value *fm_ctx_state_all(struct fm_ctx *ctx)
+{
+    return fm_map(ctx);
+}
+
+const struct fm_value *fm_ctx_shared_all(struct fm_ctx *ctx)
+{
+    return fm_map(ctx);
+}
+
 const struct fm_value *fm_ctx_state_get(struct fm_ctx *ctx, const char *key)
 {
     return fake_get(ctx->state, key);
@@ -356,6 +366,39 @@ const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *s
     p->data = data;
     p->choices = choices;
     return p->id;
+}
+
+const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
+{
+    return fm_ctx_pause(ctx, q->question, q->slot, q->data, q->choices);
+}
+
+const char *fm_ctx_call_id(struct fm_ctx *ctx)
+{
+    (void)ctx;
+    return "";
+}
+
+void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_chunk_callback on_chunk,
+                 fm_http_callback done, void *arg)
+{
+    (void)ctx;
+    (void)request;
+    (void)on_chunk;
+    (void)done;
+    (void)arg;
+    fm_abort("HTTP requests are tested with real daemons");
+}
+
+void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callback on_line,
+                  fm_process_callback done, void *arg)
+{
+    (void)ctx;
+    (void)p;
+    (void)on_line;
+    (void)done;
+    (void)arg;
+    fm_abort("child processes are tested with real daemons");
 }
 
 void fm_ctx_unschedule(struct fm_ctx *ctx, const char *key)
