@@ -178,11 +178,11 @@ static int on_end(struct fm_ctx *ctx, void *arg, const struct fm_process_result 
     (void)arg;
     if (p->timed_out)
         return fm_ctx_fail(ctx, FM_FAIL_DEADLINE_EXCEEDED, "the program was ended: %s", p->error);
-    if (p->exit_code == 0)
+    if (p->exit_code == 0 && !p->too_much_output)
         return 0;
-    if (p->exit_code > 0 && is_retryable(ctx, p->exit_code))
+    if (p->exit_code > 0 && !p->too_much_output && is_retryable(ctx, p->exit_code))
         return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the program exited with code %d", p->exit_code);
-    if (p->exit_code > 0)
+    if (p->exit_code > 0 && !p->too_much_output)
         (void)fm_ctx_fail(ctx, FM_FAIL_UNKNOWN, "the program exited with code %d%s", p->exit_code,
                           p->exit_code == 127 ? " (it was not found)" : "");
     else
