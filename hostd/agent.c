@@ -15,6 +15,7 @@
 
 #include "clock.h"
 #include "id.h"
+#include "jq_eval.h"
 #include "log.h"
 #include "mem.h"
 #include "outside.h"
@@ -198,6 +199,24 @@ static void io_cancel_call(void *arg, uint64_t id, enum engine_call_kind kind)
 static void after_call(void *arg)
 {
     after_input(arg);
+}
+
+/* Blocks the loop for as long as the program runs: a tenth of a second at most. */
+static bool io_condition(void *arg, const char *program, struct fm_bytes json)
+{
+    static const struct jq_limits limits = {.max_outputs = 1000, .max_bytes = 1u << 20, .cpu_ms = 100};
+    struct jq_outputs out = {0};
+    struct fm_err err = {0};
+    (void)arg;
+    if (jq_eval(program, json, &limits, &out, &err) < 0) {
+        FM_LOG(WARN, EXECUTION, "the condition of a breakpoint fails, the task is held",
+               FM_STR("condition", program), FM_STR("error", err.msg));
+        return true;
+    }
+    const char *first = (const char *)out.text.p;
+    bool holds = out.n > 0 && strcmp(first, "null") != 0 && strcmp(first, "false") != 0;
+    jq_outputs_done(&out);
+    return holds;
 }
 
 static int64_t io_now_us(void *arg)
@@ -427,6 +446,7 @@ int agent_run(const struct agent_config *cfg)
                            .cancel_call = io_cancel_call,
                            .attached = io_attached,
                            .drained = io_drained,
+                           .condition = io_condition,
                            .now_us = io_now_us};
     (void)signal(SIGPIPE, SIG_IGN);
     rpc_global_init();

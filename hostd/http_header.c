@@ -1,9 +1,9 @@
-/* The headers of a response, for handlers. Part of the routine API (fermata/routine.h). */
-#include <fermata/routine.h>
-
+/* Reading the headers of a response: needs no engine. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#include <fermata/routine.h>
 
 bool fm_http_header(const struct fm_http_response *r, const char *name, char *out, size_t out_bytes)
 {

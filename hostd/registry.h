@@ -27,6 +27,6 @@ extern const struct fm_routine_type exec_type;
 extern const struct fm_routine_type llm_agent_type, human_type, log_type;
 extern const struct fm_routine_type split_type, sleep_type, aggregate_type, batch_type, debounce_type,
     job_type;
-extern const struct fm_routine_type validate_type;
+extern const struct fm_routine_type validate_type, jq_type, http_type;
 
 #endif
