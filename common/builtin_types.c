@@ -113,6 +113,12 @@ static const struct builtin_slot job_slots[] = {
 };
 static const char *const job_events[] = {"completed", "failed"};
 
+static const struct builtin_param validate_config[] = {
+    {"schema", PARAM_MAP,    true,  0, 0, NULL},
+    {"path",   PARAM_STRING, false, 0, 0, NULL},
+};
+static const char *const validate_events[] = {"valid", "invalid"};
+
 #define SLOTS(a) .slots = a, .n_slots = COUNT(a)
 #define EVENTS(a) .events = a, .n_events = COUNT(a)
 #define CONFIG(a) .config = a, .n_config = COUNT(a)
@@ -130,6 +136,7 @@ static const struct builtin_type types[] = {
     {.name = "batch", .version = 1, SLOTS(batch_slots), EVENTS(output_event), CONFIG(batch_config)},
     {.name = "debounce", .version = 1, SLOTS(input_and_due_slots), EVENTS(output_event), CONFIG(debounce_config)},
     {.name = "job", .version = 1, SLOTS(job_slots), EVENTS(job_events), CONFIG(job_config)},
+    {.name = "validate", .version = 1, SLOTS(input_slot), EVENTS(validate_events), CONFIG(validate_config)},
 };
 /* clang-format on */
 

@@ -10,6 +10,7 @@
 #include <utlist.h>
 
 #include "fermata/v1/types.pb.h"
+#include "json_value.h"
 #include "log.h"
 #include "mem.h"
 #include "value.h"
@@ -119,6 +120,11 @@ void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n)
     if (p == NULL)
         fm_abort_oom(n);
     return p;
+}
+
+struct fm_arena *fm_ctx_arena(struct fm_ctx *ctx)
+{
+    return &ctx->arena;
 }
 
 /* ---- builders ---- */

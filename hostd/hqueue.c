@@ -20,9 +20,10 @@ static void enqueue(struct hjob *job, struct task *t)
     DL_APPEND(t->to->queue, t);
 }
 
-static int by_due(const struct task *a, const struct task *b)
+/* For insertion: a new one goes behind those that are due at the same time. */
+static int by_due(const struct task *there, const struct task *added)
 {
-    return (a->due_ms > b->due_ms) - (a->due_ms < b->due_ms);
+    return there->due_ms > added->due_ms ? 1 : -1;
 }
 
 void hjob_add_task(struct hjob *job, struct task *t)

@@ -7,6 +7,7 @@
 #include "agent.h"
 #include "conf.h"
 #include "id.h"
+#include "jq_eval.h"
 #include "log.h"
 #include "mem.h"
 #include "registry.h"
@@ -123,6 +124,8 @@ int main(int argc, char **argv)
 {
     if (supervisor_is_certifier(argc, argv))
         return supervisor_certifier_main(argv);
+    if (argc == 2 && strcmp(argv[1], JQ_WORKER_ARG) == 0)
+        return jq_worker_main();
     struct fm_err err = {0};
     enum conf_action action;
     int rc = conf_read(options, N_OPTIONS, argc, argv, &action, &err);

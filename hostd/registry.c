@@ -86,7 +86,7 @@ int registry_add_builtin(struct registry *r, struct fm_err *err)
 {
     static const struct fm_routine_type *const builtin[] = {
         &llm_agent_type, &human_type, &log_type,      &split_type, &sleep_type,
-        &aggregate_type, &batch_type, &debounce_type, &job_type,
+        &aggregate_type, &batch_type, &debounce_type, &job_type,   &validate_type,
     };
     for (size_t i = 0; i < sizeof(builtin) / sizeof(builtin[0]); i++) {
         int rc = registry_add(r, builtin[i], err);

@@ -26,5 +26,6 @@ bool registry_has_event(const struct fm_routine_type *type, const char *event);
 extern const struct fm_routine_type llm_agent_type, human_type, log_type;
 extern const struct fm_routine_type split_type, sleep_type, aggregate_type, batch_type, debounce_type,
     job_type;
+extern const struct fm_routine_type validate_type;
 
 #endif

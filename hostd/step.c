@@ -424,6 +424,9 @@ static void apply(struct fm_ctx *ctx, struct result *r, int outcome)
     struct hjob *job = ctx->job;
     struct task *own = ctx->task, *t, *ttmp;
     struct deferred *d, *dtmp;
+    drop_unscheduled(ctx);
+    ctx_apply_changes(ctx); /* they name the task's routine: it must still be there */
+    ctx->task = NULL;
     if (outcome == fermata_v1_StepOutcome_STEP_OUTCOME_RETRY) {
         own->failed_attempts++;
         own->spent_ms += took_us(ctx) / 1000 + ctx->retry_delay_ms;
@@ -434,9 +437,6 @@ static void apply(struct fm_ctx *ctx, struct result *r, int outcome)
         job->n_tasks--;
         free(own);
     }
-    ctx->task = NULL;
-    drop_unscheduled(ctx);
-    ctx_apply_changes(ctx);
     DL_FOREACH_SAFE (r->new_tasks, t, ttmp) {
         DL_DELETE(r->new_tasks, t);
         hjob_add_task(job, t);

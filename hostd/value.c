@@ -194,6 +194,13 @@ static int add_member(struct fm_arena *a, struct fm_value *map, struct fm_bytes 
     return 0;
 }
 
+int value_map_add(struct fm_arena *a, struct fm_value *map, const char *key, const struct fm_value *v)
+{
+    if (fm_value_kind(map) != FM_MAP)
+        return -1;
+    return add_member(a, map, (struct fm_bytes){(const uint8_t *)key, strlen(key)}, v);
+}
+
 int value_map_set(struct fm_arena *a, struct fm_value *map, const char *key, const struct fm_value *v)
 {
     if (fm_value_kind(map) != FM_MAP)

@@ -24,6 +24,8 @@ struct fm_value *value_map(struct fm_arena *a);
 /* Return -1 when the arena is full, or when the container is of another kind. */
 int value_list_add(struct fm_arena *a, struct fm_value *list, const struct fm_value *v);
 int value_map_set(struct fm_arena *a, struct fm_value *map, const char *key, const struct fm_value *v);
+/* The same for a key that the map is known not to have: does not look. */
+int value_map_add(struct fm_arena *a, struct fm_value *map, const char *key, const struct fm_value *v);
 /* A new map with the keys and values of `map`; an empty one when that is no map. NULL when the arena is full.
  */
 struct fm_value *value_map_copy(struct fm_arena *a, const struct fm_value *map);

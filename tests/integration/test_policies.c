@@ -1,5 +1,5 @@
-/* What becomes of a task that fails, with real daemons: retries by durable timers, timeouts, every error policy,
- * the deadline of a job. */
+/* What becomes of a task that fails, with real daemons: retries by durable timers, timeouts, every error
+ * policy, the deadline of a job. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +14,9 @@
 
 #include "cluster.h"
 #include "json_text.h"
+
+/* clang-format would take the JSON for C. */
+/* clang-format off */
 
 static json_t *history(struct cluster *c, const char *job)
 {
@@ -39,19 +42,21 @@ static void a_failed_attempt_is_tried_again_and_each_one_is_in_the_history(void 
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(
-        &c,
-        J({
-            "routines" : [ {
-                "id" : "a",
-                "type" : "probe",
-                "config" : {"do" : {"in" : [ {"count" : "n"}, {"fail" : "UNAVAILABLE", "attempts" : 2}, {"emit" : "out"} ]}},
-                "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 10}}
-            } ]
-        }),
-        J({"x" : 1}));
+    const char *job = submit_inline(&c, J({
+        "routines" : [ {
+            "id" : "a",
+            "type" : "probe",
+            "config" : {
+                "do" :
+                    {"in" : [ {"count" : "n"}, {"fail" : "UNAVAILABLE", "attempts" : 2}, {"emit" : "out"} ]}
+            },
+            "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 10}}
+        } ]
+    }),
+                                    J({"x" : 1}));
     json_t *done = wait_status(&c, job, "COMPLETED");
-    assert_string_equal(at(done, "job.state.routineStates.a.n"), "1"); /* what failed attempts did is dropped */
+    assert_string_equal(at(done, "job.state.routineStates.a.n"),
+                        "1"); /* what failed attempts did is dropped */
     assert_string_equal(at(done, "job.state.outputs[0].data.x"), "1");
     json_decref(done);
     static const char *const outcomes[] = {"RETRY", "RETRY", "COMPLETE", NULL};
@@ -70,17 +75,15 @@ static void a_long_delay_puts_the_job_to_sleep_and_its_count_survives_the_move_t
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 2);
-    const char *job = submit_inline(
-        &c,
-        J({
-            "routines" : [ {
-                "id" : "a",
-                "type" : "probe",
-                "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE"} ]}},
-                "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 1500, "factor" : 1}}
-            } ]
-        }),
-        J({}));
+    const char *job = submit_inline(&c, J({
+        "routines" : [ {
+            "id" : "a",
+            "type" : "probe",
+            "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE"} ]}},
+            "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 1500, "factor" : 1}}
+        } ]
+    }),
+                                    J({}));
     json_t *asleep = wait_status(&c, job, "SLEEPING");
     assert_string_equal(at(asleep, "job.host"), "");
     assert_string_not_equal(at(asleep, "job.wakeAt"), "");
@@ -104,19 +107,15 @@ static void a_timer_survives_a_restart_of_the_coordinator(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(&c,
-                                    J({
-                                        "routines" : [ {
-                                            "id" : "a",
-                                            "type" : "probe",
-                                            "config" : {
-                                                "do" : {
-                                                    "in" : [ {"schedule" : "later", "ms" : 2500} ],
-                                                    "later" : [ {"emit" : "out"} ]
-                                                }
-                                            }
-                                        } ]
-                                    }),
+    const char *job = submit_inline(&c, J({
+        "routines" : [ {
+            "id" : "a",
+            "type" : "probe",
+            "config" :
+                {"do" :
+                     {"in" : [ {"schedule" : "later", "ms" : 2500} ], "later" : [ {"emit" : "out"} ]}}
+        } ]
+    }),
                                     J({"x" : 7}));
     json_decref(wait_status(&c, job, "SLEEPING"));
     proc_kill9(&c.coordinator);
@@ -132,40 +131,31 @@ static void an_error_that_is_not_retryable_fails_at_once(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *invalid = submit_inline(&c,
-                                        J({
-                                            "defaults" : {"retry" : {"max_attempts" : 5, "initial_delay_ms" : 1}},
-                                            "routines" : [ {
-                                                "id" : "a",
-                                                "type" : "probe",
-                                                "config" : {"do" : {"in" : [ {"fail" : "INVALID_ARGUMENT"} ]}}
-                                            } ]
-                                        }),
+    const char *invalid = submit_inline(&c, J({
+        "defaults" : {"retry" : {"max_attempts" : 5, "initial_delay_ms" : 1}},
+        "routines" :
+            [ {"id" : "a", "type" : "probe", "config" : {"do" :
+                                                             {"in" : [ {"fail" : "INVALID_ARGUMENT"} ]}}} ]
+    }),
                                         J({}));
-    const char *permanent = submit_inline(
-        &c,
-        J({
-            "defaults" : {"retry" : {"max_attempts" : 5, "initial_delay_ms" : 1}},
-            "routines" : [ {
-                "id" : "a",
-                "type" : "probe",
-                "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE", "permanent" : true} ]}}
-            } ]
-        }),
-        J({}));
-    const char *listed = submit_inline(
-        &c,
-        J({
-            "defaults" : {
-                "retry" : {"max_attempts" : 2, "initial_delay_ms" : 1, "retryable_codes" : ["INVALID_ARGUMENT"]}
-            },
-            "routines" : [ {
-                "id" : "a",
-                "type" : "probe",
-                "config" : {"do" : {"in" : [ {"fail" : "INVALID_ARGUMENT"} ]}}
-            } ]
-        }),
-        J({}));
+    const char *permanent = submit_inline(&c, J({
+        "defaults" : {"retry" : {"max_attempts" : 5, "initial_delay_ms" : 1}},
+        "routines" : [ {
+            "id" : "a",
+            "type" : "probe",
+            "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE", "permanent" : true} ]}}
+        } ]
+    }),
+                                          J({}));
+    const char *listed = submit_inline(&c, J({
+        "defaults" : {
+            "retry" : {"max_attempts" : 2, "initial_delay_ms" : 1, "retryable_codes" : ["INVALID_ARGUMENT"]}
+        },
+        "routines" :
+            [ {"id" : "a", "type" : "probe", "config" : {"do" :
+                                                             {"in" : [ {"fail" : "INVALID_ARGUMENT"} ]}}} ]
+    }),
+                                       J({}));
     static const char *const once[] = {"FAIL", NULL}, *const twice[] = {"RETRY", "FAIL", NULL};
     json_decref(wait_status(&c, invalid, "FAILED"));
     check_outcomes(&c, invalid, once);
@@ -180,32 +170,35 @@ static void an_error_that_is_not_retryable_fails_at_once(void **state)
 static const char *submit_failing(struct cluster *c, const char *policy)
 {
     char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         J({
-                             "routines" : [
-                                 {
-                                     "id" : "a",
-                                     "type" : "probe",
-                                     "config" : {"do" : {"in" : [ {"emit" : "x"}, {"emit" : "y"} ]}}
-                                 },
-                                 {
-                                     "id" : "b",
-                                     "type" : "probe",
-                                     "config" : {"do" : {"in" : [ {"count_shared" : "b"}, {"fail" : "INTERNAL"} ]}},
-                                     "policy" : {"on_error" : "%s"}
-                                 },
-                                 {"id" : "c", "type" : "probe", "config" : {"do" : {"*" : [ {"append" : "seen"} ]}}}
-                             ],
-                             "connections" : [
-                                 {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}},
-                                 {"from" : {"routine" : "a", "event" : "y"}, "to" : {"routine" : "c", "slot" : "in"}}
-                                 %s
-                             ]
-                         }),
-                         policy,
-                         strcmp(policy, "ERROR_POLICY_ROUTE") == 0
-                             ? J(, {"from" : {"routine" : "b", "event" : "error"}, "to" : {"routine" : "c", "slot" : "error"}})
-                             : "") > 0);
+    assert_true(
+        asprintf(&flow, J({
+            "routines" : [
+                {
+                     "id" : "a",
+                     "type" : "probe",
+                     "config" : {"do" : {"in" : [ {"emit" : "x"}, {"emit" : "y"} ]}}
+                },
+                {
+                     "id" : "b",
+                     "type" : "probe",
+                     "config" : {"do" : {"in" : [ {"count_shared" : "b"}, {"fail" : "INTERNAL"} ]}},
+                     "policy" : {"on_error" : "%s"}
+                },
+                {"id" : "c", "type" : "probe",              "config" : {"do" : {"*" : [ {"append" : "seen"} ]}}}
+            ],
+            "connections" : [
+                {"from" : {"routine" : "a", "event" : "x"},                                                                     "to" : {"routine" : "b", "slot" : "in"}               },
+                {"from" : {"routine" : "a", "event" : "y"},                                                                              "to" : {"routine" : "c", "slot" : "in"}}
+                  %s
+            ]
+    }),
+                 policy,
+                 strcmp(policy, "ERROR_POLICY_ROUTE") == 0
+                     ? J(, {
+                           "from" : {"routine" : "b", "event" : "error"},
+                           "to" : {"routine" : "c", "slot" : "error"}
+                       })
+                     : "") > 0);
     const char *job = submit_inline(c, flow, J({"k" : "v"}));
     free(flow);
     return job;
@@ -249,28 +242,27 @@ static void an_attempt_that_takes_too_long_fails_alone(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *slow = submit_inline(
-        &c,
-        J({
-            "routines" : [ {
-                "id" : "a",
-                "type" : "probe",
-                "config" : {"do" : {"in" : [ {"wait" : 60000} ]}},
-                "policy" : {"attempt_timeout_ms" : 50, "retry" : {"max_attempts" : 2, "initial_delay_ms" : 1}}
-            } ]
-        }),
-        J({}));
-    const char *budget = submit_inline(
-        &c,
-        J({
-            "routines" : [ {
-                "id" : "a",
-                "type" : "probe",
-                "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE"} ]}},
-                "policy" : {"timeout_ms" : 200, "retry" : {"max_attempts" : 1000, "initial_delay_ms" : 60, "factor" : 1}}
-            } ]
-        }),
-        J({}));
+    const char *slow = submit_inline(&c, J({
+        "routines" : [ {
+                        "id" : "a",
+                        "type" : "probe",
+                        "config" : {"do" : {"in" : [ {"wait" : 60000} ]}},
+                        "policy" : {"attempt_timeout_ms" : 50, "retry" : {"max_attempts" : 2, "initial_delay_ms" : 1}}
+        }
+           ]
+    }),
+                                     J({}));
+    const char *budget = submit_inline(&c, J({
+        "routines" : [ {
+                        "id" : "a",
+                        "type" : "probe",
+                        "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE"} ]}},
+                        "policy" :
+                {"timeout_ms" : 200, "retry" : {"max_attempts" : 1000, "initial_delay_ms" : 60, "factor" : 1}}
+        }
+           ]
+    }),
+                                       J({}));
     json_t *j = wait_status(&c, slow, "FAILED");
     assert_string_equal(at(j, "job.error.code"), "DEADLINE_EXCEEDED");
     json_decref(j);
@@ -311,25 +303,15 @@ static void a_job_fails_at_its_deadline_whatever_it_does(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *running = submit_inline(&c,
-                                        J({
-                                            "deadline_ms" : 1200,
-                                            "routines" : [ {
-                                                "id" : "a",
-                                                "type" : "probe",
-                                                "config" : {"do" : {"in" : [ {"wait" : 60000} ]}}
-                                            } ]
-                                        }),
+    const char *running = submit_inline(&c, J({
+        "deadline_ms" : 1200,
+        "routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"wait" : 60000} ]}}} ]
+    }),
                                         J({}));
-    const char *asking = submit_inline(&c,
-                                       J({
-                                           "deadline_ms" : 1200,
-                                           "routines" : [ {
-                                               "id" : "a",
-                                               "type" : "probe",
-                                               "config" : {"do" : {"in" : [ {"ask" : "Well?"} ]}}
-                                           } ]
-                                       }),
+    const char *asking = submit_inline(&c, J({
+        "deadline_ms" : 1200,
+        "routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"ask" : "Well?"} ]}}} ]
+    }),
                                        J({}));
     const char *both[] = {running, asking};
     json_decref(wait_status(&c, asking, "PAUSED"));
@@ -347,16 +329,14 @@ static void a_20_second_job_is_not_reported_complete_early(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(
-        &c,
-        J({
-            "routines" : [ {
-                "id" : "a",
-                "type" : "probe",
-                "config" : {"do" : {"in" : [ {"wait" : 20000}, {"count_shared" : "done"} ]}}
-            } ]
-        }),
-        J({}));
+    const char *job = submit_inline(&c, J({
+        "routines" : [ {
+            "id" : "a",
+            "type" : "probe",
+            "config" : {"do" : {"in" : [ {"wait" : 20000}, {"count_shared" : "done"} ]}}
+        } ]
+    }),
+                                    J({}));
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.sharedData.done"), "1");
     json_t *h = history(&c, job);

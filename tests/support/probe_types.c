@@ -1,5 +1,5 @@
-/* Routine types of the tests' own host daemon, through the public API: "probe" and, declared as having effects,
- * "probe_fx". Their configuration is a small script, by slot ("*": any):
+/* Routine types of the tests' own host daemon, through the public API: "probe" and, declared as having
+ * effects, "probe_fx". Their configuration is a small script, by slot ("*": any):
  *   {"do": {"in": [{"count": "n"}, {"emit": "out"}], "*": […]}}
  * An action is a map whose keys say what to do, see run(). */
 #include <stdio.h>
@@ -119,8 +119,7 @@ static int run(struct fm_ctx *ctx, struct script *s)
         } else if ((text = fm_value_string(fm_value_get(a, "job"), NULL)) != NULL) {
             start_job(ctx, a);
         } else if ((text = fm_value_string(fm_value_get(a, "schedule"), NULL)) != NULL) {
-            fm_ctx_schedule(ctx, text, fm_ctx_data(ctx),
-                            (uint64_t)fm_value_number(fm_value_get(a, "ms"), 0),
+            fm_ctx_schedule(ctx, text, fm_ctx_data(ctx), (uint64_t)fm_value_number(fm_value_get(a, "ms"), 0),
                             fm_value_string(fm_value_get(a, "key"), NULL));
         } else if ((text = fm_value_string(fm_value_get(a, "unschedule"), NULL)) != NULL) {
             fm_ctx_unschedule(ctx, text);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "json_value.h"
 #include "mem.h"
 #include "registry.h"
 #include "value.h"
@@ -421,6 +422,11 @@ void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *ar
     ctx->delay_ms = ms;
     ctx->later = cb;
     ctx->later_arg = arg;
+}
+
+struct fm_arena *fm_ctx_arena(struct fm_ctx *ctx)
+{
+    return &ctx->arena;
 }
 
 void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n)

@@ -1,0 +1,250 @@
+/* Every example under examples/ runs as it stands, and does what its description says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cluster.h"
+
+static struct cluster cluster;
+
+static int start(void **state)
+{
+    (void)state;
+    cluster_start(&cluster, 2);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    cluster_done(&cluster);
+    return 0;
+}
+
+static char *example(const char *name)
+{
+    char path[512];
+    const char *source = getenv("SOURCE_DIR");
+    snprintf(path, sizeof(path), "%s/examples/%s.json", source == NULL ? "." : source, name);
+    return file_text(path);
+}
+
+/* Submits an example; the job's id is valid until the next call. */
+static const char *submit(const char *name)
+{
+    static char id[32];
+    char *text = example(name);
+    json_t *r = rpc(cluster.address, "Jobs/SubmitJob", "%s", text);
+    snprintf(id, sizeof(id), "%s", at(r, "jobId"));
+    json_decref(r);
+    free(text);
+    return id;
+}
+
+static json_t *parse(const char *quoted)
+{
+    char *json = strdup(quoted);
+    json_error_t fault;
+    for (char *p = json; *p != '\0'; p++)
+        if (*p == '\'')
+            *p = '"';
+    json_t *j = json_loads(json, 0, &fault);
+    if (j == NULL)
+        fail_msg("%s: %s", fault.text, json);
+    free(json);
+    return j;
+}
+
+static void same(json_t *is, const char *quoted)
+{
+    json_t *want = parse(quoted);
+    if (!json_equal(is, want)) {
+        char *text = json_dumps(is, JSON_ENCODE_ANY | JSON_INDENT(1));
+        fail_msg("%s is not %s", text, quoted);
+    }
+    json_decref(want);
+}
+
+/* The outputs of a job without the numbers of their steps. */
+static json_t *outputs(json_t *job)
+{
+    json_t *list = json_at(job, "job.state.outputs"), *o;
+    size_t i;
+    json_array_foreach(list, i, o) json_object_del(o, "step");
+    return list;
+}
+
+/* The job completes with these outputs. */
+static void ends_with(const char *job, const char *want)
+{
+    json_t *done = wait_status(&cluster, job, "COMPLETED");
+    same(outputs(done), want);
+    json_decref(done);
+}
+
+static void answer(const char *job, const char *text)
+{
+    json_decref(rpc(cluster.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":\"%s\"}", job, text));
+}
+
+/* ---- the examples ---- */
+
+static void log_passes_on_what_it_writes(void **state)
+{
+    (void)state;
+    const char *job = submit("log");
+    ends_with(job, "[{'routine':'note','event':'output','data':{'x':1}}]");
+}
+
+static void split_makes_a_task_of_each_element(void **state)
+{
+    (void)state;
+    ends_with(
+        submit("split"),
+        "[{'routine':'split','event':'done','data':{'order_id':17,'total':3}},"
+        "{'routine':'each','event':'output','data':{'order_id':17,'product':'pen','index':0,'total':3}},"
+        "{'routine':'each','event':'output','data':{'order_id':17,'product':'ink','index':1,'total':3}},"
+        "{'routine':'each','event':'output','data':{'order_id':17,'product':'paper','index':2,'total':3}}]");
+}
+
+static void aggregate_waits_for_all_that_split_has_made(void **state)
+{
+    (void)state;
+    ends_with(
+        submit("aggregate"),
+        "[{'routine':'split','event':'done','data':{'total':3}},{'routine':'all','event':'output','data':"
+        "{'count':3,'items':[{'item':'a','index':0,'total':3},{'item':'b','index':1,'total':3},"
+        "{'item':'c','index':2,'total':3}]}}]");
+}
+
+static void aggregate_waits_for_each_of_its_sources(void **state)
+{
+    (void)state;
+    json_t *done = wait_status(&cluster, submit("aggregate_sources"), "COMPLETED");
+    json_t *data = json_at(done, "job.state.outputs[0].data");
+    same(json_object_get(data, "sources"),
+         "{'price':{'product':'pen','price':12},'stock':{'product':'pen','stock':3}}");
+    assert_int_equal(json_array_size(outputs(done)), 1);
+    json_decref(done);
+}
+
+static void batch_gathers_by_size_and_time(void **state)
+{
+    (void)state;
+    ends_with(submit("batch"),
+              "[{'routine':'split','event':'done','data':{'total':5}},"
+              "{'routine':'batch','event':'output','data':{'count':2,'items':[{'n':1},{'n':2}]}},"
+              "{'routine':'batch','event':'output','data':{'count':2,'items':[{'n':3},{'n':4}]}},"
+              "{'routine':'batch','event':'output','data':{'count':1,'items':[{'n':5}]}}]");
+}
+
+static void debounce_lets_the_last_of_each_pass(void **state)
+{
+    (void)state;
+    ends_with(submit("debounce"),
+              "[{'routine':'split','event':'done','data':{'total':4}},"
+              "{'routine':'last','event':'output','data':{'change':{'doc':'b','text':'2'}}},"
+              "{'routine':'last','event':'output','data':{'change':{'doc':'a','text':'4'}}}]");
+}
+
+static void sleep_goes_on_when_it_is_time(void **state)
+{
+    (void)state;
+    const char *job = submit("sleep");
+    ends_with(job, "[{'routine':'remind','event':'output','data':{'what':'tea'}}]");
+    json_t *history = rpc(cluster.address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    assert_string_equal(at(history, "steps[1].slot"), "_due");
+    json_decref(history);
+}
+
+static void validate_says_what_is_wrong(void **state)
+{
+    (void)state;
+    ends_with(submit("validate"), "[{'routine':'refuse','event':'output','data':{'errors':["
+                                  "{'path':'lines[1].sku','message':'does not match ^[A-Z]{3}-[0-9]+$'},"
+                                  "{'path':'lines[2].qty','message':'is 0; it must be 1 or more'}]}}]");
+}
+
+static void human_asks_and_the_answer_chooses_the_way(void **state)
+{
+    (void)state;
+    const char *job = submit("human");
+    json_decref(wait_status(&cluster, job, "PAUSED"));
+    answer(job, "no");
+    ends_with(job, "[{'routine':'drop','event':'output','data':{'letter':'Dear …','question':'Send it?',"
+                   "'answer':'no'}}]");
+}
+
+static void llm_agent_asks_and_goes_on_with_the_answer(void **state)
+{
+    (void)state;
+    const char *job = submit("llm_agent");
+    json_t *paused = wait_status(&cluster, job, "PAUSED");
+    assert_string_equal(at(paused, "job.pauses[0].question"), "Sea or mountains?");
+    json_decref(paused);
+    answer(job, "sea");
+    json_t *done = wait_status(&cluster, job, "COMPLETED");
+    bool said = false;
+    json_t *o;
+    size_t i;
+    json_array_foreach(outputs(done), i, o) said = said || strcmp(at(o, "data.text"), "Take the train.") == 0;
+    assert_true(said);
+    json_decref(done);
+}
+
+/* ---- what no example shows ---- */
+
+static void ten_thousand_tasks_are_made_in_one_step(void **state)
+{
+    (void)state;
+    enum { N = 10000 };
+    char *items = malloc(N * 6 + 3);
+    size_t n = 0;
+    items[n++] = '[';
+    for (int i = 0; i < N; i++)
+        n += (size_t)sprintf(items + n, "%s%d", i > 0 ? "," : "", i);
+    strcpy(items + n, "]");
+    json_t *r =
+        rpc(cluster.address, "Jobs/SubmitJob",
+            "{\"inline_flow\":{\"routines\":[{\"id\":\"s\",\"type\":\"split\"},{\"id\":\"all\",\"type\":"
+            "\"aggregate\",\"config\":{\"count\":10000}}],\"connections\":[{\"from\":{\"routine\":\"s\","
+            "\"event\":\"item\"},\"to\":{\"routine\":\"all\",\"slot\":\"in\"},\"mapping\":{\"item\":\"n\"},"
+            "\"drop_unmapped\":true}]},\"entry\":{\"routine\":\"s\",\"slot\":\"input\"},\"data\":{\"items\":"
+            "%s}}",
+            items);
+    free(items);
+    json_t *done = wait_status(&cluster, at(r, "jobId"), "COMPLETED");
+    assert_string_equal(at(done, "job.stepCount"), "10001");
+    assert_string_equal(at(done, "job.state.outputs[1].data.count"), "10000");
+    json_t *all = json_at(done, "job.state.outputs[1].data.items");
+    assert_int_equal(json_array_size(all), N);
+    for (size_t i = 0; i < N; i++)
+        assert_int_equal(json_integer_value(json_object_get(json_array_get(all, i), "n")), i);
+    assert_int_equal(json_object_size(json_at(done, "job.state.routineStates.all")), 0);
+    json_decref(done);
+    json_decref(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(log_passes_on_what_it_writes),
+        cmocka_unit_test(split_makes_a_task_of_each_element),
+        cmocka_unit_test(aggregate_waits_for_all_that_split_has_made),
+        cmocka_unit_test(aggregate_waits_for_each_of_its_sources),
+        cmocka_unit_test(batch_gathers_by_size_and_time),
+        cmocka_unit_test(debounce_lets_the_last_of_each_pass),
+        cmocka_unit_test(sleep_goes_on_when_it_is_time),
+        cmocka_unit_test(validate_says_what_is_wrong),
+        cmocka_unit_test(human_asks_and_the_answer_chooses_the_way),
+        cmocka_unit_test(llm_agent_asks_and_goes_on_with_the_answer),
+        cmocka_unit_test(ten_thousand_tasks_are_made_in_one_step),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}

@@ -1,0 +1,402 @@
+/* What operators do with real daemons: breakpoints, single steps, remedies, resuming a failed job, forks, unknown
+ * outcomes, pausing one job of two. */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "cluster.h"
+#include "json_text.h"
+
+/* clang-format would take the JSON for C. */
+/* clang-format off */
+
+/* "a" waits for the gate, then emits three items to "b", which appends them. */
+static const char *submit_gated(struct cluster *c, const char *more)
+{
+    char *flow = NULL;
+    assert_true(asprintf(&flow,
+                         J({
+                             "routines" : [
+                                 {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"gate" : "%s"}, {"emit" : "x", "times" : 3} ]}}},
+                                 {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"append" : "seen"} %s ]}}}
+                             ],
+                             "connections" : [ {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}} ]
+                         }),
+                         cluster_file(c, "gate"), more) > 0);
+    const char *job = submit_inline(c, flow, J({}));
+    free(flow);
+    return job;
+}
+
+static void a_breakpoint_holds_a_task_which_can_be_edited_stepped_and_released(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 2);
+    const char *job = submit_gated(&c, "");
+    json_decref(wait_status(&c, job, "RUNNING"));
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "b", "slot" : "in"} ]}), job));
+    cluster_open_gate(&c, "gate");
+    json_t *held = wait_status(&c, job, "PAUSED");
+    assert_string_equal(at(held, "job.pauses[0].reason"), "PAUSE_REASON_BREAKPOINT");
+    assert_string_equal(at(held, "job.pauses[0].taskId"), "s1.0");
+    assert_int_equal(json_array_size(json_at(held, "job.state.pendingTasks")), 3);
+    json_decref(held);
+    json_decref(rpc(c.address, "Jobs/EditTask", J({"job_id" : "%s", "task_id" : "s1.0", "data" : {"i" : 77}, "by" : "ada"}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "single_step" : true}), job));
+    held = wait_status(&c, job, "PAUSED");
+    assert_string_equal(at(held, "job.pauses[0].taskId"), "s1.1");
+    assert_string_equal(at(held, "job.state.sharedData.seen[0].i"), "77");
+    json_decref(held);
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s"}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_int_equal(json_array_size(json_at(done, "job.state.sharedData.seen")), 3);
+    json_decref(done);
+    json_t *h = rpc(c.address, "Jobs/GetHistory", J({"job_id" : "%s"}), job);
+    assert_string_equal(at(h, "steps[1].remedy.kind"), "REMEDY_KIND_EDIT_TASK");
+    assert_string_equal(at(h, "steps[1].remedy.by"), "ada");
+    json_decref(h);
+    cluster_done(&c);
+}
+
+static void a_single_step_holds_the_next_task_whatever_it_is(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    const char *job = submit_gated(&c, "");
+    json_decref(wait_status(&c, job, "RUNNING"));
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "*"} ]}), job));
+    cluster_open_gate(&c, "gate");
+    json_decref(wait_status(&c, job, "PAUSED"));
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s"}), job));
+    for (int i = 0; i < 2; i++) {
+        json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "single_step" : true}), job));
+        json_t *held = wait_status(&c, job, "PAUSED");
+        char want[8];
+        snprintf(want, sizeof(want), "s1.%d", i + 1);
+        assert_string_equal(at(held, "job.pauses[0].taskId"), want);
+        json_decref(held);
+    }
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    cluster_done(&c);
+}
+
+/* Fails until the gate is open (it looks whether a file is there). */
+static const char *submit_failing(struct cluster *c)
+{
+    return submit_inline(c,
+                         J({
+                             "routines" : [
+                                 {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"emit" : "x"} ]}}},
+                                 {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE", "attempts" : 1}, {"emit" : "out"} ]}}},
+                                 {"id" : "c", "type" : "probe", "config" : {"do" : {"in" : [ {"append" : "seen"} ]}}}
+                             ],
+                             "connections" : [
+                                 {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}},
+                                 {"from" : {"routine" : "b", "event" : "out"}, "to" : {"routine" : "c", "slot" : "in"}}
+                             ]
+                         }),
+                         J({"v" : 1}));
+}
+
+static void a_failed_task_can_be_skipped_with_a_result_and_the_job_goes_on(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 2);
+    const char *job = submit_failing(&c);
+    json_decref(wait_status(&c, job, "FAILED"));
+    json_t *r = rpc(c.address, "Jobs/SkipTask", J({"job_id" : "%s", "event" : "out", "data" : {"v" : 9}, "by" : "ada", "reason" : "known"}), job);
+    assert_string_equal(at(r, "status"), "JOB_STATUS_FAILED");
+    json_decref(r);
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.state.sharedData.seen[0].v"), "9");
+    assert_null(json_at(done, "job.error"));
+    json_decref(done);
+    cluster_done(&c);
+}
+
+static void a_failed_job_can_be_edited_patched_and_resumed_from_the_task_that_failed(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    const char *job = submit_inline(
+        &c,
+        J({
+            "routines" : [ {
+                "id" : "a",
+                "type" : "probe",
+                "config" : {"do" : {"in" : [ {"count_shared" : "n"}, {"gate" : "/dev/null"}, {"emit" : "out"}, {"fail" : "INTERNAL", "attempts" : 1} ]}},
+                "policy" : {"retry" : {"max_attempts" : 1}}
+            } ]
+        }),
+        J({"v" : 1}));
+    json_t *failed = wait_status(&c, job, "FAILED");
+    assert_string_equal(at(failed, "job.state.pendingTasks[0].taskId"), "i1");
+    json_decref(failed);
+    char *error = rpc_fails(c.address, "Jobs/EditTask", "NotFound", J({"job_id" : "%s", "task_id" : "s9.9", "data" : {}}), job);
+    free(error);
+    json_decref(rpc(c.address, "Jobs/EditTask", J({"job_id" : "%s", "task_id" : "i1", "data" : {"v" : 2}}), job));
+    json_decref(rpc(c.address, "Jobs/PatchState", J({"job_id" : "%s", "set" : {"n" : 10, "who" : "ada"}}), job));
+    error = rpc_fails(c.address, "Jobs/PatchState", "InvalidArgument", J({"job_id" : "%s", "routine" : "zz", "set" : {"n" : 10}}), job);
+    free(error);
+    /* Attempts are counted anew: the first one fails again. */
+    json_t *r = rpc(c.address, "Jobs/RetryTask", J({"job_id" : "%s"}), job);
+    assert_string_not_equal(at(r, "status"), "JOB_STATUS_FAILED");
+    json_decref(r);
+    failed = wait_status(&c, job, "FAILED");
+    assert_string_equal(at(failed, "job.state.pendingTasks[0].data.v"), "2");
+    assert_string_equal(at(failed, "job.state.sharedData.who"), "ada");
+    json_decref(failed);
+    json_decref(rpc(c.address, "Jobs/SkipTask", J({"job_id" : "%s", "event" : "out", "data" : {"v" : 3}}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.state.outputs[0].data.v"), "3");
+    assert_string_equal(at(done, "job.state.sharedData.n"), "10");
+    json_decref(done);
+    error = rpc_fails(c.address, "Jobs/PatchState", "FailedPrecondition", J({"job_id" : "%s", "set" : {"n" : 1}}), job);
+    free(error);
+    cluster_done(&c);
+}
+
+static void a_fork_goes_another_way_from_an_earlier_step(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 2);
+    const char *job = submit_inline(
+        &c,
+        J({
+            "routines" : [
+                {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"count_shared" : "a"}, {"touch" : "/dev/null"}, {"emit" : "x"} ]}}},
+                {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"ask" : "Where to?"} ], "answer" : [ {"append" : "went"}, {"emit" : "out"} ]}}}
+            ],
+            "connections" : [ {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}} ]
+        }),
+        J({"v" : 1}));
+    json_decref(wait_status(&c, job, "PAUSED"));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "Kyoto"}), job));
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    json_t *r = rpc(c.address, "Jobs/ForkJob", J({"job_id" : "%s", "step" : 2, "answer" : "Oslo", "shared_data" : {"new" : true}, "request_id" : "f1"}), job);
+    char fork[32];
+    snprintf(fork, sizeof(fork), "%.31s", at(r, "jobId"));
+    json_decref(r);
+    r = rpc(c.address, "Jobs/ForkJob", J({"job_id" : "%s", "step" : 2, "answer" : "Oslo", "shared_data" : {"new" : true}, "request_id" : "f1"}), job);
+    assert_string_equal(at(r, "jobId"), fork);
+    json_decref(r);
+    json_t *done = wait_status(&c, fork, "COMPLETED");
+    assert_string_equal(at(done, "job.forkedFrom"), job);
+    assert_string_equal(at(done, "job.state.sharedData.went[0].answer"), "Oslo");
+    assert_true(json_is_true(json_at(done, "job.state.sharedData.new")));
+    assert_string_equal(at(done, "job.state.sharedData.a"), "1"); /* nothing before it ran again */
+    json_decref(done);
+    json_t *old = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(old, "job.state.sharedData.went[0].answer"), "Kyoto");
+    json_decref(old);
+    /* A fork without an answer asks the question again; from the very beginning everything runs again. */
+    r = rpc(c.address, "Jobs/ForkJob", J({"job_id" : "%s", "step" : 2}), fork);
+    json_t *asks = wait_status(&c, at(r, "jobId"), "PAUSED");
+    assert_string_equal(at(asks, "job.pauses[0].question"), "Where to?");
+    json_decref(asks);
+    json_decref(r);
+    r = rpc(c.address, "Jobs/ForkJob", J({"job_id" : "%s", "step" : 0}), job);
+    asks = wait_status(&c, at(r, "jobId"), "PAUSED");
+    assert_string_equal(at(asks, "job.stepCount"), "2");
+    json_decref(asks);
+    json_decref(r);
+    char *error = rpc_fails(c.address, "Jobs/ForkJob", "InvalidArgument", J({"job_id" : "%s", "step" : 44}), job);
+    assert_non_null(strstr(error, "step"));
+    free(error);
+    error = rpc_fails(c.address, "Jobs/ForkJob", "FailedPrecondition", J({"job_id" : "%s", "step" : 3}), job);
+    free(error);
+    cluster_done(&c);
+}
+
+/* ---- unknown outcomes ---- */
+
+static const char *submit_risky(struct cluster *c, const char *policy)
+{
+    char *flow = NULL;
+    assert_true(asprintf(&flow,
+                         J({
+                             "routines" : [
+                                 {
+                                     "id" : "a",
+                                     "type" : "probe_fx",
+                                     "config" : {"do" : {"in" : [ {"touch" : "%s"}, {"gate" : "%s"}, {"emit" : "out"} ]}},
+                                     "policy" : {"on_lost" : "%s", "on_error" : "ERROR_POLICY_STOP"}
+                                 },
+                                 {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"append" : "seen"} ]}}}
+                             ],
+                             "connections" : [ {"from" : {"routine" : "a", "event" : "out"}, "to" : {"routine" : "b", "slot" : "in"}} ]
+                         }),
+                         cluster_file(c, "effects"), cluster_file(c, "gate"), policy) > 0);
+    const char *job = submit_inline(c, flow, J({"v" : 1}));
+    free(flow);
+    return job;
+}
+
+/* Kills the host that has the job in the middle of its handler. */
+static void lose_host(struct cluster *c, const char *job, size_t effects)
+{
+    long long until = test_now_ms() + DEADLINE_MS;
+    while (cluster_lines(c, "effects") < effects)
+        test_pause(until, "the handler has started");
+    json_t *running = wait_status(c, job, "RUNNING");
+    proc_kill9(&c->hosts[at(running, "job.host")[0] - 'a']);
+    json_decref(running);
+}
+
+static void a_person_decides_when_the_outcome_of_a_task_is_unknown(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {J("retry"), J("fail"), J({"done" : {"event" : "out", "data" : {"v" : 8}}})};
+    for (int i = 0; i < 3; i++) {
+        struct cluster c;
+        cluster_start_probes(&c, 2);
+        const char *job = submit_risky(&c, "LOST_POLICY_ASK");
+        lose_host(&c, job, 1);
+        json_t *paused = wait_status(&c, job, "PAUSED");
+        assert_string_equal(at(paused, "job.pauses[0].reason"), "PAUSE_REASON_OUTCOME_UNKNOWN");
+        assert_string_equal(at(paused, "job.pauses[0].taskId"), "i1");
+        assert_int_equal(cluster_lines(&c, "effects"), 1); /* not repeated blindly */
+        json_decref(paused);
+        char *error = rpc_fails(c.address, "Jobs/ResumeJob", "InvalidArgument", J({"job_id" : "%s", "answer" : "maybe"}), job);
+        free(error);
+        cluster_open_gate(&c, "gate");
+        json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : %s}), job, answers[i]));
+        json_t *end = wait_status(&c, job, i == 1 ? "FAILED" : "COMPLETED");
+        assert_int_equal(cluster_lines(&c, "effects"), i == 0 ? 2 : 1);
+        if (i == 1)
+            assert_string_equal(at(end, "job.error.code"), "ABORTED");
+        else
+            assert_string_equal(at(end, "job.state.sharedData.seen[0].v"), i == 0 ? "1" : "8");
+        json_decref(end);
+        cluster_done(&c);
+    }
+}
+
+static void a_lost_task_fails_or_runs_again_as_its_policy_says(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct cluster c;
+        cluster_start_probes(&c, 2);
+        const char *job = submit_risky(&c, i == 0 ? "LOST_POLICY_FAIL" : "LOST_POLICY_RETRY");
+        lose_host(&c, job, 1);
+        cluster_open_gate(&c, "gate");
+        json_t *end = wait_status(&c, job, i == 0 ? "FAILED" : "COMPLETED");
+        if (i == 0)
+            assert_string_equal(at(end, "job.error.code"), "ABORTED");
+        assert_int_equal(cluster_lines(&c, "effects"), i == 0 ? 1 : 2);
+        json_decref(end);
+        cluster_done(&c);
+    }
+}
+
+static void pausing_one_job_does_not_touch_another(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    char *flow = NULL;
+    assert_true(asprintf(&flow,
+                         J({
+                             "routines" : [ {
+                                 "id" : "a",
+                                 "type" : "probe",
+                                 "config" : {"do" : {"in" : [ {"gate" : "%s"}, {"count_shared" : "n"} ]}}
+                             } ]
+                         }),
+                         cluster_file(&c, "gate")) > 0);
+    const char *one = submit_inline(&c, flow, J({})), *two = submit_inline(&c, flow, J({}));
+    free(flow);
+    json_decref(wait_status(&c, one, "RUNNING"));
+    json_decref(wait_status(&c, two, "RUNNING"));
+    json_t *r = rpc(c.address, "Jobs/PauseJob", J({"job_id" : "%s"}), one); /* bounded: the handler is aborted */
+    assert_string_equal(at(r, "status"), "JOB_STATUS_PAUSED");
+    json_decref(r);
+    cluster_open_gate(&c, "gate");
+    json_decref(wait_status(&c, two, "COMPLETED"));
+    json_t *paused = wait_status(&c, one, "PAUSED");
+    assert_null(json_at(paused, "job.state.sharedData.n")); /* nothing of it runs once PAUSED is visible */
+    json_decref(paused);
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), one));
+    json_t *done = wait_status(&c, one, "COMPLETED");
+    assert_string_equal(at(done, "job.state.sharedData.n"), "1");
+    json_decref(done);
+    cluster_done(&c);
+}
+
+static void input_wakes_a_sleeping_job_and_a_pause_holds_it(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    const char *job = submit_inline(&c,
+                                    J({
+                                        "routines" : [ {
+                                            "id" : "a",
+                                            "type" : "probe",
+                                            "config" : {"do" : {
+                                                "in" : [ {"schedule" : "late", "ms" : 3600000, "key" : "k"} ],
+                                                "late" : [ {"fail" : "INTERNAL"} ],
+                                                "more" : [ {"append" : "seen"} ],
+                                                "stop" : [ {"unschedule" : "k"} ]
+                                            }}
+                                        } ]
+                                    }),
+                                    J({}));
+    json_decref(wait_status(&c, job, "SLEEPING"));
+    json_decref(rpc(c.address, "Jobs/SendInput", J({"job_id" : "%s", "to" : {"routine" : "a", "slot" : "more"}, "data" : {"n" : 1}}), job));
+    long long until = test_now_ms() + DEADLINE_MS;
+    for (;;) {
+        json_t *j = wait_status(&c, job, "SLEEPING");
+        bool seen = json_at(j, "job.state.sharedData.seen") != NULL;
+        json_decref(j);
+        if (seen)
+            break;
+        test_pause(until, "the input was handled");
+    }
+    json_t *r = rpc(c.address, "Jobs/PauseJob", J({"job_id" : "%s"}), job);
+    assert_string_equal(at(r, "status"), "JOB_STATUS_PAUSED");
+    json_decref(r);
+    json_decref(rpc(c.address, "Jobs/SendInput", J({"job_id" : "%s", "to" : {"routine" : "a", "slot" : "stop"}}), job));
+    json_t *held = wait_status(&c, job, "PAUSED");
+    assert_int_equal(json_array_size(json_at(held, "job.state.pendingTasks")), 2);
+    json_decref(held);
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_int_equal(json_array_size(json_at(done, "job.state.sharedData.seen")), 1);
+    json_decref(done);
+    cluster_done(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_breakpoint_holds_a_task_which_can_be_edited_stepped_and_released),
+        cmocka_unit_test(a_single_step_holds_the_next_task_whatever_it_is),
+        cmocka_unit_test(a_failed_task_can_be_skipped_with_a_result_and_the_job_goes_on),
+        cmocka_unit_test(a_failed_job_can_be_edited_patched_and_resumed_from_the_task_that_failed),
+        cmocka_unit_test(a_fork_goes_another_way_from_an_earlier_step),
+        cmocka_unit_test(a_person_decides_when_the_outcome_of_a_task_is_unknown),
+        cmocka_unit_test(a_lost_task_fails_or_runs_again_as_its_policy_says),
+        cmocka_unit_test(pausing_one_job_does_not_touch_another),
+        cmocka_unit_test(input_wakes_a_sleeping_job_and_a_pause_holds_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
