@@ -91,6 +91,11 @@ static int set_one(int table[FM_LOG_CATEGORIES], const char *s, size_t n, struct
     return 0;
 }
 
+void fm_log_set_json(bool json)
+{
+    atomic_store(&as_json, json);
+}
+
 int fm_log_set_levels(const char *text, struct fm_err *err)
 {
     int table[FM_LOG_CATEGORIES];

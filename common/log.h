@@ -75,6 +75,8 @@ struct fm_log_config {
  * -FM_INVALID_ARGUMENT for bad levels, -FM_FAILED_PRECONDITION when it runs already, -FM_RESOURCE_EXHAUSTED
  * when there can be no thread. */
 int fm_log_start(const struct fm_log_config *cfg, struct fm_err *err) FM_MUST_CHECK;
+/* Lines for machines, or for people: for a process that logs without the thread. */
+void fm_log_set_json(bool json);
 /* Writes what is queued, for at most about a second if the output is blocked, and ends the thread. */
 void fm_log_stop(void);
 /* Sets levels from text as in fm_log_config; all of them or, on an error, none. NULL changes nothing. Any

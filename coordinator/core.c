@@ -200,6 +200,9 @@ void op_run(struct core *c, struct op *op)
     case CORE_DRAIN_HOST:
         hosts_request(c, op);
         return;
+    case CORE_CERTIFY_DEATH:
+        certify_death(c, op);
+        return;
     case CORE_METHODS:
         break;
     }

@@ -48,6 +48,7 @@ enum core_method {
     CORE_GET_HOST,
     CORE_CORDON_HOST,
     CORE_DRAIN_HOST,
+    CORE_CERTIFY_DEATH,
     CORE_METHODS
 };
 

@@ -445,8 +445,14 @@ void host_remove(struct core *c, struct host *h);
 void host_requeue_all(struct core *c, struct host *h, const char *why);
 void host_flush(struct core *c, struct host *h);
 struct host *host_by_conn(struct core *c, uint64_t conn);
+/* Ends its stream, gives its jobs to others, forgets it. */
+void host_lost(struct core *c, struct host *h, const char *why);
 void hosts_tick(struct core *c);
 int64_t hosts_deadline(const struct core *c);
+
+/* ---- core_life.c: which hosts live ---- */
+
+void certify_death(struct core *c, struct op *op);
 
 /* ---- sched.c ---- */
 

@@ -428,22 +428,25 @@ int64_t hosts_deadline(const struct core *c)
     return at;
 }
 
-static void end_lease(struct core *c, struct host *h)
+void host_lost(struct core *c, struct host *h, const char *why)
 {
-    FM_LOG(WARN, HOST, "a host's lease ended; its jobs go to others", FM_STR("host", h->id),
-           FM_U64("jobs", h->n_jobs));
     struct conn *k;
     HASH_FIND(hh, c->conns, &h->conn, sizeof(h->conn), k);
     if (k != NULL) {
         struct fm_err err = {0};
-        fm_err_set(&err, FM_DEADLINE_EXCEEDED, NULL, "nothing was heard for %u ms: the lease is over",
-                   c->cfg.lease_ms);
+        fm_err_set(&err, FM_DEADLINE_EXCEEDED, NULL, "nothing was heard for too long: %s", why);
         conn_close(c, k, &err);
-        k = NULL;
     }
     h->conn = 0;
-    host_requeue_all(c, h, "the lease of its host ended");
+    host_requeue_all(c, h, why);
     host_remove(c, h);
+}
+
+static void end_lease(struct core *c, struct host *h)
+{
+    FM_LOG(WARN, HOST, "a host's lease ended; its jobs go to others", FM_STR("host", h->id),
+           FM_U64("jobs", h->n_jobs), FM_U64("lease_ms", c->cfg.lease_ms));
+    host_lost(c, h, "the lease of its host ended");
 }
 
 void hosts_tick(struct core *c)

@@ -176,6 +176,8 @@ static void io_attached(void *arg)
     struct agent *a = arg;
     a->failures = 0;
     a->welcomed = true;
+    if (a->cfg->attached != NULL)
+        a->cfg->attached(engine_lease_ms(a->engine));
     if (!a->announced) {
         printf("attached to %s as %s\n", a->cfg->target, a->cfg->engine.host_id);
         if (fflush(stdout) != 0)

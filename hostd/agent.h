@@ -13,6 +13,7 @@ struct agent_config {
     int64_t drain_timeout_ms; /* how long draining may take after SIGTERM */
     struct engine_config engine;
     struct outside_config outside;
+    void (*attached)(uint32_t lease_ms); /* the coordinator has accepted the host; may be NULL */
 };
 
 /* Runs until SIGTERM or SIGINT and until draining is done or its time is over. Returns the exit code: 0, or 1

@@ -44,6 +44,11 @@ void engine_free(struct engine *e)
     free(e);
 }
 
+uint32_t engine_lease_ms(const struct engine *e)
+{
+    return e->lease_ms;
+}
+
 size_t engine_job_count(const struct engine *e)
 {
     return HASH_COUNT(e->jobs);

@@ -83,6 +83,8 @@ int64_t engine_deadline(const struct engine *e);
 /* Takes no new work, gives every job back at the end of its step, says goodbye. */
 void engine_drain(struct engine *e, int64_t now_ms);
 
+/* The lease that the last Welcome gave; 0 before the first. */
+uint32_t engine_lease_ms(const struct engine *e);
 /* How many jobs it holds. */
 size_t engine_job_count(const struct engine *e);
 

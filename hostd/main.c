@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "agent.h"
-#include "clock.h"
 #include "conf.h"
 #include "id.h"
 #include "jq_eval.h"
@@ -14,6 +13,7 @@
 #include "process.h"
 #include "registry.h"
 #include "secrets.h"
+#include "supervisor.h"
 #include "wire_nano.h"
 
 /* Tests build this daemon with routine types of their own. */
@@ -30,6 +30,7 @@ static struct options {
     struct conf_labels labels;
     int64_t capacity, drain_timeout_ms;
     int log_format;
+    bool no_supervisor;
 } opt = {.coordinator = "127.0.0.1:7420", .log_level = "info", .capacity = 64, .drain_timeout_ms = 10000};
 
 static const struct conf_option options[] = {
@@ -46,6 +47,9 @@ static const struct conf_option options[] = {
     {"log-level",     CONF_STRING,   &opt.log_level,        "LEVELS",    "for example info, or info,llm=debug",              0, 300,     NULL},
     {"log-format",    CONF_CHOICE,   &opt.log_format,       "FORMAT",    "lines for people or for machines",                 0, 0,
      log_formats                                                                                                                             },
+    {"no-supervisor", CONF_BOOL,     &opt.no_supervisor,    NULL,
+     "run without the process that restarts the daemon when it dies and has its jobs moved at once; for "
+     "debuggers",                                                                                                            0, 0,       NULL},
 };
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -65,14 +69,8 @@ static int check_options(struct fm_err *err)
     return 0;
 }
 
-static int serve(const struct registry *registry, const struct secrets *secrets)
+static int serve(const struct registry *registry, const struct secrets *secrets, const char *incarnation)
 {
-    struct fm_idgen ids;
-    struct fm_id id;
-    char incarnation[27];
-    fm_idgen_init(&ids, fm_random_seed());
-    fm_id_next(&ids, fm_now_wall_ms(), &id);
-    fm_id_text(&id, incarnation);
     struct engine_label *labels = fm_xcalloc(opt.labels.n + 1, sizeof(*labels));
     for (size_t i = 0; i < opt.labels.n; i++)
         labels[i] = (struct engine_label){opt.labels.items[i].key, opt.labels.items[i].value};
@@ -87,14 +85,15 @@ static int serve(const struct registry *registry, const struct secrets *secrets)
                     .n_labels = opt.labels.n,
                     .capacity = (uint32_t)opt.capacity,
                     .registry = registry,
-                    .seed = fm_random_seed()}
+                    .seed = fm_random_seed()},
+        .attached = supervisor_attached
     };
     int code = agent_run(&cfg);
     free(labels);
     return code;
 }
 
-static int run(void)
+static int run(const char *incarnation)
 {
     struct fm_err err = {0};
     struct fm_log_config log = {.fd = STDERR_FILENO, .json = opt.log_format == 1, .levels = opt.log_level};
@@ -104,7 +103,7 @@ static int run(void)
     if (fm_log_start(&log, &err) == 0) {
         if (nano_self_test(&err) == 0 && ADD_TYPES(registry, &err) == 0 &&
             (secrets = secrets_read(opt.secrets, &err)) != NULL)
-            code = serve(registry, secrets);
+            code = serve(registry, secrets, incarnation);
         fm_log_stop();
     }
     secrets_free(secrets);
@@ -114,10 +113,29 @@ static int run(void)
     return code;
 }
 
+static int run_supervised(void)
+{
+    const struct supervisor_config cfg = {.target = opt.coordinator,
+                                          .host_id = opt.id,
+                                          .log_levels = opt.log_level,
+                                          .log_json = opt.log_format == 1,
+                                          .run = run};
+    return supervisor_run(&cfg);
+}
+
+static int run_alone(void)
+{
+    char incarnation[27];
+    supervisor_new_incarnation(incarnation);
+    return run(incarnation);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], PROCESS_CHILD_ARG) == 0)
         return process_child_main(argc, argv);
+    if (supervisor_is_certifier(argc, argv))
+        return supervisor_certifier_main(argv);
     if (argc == 2 && strcmp(argv[1], JQ_WORKER_ARG) == 0)
         return jq_worker_main();
     struct fm_err err = {0};
@@ -135,7 +153,7 @@ int main(int argc, char **argv)
     } else if (action == CONF_VERSION) {
         printf("hostd %s\n", FERMATA_VERSION);
     } else {
-        code = run();
+        code = opt.no_supervisor ? run_alone() : run_supervised();
     }
     conf_done(options, N_OPTIONS);
     return code;

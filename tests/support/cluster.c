@@ -82,7 +82,9 @@ void cluster_host(struct cluster *c, int i, const char *id, const char *const mo
                             "--log-level",
                             log_level()};
     snprintf(err, sizeof(err), "%s/host%d.log", c->dir, i);
-    add_args(argv, 7, more);
+    if (c->alone)
+        argv[7] = "--no-supervisor";
+    add_args(argv, c->alone ? 8 : 7, more);
     proc_start(&c->hosts[i], err, argv);
     snprintf(want, sizeof(want), "attached to %s as %s", c->address, id);
     assert_string_equal(c->hosts[i].line, want);
@@ -103,6 +105,13 @@ static void start_all(struct cluster *c, int n)
 void cluster_start(struct cluster *c, int n)
 {
     cluster_init(c);
+    start_all(c, n);
+}
+
+void cluster_start_alone(struct cluster *c, int n)
+{
+    cluster_init(c);
+    c->alone = true;
     start_all(c, n);
 }
 

@@ -8,6 +8,7 @@
 #define MAX_HOSTS 4
 
 struct cluster {
+    bool alone;        /* hosts run without their supervisors: signals reach the daemon, nobody certifies */
     bool probes;       /* hosts offer the routine types of probe_types.c; set before they are started */
     const char *lease; /* of the hosts; "2s" unless changed before the coordinator starts */
     char dir[128];     /* temporary */
@@ -27,6 +28,8 @@ void cluster_host(struct cluster *c, int i, const char *id, const char *const mo
 /* Stops everything (every daemon must exit with 0) and removes the directory. */
 void cluster_done(struct cluster *c);
 
+/* The same with hosts that have no supervisor. */
+void cluster_start_alone(struct cluster *c, int n);
 /* The same with hosts that offer the types "probe" and "probe_fx". */
 void cluster_start_probes(struct cluster *c, int n);
 /* A coordinator and n hosts "a", "b", … with labels zone=a and so on. */

@@ -180,6 +180,54 @@ void proc_kill(struct proc *p, int signal)
     assert_int_equal(kill(p->pid, signal), 0);
 }
 
+static bool is_daemon(pid_t pid)
+{
+    char path[64], name[32] = "";
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return false;
+    bool ok = fgets(name, sizeof(name), f) != NULL;
+    (void)fclose(f);
+    return ok && (strcmp(name, "hostd\n") == 0 || strcmp(name, "probe_hostd\n") == 0);
+}
+
+static pid_t find_daemon(pid_t supervisor, pid_t other_than)
+{
+    char path[64];
+    int pid, found = 0;
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)supervisor, (int)supervisor);
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return 0;
+    while (found == 0 && fscanf(f, "%d", &pid) == 1)
+        if (pid != other_than && is_daemon(pid))
+            found = pid;
+    (void)fclose(f);
+    return found;
+}
+
+pid_t proc_daemon(const struct proc *p, pid_t other_than)
+{
+    long long until = test_now_ms() + DEADLINE_MS;
+    pid_t pid;
+    while ((pid = find_daemon(p->pid, other_than)) == 0)
+        test_pause(until, "a supervisor has its daemon");
+    return pid;
+}
+
+bool proc_gone(pid_t pid)
+{
+    char path[64], state = 'X';
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return true;
+    bool read = fscanf(f, "%*d (%*[^)]) %c", &state) == 1;
+    (void)fclose(f);
+    return !read || state == 'Z' || state == 'X';
+}
+
 int proc_wait(struct proc *p)
 {
     long long until = test_now_ms() + DEADLINE_MS;

@@ -28,6 +28,10 @@ void proc_say(struct proc *p, const char *text);
 /* Reads lines until one contains the text. */
 void proc_hear(struct proc *p, const char *text);
 void proc_kill(struct proc *p, int signal);
+/* The daemon under the supervisor that was started as p; waits until there is one other than `other_than`. */
+pid_t proc_daemon(const struct proc *p, pid_t other_than);
+/* True when the process is gone, or waits to be reaped. */
+bool proc_gone(pid_t pid);
 /* Waits for its end and returns its exit code, or -signal. */
 int proc_wait(struct proc *p);
 /* SIGTERM, and it must exit with 0: a sanitizer's report in a daemon fails the test this way. */

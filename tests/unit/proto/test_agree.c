@@ -97,6 +97,8 @@ static const struct message {
     M(cordon_host_response, CordonHostResponse),
     M(drain_host_request, DrainHostRequest),
     M(drain_host_response, DrainHostResponse),
+    M(certify_death_request, CertifyDeathRequest),
+    M(certify_death_response, CertifyDeathResponse),
     M(host_message, HostMessage),
     M(coordinator_message, CoordinatorMessage),
     M(held_job, HeldJob),

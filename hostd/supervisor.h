@@ -1,0 +1,36 @@
+/* The supervisor: the process that was started, with the daemon as its child. It has no gRPC and no threads.
+ *
+ * When the daemon dies (a signal: kill -9, a crash, out of memory), the supervisor ends all that it has left
+ * running, has the coordinator told that this incarnation is surely dead (certify.h), and starts a new one,
+ * after a wait that grows with each death. An exit of the daemon by itself is passed on with its code.
+ * SIGTERM and SIGINT are passed on to it.
+ *
+ * When the supervisor itself is killed, the daemon ends at once: it executes itself anew as the process that
+ * writes its certificate. When both are killed at the same instant (a container, a machine), the lease
+ * decides. */
+#ifndef FM_SUPERVISOR_H
+#define FM_SUPERVISOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct supervisor_config {
+    const char *target; /* HOST:PORT of the coordinator */
+    const char *host_id;
+    const char *log_levels;
+    bool log_json;
+    /* The daemon: runs in the child, under this incarnation. Returns its exit code. */
+    int (*run)(const char *incarnation);
+};
+
+/* Call it before anything that has threads. Returns the exit code. */
+int supervisor_run(const struct supervisor_config *cfg);
+/* A name for one life of a daemon. */
+void supervisor_new_incarnation(char ret[27]);
+/* In the daemon: the coordinator has accepted it, with this lease. */
+void supervisor_attached(uint32_t lease_ms);
+/* What the daemon executes when its supervisor is gone: `hostd --certify …`. */
+bool supervisor_is_certifier(int argc, char **argv);
+int supervisor_certifier_main(char **argv);
+
+#endif

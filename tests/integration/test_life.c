@@ -1,0 +1,226 @@
+/* Which hosts live, with real daemons: supervisors and death certificates. */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "cluster.h"
+
+#define MANY 24
+
+/* A lease far beyond every deadline of a test: what happens does not come from its end. */
+static void start_with_long_lease(struct cluster *c, int n)
+{
+    static const char *const ids[] = {"a", "b", "c", "d"};
+    cluster_init(c);
+    c->lease = "120s";
+    cluster_coordinator(c, NULL);
+    for (int i = 0; i < n; i++)
+        cluster_host(c, i, ids[i], NULL);
+}
+
+static int host_index(const char *id)
+{
+    return id[0] - 'a';
+}
+
+static void expect_one_step(struct cluster *c, const char *job)
+{
+    json_t *h = rpc(c->address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    assert_int_equal(json_array_size(json_at(h, "steps")), 1);
+    json_decref(h);
+}
+
+static void wait_gone(pid_t pid)
+{
+    long long until = test_now_ms() + DEADLINE_MS;
+    while (!proc_gone(pid))
+        test_pause(until, "the daemon has ended");
+}
+
+static void submit_many(struct cluster *c, char jobs[MANY][32])
+{
+    put_trip(c, "\"ask\":false,\"delay_ms\":3000");
+    for (int i = 0; i < MANY; i++)
+        snprintf(jobs[i], sizeof(jobs[i]), "%s", submit_trip(c, "t"));
+}
+
+/* All jobs end in time, on the other host those that were on the dead one. */
+static void expect_all_elsewhere(struct cluster *c, char jobs[MANY][32], int dead, const bool *was_there)
+{
+    for (int i = 0; i < MANY; i++) {
+        json_t *done = wait_status(c, jobs[i], "COMPLETED");
+        if (was_there[i]) {
+            assert_int_equal(host_index(at(done, "job.lastHost")), 1 - dead);
+            assert_string_equal(at(done, "job.epoch"), "2");
+        } else {
+            assert_string_equal(at(done, "job.epoch"), "1");
+        }
+        json_decref(done);
+        expect_one_step(c, jobs[i]);
+    }
+}
+
+static size_t note_places(struct cluster *c, char jobs[MANY][32], int host, bool *ret_there)
+{
+    size_t n = 0;
+    for (int i = 0; i < MANY; i++) {
+        json_t *j = wait_status(c, jobs[i], "RUNNING");
+        ret_there[i] = host_index(at(j, "job.host")) == host;
+        n += ret_there[i];
+        json_decref(j);
+    }
+    return n;
+}
+
+static void jobs_of_a_killed_daemon_are_done_elsewhere_long_before_its_lease_ends(void **state)
+{
+    (void)state;
+    struct cluster c;
+    char jobs[MANY][32];
+    bool there[MANY];
+    start_with_long_lease(&c, 2);
+    submit_many(&c, jobs);
+    assert_true(note_places(&c, jobs, 0, there) > 0);
+    pid_t daemon = proc_daemon(&c.hosts[0], 0);
+    assert_int_equal(kill(daemon, SIGKILL), 0);
+    expect_all_elsewhere(&c, jobs, 0, there);
+    (void)proc_daemon(&c.hosts[0], daemon); /* and it is started again */
+    cluster_done(&c);
+}
+
+static void jobs_of_a_killed_supervisor_are_done_elsewhere_long_before_the_lease_ends(void **state)
+{
+    (void)state;
+    struct cluster c;
+    char jobs[MANY][32];
+    bool there[MANY];
+    start_with_long_lease(&c, 2);
+    submit_many(&c, jobs);
+    assert_true(note_places(&c, jobs, 0, there) > 0);
+    pid_t daemon = proc_daemon(&c.hosts[0], 0);
+    proc_kill9(&c.hosts[0]);
+    expect_all_elsewhere(&c, jobs, 0, there);
+    wait_gone(daemon);
+    cluster_done(&c);
+}
+
+static void wait_attached(struct cluster *c, const char *host, const char *not_incarnation)
+{
+    long long until = test_now_ms() + DEADLINE_MS;
+    for (;;) {
+        json_t *hosts = rpc(c->address, "Hosts/ListHosts", "{}");
+        bool ok = false;
+        size_t i;
+        json_t *h;
+        json_array_foreach(json_at(hosts, "hosts"), i, h) ok =
+            ok ||
+            (strcmp(at(h, "hostId"), host) == 0 && strcmp(at(h, "status"), "HOST_STATUS_ATTACHED") == 0 &&
+             strcmp(at(h, "incarnation"), not_incarnation) != 0);
+        json_decref(hosts);
+        if (ok)
+            return;
+        test_pause(until, "the host is attached under a new incarnation");
+    }
+}
+
+static void get_incarnation(struct cluster *c, const char *host, char ret[64])
+{
+    json_t *h = rpc(c->address, "Hosts/GetHost", "{\"host_id\":\"%s\"}", host);
+    snprintf(ret, 64, "%s", at(h, "host.incarnation"));
+    json_decref(h);
+    assert_true(ret[0] != '\0');
+}
+
+static void a_daemon_that_dies_is_started_again_and_gets_its_jobs_again(void **state)
+{
+    (void)state;
+    struct cluster c;
+    char before[64];
+    start_with_long_lease(&c, 1);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":1000");
+    const char *job = submit_trip(&c, "t");
+    json_decref(wait_status(&c, job, "RUNNING"));
+    get_incarnation(&c, "a", before);
+    assert_int_equal(kill(proc_daemon(&c.hosts[0], 0), SIGSEGV), 0);
+    wait_attached(&c, "a", before);
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.epoch"), "2");
+    json_decref(done);
+    expect_one_step(&c, job);
+    cluster_done(&c); /* SIGTERM to the supervisor ends the new daemon, with code 0 */
+}
+
+static void a_certificate_for_an_incarnation_that_talks_is_refused(void **state)
+{
+    (void)state;
+    struct cluster c;
+    char incarnation[64];
+    start_with_long_lease(&c, 1);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":700");
+    const char *job = submit_trip(&c, "t");
+    json_decref(wait_status(&c, job, "RUNNING"));
+    get_incarnation(&c, "a", incarnation);
+    free(rpc_fails(c.address, "Hosts/CertifyDeath", "FailedPrecondition",
+                   "{\"host_id\":\"a\",\"incarnation\":\"%s\",\"how\":\"a rumour\"}", incarnation));
+    free(rpc_fails(c.address, "Hosts/CertifyDeath", "NotFound",
+                   "{\"host_id\":\"a\",\"incarnation\":\"another\"}"));
+    free(rpc_fails(c.address, "Hosts/CertifyDeath", "NotFound",
+                   "{\"host_id\":\"nobody\",\"incarnation\":\"x\"}"));
+    free(rpc_fails(c.address, "Hosts/CertifyDeath", "InvalidArgument", "{\"host_id\":\"a\"}"));
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.epoch"), "1");
+    json_decref(done);
+    cluster_done(&c);
+}
+
+static void a_host_without_supervisor_is_what_was_started(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_alone(&c, 1);
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)c.hosts[0].pid, (int)c.hosts[0].pid);
+    char *children = file_text(path);
+    assert_string_equal(children, "");
+    free(children);
+    cluster_done(&c);
+}
+
+static void a_supervised_host_that_cannot_start_ends_with_its_code(void **state)
+{
+    (void)state;
+    struct cluster c;
+    char path[512], log[256];
+    cluster_init(&c);
+    snprintf(path, sizeof(path), "%s/hostd/hostd", getenv("BUILD_DIR"));
+    snprintf(log, sizeof(log), "%s/fails.log", c.dir);
+    const char *argv[] = {path, "--id", "a", "--log-level", "loud", NULL};
+    char *err = proc_fails(log, 2, argv);
+    assert_non_null(strstr(err, "loud"));
+    free(err);
+    cluster_done(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(jobs_of_a_killed_daemon_are_done_elsewhere_long_before_its_lease_ends),
+        cmocka_unit_test(jobs_of_a_killed_supervisor_are_done_elsewhere_long_before_the_lease_ends),
+        cmocka_unit_test(a_daemon_that_dies_is_started_again_and_gets_its_jobs_again),
+        cmocka_unit_test(a_certificate_for_an_incarnation_that_talks_is_refused),
+        cmocka_unit_test(a_host_without_supervisor_is_what_was_started),
+        cmocka_unit_test(a_supervised_host_that_cannot_start_ends_with_its_code),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
