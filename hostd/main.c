@@ -10,6 +10,7 @@
 #include "jq_eval.h"
 #include "log.h"
 #include "mem.h"
+#include "plugin.h"
 #include "process.h"
 #include "registry.h"
 #include "secrets.h"
@@ -26,7 +27,7 @@ int ADD_TYPES(struct registry *r, struct fm_err *err);
 static const char *const log_formats[] = {"text", "json", NULL};
 
 static struct options {
-    const char *coordinator, *id, *log_level, *secrets, *ca_file;
+    const char *coordinator, *id, *log_level, *secrets, *ca_file, *plugins;
     struct conf_labels labels;
     int64_t capacity, drain_timeout_ms;
     int log_format;
@@ -34,22 +35,24 @@ static struct options {
 } opt = {.coordinator = "127.0.0.1:7420", .log_level = "info", .capacity = 64, .drain_timeout_ms = 10000};
 
 static const struct conf_option options[] = {
-    {"coordinator",   CONF_STRING,   &opt.coordinator,      "HOST:PORT", "the coordinator",                                  0, 300,     NULL},
-    {"id",            CONF_STRING,   &opt.id,               "NAME",      "id of this host; the machine's name if not given", 0, 128,     NULL},
-    {"label",         CONF_LABEL,    &opt.labels,           "KEY=VALUE", "a label, for placement",                           0, 0,       NULL},
-    {"capacity",      CONF_INT,      &opt.capacity,         "N",         "how many jobs it takes at once",                   1, 100000,  NULL},
+    {"coordinator",   CONF_STRING,   &opt.coordinator,      "HOST:PORT", "the coordinator",                                   0, 300,     NULL},
+    {"id",            CONF_STRING,   &opt.id,               "NAME",      "id of this host; the machine's name if not given",  0, 128,     NULL},
+    {"label",         CONF_LABEL,    &opt.labels,           "KEY=VALUE", "a label, for placement",                            0, 0,       NULL},
+    {"capacity",      CONF_INT,      &opt.capacity,         "N",         "how many jobs it takes at once",                    1, 100000,  NULL},
     {"drain-timeout", CONF_DURATION, &opt.drain_timeout_ms, "TIME",
-     "how long giving jobs back may take after SIGTERM",                                                                     0, 3600000, NULL},
-    {"secrets",       CONF_STRING,   &opt.secrets,          "FILE",      "NAME=value lines; only its owner may have access", 0,
-     4096,                                                                                                                               NULL},
-    {"ca-file",       CONF_STRING,   &opt.ca_file,          "FILE",      "certificates to trust besides the system's",       0, 4096,
-     NULL                                                                                                                                    },
-    {"log-level",     CONF_STRING,   &opt.log_level,        "LEVELS",    "for example info, or info,llm=debug",              0, 300,     NULL},
-    {"log-format",    CONF_CHOICE,   &opt.log_format,       "FORMAT",    "lines for people or for machines",                 0, 0,
-     log_formats                                                                                                                             },
+     "how long giving jobs back may take after SIGTERM",                                                                      0, 3600000, NULL},
+    {"plugins",       CONF_STRING,   &opt.plugins,          "FILES",     "shared objects with routine types, FILE[:FILE...]", 0,
+     4096,                                                                                                                                NULL},
+    {"secrets",       CONF_STRING,   &opt.secrets,          "FILE",      "NAME=value lines; only its owner may have access",  0,
+     4096,                                                                                                                                NULL},
+    {"ca-file",       CONF_STRING,   &opt.ca_file,          "FILE",      "certificates to trust besides the system's",        0, 4096,
+     NULL                                                                                                                                     },
+    {"log-level",     CONF_STRING,   &opt.log_level,        "LEVELS",    "for example info, or info,llm=debug",               0, 300,     NULL},
+    {"log-format",    CONF_CHOICE,   &opt.log_format,       "FORMAT",    "lines for people or for machines",                  0, 0,
+     log_formats                                                                                                                              },
     {"no-supervisor", CONF_BOOL,     &opt.no_supervisor,    NULL,
      "run without the process that restarts the daemon when it dies and has its jobs moved at once; for "
-     "debuggers",                                                                                                            0, 0,       NULL},
+     "debuggers",                                                                                                             0, 0,       NULL},
 };
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -102,6 +105,7 @@ static int run(const char *incarnation)
     int code = 2;
     if (fm_log_start(&log, &err) == 0) {
         if (nano_self_test(&err) == 0 && ADD_TYPES(registry, &err) == 0 &&
+            plugins_load(opt.plugins, registry, &err) == 0 &&
             (secrets = secrets_read(opt.secrets, &err)) != NULL)
             code = serve(registry, secrets, incarnation);
         fm_log_stop();
@@ -134,6 +138,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], PROCESS_CHILD_ARG) == 0)
         return process_child_main(argc, argv);
+    if (argc == 3 && strcmp(argv[1], PLUGIN_PROBE_ARG) == 0)
+        return plugin_probe_main(argv[2]);
     if (supervisor_is_certifier(argc, argv))
         return supervisor_certifier_main(argv);
     if (argc == 2 && strcmp(argv[1], JQ_WORKER_ARG) == 0)

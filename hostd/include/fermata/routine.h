@@ -291,4 +291,18 @@ struct fm_routine_type {
     uint32_t default_attempts; /* attempts at a task where the flow's retry policies say nothing; 0: one */
 };
 
+/* ---- plugins ----
+ *
+ * A plugin is a shared object that defines
+ *     const struct fm_plugin fermata_plugin = {.abi = FM_ROUTINE_ABI, .types = types, .n_types = 1};
+ * and is named to hostd by --plugins. It needs no library but libc: the functions above are hostd's own. */
+struct fm_plugin {
+    uint32_t abi;                               /* FM_ROUTINE_ABI */
+    const struct fm_routine_type *const *types; /* live as long as the process */
+    size_t n_types;
+    /* Called once when the plugin has been loaded (and once more before, on trial, in a process of its own),
+     * on the main thread; may be NULL. Not 0: hostd does not start, and says `why`. */
+    int (*init)(char *why, size_t why_bytes);
+};
+
 #endif
