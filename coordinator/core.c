@@ -731,6 +731,7 @@ void core_free(struct core *c)
     struct host *h, *htmp;
     HASH_ITER (hh, c->hosts, h, htmp)
         host_remove(c, h);
+    life_free(c);
     struct flow_name *n, *ntmp;
     HASH_ITER (hh, c->names, n, ntmp)
         flow_forget_name(c, n->name);

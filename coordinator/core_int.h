@@ -139,9 +139,18 @@ struct host {
     size_t n_jobs;
     bool cordoned, draining, leaving;
     int64_t last_heard_ms, attached_wall_ms;
+    uint64_t mark_seq;    /* a message to it whose arrival is awaited; 0: none */
+    int64_t mark_ms;      /* when that was sent */
+    bool braked;          /* many fell silent with it: its lease counts twice */
     int64_t resync_at_ms; /* end its stream then, so that it sends again what is not on disk; 0: no */
     uint64_t seq_out, seq_in;
     struct fm_buf acks; /* encoded fields of a StepAckBatch */
+};
+
+/* A host whose lease ended a while ago: it counts when more fall silent. */
+struct host_loss {
+    struct host_loss *prev, *next;
+    int64_t silent_since_ms;
 };
 
 /* A stream of which no Hello has come, or a host's. */
@@ -187,6 +196,7 @@ struct core {
     size_t idle_bytes;
     struct host *hosts;
     struct conn *conns;
+    struct host_loss *losses;
     struct flow_def *defs;
     struct flow_name *names;
     struct type_info *types; /* all that any host ever said, by name */
@@ -447,12 +457,21 @@ void host_flush(struct core *c, struct host *h);
 struct host *host_by_conn(struct core *c, uint64_t conn);
 /* Ends its stream, gives its jobs to others, forgets it. */
 void host_lost(struct core *c, struct host *h, const char *why);
+/* Since when it is silent: nothing came from it, or nothing arrives there. */
+int64_t host_silent_since(const struct host *h);
 void hosts_tick(struct core *c);
 int64_t hosts_deadline(const struct core *c);
 
 /* ---- core_life.c: which hosts live ---- */
 
 void certify_death(struct core *c, struct op *op);
+/* When its jobs go to others. */
+int64_t life_lease_end(const struct core *c, const struct host *h);
+/* Ends the leases that are over. */
+void life_tick(struct core *c);
+/* Recovery is complete: hosts may come, and those that have jobs are awaited from now on. */
+void life_recovered(struct core *c);
+void life_free(struct core *c);
 
 /* ---- sched.c ---- */
 
