@@ -119,6 +119,47 @@ static const struct builtin_param validate_config[] = {
 };
 static const char *const validate_events[] = {"valid", "invalid"};
 
+static const struct builtin_param exec_config[] = {
+    {"command",              PARAM_STRINGS, true,  0, 0,       NULL},
+    {"env",                  PARAM_MAP,     false, 0, 0,       NULL},
+    {"cwd",                  PARAM_STRING,  false, 0, 0,       NULL},
+    {"timeout_ms",           PARAM_NUMBER,  false, 1, YEAR_MS, NULL},
+    {"max_output_bytes",     PARAM_NUMBER,  false, 1, 1e9,     NULL},
+    {"max_memory_bytes",     PARAM_NUMBER,  false, 1, 1e15,    NULL},
+    {"retryable_exit_codes", PARAM_LIST,    false, 0, 0,       NULL},
+};
+static const struct builtin_slot any_slot[] = {
+    {"*", NULL, 0}
+};
+static const char *const any_event[] = {"*"};
+static const char *const jq_modes[] = {"map", "filter", "route", NULL};
+static const struct builtin_param jq_config[] = {
+    {"program",     PARAM_STRING, true,  0, 0,      NULL    },
+    {"mode",        PARAM_STRING, false, 0, 0,      jq_modes},
+    {"max_outputs", PARAM_NUMBER, false, 1, 100000, NULL    },
+    {"timeout_ms",  PARAM_NUMBER, false, 1, 60000,  NULL    },
+};
+static const char *const jq_events[] = {"output", "rejected", "*"};
+
+static const char *const http_methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", NULL};
+static const char *const http_fail_on[] = {"4xx", "5xx", "never", NULL};
+static const struct builtin_param http_config[] = {
+    {"url",                PARAM_STRING,  false, 0, 0,       NULL        },
+    {"url_expr",           PARAM_STRING,  false, 0, 0,       NULL        },
+    {"method",             PARAM_STRING,  false, 0, 0,       http_methods},
+    {"headers",            PARAM_MAP,     false, 0, 0,       NULL        },
+    {"headers_expr",       PARAM_STRING,  false, 0, 0,       NULL        },
+    {"body",               PARAM_ANY,     false, 0, 0,       NULL        },
+    {"body_expr",          PARAM_STRING,  false, 0, 0,       NULL        },
+    {"secret_headers",     PARAM_MAP,     false, 0, 0,       NULL        },
+    {"fail_on",            PARAM_STRING,  false, 0, 0,       http_fail_on},
+    {"with",               PARAM_STRINGS, false, 0, 0,       NULL        },
+    {"timeout_ms",         PARAM_NUMBER,  false, 1, 3600000, NULL        },
+    {"max_response_bytes", PARAM_NUMBER,  false, 1, 8388608, NULL        },
+};
+static const char *const http_one_of[] = {"url", "url_expr", NULL};
+static const char *const http_events[] = {"response"};
+
 #define SLOTS(a) .slots = a, .n_slots = COUNT(a)
 #define EVENTS(a) .events = a, .n_events = COUNT(a)
 #define CONFIG(a) .config = a, .n_config = COUNT(a)
@@ -137,6 +178,10 @@ static const struct builtin_type types[] = {
     {.name = "debounce", .version = 1, SLOTS(input_and_due_slots), EVENTS(output_event), CONFIG(debounce_config)},
     {.name = "job", .version = 1, SLOTS(job_slots), EVENTS(job_events), CONFIG(job_config)},
     {.name = "validate", .version = 1, SLOTS(input_slot), EVENTS(validate_events), CONFIG(validate_config)},
+    {.name = "exec", .version = 1, SLOTS(any_slot), EVENTS(any_event), CONFIG(exec_config), .effects = true},
+    {.name = "jq", .version = 1, SLOTS(input_slot), EVENTS(jq_events), CONFIG(jq_config)},
+    {.name = "http", .version = 1, SLOTS(input_slot), EVENTS(http_events), CONFIG(http_config), .effects = true,
+     .one_of = http_one_of},
 };
 /* clang-format on */
 

@@ -15,8 +15,10 @@
 
 #include "clock.h"
 #include "id.h"
+#include "jq_eval.h"
 #include "log.h"
 #include "mem.h"
+#include "outside.h"
 #include "rpc.h"
 
 #define ATTACH_PATH "/fermata.v1.HostAgent/Attach"
@@ -52,6 +54,7 @@ struct agent {
     uv_idle_t more; /* active while the engine has work left over from its last turn */
     uv_signal_t sigterm, sigint;
     struct agent_timer *timers;
+    struct outside *outside;
     struct rpc_loop *rpc;
     pthread_t rpc_thread;
     struct rpc_channel *channel;
@@ -183,6 +186,39 @@ static void io_attached(void *arg)
     a->announced = true;
     FM_LOG(INFO, HOST, "attached", FM_STR("coordinator", a->cfg->target),
            FM_STR("host", a->cfg->engine.host_id));
+}
+
+static void io_start_call(void *arg, uint64_t id, enum engine_call_kind kind, const void *request)
+{
+    outside_start(((struct agent *)arg)->outside, id, kind, request);
+}
+
+static void io_cancel_call(void *arg, uint64_t id, enum engine_call_kind kind)
+{
+    outside_cancel(((struct agent *)arg)->outside, id, kind);
+}
+
+static void after_call(void *arg)
+{
+    after_input(arg);
+}
+
+/* Blocks the loop for as long as the program runs: a tenth of a second at most. */
+static bool io_condition(void *arg, const char *program, struct fm_bytes json)
+{
+    static const struct jq_limits limits = {.max_outputs = 1000, .max_bytes = 1u << 20, .cpu_ms = 100};
+    struct jq_outputs out = {0};
+    struct fm_err err = {0};
+    (void)arg;
+    if (jq_eval(program, json, &limits, &out, &err) < 0) {
+        FM_LOG(WARN, EXECUTION, "the condition of a breakpoint fails, the task is held",
+               FM_STR("condition", program), FM_STR("error", err.msg));
+        return true;
+    }
+    const char *first = (const char *)out.text.p;
+    bool holds = out.n > 0 && strcmp(first, "null") != 0 && strcmp(first, "false") != 0;
+    jq_outputs_done(&out);
+    return holds;
 }
 
 static int64_t io_now_us(void *arg)
@@ -389,11 +425,13 @@ static void close_handle(uv_handle_t *h, void *arg)
 static void stop(struct agent *a)
 {
     engine_free(a->engine);
+    outside_stop(a->outside);
     rpc_loop_stop(a->rpc);
     pthread_join(a->rpc_thread, NULL);
     rpc_loop_free(a->rpc);
     uv_walk(&a->uv, close_handle, NULL);
     (void)uv_run(&a->uv, UV_RUN_DEFAULT);
+    outside_free(a->outside);
     (void)uv_loop_close(&a->uv);
     pthread_mutex_destroy(&a->lock);
 }
@@ -406,8 +444,11 @@ int agent_run(const struct agent_config *cfg)
                            .close = io_close,
                            .start_timer = io_start_timer,
                            .cancel_timer = io_cancel_timer,
+                           .start_call = io_start_call,
+                           .cancel_call = io_cancel_call,
                            .attached = io_attached,
                            .drained = io_drained,
+                           .condition = io_condition,
                            .now_us = io_now_us};
     (void)signal(SIGPIPE, SIG_IGN);
     rpc_global_init();
@@ -416,6 +457,8 @@ int agent_run(const struct agent_config *cfg)
     a.engine = engine_new(&cfg->engine, &io);
     a.rpc = rpc_loop_new();
     start(&a);
+    a.outside = outside_new(&a.uv, &cfg->outside, after_call, &a);
+    outside_set_engine(a.outside, a.engine);
     if (pthread_create(&a.rpc_thread, NULL, rpc_main, &a) != 0)
         fm_abort("the gRPC thread could not be started");
     (void)uv_run(&a.uv, UV_RUN_DEFAULT);

@@ -6,11 +6,13 @@
 #include <stdint.h>
 
 #include "engine.h"
+#include "outside.h"
 
 struct agent_config {
     const char *target;       /* HOST:PORT of the coordinator */
     int64_t drain_timeout_ms; /* how long draining may take after SIGTERM */
     struct engine_config engine;
+    struct outside_config outside;
     void (*attached)(uint32_t lease_ms); /* the coordinator has accepted the host; may be NULL */
 };
 

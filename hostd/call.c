@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include <utlist.h>
 
@@ -191,22 +190,4 @@ void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callba
     k->done.process = done;
     k->data.line = on_line;
     e->io.start_call(e->io.arg, k->id, CALL_PROCESS, p);
-}
-
-bool fm_http_header(const struct fm_http_response *r, const char *name, char *out, size_t out_bytes)
-{
-    size_t n = strlen(name);
-    for (const char *line = r->headers; line != NULL && *line != '\0';) {
-        const char *end = strchr(line, '\n');
-        size_t length = end == NULL ? strlen(line) : (size_t)(end - line);
-        if (length > n && line[n] == ':' && strncasecmp(line, name, n) == 0) {
-            const char *value = line + n + 1;
-            while (*value == ' ')
-                value++;
-            snprintf(out, out_bytes, "%.*s", (int)(line + length - value), value);
-            return true;
-        }
-        line = end == NULL ? NULL : end + 1;
-    }
-    return false;
 }

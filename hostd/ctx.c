@@ -351,6 +351,29 @@ static void change(struct fm_ctx *ctx, bool shared, const char *key, int kind, c
     DL_APPEND(ctx->changes, c);
 }
 
+static const struct fm_value *get_all(struct fm_ctx *ctx, const char *routine)
+{
+    struct fm_buf b = {0};
+    struct fm_err err = {0};
+    kv_put_struct(state_of(ctx->job, routine), &b);
+    const struct fm_value *v = value_decode_struct((struct fm_bytes){b.p, b.n}, &ctx->arena, &err);
+    if (v == NULL)
+        (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "the state: %s", err.msg);
+    fm_buf_done(&b);
+    fm_err_done(&err);
+    return v;
+}
+
+const struct fm_value *fm_ctx_state_all(struct fm_ctx *ctx)
+{
+    return get_all(ctx, ctx->task->routine);
+}
+
+const struct fm_value *fm_ctx_shared_all(struct fm_ctx *ctx)
+{
+    return get_all(ctx, "");
+}
+
 const struct fm_value *fm_ctx_state_get(struct fm_ctx *ctx, const char *key)
 {
     return get(ctx, false, key);

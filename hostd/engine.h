@@ -52,6 +52,8 @@ struct engine_io {
     void (*attached)(void *arg);
     /* Draining is complete: everything is given back. Close the stream when what was sent is out. */
     void (*drained)(void *arg);
+    /* Whether a breakpoint's jq condition holds for a task's data (JSON). NULL: every condition holds. */
+    bool (*condition)(void *arg, const char *program, struct fm_bytes json);
     /* Microseconds of monotonic time, for durations only; may be NULL. */
     int64_t (*now_us)(void *arg);
 };

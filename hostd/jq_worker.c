@@ -243,8 +243,10 @@ int jq_worker_main(void)
     struct jq_request r;
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_FSIZE, 0);
-    if (!SANITIZED)
+    if (!SANITIZED) {
         limit(RLIMIT_AS, (rlim_t)JQ_MEMORY_BYTES);
+        limit(RLIMIT_NOFILE, 3); /* no builtin can open a file: 0, 1 and 2 are taken */
+    }
     while (read_all(&r, sizeof(r))) {
         if (r.program_bytes > JQ_MAX_PROGRAM_BYTES || r.json_bytes > INT_MAX)
             return 3;

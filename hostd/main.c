@@ -10,7 +10,10 @@
 #include "jq_eval.h"
 #include "log.h"
 #include "mem.h"
+#include "plugin.h"
+#include "process.h"
 #include "registry.h"
+#include "secrets.h"
 #include "supervisor.h"
 #include "wire_nano.h"
 
@@ -24,26 +27,32 @@ int ADD_TYPES(struct registry *r, struct fm_err *err);
 static const char *const log_formats[] = {"text", "json", NULL};
 
 static struct options {
-    const char *coordinator, *id, *log_level;
+    const char *coordinator, *id, *log_level, *secrets, *ca_file, *plugins;
     struct conf_labels labels;
     int64_t capacity, drain_timeout_ms;
     int log_format;
     bool no_supervisor;
-} opt = {"127.0.0.1:7420", NULL, "info", {0}, 64, 10000, 0, false};
+} opt = {.coordinator = "127.0.0.1:7420", .log_level = "info", .capacity = 64, .drain_timeout_ms = 10000};
 
 static const struct conf_option options[] = {
-    {"coordinator",   CONF_STRING,   &opt.coordinator,      "HOST:PORT", "the coordinator",                                  0, 300,     NULL},
-    {"id",            CONF_STRING,   &opt.id,               "NAME",      "id of this host; the machine's name if not given", 0, 128,     NULL},
-    {"label",         CONF_LABEL,    &opt.labels,           "KEY=VALUE", "a label, for placement",                           0, 0,       NULL},
-    {"capacity",      CONF_INT,      &opt.capacity,         "N",         "how many jobs it takes at once",                   1, 100000,  NULL},
+    {"coordinator",   CONF_STRING,   &opt.coordinator,      "HOST:PORT", "the coordinator",                                   0, 300,     NULL},
+    {"id",            CONF_STRING,   &opt.id,               "NAME",      "id of this host; the machine's name if not given",  0, 128,     NULL},
+    {"label",         CONF_LABEL,    &opt.labels,           "KEY=VALUE", "a label, for placement",                            0, 0,       NULL},
+    {"capacity",      CONF_INT,      &opt.capacity,         "N",         "how many jobs it takes at once",                    1, 100000,  NULL},
     {"drain-timeout", CONF_DURATION, &opt.drain_timeout_ms, "TIME",
-     "how long giving jobs back may take after SIGTERM",                                                                     0, 3600000, NULL},
-    {"log-level",     CONF_STRING,   &opt.log_level,        "LEVELS",    "for example info, or info,llm=debug",              0, 300,     NULL},
-    {"log-format",    CONF_CHOICE,   &opt.log_format,       "FORMAT",    "lines for people or for machines",                 0, 0,
-     log_formats                                                                                                                             },
+     "how long giving jobs back may take after SIGTERM",                                                                      0, 3600000, NULL},
+    {"plugins",       CONF_STRING,   &opt.plugins,          "FILES",     "shared objects with routine types, FILE[:FILE...]", 0,
+     4096,                                                                                                                                NULL},
+    {"secrets",       CONF_STRING,   &opt.secrets,          "FILE",      "NAME=value lines; only its owner may have access",  0,
+     4096,                                                                                                                                NULL},
+    {"ca-file",       CONF_STRING,   &opt.ca_file,          "FILE",      "certificates to trust besides the system's",        0, 4096,
+     NULL                                                                                                                                     },
+    {"log-level",     CONF_STRING,   &opt.log_level,        "LEVELS",    "for example info, or info,llm=debug",               0, 300,     NULL},
+    {"log-format",    CONF_CHOICE,   &opt.log_format,       "FORMAT",    "lines for people or for machines",                  0, 0,
+     log_formats                                                                                                                              },
     {"no-supervisor", CONF_BOOL,     &opt.no_supervisor,    NULL,
      "run without the process that restarts the daemon when it dies and has its jobs moved at once; for "
-     "debuggers",                                                                                                            0, 0,       NULL},
+     "debuggers",                                                                                                             0, 0,       NULL},
 };
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -63,7 +72,7 @@ static int check_options(struct fm_err *err)
     return 0;
 }
 
-static int serve(const struct registry *registry, const char *incarnation)
+static int serve(const struct registry *registry, const struct secrets *secrets, const char *incarnation)
 {
     struct engine_label *labels = fm_xcalloc(opt.labels.n + 1, sizeof(*labels));
     for (size_t i = 0; i < opt.labels.n; i++)
@@ -71,14 +80,15 @@ static int serve(const struct registry *registry, const char *incarnation)
     struct agent_config cfg = {
         .target = opt.coordinator,
         .drain_timeout_ms = opt.drain_timeout_ms,
-        .engine = {.host_id = opt.id,
-                   .incarnation = incarnation,
-                   .version = FERMATA_VERSION,
-                   .labels = labels,
-                   .n_labels = opt.labels.n,
-                   .capacity = (uint32_t)opt.capacity,
-                   .registry = registry,
-                   .seed = fm_random_seed()},
+        .outside = {secrets,              opt.ca_file},
+        .engine = { .host_id = opt.id,
+                    .incarnation = incarnation,
+                    .version = FERMATA_VERSION,
+                    .labels = labels,
+                    .n_labels = opt.labels.n,
+                    .capacity = (uint32_t)opt.capacity,
+                    .registry = registry,
+                    .seed = fm_random_seed()},
         .attached = supervisor_attached
     };
     int code = agent_run(&cfg);
@@ -91,12 +101,16 @@ static int run(const char *incarnation)
     struct fm_err err = {0};
     struct fm_log_config log = {.fd = STDERR_FILENO, .json = opt.log_format == 1, .levels = opt.log_level};
     struct registry *registry = registry_new();
+    struct secrets *secrets = NULL;
     int code = 2;
     if (fm_log_start(&log, &err) == 0) {
-        if (nano_self_test(&err) == 0 && ADD_TYPES(registry, &err) == 0)
-            code = serve(registry, incarnation);
+        if (nano_self_test(&err) == 0 && ADD_TYPES(registry, &err) == 0 &&
+            plugins_load(opt.plugins, registry, &err) == 0 &&
+            (secrets = secrets_read(opt.secrets, &err)) != NULL)
+            code = serve(registry, secrets, incarnation);
         fm_log_stop();
     }
+    secrets_free(secrets);
     if (err.code != FM_OK)
         fprintf(stderr, "hostd: %s\n", err.msg);
     registry_free(registry);
@@ -122,6 +136,10 @@ static int run_alone(void)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], PROCESS_CHILD_ARG) == 0)
+        return process_child_main(argc, argv);
+    if (argc == 3 && strcmp(argv[1], PLUGIN_PROBE_ARG) == 0)
+        return plugin_probe_main(argv[2]);
     if (supervisor_is_certifier(argc, argv))
         return supervisor_certifier_main(argv);
     if (argc == 2 && strcmp(argv[1], JQ_WORKER_ARG) == 0)

@@ -23,9 +23,10 @@ const struct fm_routine_type *registry_at(const struct registry *r, size_t i);
 fm_handler registry_handler(const struct fm_routine_type *type, const char *slot);
 bool registry_has_event(const struct fm_routine_type *type, const char *event);
 
+extern const struct fm_routine_type exec_type;
 extern const struct fm_routine_type llm_agent_type, human_type, log_type;
 extern const struct fm_routine_type split_type, sleep_type, aggregate_type, batch_type, debounce_type,
     job_type;
-extern const struct fm_routine_type validate_type;
+extern const struct fm_routine_type validate_type, jq_type, http_type;
 
 #endif

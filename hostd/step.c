@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "fermata/v1/host_agent.pb.h"
+#include "json_value.h"
 #include "log.h"
 #include "mem.h"
 #include "value.h"
@@ -556,6 +557,27 @@ void step_go(struct fm_ctx *ctx)
     step_returned(ctx, prepare(ctx) ? run_handler(ctx) : -1);
 }
 
+/* A condition that cannot be put to the data holds: rather a task too many is held than one too few. */
+static bool condition_holds(const struct hjob *job, const struct breakpoint *b, const struct task *t)
+{
+    const struct engine *e = job->engine;
+    if (b->condition[0] == '\0' || e->io.condition == NULL)
+        return true;
+    struct fm_arena arena;
+    struct fm_err err = {0};
+    struct fm_buf json = {0};
+    fm_arena_init(&arena, RUN_MEMORY_BYTES);
+    const struct fm_value *data = value_decode_struct(t->data, &arena, &err);
+    bool holds = true;
+    if (data != NULL) {
+        json_value_write(data, &json);
+        holds = e->io.condition(e->io.arg, b->condition, (struct fm_bytes){json.p, json.n});
+    }
+    fm_buf_done(&json);
+    fm_arena_done(&arena);
+    return holds;
+}
+
 /* The breakpoint that holds the task; NULL: none. */
 static const struct breakpoint *breakpoint_for(const struct hjob *job, const struct task *t)
 {
@@ -563,7 +585,7 @@ static const struct breakpoint *breakpoint_for(const struct hjob *job, const str
         return NULL;
     for (const struct breakpoint *b = job->breakpoints; b != NULL; b = b->next)
         if ((strcmp(b->routine, "*") == 0 || strcmp(b->routine, t->routine) == 0) &&
-            (b->slot[0] == '\0' || strcmp(b->slot, t->slot) == 0))
+            (b->slot[0] == '\0' || strcmp(b->slot, t->slot) == 0) && condition_holds(job, b, t))
             return b;
     return NULL;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -16,6 +17,8 @@ static struct cluster cluster;
 static int start(void **state)
 {
     (void)state;
+    const char *source = getenv("SOURCE_DIR");
+    assert_int_equal(chdir(source == NULL ? "." : source), 0); /* commands are looked up from there */
     cluster_start(&cluster, 2);
     return 0;
 }
@@ -100,6 +103,21 @@ static void log_passes_on_what_it_writes(void **state)
     (void)state;
     const char *job = submit("log");
     ends_with(job, "[{'routine':'note','event':'output','data':{'x':1}}]");
+}
+
+static void exec_counts_words_in_shell(void **state)
+{
+    (void)state;
+    ends_with(submit("exec_shell"), "[{'routine':'count','event':'counted','data':{'words':6}}]");
+}
+
+static void exec_asks_in_python_and_goes_on_with_the_answer(void **state)
+{
+    (void)state;
+    const char *job = submit("exec_python");
+    json_decref(wait_status(&cluster, job, "PAUSED"));
+    json_decref(rpc(cluster.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":\"Ada\"}", job));
+    ends_with(job, "[{'routine':'greet','event':'greeting','data':{'text':'Hello, Ada!'}}]");
 }
 
 static void split_makes_a_task_of_each_element(void **state)
@@ -198,7 +216,103 @@ static void llm_agent_asks_and_goes_on_with_the_answer(void **state)
     json_decref(done);
 }
 
+static void jq_maps_filters_and_routes(void **state)
+{
+    (void)state;
+    ends_with(submit("jq"),
+              "[{'routine':'large','event':'rejected','data':{'id':2,'country':'JP','total':9}},"
+              "{'routine':'home','event':'output','data':{'id':1,'country':'CH','total':120}},"
+              "{'routine':'abroad','event':'output','data':{'id':3,'country':'JP','total':125}}]");
+}
+
+static void job_waits_for_the_end_of_another_one(void **state)
+{
+    (void)state;
+    char *child = example("job_child");
+    json_decref(rpc(cluster.address, "Flows/PutFlow", "%s", child));
+    free(child);
+    json_t *done = wait_status(&cluster, submit("job"), "COMPLETED");
+    json_t *result = json_at(done, "job.state.outputs[0].data");
+    assert_string_equal(at(result, "status"), "COMPLETED");
+    assert_string_equal(at(result, "outputs[0].routine"), "greet");
+    assert_string_equal(at(result, "outputs[0].data.name"), "ann");
+    assert_string_equal(at(result, "shared_data.tenant"), "acme");
+    assert_int_equal(strlen(at(result, "job_id")), 26);
+    json_decref(done);
+}
+
 /* ---- what no example shows ---- */
+
+/* The flow's second routine, a job of the flow `child`, with these settings and events "failed" to a log. */
+static const char *submit_parent(const char *settings)
+{
+    static char id[32];
+    json_t *r = rpc(cluster.address, "Jobs/SubmitJob",
+                    "{\"inline_flow\":{\"routines\":[{\"id\":\"call\",\"type\":\"job\",\"config\":{\"flow\":"
+                    "\"faulty\",\"routine\":\"s\",\"slot\":\"input\"%s}}]},\"entry\":{\"routine\":\"call\","
+                    "\"slot\":\"start\"},\"data\":{}}",
+                    settings);
+    snprintf(id, sizeof(id), "%s", at(r, "jobId"));
+    json_decref(r);
+    return id;
+}
+
+static void a_childs_failure_comes_up(void **state)
+{
+    (void)state;
+    json_decref(rpc(cluster.address, "Flows/PutFlow",
+                    "{\"flow\":{\"name\":\"faulty\",\"routines\":[{\"id\":\"s\",\"type\":\"split\"}]}}"));
+    json_t *failed = wait_status(&cluster, submit_parent(""), "FAILED");
+    assert_string_equal(at(failed, "job.error.code"), "INVALID_ARGUMENT");
+    assert_non_null(strstr(at(failed, "job.error.message"), "is FAILED: there is no list at"));
+    json_decref(failed);
+    json_t *done = wait_status(&cluster, submit_parent(",\"on_failure\":\"event\""), "COMPLETED");
+    assert_string_equal(at(done, "job.state.outputs[0].event"), "failed");
+    assert_string_equal(at(done, "job.state.outputs[0].data.status"), "FAILED");
+    assert_string_equal(at(done, "job.state.outputs[0].data.error.code"), "INVALID_ARGUMENT");
+    json_decref(done);
+}
+
+/* A program that would never end takes its task down, and no host. */
+static void an_endless_program_fails_its_job_only(void **state)
+{
+    (void)state;
+    json_t *r =
+        rpc(cluster.address, "Jobs/SubmitJob",
+            "{\"inline_flow\":{\"routines\":[{\"id\":\"j\",\"type\":\"jq\",\"config\":{\"program\":"
+            "\"def f: f; f\",\"timeout_ms\":50}}]},\"entry\":{\"routine\":\"j\",\"slot\":\"input\"}}");
+    json_t *failed = wait_status(&cluster, at(r, "jobId"), "FAILED");
+    assert_string_equal(at(failed, "job.error.code"), "DEADLINE_EXCEEDED");
+    json_decref(failed);
+    json_decref(r);
+    ends_with(submit("log"), "[{'routine':'note','event':'output','data':{'x':1}}]");
+}
+
+static void a_flow_is_fetched_as_a_graph(void **state)
+{
+    (void)state;
+    json_decref(
+        rpc(cluster.address, "Flows/PutFlow",
+            "{\"flow\":{\"name\":\"drawn\",\"routines\":[{\"id\":\"a\",\"type\":\"log\"},{\"id\":\"b\","
+            "\"type\":\"log\"}],\"connections\":[{\"from\":{\"routine\":\"a\",\"event\":\"output\"},"
+            "\"to\":{\"routine\":\"b\",\"slot\":\"input\"}}]}}"));
+    json_t *r = rpc(cluster.address, "Flows/GetFlowGraph", "{\"name\":\"drawn\"}");
+    assert_non_null(strstr(at(r, "graph"), "digraph \"drawn\" {\n"));
+    assert_non_null(strstr(at(r, "graph"), "\"a\" -> \"b\" [label=\"output → input\"];"));
+    assert_string_equal(at(r, "version"), "1");
+    json_decref(r);
+    r = rpc(cluster.address, "Flows/GetFlowGraph",
+            "{\"name\":\"drawn\",\"version\":1,\"format\":\"FLOW_GRAPH_FORMAT_MERMAID\"}");
+    assert_non_null(strstr(at(r, "graph"), "r0 -- \"output → input\" --> r1\n"));
+    json_decref(r);
+    free(rpc_fails(cluster.address, "Flows/GetFlowGraph", "NotFound", "{\"name\":\"drawn\",\"version\":2}"));
+    free(rpc_fails(cluster.address, "Flows/GetFlowGraph", "NotFound", "{\"name\":\"none\"}"));
+    free(rpc_fails(cluster.address, "Flows/GetFlowGraph", "InvalidArgument", "{\"name\":\"\"}"));
+    char *text = rpc_fails(cluster.address, "Flows/GetFlowGraph", "InvalidArgument",
+                           "{\"name\":\"drawn\",\"format\":9}");
+    assert_non_null(strstr(text, "format 9"));
+    free(text);
+}
 
 static void ten_thousand_tasks_are_made_in_one_step(void **state)
 {
@@ -235,6 +349,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(log_passes_on_what_it_writes),
+        cmocka_unit_test(exec_counts_words_in_shell),
+        cmocka_unit_test(exec_asks_in_python_and_goes_on_with_the_answer),
         cmocka_unit_test(split_makes_a_task_of_each_element),
         cmocka_unit_test(aggregate_waits_for_all_that_split_has_made),
         cmocka_unit_test(aggregate_waits_for_each_of_its_sources),
@@ -244,6 +360,11 @@ int main(void)
         cmocka_unit_test(validate_says_what_is_wrong),
         cmocka_unit_test(human_asks_and_the_answer_chooses_the_way),
         cmocka_unit_test(llm_agent_asks_and_goes_on_with_the_answer),
+        cmocka_unit_test(jq_maps_filters_and_routes),
+        cmocka_unit_test(job_waits_for_the_end_of_another_one),
+        cmocka_unit_test(a_childs_failure_comes_up),
+        cmocka_unit_test(an_endless_program_fails_its_job_only),
+        cmocka_unit_test(a_flow_is_fetched_as_a_graph),
         cmocka_unit_test(ten_thousand_tasks_are_made_in_one_step),
     };
     return cmocka_run_group_tests(tests, start, stop);

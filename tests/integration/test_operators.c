@@ -1,5 +1,5 @@
-/* What operators do with real daemons: breakpoints, single steps, remedies, resuming a failed job, forks, unknown
- * outcomes, pausing one job of two. */
+/* What operators do with real daemons: breakpoints, single steps, remedies, resuming a failed job, forks,
+ * unknown outcomes, pausing one job of two. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -65,6 +65,28 @@ static void a_breakpoint_holds_a_task_which_can_be_edited_stepped_and_released(v
     assert_string_equal(at(h, "steps[1].remedy.kind"), "REMEDY_KIND_EDIT_TASK");
     assert_string_equal(at(h, "steps[1].remedy.by"), "ada");
     json_decref(h);
+    cluster_done(&c);
+}
+
+static void a_breakpoint_with_a_condition_holds_the_tasks_that_meet_it(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    const char *job = submit_gated(&c, "");
+    json_decref(wait_status(&c, job, "RUNNING"));
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "b", "condition" : ".i == 1"} ]}), job));
+    cluster_open_gate(&c, "gate");
+    json_t *held = wait_status(&c, job, "PAUSED");
+    assert_string_equal(at(held, "job.pauses[0].taskId"), "s1.1");
+    json_decref(held);
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "b", "condition" : ".i +"} ]}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    held = wait_status(&c, job, "PAUSED"); /* a condition that fails holds what comes */
+    assert_string_equal(at(held, "job.pauses[0].taskId"), "s1.2");
+    json_decref(held);
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_decref(wait_status(&c, job, "COMPLETED"));
     cluster_done(&c);
 }
 
@@ -388,6 +410,7 @@ static void input_wakes_a_sleeping_job_and_a_pause_holds_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_breakpoint_with_a_condition_holds_the_tasks_that_meet_it),
         cmocka_unit_test(a_breakpoint_holds_a_task_which_can_be_edited_stepped_and_released),
         cmocka_unit_test(a_single_step_holds_the_next_task_whatever_it_is),
         cmocka_unit_test(a_failed_task_can_be_skipped_with_a_result_and_the_job_goes_on),

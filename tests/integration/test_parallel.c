@@ -9,6 +9,7 @@
 
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -391,6 +392,8 @@ static void no_effect_happens_before_the_steps_it_rests_on_are_on_disk(void **st
     free(flow);
     json_decref(wait_status(&c, job, "RUNNING"));
     proc_kill(&c.coordinator, SIGSTOP);
+    int status;
+    assert_int_equal(waitpid(c.coordinator.pid, &status, WUNTRACED), c.coordinator.pid); /* now it stands still */
     cluster_open_gate(&c, "gate");
     long long until = test_now_ms() + DEADLINE_MS;
     while (cluster_lines(&c, "pure") == 0)

@@ -92,6 +92,9 @@ void fm_ctx_state_set(struct fm_ctx *ctx, const char *key, const struct fm_value
  * list is. */
 void fm_ctx_state_append(struct fm_ctx *ctx, const char *key, const struct fm_value *v);
 void fm_ctx_state_remove(struct fm_ctx *ctx, const char *key);
+/* All of it as a map, as it was when the step began. */
+const struct fm_value *fm_ctx_state_all(struct fm_ctx *ctx);
+const struct fm_value *fm_ctx_shared_all(struct fm_ctx *ctx);
 /* The same for the shared data of the job. */
 const struct fm_value *fm_ctx_shared_get(struct fm_ctx *ctx, const char *key);
 void fm_ctx_shared_set(struct fm_ctx *ctx, const char *key, const struct fm_value *v);
@@ -193,7 +196,8 @@ typedef int (*fm_callback)(struct fm_ctx *ctx, void *arg);
 void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *arg);
 
 /* An HTTP request. Zero is the default of every field but url. TLS certificates are verified; redirects are
- * not followed; the usual proxy variables of the environment count. */
+ * not followed; the usual proxy variables of the environment count. In headers, "${secret:NAME}" stands for a
+ * secret of the host: the handler never sees it, and it is blanked out in what comes back. */
 struct fm_http_request {
     const char *method;         /* NULL: GET, with a body POST */
     const char *url;            /* http:// or https:// */
@@ -211,6 +215,7 @@ struct fm_http_response {
     int status;        /* 0: there was no (complete) response; `error` says why */
     const char *error; /* "" when there was one; never with a secret in it */
     bool timed_out, too_large;
+    bool refused; /* it was never sent: the request itself is at fault, or a secret it names is not there */
     const char *headers; /* of the response: lines "name: value\n", names in lower case; NUL-terminated */
     const char *body;    /* NUL-terminated */
     size_t body_bytes;
@@ -284,6 +289,20 @@ struct fm_routine_type {
     const char *const *events; /* "*" admits any */
     size_t n_events;
     uint32_t default_attempts; /* attempts at a task where the flow's retry policies say nothing; 0: one */
+};
+
+/* ---- plugins ----
+ *
+ * A plugin is a shared object that defines
+ *     const struct fm_plugin fermata_plugin = {.abi = FM_ROUTINE_ABI, .types = types, .n_types = 1};
+ * and is named to hostd by --plugins. It needs no library but libc: the functions above are hostd's own. */
+struct fm_plugin {
+    uint32_t abi;                               /* FM_ROUTINE_ABI */
+    const struct fm_routine_type *const *types; /* live as long as the process */
+    size_t n_types;
+    /* Called once when the plugin has been loaded (and once more before, on trial, in a process of its own),
+     * on the main thread; may be NULL. Not 0: hostd does not start, and says `why`. */
+    int (*init)(char *why, size_t why_bytes);
 };
 
 #endif

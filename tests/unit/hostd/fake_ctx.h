@@ -54,6 +54,9 @@ struct fm_ctx {
     uint32_t calls;
     fm_callback later; /* the callback that waits, its argument */
     void *later_arg;
+    struct fm_http_request request; /* the last one; texts are the handler's */
+    fm_http_callback on_response;   /* waits for fake_respond */
+    void *on_response_arg;
     int fail_code;
     bool permanent;
     uint64_t retry_after_ms;
@@ -85,6 +88,7 @@ static inline int fake_step(struct fm_ctx *ctx, const char *slot, const char *pa
         return -1;
     ctx->emitted.n = ctx->deferred.n = ctx->enqueued.n = ctx->logged.n = ctx->n_pauses = 0;
     ctx->n_children = 0;
+    ctx->on_response = NULL;
     ctx->fail_code = 0;
     ctx->permanent = false;
     ctx->retry_after_ms = 0;
@@ -99,6 +103,16 @@ static inline int fake_step(struct fm_ctx *ctx, const char *slot, const char *pa
         rc = later(ctx, ctx->later_arg);
     }
     return rc;
+}
+
+/* The response to the request that the step has sent; a status of 0 is none. */
+static inline int fake_respond(struct fm_ctx *ctx, const struct fm_http_response *r)
+{
+    fm_http_callback done = ctx->on_response;
+    if (done == NULL)
+        fm_abort("the step has sent no request");
+    ctx->on_response = NULL;
+    return done(ctx, ctx->on_response_arg, r);
 }
 
 /* Takes the timer i out, whose time has come; returns its data. */
@@ -278,6 +292,16 @@ static struct fm_value *fake_without(struct fm_ctx *ctx, const struct fm_value *
     return rest;
 }
 
+const struct fm_value *fm_ctx_state_all(struct fm_ctx *ctx)
+{
+    return fm_map(ctx);
+}
+
+const struct fm_value *fm_ctx_shared_all(struct fm_ctx *ctx)
+{
+    return fm_map(ctx);
+}
+
 const struct fm_value *fm_ctx_state_get(struct fm_ctx *ctx, const char *key)
 {
     return fake_get(ctx->state, key);
@@ -358,6 +382,28 @@ const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *s
     return p->id;
 }
 
+const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
+{
+    return fm_ctx_pause(ctx, q->question, q->slot, q->data, q->choices);
+}
+
+const char *fm_ctx_call_id(struct fm_ctx *ctx)
+{
+    (void)ctx;
+    return "";
+}
+
+void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callback on_line,
+                  fm_process_callback done, void *arg)
+{
+    (void)ctx;
+    (void)p;
+    (void)on_line;
+    (void)done;
+    (void)arg;
+    fm_abort("child processes are tested with real daemons");
+}
+
 void fm_ctx_unschedule(struct fm_ctx *ctx, const char *key)
 {
     for (size_t i = ctx->n_timers; i-- > 0;)
@@ -427,6 +473,15 @@ void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *ar
 struct fm_arena *fm_ctx_arena(struct fm_ctx *ctx)
 {
     return &ctx->arena;
+}
+
+void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_chunk_callback on_chunk,
+                 fm_http_callback done, void *arg)
+{
+    (void)on_chunk;
+    ctx->request = *request;
+    ctx->on_response = done;
+    ctx->on_response_arg = arg;
 }
 
 void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n)

@@ -104,6 +104,7 @@ static void a_program_sees_nothing_of_the_host(void **state)
     fails(" # x\n\tinclude \"a\" {search:\"/\"}; 1", "{}", FM_INVALID_ARGUMENT, "cannot use modules");
     fails("import \"passwd\" as $p {search:\"/etc\"}; $p", "{}", FM_INVALID_ARGUMENT, "cannot use modules");
     fails("module {}; 1", "{}", FM_INVALID_ARGUMENT, "cannot use modules");
+    fails("\"/tmp/x\" | modulemeta", "{}", FM_INVALID_ARGUMENT, "module not found");
     yields("1, halt, 2", "{}", "1");
     yields("1, halt, 2", "{}", "1"); /* also what is kept compiled */
 }

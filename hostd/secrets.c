@@ -1,0 +1,154 @@
+/* Secrets. See secrets.h. */
+#define _GNU_SOURCE
+#include "secrets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mem.h"
+
+#define MAX_FILE_BYTES (1024 * 1024)
+#define MAX_NAME 128
+#define MIN_REDACTED 4 /* shorter ones would blank out half of any text */
+
+static const char name_chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+static const char env_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+
+struct secrets {
+    char *text; /* the file, cut into strings */
+    struct entry {
+        const char *name, *value;
+    } * entries;
+    size_t n;
+};
+
+static int add_line(struct secrets *s, char *line, size_t number, const char *file, struct fm_err *err)
+{
+    size_t n = strlen(line);
+    while (n > 0 && (line[n - 1] == '\r' || line[n - 1] == ' '))
+        line[--n] = '\0';
+    if (n == 0 || line[0] == '#')
+        return 0;
+    char *eq = strchr(line, '=');
+    size_t name = eq == NULL ? 0 : (size_t)(eq - line);
+    if (name == 0 || name > MAX_NAME || strspn(line, name_chars) < name)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "secrets",
+                          "line %zu of %s is no NAME=value, with a name of 1 to %d of A-Z a-z 0-9 _ . -",
+                          number, file, MAX_NAME);
+    *eq = '\0';
+    s->entries = fm_xrealloc(s->entries, (s->n + 1) * sizeof(*s->entries));
+    s->entries[s->n++] = (struct entry){line, eq + 1};
+    return 0;
+}
+
+static int read_file(struct secrets *s, const char *file, struct fm_err *err)
+{
+    fm_autoclose int fd = open(file, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return fm_err_set(err, errno == ENOENT ? FM_NOT_FOUND : FM_PERMISSION_DENIED, "secrets",
+                          "--secrets %s cannot be read: %s", file, strerror(errno));
+    if (!S_ISREG(st.st_mode) || (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+        return fm_err_set(err, FM_PERMISSION_DENIED, "secrets",
+                          "--secrets %s has mode %04o: only its owner may have access (chmod 600)", file,
+                          (unsigned)st.st_mode & 07777);
+    if (st.st_size > MAX_FILE_BYTES)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "secrets", "--secrets %s has %lld bytes; the limit is %d",
+                          file, (long long)st.st_size, MAX_FILE_BYTES);
+    size_t n = (size_t)st.st_size, got = 0;
+    s->text = fm_xcalloc(n + 1, 1);
+    while (got < n) {
+        ssize_t r = read(fd, s->text + got, n - got);
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0)
+            break;
+        got += (size_t)r;
+    }
+    size_t number = 0;
+    char *save = NULL;
+    int rc = 0;
+    /* strtok_r takes empty lines for none, so lines are cut here: their numbers count. */
+    for (char *line = s->text; line != NULL && rc == 0; line = save) {
+        char *newline = strchr(line, '\n');
+        save = newline == NULL ? NULL : newline + 1;
+        if (newline != NULL)
+            *newline = '\0';
+        rc = add_line(s, line, ++number, file, err);
+    }
+    return rc;
+}
+
+struct secrets *secrets_read(const char *file, struct fm_err *err)
+{
+    struct secrets *s = fm_xcalloc(1, sizeof(*s));
+    if (file != NULL && read_file(s, file, err) < 0) {
+        secrets_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void secrets_free(struct secrets *s)
+{
+    if (s == NULL)
+        return;
+    free(s->text);
+    free(s->entries);
+    free(s);
+}
+
+const char *secrets_find(const struct secrets *s, const char *name)
+{
+    for (size_t i = 0; s != NULL && i < s->n; i++)
+        if (strcmp(s->entries[i].name, name) == 0)
+            return s->entries[i].value;
+    return name[0] != '\0' && strspn(name, env_chars) == strlen(name) ? getenv(name) : NULL;
+}
+
+#define OPEN "${secret:"
+
+int secrets_expand(const struct secrets *s, const char *text, struct fm_buf *out, struct fm_buf *used,
+                   struct fm_err *err)
+{
+    for (;;) {
+        const char *at = strstr(text, OPEN), *end = at == NULL ? NULL : strchr(at, '}');
+        if (end == NULL)
+            break;
+        char name[MAX_NAME + 1];
+        size_t n = (size_t)(end - at) - strlen(OPEN);
+        snprintf(name, sizeof(name), "%.*s", (int)(n < MAX_NAME ? n : MAX_NAME), at + strlen(OPEN));
+        const char *value = secrets_find(s, name);
+        if (value == NULL)
+            return fm_err_set(err, FM_FAILED_PRECONDITION, "secrets",
+                              "secret %s is neither in this host's secrets file nor in its environment",
+                              name);
+        fm_buf_append(out, text, (size_t)(at - text));
+        fm_buf_append(out, value, strlen(value));
+        fm_buf_append(used, value, strlen(value) + 1);
+        text = end + 1;
+    }
+    fm_buf_append(out, text, strlen(text));
+    return 0;
+}
+
+void secrets_redact(const struct fm_buf *used, char *text, size_t n)
+{
+    for (size_t i = 0; i < used->n;) {
+        const char *value = (const char *)used->p + i;
+        size_t length = strlen(value);
+        i += length + 1;
+        if (length < MIN_REDACTED)
+            continue;
+        char *at = text;
+        while ((at = memmem(at, n - (size_t)(at - text), value, length)) != NULL) {
+            memset(at, '*', length);
+            at += length;
+        }
+    }
+}

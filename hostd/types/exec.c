@@ -1,0 +1,284 @@
+/* Routine type "exec": any program in any language handles the task.
+ * config: command (list of strings: program and arguments, required), env (object of strings), cwd,
+ * timeout_ms (of one run, default none), max_output_bytes (default 8 MiB), max_memory_bytes (default no
+ * limit), retryable_exit_codes (list of numbers, default [75]). Every slot, every event.
+ *
+ * The program gets one JSON object on stdin:
+ *   {"task": {"id", "slot", "data"}, "config", "state", "shared_data", "job_id", "routine", "attempt",
+ * "step", "idempotency_key", "epoch", "pause_id", "call_id"} and says what to do in JSON objects on stdout,
+ * one a line:
+ *   {"emit": EVENT, "data": {…}}                     {"defer": EVENT, "data": {…}}
+ *   {"enqueue": SLOT, "data": {…}}                   {"schedule": SLOT, "ms": N, "data": {…}, "key": KEY}
+ *   {"unschedule": KEY}                              {"pause": QUESTION, "slot": SLOT, "data", "choices",
+ * "answer_schema", "timeout_ms", "default_answer"}
+ *   {"set": KEY, "value": …, "shared": true}         {"append": KEY, "value": …, "shared": true}
+ *   {"remove": KEY, "shared": true}                  {"log": MESSAGE, "data": {…}}
+ *   {"fail": MESSAGE, "code": CODE, "retryable": B}  {"done": true} (optional; nothing may follow)
+ * Exit code 0: the step stands. 75 (EX_TEMPFAIL), or one of retryable_exit_codes: it fails with UNAVAILABLE
+ * and is tried again as the retry policy says. Any other code, or a signal: it fails for good. A line that is
+ * none of these fails the step for good. Lines of stderr go to hostd's log. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "json_value.h"
+#include "mem.h"
+#include "registry.h"
+
+#define EX_TEMPORARY 75
+
+struct run {
+    size_t lines;
+    bool done;
+};
+
+/* ---- what it says ---- */
+
+static int bad_line(struct fm_ctx *ctx, const struct run *r, const char *why)
+{
+    (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "line %zu of the program's output: %s", r->lines, why);
+    fm_ctx_fail_permanent(ctx);
+    return -1;
+}
+
+static const char *text_at(const struct fm_value *m, const char *key)
+{
+    return fm_value_string(fm_value_get(m, key), NULL);
+}
+
+static int say_failure(struct fm_ctx *ctx, const struct fm_value *m)
+{
+    static const struct {
+        const char *name;
+        enum fm_failure code;
+    } codes[] = {
+        {"UNKNOWN",             FM_FAIL_UNKNOWN            },
+        {"INVALID_ARGUMENT",    FM_FAIL_INVALID_ARGUMENT   },
+        {"DEADLINE_EXCEEDED",   FM_FAIL_DEADLINE_EXCEEDED  },
+        {"RESOURCE_EXHAUSTED",  FM_FAIL_RESOURCE_EXHAUSTED },
+        {"FAILED_PRECONDITION", FM_FAIL_FAILED_PRECONDITION},
+        {"ABORTED",             FM_FAIL_ABORTED            },
+        {"INTERNAL",            FM_FAIL_INTERNAL           },
+        {"UNAVAILABLE",         FM_FAIL_UNAVAILABLE        },
+    };
+    const char *name = fm_value_string(fm_value_get(m, "code"), "UNKNOWN");
+    enum fm_failure code = FM_FAIL_UNKNOWN;
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+        if (strcmp(codes[i].name, name) == 0)
+            code = codes[i].code;
+    (void)fm_ctx_fail(ctx, code, "%s", text_at(m, "fail"));
+    if (!fm_value_bool(fm_value_get(m, "retryable"), true))
+        fm_ctx_fail_permanent(ctx);
+    double after = fm_value_number(fm_value_get(m, "retry_after_ms"), 0);
+    if (after > 0)
+        fm_ctx_retry_after(ctx, (uint64_t)after);
+    return -1;
+}
+
+static void say_question(struct fm_ctx *ctx, const struct fm_value *m)
+{
+    double timeout = fm_value_number(fm_value_get(m, "timeout_ms"), 0);
+    const struct fm_question q = {.question = text_at(m, "pause"),
+                                  .slot = fm_value_string(fm_value_get(m, "slot"), "answer"),
+                                  .data = fm_value_get(m, "data"),
+                                  .choices = fm_value_get(m, "choices"),
+                                  .answer_schema = fm_value_get(m, "answer_schema"),
+                                  .timeout_ms = timeout > 0 ? (uint64_t)timeout : 0,
+                                  .default_answer = fm_value_get(m, "default_answer")};
+    (void)fm_ctx_ask(ctx, &q);
+}
+
+static void say_change(struct fm_ctx *ctx, const struct fm_value *m, const char *key, char kind)
+{
+    bool shared = fm_value_bool(fm_value_get(m, "shared"), false);
+    const struct fm_value *v = fm_value_get(m, "value");
+    if (kind == 's')
+        (shared ? fm_ctx_shared_set : fm_ctx_state_set)(ctx, key, v);
+    else if (kind == 'a')
+        (shared ? fm_ctx_shared_append : fm_ctx_state_append)(ctx, key, v);
+    else
+        (shared ? fm_ctx_shared_remove : fm_ctx_state_remove)(ctx, key);
+}
+
+static int act(struct fm_ctx *ctx, struct run *r, const struct fm_value *m)
+{
+    const struct fm_value *data = fm_value_get(m, "data");
+    const char *s;
+    double ms = fm_value_number(fm_value_get(m, "ms"), 0);
+    if (data != NULL && fm_value_kind(data) != FM_MAP)
+        return bad_line(ctx, r, "\"data\" must be an object");
+    if ((s = text_at(m, "emit")) != NULL)
+        fm_ctx_emit(ctx, s, data);
+    else if ((s = text_at(m, "defer")) != NULL)
+        fm_ctx_defer(ctx, s, data);
+    else if ((s = text_at(m, "enqueue")) != NULL)
+        fm_ctx_enqueue(ctx, s, data);
+    else if ((s = text_at(m, "schedule")) != NULL)
+        fm_ctx_schedule(ctx, s, data, ms > 0 ? (uint64_t)ms : 0, text_at(m, "key"));
+    else if ((s = text_at(m, "unschedule")) != NULL)
+        fm_ctx_unschedule(ctx, s);
+    else if (text_at(m, "pause") != NULL)
+        say_question(ctx, m);
+    else if ((s = text_at(m, "set")) != NULL)
+        say_change(ctx, m, s, 's');
+    else if ((s = text_at(m, "append")) != NULL)
+        say_change(ctx, m, s, 'a');
+    else if ((s = text_at(m, "remove")) != NULL)
+        say_change(ctx, m, s, 'r');
+    else if ((s = text_at(m, "log")) != NULL)
+        fm_ctx_log(ctx, s, data);
+    else if (text_at(m, "fail") != NULL)
+        return say_failure(ctx, m);
+    else if (fm_value_get(m, "done") != NULL)
+        r->done = true;
+    else
+        return bad_line(
+            ctx, r,
+            "it has none of the keys emit, defer, enqueue, schedule, unschedule, pause, set, append, "
+            "remove, log, fail, done (with text as its value)");
+    return 0;
+}
+
+static int on_line(struct fm_ctx *ctx, void *arg, const char *line, size_t n)
+{
+    struct run *r = arg;
+    struct fm_err err = {0};
+    r->lines++;
+    while (n > 0 && (line[n - 1] == '\r' || line[n - 1] == ' '))
+        n--;
+    if (n == 0)
+        return 0;
+    if (r->done)
+        return bad_line(ctx, r, "something follows {\"done\": true}");
+    const struct fm_value *m = json_value_of(ctx, line, n, &err);
+    if (m == NULL || fm_value_kind(m) != FM_MAP) {
+        int rc = bad_line(ctx, r, m == NULL ? err.msg : "it must be a JSON object");
+        fm_err_done(&err);
+        return rc;
+    }
+    return act(ctx, r, m);
+}
+
+/* ---- its end ---- */
+
+static bool is_retryable(struct fm_ctx *ctx, int code)
+{
+    const struct fm_value *codes = fm_value_get(fm_ctx_config(ctx), "retryable_exit_codes");
+    if (codes == NULL)
+        return code == EX_TEMPORARY;
+    for (size_t i = 0; i < fm_value_size(codes); i++)
+        if (fm_value_number(fm_value_at(codes, i), -1) == code)
+            return true;
+    return false;
+}
+
+static int on_end(struct fm_ctx *ctx, void *arg, const struct fm_process_result *p)
+{
+    (void)arg;
+    if (p->timed_out)
+        return fm_ctx_fail(ctx, FM_FAIL_DEADLINE_EXCEEDED, "the program was ended: %s", p->error);
+    if (p->exit_code == 0 && !p->too_much_output)
+        return 0;
+    if (p->exit_code > 0 && !p->too_much_output && is_retryable(ctx, p->exit_code))
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the program exited with code %d", p->exit_code);
+    if (p->exit_code > 0 && !p->too_much_output)
+        (void)fm_ctx_fail(ctx, FM_FAIL_UNKNOWN, "the program exited with code %d%s", p->exit_code,
+                          p->exit_code == 127 ? " (it was not found)" : "");
+    else
+        (void)fm_ctx_fail(ctx, p->too_much_output ? FM_FAIL_RESOURCE_EXHAUSTED : FM_FAIL_UNKNOWN,
+                          "the program failed: %s", p->error);
+    fm_ctx_fail_permanent(ctx);
+    return -1;
+}
+
+/* ---- its start ---- */
+
+static void put(struct fm_buf *b, const char *key, const struct fm_value *v)
+{
+    fm_buf_append(b, b->p[b->n - 1] == '{' ? "\"" : ",\"", b->p[b->n - 1] == '{' ? 1 : 2);
+    fm_buf_append(b, key, strlen(key));
+    fm_buf_append(b, "\":", 2);
+    json_value_write(v, b);
+}
+
+static void put_input(struct fm_ctx *ctx, const struct fm_value *data, struct fm_buf *b)
+{
+    struct fm_value *task = fm_map(ctx);
+    fm_map_set(ctx, task, "id", fm_string(ctx, fm_ctx_task_id(ctx)));
+    fm_map_set(ctx, task, "slot", fm_string(ctx, fm_ctx_slot(ctx)));
+    fm_map_set(ctx, task, "data", data);
+    fm_buf_append(b, "{", 1);
+    put(b, "task", task);
+    put(b, "config", fm_ctx_config(ctx));
+    put(b, "state", fm_ctx_state_all(ctx));
+    put(b, "shared_data", fm_ctx_shared_all(ctx));
+    put(b, "job_id", fm_string(ctx, fm_ctx_job_id(ctx)));
+    put(b, "routine", fm_string(ctx, fm_ctx_routine_id(ctx)));
+    put(b, "attempt", fm_number(ctx, fm_ctx_attempt(ctx)));
+    put(b, "step", fm_number(ctx, fm_ctx_step(ctx)));
+    put(b, "idempotency_key", fm_string(ctx, fm_ctx_idempotency_key(ctx)));
+    put(b, "epoch", fm_number(ctx, fm_ctx_epoch(ctx)));
+    put(b, "pause_id", fm_string(ctx, fm_ctx_pause_id(ctx)));
+    put(b, "call_id", fm_string(ctx, fm_ctx_call_id(ctx)));
+    fm_buf_append(b, "}\n", 2);
+}
+
+static const char *const *texts_of(struct fm_ctx *ctx, const struct fm_value *list)
+{
+    size_t n = fm_value_size(list);
+    const char **texts = fm_ctx_alloc(ctx, (n + 1) * sizeof(*texts));
+    for (size_t i = 0; i < n; i++)
+        texts[i] = fm_value_string(fm_value_at(list, i), "");
+    return texts;
+}
+
+static const char *const *env_of(struct fm_ctx *ctx, const struct fm_value *map)
+{
+    size_t n = fm_value_kind(map) == FM_MAP ? fm_value_size(map) : 0;
+    const char **env = fm_ctx_alloc(ctx, (n + 1) * sizeof(*env));
+    for (size_t i = 0; i < n; i++) {
+        const char *key = fm_value_key(map, i), *value = fm_value_string(fm_value_at(map, i), "");
+        size_t size = strlen(key) + strlen(value) + 2;
+        char *text = fm_ctx_alloc(ctx, size);
+        (void)snprintf(text, size, "%s=%s", key, value);
+        env[i] = text;
+    }
+    return env;
+}
+
+static int on_task(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    const struct fm_value *config = fm_ctx_config(ctx), *command = fm_value_get(config, "command");
+    if (fm_value_size(command) == 0 || fm_value_kind(command) != FM_LIST)
+        return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
+                           "config.command must be a list of one string or more");
+    struct fm_buf input = {0};
+    put_input(ctx, data, &input);
+    const struct fm_process p = {
+        .argv = texts_of(ctx, command),
+        .env = env_of(ctx, fm_value_get(config, "env")),
+        .cwd = fm_value_string(fm_value_get(config, "cwd"), NULL),
+        .input = input.p,
+        .input_bytes = input.n,
+        .timeout_ms = (uint64_t)fm_value_number(fm_value_get(config, "timeout_ms"), 0),
+        .max_output_bytes = (size_t)fm_value_number(fm_value_get(config, "max_output_bytes"), 0),
+        .max_memory_bytes = (size_t)fm_value_number(fm_value_get(config, "max_memory_bytes"), 0)};
+    fm_ctx_spawn(ctx, &p, on_line, on_end, fm_ctx_alloc(ctx, sizeof(struct run)));
+    fm_buf_done(&input);
+    return 0;
+}
+
+static const struct fm_slot slots[] = {
+    {"*", on_task}
+};
+static const char *const events[] = {"*"};
+
+const struct fm_routine_type exec_type = {.abi = FM_ROUTINE_ABI,
+                                          .name = "exec",
+                                          .version = 1,
+                                          .flags = FM_EFFECTS,
+                                          .slots = slots,
+                                          .n_slots = 1,
+                                          .events = events,
+                                          .n_events = 1};

@@ -1,0 +1,439 @@
+/* Routine type "http": one HTTP request for each task.
+ * config: url, or url_expr; method (default: GET, with a body POST); headers (an object of strings),
+ * headers_expr; body (a string is sent as it is, anything else as JSON), body_expr. The _expr are jq programs
+ * with the task's data as input, with 100 ms of processor time each (see the type jq); what headers_expr
+ * yields is added to headers. secret_headers ({header: name}): values that only the host knows: its
+ * environment variable FERMATA_SECRET_<name> is
+ * "<origin> <value>", for example "https://api.example.com Bearer abc"; a secret goes to its origin only.
+ * fail_on ("4xx", the default: 400 and above fail; "5xx": 500 and above; "never": none), with (names of
+ * fields of the data that go along with the response), timeout_ms (default 30,000), max_response_bytes
+ * (default 1 MiB, at most 8). input → event response {"status", "headers" (names in lower case), "body"
+ * (parsed when it is JSON by its content type, else text; "body_base64" when it is no UTF-8), "duration_ms"}.
+ * No response, 408, 425, 429 and 5xx fail so that they are tried again (three attempts where the flow says
+ * nothing, not before Retry-After, which may be a day at most); other failures are for good. Requests other
+ * than GET, HEAD and OPTIONS carry the task's idempotency key in Idempotency-Key, the same for every attempt.
+ * Has effects. */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <curl/curl.h>
+
+#include "clock.h"
+#include "jq_eval.h"
+#include "json_value.h"
+#include "registry.h"
+#include "wire.h"
+
+#define MAX_URL_BYTES 8192
+#define MAX_HEADERS 64
+#define MAX_HEADER_BYTES 8192
+#define MAX_RETRY_AFTER_MS (24ull * 3600 * 1000)
+
+static const struct jq_limits expr_limits = {.max_outputs = 1, .max_bytes = 4u << 20, .cpu_ms = 100};
+
+struct request {
+    const char *method, *url;
+    const char *headers[MAX_HEADERS];
+    size_t n_headers;
+    const char *body; /* NULL: none */
+    size_t body_bytes;
+};
+
+/* A fault that no retry mends. */
+static int wrong(struct fm_ctx *ctx, const char *what, const char *why)
+{
+    (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "%s: %s", what, why);
+    fm_ctx_fail_permanent(ctx);
+    return -1;
+}
+
+/* ---- what the configuration says ---- */
+
+/* The value of a setting, or of the jq program beside it; NULL with `*ret_ok` true: neither is there. */
+static const struct fm_value *setting(struct fm_ctx *ctx, const char *name, bool *ret_ok)
+{
+    char expr[32];
+    const struct fm_value *config = fm_ctx_config(ctx);
+    struct fm_buf json = {0};
+    struct jq_outputs out = {0};
+    struct fm_err err = {0};
+    snprintf(expr, sizeof(expr), "%s_expr", name);
+    const char *program = fm_value_string(fm_value_get(config, expr), NULL);
+    *ret_ok = true;
+    if (program == NULL)
+        return fm_value_get(config, name);
+    json_value_write(fm_ctx_data(ctx), &json);
+    int rc = jq_eval(program, (struct fm_bytes){json.p, json.n}, &expr_limits, &out, &err);
+    const struct fm_value *v = NULL;
+    if (rc == 0 && out.n > 0)
+        v = json_value_of(ctx, (const char *)out.text.p, strlen((const char *)out.text.p), &err);
+    *ret_ok = err.code == FM_OK;
+    if (!*ret_ok) {
+        (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "%s: %s", expr, err.msg);
+        if (err.code != FM_UNAVAILABLE)
+            fm_ctx_fail_permanent(ctx);
+    }
+    fm_buf_done(&json);
+    jq_outputs_done(&out);
+    return v;
+}
+
+static bool has_control(const char *s)
+{
+    for (; *s != '\0'; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            return true;
+    return false;
+}
+
+static int read_url(struct fm_ctx *ctx, struct request *r)
+{
+    bool ok;
+    const struct fm_value *v = setting(ctx, "url", &ok);
+    if (!ok)
+        return -1;
+    r->url = fm_value_string(v, "");
+    if (strncasecmp(r->url, "http://", 7) != 0 && strncasecmp(r->url, "https://", 8) != 0)
+        return wrong(ctx, "url", "it must be a string that begins with http:// or https://");
+    if (strlen(r->url) > MAX_URL_BYTES || has_control(r->url) || strchr(r->url, ' ') != NULL)
+        return wrong(ctx, "url", "it has more than 8192 bytes, or spaces or control characters");
+    return 0;
+}
+
+static bool is_token(const char *s)
+{
+    size_t n = strlen(s);
+    return n > 0 && n <= 128 &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~") == n;
+}
+
+static bool has_header(const struct request *r, const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t i = 0; i < r->n_headers; i++)
+        if (strncasecmp(r->headers[i], name, n) == 0 && r->headers[i][n] == ':')
+            return true;
+    return false;
+}
+
+/* Messages never show a value: it may be a secret. */
+static int add_header(struct fm_ctx *ctx, struct request *r, const char *name, const char *value)
+{
+    if (!is_token(name) || value == NULL || has_control(value) || strlen(value) > MAX_HEADER_BYTES)
+        return wrong(ctx, "headers",
+                     "a header needs a proper name, and text without control characters, of up to "
+                     "8192 bytes, as its value");
+    if (has_header(r, name))
+        return wrong(ctx, "headers", "a header is set twice");
+    if (r->n_headers == MAX_HEADERS)
+        return wrong(ctx, "headers", "there are more than 64");
+    size_t n = strlen(name) + strlen(value) + 3;
+    char *line = fm_ctx_alloc(ctx, n);
+    snprintf(line, n, "%s: %s", name, value);
+    r->headers[r->n_headers++] = line;
+    return 0;
+}
+
+static int add_headers(struct fm_ctx *ctx, struct request *r, const struct fm_value *map)
+{
+    if (map != NULL && fm_value_kind(map) != FM_MAP)
+        return wrong(ctx, "headers", "they must be an object of strings");
+    for (size_t i = 0; i < fm_value_size(map); i++)
+        if (add_header(ctx, r, fm_value_key(map, i), fm_value_string(fm_value_at(map, i), NULL)) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- secrets ---- */
+
+/* Whether the URL is of the origin: the same text, and then its path, or nothing. */
+static bool is_of_origin(const char *url, const char *origin, size_t n)
+{
+    return strncasecmp(url, origin, n) == 0 && (url[n] == '\0' || strchr("/?#", url[n]) != NULL);
+}
+
+static int add_secret(struct fm_ctx *ctx, struct request *r, const char *header, const char *name)
+{
+    char variable[160];
+    size_t n = strlen(name);
+    if (n == 0 || n > 128 ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != n)
+        return wrong(ctx, "secret_headers", "a secret's name has 1 to 128 of A-Z a-z 0-9 _");
+    snprintf(variable, sizeof(variable), "FERMATA_SECRET_%s", name);
+    const char *secret = getenv(variable);
+    if (secret == NULL) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "this host has no environment variable %s",
+                          variable);
+        return -1;
+    }
+    size_t origin = strcspn(secret, " ");
+    if (secret[origin] == '\0' || strstr(secret, "://") == NULL) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "%s must be \"<origin> <value>\" on the host",
+                          variable);
+        return -1;
+    }
+    if (!is_of_origin(r->url, secret, origin)) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "%s is for another origin than the request's",
+                          variable);
+        fm_ctx_fail_permanent(ctx);
+        return -1;
+    }
+    return add_header(ctx, r, header, secret + origin + 1);
+}
+
+static int add_secrets(struct fm_ctx *ctx, struct request *r)
+{
+    const struct fm_value *map = fm_value_get(fm_ctx_config(ctx), "secret_headers");
+    for (size_t i = 0; i < fm_value_size(map); i++)
+        if (add_secret(ctx, r, fm_value_key(map, i), fm_value_string(fm_value_at(map, i), "")) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- the request ---- */
+
+static int read_body(struct fm_ctx *ctx, struct request *r)
+{
+    bool ok;
+    const struct fm_value *v = setting(ctx, "body", &ok);
+    if (!ok)
+        return -1;
+    if (v == NULL)
+        return 0;
+    if (fm_value_kind(v) == FM_STRING) {
+        r->body = fm_value_string(v, "");
+        r->body_bytes = fm_value_size(v);
+        return has_header(r, "Content-Type")
+                   ? 0
+                   : add_header(ctx, r, "Content-Type", "text/plain; charset=utf-8");
+    }
+    struct fm_buf json = {0};
+    json_value_write(v, &json);
+    char *copy = fm_ctx_alloc(ctx, json.n + 1);
+    memcpy(copy, json.p, json.n);
+    r->body = copy;
+    r->body_bytes = json.n;
+    fm_buf_done(&json);
+    return has_header(r, "Content-Type") ? 0 : add_header(ctx, r, "Content-Type", "application/json");
+}
+
+static int read_request(struct fm_ctx *ctx, struct request *r)
+{
+    const struct fm_value *config = fm_ctx_config(ctx);
+    bool ok = true;
+    if (read_url(ctx, r) < 0 || add_headers(ctx, r, fm_value_get(config, "headers")) < 0)
+        return -1;
+    if (fm_value_get(config, "headers_expr") != NULL) {
+        const struct fm_value *more = setting(ctx, "headers", &ok);
+        if (!ok || add_headers(ctx, r, more) < 0)
+            return -1;
+    }
+    if (add_secrets(ctx, r) < 0 || read_body(ctx, r) < 0)
+        return -1;
+    r->method = fm_value_string(fm_value_get(config, "method"), r->body != NULL ? "POST" : "GET");
+    bool safe =
+        strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0 || strcmp(r->method, "OPTIONS") == 0;
+    if (!safe && !has_header(r, "Idempotency-Key"))
+        return add_header(ctx, r, "Idempotency-Key", fm_ctx_idempotency_key(ctx));
+    return 0;
+}
+
+/* ---- the response ---- */
+
+/* "GET https://example.com/a": what follows may be a secret. */
+static void describe(const struct request *r, char out[300])
+{
+    const char *scheme = strstr(r->url, "://") + 3, *authority = scheme;
+    size_t n = strcspn(authority, "/?#");
+    const char *at = memchr(authority, '@', n); /* not the name and password of a URL */
+    if (at != NULL)
+        authority = at + 1;
+    snprintf(out, 300, "%s %.*s%.*s", r->method, (int)(scheme - r->url), r->url,
+             (int)strcspn(authority, "?#"), authority);
+}
+
+static uint64_t retry_after_ms(const struct fm_http_response *r)
+{
+    char text[64], *end;
+    if (!fm_http_header(r, "retry-after", text, sizeof(text)))
+        return 0;
+    double ms = strtod(text, &end) * 1000;
+    if (end == text || *end != '\0') {
+        time_t at = curl_getdate(text, NULL);
+        ms = at < 0 ? 0 : (double)at * 1000 - (double)fm_now_wall_ms();
+    }
+    return !(ms > 0) ? 0 : ms > (double)MAX_RETRY_AFTER_MS ? MAX_RETRY_AFTER_MS : (uint64_t)ms;
+}
+
+static int fail_without_response(struct fm_ctx *ctx, const struct request *q,
+                                 const struct fm_http_response *r)
+{
+    char what[300];
+    describe(q, what);
+    if (r->too_large) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "%s: the response is too large: %s", what,
+                          r->error);
+        fm_ctx_fail_permanent(ctx);
+        return -1;
+    }
+    return fm_ctx_fail(ctx, r->timed_out ? FM_FAIL_DEADLINE_EXCEEDED : FM_FAIL_UNAVAILABLE, "%s: %s", what,
+                       r->error);
+}
+
+static int fail_by_status(struct fm_ctx *ctx, const struct request *q, const struct fm_http_response *r)
+{
+    char what[300];
+    describe(q, what);
+    bool later = r->status == 408 || r->status == 425 || r->status == 429 || r->status >= 500;
+    enum fm_failure code = r->status == 429   ? FM_FAIL_RESOURCE_EXHAUSTED
+                           : r->status == 408 ? FM_FAIL_DEADLINE_EXCEEDED
+                           : later            ? FM_FAIL_UNAVAILABLE
+                                              : FM_FAIL_FAILED_PRECONDITION;
+    (void)fm_ctx_fail(ctx, code, "%s: the server answered with status %d", what, r->status);
+    if (later)
+        fm_ctx_retry_after(ctx, retry_after_ms(r));
+    else
+        fm_ctx_fail_permanent(ctx);
+    return -1;
+}
+
+static bool fails(struct fm_ctx *ctx, int status)
+{
+    const char *on = fm_value_string(fm_value_get(fm_ctx_config(ctx), "fail_on"), "4xx");
+    if (strcmp(on, "never") == 0)
+        return false;
+    return status >= 500 || status == 429 || (status >= 400 && strcmp(on, "4xx") == 0);
+}
+
+/* Lines "name: value\n" as a map; values of a name that comes again are joined by ", ". */
+static struct fm_value *headers_of(struct fm_ctx *ctx, const struct fm_http_response *r)
+{
+    struct fm_value *map = fm_map(ctx);
+    for (const char *line = r->headers; line != NULL && *line != '\0';) {
+        size_t length = strcspn(line, "\n"), n = strcspn(line, ":");
+        if (n > 0 && n < length) {
+            char *name = fm_ctx_alloc(ctx, n + 1), *value = fm_ctx_alloc(ctx, length - n + 1);
+            for (size_t i = 0; i < n; i++)
+                name[i] = (char)tolower((unsigned char)line[i]);
+            memcpy(value, line + n + 1, length - n - 1);
+            value += strspn(value, " \t");
+            const struct fm_value *before = NULL;
+            for (size_t i = 0; i < fm_value_size(map); i++)
+                if (strcmp(fm_value_key(map, i), name) == 0)
+                    before = fm_value_at(map, i);
+            if (before != NULL) {
+                size_t joined = fm_value_size(before) + strlen(value) + 3;
+                char *both = fm_ctx_alloc(ctx, joined);
+                snprintf(both, joined, "%s, %s", fm_value_string(before, ""), value);
+                value = both;
+            }
+            fm_map_set(ctx, map, name, fm_string(ctx, value));
+        }
+        line += length + (line[length] == '\n');
+    }
+    return map;
+}
+
+static bool is_json(const struct fm_http_response *r)
+{
+    char type[128];
+    if (!fm_http_header(r, "content-type", type, sizeof(type)))
+        return false;
+    size_t n = strcspn(type, "; ");
+    return (n == 16 && strncasecmp(type, "application/json", 16) == 0) ||
+           (n > 5 && strncasecmp(type + n - 5, "+json", 5) == 0);
+}
+
+static const struct fm_value *base64(struct fm_ctx *ctx, const char *bytes, size_t n)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *out = fm_ctx_alloc(ctx, (n + 2) / 3 * 4 + 1), *o = out;
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t b = (uint32_t)(unsigned char)bytes[i] << 16;
+        b |= i + 1 < n ? (uint32_t)(unsigned char)bytes[i + 1] << 8 : 0;
+        b |= i + 2 < n ? (uint32_t)(unsigned char)bytes[i + 2] : 0;
+        *o++ = digits[b >> 18];
+        *o++ = digits[b >> 12 & 63];
+        *o++ = i + 1 < n ? digits[b >> 6 & 63] : '=';
+        *o++ = i + 2 < n ? digits[b & 63] : '=';
+    }
+    return fm_string(ctx, out);
+}
+
+static void put_body(struct fm_ctx *ctx, struct fm_value *out, const struct fm_http_response *r)
+{
+    struct fm_err err = {0};
+    const struct fm_value *json = NULL;
+    if (is_json(r) && r->body_bytes > 0)
+        json = json_value_of(ctx, r->body, r->body_bytes, &err);
+    if (json != NULL)
+        fm_map_set(ctx, out, "body", json);
+    else if (wire_text_ok((const uint8_t *)r->body, r->body_bytes))
+        fm_map_set(ctx, out, "body", fm_string(ctx, r->body));
+    else
+        fm_map_set(ctx, out, "body_base64", base64(ctx, r->body, r->body_bytes));
+    if (err.code != FM_OK)
+        fm_map_set(ctx, out, "body_error", fm_string(ctx, err.msg));
+}
+
+static int on_response(struct fm_ctx *ctx, void *arg, const struct fm_http_response *r)
+{
+    const struct request *q = arg;
+    if (r->status == 0)
+        return fail_without_response(ctx, q, r);
+    if (fails(ctx, r->status))
+        return fail_by_status(ctx, q, r);
+    const struct fm_value *with = fm_value_get(fm_ctx_config(ctx), "with");
+    struct fm_value *out = fm_map(ctx);
+    for (size_t i = 0; i < fm_value_size(with); i++) {
+        const char *name = fm_value_string(fm_value_at(with, i), "");
+        const struct fm_value *v = fm_value_get(fm_ctx_data(ctx), name);
+        if (v != NULL)
+            fm_map_set(ctx, out, name, v);
+    }
+    fm_map_set(ctx, out, "status", fm_number(ctx, r->status));
+    fm_map_set(ctx, out, "headers", headers_of(ctx, r));
+    put_body(ctx, out, r);
+    fm_map_set(ctx, out, "duration_ms", fm_number(ctx, (double)r->duration_ms));
+    fm_ctx_emit(ctx, "response", out);
+    return 0;
+}
+
+static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    (void)data;
+    const struct fm_value *config = fm_ctx_config(ctx);
+    struct request *r = fm_ctx_alloc(ctx, sizeof(*r));
+    if (read_request(ctx, r) < 0)
+        return -1;
+    struct fm_http_request request = {
+        .method = r->method,
+        .url = r->url,
+        .headers = r->headers,
+        .n_headers = r->n_headers,
+        .body = r->body,
+        .body_bytes = r->body_bytes,
+        .timeout_ms = (uint64_t)fm_value_number(fm_value_get(config, "timeout_ms"), 30000),
+        .max_response_bytes = (size_t)fm_value_number(fm_value_get(config, "max_response_bytes"), 1 << 20)};
+    request.first_byte_timeout_ms = request.timeout_ms;
+    fm_ctx_http(ctx, &request, NULL, on_response, r);
+    return 0;
+}
+
+static const struct fm_slot slots[] = {
+    {"input", on_input}
+};
+static const char *const events[] = {"response"};
+
+const struct fm_routine_type http_type = {.abi = FM_ROUTINE_ABI,
+                                          .name = "http",
+                                          .version = 1,
+                                          .flags = FM_EFFECTS,
+                                          .slots = slots,
+                                          .n_slots = 1,
+                                          .events = events,
+                                          .n_events = 1,
+                                          .default_attempts = 3};

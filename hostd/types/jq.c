@@ -1,0 +1,150 @@
+/* Routine type "jq": transforms, filters or routes data by a jq program.
+ * config: program (jq, up to 16 KiB; the data is its input), mode:
+ *   "map" (default): each output becomes an event output; what is no object becomes {"value": …};
+ *   "filter": the data goes on as event output when the first output is neither false nor null, else as event
+ *     rejected;
+ *   "route": each output names an event (or is a list of names) at which the data goes on; null and false:
+ * none. max_outputs (1 to 100,000; default 10,000), timeout_ms (of processor time, 1 to 60,000; default
+ * 5,000). Programs run in a worker process (hostd/jq_eval.h): they see neither the host's environment nor
+ * other input, modules are refused, and one that loops for ever or needs more than 512 MiB fails its task
+ * only. error(…) and faults of the program fail with INVALID_ARGUMENT, too much time with DEADLINE_EXCEEDED,
+ * too much memory or output with RESOURCE_EXHAUSTED; none of them is retried. No effects; blocks, so runs on
+ * the pool. */
+#include <string.h>
+
+#include "jq_eval.h"
+#include "json_value.h"
+#include "registry.h"
+
+#define MAX_OUTPUT_BYTES (8u * 1024 * 1024)
+
+static int run(struct fm_ctx *ctx, const struct fm_value *data, struct jq_outputs *ret)
+{
+    const struct fm_value *config = fm_ctx_config(ctx);
+    const struct jq_limits limits = {
+        .max_outputs = (uint32_t)fm_value_number(fm_value_get(config, "max_outputs"), 10000),
+        .max_bytes = MAX_OUTPUT_BYTES,
+        .cpu_ms = (uint32_t)fm_value_number(fm_value_get(config, "timeout_ms"), 5000)};
+    struct fm_buf json = {0};
+    struct fm_err err = {0};
+    json_value_write(data, &json);
+    int rc = jq_eval(fm_value_string(fm_value_get(config, "program"), ""), (struct fm_bytes){json.p, json.n},
+                     &limits, ret, &err);
+    fm_buf_done(&json);
+    if (rc == 0)
+        return 0;
+    (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "%s", err.msg);
+    if (err.code != FM_UNAVAILABLE)
+        fm_ctx_fail_permanent(ctx);
+    return -1;
+}
+
+/* The next output; NULL after failing the step. */
+static const struct fm_value *next_output(struct fm_ctx *ctx, const char **at)
+{
+    struct fm_err err = {0};
+    size_t n = strlen(*at);
+    const struct fm_value *v = json_value_of(ctx, *at, n, &err);
+    *at += n + 1;
+    if (v == NULL) {
+        (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "an output of the jq program: %s", err.msg);
+        fm_ctx_fail_permanent(ctx);
+    }
+    return v;
+}
+
+static bool truthy(const struct fm_value *v)
+{
+    return fm_value_kind(v) != FM_NULL && fm_value_bool(v, true);
+}
+
+static int emit_all(struct fm_ctx *ctx, const struct jq_outputs *o)
+{
+    const char *at = (const char *)o->text.p;
+    for (size_t i = 0; i < o->n; i++) {
+        const struct fm_value *v = next_output(ctx, &at);
+        if (v == NULL)
+            return -1;
+        if (fm_value_kind(v) != FM_MAP) {
+            struct fm_value *map = fm_map(ctx);
+            fm_map_set(ctx, map, "value", v);
+            v = map;
+        }
+        fm_ctx_emit(ctx, "output", v);
+    }
+    return 0;
+}
+
+static int filter(struct fm_ctx *ctx, const struct fm_value *data, const struct jq_outputs *o)
+{
+    const char *at = (const char *)o->text.p;
+    const struct fm_value *v = o->n == 0 ? NULL : next_output(ctx, &at);
+    if (o->n > 0 && v == NULL)
+        return -1;
+    fm_ctx_emit(ctx, truthy(v) ? "output" : "rejected", data);
+    return 0;
+}
+
+/* At one event, or none. */
+static int route_to(struct fm_ctx *ctx, const struct fm_value *data, const struct fm_value *to)
+{
+    if (!truthy(to))
+        return 0;
+    const char *event = fm_value_string(to, "");
+    size_t n = strlen(event);
+    if (n == 0 || n > 128 ||
+        strspn(event, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != n)
+        return fm_ctx_fail(
+            ctx, FM_FAIL_INVALID_ARGUMENT,
+            "the jq program put out what is no name of an event (1 to 128 of A-Z a-z 0-9 _ . -): "
+            "\"%.64s\"",
+            event);
+    fm_ctx_emit(ctx, event, data);
+    return 0;
+}
+
+static int route(struct fm_ctx *ctx, const struct fm_value *data, const struct jq_outputs *o)
+{
+    const char *at = (const char *)o->text.p;
+    for (size_t i = 0; i < o->n; i++) {
+        const struct fm_value *v = next_output(ctx, &at);
+        bool list = fm_value_kind(v) == FM_LIST;
+        if (v == NULL || (!list && route_to(ctx, data, v) < 0))
+            return -1;
+        for (size_t k = 0; list && k < fm_value_size(v); k++)
+            if (route_to(ctx, data, fm_value_at(v, k)) < 0)
+                return -1;
+    }
+    return 0;
+}
+
+static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    struct jq_outputs outputs = {0};
+    if (run(ctx, data, &outputs) < 0)
+        return -1;
+    const char *mode = fm_value_string(fm_value_get(fm_ctx_config(ctx), "mode"), "map");
+    int rc;
+    if (strcmp(mode, "filter") == 0)
+        rc = filter(ctx, data, &outputs);
+    else if (strcmp(mode, "route") == 0)
+        rc = route(ctx, data, &outputs);
+    else
+        rc = emit_all(ctx, &outputs);
+    jq_outputs_done(&outputs);
+    return rc;
+}
+
+static const struct fm_slot slots[] = {
+    {"input", on_input}
+};
+static const char *const events[] = {"output", "rejected", "*"};
+
+const struct fm_routine_type jq_type = {.abi = FM_ROUTINE_ABI,
+                                        .name = "jq",
+                                        .version = 1,
+                                        .flags = FM_BLOCKING,
+                                        .slots = slots,
+                                        .n_slots = 1,
+                                        .events = events,
+                                        .n_events = 3};

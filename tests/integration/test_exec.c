@@ -1,0 +1,202 @@
+/* Routine type exec with real daemons and real programs: what they may say, how they end, their limits, and
+ * that nothing of them is left. */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cluster.h"
+#include "json_text.h"
+
+/* clang-format would take the JSON for C. */
+/* clang-format off */
+
+/* Submits a job of one exec routine that runs this shell script, with more of its configuration, of the routine. */
+static const char *submit_script(struct cluster *c, const char *script, const char *config, const char *routine, const char *data)
+{
+    json_t *text = json_string(script);
+    char *quoted = json_dumps(text, JSON_ENCODE_ANY), *flow = NULL;
+    assert_true(asprintf(&flow, J({"routines" : [ {"id" : "a", "type" : "exec", "config" : {"command" : ["sh", "-c", %s] %s} %s} ]}),
+                         quoted, config, routine) > 0);
+    const char *job = submit_inline(c, flow, data);
+    free(flow);
+    free(quoted);
+    json_decref(text);
+    return job;
+}
+
+static void a_program_may_do_all_that_a_handler_may(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 2);
+    const char *job = submit_script(&c,
+        "read -r input\n"
+        "case $(printf '%s' \"$input\" | jq -r .task.slot) in\n"
+        "in) echo '{\"set\":\"n\",\"value\":41}'; echo '{\"append\":\"list\",\"value\":{\"a\":1},\"shared\":true}'\n"
+        "    echo '{\"set\":\"gone\",\"value\":1,\"shared\":true}'; echo '{\"remove\":\"gone\",\"shared\":true}'\n"
+        "    echo '{\"log\":\"started\",\"data\":{\"x\":1}}'; echo '{\"defer\":\"later\",\"data\":{\"d\":1}}'\n"
+        "    echo '{\"pause\":\"Which?\",\"slot\":\"answer\",\"data\":{\"why\":\"so\"},\"choices\":[\"red\",\"blue\"]}';;\n"
+        "answer) n=$(printf '%s' \"$input\" | jq .state.n); p=$(printf '%s' \"$input\" | jq -c .pause_id)\n"
+        "    echo \"{\\\"set\\\":\\\"n\\\",\\\"value\\\":$((n+1))}\"\n"
+        "    printf '%s\\n' \"{\\\"emit\\\":\\\"out\\\",\\\"data\\\":{\\\"pause\\\":$p,\\\"in\\\":$(printf '%s' \"$input\" | jq -c .)}}\"; echo '{\"done\":true}';;\n"
+        "esac\n", "", "", J({"x" : "ü\"'"}));
+    json_t *paused = wait_status(&c, job, "PAUSED");
+    assert_string_equal(at(paused, "job.pauses[0].question"), "Which?");
+    assert_string_equal(at(paused, "job.pauses[0].choices[1]"), "blue");
+    assert_string_equal(at(paused, "job.state.sharedLog[0].message"), "started");
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "blue"}), job));
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.state.routineStates.a.n"), "42");
+    assert_string_equal(at(done, "job.state.outputs[0].data.in.task.data.answer"), "blue");
+    assert_string_equal(at(done, "job.state.outputs[0].data.pause"), at(paused, "job.pauses[0].pauseId"));
+    assert_string_equal(at(done, "job.state.outputs[0].data.in.attempt"), "1");
+    assert_string_equal(at(done, "job.state.outputs[0].data.in.epoch"), "2");
+    assert_string_equal(at(done, "job.state.outputs[0].data.in.shared_data.list[0].a"), "1");
+    assert_null(json_at(done, "job.state.sharedData.gone"));
+    char key[64];
+    snprintf(key, sizeof(key), "%.40s/i2", job);
+    assert_string_equal(at(done, "job.state.outputs[0].data.in.idempotency_key"), key);
+    assert_string_not_equal(at(done, "job.lastHost"), at(paused, "job.lastHost"));
+    json_decref(paused);
+    json_decref(done);
+    cluster_done(&c);
+}
+
+static void check_failure(struct cluster *c, const char *job, const char *code, const char *text, const char *steps)
+{
+    json_t *j = wait_status(c, job, "FAILED");
+    assert_string_equal(at(j, "job.error.code"), code);
+    if (strstr(at(j, "job.error.message"), text) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", at(j, "job.error.message"), text);
+    assert_string_equal(at(j, "job.stepCount"), steps);
+    json_decref(j);
+}
+
+static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 1);
+    static const char retry[] = J(, "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 1}});
+    const char *busy = submit_script(&c, "exit 75", "", retry, J({}));
+    const char *mapped = submit_script(&c, "exit 3", J(, "retryable_exit_codes" : [3]), retry, J({}));
+    const char *fatal = submit_script(&c, "echo '{\"set\":\"x\",\"value\":1,\"shared\":true}'; exit 2", "", retry, J({}));
+    const char *killed = submit_script(&c, "kill -SEGV $$", "", retry, J({}));
+    const char *words = submit_script(&c, "echo '{\"log\":\"x\"}'; echo 'no json'", "", retry, J({}));
+    const char *unknown = submit_script(&c, "echo '{\"emti\":\"x\"}'", "", retry, J({}));
+    const char *after = submit_script(&c, "echo '{\"done\":true}'; echo '{\"log\":\"x\"}'", "", retry, J({}));
+    const char *says = submit_script(&c, "echo '{\"fail\":\"no luck\",\"code\":\"INTERNAL\",\"retryable\":false}'", "", retry, J({}));
+    const char *slow = submit_script(&c, "sleep 1000 & wait", J(, "timeout_ms" : 100), "", J({}));
+    const char *stubborn = submit_script(&c, "trap '' TERM; while :; do sleep 0.01; done", J(, "timeout_ms" : 100), "", J({}));
+    const char *loud = submit_script(&c, "yes '{\"log\":\"x\"}'", J(, "max_output_bytes" : 10000), "", J({}));
+    check_failure(&c, busy, "UNAVAILABLE", "code 75", "3");
+    check_failure(&c, mapped, "UNAVAILABLE", "code 3", "3");
+    check_failure(&c, fatal, "UNKNOWN", "code 2", "1");
+    json_t *j = wait_status(&c, fatal, "FAILED");
+    assert_null(json_at(j, "job.state.sharedData.x"));
+    json_decref(j);
+    check_failure(&c, killed, "UNKNOWN", "signal 11", "1");
+    check_failure(&c, words, "INVALID_ARGUMENT", "line 2", "1");
+    check_failure(&c, unknown, "INVALID_ARGUMENT", "line 1", "1");
+    check_failure(&c, after, "INVALID_ARGUMENT", "line 2", "1");
+    check_failure(&c, says, "INTERNAL", "no luck", "1");
+    check_failure(&c, slow, "DEADLINE_EXCEEDED", "time limit", "1");
+    check_failure(&c, stubborn, "DEADLINE_EXCEEDED", "time limit", "1");
+    check_failure(&c, loud, "RESOURCE_EXHAUSTED", "10000 bytes", "1");
+    const char *large = submit_script(&c, "head -c 20000 /dev/zero | tr '\\0' ' '", J(, "max_output_bytes" : 10000), "", J({}));
+    check_failure(&c, large, "RESOURCE_EXHAUSTED", "10000 bytes", "1");
+    char *flow = NULL;
+    assert_true(asprintf(&flow, J({"routines" : [ {"id" : "a", "type" : "exec", "config" : {"command" : ["/no/such/program"]}} ]})) > 0);
+    const char *missing = submit_inline(&c, flow, J({}));
+    check_failure(&c, missing, "UNKNOWN", "not found", "1");
+    free(flow);
+    cluster_done(&c);
+}
+
+static void memory_is_limited(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 1);
+    char *flow = NULL;
+    assert_true(asprintf(&flow, J({"routines" : [ {"id" : "a", "type" : "exec", "config" : {"command" : ["/usr/bin/python3", "-c", "x = bytearray(1 << 30)"], "max_memory_bytes" : 300000000}} ]})) > 0);
+    const char *job = submit_inline(&c, flow, J({}));
+    check_failure(&c, job, "UNKNOWN", "code 1", "1");
+    free(flow);
+    cluster_done(&c);
+}
+
+static bool is_alive(struct cluster *c, const char *file)
+{
+    char *text = file_text(cluster_file(c, file));
+    long pid = strtol(text, NULL, 10);
+    free(text);
+    if (kill((pid_t)pid, 0) < 0)
+        return false;
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+    FILE *f = fopen(path, "r");
+    char status = 'X';
+    if (f != NULL) {
+        if (fscanf(f, "%*d %*s %c", &status) != 1)
+            status = 'X';
+        (void)fclose(f);
+    }
+    return status != 'Z' && status != 'X';
+}
+
+static void wait_gone(struct cluster *c, const char *file)
+{
+    long long until = test_now_ms() + DEADLINE_MS;
+    while (is_alive(c, file))
+        test_pause(until, "the child process is gone");
+}
+
+static const char *submit_endless(struct cluster *c, const char *file)
+{
+    char *script = NULL;
+    assert_true(asprintf(&script, "sleep 1000 & echo $! > %s.tmp; mv %s.tmp %s; wait", cluster_file(c, file), cluster_file(c, file), cluster_file(c, file)) > 0);
+    const char *job = submit_script(c, script, "", "", J({}));
+    free(script);
+    long long until = test_now_ms() + DEADLINE_MS;
+    while (cluster_lines(c, file) == 0)
+        test_pause(until, "the program runs");
+    return job;
+}
+
+static void a_child_and_its_children_end_with_their_step_and_with_their_host(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 1);
+    const char *cancelled = submit_endless(&c, "one");
+    assert_true(is_alive(&c, "one"));
+    json_decref(rpc(c.address, "Jobs/CancelJob", J({"job_id" : "%s"}), cancelled));
+    wait_gone(&c, "one");
+    const char *paused = submit_endless(&c, "two");
+    json_decref(rpc(c.address, "Jobs/PauseJob", J({"job_id" : "%s"}), paused));
+    wait_gone(&c, "two");
+    json_decref(rpc(c.address, "Jobs/CancelJob", J({"job_id" : "%s"}), paused));
+    cluster_done(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_program_may_do_all_that_a_handler_may),
+        cmocka_unit_test(exit_codes_lines_and_limits_decide_how_the_step_fails),
+        cmocka_unit_test(memory_is_limited),
+        cmocka_unit_test(a_child_and_its_children_end_with_their_step_and_with_their_host),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
