@@ -324,6 +324,10 @@ static void on_active_listed(struct core *c, struct wait *w, struct store_done *
 
 void recovery_next(struct core *c)
 {
+    if (!c->marks_loaded) {
+        marks_load(c);
+        return;
+    }
     if (c->recover_listed) {
         c->recovered = true;
         life_recovered(c);

@@ -35,6 +35,7 @@ struct host *host_add(struct core *c, const char *id)
     h->id = fm_xstrdup(id);
     h->last_heard_ms = c->now_ms;
     HASH_ADD_KEYPTR(hh, c->hosts, h->id, strlen(h->id), h);
+    mark_apply(c, h);
     return h;
 }
 
@@ -60,6 +61,9 @@ void host_remove(struct core *c, struct host *h)
         host_detach_job(h->jobs);
     HASH_DEL(c->hosts, h);
     clear_hello(h);
+    struct op *op, *tmp;
+    DL_FOREACH_SAFE (h->drain_ops, op, tmp)
+        op_free(op);
     fm_buf_done(&h->acks);
     free(h->id);
     free(h);
@@ -248,6 +252,7 @@ static void take_hello(struct core *c, struct host *h, const struct conn *k, con
     h->resync_at_ms = 0;
     h->last_heard_ms = c->now_ms;
     h->braked = false;
+    h->drain_asked = h->draining;
     h->attached_wall_ms = c->wall_ms;
     h->labels = fm_xcalloc(m->n_labels + 1, sizeof(*h->labels));
     for (; h->n_labels < m->n_labels; h->n_labels++)
@@ -346,6 +351,7 @@ static void on_hello(struct core *c, struct conn *k, const Fermata__V1__Hello *m
     }
     k->host = h;
     take_hello(c, h, k, m);
+    mark_attached(c, h);
     FM_LOG(INFO, HOST, "host attached", FM_STR("host", h->id), FM_STR("peer", h->peer),
            FM_STR("incarnation", h->incarnation), FM_U64("capacity", h->capacity),
            FM_U64("held_jobs", m->n_held_jobs), FM_U64("jobs", h->n_jobs));
@@ -364,6 +370,7 @@ static void on_goodbye(struct core *c, struct conn *k, const Fermata__V1__Goodby
     h->conn = 0;
     h->leaving = true;
     host_requeue_all(c, h, "its host left");
+    mark_left(c, h);
     host_remove(c, h);
     conn_free(c, k);
     c->io.host_close(c->io.arg, conn, NULL);
@@ -441,6 +448,9 @@ int64_t hosts_deadline(const struct core *c)
     for (const struct host *h = c->hosts; h != NULL; h = h->hh.next) {
         int64_t lease_end = life_lease_end(c, h);
         int64_t due = h->resync_at_ms != 0 && h->resync_at_ms < lease_end ? h->resync_at_ms : lease_end;
+        for (const struct op *op = h->drain_ops; op != NULL; op = op->next)
+            if (op->due_ms < due)
+                due = op->due_ms;
         if (at < 0 || due < at)
             at = due;
     }
@@ -461,6 +471,7 @@ void host_lost(struct core *c, struct host *h, const char *why)
     }
     h->conn = 0;
     host_requeue_all(c, h, why);
+    mark_left(c, h);
     host_remove(c, h);
 }
 
