@@ -20,6 +20,7 @@
 #include "mem.h"
 #include "outside.h"
 #include "rpc.h"
+#include "workers.h"
 
 #define ATTACH_PATH "/fermata.v1.HostAgent/Attach"
 #define MAX_MESSAGE_BYTES (64u * 1024 * 1024)
@@ -55,6 +56,7 @@ struct agent {
     uv_signal_t sigterm, sigint;
     struct agent_timer *timers;
     struct outside *outside;
+    struct workers *workers;
     struct rpc_loop *rpc;
     pthread_t rpc_thread;
     struct rpc_channel *channel;
@@ -196,6 +198,18 @@ static void io_start_call(void *arg, uint64_t id, enum engine_call_kind kind, co
 static void io_cancel_call(void *arg, uint64_t id, enum engine_call_kind kind)
 {
     outside_cancel(((struct agent *)arg)->outside, id, kind);
+}
+
+static void io_start_work(void *arg, uint64_t id, struct engine_work *work)
+{
+    workers_run(((struct agent *)arg)->workers, id, work);
+}
+
+static void on_work_done(void *arg, uint64_t id, struct engine_work *work)
+{
+    struct agent *a = arg;
+    engine_work_done(a->engine, id, work, fm_now_mono_ms());
+    after_input(a);
 }
 
 static void after_call(void *arg)
@@ -426,12 +440,14 @@ static void stop(struct agent *a)
 {
     engine_free(a->engine);
     outside_stop(a->outside);
+    workers_stop(a->workers);
     rpc_loop_stop(a->rpc);
     pthread_join(a->rpc_thread, NULL);
     rpc_loop_free(a->rpc);
     uv_walk(&a->uv, close_handle, NULL);
     (void)uv_run(&a->uv, UV_RUN_DEFAULT);
     outside_free(a->outside);
+    workers_free(a->workers);
     (void)uv_loop_close(&a->uv);
     pthread_mutex_destroy(&a->lock);
 }
@@ -446,6 +462,7 @@ int agent_run(const struct agent_config *cfg)
                            .cancel_timer = io_cancel_timer,
                            .start_call = io_start_call,
                            .cancel_call = io_cancel_call,
+                           .start_work = io_start_work,
                            .attached = io_attached,
                            .drained = io_drained,
                            .condition = io_condition,
@@ -459,6 +476,7 @@ int agent_run(const struct agent_config *cfg)
     start(&a);
     a.outside = outside_new(&a.uv, &cfg->outside, after_call, &a);
     outside_set_engine(a.outside, a.engine);
+    a.workers = workers_new(&a.uv, cfg->workers > 0 ? cfg->workers : 1, on_work_done, &a);
     if (pthread_create(&a.rpc_thread, NULL, rpc_main, &a) != 0)
         fm_abort("the gRPC thread could not be started");
     (void)uv_run(&a.uv, UV_RUN_DEFAULT);

@@ -13,6 +13,7 @@ struct agent_config {
     int64_t drain_timeout_ms; /* how long draining may take after SIGTERM */
     struct engine_config engine;
     struct outside_config outside;
+    size_t workers;                      /* threads for handlers that block */
     void (*attached)(uint32_t lease_ms); /* the coordinator has accepted the host; may be NULL */
 };
 

@@ -80,7 +80,9 @@ void calls_cancel(struct fm_ctx *ctx)
     struct engine *e = ctx->job->engine;
     while (ctx->calls != NULL) {
         struct call *k = ctx->calls;
-        if (k->kind == CALL_TIMER)
+        if (k->kind == CALL_WORK)
+            blocking_cancel(k->work);
+        else if (k->kind == CALL_TIMER)
             e->io.cancel_timer(e->io.arg, k->id);
         else
             e->io.cancel_call(e->io.arg, k->id, k->kind);
@@ -151,10 +153,45 @@ void engine_call_done(struct engine *e, uint64_t id, const void *result, int64_t
     returned(e, was.ctx, rc);
 }
 
+uint64_t call_work(struct fm_ctx *ctx, struct engine_work *w)
+{
+    struct call *k = call_new(ctx, CALL_WORK, NULL);
+    k->work = w;
+    return k->id;
+}
+
+void engine_work_done(struct engine *e, uint64_t id, struct engine_work *work, int64_t now_ms)
+{
+    e->now_ms = now_ms;
+    struct call *k = call_find(e, id);
+    if (k == NULL) {
+        blocking_free(work); /* its step was aborted */
+        return;
+    }
+    struct fm_ctx *ctx = k->ctx;
+    call_forget(e, k);
+    returned(e, ctx, blocking_adopt(ctx, work));
+}
+
+void engine_work_free(struct engine_work *work)
+{
+    blocking_free(work);
+}
+
 /* ---- what handlers ask for ---- */
+
+/* A handler on a worker thread cannot go on in callbacks: it may simply wait. */
+static bool on_loop(struct fm_ctx *ctx)
+{
+    if (ctx->on_worker)
+        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "a blocking handler makes no asynchronous calls");
+    return !ctx->on_worker;
+}
 
 void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *arg)
 {
+    if (!on_loop(ctx))
+        return;
     struct engine *e = ctx->job->engine;
     struct call *k = call_new(ctx, CALL_TIMER, arg);
     k->done.timer = cb;
@@ -163,6 +200,8 @@ void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *ar
 
 static bool can_call(struct fm_ctx *ctx)
 {
+    if (!on_loop(ctx))
+        return false;
     if (ctx->job->engine->io.start_call == NULL)
         (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "this host makes no such calls");
     return !ctx->failed;
@@ -171,9 +210,9 @@ static bool can_call(struct fm_ctx *ctx)
 void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_chunk_callback on_chunk,
                  fm_http_callback done, void *arg)
 {
-    struct engine *e = ctx->job->engine;
     if (!can_call(ctx))
         return;
+    struct engine *e = ctx->job->engine;
     struct call *k = call_new(ctx, CALL_HTTP, arg);
     k->done.http = done;
     k->data.chunk = on_chunk;
@@ -183,9 +222,9 @@ void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_c
 void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callback on_line,
                   fm_process_callback done, void *arg)
 {
-    struct engine *e = ctx->job->engine;
     if (!can_call(ctx))
         return;
+    struct engine *e = ctx->job->engine;
     struct call *k = call_new(ctx, CALL_PROCESS, arg);
     k->done.process = done;
     k->data.line = on_line;

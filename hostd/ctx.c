@@ -72,14 +72,20 @@ void ctx_reset(struct fm_ctx *ctx)
     ctx->n_log = ctx->n_pauses = ctx->n_unscheduled = 0;
 }
 
-void ctx_free(struct fm_ctx *ctx)
+void ctx_clear(struct fm_ctx *ctx)
 {
-    calls_cancel(ctx);
     ctx_reset(ctx);
     free(ctx->log);
     free(ctx->pauses);
     free(ctx->unscheduled);
     fm_arena_done(&ctx->arena);
+}
+
+void ctx_free(struct fm_ctx *ctx)
+{
+    calls_cancel(ctx);
+    ctx_clear(ctx);
+    blocking_free(ctx->work);
     free(ctx);
 }
 

@@ -31,7 +31,10 @@ struct engine_config {
 };
 
 /* What a handler's asynchronous call is. */
-enum engine_call_kind { CALL_TIMER, CALL_HTTP, CALL_PROCESS };
+enum engine_call_kind { CALL_TIMER, CALL_HTTP, CALL_PROCESS, CALL_WORK };
+
+/* A handler that blocks, ready to run on a thread of its own. */
+struct engine_work;
 
 struct engine_io {
     void *arg;
@@ -48,6 +51,9 @@ struct engine_io {
     void (*start_call)(void *arg, uint64_t id, enum engine_call_kind kind, const void *request);
     /* Ends a call; nothing more is told of it. */
     void (*cancel_call)(void *arg, uint64_t id, enum engine_call_kind kind);
+    /* Has engine_work_run called on another thread, and engine_work_done on this one when it has returned.
+     * NULL: such handlers are called as any other. */
+    void (*start_work)(void *arg, uint64_t id, struct engine_work *work);
     /* The coordinator has accepted the host. */
     void (*attached)(void *arg);
     /* Draining is complete: everything is given back. Close the stream when what was sent is out. */
@@ -76,6 +82,12 @@ void engine_timer(struct engine *e, uint64_t id, int64_t now_ms);
 bool engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64_t now_ms);
 /* A call has ended: `result` is its struct fm_http_response or struct fm_process_result. */
 void engine_call_done(struct engine *e, uint64_t id, const void *result, int64_t now_ms);
+/* Calls the handler; any thread. */
+void engine_work_run(struct engine_work *work);
+/* It has returned: the engine takes the work back. */
+void engine_work_done(struct engine *e, uint64_t id, struct engine_work *work, int64_t now_ms);
+/* In place of that when the engine is gone. */
+void engine_work_free(struct engine_work *work);
 /* Time has passed: heartbeats, silence, the lease, grace; and jobs that wait for their turn. */
 void engine_tick(struct engine *e, int64_t now_ms);
 /* When engine_tick must be called at the latest; -1: not needed. */

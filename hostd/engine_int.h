@@ -208,6 +208,7 @@ struct call {
         fm_chunk_callback chunk;
         fm_line_callback line;
     } data;
+    struct engine_work *work;
     void *arg;
     struct call *run_prev, *run_next; /* of the same run */
 };
@@ -264,6 +265,7 @@ void hjob_assign(struct engine *e, const struct _fermata_v1_Assign *m);
 void hjob_deliver(struct hjob *job, const struct _fermata_v1_Deliver *m);
 void hjob_ack(struct hjob *job, uint32_t number, bool released);
 void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms);
+void hjob_free_states(struct hjob *job);
 struct routine_state *hjob_routine_state(struct hjob *job, const char *routine);
 /* A copy of the task with all its text and data. */
 struct task *task_new(const struct task *from);
@@ -303,6 +305,8 @@ void step_timed_out(struct fm_ctx *ctx);
 /* call.c */
 /* Ends all calls of a handler, its timeout too. */
 void calls_cancel(struct fm_ctx *ctx);
+/* A handler on a worker; returns the id of its call. */
+uint64_t call_work(struct fm_ctx *ctx, struct engine_work *w);
 /* Calls hjob_alarm after ms; returns the id. */
 uint64_t call_alarm(struct hjob *job, uint64_t ms);
 /* Calls step_timed_out after ms. */
@@ -354,6 +358,8 @@ struct fm_ctx {
     uint64_t timeout_call; /* 0: none */
     int verdict; /* StepOutcome of a failed attempt: RETRY, FAIL; 0: the policy lets the job go on */
     uint64_t retry_delay_ms;
+    struct engine_work *work; /* in whose memory lies what a blocking handler has done */
+    bool on_worker;           /* of a blocking handler: made of copies */
     bool waits_for_intent, failed, has_usage;
     int fail_code;
     char fail_message[512];
@@ -372,6 +378,17 @@ void ctx_apply_changes(struct fm_ctx *ctx);
 /* Drops what the handler has done so far; a failure stays. */
 void ctx_reset(struct fm_ctx *ctx);
 void ctx_free(struct fm_ctx *ctx);
+/* Frees all that it holds, but not itself. */
+void ctx_clear(struct fm_ctx *ctx);
+
+/* blocking.c */
+/* Runs the handler on a worker. Returns 0, or -1 after fm_ctx_fail. */
+int blocking_start(struct fm_ctx *ctx, fm_handler handler);
+/* Nobody waits for it any more. */
+void blocking_cancel(struct engine_work *w);
+/* Moves what the handler has done into the step's context; returns what it has returned. */
+int blocking_adopt(struct fm_ctx *ctx, struct engine_work *w);
+void blocking_free(struct engine_work *w);
 
 /* merge.c */
 /* The merge of a slot that puts several data together; NULL: each is a task of its own. */

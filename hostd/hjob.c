@@ -105,6 +105,17 @@ static void free_breakpoints(struct hjob *job)
     }
 }
 
+void hjob_free_states(struct hjob *job)
+{
+    struct routine_state *r, *rtmp;
+    HASH_ITER (hh, job->routines, r, rtmp) {
+        HASH_DEL(job->routines, r);
+        kv_done(&r->kv);
+        free(r->routine);
+        free(r);
+    }
+}
+
 static void hjob_free(struct hjob *job)
 {
     for (size_t i = 0; job->flow != NULL && i < job->flow->n_routines; i++)
@@ -121,13 +132,7 @@ static void hjob_free(struct hjob *job)
     struct sent_step *s, *stmp;
     DL_FOREACH_SAFE (job->sent, s, stmp)
         free(s);
-    struct routine_state *r, *rtmp;
-    HASH_ITER (hh, job->routines, r, rtmp) {
-        HASH_DEL(job->routines, r);
-        kv_done(&r->kv);
-        free(r->routine);
-        free(r);
-    }
+    hjob_free_states(job);
     kv_done(&job->shared);
     free_prelude(job);
     flow_free(job->flow);

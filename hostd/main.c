@@ -29,10 +29,14 @@ static const char *const log_formats[] = {"text", "json", NULL};
 static struct options {
     const char *coordinator, *id, *log_level, *secrets, *ca_file, *plugins;
     struct conf_labels labels;
-    int64_t capacity, drain_timeout_ms;
+    int64_t capacity, drain_timeout_ms, workers;
     int log_format;
     bool no_supervisor;
-} opt = {.coordinator = "127.0.0.1:7420", .log_level = "info", .capacity = 64, .drain_timeout_ms = 10000};
+} opt = {.coordinator = "127.0.0.1:7420",
+         .log_level = "info",
+         .capacity = 64,
+         .drain_timeout_ms = 10000,
+         .workers = 4};
 
 static const struct conf_option options[] = {
     {"coordinator",   CONF_STRING,   &opt.coordinator,      "HOST:PORT", "the coordinator",                                   0, 300,     NULL},
@@ -41,6 +45,7 @@ static const struct conf_option options[] = {
     {"capacity",      CONF_INT,      &opt.capacity,         "N",         "how many jobs it takes at once",                    1, 100000,  NULL},
     {"drain-timeout", CONF_DURATION, &opt.drain_timeout_ms, "TIME",
      "how long giving jobs back may take after SIGTERM",                                                                      0, 3600000, NULL},
+    {"workers",       CONF_INT,      &opt.workers,          "N",         "threads for handlers that block",                   1, 256,     NULL},
     {"plugins",       CONF_STRING,   &opt.plugins,          "FILES",     "shared objects with routine types, FILE[:FILE...]", 0,
      4096,                                                                                                                                NULL},
     {"secrets",       CONF_STRING,   &opt.secrets,          "FILE",      "NAME=value lines; only its owner may have access",  0,
@@ -81,6 +86,7 @@ static int serve(const struct registry *registry, const struct secrets *secrets,
         .target = opt.coordinator,
         .drain_timeout_ms = opt.drain_timeout_ms,
         .outside = {secrets,              opt.ca_file},
+        .workers = (size_t)opt.workers,
         .engine = { .host_id = opt.id,
                     .incarnation = incarnation,
                     .version = FERMATA_VERSION,

@@ -23,22 +23,26 @@ static int load(const char *file, struct registry *r, struct fm_err *err)
 {
     void *so = dlopen(file, RTLD_NOW | RTLD_LOCAL);
     if (so == NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "plugin %s cannot be loaded: %s", file, dlerror());
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "plugin %s cannot be loaded: %s", file,
+                          dlerror());
     const struct fm_plugin *p = dlsym(so, SYMBOL);
     if (p == NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "%s is no plugin: it has no symbol %s", file, SYMBOL);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "%s is no plugin: it has no symbol %s", file,
+                          SYMBOL);
     if (p->abi != FM_ROUTINE_ABI)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins",
-                          "plugin %s was built for version %u of the routine ABI; this hostd has version %d: build it "
-                          "against this one's fermata/routine.h",
-                          file, p->abi, FM_ROUTINE_ABI);
+        return fm_err_set(
+            err, FM_INVALID_ARGUMENT, "plugins",
+            "plugin %s was built for version %u of the routine ABI; this hostd has version %d: build it "
+            "against this one's fermata/routine.h",
+            file, p->abi, FM_ROUTINE_ABI);
     if (p->n_types == 0 || p->n_types > MAX_TYPES || p->types == NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "plugin %s has %zu routine types; 1 to %d are allowed",
-                          file, p->n_types, MAX_TYPES);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins",
+                          "plugin %s has %zu routine types; 1 to %d are allowed", file, p->n_types,
+                          MAX_TYPES);
     char why[MAX_COMPLAINT] = "";
     if (p->init != NULL && p->init(why, sizeof(why)) != 0)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "plugin %s refuses to start: %.*s", file, MAX_COMPLAINT - 1,
-                          why[0] != '\0' ? why : "it does not say why");
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "plugin %s refuses to start: %.*s", file,
+                          MAX_COMPLAINT - 1, why[0] != '\0' ? why : "it does not say why");
     for (size_t i = 0; i < p->n_types; i++) {
         int rc = registry_add(r, p->types[i], err);
         if (rc < 0) {
@@ -85,7 +89,8 @@ static size_t read_complaint(int fd, char *text, size_t size)
 
 static int start_probe(const char *file, int out, pid_t *ret_pid)
 {
-    char *argv[] = {(char *)(uintptr_t)"hostd", (char *)(uintptr_t)PLUGIN_PROBE_ARG, (char *)(uintptr_t)file, NULL};
+    char *argv[] = {(char *)(uintptr_t) "hostd", (char *)(uintptr_t)PLUGIN_PROBE_ARG, (char *)(uintptr_t)file,
+                    NULL};
     posix_spawn_file_actions_t actions;
     int rc = posix_spawn_file_actions_init(&actions);
     if (rc == 0)
@@ -102,24 +107,27 @@ static int probe(const char *file, struct fm_err *err)
     pid_t pid;
     char text[MAX_COMPLAINT];
     if (pipe2(fds, O_CLOEXEC) < 0)
-        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "plugins", "a pipe cannot be made: %s", strerror(errno));
+        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "plugins", "a pipe cannot be made: %s",
+                          strerror(errno));
     int rc = start_probe(file, fds[1], &pid);
     (void)close(fds[1]);
     if (rc == 0)
         (void)read_complaint(fds[0], text, sizeof(text));
     (void)close(fds[0]);
     if (rc != 0)
-        return fm_err_set(err, FM_UNAVAILABLE, "plugins", "plugin %s cannot be tried: %s", file, strerror(rc));
+        return fm_err_set(err, FM_UNAVAILABLE, "plugins", "plugin %s cannot be tried: %s", file,
+                          strerror(rc));
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     if (WIFSIGNALED(status))
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "plugin %s crashes while it is loaded (signal %d, %s)", file,
-                          WTERMSIG(status), strsignal(WTERMSIG(status)));
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins",
+                          "plugin %s crashes while it is loaded (signal %d, %s)", file, WTERMSIG(status),
+                          strsignal(WTERMSIG(status)));
     if (WEXITSTATUS(status) != 0 && text[0] != '\0')
         return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "%s", text);
     if (WEXITSTATUS(status) != 0)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "plugin %s crashes while it is loaded (exit code %d)", file,
-                          WEXITSTATUS(status));
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins",
+                          "plugin %s crashes while it is loaded (exit code %d)", file, WEXITSTATUS(status));
     return 0;
 }
 

@@ -544,6 +544,9 @@ static int run_handler(struct fm_ctx *ctx)
     if (handler == NULL)
         return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no slot \"%.64s\"",
                            ctx->routine->type->name, ctx->task->slot);
+    bool blocks = (ctx->routine->type->flags & FM_BLOCKING) != 0;
+    if (blocks && ctx->job->engine->io.start_work != NULL)
+        return blocking_start(ctx, handler);
     return handler(ctx, ctx->data);
 }
 

@@ -1,5 +1,5 @@
-/* Plugins with real daemons: the example, built by its own project against an installed Fermata; and files that are no
- * good plugins. */
+/* Plugins with real daemons: the example, built by its own project against an installed Fermata; and files
+ * that are no good plugins. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>

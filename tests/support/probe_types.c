@@ -1,7 +1,8 @@
-/* Routine types of the tests' own host daemon, through the public API: "probe" and, declared as having
- * effects, "probe_fx". Their configuration is a small script, by slot ("*": any):
+/* Routine types of the tests' own host daemon, through the public API: "probe"; declared as having effects,
+ * "probe_fx"; declared as blocking, "probe_block". Their configuration is a small script, by slot ("*": any):
  *   {"do": {"in": [{"count": "n"}, {"emit": "out"}], "*": […]}}
  * An action is a map whose keys say what to do, see run(). */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -123,6 +124,9 @@ static int run(struct fm_ctx *ctx, struct script *s)
                             fm_value_string(fm_value_get(a, "key"), NULL));
         } else if ((text = fm_value_string(fm_value_get(a, "unschedule"), NULL)) != NULL) {
             fm_ctx_unschedule(ctx, text);
+        } else if ((text = fm_value_string(fm_value_get(a, "block"), NULL)) != NULL) {
+            while (access(text, F_OK) != 0) /* until the test opens this gate */
+                (void)usleep(2000);
         } else if (fm_value_get(a, "wait") != NULL) {
             s->next++;
             fm_ctx_call_after(ctx, (uint64_t)fm_value_number(fm_value_get(a, "wait"), 0), go_on, s);
@@ -179,6 +183,15 @@ static const struct fm_routine_type probe_fx_type = {.abi = FM_ROUTINE_ABI,
                                                      .events = events,
                                                      .n_events = 1};
 
+static const struct fm_routine_type probe_block_type = {.abi = FM_ROUTINE_ABI,
+                                                        .name = "probe_block",
+                                                        .version = 1,
+                                                        .flags = FM_BLOCKING,
+                                                        .slots = slots,
+                                                        .n_slots = 1,
+                                                        .events = events,
+                                                        .n_events = 1};
+
 int registry_add_builtin_and_probes(struct registry *r, struct fm_err *err)
 {
     int rc = registry_add_builtin(r, err);
@@ -186,5 +199,7 @@ int registry_add_builtin_and_probes(struct registry *r, struct fm_err *err)
         rc = registry_add(r, &probe_type, err);
     if (rc == 0)
         rc = registry_add(r, &probe_fx_type, err);
+    if (rc == 0)
+        rc = registry_add(r, &probe_block_type, err);
     return rc;
 }
