@@ -576,8 +576,11 @@ void core_flush(struct core *c)
             job_submit(c, job);
     }
     struct host *h, *htmp;
-    HASH_ITER (hh, c->hosts, h, htmp)
+    HASH_ITER (hh, c->hosts, h, htmp) {
         host_flush(c, h);
+        if (h->drain_ops != NULL)
+            drain_look(c, h);
+    }
 }
 
 void core_set_time(struct core *c, int64_t mono_ms, int64_t wall_ms)
@@ -731,6 +734,8 @@ void core_free(struct core *c)
     struct host *h, *htmp;
     HASH_ITER (hh, c->hosts, h, htmp)
         host_remove(c, h);
+    life_free(c);
+    marks_free(c);
     struct flow_name *n, *ntmp;
     HASH_ITER (hh, c->names, n, ntmp)
         flow_forget_name(c, n->name);

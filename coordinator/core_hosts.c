@@ -473,7 +473,8 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
     const char *why = r->message[0] != '\0' ? r->message : "its host gave it back";
     switch (r->reason) {
     case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_DRAINING:
-        h->leaving = h->leaving || !h->draining; /* a host that gives work back by itself wants none */
+        h->leaving = h->leaving ||
+                     !(h->draining || h->drain_asked); /* a host that gives work back by itself wants none */
         break;
     case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_REFUSED:
         free(job->avoid_host);
@@ -500,7 +501,7 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
 
 /* ---- the Hosts service ---- */
 
-static Fermata__V1__Host *view_new(const struct host *h)
+Fermata__V1__Host *host_view(const struct host *h)
 {
     Fermata__V1__Host v = FERMATA__V1__HOST__INIT;
     Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
@@ -512,8 +513,9 @@ static Fermata__V1__Host *view_new(const struct host *h)
     v.job_count = (uint32_t)h->n_jobs;
     v.cordoned = h->cordoned;
     v.draining = h->draining || h->leaving;
-    if (h->incarnation != NULL) {
+    if (h->incarnation != NULL)
         v.incarnation = h->incarnation;
+    if (h->peer != NULL) {
         v.peer = h->peer;
         v.version = h->version;
         v.attached_at = &at;
@@ -557,9 +559,12 @@ static int by_id(const void *a, const void *b)
 static void list_hosts(struct core *c, struct op *op)
 {
     Fermata__V1__ListHostsResponse r = FERMATA__V1__LIST_HOSTS_RESPONSE__INIT;
-    r.hosts = fm_xcalloc(HASH_COUNT(c->hosts) + 1, sizeof(*r.hosts));
+    r.hosts = fm_xcalloc(HASH_COUNT(c->hosts) + HASH_COUNT(c->marks) + 1, sizeof(*r.hosts));
     for (struct host *h = c->hosts; h != NULL; h = h->hh.next)
-        r.hosts[r.n_hosts++] = view_new(h);
+        r.hosts[r.n_hosts++] = host_view(h);
+    for (struct host_mark *m = c->marks; m != NULL; m = m->hh.next)
+        if (m->cordoned && host_find(c, m->id) == NULL)
+            r.hosts[r.n_hosts++] = mark_view(m);
     qsort(r.hosts, r.n_hosts, sizeof(*r.hosts), by_id);
     op_reply(c, op, &r.base);
     for (size_t i = 0; i < r.n_hosts; i++)
@@ -587,7 +592,7 @@ static void get_host(struct core *c, struct op *op)
     if (h == NULL)
         return;
     Fermata__V1__GetHostResponse r = FERMATA__V1__GET_HOST_RESPONSE__INIT;
-    r.host = view_new(h);
+    r.host = host_view(h);
     r.job_ids = fm_xcalloc(h->n_jobs + 1, sizeof(*r.job_ids));
     struct job *job;
     DL_FOREACH2 (h->jobs, job, host_next)
@@ -595,43 +600,6 @@ static void get_host(struct core *c, struct op *op)
             r.job_ids[r.n_job_ids++] = job->text;
     op_reply(c, op, &r.base);
     free(r.job_ids);
-    fermata__v1__host__free_unpacked(r.host, NULL);
-}
-
-static void cordon_host(struct core *c, struct op *op)
-{
-    const Fermata__V1__CordonHostRequest *q = OP_REQUEST(op, Fermata__V1__CordonHostRequest);
-    struct host *h = host_for_op(c, op, q->host_id);
-    if (h == NULL)
-        return;
-    h->cordoned = !q->uncordon;
-    if (q->uncordon) {
-        h->draining = false;
-        c->match_wanted = true;
-    }
-    FM_LOG(INFO, HOST, q->uncordon ? "host takes work again" : "host takes no new work",
-           FM_STR("host", h->id));
-    Fermata__V1__CordonHostResponse r = FERMATA__V1__CORDON_HOST_RESPONSE__INIT;
-    r.host = view_new(h);
-    op_reply(c, op, &r.base);
-    fermata__v1__host__free_unpacked(r.host, NULL);
-}
-
-static void drain_host(struct core *c, struct op *op)
-{
-    struct host *h = host_for_op(c, op, OP_REQUEST(op, Fermata__V1__DrainHostRequest)->host_id);
-    if (h == NULL)
-        return;
-    h->cordoned = h->draining = true;
-    FM_LOG(INFO, HOST, "host is drained", FM_STR("host", h->id), FM_U64("jobs", h->n_jobs));
-    struct job *job;
-    DL_FOREACH2 (h->jobs, job, host_next)
-        if (job->assign_sent)
-            host_send_interrupt(c, h->conn, job, job->head->epoch,
-                                FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
-    Fermata__V1__DrainHostResponse r = FERMATA__V1__DRAIN_HOST_RESPONSE__INIT;
-    r.host = view_new(h);
-    op_reply(c, op, &r.base);
     fermata__v1__host__free_unpacked(r.host, NULL);
 }
 
@@ -644,11 +612,8 @@ void hosts_request(struct core *c, struct op *op)
     case CORE_GET_HOST:
         get_host(c, op);
         return;
-    case CORE_CORDON_HOST:
-        cordon_host(c, op);
-        return;
     default:
-        drain_host(c, op);
+        drain_request(c, op);
         return;
     }
 }

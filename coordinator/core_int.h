@@ -33,6 +33,7 @@ struct op {
     bool request_checked; /* the request id was looked up: it is new */
     struct fm_buf text;   /* what a handler keeps between two runs */
     char pause_id[64];
+    int64_t due_ms;         /* of a DrainHost that waits: until then */
     struct fm_id child;     /* of an inner call: the child job it is about */
     struct child_ref *todo; /* GetJob: jobs whose questions are still to be read */
     bool children_read;     /* … they are in `text` */
@@ -139,9 +140,27 @@ struct host {
     size_t n_jobs;
     bool cordoned, draining, leaving;
     int64_t last_heard_ms, attached_wall_ms;
+    uint64_t mark_seq;    /* a message to it whose arrival is awaited; 0: none */
+    int64_t mark_ms;      /* when that was sent */
+    bool drain_asked;     /* of this incarnation: that it gives jobs back is not its own wish */
+    struct op *drain_ops; /* DrainHost calls that wait */
+    bool braked;          /* many fell silent with it: its lease counts twice */
     int64_t resync_at_ms; /* end its stream then, so that it sends again what is not on disk; 0: no */
     uint64_t seq_out, seq_in;
     struct fm_buf acks; /* encoded fields of a StepAckBatch */
+};
+
+/* What of a host outlives its stay, and the coordinator: it is stored. */
+struct host_mark {
+    UT_hash_handle hh;
+    char *id, *incarnation; /* "": it is not there */
+    bool cordoned, draining;
+};
+
+/* A host whose lease ended a while ago: it counts when more fall silent. */
+struct host_loss {
+    struct host_loss *prev, *next;
+    int64_t silent_since_ms;
 };
 
 /* A stream of which no Hello has come, or a host's. */
@@ -187,6 +206,9 @@ struct core {
     size_t idle_bytes;
     struct host *hosts;
     struct conn *conns;
+    struct host_loss *losses;
+    struct host_mark *marks;
+    bool marks_loaded;
     struct flow_def *defs;
     struct flow_name *names;
     struct type_info *types; /* all that any host ever said, by name */
@@ -438,6 +460,8 @@ void host_on_steps(struct core *c, struct host *h, const Fermata__V1__StepBatch 
 void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release *r);
 void host_attach_job(struct host *h, struct job *job);
 void host_detach_job(struct job *job);
+/* A host as clients see it; free with fermata__v1__host__free_unpacked. */
+Fermata__V1__Host *host_view(const struct host *h);
 struct host *host_find(struct core *c, const char *id);
 struct host *host_add(struct core *c, const char *id);
 void host_remove(struct core *c, struct host *h);
@@ -447,12 +471,38 @@ void host_flush(struct core *c, struct host *h);
 struct host *host_by_conn(struct core *c, uint64_t conn);
 /* Ends its stream, gives its jobs to others, forgets it. */
 void host_lost(struct core *c, struct host *h, const char *why);
+/* Since when it is silent: nothing came from it, or nothing arrives there. */
+int64_t host_silent_since(const struct host *h);
 void hosts_tick(struct core *c);
 int64_t hosts_deadline(const struct core *c);
 
 /* ---- core_life.c: which hosts live ---- */
 
 void certify_death(struct core *c, struct op *op);
+/* When its jobs go to others. */
+int64_t life_lease_end(const struct core *c, const struct host *h);
+/* Ends the leases that are over. */
+void life_tick(struct core *c);
+/* Recovery is complete: hosts may come, and those that have jobs are awaited from now on. */
+void life_recovered(struct core *c);
+void life_free(struct core *c);
+
+/* ---- core_drain.c: what is remembered of hosts; CordonHost, DrainHost ---- */
+
+void drain_request(struct core *c, struct op *op);
+/* Reads what is remembered; recovery goes on when it is there. */
+void marks_load(struct core *c);
+/* Gives a new record of a host what is remembered of it. */
+void mark_apply(struct core *c, struct host *h);
+/* The host has attached. */
+void mark_attached(struct core *c, const struct host *h);
+/* The host is gone: its jobs are elsewhere. Before host_remove. */
+void mark_left(struct core *c, struct host *h);
+void marks_free(struct core *c);
+/* Answers DrainHost calls whose host is empty or whose time is over. */
+void drain_look(struct core *c, struct host *h);
+/* The mark as a host that is away; free with fermata__v1__host__free_unpacked. */
+Fermata__V1__Host *mark_view(const struct host_mark *m);
 
 /* ---- sched.c ---- */
 

@@ -324,8 +324,13 @@ static void on_active_listed(struct core *c, struct wait *w, struct store_done *
 
 void recovery_next(struct core *c)
 {
+    if (!c->marks_loaded) {
+        marks_load(c);
+        return;
+    }
     if (c->recover_listed) {
         c->recovered = true;
+        life_recovered(c);
         FM_LOG(INFO, STATE, "recovered", FM_U64("jobs", HASH_COUNT(c->jobs)),
                FM_U64("hosts_awaited", HASH_COUNT(c->hosts)));
         c->io.recovered(c->io.arg);

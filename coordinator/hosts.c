@@ -35,6 +35,7 @@ struct host *host_add(struct core *c, const char *id)
     h->id = fm_xstrdup(id);
     h->last_heard_ms = c->now_ms;
     HASH_ADD_KEYPTR(hh, c->hosts, h->id, strlen(h->id), h);
+    mark_apply(c, h);
     return h;
 }
 
@@ -60,6 +61,9 @@ void host_remove(struct core *c, struct host *h)
         host_detach_job(h->jobs);
     HASH_DEL(c->hosts, h);
     clear_hello(h);
+    struct op *op, *tmp;
+    DL_FOREACH_SAFE (h->drain_ops, op, tmp)
+        op_free(op);
     fm_buf_done(&h->acks);
     free(h->id);
     free(h);
@@ -104,6 +108,10 @@ void host_send(struct core *c, struct host *h, uint32_t field, struct fm_bytes b
     struct fm_buf b = {0};
     fm_buf_reserve(&b, body.n + 32);
     fm_buf_put_tag_varint(&b, FIELD_SEQ, ++h->seq_out);
+    if (h->mark_seq == 0) {
+        h->mark_seq = h->seq_out;
+        h->mark_ms = c->now_ms;
+    }
     fm_buf_put_tag_varint(&b, FIELD_ACK, h->seq_in);
     fm_buf_put_len_delim(&b, field, body.p, body.n);
     c->io.host_send(c->io.arg, h->conn, (struct fm_bytes){b.p, b.n});
@@ -202,9 +210,18 @@ static struct host *host_for_hello(struct core *c, const struct conn *k, const F
     struct host *h = host_find(c, m->host_id);
     if (h == NULL)
         return host_add(c, m->host_id);
+    if (h->incarnation == NULL)
+        return h;
+    bool same = strcmp(h->incarnation, m->incarnation) == 0;
+    if (h->conn == 0 && !same) {
+        fm_err_set(err, FM_ALREADY_EXISTS, "hello.host_id",
+                   "another host with the id %s was attached, and its lease runs for another %lld ms",
+                   m->host_id, (long long)(life_lease_end(c, h) - c->now_ms));
+        return NULL;
+    }
     if (h->conn == 0)
         return h;
-    if (strcmp(h->incarnation, m->incarnation) != 0) {
+    if (!same) {
         fm_err_set(err, FM_ALREADY_EXISTS, "hello.host_id",
                    "a host with the id %s is attached from %s; give this one another --id, or wait until the "
                    "other is gone",
@@ -230,10 +247,12 @@ static void take_hello(struct core *c, struct host *h, const struct conn *k, con
     h->incarnation = fm_xstrdup(m->incarnation);
     h->capacity = m->capacity;
     h->leaving = m->draining;
-    h->seq_out = 0;
+    h->seq_out = h->mark_seq = 0;
     h->seq_in = k->seq_in;
     h->resync_at_ms = 0;
     h->last_heard_ms = c->now_ms;
+    h->braked = false;
+    h->drain_asked = h->draining;
     h->attached_wall_ms = c->wall_ms;
     h->labels = fm_xcalloc(m->n_labels + 1, sizeof(*h->labels));
     for (; h->n_labels < m->n_labels; h->n_labels++)
@@ -332,6 +351,7 @@ static void on_hello(struct core *c, struct conn *k, const Fermata__V1__Hello *m
     }
     k->host = h;
     take_hello(c, h, k, m);
+    mark_attached(c, h);
     FM_LOG(INFO, HOST, "host attached", FM_STR("host", h->id), FM_STR("peer", h->peer),
            FM_STR("incarnation", h->incarnation), FM_U64("capacity", h->capacity),
            FM_U64("held_jobs", m->n_held_jobs), FM_U64("jobs", h->n_jobs));
@@ -350,6 +370,7 @@ static void on_goodbye(struct core *c, struct conn *k, const Fermata__V1__Goodby
     h->conn = 0;
     h->leaving = true;
     host_requeue_all(c, h, "its host left");
+    mark_left(c, h);
     host_remove(c, h);
     conn_free(c, k);
     c->io.host_close(c->io.arg, conn, NULL);
@@ -408,17 +429,28 @@ void core_host_message(struct core *c, uint64_t conn, const ProtobufCMessage *me
     }
     k->host->seq_in = k->seq_in;
     k->host->last_heard_ms = c->now_ms;
+    k->host->braked = false;
+    if (m->ack >= k->host->mark_seq || m->seq == 0) /* who does not number says nothing by numbers */
+        k->host->mark_seq = 0;
     dispatch(c, k, m);
 }
 
 /* ---- time ---- */
 
+int64_t host_silent_since(const struct host *h)
+{
+    return h->mark_seq != 0 && h->mark_ms < h->last_heard_ms ? h->mark_ms : h->last_heard_ms;
+}
+
 int64_t hosts_deadline(const struct core *c)
 {
     int64_t at = -1;
     for (const struct host *h = c->hosts; h != NULL; h = h->hh.next) {
-        int64_t lease_end = h->last_heard_ms + c->cfg.lease_ms;
+        int64_t lease_end = life_lease_end(c, h);
         int64_t due = h->resync_at_ms != 0 && h->resync_at_ms < lease_end ? h->resync_at_ms : lease_end;
+        for (const struct op *op = h->drain_ops; op != NULL; op = op->next)
+            if (op->due_ms < due)
+                due = op->due_ms;
         if (at < 0 || due < at)
             at = due;
     }
@@ -439,14 +471,8 @@ void host_lost(struct core *c, struct host *h, const char *why)
     }
     h->conn = 0;
     host_requeue_all(c, h, why);
+    mark_left(c, h);
     host_remove(c, h);
-}
-
-static void end_lease(struct core *c, struct host *h)
-{
-    FM_LOG(WARN, HOST, "a host's lease ended; its jobs go to others", FM_STR("host", h->id),
-           FM_U64("jobs", h->n_jobs), FM_U64("lease_ms", c->cfg.lease_ms));
-    host_lost(c, h, "the lease of its host ended");
 }
 
 void hosts_tick(struct core *c)
@@ -463,8 +489,5 @@ void hosts_tick(struct core *c)
         if (err.code != FM_OK)
             conn_close(c, k, &err);
     }
-    struct host *h, *htmp;
-    HASH_ITER (hh, c->hosts, h, htmp)
-        if (c->now_ms >= h->last_heard_ms + c->cfg.lease_ms)
-            end_lease(c, h);
+    life_tick(c);
 }

@@ -152,6 +152,18 @@ void store_delete_flow(struct store_unit *u, const char *name)
     add(u, RECORD_DELETE_FLOW, NULL)->name = unit_text(u, name);
 }
 
+void store_put_host(struct store_unit *u, const char *host_id, struct fm_bytes host)
+{
+    struct record *r = add(u, RECORD_HOST, NULL);
+    r->name = unit_text(u, host_id);
+    r->body = unit_copy(u, host);
+}
+
+void store_delete_host(struct store_unit *u, const char *host_id)
+{
+    add(u, RECORD_DELETE_HOST, NULL)->name = unit_text(u, host_id);
+}
+
 void store_delete_job(struct store_unit *u, const struct fm_id *job)
 {
     (void)add(u, RECORD_DELETE_JOB, job);

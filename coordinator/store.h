@@ -79,6 +79,9 @@ void store_put_flow(struct store_unit *u, const char *name, uint32_t version,
                     const uint8_t digest[STORE_DIGEST_BYTES], struct fm_bytes summary);
 /* Removes all versions of a name; definitions stay for the jobs that use them. */
 void store_delete_flow(struct store_unit *u, const char *name);
+/* Stores what is remembered of a host: an encoded fermata.v1.Host; replaces an earlier one. */
+void store_put_host(struct store_unit *u, const char *host_id, struct fm_bytes host);
+void store_delete_host(struct store_unit *u, const char *host_id);
 /* Removes a job with its steps, inputs, snapshot, labels and requests. */
 void store_delete_job(struct store_unit *u, const struct fm_id *job);
 
@@ -99,7 +102,8 @@ enum store_query_kind {
     STORE_READ_FLOW_DEF, /* by `digest`: definition */
     STORE_READ_REQUEST,  /* `scope`, `request_id`: digest, job and reply of the unit that claimed it; status
                             STORE_NOT_FOUND when none did */
-    STORE_LIST_FLOWS     /* summaries of the newest versions, by name, after `name` exclusive */
+    STORE_LIST_FLOWS,    /* summaries of the newest versions, by name, after `name` exclusive */
+    STORE_LIST_HOSTS     /* all that is remembered of hosts, by id */
 };
 
 struct store_query {

@@ -16,7 +16,9 @@ enum record_kind {
     RECORD_FLOW_DEF,
     RECORD_FLOW,
     RECORD_DELETE_FLOW,
-    RECORD_DELETE_JOB
+    RECORD_DELETE_JOB,
+    RECORD_HOST,
+    RECORD_DELETE_HOST
 };
 
 /* A record of a unit; all pointers into the unit's arena. */

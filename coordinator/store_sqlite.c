@@ -201,6 +201,17 @@ static enum applied delete_job(struct applying *a, const struct record *r)
     return APPLIED;
 }
 
+static enum applied put_host(struct applying *a, const struct record *r)
+{
+    sqlite3_stmt *s = get(a, r->kind == RECORD_HOST ? SQL_PUT_HOST : SQL_DELETE_HOST);
+    if (s == NULL)
+        return FAILED;
+    bind_text(s, 1, r->name);
+    if (r->kind == RECORD_HOST)
+        sql_bind_bytes(s, 2, r->body.p, r->body.n);
+    return run(a, s, "host");
+}
+
 static enum applied apply_record(struct applying *a, const struct record *r)
 {
     switch (r->kind) {
@@ -221,6 +232,9 @@ static enum applied apply_record(struct applying *a, const struct record *r)
         return delete_flow(a, r);
     case RECORD_DELETE_JOB:
         return delete_job(a, r);
+    case RECORD_HOST:
+    case RECORD_DELETE_HOST:
+        return put_host(a, r);
     }
     return FAILED;
 }

@@ -39,6 +39,9 @@ enum sql_id {
     SQL_LIST_ACTIVE,
     SQL_LIST_DUE,
     SQL_NEXT_WAKE,
+    SQL_PUT_HOST,
+    SQL_DELETE_HOST,
+    SQL_LIST_HOSTS,
     SQL_COUNT
 };
 

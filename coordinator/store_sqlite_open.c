@@ -41,6 +41,11 @@ static const char schema[] =
     "CREATE TABLE flows(name TEXT, version INTEGER, digest BLOB NOT NULL, summary BLOB NOT NULL, PRIMARY "
     "KEY(name, version)) WITHOUT ROWID;";
 
+/* Not part of the schema's version: a store of any version gets it when it is opened, and an older
+ * coordinator does not mind it. */
+static const char hosts_table[] =
+    "CREATE TABLE IF NOT EXISTS hosts(id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;";
+
 /* ---- errors ---- */
 
 bool sql_is_fatal(int rc)
@@ -264,6 +269,8 @@ static int open_file(const char *dir, char *path, struct fm_err *err)
         ret = fm_err_set(err, FM_PERMISSION_DENIED, "data", "the store %s is read-only", path);
     if (ret == 0)
         ret = check_schema(&c, err);
+    if (ret == 0)
+        ret = run(&c, hosts_table, "create the table of hosts", err);
     sql_close(&c);
     return ret < 0 ? ret : sync_dir(dir, err);
 }

@@ -47,6 +47,9 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_LIST_DUE] =
         "SELECT id, wake FROM jobs WHERE wake<=?1 AND (wake, id)>(?2, ?3) ORDER BY wake, id LIMIT ?4",
     [SQL_NEXT_WAKE] = "SELECT min(wake) FROM jobs WHERE wake>?1",
+    [SQL_PUT_HOST] = "INSERT OR REPLACE INTO hosts(id, body) VALUES(?1, ?2)",
+    [SQL_DELETE_HOST] = "DELETE FROM hosts WHERE id=?1",
+    [SQL_LIST_HOSTS] = "SELECT 0, body FROM hosts ORDER BY id",
 };
 
 sqlite3_stmt *sql_get(struct sql_conn *c, enum sql_id id, struct fm_err *err)
@@ -277,6 +280,13 @@ static void list_flows(struct reading *r)
     (void)collect(r, s, r->q->limit, 0, &r->d->rows, &r->d->n_rows);
 }
 
+static void list_hosts(struct reading *r)
+{
+    sqlite3_stmt *s = get(r, SQL_LIST_HOSTS);
+    if (s != NULL)
+        (void)collect(r, s, 0, 0, &r->d->rows, &r->d->n_rows);
+}
+
 /* ---- lists of jobs ---- */
 
 static int collect_jobs(struct reading *r, sqlite3_stmt *s)
@@ -443,6 +453,9 @@ static void dispatch(struct reading *r)
         return;
     case STORE_LIST_FLOWS:
         list_flows(r);
+        return;
+    case STORE_LIST_HOSTS:
+        list_hosts(r);
         return;
     }
 }

@@ -105,6 +105,7 @@ static void returned(struct engine *e, struct fm_ctx *ctx, int rc)
 void engine_timer(struct engine *e, uint64_t id, int64_t now_ms)
 {
     e->now_ms = now_ms;
+    session_check_lease(e);
     struct call *k = call_find(e, id);
     if (k == NULL)
         return;
@@ -125,6 +126,7 @@ void engine_timer(struct engine *e, uint64_t id, int64_t now_ms)
 bool engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64_t now_ms)
 {
     e->now_ms = now_ms;
+    session_check_lease(e);
     struct call *k = call_find(e, id);
     if (k == NULL)
         return true;
@@ -140,6 +142,7 @@ bool engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64
 void engine_call_done(struct engine *e, uint64_t id, const void *result, int64_t now_ms)
 {
     e->now_ms = now_ms;
+    session_check_lease(e);
     struct call *k = call_find(e, id);
     if (k == NULL)
         return;

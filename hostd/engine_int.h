@@ -230,7 +230,9 @@ struct engine {
     bool connected, welcomed, draining, goodbye_sent, closing;
     uint64_t seq_out, seq_in;
     uint32_t lease_ms, heartbeat_ms, max_step_bytes;
-    int64_t last_heard_ms; /* when something came last; the lease counts from it */
+    int64_t lease_from_ms; /* when the last message was sent of which it is known that it arrived */
+    uint64_t mark_seq;     /* a message whose arrival is awaited; 0: none */
+    int64_t mark_ms;       /* when that was sent */
     int64_t next_heartbeat_ms;
     bool has_lease;
     struct fm_rng rng; /* jitter */
@@ -246,6 +248,8 @@ void session_add_step(struct engine *e, const struct hjob *job, struct fm_bytes 
 void session_release(struct engine *e, const struct hjob *job, int reason, const char *message,
                      const char *task_id);
 void session_tick(struct engine *e);
+/* Drops everything when the lease is over; first thing to be done with every input. */
+void session_check_lease(struct engine *e);
 int64_t session_deadline(const struct engine *e);
 void session_drained(struct engine *e);
 /* Says that a task is about to be handled, so that its loss is noticed. */

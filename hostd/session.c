@@ -37,6 +37,10 @@ void session_send(struct engine *e, uint32_t field, const struct fm_buf *body)
     fm_buf_reserve(&b, body->n + 32);
     fm_buf_put_tag_varint(&b, FIELD_SEQ, ++e->seq_out);
     fm_buf_put_tag_varint(&b, FIELD_ACK, e->seq_in);
+    if (e->mark_seq == 0) {
+        e->mark_seq = e->seq_out;
+        e->mark_ms = e->now_ms;
+    }
     fm_buf_put_len_delim(&b, field, body->p, body->n);
     e->io.send(e->io.arg, (struct fm_bytes){b.p, b.n});
     fm_buf_done(&b);
@@ -185,7 +189,7 @@ void engine_connected(struct engine *e, int64_t now_ms)
     e->now_ms = now_ms;
     e->connected = true;
     e->welcomed = e->closing = false;
-    e->seq_out = e->seq_in = 0;
+    e->seq_out = e->seq_in = e->mark_seq = 0;
     e->next_heartbeat_ms = now_ms + WELCOME_MS; /* until Welcome: when to give up */
     send_hello(e);
 }
@@ -315,9 +319,21 @@ static void dispatch(struct engine *e, const fermata_v1_CoordinatorMessage *m)
     }
 }
 
+/* The coordinator counts the lease from what it hears of us, and we from when we sent what it has heard: so
+ * ours ends first. That something comes from it says nothing while nothing of us arrives there. */
+static void take_ack(struct engine *e, const fermata_v1_CoordinatorMessage *m)
+{
+    bool welcome = m->which_body == fermata_v1_CoordinatorMessage_welcome_tag; /* it answers Hello */
+    if (e->mark_seq == 0 || (m->ack < e->mark_seq && !(welcome && e->mark_seq == 1)))
+        return;
+    e->lease_from_ms = e->mark_ms;
+    e->mark_seq = 0;
+}
+
 void engine_message(struct engine *e, struct fm_bytes message, int64_t now_ms)
 {
     e->now_ms = now_ms;
+    session_check_lease(e);
     if (!e->connected || e->closing)
         return;
     fermata_v1_CoordinatorMessage m;
@@ -334,7 +350,7 @@ void engine_message(struct engine *e, struct fm_bytes message, int64_t now_ms)
         return;
     }
     e->seq_in++;
-    e->last_heard_ms = now_ms;
+    take_ack(e, &m);
     bool welcome = m.which_body == fermata_v1_CoordinatorMessage_welcome_tag;
     if (welcome)
         on_welcome(e, &m.body.welcome);
@@ -356,12 +372,13 @@ static void send_heartbeat(struct engine *e)
     e->next_heartbeat_ms = e->now_ms + e->heartbeat_ms;
 }
 
-/* Nothing was heard for as long as the coordinator waits for us: by now the jobs may be elsewhere. */
+/* The coordinator may not have heard of us for as long as it waits: by now the jobs may be elsewhere. */
 static void end_lease(struct engine *e)
 {
     e->has_lease = false;
     if (e->jobs != NULL)
-        FM_LOG(WARN, HOST, "the lease is over without a word of the coordinator, dropping all jobs",
+        FM_LOG(WARN, HOST,
+               "the lease is over without a sign that the coordinator hears this host, dropping all jobs",
                FM_U64("jobs", HASH_COUNT(e->jobs)), FM_U64("lease_ms", e->lease_ms));
     while (e->jobs != NULL)
         hjob_drop(e->jobs);
@@ -369,10 +386,15 @@ static void end_lease(struct engine *e)
         session_close(e, "nothing was heard for the time of the lease");
 }
 
+void session_check_lease(struct engine *e)
+{
+    if (e->has_lease && e->now_ms >= e->lease_from_ms + e->lease_ms)
+        end_lease(e);
+}
+
 void session_tick(struct engine *e)
 {
-    if (e->has_lease && e->now_ms >= e->last_heard_ms + e->lease_ms)
-        end_lease(e);
+    session_check_lease(e);
     if (!e->connected || e->closing || e->now_ms < e->next_heartbeat_ms)
         return;
     if (e->welcomed)
@@ -386,8 +408,8 @@ int64_t session_deadline(const struct engine *e)
     int64_t at = -1;
     if (e->connected && !e->closing)
         at = e->next_heartbeat_ms;
-    if (e->has_lease && (at < 0 || e->last_heard_ms + e->lease_ms < at))
-        at = e->last_heard_ms + e->lease_ms;
+    if (e->has_lease && (at < 0 || e->lease_from_ms + e->lease_ms < at))
+        at = e->lease_from_ms + e->lease_ms;
     return at;
 }
 

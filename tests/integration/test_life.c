@@ -212,6 +212,321 @@ static void a_supervised_host_that_cannot_start_ends_with_its_code(void **state)
     cluster_done(&c);
 }
 
+/* ---- leases ---- */
+
+static void wait_log(struct cluster *c, const char *file, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "%s/%s", c->dir, file);
+    long long until = test_now_ms() + DEADLINE_MS;
+    for (;;) {
+        char *log = file_text(path);
+        bool found = strstr(log, text) != NULL;
+        free(log);
+        if (found)
+            return;
+        test_pause(until, text);
+    }
+}
+
+static void a_host_that_is_stopped_for_five_seconds_loses_nothing_with_the_usual_lease(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_init(&c);
+    c.alone = true;
+    c.lease = "10s";
+    c.heartbeat = "2s";
+    cluster_coordinator(&c, NULL);
+    cluster_host(&c, 0, "a", NULL);
+    cluster_host(&c, 1, "b", NULL);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":200,\"script\":[{\"say\":\"1\"},{\"say\":\"2\"}]");
+    const char *job = submit_trip(&c, "t");
+    json_t *running = wait_status(&c, job, "RUNNING");
+    int i = host_index(at(running, "job.host"));
+    json_decref(running);
+    proc_kill(&c.hosts[i], SIGSTOP);
+    long long until = test_now_ms() + 5000;
+    while (test_now_ms() < until)
+        usleep(50000);
+    proc_kill(&c.hosts[i], SIGCONT);
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.epoch"), "1");
+    json_decref(done);
+    cluster_done(&c);
+}
+
+/* The coordinator hears nothing and says nothing, so the host must think that the job is elsewhere by now. */
+static void a_host_stops_its_jobs_itself_when_its_lease_is_over(void **state)
+{
+    (void)state;
+    struct cluster c;
+    char flow[1024];
+    cluster_init(&c);
+    c.probes = c.alone = true;
+    cluster_coordinator(&c, NULL);
+    cluster_host(&c, 0, "a", NULL);
+    snprintf(flow, sizeof(flow),
+             "{\"routines\":[{\"id\":\"a\",\"type\":\"probe_fx\",\"config\":{\"do\":{\"in\":["
+             "{\"touch\":\"%s\"},{\"gate\":\"%s\"},{\"touch\":\"%s\"}]}}}]}",
+             cluster_file(&c, "begun"), cluster_file(&c, "gate"), cluster_file(&c, "done"));
+    const char *job = submit_inline(&c, flow, "{}");
+    long long until = test_now_ms() + DEADLINE_MS;
+    while (cluster_lines(&c, "begun") == 0)
+        test_pause(until, "the handler has begun");
+    proc_kill(&c.coordinator, SIGSTOP);
+    wait_log(&c, "host0.log", "dropping all jobs");
+    cluster_open_gate(&c, "gate"); /* nobody waits at it any more */
+    proc_kill(&c.coordinator, SIGCONT);
+    json_t *end = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(end, "job.epoch"), "2");
+    json_decref(end);
+    assert_int_equal(cluster_lines(&c, "begun"), 2);
+    assert_int_equal(cluster_lines(&c, "done"), 1);
+    cluster_done(&c);
+}
+
+/* ---- hosts by hand ---- */
+
+static void attach_by_hand(struct cluster *c, struct proc *hand, const char *log)
+{
+    const char *argv[] = {
+        grpcurl_program(), "-plaintext", "-d", "@", c->address, "fermata.v1.HostAgent/Attach", NULL};
+    char path[256];
+    snprintf(path, sizeof(path), "%s/%s", c->dir, log);
+    proc_talk(hand, path, argv);
+}
+
+static void say_hello(struct proc *hand, const char *incarnation, int seq)
+{
+    char text[512];
+    snprintf(text, sizeof(text),
+             "{\"seq\":%d,\"hello\":{\"host_id\":\"hand\",\"incarnation\":\"%s\",\"protocol_version\":1,"
+             "\"capacity\":1,\"routine_types\":[{\"name\":\"t\",\"version\":1,\"slots\":[\"*\"]}]}}\n",
+             seq, incarnation);
+    proc_say(hand, text);
+}
+
+static void end_hand(struct proc *hand, int code)
+{
+    close(hand->in);
+    hand->in = -1;
+    int got = proc_wait(hand);
+    if (code == 0 ? got != 0 : got == 0)
+        fail_msg("grpcurl ended with %d; see %s", got, hand->err_file);
+}
+
+static void a_host_that_talks_but_hears_nothing_loses_its_lease(void **state)
+{
+    (void)state;
+    struct cluster c;
+    struct proc hand;
+    cluster_start(&c, 0);
+    attach_by_hand(&c, &hand, "hand.log");
+    say_hello(&hand, "one", 1);
+    proc_hear(&hand, "\"welcome\"");
+    long long until = test_now_ms() + DEADLINE_MS;
+    (void)signal(SIGPIPE, SIG_IGN);
+    for (int seq = 2; kill(hand.pid, 0) == 0 && !proc_gone(hand.pid); seq++) {
+        char text[64];
+        int n = snprintf(text, sizeof(text), "{\"seq\":%d,\"ack\":0,\"heartbeat\":{}}\n", seq);
+        if (write(hand.in, text, (size_t)n) != n)
+            break;
+        test_pause(until, "the end of the stream");
+    }
+    end_hand(&hand, 1);
+    wait_log(&c, "coordinator.log", "a host's lease ended");
+    cluster_done(&c);
+}
+
+static void a_second_host_with_the_same_id_is_refused_while_the_lease_of_the_first_runs(void **state)
+{
+    (void)state;
+    struct cluster c;
+    struct proc first, second, third;
+    char path[256];
+    cluster_start(&c, 0);
+    attach_by_hand(&c, &first, "first.log");
+    say_hello(&first, "one", 1);
+    proc_hear(&first, "\"welcome\"");
+    end_hand(&first, 0); /* without Goodbye: it may still be at work */
+    attach_by_hand(&c, &second, "second.log");
+    say_hello(&second, "two", 1);
+    end_hand(&second, 1);
+    snprintf(path, sizeof(path), "%s/second.log", c.dir);
+    char *err = file_text(path);
+    assert_non_null(strstr(err, "AlreadyExists"));
+    free(err);
+    json_decref(rpc(c.address, "Hosts/CertifyDeath", "{\"host_id\":\"hand\",\"incarnation\":\"one\"}"));
+    attach_by_hand(&c, &third, "third.log");
+    say_hello(&third, "three", 1);
+    proc_hear(&third, "\"welcome\"");
+    proc_say(&third, "{\"seq\":2,\"ack\":1,\"goodbye\":{}}\n");
+    end_hand(&third, 0);
+    cluster_done(&c);
+}
+
+/* ---- many at once ---- */
+
+static void when_most_hosts_fall_silent_their_jobs_wait_for_a_second_lease(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_alone(&c, 4);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":20000");
+    const char *job = submit_trip(&c, "t");
+    json_t *running = wait_status(&c, job, "RUNNING");
+    int i = host_index(at(running, "job.host"));
+    json_decref(running);
+    for (int k = 0; k < 4; k++)
+        if (k != (i + 1) % 4)
+            proc_kill(&c.hosts[k], SIGSTOP);
+    wait_log(&c, "coordinator.log", "their jobs wait for a second one");
+    json_t *waits = wait_status(&c, job, "RUNNING");
+    assert_int_equal(host_index(at(waits, "job.host")), i);
+    assert_string_equal(at(waits, "job.epoch"), "1");
+    json_decref(waits);
+    long long until = test_now_ms() + DEADLINE_MS;
+    for (bool moved = false; !moved;) {
+        json_t *j = wait_status(&c, job, "RUNNING");
+        moved = host_index(at(j, "job.host")) == (i + 1) % 4 && strcmp(at(j, "job.epoch"), "2") == 0;
+        json_decref(j);
+        test_pause(until, "the job has moved when the second lease was over");
+    }
+    for (int k = 0; k < 4; k++)
+        proc_kill(&c.hosts[k], SIGCONT);
+    json_decref(rpc(c.address, "Jobs/CancelJob", "{\"job_id\":\"%s\"}", job));
+    cluster_done(&c);
+}
+
+static void a_restarted_coordinator_waits_for_hosts_before_it_gives_their_jobs_away(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_init(&c);
+    c.alone = true;
+    c.lease = "20s";
+    cluster_coordinator(&c, NULL);
+    cluster_host(&c, 0, "a", NULL);
+    cluster_host(&c, 1, "b", NULL);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":1500");
+    const char *job = submit_trip(&c, "t");
+    json_t *running = wait_status(&c, job, "RUNNING");
+    int i = host_index(at(running, "job.host"));
+    json_decref(running);
+    proc_kill(&c.hosts[i], SIGSTOP);
+    proc_kill9(&c.coordinator);
+    cluster_coordinator(&c, NULL);
+    wait_attached(&c, i == 0 ? "b" : "a", "");
+    json_t *waits = wait_status(&c, job, "RUNNING");
+    assert_int_equal(host_index(at(waits, "job.host")), i);
+    assert_string_equal(at(waits, "job.epoch"), "1");
+    json_decref(waits);
+    proc_kill(&c.hosts[i], SIGCONT);
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.epoch"), "1");
+    json_decref(done);
+    expect_one_step(&c, job);
+    cluster_done(&c);
+}
+
+/* ---- cordon and drain ---- */
+
+static void expect_host(struct cluster *c, const char *id, const char *path, const char *want)
+{
+    json_t *hosts = rpc(c->address, "Hosts/ListHosts", "{}"), *h;
+    size_t i;
+    bool found = false;
+    json_array_foreach(json_at(hosts, "hosts"), i, h)
+    {
+        if (strcmp(at(h, "hostId"), id) != 0)
+            continue;
+        assert_string_equal(at(h, path), want);
+        found = true;
+    }
+    assert_true(found);
+    json_decref(hosts);
+}
+
+static void a_cordoned_host_gets_no_work_until_it_is_let_in_again_whoever_restarts(void **state)
+{
+    (void)state;
+    struct cluster c;
+    start_with_long_lease(&c, 1);
+    put_trip(&c, "\"ask\":false");
+    json_t *r = rpc(c.address, "Hosts/CordonHost", "{\"host_id\":\"a\"}");
+    assert_string_equal(at(r, "host.cordoned"), "true");
+    json_decref(r);
+    proc_kill9(&c.coordinator);
+    cluster_coordinator(&c, NULL);
+    wait_attached(&c, "a", "");
+    expect_host(&c, "a", "cordoned", "true");
+    const char *job = submit_trip(&c, "t");
+    json_t *waits = wait_status(&c, job, "PENDING");
+    assert_non_null(strstr(at(waits, "job.waitingReason"), "it takes no new work"));
+    json_decref(waits);
+    proc_stop(&c.hosts[0]);
+    expect_host(&c, "a", "status", "HOST_STATUS_AWAY");
+    cluster_host(&c, 0, "a", NULL);
+    expect_host(&c, "a", "cordoned", "true");
+    json_decref(rpc(c.address, "Hosts/CordonHost", "{\"host_id\":\"a\",\"uncordon\":true}"));
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    free(rpc_fails(c.address, "Hosts/CordonHost", "NotFound", "{\"host_id\":\"nobody\"}"));
+    cluster_done(&c);
+}
+
+static void draining_moves_each_job_at_its_next_step_boundary(void **state)
+{
+    (void)state;
+    struct cluster c;
+    start_with_long_lease(&c, 2);
+    put_trip(&c,
+             "\"delay_ms\":300,\"script\":[{\"say\":\"1\"},{\"say\":\"2\"},{\"say\":\"3\"},{\"say\":\"4\"}]");
+    const char *job = submit_trip(&c, "t");
+    json_t *running = wait_status(&c, job, "RUNNING");
+    int i = host_index(at(running, "job.host"));
+    json_decref(running);
+    json_t *drained =
+        rpc(c.address, "Hosts/DrainHost", "{\"host_id\":\"%c\",\"deadline_ms\":20000}", 'a' + i);
+    assert_int_equal(json_array_size(json_at(drained, "leftJobIds")), 0);
+    assert_string_equal(at(drained, "host.draining"), "true");
+    json_decref(drained);
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_int_equal(host_index(at(done, "job.lastHost")), 1 - i);
+    json_decref(done);
+    json_t *h = rpc(c.address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    assert_int_equal(json_array_size(json_at(h, "steps")), 4); /* nothing was done twice */
+    json_decref(h);
+    cluster_done(&c);
+}
+
+static void the_jobs_that_are_left_at_the_deadline_of_a_drain_are_named(void **state)
+{
+    (void)state;
+    struct cluster c;
+    char flow[512];
+    cluster_init(&c);
+    c.probes = true;
+    cluster_coordinator(&c, NULL);
+    cluster_host(&c, 0, "a", NULL);
+    snprintf(
+        flow, sizeof(flow),
+        "{\"routines\":[{\"id\":\"a\",\"type\":\"probe\",\"config\":{\"do\":{\"in\":[{\"gate\":\"%s\"}]}}}]}",
+        cluster_file(&c, "gate"));
+    const char *job = submit_inline(&c, flow, "{}");
+    json_decref(wait_status(&c, job, "RUNNING"));
+    json_t *r = rpc(c.address, "Hosts/DrainHost", "{\"host_id\":\"a\",\"deadline_ms\":200}");
+    assert_int_equal(json_array_size(json_at(r, "leftJobIds")), 1);
+    assert_string_equal(at(r, "leftJobIds[0]"), job);
+    json_decref(r);
+    wait_log(&c, "coordinator.log", "the deadline of a drain is over");
+    cluster_open_gate(&c, "gate");
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    free(rpc_fails(c.address, "Hosts/DrainHost", "InvalidArgument",
+                   "{\"host_id\":\"a\",\"deadline_ms\":90000000}"));
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +536,15 @@ int main(void)
         cmocka_unit_test(a_certificate_for_an_incarnation_that_talks_is_refused),
         cmocka_unit_test(a_host_without_supervisor_is_what_was_started),
         cmocka_unit_test(a_supervised_host_that_cannot_start_ends_with_its_code),
+        cmocka_unit_test(a_host_that_is_stopped_for_five_seconds_loses_nothing_with_the_usual_lease),
+        cmocka_unit_test(a_host_stops_its_jobs_itself_when_its_lease_is_over),
+        cmocka_unit_test(a_host_that_talks_but_hears_nothing_loses_its_lease),
+        cmocka_unit_test(a_second_host_with_the_same_id_is_refused_while_the_lease_of_the_first_runs),
+        cmocka_unit_test(when_most_hosts_fall_silent_their_jobs_wait_for_a_second_lease),
+        cmocka_unit_test(a_restarted_coordinator_waits_for_hosts_before_it_gives_their_jobs_away),
+        cmocka_unit_test(a_cordoned_host_gets_no_work_until_it_is_let_in_again_whoever_restarts),
+        cmocka_unit_test(draining_moves_each_job_at_its_next_step_boundary),
+        cmocka_unit_test(the_jobs_that_are_left_at_the_deadline_of_a_drain_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,6 +36,7 @@ void cluster_init(struct cluster *c)
 {
     memset(c, 0, sizeof(*c));
     c->lease = "2s";
+    c->heartbeat = "300ms";
     snprintf(c->dir, sizeof(c->dir), "/tmp/fermata-test-XXXXXX");
     assert_non_null(mkdtemp(c->dir));
     snprintf(c->data, sizeof(c->data), "%s/data", c->dir);
@@ -60,7 +61,7 @@ void cluster_coordinator(struct cluster *c, const char *const more[])
                             "--lease",
                             c->lease,
                             "--heartbeat",
-                            "300ms",
+                            c->heartbeat,
                             "--log-level",
                             log_level()};
     snprintf(err, sizeof(err), "%s/coordinator.log", c->dir);

@@ -11,9 +11,10 @@ struct cluster {
     bool alone;        /* hosts run without their supervisors: signals reach the daemon, nobody certifies */
     bool probes;       /* hosts offer the routine types of probe_types.c; set before they are started */
     const char *lease; /* of the hosts; "2s" unless changed before the coordinator starts */
-    char dir[128];     /* temporary */
-    char data[160];    /* the store, below it */
-    char address[64];  /* of the coordinator, once it has been started */
+    const char *heartbeat; /* "300ms" unless changed before the coordinator starts */
+    char dir[128];         /* temporary */
+    char data[160];        /* the store, below it */
+    char address[64];      /* of the coordinator, once it has been started */
     struct proc coordinator;
     struct proc hosts[MAX_HOSTS];
 };

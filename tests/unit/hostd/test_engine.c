@@ -587,6 +587,59 @@ static void the_end_of_the_lease_drops_all_jobs(void **state)
     assert_int_equal(fx.timer, 0);
 }
 
+/* Says a heartbeat that acknowledges the host's messages up to `ack`. */
+static void beat(uint64_t ack)
+{
+    struct fm_buf m = {0};
+    fm_buf_put_tag_varint(&m, 1, ++fx.seq);
+    fm_buf_put_tag_varint(&m, 2, ack);
+    fm_buf_put_len_delim(&m, fermata_v1_CoordinatorMessage_heartbeat_tag, "", 0);
+    engine_message(fx.e, (struct fm_bytes){m.p, m.n}, fx.now);
+    fm_buf_done(&m);
+}
+
+static void a_lease_counts_from_when_that_was_sent_which_the_coordinator_has_heard(void **state)
+{
+    (void)state;
+    assign(1, false, "wait", NULL);
+    int64_t start = fx.now;
+    fx.now = start + 2000;
+    engine_tick(fx.e, fx.now); /* message 2: a heartbeat */
+    fx.now = start + 3000;
+    beat(2);
+    fx.now = start + 11999;
+    engine_tick(fx.e, fx.now);
+    assert_int_equal(engine_job_count(fx.e), 1);
+    engine_tick(fx.e, start + 12000);
+    assert_int_equal(engine_job_count(fx.e), 0);
+}
+
+static void a_coordinator_that_talks_but_does_not_hear_holds_no_lease(void **state)
+{
+    (void)state;
+    assign(1, false, "wait", NULL);
+    int64_t start = fx.now;
+    for (; fx.now < start + 9000; fx.now += 1000)
+        beat(1);
+    assert_int_equal(engine_job_count(fx.e), 1);
+    fx.now = start + 10000;
+    beat(1); /* whatever comes first after the end: a message, a timer, a call */
+    assert_int_equal(engine_job_count(fx.e), 0);
+    assert_true(fx.closed);
+}
+
+static void a_timer_after_the_end_of_the_lease_runs_no_handler(void **state)
+{
+    (void)state;
+    assign(1, false, "wait", NULL);
+    uint64_t timer = fx.timer;
+    forget();
+    engine_timer(fx.e, timer, fx.now + 10001);
+    assert_int_equal(engine_job_count(fx.e), 0);
+    fermata_v1_Step s[4];
+    assert_int_equal(steps(s, 4), 0);
+}
+
 static void duplicates_and_older_assignments_are_ignored_and_newer_ones_replace(void **state)
 {
     (void)state;
@@ -731,6 +784,9 @@ int main(void)
         T(a_cancelled_job_is_forgotten_at_once),
         T(a_broken_stream_keeps_the_job_and_unacknowledged_steps_are_sent_again),
         T(the_end_of_the_lease_drops_all_jobs),
+        T(a_lease_counts_from_when_that_was_sent_which_the_coordinator_has_heard),
+        T(a_coordinator_that_talks_but_does_not_hear_holds_no_lease),
+        T(a_timer_after_the_end_of_the_lease_runs_no_handler),
         T(duplicates_and_older_assignments_are_ignored_and_newer_ones_replace),
         T(draining_gives_jobs_back_and_says_goodbye),
         T(a_host_that_drains_before_its_welcome_waits_for_it_to_say_goodbye),
