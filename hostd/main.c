@@ -11,6 +11,7 @@
 #include "log.h"
 #include "mem.h"
 #include "plugin.h"
+#include "prices.h"
 #include "process.h"
 #include "registry.h"
 #include "secrets.h"
@@ -27,7 +28,7 @@ int ADD_TYPES(struct registry *r, struct fm_err *err);
 static const char *const log_formats[] = {"text", "json", NULL};
 
 static struct options {
-    const char *coordinator, *id, *log_level, *secrets, *ca_file, *plugins;
+    const char *coordinator, *id, *log_level, *secrets, *ca_file, *plugins, *prices;
     struct conf_labels labels;
     int64_t capacity, drain_timeout_ms, workers;
     int log_format;
@@ -48,6 +49,7 @@ static const struct conf_option options[] = {
     {"workers",       CONF_INT,      &opt.workers,          "N",         "threads for handlers that block",                   1, 256,     NULL},
     {"plugins",       CONF_STRING,   &opt.plugins,          "FILES",     "shared objects with routine types, FILE[:FILE...]", 0,
      4096,                                                                                                                                NULL},
+    {"prices",        CONF_STRING,   &opt.prices,           "FILE",      "what model calls cost, JSON",                       0, 4096,    NULL},
     {"secrets",       CONF_STRING,   &opt.secrets,          "FILE",      "NAME=value lines; only its owner may have access",  0,
      4096,                                                                                                                                NULL},
     {"ca-file",       CONF_STRING,   &opt.ca_file,          "FILE",      "certificates to trust besides the system's",        0, 4096,
@@ -111,12 +113,13 @@ static int run(const char *incarnation)
     int code = 2;
     if (fm_log_start(&log, &err) == 0) {
         if (nano_self_test(&err) == 0 && ADD_TYPES(registry, &err) == 0 &&
-            plugins_load(opt.plugins, registry, &err) == 0 &&
+            prices_read(opt.prices, &err) == 0 && plugins_load(opt.plugins, registry, &err) == 0 &&
             (secrets = secrets_read(opt.secrets, &err)) != NULL)
             code = serve(registry, secrets, incarnation);
         fm_log_stop();
     }
     secrets_free(secrets);
+    prices_free();
     if (err.code != FM_OK)
         fprintf(stderr, "hostd: %s\n", err.msg);
     registry_free(registry);
