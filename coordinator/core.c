@@ -226,6 +226,11 @@ void core_request(struct core *c, uint64_t ticket, enum core_method method, cons
         op_fail(c, op, &err);
         return;
     }
+    struct fm_err full = {0};
+    if (admit_request(c, op, &full) < 0) {
+        op_fail(c, op, &full);
+        return;
+    }
     op_run(c, op);
 }
 
@@ -627,6 +632,8 @@ struct core *core_new(const struct core_config *cfg, const struct core_io *io)
         c->cfg.max_state_bytes = 16u * 1024 * 1024;
     if (c->cfg.max_active_bytes == 0)
         c->cfg.max_active_bytes = (size_t)2 * 1024 * 1024 * 1024;
+    if (c->cfg.max_waiting_jobs == 0)
+        c->cfg.max_waiting_jobs = 1000000;
     if (c->cfg.cache_bytes == 0)
         c->cfg.cache_bytes = 1024u * 1024;
     fm_idgen_init(&c->ids, cfg->seed);

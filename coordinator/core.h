@@ -85,8 +85,9 @@ struct core_config {
     size_t max_state_bytes;  /* largest encoded job state; 0: 16 MiB */
     size_t
         max_active_bytes; /* memory of all active jobs' states, above which submits are refused; 0: 2 GiB */
-    size_t cache_bytes;   /* memory for jobs that wait, kept to spare a read; 0: 1 MiB */
-    uint64_t seed;        /* for job ids */
+    size_t max_waiting_jobs; /* jobs that wait for a host, above which submits are refused; 0: 1,000,000 */
+    size_t cache_bytes;      /* memory for jobs that wait, kept to spare a read; 0: 1 MiB */
+    uint64_t seed;           /* for job ids */
 };
 
 /* A core; the io table is copied. */

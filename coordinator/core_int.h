@@ -199,7 +199,8 @@ struct core {
     int64_t now_ms, wall_ms;
     struct fm_idgen ids;
     uint64_t next_tag;
-    struct job *jobs;    /* by id */
+    struct job *jobs; /* by id */
+    size_t n_pending;
     struct job *pending; /* wait for a host, oldest first */
     struct job *dirty;   /* have a unit to submit */
     struct job *idle;    /* kept to spare a read, oldest first */
@@ -486,6 +487,11 @@ void life_tick(struct core *c);
 /* Recovery is complete: hosts may come, and those that have jobs are awaited from now on. */
 void life_recovered(struct core *c);
 void life_free(struct core *c);
+
+/* ---- core_admit.c: what is refused when the coordinator is full ---- */
+
+/* Returns 0, or -FM_RESOURCE_EXHAUSTED with the time after which to try again. */
+int admit_request(const struct core *c, const struct op *op, struct fm_err *err);
 
 /* ---- core_drain.c: what is remembered of hosts; CordonHost, DrainHost ---- */
 

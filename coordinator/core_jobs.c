@@ -367,13 +367,6 @@ static void submit_job(struct core *c, struct op *op)
         op_fail(c, op, &err);
         return;
     }
-    if (c->active_bytes > c->cfg.max_active_bytes) {
-        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL,
-                   "the active jobs take %zu bytes; the limit is %zu: try again when some have ended",
-                   c->active_bytes, c->cfg.max_active_bytes);
-        op_fail(c, op, &err);
-        return;
-    }
     const char *name;
     uint32_t version;
     struct flow_def *def = flow_for_submit(c, op, r, &name, &version);

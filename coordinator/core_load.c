@@ -19,10 +19,25 @@ struct job *job_in_memory(struct core *c, const struct fm_id *id)
     return job;
 }
 
+/* Inputs are appended one by one, and taken all or many at once: only then all are looked at. */
+static void count_inputs(struct job *job)
+{
+    struct task_item *t = job->inputs == NULL ? NULL : job->inputs->prev;
+    uint32_t last = t == NULL ? 0 : t->input_number, first = t == NULL ? 0 : job->inputs->input_number;
+    uint32_t known = first == job->input_first ? job->input_last : 0;
+    if (known == 0)
+        job->input_bytes = 0;
+    for (; t != NULL && t->input_number > known; t = t == job->inputs ? NULL : t->prev)
+        job->input_bytes += sizeof(*t) + t->body.n;
+    job->input_first = first;
+    job->input_last = last;
+}
+
 void job_count_bytes(struct core *c, struct job *job)
 {
-    size_t bytes =
-        sizeof(*job) + job->disk_head.n * 2 + (job->state != NULL ? job_state_bytes(job->state) : 0);
+    count_inputs(job);
+    size_t bytes = sizeof(*job) + job->disk_head.n * 2 + job->input_bytes +
+                   (job->state != NULL ? job_state_bytes(job->state) : 0);
     c->active_bytes += bytes - job->counted_bytes;
     job->counted_bytes = bytes;
 }

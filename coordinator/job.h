@@ -71,7 +71,9 @@ struct job {
     uint32_t snapshot_step;       /* step that the stored snapshot covers */
     size_t journal_bytes;         /* bytes of steps since the snapshot */
     uint32_t emit_deferred_input; /* emit_deferred is over when a step has taken inputs through this one */
-    size_t counted_bytes;         /* what the core has counted for it */
+    size_t input_bytes;           /* of `inputs` from input_first to input_last */
+    uint32_t input_first, input_last;
+    size_t counted_bytes; /* what the core has counted for it */
     struct flow_def *def;
     struct host *host;                 /* while RUNNING */
     struct job *host_prev, *host_next; /* among the host's jobs */

@@ -156,6 +156,7 @@ void sched_unqueue(struct core *c, struct job *job)
     if (!job->queued)
         return;
     job->queued = false;
+    c->n_pending--;
     DL_DELETE2(c->pending, job, pend_prev, pend_next);
 }
 
@@ -189,6 +190,7 @@ void sched_place(struct core *c, struct job *job)
         assign(c, job, h);
     } else if (!job->queued) {
         job->queued = true;
+        c->n_pending++;
         if (c->pending == NULL || c->pending->pend_prev->head->priority >= job->head->priority)
             DL_APPEND2(c->pending, job, pend_prev, pend_next);
         else

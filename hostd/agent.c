@@ -24,6 +24,7 @@
 
 #define ATTACH_PATH "/fermata.v1.HostAgent/Attach"
 #define MAX_MESSAGE_BYTES (64u * 1024 * 1024)
+#define INBOX_BYTES (64u * 1024 * 1024) /* what may wait for the engine; then the stream is not read */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
 #define REFUSED_MS 2000 /* a refusal may pass, for example a duplicate id; no hurry */
@@ -67,6 +68,7 @@ struct agent {
     int exit_code;
     pthread_mutex_t lock;
     struct event *events; /* under lock */
+    size_t event_bytes;   /* under lock */
 };
 
 /* ---- the gRPC thread ---- */
@@ -76,6 +78,9 @@ static void push(struct agent *a, struct event *ev)
     pthread_mutex_lock(&a->lock);
     bool wake = a->events == NULL;
     DL_APPEND(a->events, ev);
+    a->event_bytes += sizeof(*ev) + ev->n;
+    if (!ev->over && a->event_bytes > INBOX_BYTES)
+        rpc_stream_hold(ev->stream, true);
     pthread_mutex_unlock(&a->lock);
     if (wake)
         (void)uv_async_send(&a->wake);
@@ -383,6 +388,7 @@ static void on_wake(uv_async_t *uv)
     pthread_mutex_lock(&a->lock);
     struct event *list = a->events, *ev, *tmp;
     a->events = NULL;
+    a->event_bytes = 0;
     pthread_mutex_unlock(&a->lock);
     DL_FOREACH_SAFE (list, ev, tmp) {
         DL_DELETE(list, ev);
@@ -393,6 +399,8 @@ static void on_wake(uv_async_t *uv)
         fm_err_done(&ev->status);
         free(ev);
     }
+    if (a->stream != NULL)
+        rpc_stream_hold(a->stream, false);
     after_input(a);
 }
 
