@@ -140,11 +140,14 @@ struct host {
     size_t n_jobs;
     bool cordoned, draining, leaving;
     int64_t last_heard_ms, attached_wall_ms;
-    uint64_t mark_seq;    /* a message to it whose arrival is awaited; 0: none */
-    int64_t mark_ms;      /* when that was sent */
-    bool drain_asked;     /* of this incarnation: that it gives jobs back is not its own wish */
-    struct op *drain_ops; /* DrainHost calls that wait */
-    bool braked;          /* many fell silent with it: its lease counts twice */
+    uint64_t mark_seq;                /* a message to it whose arrival is awaited; 0: none */
+    int64_t mark_ms;                  /* when that was sent */
+    struct job *assigns;              /* assigned, but not sent yet: enough is under way */
+    struct sent_assign *sent_assigns; /* under way */
+    size_t assign_bytes;              /* of those */
+    bool drain_asked;                 /* of this incarnation: that it gives jobs back is not its own wish */
+    struct op *drain_ops;             /* DrainHost calls that wait */
+    bool braked;                      /* many fell silent with it: its lease counts twice */
     int64_t resync_at_ms; /* end its stream then, so that it sends again what is not on disk; 0: no */
     uint64_t seq_out, seq_in;
     struct fm_buf acks; /* encoded fields of a StepAckBatch */
@@ -155,6 +158,13 @@ struct host_mark {
     UT_hash_handle hh;
     char *id, *incarnation; /* "": it is not there */
     bool cordoned, draining;
+};
+
+/* An assignment that was sent, and of which it is not known that it arrived. */
+struct sent_assign {
+    struct sent_assign *prev, *next;
+    uint64_t seq;
+    size_t bytes;
 };
 
 /* A host whose lease ended a while ago: it counts when more fall silent. */
@@ -492,6 +502,16 @@ void life_free(struct core *c);
 
 /* Returns 0, or -FM_RESOURCE_EXHAUSTED with the time after which to try again. */
 int admit_request(const struct core *c, const struct op *op, struct fm_err *err);
+/* True when an assignment may go to the host now; else it goes when others have arrived. */
+bool pace_assign(struct host *h, struct job *job);
+/* An assignment was sent, as the host's last message so far. */
+void pace_sent(struct host *h, size_t bytes);
+/* The host has everything up to this message: sends what has waited. */
+void pace_acked(struct core *c, struct host *h, uint64_t seq);
+/* Nothing is under way any more. */
+void pace_reset(struct host *h);
+/* The job leaves its host. */
+void pace_forget(struct host *h, struct job *job);
 
 /* ---- core_drain.c: what is remembered of hosts; CordonHost, DrainHost ---- */
 

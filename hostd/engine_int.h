@@ -233,6 +233,7 @@ struct engine {
     uint64_t seq_out, seq_in;
     uint32_t lease_ms, heartbeat_ms, max_step_bytes;
     int64_t lease_from_ms; /* when the last message was sent of which it is known that it arrived */
+    size_t unsaid_bytes;   /* came since the last message to the coordinator */
     uint64_t mark_seq;     /* a message whose arrival is awaited; 0: none */
     int64_t mark_ms;       /* when that was sent */
     int64_t next_heartbeat_ms;

@@ -162,6 +162,33 @@ static void a_host_refuses_an_assignment_that_does_not_fit_and_gets_it_when_ther
     cluster_done(&c);
 }
 
+/* More than may be queued for a host: without pacing its stream would be broken off. */
+static void many_large_jobs_reach_a_host_that_comes_late_without_flooding_it(void **state)
+{
+    (void)state;
+    enum { JOBS = 110 };
+    struct cluster c;
+    static char ids[JOBS][32];
+    cluster_init(&c);
+    c.probes = true;
+    c.lease = "30s";
+    cluster_coordinator(&c, NULL);
+    cluster_open_gate(&c, "gate");
+    for (int i = 0; i < JOBS; i++)
+        submit_large(&c, 700000, ids[i]);
+    const char *more[] = {"--capacity", "1000", NULL};
+    cluster_host(&c, 0, "a", more);
+    for (int i = 0; i < JOBS; i++) {
+        json_t *done = wait_status(&c, ids[i], "COMPLETED");
+        assert_string_equal(at(done, "job.epoch"), "1");
+        json_decref(done);
+    }
+    char *log = file_text(cluster_file(&c, "coordinator.log"));
+    assert_null(strstr(log, "is broken off"));
+    free(log);
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +196,7 @@ int main(void)
         cmocka_unit_test(more_bytes_than_there_is_memory_for_are_refused_until_jobs_have_ended),
         cmocka_unit_test(more_open_calls_than_allowed_are_refused_until_some_have_ended),
         cmocka_unit_test(a_host_refuses_an_assignment_that_does_not_fit_and_gets_it_when_there_is_room),
+        cmocka_unit_test(many_large_jobs_reach_a_host_that_comes_late_without_flooding_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
