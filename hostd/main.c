@@ -99,7 +99,8 @@ static int serve(const struct registry *registry, const struct secrets *secrets,
                     .inbox_bytes = (size_t)opt.inbox_mib * 1024 * 1024,
                     .registry = registry,
                     .seed = fm_random_seed()},
-        .attached = supervisor_attached
+        .attached = supervisor_attached,
+        .stop_signal = opt.no_supervisor ? 0 : SUPERVISOR_STOP_SIGNAL
     };
     int code = agent_run(&cfg);
     free(labels);

@@ -48,6 +48,21 @@ static void wait_gone(pid_t pid)
         test_pause(until, "the daemon has ended");
 }
 
+static void wait_log(struct cluster *c, const char *file, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "%s/%s", c->dir, file);
+    long long until = test_now_ms() + DEADLINE_MS;
+    for (;;) {
+        char *log = file_text(path);
+        bool found = strstr(log, text) != NULL;
+        free(log);
+        if (found)
+            return;
+        test_pause(until, text);
+    }
+}
+
 static void submit_many(struct cluster *c, char jobs[MANY][32])
 {
     put_trip(c, "\"ask\":false,\"delay_ms\":3000");
@@ -209,6 +224,48 @@ static void a_certificate_for_an_incarnation_that_talks_is_refused(void **state)
     cluster_done(&c);
 }
 
+/* What systemd does by default, and pkill. */
+static void one_sigterm_to_all_processes_of_a_host_is_one_wish(void **state)
+{
+    (void)state;
+    struct cluster c;
+    start_with_long_lease(&c, 2);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":700,\"script\":[{\"say\":\"1\"},{\"say\":\"2\"}]");
+    const char *job = submit_trip(&c, "t");
+    json_t *running = wait_status(&c, job, "RUNNING");
+    int i = host_index(at(running, "job.host"));
+    json_decref(running);
+    assert_int_equal(kill(proc_daemon(&c.hosts[i], 0), SIGTERM), 0);
+    proc_stop(&c.hosts[i]); /* exit code 0: everything was given back, at a step boundary */
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_int_equal(host_index(at(done, "job.lastHost")), 1 - i);
+    json_decref(done);
+    cluster_done(&c);
+}
+
+static void a_second_sigterm_ends_a_host_at_once_and_its_jobs_move_at_once(void **state)
+{
+    (void)state;
+    struct cluster c;
+    start_with_long_lease(&c, 2);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":3000");
+    const char *job = submit_trip(&c, "t");
+    json_t *running = wait_status(&c, job, "RUNNING");
+    int i = host_index(at(running, "job.host"));
+    json_decref(running);
+    char log[32];
+    snprintf(log, sizeof(log), "host%d.log", i);
+    proc_kill(&c.hosts[i], SIGTERM);
+    wait_log(&c, log, "stopping");
+    proc_kill(&c.hosts[i], SIGTERM);
+    assert_int_equal(proc_wait(&c.hosts[i]), 1);
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_int_equal(host_index(at(done, "job.lastHost")), 1 - i);
+    assert_string_equal(at(done, "job.epoch"), "2");
+    json_decref(done);
+    cluster_done(&c);
+}
+
 static void a_host_without_supervisor_is_what_was_started(void **state)
 {
     (void)state;
@@ -238,21 +295,6 @@ static void a_supervised_host_that_cannot_start_ends_with_its_code(void **state)
 }
 
 /* ---- leases ---- */
-
-static void wait_log(struct cluster *c, const char *file, const char *text)
-{
-    char path[256];
-    snprintf(path, sizeof(path), "%s/%s", c->dir, file);
-    long long until = test_now_ms() + DEADLINE_MS;
-    for (;;) {
-        char *log = file_text(path);
-        bool found = strstr(log, text) != NULL;
-        free(log);
-        if (found)
-            return;
-        test_pause(until, text);
-    }
-}
 
 static void a_host_that_is_stopped_for_five_seconds_loses_nothing_with_the_usual_lease(void **state)
 {
@@ -580,6 +622,8 @@ int main(void)
         cmocka_unit_test(programs_of_a_dead_daemon_are_ended),
         cmocka_unit_test(a_daemon_that_dies_is_started_again_and_gets_its_jobs_again),
         cmocka_unit_test(a_certificate_for_an_incarnation_that_talks_is_refused),
+        cmocka_unit_test(one_sigterm_to_all_processes_of_a_host_is_one_wish),
+        cmocka_unit_test(a_second_sigterm_ends_a_host_at_once_and_its_jobs_move_at_once),
         cmocka_unit_test(a_host_without_supervisor_is_what_was_started),
         cmocka_unit_test(a_supervised_host_that_cannot_start_ends_with_its_code),
         cmocka_unit_test(a_host_that_is_stopped_for_five_seconds_loses_nothing_with_the_usual_lease),
