@@ -192,7 +192,7 @@ static void a_daemon_that_dies_is_started_again_and_gets_its_jobs_again(void **s
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "RUNNING"));
     get_incarnation(&c, "a", before);
-    assert_int_equal(kill(proc_daemon(&c.hosts[0], 0), SIGSEGV), 0);
+    assert_int_equal(kill(proc_daemon(&c.hosts[0], 0), SIGABRT), 0);
     wait_attached(&c, "a", before);
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.epoch"), "2");
