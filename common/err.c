@@ -52,6 +52,7 @@ int fm_err_set(struct fm_err *err, enum fm_code code, const char *field, const c
     free(err->more);
     err->more = NULL;
     err->n_more = err->n_cut = 0;
+    err->retry_ms = 0;
     err->code = code;
     set_field(err->field, sizeof(err->field), field);
     memcpy(err->msg, msg, sizeof(msg));
@@ -82,6 +83,14 @@ int fm_err_add(struct fm_err *err, enum fm_code code, const char *field, const c
         err->n_cut++;
     else
         err->more[err->n_more++] = v;
+    return -(int)err->code;
+}
+
+int fm_err_retry(struct fm_err *err, unsigned ms)
+{
+    if (err == NULL)
+        return -FM_UNKNOWN;
+    err->retry_ms = ms;
     return -(int)err->code;
 }
 

@@ -52,6 +52,7 @@ struct fm_err {
     char msg[640];
     struct fm_violation *more; /* heap; NULL while there is at most one */
     size_t n_more;             /* how many are in more */
+    unsigned retry_ms;         /* when it is worth trying again; 0: not said */
     size_t n_cut;              /* how many were found beyond FM_MAX_VIOLATIONS */
 };
 
@@ -61,6 +62,8 @@ int fm_err_set(struct fm_err *err, enum fm_code code, const char *field, const c
 /* Adds a violation: the first one sets the error, later ones are listed in `more`. Returns -code. */
 int fm_err_add(struct fm_err *err, enum fm_code code, const char *field, const char *fmt, ...)
     FM_PRINTF(4, 5);
+/* Says that it is worth trying again after this time. Returns -code. */
+int fm_err_retry(struct fm_err *err, unsigned ms);
 /* Puts context in front of the message: "context: message". */
 void fm_err_wrap(struct fm_err *err, const char *fmt, ...) FM_PRINTF(2, 3);
 /* Copies src into dst, which must be empty or released. */

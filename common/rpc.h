@@ -147,6 +147,9 @@ struct rpc_stream *rpc_stream_open(struct rpc_channel *c, const char *path, int6
 void rpc_stream_send(struct rpc_stream *s, struct fm_bytes message);
 /* Any thread: no more messages after those queued. */
 void rpc_stream_close_send(struct rpc_stream *s);
+/* Any thread: with `hold` no more messages are read until it is called without: what the peer sends waits
+ * there. A message that is being read still comes. */
+void rpc_stream_hold(struct rpc_stream *s, bool hold);
 /* Any thread: ends it; on_status follows. */
 void rpc_stream_cancel(struct rpc_stream *s);
 void rpc_stream_unref(struct rpc_stream *s);

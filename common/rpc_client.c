@@ -30,7 +30,7 @@ struct rpc_stream {
     pthread_mutex_t lock;
     /* under lock */
     struct rpc_message *queue, *writing;
-    bool busy, close_wanted, close_started, over;
+    bool busy, close_wanted, close_started, over, held, read_wanted;
     int pending, refs;
     bool reported;
 };
@@ -205,15 +205,34 @@ void rpc_stream_cancel(struct rpc_stream *s)
 
 /* ---- receiving ---- */
 
-static void start_read(struct rpc_stream *s)
+/* Under lock. */
+static void read_more(struct rpc_stream *s)
 {
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
     op.data.recv_message.recv_message = &s->incoming;
-    pthread_mutex_lock(&s->lock);
     s->incoming = NULL;
     s->pending++;
-    pthread_mutex_unlock(&s->lock);
     rpc_must(grpc_call_start_batch(s->call, &op, 1, &s->recv_tag, NULL), "receive");
+}
+
+static void start_read(struct rpc_stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->read_wanted = s->held;
+    if (!s->held)
+        read_more(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void rpc_stream_hold(struct rpc_stream *s, bool hold)
+{
+    pthread_mutex_lock(&s->lock);
+    s->held = hold;
+    if (!hold && s->read_wanted && !s->over) {
+        s->read_wanted = false;
+        read_more(s);
+    }
+    pthread_mutex_unlock(&s->lock);
 }
 
 static void on_received(struct rpc_tag *tag, bool ok)

@@ -44,6 +44,12 @@ enum core_method {
     CORE_SKIP_TASK,
     CORE_EDIT_TASK,
     CORE_PATCH_STATE,
+    CORE_LIST_PAUSES,
+    CORE_CLAIM_PAUSE,
+    CORE_RELEASE_PAUSE,
+    CORE_COUNT_JOBS,
+    CORE_EXPLAIN_JOB,
+    CORE_GET_USAGE,
     CORE_LIST_HOSTS,
     CORE_GET_HOST,
     CORE_CORDON_HOST,
@@ -85,8 +91,9 @@ struct core_config {
     size_t max_state_bytes;  /* largest encoded job state; 0: 16 MiB */
     size_t
         max_active_bytes; /* memory of all active jobs' states, above which submits are refused; 0: 2 GiB */
-    size_t cache_bytes;   /* memory for jobs that wait, kept to spare a read; 0: 1 MiB */
-    uint64_t seed;        /* for job ids */
+    size_t max_waiting_jobs; /* jobs that wait for a host, above which submits are refused; 0: 1,000,000 */
+    size_t cache_bytes;      /* memory for jobs that wait, kept to spare a read; 0: 1 MiB */
+    uint64_t seed;           /* for job ids */
 };
 
 /* A core; the io table is copied. */

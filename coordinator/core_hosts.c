@@ -99,7 +99,9 @@ void host_send_assign(struct core *c, struct job *job)
 {
     struct host *h = job->host;
     if (h->conn == 0)
-        return;       /* when it comes back it will not hold the job, and the job is given away again */
+        return; /* when it comes back it will not hold the job, and the job is given away again */
+    if (!pace_assign(h, job))
+        return;
     host_flush(c, h); /* the jobs that have left it are said first: their places are given away already */
     struct fm_buf b = {0}, state = {0};
     fm_buf_put_string(&b, ASSIGN_JOB_ID, job->text);
@@ -126,6 +128,7 @@ void host_send_assign(struct core *c, struct job *job)
         fm_buf_put_string(&b, ASSIGN_LOST_TASKS, job->head->intents[i]);
     job->assign_sent = true;
     host_send(c, h, FIELD_ASSIGN, (struct fm_bytes){b.p, b.n});
+    pace_sent(h, b.n);
     fm_buf_done(&b);
     fm_buf_done(&state);
     if (job->head->pause_requested)
@@ -375,6 +378,7 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     if (step->n_children > 0)
         children_add(c, job, step, task);
     free(task);
+    usage_count(c, job, step);
     lost_intent_done(job, step->task_id);
     if (job->head->released_task[0] != '\0' && strcmp(job->head->released_task, step->task_id) == 0)
         pb_set_string(&job->head->released_task, "");

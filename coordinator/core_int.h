@@ -7,6 +7,7 @@
 
 #include <uthash.h>
 
+#include "digest.h"
 #include "fermata/v1/flows.pb-c.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/hosts.pb-c.h"
@@ -140,11 +141,14 @@ struct host {
     size_t n_jobs;
     bool cordoned, draining, leaving;
     int64_t last_heard_ms, attached_wall_ms;
-    uint64_t mark_seq;    /* a message to it whose arrival is awaited; 0: none */
-    int64_t mark_ms;      /* when that was sent */
-    bool drain_asked;     /* of this incarnation: that it gives jobs back is not its own wish */
-    struct op *drain_ops; /* DrainHost calls that wait */
-    bool braked;          /* many fell silent with it: its lease counts twice */
+    uint64_t mark_seq;                /* a message to it whose arrival is awaited; 0: none */
+    int64_t mark_ms;                  /* when that was sent */
+    struct job *assigns;              /* assigned, but not sent yet: enough is under way */
+    struct sent_assign *sent_assigns; /* under way */
+    size_t assign_bytes;              /* of those */
+    bool drain_asked;                 /* of this incarnation: that it gives jobs back is not its own wish */
+    struct op *drain_ops;             /* DrainHost calls that wait */
+    bool braked;                      /* many fell silent with it: its lease counts twice */
     int64_t resync_at_ms; /* end its stream then, so that it sends again what is not on disk; 0: no */
     uint64_t seq_out, seq_in;
     struct fm_buf acks; /* encoded fields of a StepAckBatch */
@@ -155,6 +159,13 @@ struct host_mark {
     UT_hash_handle hh;
     char *id, *incarnation; /* "": it is not there */
     bool cordoned, draining;
+};
+
+/* An assignment that was sent, and of which it is not known that it arrived. */
+struct sent_assign {
+    struct sent_assign *prev, *next;
+    uint64_t seq;
+    size_t bytes;
 };
 
 /* A host whose lease ended a while ago: it counts when more fall silent. */
@@ -199,7 +210,8 @@ struct core {
     int64_t now_ms, wall_ms;
     struct fm_idgen ids;
     uint64_t next_tag;
-    struct job *jobs;    /* by id */
+    struct job *jobs; /* by id */
+    size_t n_pending;
     struct job *pending; /* wait for a host, oldest first */
     struct job *dirty;   /* have a unit to submit */
     struct job *idle;    /* kept to spare a read, oldest first */
@@ -243,12 +255,6 @@ struct wait *core_read(struct core *c, struct store_query *q,
                        void (*done)(struct core *, struct wait *, struct store_done *), struct op *op);
 /* The time of this input, for records. */
 Google__Protobuf__Timestamp core_now(const struct core *c);
-/* SHA-256. */
-void core_digest(struct fm_bytes bytes, uint8_t ret[STORE_DIGEST_BYTES]);
-/* SHA-256 of a request without regard to the order of its maps. */
-void core_request_digest(const ProtobufCMessage *request, uint8_t ret[STORE_DIGEST_BYTES]);
-/* Sorts the entries of all maps in the message by key. */
-void canonical_sort(ProtobufCMessage *message);
 
 /* The unit of the job that is being gathered. */
 struct commit *job_unit(struct core *c, struct job *job);
@@ -375,6 +381,18 @@ int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateR
 int remedy_retry(struct core *c, struct job *job, const char *task_id, const char *by, const char *reason,
                  struct fm_err *err);
 
+/* ---- core_inbox.c, core_explain.c: open questions of all jobs, counts, usage; why a job is where it is ----
+ */
+
+void inbox_request(struct core *c, struct op *op);
+void explain_job(struct core *c, struct op *op);
+/* Whether `by` may answer: nobody else has claimed the pause. */
+int inbox_may_answer(const struct core *c, const Fermata__V1__Pause *p, const char *by, struct fm_err *err);
+/* Counts what the step used in the ledger, in the job's unit. */
+void usage_count(struct core *c, struct job *job, const Fermata__V1__Step *step);
+/* Why this host cannot have the job now, into `why`; false when it can. */
+bool sched_unfit(const struct host *h, const struct job *job, char *why, size_t n);
+
 /* ---- core_fork.c ---- */
 
 void fork_request(struct core *c, struct op *op);
@@ -486,6 +504,21 @@ void life_tick(struct core *c);
 /* Recovery is complete: hosts may come, and those that have jobs are awaited from now on. */
 void life_recovered(struct core *c);
 void life_free(struct core *c);
+
+/* ---- core_admit.c: what is refused when the coordinator is full ---- */
+
+/* Returns 0, or -FM_RESOURCE_EXHAUSTED with the time after which to try again. */
+int admit_request(const struct core *c, const struct op *op, struct fm_err *err);
+/* True when an assignment may go to the host now; else it goes when others have arrived. */
+bool pace_assign(struct host *h, struct job *job);
+/* An assignment was sent, as the host's last message so far. */
+void pace_sent(struct host *h, size_t bytes);
+/* The host has everything up to this message: sends what has waited. */
+void pace_acked(struct core *c, struct host *h, uint64_t seq);
+/* Nothing is under way any more. */
+void pace_reset(struct host *h);
+/* The job leaves its host. */
+void pace_forget(struct host *h, struct job *job);
 
 /* ---- core_drain.c: what is remembered of hosts; CordonHost, DrainHost ---- */
 

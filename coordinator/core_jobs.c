@@ -368,13 +368,6 @@ static void submit_job(struct core *c, struct op *op)
         op_fail(c, op, &err);
         return;
     }
-    if (c->active_bytes > c->cfg.max_active_bytes) {
-        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL,
-                   "the active jobs take %zu bytes; the limit is %zu: try again when some have ended",
-                   c->active_bytes, c->cfg.max_active_bytes);
-        op_fail(c, op, &err);
-        return;
-    }
     const char *name;
     uint32_t version;
     struct flow_def *def = flow_for_submit(c, op, r, &name, &version);
@@ -513,6 +506,7 @@ static void add_answer(struct core *c, struct job *job, const Fermata__V1__Pause
     task.data = &data;
     task.pause_id = p->pause_id;
     task.call_id = p->call_id;
+    task.answer_digest = p->digest;
     task.answered_by = r->answered_by;
     job_add_input(c, job, &task);
 }
@@ -586,6 +580,10 @@ void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *
 
 int job_check_answer(const Fermata__V1__Pause *p, const Fermata__V1__ResumeJobRequest *r, struct fm_err *err)
 {
+    if (r->digest[0] != '\0' && strcmp(r->digest, p->digest) != 0)
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "digest",
+                          "pause %s has the digest %s: what was shown to who answers was something else",
+                          p->pause_id, p->digest);
     if (is_question(p) && r->answer == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "answer", "the question \"%.200s\" needs an answer",
                           p->question);
@@ -653,7 +651,8 @@ static void resume_job(struct core *c, struct op *op)
     }
     const Fermata__V1__Pause *p = NULL;
     bool failed = (int)job->head->status == JOB_FAILED && r->pause_id[0] == '\0';
-    if (!failed && (p = find_asked(job, r, &err)) != NULL)
+    if (!failed && (p = find_asked(job, r, &err)) != NULL &&
+        inbox_may_answer(c, p, r->answered_by, &err) == 0)
         (void)job_check_answer(p, r, &err);
     if (err.code != FM_OK)
         op_fail(c, op, &err);

@@ -19,11 +19,28 @@ struct job *job_in_memory(struct core *c, const struct fm_id *id)
     return job;
 }
 
+/* Inputs are appended one by one, and taken all or many at once: only then all are looked at. */
+static void count_inputs(struct job *job)
+{
+    struct task_item *t = job->inputs == NULL ? NULL : job->inputs->prev;
+    uint32_t last = t == NULL ? 0 : t->input_number, first = t == NULL ? 0 : job->inputs->input_number;
+    uint32_t known = first == job->input_first ? job->input_last : 0;
+    if (known == 0)
+        job->input_bytes = 0;
+    for (; t != NULL && t->input_number > known; t = t == job->inputs ? NULL : t->prev)
+        job->input_bytes += sizeof(*t) + t->body.n;
+    job->input_first = first;
+    job->input_last = last;
+}
+
 void job_count_bytes(struct core *c, struct job *job)
 {
-    size_t bytes =
-        sizeof(*job) + job->disk_head.n * 2 + (job->state != NULL ? job_state_bytes(job->state) : 0);
+    count_inputs(job);
+    size_t bytes = sizeof(*job) + job->disk_head.n * 2 + job->input_bytes +
+                   (job->state != NULL ? job_state_bytes(job->state) : 0);
     c->active_bytes += bytes - job->counted_bytes;
+    if (job->is_idle)
+        c->idle_bytes += bytes - job->counted_bytes;
     job->counted_bytes = bytes;
 }
 
@@ -234,16 +251,23 @@ struct job *job_for_op(struct core *c, struct op *op, const char *job_id)
 
 /* ---- leaving memory ---- */
 
+static bool is_active(const struct job *job)
+{
+    int status = (int)job->head->status;
+    return status == JOB_PENDING || status == JOB_RUNNING || job->inflight != NULL || job->next != NULL ||
+           job->watches != NULL || job->ops != NULL || job->pause_ops != NULL || job->host_ops != NULL;
+}
+
 void job_rest(struct core *c, struct job *job)
 {
     if (job->loading)
         return;
     job_count_bytes(c, job);
-    int status = (int)job->head->status;
-    bool active = status == JOB_PENDING || status == JOB_RUNNING || job->inflight != NULL ||
-                  job->next != NULL || job->watches != NULL || job->ops != NULL || job->pause_ops != NULL ||
-                  job->host_ops != NULL;
-    if (active || job->is_idle)
+    if (is_active(job)) {
+        leave_cache(c, job); /* a timer, or another job, has woken it */
+        return;
+    }
+    if (job->is_idle)
         return;
     if (job->counted_bytes > c->cfg.cache_bytes / 8) {
         job_remove(c, job);
@@ -252,8 +276,12 @@ void job_rest(struct core *c, struct job *job)
     job->is_idle = true;
     c->idle_bytes += job->counted_bytes;
     DL_APPEND2(c->idle, job, idle_prev, idle_next);
-    while (c->idle_bytes > c->cfg.cache_bytes)
-        job_remove(c, c->idle);
+    while (c->idle_bytes > c->cfg.cache_bytes) {
+        struct job *oldest = c->idle;
+        leave_cache(c, oldest);
+        if (!is_active(oldest))
+            job_remove(c, oldest);
+    }
 }
 
 void job_reload(struct core *c, struct job *job, struct fm_err *err)

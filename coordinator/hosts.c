@@ -64,6 +64,7 @@ void host_remove(struct core *c, struct host *h)
     struct op *op, *tmp;
     DL_FOREACH_SAFE (h->drain_ops, op, tmp)
         op_free(op);
+    pace_reset(h);
     fm_buf_done(&h->acks);
     free(h->id);
     free(h);
@@ -83,6 +84,7 @@ void host_detach_job(struct job *job)
         return;
     DL_DELETE2(h->jobs, job, host_prev, host_next);
     h->n_jobs--;
+    pace_forget(h, job);
     job->host = NULL;
 }
 
@@ -248,6 +250,7 @@ static void take_hello(struct core *c, struct host *h, const struct conn *k, con
     h->capacity = m->capacity;
     h->leaving = m->draining;
     h->seq_out = h->mark_seq = 0;
+    pace_reset(h);
     h->seq_in = k->seq_in;
     h->resync_at_ms = 0;
     h->last_heard_ms = c->now_ms;
@@ -432,6 +435,7 @@ void core_host_message(struct core *c, uint64_t conn, const ProtobufCMessage *me
     k->host->braked = false;
     if (m->ack >= k->host->mark_seq || m->seq == 0) /* who does not number says nothing by numbers */
         k->host->mark_seq = 0;
+    pace_acked(c, k->host, m->seq == 0 ? UINT64_MAX : m->ack);
     dispatch(c, k, m);
 }
 

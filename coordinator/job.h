@@ -71,14 +71,17 @@ struct job {
     uint32_t snapshot_step;       /* step that the stored snapshot covers */
     size_t journal_bytes;         /* bytes of steps since the snapshot */
     uint32_t emit_deferred_input; /* emit_deferred is over when a step has taken inputs through this one */
-    size_t counted_bytes;         /* what the core has counted for it */
+    size_t input_bytes;           /* of `inputs` from input_first to input_last */
+    uint32_t input_first, input_last;
+    size_t counted_bytes; /* what the core has counted for it */
     struct flow_def *def;
-    struct host *host;                 /* while RUNNING */
-    struct job *host_prev, *host_next; /* among the host's jobs */
-    struct job *pend_prev, *pend_next; /* among the jobs that wait for a host */
+    struct host *host;                     /* while RUNNING */
+    struct job *host_prev, *host_next;     /* among the host's jobs */
+    struct job *assign_prev, *assign_next; /* among those whose assignment is not sent yet */
+    struct job *pend_prev, *pend_next;     /* among the jobs that wait for a host */
     struct job *dirty_prev, *dirty_next;
     struct job *idle_prev, *idle_next;
-    bool is_new, loading, queued, is_dirty, is_idle, head_dirty, assign_sent, interrupted;
+    bool assign_waits, is_new, loading, queued, is_dirty, is_idle, head_dirty, assign_sent, interrupted;
     bool time_wanted;   /* job_on_time, once it is loaded */
     int64_t recheck_ms; /* wall time of the next look at its children or its parent */
     uint32_t bad_steps; /* steps refused for breaking a rule */

@@ -20,8 +20,9 @@ static const char *const log_formats[] = {"text", "json", NULL};
 static struct options {
     const char *listen, *data, *log_level;
     int log_format;
-    int64_t lease_ms, heartbeat_ms, pause_grace_ms, shutdown_grace_ms, snapshot_steps;
-} opt = {"127.0.0.1:7420", "fermata-data", "info", 0, 10000, 2000, 1000, 5000, 256};
+    int64_t lease_ms, heartbeat_ms, pause_grace_ms, shutdown_grace_ms, snapshot_steps, max_active_mib,
+        max_waiting_jobs, max_calls;
+} opt = {"127.0.0.1:7420", "fermata-data", "info", 0, 10000, 2000, 1000, 5000, 256, 2048, 1000000, 20000};
 
 /* clang-format off */
 static const struct conf_option options[] = {
@@ -39,6 +40,12 @@ static const struct conf_option options[] = {
      "how long calls may still take after SIGTERM", 0, 600000, NULL},
     {"snapshot-steps", CONF_INT, &opt.snapshot_steps, "N",
      "a running job's snapshot is written after so many steps", 1, 1000000, NULL},
+    {"max-active-mib", CONF_INT, &opt.max_active_mib, "N",
+     "MiB of memory for jobs that wait for a host or run; submits and answers beyond it are refused", 1, 1048576, NULL},
+    {"max-waiting-jobs", CONF_INT, &opt.max_waiting_jobs, "N",
+     "jobs that may wait for a host; submits beyond it are refused", 1, 100000000, NULL},
+    {"max-calls", CONF_INT, &opt.max_calls, "N",
+     "calls of clients that may be open, watches among them; more are refused", 1, 1000000, NULL},
     {"log-level", CONF_STRING, &opt.log_level, "LEVELS",
      "for example info, or info,rpc=debug", 0, 300, NULL},
     {"log-format", CONF_CHOICE, &opt.log_format, "FORMAT",
@@ -163,9 +170,12 @@ static int run(void)
                                .heartbeat_ms = (uint32_t)opt.heartbeat_ms,
                                .pause_grace_ms = (uint32_t)opt.pause_grace_ms,
                                .snapshot_steps = (uint32_t)opt.snapshot_steps,
+                               .max_active_bytes = (size_t)opt.max_active_mib * 1024 * 1024,
+                               .max_waiting_jobs = (size_t)opt.max_waiting_jobs,
                                .seed = fm_random_seed()};
     app.server = rpc_server_new(app.loop, &server);
     svc_init(&app.svc, app.loop, app.server, store, &core, on_recovered, NULL);
+    app.svc.max_calls = (size_t)opt.max_calls;
     (void)rpc_loop_post(app.loop, start, NULL);
     pthread_t loop;
     if (pthread_create(&loop, NULL, loop_main, NULL) != 0)

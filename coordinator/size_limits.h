@@ -15,6 +15,10 @@
 #define LIMIT_ARENA_BYTES (128u * 1024 * 1024)
 /* What may wait for a host that does not read; then its stream is broken off. */
 #define LIMIT_HOST_QUEUE_BYTES (64u * 1024 * 1024)
+/* Calls of clients that may be open, and how many streams of hosts beyond them: a crowd of clients does not
+ * lock the hosts out. */
+#define LIMIT_OPEN_CALLS 20000u
+#define LIMIT_HOST_STREAMS 4096u
 /* What may wait for a watcher; then it gets no more until it has read. */
 #define LIMIT_WATCH_QUEUE_BYTES (256u * 1024)
 

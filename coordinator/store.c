@@ -164,6 +164,13 @@ void store_delete_host(struct store_unit *u, const char *host_id)
     add(u, RECORD_DELETE_HOST, NULL)->name = unit_text(u, host_id);
 }
 
+void store_add_usage(struct store_unit *u, const struct store_usage *usage)
+{
+    struct record *r = add(u, RECORD_USAGE, &usage->job);
+    r->usage = *usage;
+    r->usage.flow = r->name = unit_text(u, usage->flow);
+}
+
 void store_delete_job(struct store_unit *u, const struct fm_id *job)
 {
     (void)add(u, RECORD_DELETE_JOB, job);

@@ -85,6 +85,18 @@ void store_delete_host(struct store_unit *u, const char *host_id);
 /* Removes a job with its steps, inputs, snapshot, labels and requests. */
 void store_delete_job(struct store_unit *u, const struct fm_id *job);
 
+/* What model calls of a job used on a day (days since 1970). */
+struct store_usage {
+    struct fm_id job;
+    uint32_t day;
+    const char *flow;
+    uint64_t input_tokens, output_tokens, cached_tokens, calls;
+    double cost;
+};
+
+/* Adds to the ledger; it outlives the job. */
+void store_add_usage(struct store_unit *u, const struct store_usage *usage);
+
 /* ---- reading ---- */
 
 enum store_query_kind {
@@ -98,7 +110,10 @@ enum store_query_kind {
     STORE_LIST_DUE, /* ids of jobs whose wake time is at most `due_ms`, by (wake time, id), after (`after_ms`,
                        `after`) exclusive: row.wake_ms; and in next_wake_ms the first wake time after due_ms
                      */
-    STORE_READ_FLOW,     /* `name`, `version` (0: newest): digest, version and definition */
+    STORE_COUNT_JOBS, /* rows: number = status, wake_ms = how many; filtered as STORE_LIST_JOBS */
+    STORE_SUM_USAGE,  /* sums of usage by `group` (a UsageGroup; `name` is the label's key) of days `from` to
+                         `to`,  of jobs of `flow` if that is not empty: in `usage`, its `flow` being the key */
+    STORE_READ_FLOW,  /* `name`, `version` (0: newest): digest, version and definition */
     STORE_READ_FLOW_DEF, /* by `digest`: definition */
     STORE_READ_REQUEST,  /* `scope`, `request_id`: digest, job and reply of the unit that claimed it; status
                             STORE_NOT_FOUND when none did */
@@ -125,6 +140,7 @@ struct store_query {
     const char *name;
     uint32_t version;
     uint8_t digest[STORE_DIGEST_BYTES];
+    int group;         /* STORE_SUM_USAGE */
     const char *scope; /* STORE_READ_REQUEST */
     const char *request_id;
 };
@@ -165,6 +181,8 @@ struct store_done {
     struct store_row *inputs; /* STORE_READ_JOB full (those after the snapshot's inputs_through are enough,
                                  all are allowed), STORE_READ_INPUTS */
     size_t n_inputs;
+    struct store_usage *usage; /* STORE_SUM_USAGE */
+    size_t n_usage;
     struct store_row *rows; /* lists; STORE_READ_FLOW(_DEF): one row, body = definition, number = version */
     size_t n_rows;
     int64_t next_wake_ms;   /* STORE_LIST_DUE; 0: there is none */

@@ -18,7 +18,8 @@ enum record_kind {
     RECORD_DELETE_FLOW,
     RECORD_DELETE_JOB,
     RECORD_HOST,
-    RECORD_DELETE_HOST
+    RECORD_DELETE_HOST,
+    RECORD_USAGE
 };
 
 /* A record of a unit; all pointers into the unit's arena. */
@@ -32,6 +33,7 @@ struct record {
     const char *host;
     int status;
     int64_t wake_ms;
+    struct store_usage usage;
     bool is_new;
     const struct store_label *labels;
     size_t n_labels;

@@ -119,6 +119,22 @@ static enum applied put_labels(struct applying *a, const struct record *r)
     return APPLIED;
 }
 
+static enum applied add_usage(struct applying *a, const struct record *r)
+{
+    sqlite3_stmt *s = get(a, SQL_ADD_USAGE);
+    if (s == NULL)
+        return FAILED;
+    (void)sqlite3_bind_int64(s, 1, r->usage.day);
+    sql_bind_bytes(s, 2, r->job.b, sizeof(r->job.b));
+    bind_text(s, 3, r->name);
+    (void)sqlite3_bind_int64(s, 4, (int64_t)r->usage.input_tokens);
+    (void)sqlite3_bind_int64(s, 5, (int64_t)r->usage.output_tokens);
+    (void)sqlite3_bind_int64(s, 6, (int64_t)r->usage.cached_tokens);
+    (void)sqlite3_bind_double(s, 7, r->usage.cost);
+    (void)sqlite3_bind_int64(s, 8, (int64_t)r->usage.calls);
+    return run(a, s, "usage");
+}
+
 static void bind_wake(sqlite3_stmt *s, int at, int64_t wake_ms)
 {
     (void)(wake_ms > 0 ? sqlite3_bind_int64(s, at, wake_ms) : sqlite3_bind_null(s, at));
@@ -232,6 +248,8 @@ static enum applied apply_record(struct applying *a, const struct record *r)
         return delete_flow(a, r);
     case RECORD_DELETE_JOB:
         return delete_job(a, r);
+    case RECORD_USAGE:
+        return add_usage(a, r);
     case RECORD_HOST:
     case RECORD_DELETE_HOST:
         return put_host(a, r);

@@ -38,6 +38,7 @@ enum sql_id {
     SQL_LIST_FLOWS,
     SQL_LIST_ACTIVE,
     SQL_LIST_DUE,
+    SQL_ADD_USAGE,
     SQL_NEXT_WAKE,
     SQL_PUT_HOST,
     SQL_DELETE_HOST,

@@ -41,10 +41,14 @@ static const char schema[] =
     "CREATE TABLE flows(name TEXT, version INTEGER, digest BLOB NOT NULL, summary BLOB NOT NULL, PRIMARY "
     "KEY(name, version)) WITHOUT ROWID;";
 
-/* Not part of the schema's version: a store of any version gets it when it is opened, and an older
- * coordinator does not mind it. */
-static const char hosts_table[] =
-    "CREATE TABLE IF NOT EXISTS hosts(id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;";
+/* Not part of the schema's version: a store of any version gets them when it is opened, and an older
+ * coordinator does not mind them. */
+static const char side_tables[] =
+    "CREATE TABLE IF NOT EXISTS hosts(id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS usage(day INTEGER, job BLOB, flow TEXT NOT NULL, input INTEGER NOT NULL, "
+    "output INTEGER "
+    "NOT NULL, cached INTEGER NOT NULL, cost REAL NOT NULL, calls INTEGER NOT NULL, PRIMARY KEY(day, job)) "
+    "WITHOUT ROWID;";
 
 /* ---- errors ---- */
 
@@ -270,7 +274,7 @@ static int open_file(const char *dir, char *path, struct fm_err *err)
     if (ret == 0)
         ret = check_schema(&c, err);
     if (ret == 0)
-        ret = run(&c, hosts_table, "create the table of hosts", err);
+        ret = run(&c, side_tables, "create the table of hosts", err);
     sql_close(&c);
     return ret < 0 ? ret : sync_dir(dir, err);
 }

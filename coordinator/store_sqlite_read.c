@@ -44,6 +44,10 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_LIST_FLOWS] =
         "SELECT max(version), summary FROM flows WHERE name>?1 GROUP BY name ORDER BY name LIMIT ?2",
     [SQL_LIST_ACTIVE] = "SELECT id, head FROM jobs WHERE id>?1 AND status IN (1, 2) ORDER BY id LIMIT ?2",
+    [SQL_ADD_USAGE] =
+        "INSERT INTO usage(day, job, flow, input, output, cached, cost, calls) VALUES(?1, ?2, ?3, ?4, ?5, "
+        "?6, ?7, ?8) ON CONFLICT(day, job) DO UPDATE SET input=input+?4, output=output+?5, "
+        "cached=cached+?6, cost=cost+?7, calls=calls+?8",
     [SQL_LIST_DUE] =
         "SELECT id, wake FROM jobs WHERE wake<=?1 AND (wake, id)>(?2, ?3) ORDER BY wake, id LIMIT ?4",
     [SQL_NEXT_WAKE] = "SELECT min(wake) FROM jobs WHERE wake>?1",
@@ -369,7 +373,9 @@ static void list_due(struct reading *r)
 
 static void list_text(const struct store_query *q, char *sql, size_t size)
 {
-    size_t at = (size_t)snprintf(sql, size, "SELECT id, head FROM jobs j WHERE 1");
+    bool counts = q->kind == STORE_COUNT_JOBS;
+    size_t at = (size_t)snprintf(sql, size, "SELECT %s FROM jobs j WHERE 1",
+                                 counts ? "status, count(*)" : "id, head");
 #define ADD(...) at += at < size ? (size_t)snprintf(sql + at, size - at, __VA_ARGS__) : 0
     if (!fm_id_is_zero(&q->after))
         ADD(" AND id<?1");
@@ -386,8 +392,24 @@ static void list_text(const struct store_query *q, char *sql, size_t size)
     for (size_t i = 0; i < q->n_labels; i++)
         ADD(" AND EXISTS(SELECT 1 FROM labels l WHERE l.key=?%zu AND l.value=?%zu AND l.job=j.id)",
             10 + 2 * i, 11 + 2 * i);
-    ADD(" ORDER BY id DESC LIMIT ?4");
+    ADD("%s", counts ? " GROUP BY status ORDER BY status LIMIT ?4" : " ORDER BY id DESC LIMIT ?4");
 #undef ADD
+}
+
+static void collect_counts(struct reading *r, sqlite3_stmt *s)
+{
+    struct fm_buf rows = {0};
+    int rc;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        struct store_row row = {.number = (uint32_t)sqlite3_column_int64(s, 0),
+                                .wake_ms = sqlite3_column_int64(s, 1)};
+        fm_buf_append(&rows, &row, sizeof(row));
+        r->d->n_rows++;
+    }
+    r->d->rows = (struct store_row *)(uintptr_t)done_copy(r->n, rows.p, rows.n).p;
+    fm_buf_done(&rows);
+    if (rc != SQLITE_DONE)
+        (void)fail(r, rc, "count");
 }
 
 static void list_jobs(struct reading *r)
@@ -412,7 +434,57 @@ static void list_jobs(struct reading *r)
         (void)sqlite3_bind_text(s, (int)(10 + 2 * i), q->labels[i].key, -1, SQLITE_STATIC);
         (void)sqlite3_bind_text(s, (int)(11 + 2 * i), q->labels[i].value, -1, SQLITE_STATIC);
     }
-    (void)collect_jobs(r, s);
+    if (q->kind == STORE_COUNT_JOBS)
+        collect_counts(r, s);
+    else
+        (void)collect_jobs(r, s);
+    sqlite3_finalize(s);
+}
+
+/* ---- the ledger ---- */
+
+/* The sums by key, in `flow`. Labels are those of jobs that are still there. */
+static void sum_usage(struct reading *r)
+{
+    static const char *const keys[] = {"''", "u.flow", "l.value", "CAST(u.day AS TEXT)"};
+    const struct store_query *q = r->q;
+    char sql[512];
+    (void)snprintf(sql, sizeof(sql),
+                   "SELECT %s, sum(u.input), sum(u.output), sum(u.cached), sum(u.cost), sum(u.calls) FROM "
+                   "usage u%s WHERE "
+                   "u.day BETWEEN ?1 AND ?2 AND (?4='' OR u.flow=?4) GROUP BY 1 HAVING sum(u.calls) IS NOT "
+                   "NULL ORDER BY 1 LIMIT 10000",
+                   keys[q->group & 3], q->group == 2 ? " JOIN labels l ON l.job=u.job AND l.key=?3" : "");
+    sqlite3_stmt *s = NULL;
+    int rc = sqlite3_prepare_v2(r->c->db, sql, -1, &s, NULL);
+    if (rc != SQLITE_OK) {
+        (void)fail(r, rc, "sum");
+        return;
+    }
+    (void)sqlite3_bind_int64(s, 1, q->from);
+    (void)sqlite3_bind_int64(s, 2, q->to);
+    if (q->group == 2)
+        (void)sqlite3_bind_text(s, 3, q->name, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_text(s, 4, q->flow != NULL ? q->flow : "", -1, SQLITE_STATIC);
+    struct fm_buf rows = {0};
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        struct fm_bytes key = column(r->n, s, 0);
+        struct store_usage u = {.flow = "",
+                                .input_tokens = (uint64_t)sqlite3_column_int64(s, 1),
+                                .output_tokens = (uint64_t)sqlite3_column_int64(s, 2),
+                                .cached_tokens = (uint64_t)sqlite3_column_int64(s, 3),
+                                .cost = sqlite3_column_double(s, 4),
+                                .calls = (uint64_t)sqlite3_column_int64(s, 5)};
+        char *text = fm_arena_zalloc(&r->n->arena, 1, key.n + 1);
+        if (text != NULL && key.n > 0)
+            u.flow = memcpy(text, key.p, key.n);
+        fm_buf_append(&rows, &u, sizeof(u));
+        r->d->n_usage++;
+    }
+    r->d->usage = (struct store_usage *)(uintptr_t)done_copy(r->n, rows.p, rows.n).p;
+    fm_buf_done(&rows);
+    if (rc != SQLITE_DONE)
+        (void)fail(r, rc, "sum");
     sqlite3_finalize(s);
 }
 
@@ -434,7 +506,11 @@ static void dispatch(struct reading *r)
         (void)read_inputs(r, r->q->from, r->q->to);
         return;
     case STORE_LIST_JOBS:
+    case STORE_COUNT_JOBS:
         list_jobs(r);
+        return;
+    case STORE_SUM_USAGE:
+        sum_usage(r);
         return;
     case STORE_LIST_ACTIVE:
         list_active(r);

@@ -31,6 +31,7 @@ void svc_time(struct svc *s)
  * instead of the error: base64 makes four bytes of three, and the message stands in a header of its own,
  * percent-encoded. */
 #define MAX_DETAILS_BYTES 4000u
+#define RETRY_CALL_MS 500
 
 static void add_any(Google__Rpc__Status *status, Google__Protobuf__Any *any, const char *type,
                     struct fm_buf *buf, const ProtobufCMessage *m)
@@ -81,21 +82,35 @@ static void pack_error_info(const struct fm_err *err, size_t left_out, Google__R
     add_any(status, any, "type.googleapis.com/google.rpc.ErrorInfo", buf, &info.base);
 }
 
+static void pack_retry_info(const struct fm_err *err, Google__Rpc__Status *status, Google__Protobuf__Any *any,
+                            struct fm_buf *buf)
+{
+    Google__Rpc__RetryInfo info = GOOGLE__RPC__RETRY_INFO__INIT;
+    Google__Protobuf__Duration delay = GOOGLE__PROTOBUF__DURATION__INIT;
+    delay.seconds = err->retry_ms / 1000;
+    delay.nanos = (int32_t)(err->retry_ms % 1000) * 1000000;
+    info.retry_delay = &delay;
+    add_any(status, any, "type.googleapis.com/google.rpc.RetryInfo", buf, &info.base);
+}
+
 static void pack_status(const struct fm_err *err, size_t n_violations, size_t left_out, struct fm_buf *out)
 {
     Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
-    Google__Protobuf__Any any[2], *details[2];
-    struct fm_buf bad = {0}, info = {0};
+    Google__Protobuf__Any any[3], *details[3];
+    struct fm_buf bad = {0}, info = {0}, retry = {0};
     status.code = (int32_t)err->code;
     status.message = (char *)(uintptr_t)err->msg;
     status.details = details;
     if (n_violations > 0)
         pack_bad_request(err, n_violations, &status, &any[0], &bad);
     pack_error_info(err, left_out, &status, &any[1], &info);
+    if (err->retry_ms > 0)
+        pack_retry_info(err, &status, &any[2], &retry);
     fm_buf_reserve(out, protobuf_c_message_get_packed_size(&status.base));
     out->n = protobuf_c_message_pack(&status.base, out->p);
     fm_buf_done(&bad);
     fm_buf_done(&info);
+    fm_buf_done(&retry);
 }
 
 void svc_status_details(const struct fm_err *err, struct fm_buf *out)
@@ -129,6 +144,21 @@ void svc_reply(struct rpc_call *call, const ProtobufCMessage *message)
 }
 
 /* ---- calls ---- */
+
+bool svc_admit(struct rpc_call *call, size_t reserve)
+{
+    struct svc *s = instance;
+    size_t limit = (s->max_calls > 0 ? s->max_calls : LIMIT_OPEN_CALLS) + reserve,
+           open = HASH_COUNT(s->calls);
+    if (open < limit)
+        return true;
+    struct fm_err err = {0};
+    fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "%zu calls are open; the limit is %zu: try again later",
+               open, limit);
+    (void)fm_err_retry(&err, RETRY_CALL_MS);
+    svc_fail(call, &err);
+    return false;
+}
 
 struct svc_call *svc_call_new(struct svc *s, struct rpc_call *call, enum svc_call_kind kind)
 {
@@ -192,6 +222,8 @@ void svc_core_request(struct rpc_call *call, const struct rpc_method *method, st
 {
     static const struct rpc_call_events events = {.on_close = on_close, .on_drained = on_drained};
     struct svc *s = instance;
+    if (!svc_admit(call, 0))
+        return;
     const ProtobufCMessage *request = svc_decode(call, method->detail, message);
     if (request == NULL)
         return;

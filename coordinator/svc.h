@@ -38,6 +38,7 @@ struct svc {
     void (*on_recovered)(void *arg);
     void (*on_quiet)(void *arg);
     void *arg;
+    size_t max_calls; /* set after svc_init; 0: LIMIT_OPEN_CALLS */
     struct health_watch *health_watches;
 };
 
@@ -57,6 +58,9 @@ void svc_stop(struct svc *s, int64_t grace_ms, void (*on_quiet)(void *arg));
 void svc_done(struct svc *s);
 
 /* ---- for the service files ---- */
+
+/* True when one more call may be open, `reserve` beyond the limit counted in; else it is refused. */
+bool svc_admit(struct rpc_call *call, size_t reserve);
 
 /* A unary or server-stream method that is the core's: method->detail is the request's descriptor,
  * method->number the core_method. */

@@ -50,6 +50,8 @@ static void attach(struct rpc_call *call, const struct rpc_method *method, struc
     (void)method;
     (void)message;
     struct svc *s = svc_instance();
+    if (!svc_admit(call, LIMIT_HOST_STREAMS))
+        return;
     struct svc_call *c = svc_call_new(s, call, SVC_CALL_HOST);
     rpc_call_events(call, &events, c, 0);
     svc_time(s);

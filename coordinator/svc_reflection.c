@@ -321,6 +321,8 @@ static void reflect(struct rpc_call *call, const struct rpc_method *method, stru
         .on_message = on_message, .on_half_close = on_half_close, .on_close = on_close};
     (void)method;
     (void)message;
+    if (!svc_admit(call, 0))
+        return;
     rpc_call_events(call, &events, svc_call_new(svc_instance(), call, SVC_CALL_REFLECTION), 0);
 }
 

@@ -24,6 +24,7 @@
 
 #define ATTACH_PATH "/fermata.v1.HostAgent/Attach"
 #define MAX_MESSAGE_BYTES (64u * 1024 * 1024)
+#define INBOX_BYTES (64u * 1024 * 1024) /* what may wait for the engine; then the stream is not read */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
 #define REFUSED_MS 2000 /* a refusal may pass, for example a duplicate id; no hurry */
@@ -53,7 +54,8 @@ struct agent {
     uv_async_t wake;
     uv_timer_t tick, reconnect, drain;
     uv_idle_t more; /* active while the engine has work left over from its last turn */
-    uv_signal_t sigterm, sigint;
+    uv_signal_t sigterm, sigint, passed_on;
+    bool told, told_by_supervisor; /* to stop */
     struct agent_timer *timers;
     struct outside *outside;
     struct workers *workers;
@@ -67,6 +69,7 @@ struct agent {
     int exit_code;
     pthread_mutex_t lock;
     struct event *events; /* under lock */
+    size_t event_bytes;   /* under lock */
 };
 
 /* ---- the gRPC thread ---- */
@@ -76,6 +79,9 @@ static void push(struct agent *a, struct event *ev)
     pthread_mutex_lock(&a->lock);
     bool wake = a->events == NULL;
     DL_APPEND(a->events, ev);
+    a->event_bytes += sizeof(*ev) + ev->n;
+    if (!ev->over && a->event_bytes > INBOX_BYTES)
+        rpc_stream_hold(ev->stream, true);
     pthread_mutex_unlock(&a->lock);
     if (wake)
         (void)uv_async_send(&a->wake);
@@ -280,8 +286,14 @@ static void io_drained(void *arg)
 static void on_signal(uv_signal_t *uv, int signum)
 {
     struct agent *a = uv->data;
-    if (a->stopping)
+    /* Whoever signals all processes of a service reaches this one twice: directly, and by the supervisor.
+     * That is one wish, not a second one. */
+    bool *told = uv == &a->passed_on ? &a->told_by_supervisor : &a->told;
+    if (*told)
         _exit(1);
+    *told = true;
+    if (a->stopping)
+        return;
     a->stopping = true;
     FM_LOG(INFO, HOST, "stopping", FM_I64("signal", signum), FM_U64("jobs", engine_job_count(a->engine)));
     uint64_t ms = (uint64_t)a->cfg->drain_timeout_ms;
@@ -383,6 +395,7 @@ static void on_wake(uv_async_t *uv)
     pthread_mutex_lock(&a->lock);
     struct event *list = a->events, *ev, *tmp;
     a->events = NULL;
+    a->event_bytes = 0;
     pthread_mutex_unlock(&a->lock);
     DL_FOREACH_SAFE (list, ev, tmp) {
         DL_DELETE(list, ev);
@@ -393,6 +406,8 @@ static void on_wake(uv_async_t *uv)
         fm_err_done(&ev->status);
         free(ev);
     }
+    if (a->stream != NULL)
+        rpc_stream_hold(a->stream, false);
     after_input(a);
 }
 
@@ -420,11 +435,13 @@ static void start(struct agent *a)
         (void)uv_timer_init(&a->uv, timers[i]);
         timers[i]->data = a;
     }
-    uv_signal_t *signals[] = {&a->sigterm, &a->sigint};
-    for (size_t i = 0; i < 2; i++) {
+    uv_signal_t *signals[] = {&a->sigterm, &a->sigint, &a->passed_on};
+    const int numbers[] = {SIGTERM, SIGINT, a->cfg->stop_signal};
+    for (size_t i = 0; i < 3; i++) {
         must(uv_signal_init(&a->uv, signals[i]), "signals cannot be received");
         signals[i]->data = a;
-        must(uv_signal_start(signals[i], on_signal, i == 0 ? SIGTERM : SIGINT), "signals cannot be received");
+        if (numbers[i] != 0)
+            must(uv_signal_start(signals[i], on_signal, numbers[i]), "signals cannot be received");
     }
     (void)uv_timer_start(&a->reconnect, on_reconnect, 0, 0);
 }

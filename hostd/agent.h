@@ -14,6 +14,7 @@ struct agent_config {
     struct engine_config engine;
     struct outside_config outside;
     size_t workers;                      /* threads for handlers that block */
+    int stop_signal;                     /* means the same as SIGTERM, for the supervisor; 0: none */
     void (*attached)(uint32_t lease_ms); /* the coordinator has accepted the host; may be NULL */
 };
 

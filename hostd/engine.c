@@ -17,6 +17,7 @@ struct engine *engine_new(const struct engine_config *cfg, const struct engine_i
     e->incarnation = fm_xstrdup(cfg->incarnation);
     e->version = fm_xstrdup(cfg->version);
     e->capacity = cfg->capacity;
+    e->inbox_bytes = cfg->inbox_bytes > 0 ? cfg->inbox_bytes : (size_t)1024 * 1024 * 1024;
     e->registry = cfg->registry;
     e->labels = fm_xcalloc(cfg->n_labels + 1, sizeof(*e->labels));
     for (; e->n_labels < cfg->n_labels; e->n_labels++)

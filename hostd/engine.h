@@ -26,6 +26,7 @@ struct engine_config {
     const struct engine_label *labels;
     size_t n_labels;
     uint32_t capacity;
+    size_t inbox_bytes; /* of assignments and inputs of the jobs it holds: more is refused; 0: 1 GiB */
     const struct registry *registry;
     uint64_t seed; /* for jitter */
 };

@@ -161,6 +161,7 @@ struct hjob {
     char id[27];
     uint32_t epoch;
     struct engine *engine;
+    size_t bytes; /* that came with its assignment and as inputs */
     struct flow *flow;
     size_t n_tasks;         /* in queues, scheduled, and in hand */
     struct task *scheduled; /* not due yet, by due time */
@@ -219,6 +220,7 @@ struct engine {
     struct engine_label *labels;
     size_t n_labels;
     uint32_t capacity;
+    size_t inbox_bytes, held_bytes; /* the limit, and what its jobs came with */
     const struct registry *registry;
     int64_t now_ms;
     struct hjob *jobs;
@@ -231,6 +233,7 @@ struct engine {
     uint64_t seq_out, seq_in;
     uint32_t lease_ms, heartbeat_ms, max_step_bytes;
     int64_t lease_from_ms; /* when the last message was sent of which it is known that it arrived */
+    size_t unsaid_bytes;   /* came since the last message to the coordinator */
     uint64_t mark_seq;     /* a message whose arrival is awaited; 0: none */
     int64_t mark_ms;       /* when that was sent */
     int64_t next_heartbeat_ms;

@@ -148,6 +148,7 @@ void hjob_drop(struct hjob *job)
     if (job->is_ready)
         DL_DELETE2(e->ready, job, ready_prev, ready_next);
     HASH_DEL(e->jobs, job);
+    e->held_bytes -= job->bytes;
     hjob_free(job);
 }
 
@@ -413,6 +414,20 @@ static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
     return rc;
 }
 
+static size_t items_bytes(const struct pb_var *list)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++)
+        n += list->items[i].n;
+    return n;
+}
+
+static void count_bytes(struct hjob *job, size_t n)
+{
+    job->bytes += n;
+    job->engine->held_bytes += n;
+}
+
 void hjob_assign(struct engine *e, const fermata_v1_Assign *m)
 {
     if (m->job_id.n != 26) {
@@ -432,16 +447,24 @@ void hjob_assign(struct engine *e, const fermata_v1_Assign *m)
     HASH_ADD_KEYPTR(hh, e->jobs, job->id, 26, job);
     struct fm_err err = {0};
     struct reading r = {e, job, &err, 0};
+    size_t bytes = m->flow.n + m->state.n + items_bytes(&m->inputs);
     if (e->draining)
         fm_err_set(&err, FM_UNAVAILABLE, NULL, "the host is draining");
     else if (is_full(e))
         fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "the host is full: it takes %u jobs", e->capacity);
+    else if (e->held_bytes > 0 &&
+             e->held_bytes + bytes > e->inbox_bytes) /* one job alone is never too large */
+        fm_err_set(
+            &err, FM_RESOURCE_EXHAUSTED, NULL,
+            "the host is full: its jobs came with %zu bytes, this one would bring %zu; the limit is %zu",
+            e->held_bytes, bytes, e->inbox_bytes);
     else
         (void)read_assignment(&r, m);
     if (err.code != FM_OK) {
         refuse(job, err.msg);
         return;
     }
+    count_bytes(job, bytes);
     FM_LOG(DEBUG, STATE, "job assigned", FM_STR("job", job->id), FM_U64("epoch", m->epoch),
            FM_U64("step", job->last_step), FM_U64("tasks", job->n_tasks));
     hjob_wake(job);
@@ -456,6 +479,7 @@ void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
         refuse(job, err.msg);
         return;
     }
+    count_bytes(job, items_bytes(&m->inputs));
     if (job->phase == PHASE_STOPPED && job->n_tasks > 0)
         job->phase = PHASE_READY; /* if the last step has ended the job, the coordinator has refused the
                                      input, and this cannot come */

@@ -30,36 +30,39 @@ static const char *const log_formats[] = {"text", "json", NULL};
 static struct options {
     const char *coordinator, *id, *log_level, *secrets, *ca_file, *plugins, *prices;
     struct conf_labels labels;
-    int64_t capacity, drain_timeout_ms, workers;
+    int64_t capacity, inbox_mib, drain_timeout_ms, workers;
     int log_format;
     bool no_supervisor;
 } opt = {.coordinator = "127.0.0.1:7420",
          .log_level = "info",
          .capacity = 64,
+         .inbox_mib = 1024,
          .drain_timeout_ms = 10000,
          .workers = 4};
 
 static const struct conf_option options[] = {
-    {"coordinator",   CONF_STRING,   &opt.coordinator,      "HOST:PORT", "the coordinator",                                   0, 300,     NULL},
-    {"id",            CONF_STRING,   &opt.id,               "NAME",      "id of this host; the machine's name if not given",  0, 128,     NULL},
-    {"label",         CONF_LABEL,    &opt.labels,           "KEY=VALUE", "a label, for placement",                            0, 0,       NULL},
-    {"capacity",      CONF_INT,      &opt.capacity,         "N",         "how many jobs it takes at once",                    1, 100000,  NULL},
+    {"coordinator",   CONF_STRING,   &opt.coordinator,      "HOST:PORT", "the coordinator",                                            0, 300,     NULL},
+    {"id",            CONF_STRING,   &opt.id,               "NAME",      "id of this host; the machine's name if not given",           0, 128,     NULL},
+    {"label",         CONF_LABEL,    &opt.labels,           "KEY=VALUE", "a label, for placement",                                     0, 0,       NULL},
+    {"capacity",      CONF_INT,      &opt.capacity,         "N",         "how many jobs it takes at once",                             1, 100000,  NULL},
+    {"inbox-mib",     CONF_INT,      &opt.inbox_mib,        "N",         "MiB of data with which its jobs may come; more are refused",
+     1,                                                                                                                                   1048576, NULL},
     {"drain-timeout", CONF_DURATION, &opt.drain_timeout_ms, "TIME",
-     "how long giving jobs back may take after SIGTERM",                                                                      0, 3600000, NULL},
-    {"workers",       CONF_INT,      &opt.workers,          "N",         "threads for handlers that block",                   1, 256,     NULL},
-    {"plugins",       CONF_STRING,   &opt.plugins,          "FILES",     "shared objects with routine types, FILE[:FILE...]", 0,
-     4096,                                                                                                                                NULL},
-    {"prices",        CONF_STRING,   &opt.prices,           "FILE",      "what model calls cost, JSON",                       0, 4096,    NULL},
-    {"secrets",       CONF_STRING,   &opt.secrets,          "FILE",      "NAME=value lines; only its owner may have access",  0,
-     4096,                                                                                                                                NULL},
-    {"ca-file",       CONF_STRING,   &opt.ca_file,          "FILE",      "certificates to trust besides the system's",        0, 4096,
-     NULL                                                                                                                                     },
-    {"log-level",     CONF_STRING,   &opt.log_level,        "LEVELS",    "for example info, or info,llm=debug",               0, 300,     NULL},
-    {"log-format",    CONF_CHOICE,   &opt.log_format,       "FORMAT",    "lines for people or for machines",                  0, 0,
-     log_formats                                                                                                                              },
+     "how long giving jobs back may take after SIGTERM",                                                                               0, 3600000, NULL},
+    {"workers",       CONF_INT,      &opt.workers,          "N",         "threads for handlers that block",                            1, 256,     NULL},
+    {"plugins",       CONF_STRING,   &opt.plugins,          "FILES",     "shared objects with routine types, FILE[:FILE...]",          0,
+     4096,                                                                                                                                         NULL},
+    {"prices",        CONF_STRING,   &opt.prices,           "FILE",      "what model calls cost, JSON",                                0, 4096,    NULL},
+    {"secrets",       CONF_STRING,   &opt.secrets,          "FILE",      "NAME=value lines; only its owner may have access",           0,
+     4096,                                                                                                                                         NULL},
+    {"ca-file",       CONF_STRING,   &opt.ca_file,          "FILE",      "certificates to trust besides the system's",                 0, 4096,
+     NULL                                                                                                                                              },
+    {"log-level",     CONF_STRING,   &opt.log_level,        "LEVELS",    "for example info, or info,llm=debug",                        0, 300,     NULL},
+    {"log-format",    CONF_CHOICE,   &opt.log_format,       "FORMAT",    "lines for people or for machines",                           0, 0,
+     log_formats                                                                                                                                       },
     {"no-supervisor", CONF_BOOL,     &opt.no_supervisor,    NULL,
      "run without the process that restarts the daemon when it dies and has its jobs moved at once; for "
-     "debuggers",                                                                                                             0, 0,       NULL},
+     "debuggers",                                                                                                                      0, 0,       NULL},
 };
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
@@ -95,9 +98,11 @@ static int serve(const struct registry *registry, const struct secrets *secrets,
                     .labels = labels,
                     .n_labels = opt.labels.n,
                     .capacity = (uint32_t)opt.capacity,
+                    .inbox_bytes = (size_t)opt.inbox_mib * 1024 * 1024,
                     .registry = registry,
                     .seed = fm_random_seed()},
-        .attached = supervisor_attached
+        .attached = supervisor_attached,
+        .stop_signal = opt.no_supervisor ? 0 : SUPERVISOR_STOP_SIGNAL
     };
     int code = agent_run(&cfg);
     free(labels);

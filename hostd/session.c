@@ -11,6 +11,8 @@
 
 #define PROTOCOL_VERSION 1
 #define WELCOME_MS 10000
+#define UNSAID_BYTES                                                                                         \
+    (4u * 1024 * 1024) /* the coordinator sends a bounded amount ahead: it must hear of this at once */
 
 /* fields of HostMessage */
 enum {
@@ -37,6 +39,7 @@ void session_send(struct engine *e, uint32_t field, const struct fm_buf *body)
     fm_buf_reserve(&b, body->n + 32);
     fm_buf_put_tag_varint(&b, FIELD_SEQ, ++e->seq_out);
     fm_buf_put_tag_varint(&b, FIELD_ACK, e->seq_in);
+    e->unsaid_bytes = 0;
     if (e->mark_seq == 0) {
         e->mark_seq = e->seq_out;
         e->mark_ms = e->now_ms;
@@ -319,6 +322,15 @@ static void dispatch(struct engine *e, const fermata_v1_CoordinatorMessage *m)
     }
 }
 
+static void send_heartbeat(struct engine *e)
+{
+    struct fm_buf b = {0};
+    fm_buf_put_tag_varint(&b, 1, HASH_COUNT(e->jobs));
+    session_send(e, FIELD_HEARTBEAT, &b);
+    fm_buf_done(&b);
+    e->next_heartbeat_ms = e->now_ms + e->heartbeat_ms;
+}
+
 /* The coordinator counts the lease from what it hears of us, and we from when we sent what it has heard: so
  * ours ends first. That something comes from it says nothing while nothing of us arrives there. */
 static void take_ack(struct engine *e, const fermata_v1_CoordinatorMessage *m)
@@ -359,18 +371,12 @@ void engine_message(struct engine *e, struct fm_bytes message, int64_t now_ms)
     else
         dispatch(e, &m);
     engine_run(e);
+    e->unsaid_bytes += message.n;
+    if (e->welcomed && e->unsaid_bytes > UNSAID_BYTES)
+        send_heartbeat(e);
 }
 
 /* ---- time ---- */
-
-static void send_heartbeat(struct engine *e)
-{
-    struct fm_buf b = {0};
-    fm_buf_put_tag_varint(&b, 1, HASH_COUNT(e->jobs));
-    session_send(e, FIELD_HEARTBEAT, &b);
-    fm_buf_done(&b);
-    e->next_heartbeat_ms = e->now_ms + e->heartbeat_ms;
-}
 
 /* The coordinator may not have heard of us for as long as it waits: by now the jobs may be elsewhere. */
 static void end_lease(struct engine *e)

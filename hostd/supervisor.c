@@ -47,7 +47,7 @@ struct supervisor {
     unsigned deaths;                   /* since it lived long */
     pid_t certifiers[MAX_CERTIFIERS];
     size_t n_certifiers;
-    int stop_signal; /* 0: not stopping */
+    bool stopping;
 };
 
 /* ---- in the daemon ---- */
@@ -223,6 +223,13 @@ static void say_how(int status, char *how, size_t n)
         snprintf(how, n, "ended with code %d", WEXITSTATUS(status));
 }
 
+/* The wish to stop came before it could handle it: it had not begun yet. */
+static bool stopped_early(const struct supervisor *s, int status)
+{
+    int by = WTERMSIG(status);
+    return s->stopping && (by == SUPERVISOR_STOP_SIGNAL || by == SIGTERM || by == SIGINT);
+}
+
 /* Everything that it has started and that still runs ends before its death is certified. */
 static void bury(struct supervisor *s, pid_t pid, int status)
 {
@@ -235,7 +242,7 @@ static void bury(struct supervisor *s, pid_t pid, int status)
                FM_STR("host", s->cfg->host_id));
     else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         certify(s, how);
-    if (WIFSIGNALED(status) && WTERMSIG(status) != s->stop_signal)
+    if (WIFSIGNALED(status) && !stopped_early(s, status))
         FM_LOG(ERROR, HOST, "the host daemon has died", FM_STR("host", s->cfg->host_id),
                FM_STR("incarnation", s->incarnation), FM_STR("how", how));
 }
@@ -246,8 +253,8 @@ static int on_daemon_end(struct supervisor *s, pid_t pid, int status)
     bury(s, pid, status);
     if (WIFEXITED(status))
         return WEXITSTATUS(status);
-    if (s->stop_signal != 0) /* by the signal itself: it had not begun yet */
-        return WTERMSIG(status) == s->stop_signal ? 0 : 128 + WTERMSIG(status);
+    if (s->stopping)
+        return stopped_early(s, status) ? 0 : 128 + WTERMSIG(status);
     s->deaths = fm_now_mono_ms() - s->started_ms >= LIVED_MS ? 1 : s->deaths + 1;
     plan_restart(s);
     return -1;
@@ -268,12 +275,12 @@ static int reap(struct supervisor *s)
 
 /* ---- the loop ---- */
 
-static int on_stop(struct supervisor *s, int signum)
+static int on_stop(struct supervisor *s)
 {
-    s->stop_signal = signum;
+    s->stopping = true;
     if (s->daemon == 0)
         return 0;
-    (void)kill(s->daemon, signum);
+    (void)kill(s->daemon, SUPERVISOR_STOP_SIGNAL);
     return -1;
 }
 
@@ -325,7 +332,7 @@ int supervisor_run(const struct supervisor_config *cfg)
         if (signum == SIGCHLD)
             code = reap(&s);
         else if (signum == SIGTERM || signum == SIGINT)
-            code = on_stop(&s, signum);
+            code = on_stop(&s);
         if (code < 0 && s.restart_at_ms != 0 && fm_now_mono_ms() >= s.restart_at_ms)
             start_daemon(&s);
     }

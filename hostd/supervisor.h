@@ -11,8 +11,13 @@
 #ifndef FM_SUPERVISOR_H
 #define FM_SUPERVISOR_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+/* By this SIGTERM and SIGINT are passed on to the daemon: so it can tell them from those that it gets itself.
+ */
+#define SUPERVISOR_STOP_SIGNAL SIGUSR1
 
 struct supervisor_config {
     const char *target; /* HOST:PORT of the coordinator */

@@ -48,6 +48,21 @@ static void wait_gone(pid_t pid)
         test_pause(until, "the daemon has ended");
 }
 
+static void wait_log(struct cluster *c, const char *file, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "%s/%s", c->dir, file);
+    long long until = test_now_ms() + DEADLINE_MS;
+    for (;;) {
+        char *log = file_text(path);
+        bool found = strstr(log, text) != NULL;
+        free(log);
+        if (found)
+            return;
+        test_pause(until, text);
+    }
+}
+
 static void submit_many(struct cluster *c, char jobs[MANY][32])
 {
     put_trip(c, "\"ask\":false,\"delay_ms\":3000");
@@ -112,6 +127,31 @@ static void jobs_of_a_killed_supervisor_are_done_elsewhere_long_before_the_lease
     proc_kill9(&c.hosts[0]);
     expect_all_elsewhere(&c, jobs, 0, there);
     wait_gone(daemon);
+    cluster_done(&c);
+}
+
+/* What a routine has started ends with the daemon, before its jobs go to others. */
+static void programs_of_a_dead_daemon_are_ended(void **state)
+{
+    (void)state;
+    struct cluster c;
+    char flow[1024];
+    start_with_long_lease(&c, 1);
+    snprintf(flow, sizeof(flow),
+             "{\"routines\":[{\"id\":\"a\",\"type\":\"exec\",\"config\":{\"command\":[\"sh\",\"-c\","
+             "\"echo $$ >> %s; test $(wc -l < %s) -gt 1 || sleep 1000\"]}}]}",
+             cluster_file(&c, "pids"), cluster_file(&c, "pids"));
+    const char *job = submit_inline(&c, flow, "{}");
+    long long until = test_now_ms() + DEADLINE_MS;
+    while (cluster_lines(&c, "pids") == 0)
+        test_pause(until, "the program runs");
+    char *text = file_text(cluster_file(&c, "pids"));
+    pid_t program = (pid_t)strtol(text, NULL, 10);
+    free(text);
+    assert_true(program > 1 && !proc_gone(program));
+    assert_int_equal(kill(proc_daemon(&c.hosts[0], 0), SIGKILL), 0);
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    assert_true(proc_gone(program));
     cluster_done(&c);
 }
 
@@ -184,6 +224,48 @@ static void a_certificate_for_an_incarnation_that_talks_is_refused(void **state)
     cluster_done(&c);
 }
 
+/* What systemd does by default, and pkill. */
+static void one_sigterm_to_all_processes_of_a_host_is_one_wish(void **state)
+{
+    (void)state;
+    struct cluster c;
+    start_with_long_lease(&c, 2);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":700,\"script\":[{\"say\":\"1\"},{\"say\":\"2\"}]");
+    const char *job = submit_trip(&c, "t");
+    json_t *running = wait_status(&c, job, "RUNNING");
+    int i = host_index(at(running, "job.host"));
+    json_decref(running);
+    assert_int_equal(kill(proc_daemon(&c.hosts[i], 0), SIGTERM), 0);
+    proc_stop(&c.hosts[i]); /* exit code 0: everything was given back, at a step boundary */
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_int_equal(host_index(at(done, "job.lastHost")), 1 - i);
+    json_decref(done);
+    cluster_done(&c);
+}
+
+static void a_second_sigterm_ends_a_host_at_once_and_its_jobs_move_at_once(void **state)
+{
+    (void)state;
+    struct cluster c;
+    start_with_long_lease(&c, 2);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":3000");
+    const char *job = submit_trip(&c, "t");
+    json_t *running = wait_status(&c, job, "RUNNING");
+    int i = host_index(at(running, "job.host"));
+    json_decref(running);
+    char log[32];
+    snprintf(log, sizeof(log), "host%d.log", i);
+    proc_kill(&c.hosts[i], SIGTERM);
+    wait_log(&c, log, "stopping");
+    proc_kill(&c.hosts[i], SIGTERM);
+    assert_int_equal(proc_wait(&c.hosts[i]), 1);
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_int_equal(host_index(at(done, "job.lastHost")), 1 - i);
+    assert_string_equal(at(done, "job.epoch"), "2");
+    json_decref(done);
+    cluster_done(&c);
+}
+
 static void a_host_without_supervisor_is_what_was_started(void **state)
 {
     (void)state;
@@ -213,21 +295,6 @@ static void a_supervised_host_that_cannot_start_ends_with_its_code(void **state)
 }
 
 /* ---- leases ---- */
-
-static void wait_log(struct cluster *c, const char *file, const char *text)
-{
-    char path[256];
-    snprintf(path, sizeof(path), "%s/%s", c->dir, file);
-    long long until = test_now_ms() + DEADLINE_MS;
-    for (;;) {
-        char *log = file_text(path);
-        bool found = strstr(log, text) != NULL;
-        free(log);
-        if (found)
-            return;
-        test_pause(until, text);
-    }
-}
 
 static void a_host_that_is_stopped_for_five_seconds_loses_nothing_with_the_usual_lease(void **state)
 {
@@ -430,6 +497,26 @@ static void a_restarted_coordinator_waits_for_hosts_before_it_gives_their_jobs_a
     cluster_done(&c);
 }
 
+static void a_certificate_is_good_after_a_restart_of_the_coordinator_too(void **state)
+{
+    (void)state;
+    struct cluster c;
+    start_with_long_lease(&c, 2);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":2000");
+    const char *job = submit_trip(&c, "t");
+    json_t *running = wait_status(&c, job, "RUNNING");
+    int i = host_index(at(running, "job.host"));
+    json_decref(running);
+    proc_kill9(&c.coordinator);
+    assert_int_equal(kill(proc_daemon(&c.hosts[i], 0), SIGKILL), 0);
+    cluster_coordinator(&c, NULL);
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.epoch"), "2");
+    json_decref(done);
+    expect_one_step(&c, job);
+    cluster_done(&c);
+}
+
 /* ---- cordon and drain ---- */
 
 static void expect_host(struct cluster *c, const char *id, const char *path, const char *want)
@@ -532,8 +619,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_of_a_killed_daemon_are_done_elsewhere_long_before_its_lease_ends),
         cmocka_unit_test(jobs_of_a_killed_supervisor_are_done_elsewhere_long_before_the_lease_ends),
+        cmocka_unit_test(programs_of_a_dead_daemon_are_ended),
         cmocka_unit_test(a_daemon_that_dies_is_started_again_and_gets_its_jobs_again),
         cmocka_unit_test(a_certificate_for_an_incarnation_that_talks_is_refused),
+        cmocka_unit_test(one_sigterm_to_all_processes_of_a_host_is_one_wish),
+        cmocka_unit_test(a_second_sigterm_ends_a_host_at_once_and_its_jobs_move_at_once),
         cmocka_unit_test(a_host_without_supervisor_is_what_was_started),
         cmocka_unit_test(a_supervised_host_that_cannot_start_ends_with_its_code),
         cmocka_unit_test(a_host_that_is_stopped_for_five_seconds_loses_nothing_with_the_usual_lease),
@@ -542,6 +632,7 @@ int main(void)
         cmocka_unit_test(a_second_host_with_the_same_id_is_refused_while_the_lease_of_the_first_runs),
         cmocka_unit_test(when_most_hosts_fall_silent_their_jobs_wait_for_a_second_lease),
         cmocka_unit_test(a_restarted_coordinator_waits_for_hosts_before_it_gives_their_jobs_away),
+        cmocka_unit_test(a_certificate_is_good_after_a_restart_of_the_coordinator_too),
         cmocka_unit_test(a_cordoned_host_gets_no_work_until_it_is_let_in_again_whoever_restarts),
         cmocka_unit_test(draining_moves_each_job_at_its_next_step_boundary),
         cmocka_unit_test(the_jobs_that_are_left_at_the_deadline_of_a_drain_are_named),

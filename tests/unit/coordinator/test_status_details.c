@@ -43,6 +43,23 @@ static void an_error_of_a_field_names_it(void **state)
     google__rpc__status__free_unpacked(s, NULL);
 }
 
+static void a_refusal_for_want_of_room_says_when_to_try_again(void **state)
+{
+    (void)state;
+    struct fm_err err = {0};
+    fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "full");
+    assert_int_equal(fm_err_retry(&err, 1500), -FM_RESOURCE_EXHAUSTED);
+    Google__Rpc__Status *s = details_of(&err);
+    assert_int_equal(s->n_details, 2);
+    assert_string_equal(s->details[1]->type_url, "type.googleapis.com/google.rpc.RetryInfo");
+    Google__Rpc__RetryInfo *retry =
+        google__rpc__retry_info__unpack(NULL, s->details[1]->value.len, s->details[1]->value.data);
+    assert_int_equal(retry->retry_delay->seconds, 1);
+    assert_int_equal(retry->retry_delay->nanos, 500000000);
+    google__rpc__retry_info__free_unpacked(retry, NULL);
+    google__rpc__status__free_unpacked(s, NULL);
+}
+
 static void all_violations_are_listed_in_order(void **state)
 {
     (void)state;
@@ -106,6 +123,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_error_without_a_field_has_only_its_kind),
         cmocka_unit_test(an_error_of_a_field_names_it),
+        cmocka_unit_test(a_refusal_for_want_of_room_says_when_to_try_again),
         cmocka_unit_test(all_violations_are_listed_in_order),
         cmocka_unit_test(details_are_bounded_and_say_how_much_is_left_out),
         cmocka_unit_test(the_longest_single_error_fits),
