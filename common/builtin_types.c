@@ -5,14 +5,27 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-static const char *const llm_providers[] = {"mock", NULL};
+static const char *const llm_providers[] = {"mock", "openai", "anthropic", NULL};
 static const struct builtin_param llm_config[] = {
-    {"provider", PARAM_STRING, true,  0, 0,       llm_providers},
-    {"delay_ms", PARAM_NUMBER, false, 0, 3600000, NULL         },
-    {"script",   PARAM_LIST,   false, 0, 0,       NULL         },
-    {"ask",      PARAM_BOOL,   false, 0, 0,       NULL         },
-    {"system",   PARAM_STRING, false, 0, 0,       NULL         },
-    {"model",    PARAM_STRING, false, 0, 0,       NULL         },
+    {"provider",        PARAM_STRING, true,  0, 0,       llm_providers},
+    {"delay_ms",        PARAM_NUMBER, false, 0, 3600000, NULL         },
+    {"script",          PARAM_LIST,   false, 0, 0,       NULL         },
+    {"ask",             PARAM_BOOL,   false, 0, 0,       NULL         },
+    {"system",          PARAM_STRING, false, 0, 0,       NULL         },
+    {"model",           PARAM_STRING, false, 0, 0,       NULL         },
+    {"base_url",        PARAM_STRING, false, 0, 0,       NULL         },
+    {"api_key",         PARAM_STRING, false, 0, 0,       NULL         },
+    {"temperature",     PARAM_NUMBER, false, 0, 2,       NULL         },
+    {"top_p",           PARAM_NUMBER, false, 0, 1,       NULL         },
+    {"seed",            PARAM_NUMBER, false, 0, 0,       NULL         },
+    {"max_tokens",      PARAM_NUMBER, false, 1, 1e9,     NULL         },
+    {"stop",            PARAM_ANY,    false, 0, 0,       NULL         },
+    {"response_format", PARAM_MAP,    false, 0, 0,       NULL         },
+    {"stream",          PARAM_BOOL,   false, 0, 0,       NULL         },
+    {"tools",           PARAM_LIST,   false, 0, 0,       NULL         },
+    {"limits",          PARAM_MAP,    false, 0, 0,       NULL         },
+    {"timeouts",        PARAM_MAP,    false, 0, 0,       NULL         },
+    {"params",          PARAM_MAP,    false, 0, 0,       NULL         },
 };
 static const struct builtin_param llm_trigger[] = {
     {"task", PARAM_STRING, false, 0, 0, NULL}
@@ -166,7 +179,7 @@ static const char *const http_events[] = {"response"};
 
 /* clang-format off */
 static const struct builtin_type types[] = {
-    {.name = "llm_agent", .version = 1, SLOTS(llm_slots), EVENTS(llm_events), CONFIG(llm_config), .effects = true},
+    {.name = "llm_agent", .version = 2, SLOTS(llm_slots), EVENTS(llm_events), CONFIG(llm_config), .effects = true},
     {.name = "human", .version = 1, SLOTS(human_slots), EVENTS(output_event), CONFIG(human_config)},
     {.name = "log", .version = 1, SLOTS(input_slot), EVENTS(output_event), CONFIG(log_config)},
     {.name = "split", .version = 1, SLOTS(input_slot), EVENTS(split_events), CONFIG(split_config)},

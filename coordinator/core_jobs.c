@@ -9,6 +9,7 @@
 
 #include <utlist.h>
 
+#include "answer_check.h"
 #include "flow.h"
 #include "log.h"
 #include "mem.h"
@@ -583,7 +584,7 @@ int job_check_answer(const Fermata__V1__Pause *p, const Fermata__V1__ResumeJobRe
                           p->question);
     if (p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN)
         return lost_check_answer(r->answer, err);
-    return 0;
+    return is_question(p) ? answer_check(p, r->answer, err) : 0;
 }
 
 static void resume_apply(struct core *c, struct op *op, struct job *job, const Fermata__V1__Pause *p,

@@ -164,7 +164,7 @@ static void check_keys(const struct builtin_param *params, size_t n, const Googl
     }
 }
 
-/* The items of a mock's script: {"say": …} or {"ask": …, "choices": […]} or {"fail": …}. */
+/* The items of a mock's script; what they mean is said in hostd/types/llm_mock.c. */
 static void check_script(struct check *c, const char *path, const Google__Protobuf__Value *script)
 {
     if (!is_kind(script, PARAM_LIST))
@@ -173,7 +173,11 @@ static void check_script(struct check *c, const char *path, const Google__Protob
         {"say",     PARAM_STRING,  false, 0, 0, NULL},
         {"ask",     PARAM_STRING,  false, 0, 0, NULL},
         {"fail",    PARAM_STRING,  false, 0, 0, NULL},
-        {"choices", PARAM_STRINGS, false, 0, 0, NULL}
+        {"choices", PARAM_STRINGS, false, 0, 0, NULL},
+        {"tool",    PARAM_MAP,     false, 0, 0, NULL},
+        {"tools",   PARAM_LIST,    false, 0, 0, NULL},
+        {"error",   PARAM_MAP,     false, 0, 0, NULL},
+        {"usage",   PARAM_MAP,     false, 0, 0, NULL}
     };
     for (size_t i = 0; i < script->list_value->n_values; i++) {
         char field[FLOW_PATH_BYTES];
@@ -183,14 +187,21 @@ static void check_script(struct check *c, const char *path, const Google__Protob
             FAULT(c, field, "an item of a script must be an object");
             continue;
         }
-        bool say, ask, fails;
-        (void)struct_get(v->struct_value, "say", &say);
-        (void)struct_get(v->struct_value, "ask", &ask);
-        (void)struct_get(v->struct_value, "fail", &fails);
-        if (say + ask + fails != 1)
-            FAULT(c, field, "an item of a script must have exactly one of say, ask and fail");
-        check_keys(params, 4, v->struct_value, field, "an item of a script", c->err);
-        check_params(params, 4, v->struct_value, field, c->err);
+        static const char *const meanings[] = {"ask", "fail", "tool", "tools"}; /* at most one */
+        bool there[4], says, errs;
+        for (size_t k = 0; k < 4; k++)
+            (void)struct_get(v->struct_value, meanings[k], &there[k]);
+        (void)struct_get(v->struct_value, "say", &says);
+        (void)struct_get(v->struct_value, "error", &errs);
+        int n = there[0] + there[1] + there[2] + there[3];
+        if (n > 1 || (says && (there[0] || there[1])) || n + says + errs == 0)
+            FAULT(c, field,
+                  "an item of a script must have exactly one of say, ask, fail, tool, tools (say also beside "
+                  "a call; error "
+                  "also before any)");
+        check_keys(params, sizeof(params) / sizeof(params[0]), v->struct_value, field, "an item of a script",
+                   c->err);
+        check_params(params, sizeof(params) / sizeof(params[0]), v->struct_value, field, c->err);
     }
 }
 

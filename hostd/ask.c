@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "fermata/v1/types.pb.h"
+#include "json_schema.h"
 #include "mem.h"
 #include "value.h"
 
@@ -62,13 +63,24 @@ static bool has_slot(struct fm_ctx *ctx, const char *slot, const char *what)
     return false;
 }
 
+/* A faulty schema would leave a question that nobody can answer. */
+static bool schema_ok(struct fm_ctx *ctx, const struct fm_value *schema)
+{
+    struct fm_err err = {0};
+    if (schema == NULL || json_schema_check(schema, NULL, NULL, NULL, &err) >= 0)
+        return true;
+    (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the schema of an answer: %s", err.msg);
+    fm_err_done(&err);
+    return false;
+}
+
 const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
 {
     if (ctx->job->flow->parallelism > 1) /* which number the step will have is not known before it ends */
         snprintf(ctx->pause_id, sizeof(ctx->pause_id), "p-%.40s.%zu", ctx->task->id, ctx->n_pauses);
     else
         snprintf(ctx->pause_id, sizeof(ctx->pause_id), "p%u.%zu", fm_ctx_step(ctx), ctx->n_pauses);
-    if (!has_slot(ctx, q->slot, "answer"))
+    if (!has_slot(ctx, q->slot, "answer") || !schema_ok(ctx, q->answer_schema))
         return ctx->pause_id;
     fermata_v1_Pause m;
     memset(&m, 0, sizeof(m));

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const struct llm_provider *const providers[] = {&llm_mock};
+static const struct llm_provider *const providers[] = {&llm_mock, &llm_openai, &llm_anthropic};
 
 const struct llm_provider *llm_provider_find(const char *name)
 {

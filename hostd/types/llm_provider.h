@@ -1,28 +1,102 @@
-/* Where models come from. A provider makes one call and says what came of it. */
+/* Where models come from. A provider makes one call and says what came of it.
+ *
+ * A conversation is a list of messages in a form of its own, which providers translate:
+ *   {"role": "system"|"user", "content": text, or a list of parts that is passed through}
+ *   {"role": "assistant", "content": text, "tool_calls": [{"id", "name", "arguments"}]}
+ *   {"role": "tool", "call_id": id, "name": name, "content": anything} */
 #ifndef FM_LLM_PROVIDER_H
 #define FM_LLM_PROVIDER_H
 
 #include <fermata/routine.h>
 
-/* A model's reply: exactly one of say, ask and fail. */
+/* What is asked of a model. */
+struct llm_request {
+    const struct fm_value *config;   /* the routine's */
+    const struct fm_value *messages; /* the whole conversation, a list */
+    const struct fm_value *tools;    /* list of {"name", "description", "parameters"} */
+    uint32_t calls_before;           /* calls that this agent has made before */
+};
+
+/* A model's reply. */
 struct llm_reply {
-    const char *say, *ask, *fail;
-    bool goes_on;                   /* after say: the model wants to be called again */
-    const struct fm_value *choices; /* with ask; a list, or NULL */
-    uint64_t input_tokens, output_tokens;
+    const char *text;                  /* NULL: none */
+    const struct fm_value *tool_calls; /* list of {"id", "name", "arguments"}; NULL: none */
+    const char *ask;                   /* the mock's question, without a tool call */
+    const struct fm_value *choices;    /* with ask; a list, or NULL */
+    bool goes_on;                      /* after text: the model wants to be called again */
+    uint64_t input_tokens, output_tokens, cached_tokens;
+    uint64_t latency_ms;
+    const char *request_id; /* the provider's; "" when it gives none */
+    char digest[65];        /* SHA-256 of the request's body, in hex; "" for the mock */
+    const char *stop;       /* why the model stopped, in the provider's words; "" when it does not say */
 };
 
 struct llm_provider {
     const char *name;
-    /* Makes call number `calls_before` + 1 with the conversation in the routine's state; fills *reply and
-     * calls done(ctx, arg), now or later. Returns as a handler does. */
-    int (*call)(struct fm_ctx *ctx, uint32_t calls_before, struct llm_reply *reply, fm_callback done,
+    /* Makes the call; fills *reply and calls done(ctx, arg), now or later — or lets the step fail. Returns as
+     * a handler does. */
+    int (*call)(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
                 void *arg);
 };
 
 /* The provider of this name, or NULL. */
 const struct llm_provider *llm_provider_find(const char *name);
 
-extern const struct llm_provider llm_mock;
+extern const struct llm_provider llm_mock, llm_openai, llm_anthropic;
+
+/* ---- llm_http.c: what providers over HTTP share ---- */
+
+struct llm_http;
+
+/* Text that grows, in the step's memory. */
+struct llm_str {
+    char *p; /* NUL-terminated; NULL while empty */
+    size_t n, cap;
+};
+
+/* One server-sent event of a streamed reply; -1 after fm_ctx_fail. */
+typedef int (*llm_event)(struct fm_ctx *ctx, struct llm_http *h, const char *event,
+                         const struct fm_value *data);
+/* The whole reply: of a call that was not streamed `json`, else NULL. Fills h->reply. -1 after fm_ctx_fail.
+ */
+typedef int (*llm_end)(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *json);
+
+struct llm_http {
+    const struct llm_request *q;
+    struct llm_reply *reply;
+    fm_callback done;
+    void *arg;
+    llm_event on_event;
+    llm_end on_end;
+    bool streams, complete; /* complete: the stream's last event has come */
+    struct llm_str line;    /* of the stream, not ended yet */
+    char event[64];
+    const char *request_id_header; /* of the response */
+    /* what a stream has brought so far; providers use these as they like */
+    struct llm_str text;
+    struct {
+        const char *id, *name;
+        struct llm_str arguments;
+    } calls[64];
+    size_t n_calls;
+};
+
+/* Posts `body` to base_url + path; `auth` is a header with a reference to the secret, or NULL. */
+int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_base, const char *path,
+                  const char *auth, const char *more_header, const struct fm_value *body);
+/* A header: `before`, then a reference to the secret that config.api_key names; NULL without api_key. */
+const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const char *before);
+void llm_add(struct fm_ctx *ctx, struct llm_str *s, const char *bytes, size_t n);
+/* The content of a message as one text: text as it is, anything else as JSON. */
+const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content);
+/* Sets body keys from config: those of `names` that are there (NULL-terminated pairs: config key, body key),
+ * and all of config.params. */
+void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value *body,
+              const char *const names[][2]);
+/* Tool calls that a stream has brought, as a list with their arguments parsed; NULL after fm_ctx_fail. */
+const struct fm_value *llm_stream_calls(struct fm_ctx *ctx, struct llm_http *h);
+/* Arguments in a text, parsed; NULL after fm_ctx_fail. */
+const struct fm_value *llm_arguments(struct fm_ctx *ctx, const char *name, const char *text);
+uint64_t llm_count(const struct fm_value *v, const char *path);
 
 #endif

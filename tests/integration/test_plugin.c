@@ -18,6 +18,7 @@
 /* clang-format would take the JSON for C. */
 /* clang-format off */
 
+static void must(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void must(const char *fmt, ...)
 {
     char command[2048];

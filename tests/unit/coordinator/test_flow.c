@@ -328,8 +328,8 @@ static void the_configuration_of_built_in_types_is_checked(void **state)
                      "true or false");
     config_has_fault("llm_agent", "{'provider':'mock','script':{}}", "flow.routines[0].config.script",
                      "a list");
-    config_has_fault("llm_agent", "{'provider':'mock','api_key':'x'}", "flow.routines[0].config",
-                     "no setting \"api_key\"");
+    config_has_fault("llm_agent", "{'provider':'mock','key':'x'}", "flow.routines[0].config",
+                     "no setting \"key\"");
     config_has_fault("log", "{'level':'loud'}", "flow.routines[0].config.level", "debug, info, warn, error");
     config_has_fault("human", "{'choices':['yes',1]}", "flow.routines[0].config.choices",
                      "a list of strings");

@@ -180,7 +180,7 @@ static void an_item_without_meaning_fails_the_step(void **state)
     (void)state;
     (void)script("sing", "la");
     assert_int_equal(trigger(), -1);
-    assert_non_null(strstr(ctx->failure, "say, ask and fail"));
+    assert_non_null(strstr(ctx->failure, "say, ask, fail"));
 }
 
 static void an_unknown_provider_fails_the_step_and_is_named(void **state)
@@ -219,7 +219,7 @@ static void a_tools_result_is_a_message_and_leads_to_a_call(void **state)
     configure("ask", fm_bool(ctx, false));
     assert_int_equal(fake_step(ctx, "tool_result", "", fake_data(ctx, "result", "42")), 0);
     assert_string_equal(fake_text(ctx->state, "messages[0].role"), "tool");
-    assert_string_equal(fake_text(ctx->state, "messages[0].content.result"), "42");
+    assert_string_equal(fake_text(ctx->state, "messages[0].content"), "42");
     assert_int_equal(ctx->emitted.n, 2);
 }
 

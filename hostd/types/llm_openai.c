@@ -1,0 +1,190 @@
+/* Provider "openai": chat completions of OpenAI, and of whatever server speaks the same at config.base_url.
+ * (https://platform.openai.com/docs/api-reference/chat) */
+#include <stdio.h>
+#include <string.h>
+
+#include "json_value.h"
+#include "llm_provider.h"
+
+#define BASE_URL "https://api.openai.com/v1"
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static const char *const passed[][2] = {
+    {"model", "model"},   {"temperature", "temperature"},         {"max_tokens", "max_tokens"},
+    {"stop", "stop"},     {"response_format", "response_format"}, {"top_p", "top_p"},
+    {"seed", "seed"},     {NULL, NULL}
+};
+
+/* ---- the request ---- */
+
+static const struct fm_value *as_json_text(struct fm_ctx *ctx, const struct fm_value *v)
+{
+    struct fm_buf b = {0};
+    json_value_write(v, &b);
+    fm_buf_append(&b, "", 1);
+    const struct fm_value *text = fm_string(ctx, (const char *)b.p);
+    fm_buf_done(&b);
+    return text;
+}
+
+static const struct fm_value *calls_of(struct fm_ctx *ctx, const struct fm_value *calls)
+{
+    struct fm_value *list = fm_list(ctx);
+    for (size_t i = 0; i < fm_value_size(calls); i++) {
+        const struct fm_value *c = fm_value_at(calls, i);
+        struct fm_value *call = fm_map(ctx), *function = fm_map(ctx);
+        fm_map_set(ctx, function, "name", fm_value_get(c, "name"));
+        fm_map_set(ctx, function, "arguments", as_json_text(ctx, fm_value_get(c, "arguments")));
+        fm_map_set(ctx, call, "id", fm_value_get(c, "id"));
+        fm_map_set(ctx, call, "type", fm_string(ctx, "function"));
+        fm_map_set(ctx, call, "function", function);
+        fm_list_add(ctx, list, call);
+    }
+    return list;
+}
+
+static const struct fm_value *message_of(struct fm_ctx *ctx, const struct fm_value *m)
+{
+    const char *role = fm_value_string(fm_value_get(m, "role"), "user");
+    const struct fm_value *content = fm_value_get(m, "content"), *calls = fm_value_get(m, "tool_calls");
+    struct fm_value *out = fm_map(ctx);
+    bool parts = fm_value_kind(content) == FM_LIST && strcmp(role, "user") == 0;
+    fm_map_set(ctx, out, "role", fm_string(ctx, role));
+    fm_map_set(ctx, out, "content", parts ? content : fm_string(ctx, llm_text(ctx, content)));
+    if (strcmp(role, "tool") == 0)
+        fm_map_set(ctx, out, "tool_call_id", fm_value_get(m, "call_id"));
+    if (fm_value_size(calls) > 0)
+        fm_map_set(ctx, out, "tool_calls", calls_of(ctx, calls));
+    return out;
+}
+
+static const struct fm_value *tools_of(struct fm_ctx *ctx, const struct fm_value *tools)
+{
+    struct fm_value *list = fm_list(ctx);
+    for (size_t i = 0; i < fm_value_size(tools); i++) {
+        struct fm_value *tool = fm_map(ctx);
+        fm_map_set(ctx, tool, "type", fm_string(ctx, "function"));
+        fm_map_set(ctx, tool, "function", fm_value_at(tools, i));
+        fm_list_add(ctx, list, tool);
+    }
+    return list;
+}
+
+static const struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q, bool streams)
+{
+    struct fm_value *body = fm_map(ctx), *messages = fm_list(ctx);
+    llm_pass(ctx, q->config, body, passed);
+    for (size_t i = 0; i < fm_value_size(q->messages); i++)
+        fm_list_add(ctx, messages, message_of(ctx, fm_value_at(q->messages, i)));
+    fm_map_set(ctx, body, "messages", messages);
+    if (fm_value_size(q->tools) > 0)
+        fm_map_set(ctx, body, "tools", tools_of(ctx, q->tools));
+    if (streams) {
+        struct fm_value *options = fm_map(ctx);
+        fm_map_set(ctx, options, "include_usage", fm_bool(ctx, true));
+        fm_map_set(ctx, body, "stream", fm_bool(ctx, true));
+        fm_map_set(ctx, body, "stream_options", options);
+    }
+    return body;
+}
+
+/* ---- the reply ---- */
+
+static void take_usage(struct llm_reply *reply, const struct fm_value *v)
+{
+    if (fm_value_kind(fm_value_get(v, "usage")) != FM_MAP)
+        return;
+    reply->input_tokens = llm_count(v, "usage.prompt_tokens");
+    reply->output_tokens = llm_count(v, "usage.completion_tokens");
+    reply->cached_tokens = llm_count(v, "usage.prompt_tokens_details.cached_tokens");
+}
+
+static int take_calls(struct fm_ctx *ctx, struct llm_reply *reply, const struct fm_value *calls)
+{
+    struct fm_value *list = fm_list(ctx);
+    for (size_t i = 0; i < fm_value_size(calls); i++) {
+        const struct fm_value *c = fm_value_at(calls, i);
+        const char *name = fm_value_string(fm_value_get(c, "function.name"), "");
+        const struct fm_value *arguments =
+            llm_arguments(ctx, name, fm_value_string(fm_value_get(c, "function.arguments"), ""));
+        if (arguments == NULL)
+            return -1;
+        struct fm_value *call = fm_map(ctx);
+        fm_map_set(ctx, call, "id", fm_value_get(c, "id"));
+        fm_map_set(ctx, call, "name", fm_string(ctx, name));
+        fm_map_set(ctx, call, "arguments", arguments);
+        fm_list_add(ctx, list, call);
+    }
+    reply->tool_calls = list;
+    return 0;
+}
+
+static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *json)
+{
+    if (json == NULL) {
+        h->reply->text = h->text.p;
+        h->reply->tool_calls = h->n_calls > 0 ? llm_stream_calls(ctx, h) : NULL;
+        return h->n_calls > 0 && h->reply->tool_calls == NULL ? -1 : 0;
+    }
+    const struct fm_value *choice = fm_value_at(fm_value_get(json, "choices"), 0);
+    if (fm_value_kind(fm_value_get(choice, "message")) != FM_MAP)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: it has no choices[0].message");
+    take_usage(h->reply, json);
+    h->reply->text = fm_value_string(fm_value_get(choice, "message.content"), NULL);
+    h->reply->stop = fm_value_string(fm_value_get(choice, "finish_reason"), "");
+    return take_calls(ctx, h->reply, fm_value_get(choice, "message.tool_calls"));
+}
+
+static int add_call_piece(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *piece)
+{
+    double index = fm_value_number(fm_value_get(piece, "index"), 0);
+    if (!(index >= 0 && index < (double)COUNT(h->calls)))
+        return fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model calls more than %zu tools at once", COUNT(h->calls));
+    size_t i = (size_t)index;
+    const char *id = fm_value_string(fm_value_get(piece, "id"), NULL),
+               *name = fm_value_string(fm_value_get(piece, "function.name"), NULL),
+               *arguments = fm_value_string(fm_value_get(piece, "function.arguments"), "");
+    if (i >= h->n_calls)
+        h->n_calls = i + 1;
+    h->calls[i].id = id != NULL ? id : h->calls[i].id;
+    h->calls[i].name = name != NULL ? name : h->calls[i].name;
+    llm_add(ctx, &h->calls[i].arguments, arguments, strlen(arguments));
+    return 0;
+}
+
+static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, const struct fm_value *data)
+{
+    (void)event;
+    const char *error = fm_value_string(fm_value_get(data, "error.message"), NULL);
+    if (error != NULL)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream failed: %.400s", error);
+    const struct fm_value *choice = fm_value_at(fm_value_get(data, "choices"), 0), *delta = fm_value_get(choice, "delta");
+    const char *text = fm_value_string(fm_value_get(delta, "content"), ""),
+               *stop = fm_value_string(fm_value_get(choice, "finish_reason"), NULL);
+    take_usage(h->reply, data);
+    llm_add(ctx, &h->text, text, strlen(text));
+    if (stop != NULL)
+        h->reply->stop = stop;
+    const struct fm_value *pieces = fm_value_get(delta, "tool_calls");
+    for (size_t i = 0; i < fm_value_size(pieces); i++)
+        if (add_call_piece(ctx, h, fm_value_at(pieces, i)) < 0)
+            return -1;
+    return 0;
+}
+
+static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done, void *arg)
+{
+    struct llm_http *h = fm_ctx_alloc(ctx, sizeof(*h));
+    h->q = q;
+    h->reply = reply;
+    h->done = done;
+    h->arg = arg;
+    h->on_event = on_event;
+    h->on_end = on_end;
+    h->streams = fm_value_bool(fm_value_get(q->config, "stream"), false);
+    h->request_id_header = "x-request-id";
+    return llm_http_post(ctx, h, BASE_URL, "/chat/completions", llm_auth(ctx, q->config, "Authorization: Bearer "), NULL,
+                         body_of(ctx, q, h->streams));
+}
+
+const struct llm_provider llm_openai = {"openai", call};

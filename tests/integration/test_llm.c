@@ -1,0 +1,335 @@
+/* The agent with real HTTP: both providers against a server that speaks their protocols and checks every request against
+ * what they publish; tools, questions, approval, budgets, errors. */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "cluster.h"
+#include "json_text.h"
+
+/* clang-format would take the JSON for C. */
+/* clang-format off */
+
+#define KEY "sk-very-secret-key-7531"
+
+static struct cluster c;
+static struct proc server;
+static char base[64];
+
+static int start(void **state)
+{
+    (void)state;
+    char script[512], log[256], secrets[256], prices[256];
+    cluster_init(&c);
+    snprintf(script, sizeof(script), "%s/tests/support/llm_server.py", getenv("SOURCE_DIR"));
+    snprintf(log, sizeof(log), "%s/server.log", c.dir);
+    const char *argv[] = {"/usr/bin/python3", script, NULL};
+    proc_start(&server, log, argv);
+    snprintf(base, sizeof(base), "http://127.0.0.1:%d/v1", atoi(server.line + strlen("listening on ")));
+    snprintf(secrets, sizeof(secrets), "%s/secrets", c.dir);
+    FILE *f = fopen(secrets, "w");
+    assert_non_null(f);
+    fprintf(f, "# keys\n\nMY_KEY=%s\n", KEY);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(chmod(secrets, 0600), 0);
+    snprintf(prices, sizeof(prices), "%s/prices.json", c.dir);
+    f = fopen(prices, "w");
+    assert_non_null(f);
+    fputs("{\"openai/*\": {\"input\": 10, \"output\": 100, \"cached\": 1}, \"mock/*\": {\"input\": 1, \"output\": 1}}", f);
+    assert_int_equal(fclose(f), 0);
+    cluster_coordinator(&c, NULL);
+    const char *more[] = {"--secrets", secrets, "--prices", prices, NULL};
+    cluster_host(&c, 0, "a", more);
+    cluster_host(&c, 1, "b", more);
+    return 0;
+}
+
+/* The key is nowhere but in the requests: in no log, in no state. */
+static int stop(void **state)
+{
+    (void)state;
+    char command[700];
+    proc_kill9(&server);
+    snprintf(command, sizeof(command), "grep -rl '%s' %s/*.log %s | grep -v server.log", KEY, c.dir, c.data);
+    const char *argv[] = {"sh", "-c", command, NULL};
+    char *out = NULL, *err = NULL;
+    (void)proc_run(argv, NULL, &out, &err);
+    assert_string_equal(out, "");
+    free(out);
+    free(err);
+    cluster_done(&c);
+    return 0;
+}
+
+/* A job of an agent with a tool "lookup" that a log routine answers. */
+static const char *submit(const char *provider, const char *model, const char *more, const char *policy)
+{
+    static char id[32];
+    char *text = NULL;
+    assert_true(asprintf(&text,
+        J({
+            "inline_flow" : {
+                "routines" : [
+                    {"id" : "agent", "type" : "llm_agent",
+                     "config" : {"provider" : "%s", "model" : "%s", "base_url" : "%s", "api_key" : "MY_KEY", "system" : "Be brief.",
+                                 "tools" : [ {"name" : "lookup", "description" : "looks up", "parameters" : {"type" : "object", "properties" : {"what" : {"type" : "string"}}}} ] %s} %s},
+                    {"id" : "look", "type" : "log", "config" : {"message" : "looking"}}
+                ],
+                "connections" : [
+                    {"from" : {"routine" : "agent", "event" : "tool_call"}, "to" : {"routine" : "look", "slot" : "input"}, "filter" : {"name" : "lookup"}},
+                    {"from" : {"routine" : "look", "event" : "output"}, "to" : {"routine" : "agent", "slot" : "tool_result"},
+                     "mapping" : {"arguments" : "result"}, "drop_unmapped" : true}
+                ]
+            },
+            "entry" : {"routine" : "agent", "slot" : "trigger"},
+            "data" : {"task" : "Say something about peace."}
+        }), provider, model, base, more, policy) > 0);
+    json_t *r = rpc(c.address, "Jobs/SubmitJob", "%s", text);
+    snprintf(id, sizeof(id), "%.31s", at(r, "jobId"));
+    json_decref(r);
+    free(text);
+    return id;
+}
+
+static const char *const providers[] = {"openai", "anthropic"};
+
+/* The server's requests of this model, as an array. */
+static json_t *requests(const char *model)
+{
+    char url[128];
+    snprintf(url, sizeof(url), "%s/log", base);
+    const char *argv[] = {"curl", "-s", url, NULL};
+    char *out = NULL, *err = NULL;
+    json_error_t fault;
+    assert_int_equal(proc_run(argv, NULL, &out, &err), 0);
+    json_t *all = json_loads(out, 0, &fault), *mine = json_array(), *r;
+    size_t i;
+    assert_non_null(all);
+    json_array_foreach(all, i, r) {
+        if (!json_is_null(json_object_get(r, "fault")))
+            fail_msg("the server refused a request: %s", json_string_value(json_object_get(r, "fault")));
+        if (strcmp(json_string_value(json_object_get(json_object_get(r, "body"), "model")), model) == 0)
+            json_array_append(mine, r);
+    }
+    json_decref(all);
+    free(out);
+    free(err);
+    return mine;
+}
+
+static void a_model_says_something_with_either_provider_streamed_or_not(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        const char *job = submit(providers[i % 2], i < 2 ? "say" : "cached", i < 2 ? "" : J(, "stream" : true), "");
+        json_t *j = wait_status(&c, job, "COMPLETED");
+        assert_string_equal(at(j, "job.state.outputs[0].data.text"), "Peace is quiet.");
+        assert_string_equal(at(j, "job.state.usage.inputTokens"), "100");
+        assert_string_equal(at(j, "job.state.usage.outputTokens"), "20");
+        assert_string_equal(at(j, "job.state.usage.cachedTokens"), i < 2 ? "" : "60");
+        assert_string_equal(at(j, "job.state.usage.calls"), "1");
+        if (i % 2 == 0)
+            assert_string_equal(at(j, "job.state.usage.cost"), i < 2 ? "0.003" : "0.00246");
+        assert_string_equal(at(j, "job.state.sharedLog[0].data.request_id"), i % 2 == 0 ? (i < 2 ? "req-openai" : "") : (i < 2 ? "req-anthropic" : ""));
+        assert_int_equal(strlen(at(j, "job.state.sharedLog[0].data.request_sha256")), 64);
+        json_decref(j);
+    }
+    json_t *all = requests("say");
+    assert_string_equal(at(json_array_get(all, 0), "key"), "Bearer " KEY);
+    assert_string_equal(at(json_array_get(all, 0), "body.messages[0].content"), "Be brief.");
+    assert_string_equal(at(json_array_get(all, 1), "key"), KEY);
+    assert_string_equal(at(json_array_get(all, 1), "body.system"), "Be brief.");
+    assert_string_equal(at(json_array_get(all, 1), "version"), "2023-06-01");
+    json_decref(all);
+}
+
+static void several_tools_are_called_and_the_loop_goes_on_until_the_model_ends(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        const char *job = submit(providers[i % 2], "tools", i < 2 ? "" : J(, "stream" : true), "");
+        json_t *j = wait_status(&c, job, "COMPLETED");
+        char last[300];
+        size_t n = json_array_size(json_at(j, "job.state.outputs"));
+        snprintf(last, sizeof(last), "job.state.outputs[%zu].data.text", n - 1);
+        assert_string_equal(at(j, last), "I know: {\"what\":\"one\"}, {\"what\":\"two\"}");
+        assert_string_equal(at(j, "job.state.usage.calls"), "2");
+        assert_int_equal(json_array_size(json_at(j, "job.state.routineStates.agent.messages")), 6);
+        json_decref(j);
+    }
+}
+
+static void the_model_asks_a_person_by_the_built_in_tool(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        char job[32];
+        snprintf(job, sizeof(job), "%.31s", submit(providers[i], "ask", "", ""));
+        json_t *j = wait_status(&c, job, "PAUSED");
+        assert_string_equal(at(j, "job.pauses[0].question"), "Which colour?");
+        assert_string_equal(at(j, "job.pauses[0].choices[1]"), "blue");
+        assert_string_equal(at(j, "job.state.deferredEvents[0].event"), "question");
+        char first[8];
+        snprintf(first, sizeof(first), "%.7s", at(j, "job.lastHost"));
+        json_decref(j);
+        json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "blue"}), job));
+        j = wait_status(&c, job, "COMPLETED");
+        assert_string_not_equal(at(j, "job.lastHost"), first);
+        assert_string_equal(at(j, "job.state.sharedData.agent.text"), "I know: blue");
+        json_decref(j);
+    }
+}
+
+static void a_tool_that_is_not_there_is_told_to_the_model(void **state)
+{
+    (void)state;
+    json_t *j = wait_status(&c, submit("openai", "ask-bad", "", ""), "COMPLETED");
+    assert_string_equal(at(j, "job.state.sharedData.agent.text"), "I know: error: there is no tool juggle");
+    json_decref(j);
+}
+
+static void errors_that_pass_are_tried_again_and_others_are_told_in_the_provider_s_words(void **state)
+{
+    (void)state;
+    static const char quick[] = J(, "policy" : {"retry" : {"max_attempts" : 4, "initial_delay_ms" : 1}});
+    static const char *const passing[] = {"busy-2", "down-2"};
+    for (int i = 0; i < 4; i++) {
+        json_t *j = wait_status(&c, submit(providers[i % 2], passing[i / 2], "", quick), "COMPLETED");
+        json_decref(j);
+    }
+    json_t *all = requests("busy-2");
+    assert_int_equal(json_array_size(all), 4); /* of both: the first has used up the errors */
+    assert_string_equal(at(json_array_get(all, 0), "idempotency"), at(json_array_get(all, 2), "idempotency"));
+    json_decref(all);
+    json_t *j = wait_status(&c, submit("openai", "cutstream-1", J(, "stream" : true), quick), "COMPLETED");
+    assert_string_equal(at(j, "job.state.sharedData.agent.text"), "Peace is quiet.");
+    assert_string_equal(at(j, "job.stepCount"), "2");
+    json_decref(j);
+    static const struct { const char *model, *code, *text; } lasting[] = {
+        {"unauthorized", "FAILED_PRECONDITION", "status 401"},
+        {"wrong", "INVALID_ARGUMENT", "max_tokens is too large"},
+        {"huge", "RESOURCE_EXHAUSTED", "more than 16777216 bytes"},
+    };
+    for (size_t i = 0; i < 6; i++) {
+        j = wait_status(&c, submit(providers[i % 2], lasting[i / 2].model, "", quick), "FAILED");
+        assert_string_equal(at(j, "job.error.code"), lasting[i / 2].code);
+        if (strstr(at(j, "job.error.message"), lasting[i / 2].text) == NULL)
+            fail_msg("%s", at(j, "job.error.message"));
+        assert_string_equal(at(j, "job.stepCount"), "1");
+        json_decref(j);
+    }
+    static const char twice[] = J(, "policy" : {"retry" : {"max_attempts" : 2, "initial_delay_ms" : 1}});
+    static const char *const odd[] = {"garbage", "cut"};
+    for (size_t i = 0; i < 2; i++) {
+        j = wait_status(&c, submit("anthropic", odd[i], "", twice), "FAILED");
+        assert_string_equal(at(j, "job.error.code"), "UNAVAILABLE");
+        assert_string_equal(at(j, "job.stepCount"), "2");
+        json_decref(j);
+    }
+    j = wait_status(&c, submit("openai", "silent", J(, "timeouts" : {"first_byte_ms" : 100}), J(, "policy" : {"retry" : {"max_attempts" : 1}})), "FAILED");
+    assert_string_equal(at(j, "job.error.code"), "DEADLINE_EXCEEDED");
+    json_decref(j);
+}
+
+static void a_secret_that_is_not_there_and_a_server_that_is_not_there(void **state)
+{
+    (void)state;
+    json_t *r = rpc(c.address, "Jobs/SubmitJob",
+                    J({"inline_flow" : {"routines" : [ {"id" : "a", "type" : "llm_agent", "config" : {"provider" : "openai", "model" : "m", "api_key" : "NO_SUCH_KEY"}} ]}, "entry" : {"routine" : "a", "slot" : "trigger"}}));
+    json_t *j = wait_status(&c, at(r, "jobId"), "FAILED");
+    assert_string_equal(at(j, "job.error.code"), "FAILED_PRECONDITION");
+    assert_non_null(strstr(at(j, "job.error.message"), "NO_SUCH_KEY"));
+    json_decref(j);
+    json_decref(r);
+    r = rpc(c.address, "Jobs/SubmitJob",
+            J({"inline_flow" : {"routines" : [ {"id" : "a", "type" : "llm_agent", "config" : {"provider" : "openai", "model" : "m", "base_url" : "http://127.0.0.1:1/v1"}, "policy" : {"retry" : {"max_attempts" : 1}}} ]}, "entry" : {"routine" : "a", "slot" : "trigger"}}));
+    j = wait_status(&c, at(r, "jobId"), "FAILED");
+    assert_string_equal(at(j, "job.error.code"), "UNAVAILABLE");
+    json_decref(j);
+    json_decref(r);
+}
+
+static void a_tool_that_needs_approval_shows_what_it_will_do_and_waits(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {"approve", "deny"};
+    for (int i = 0; i < 2; i++) {
+        char job[32];
+        json_t *r = rpc(c.address, "Jobs/SubmitJob", "%s",
+            J({
+                "inline_flow" : {
+                    "routines" : [
+                        {"id" : "agent", "type" : "llm_agent", "config" : {"provider" : "mock",
+                            "script" : [ {"tool" : {"name" : "pay", "arguments" : {"sum" : 12}}}, {"say" : "Finished."} ],
+                            "tools" : [ {"name" : "pay", "approval" : "required"} ]}},
+                        {"id" : "pay", "type" : "log"}
+                    ],
+                    "connections" : [
+                        {"from" : {"routine" : "agent", "event" : "tool_call"}, "to" : {"routine" : "pay", "slot" : "input"}},
+                        {"from" : {"routine" : "pay", "event" : "output"}, "to" : {"routine" : "agent", "slot" : "tool_result"}, "mapping" : {"arguments" : "result"}, "drop_unmapped" : true}
+                    ]
+                },
+                "entry" : {"routine" : "agent", "slot" : "trigger"}, "data" : {"task" : "Pay."}
+            }));
+        snprintf(job, sizeof(job), "%.31s", at(r, "jobId"));
+        json_decref(r);
+        json_t *j = wait_status(&c, job, "PAUSED");
+        assert_string_equal(at(j, "job.pauses[0].data.tool"), "pay");
+        assert_string_equal(at(j, "job.pauses[0].data.arguments.sum"), "12");
+        json_decref(j);
+        free(rpc_fails(c.address, "Jobs/ResumeJob", "InvalidArgument", J({"job_id" : "%s", "answer" : "perhaps"}), job));
+        json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "%s"}), job, answers[i]));
+        j = wait_status(&c, job, "COMPLETED");
+        assert_string_equal(at(j, "job.state.routineStates.agent.messages[2].role"), "tool");
+        if (i == 0)
+            assert_string_equal(at(j, "job.state.routineStates.agent.messages[2].content.sum"), "12");
+        else
+            assert_non_null(strstr(at(j, "job.state.routineStates.agent.messages[2].content"), "denied"));
+        assert_string_equal(at(j, "job.state.sharedData.agent.text"), "Finished.");
+        json_decref(j);
+    }
+}
+
+static void a_budget_that_might_be_exceeded_pauses_and_may_be_raised(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        char job[32];
+        snprintf(job, sizeof(job), "%.31s", submit("openai", "say", i == 0 ? J(, "max_tokens" : 50, "limits" : {"max_tokens" : 60}) : J(, "max_tokens" : 50, "limits" : {"max_cost" : 0.001}), ""));
+        json_t *j = wait_status(&c, job, "PAUSED");
+        assert_string_equal(at(j, "job.pauses[0].reason"), "PAUSE_REASON_BUDGET");
+        assert_string_equal(at(j, "job.state.usage.calls"), ""); /* not called yet */
+        json_decref(j);
+        json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : {"max_tokens" : 5000, "max_cost" : 1}}), job));
+        j = wait_status(&c, job, "COMPLETED");
+        assert_string_equal(at(j, "job.state.usage.calls"), "1");
+        json_decref(j);
+    }
+    json_t *j = wait_status(&c, submit("openai", "tools", J(, "limits" : {"max_turns" : 1}), ""), "COMPLETED");
+    assert_string_equal(at(j, "job.state.usage.calls"), "1");
+    json_decref(j);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_model_says_something_with_either_provider_streamed_or_not),
+        cmocka_unit_test(several_tools_are_called_and_the_loop_goes_on_until_the_model_ends),
+        cmocka_unit_test(the_model_asks_a_person_by_the_built_in_tool),
+        cmocka_unit_test(a_tool_that_is_not_there_is_told_to_the_model),
+        cmocka_unit_test(errors_that_pass_are_tried_again_and_others_are_told_in_the_provider_s_words),
+        cmocka_unit_test(a_secret_that_is_not_there_and_a_server_that_is_not_there),
+        cmocka_unit_test(a_tool_that_needs_approval_shows_what_it_will_do_and_waits),
+        cmocka_unit_test(a_budget_that_might_be_exceeded_pauses_and_may_be_raised),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}

@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""Speaks the protocols of both model providers, for tests. The model's name says what it does:
+
+    say            says a sentence                    tools          calls lookup twice, then says what came back
+    ask            calls ask_user                     ask-bad        calls a tool that is not there
+    busy-N         429 with Retry-After N times       down-N         500 N times, 529 with anthropic
+    unauthorized   401 that repeats the key           wrong          400 with the provider's words
+    slow           answers after 30 s                 silent         never begins
+    cut            ends in the middle                 garbage        is no JSON
+    huge           30 MB                              cached         says a sentence, with cached tokens
+
+Requests that break the published schemas get 400 and are remembered: GET /log returns all requests as JSON.
+Prints "listening on PORT" and serves until it is killed.
+"""
+import json
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+log = []
+counts = {}
+lock = threading.Lock()
+
+
+def fault_openai(b):
+    if not isinstance(b.get("model"), str) or not isinstance(b.get("messages"), list) or not b["messages"]:
+        return "model and messages are required"
+    open_calls = set()
+    for m in b["messages"]:
+        if m.get("role") not in ("system", "user", "assistant", "tool"):
+            return f"role {m.get('role')!r}"
+        if m["role"] == "tool":
+            if m.get("tool_call_id") not in open_calls or not isinstance(m.get("content"), str):
+                return "a tool message answers no call"
+            open_calls.discard(m["tool_call_id"])
+        elif open_calls:
+            return "calls without a result"
+        for c in m.get("tool_calls", []):
+            if c.get("type") != "function" or not isinstance(c["function"]["arguments"], str):
+                return "a tool call is malformed"
+            json.loads(c["function"]["arguments"])
+            open_calls.add(c["id"])
+        if m["role"] != "tool" and not isinstance(m.get("content"), (str, list, type(None))):
+            return "content"
+    for t in b.get("tools", []):
+        if t.get("type") != "function" or t["function"]["parameters"].get("type") != "object":
+            return "a tool is malformed"
+    known = {"model", "messages", "tools", "temperature", "max_tokens", "stop", "response_format", "stream",
+             "stream_options", "top_p", "seed", "user"}
+    return f"unknown fields {set(b) - known}" if set(b) - known else None
+
+
+def fault_anthropic(b):
+    if not isinstance(b.get("model"), str) or not isinstance(b.get("max_tokens"), (int, float)):
+        return "model and max_tokens are required"
+    side, open_calls = "assistant", set()
+    for m in b.get("messages") or [{}]:
+        if m.get("role") not in ("user", "assistant") or m["role"] == side:
+            return "the sides must take turns, the user first"
+        side = m["role"]
+        for block in m["content"]:
+            kind = block.get("type")
+            if kind == "text" and not block["text"]:
+                return "an empty text"
+            if kind == "tool_use":
+                open_calls.add(block["id"])
+                if not isinstance(block["input"], dict):
+                    return "input"
+            elif kind == "tool_result":
+                if block["tool_use_id"] not in open_calls:
+                    return "a result of no call"
+                open_calls.discard(block["tool_use_id"])
+            elif kind not in ("text", "image"):
+                return f"block {kind!r}"
+        if m["role"] == "user" and open_calls:
+            return "calls without a result"
+    for t in b.get("tools", []):
+        if t["input_schema"].get("type") != "object":
+            return "a tool is malformed"
+    known = {"model", "messages", "tools", "temperature", "max_tokens", "stop_sequences", "stream", "top_p", "system",
+             "metadata"}
+    return f"unknown fields {set(b) - known}" if set(b) - known else None
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def send(self, status, body, kind="application/json", headers=()):
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("x-request-id", "req-openai")
+        self.send_header("request-id", "req-anthropic")
+        for k, v in headers:
+            self.send_header(k, v)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self):
+        with lock:
+            self.send(200, log)
+
+    def error(self, status, message, headers=()):
+        self.send(status, {"type": "error", "error": {"type": "e", "message": message}}, headers=headers)
+
+    def times(self, model):
+        with lock:
+            counts[model] = counts.get(model, 0) + 1
+            return counts[model]
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        openai = self.path.endswith("/chat/completions")
+        key = self.headers.get("Authorization" if openai else "x-api-key", "")
+        fault = (fault_openai if openai else fault_anthropic)(body)
+        with lock:
+            log.append({"path": self.path, "key": key, "idempotency": self.headers.get("Idempotency-Key"),
+                        "version": self.headers.get("anthropic-version"), "body": body, "fault": fault})
+        model = body["model"]
+        if fault:
+            return self.error(400, fault)
+        name, _, number = model.rpartition("-")
+        if name == "busy" and self.times(model) <= int(number):
+            return self.error(429, "too many requests", [("Retry-After", "0.2")])
+        if name == "down" and self.times(model) <= int(number):
+            return self.error(500 if openai else 529, "overloaded")
+        if model == "unauthorized":
+            return self.error(401, f"the key {key} is not known")
+        if model == "wrong":
+            return self.error(400, "max_tokens is too large for this model")
+        if model in ("slow", "silent"):
+            time.sleep(30)
+        if model == "garbage":
+            return self.send(200, b"<html>gateway</html>", "text/html")
+        if model == "huge":
+            return self.send(200, b"[" + b" " * 30_000_000 + b"]")
+        reply = self.reply(model, body, openai)
+        if model == "cut":
+            data = json.dumps(reply).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[:20])
+            self.close_connection = True
+            return None
+        if body.get("stream"):
+            return self.stream(reply, openai, number if name == "cutstream" else "")
+        return self.send(200, reply)
+
+    def reply(self, model, body, openai):
+        """What the model answers, in the provider's words."""
+        results = []
+        for m in body["messages"]:
+            if openai and m["role"] == "tool":
+                results.append(m["content"])
+            elif not openai:
+                results += [b["content"] for b in m["content"] if b["type"] == "tool_result"]
+        text, calls = "Peace is quiet.", []
+        if model in ("tools", "ask", "ask-bad") and results:
+            text = "I know: " + ", ".join(results)
+        elif model == "tools":
+            text = "Let me look."
+            calls = [("lookup", {"what": "one"}), ("lookup", {"what": "two"})]
+        elif model == "ask":
+            text, calls = "", [("ask_user", {"question": "Which colour?", "choices": ["red", "blue"]})]
+        elif model == "ask-bad":
+            text, calls = "", [("juggle", {})]
+        if openai:
+            m = {"role": "assistant", "content": text or None}
+            if calls:
+                m["tool_calls"] = [{"id": f"c{i}", "type": "function",
+                                    "function": {"name": n, "arguments": json.dumps(a)}} for i, (n, a) in enumerate(calls)]
+            usage = {"prompt_tokens": 100, "completion_tokens": 20}
+            if model == "cached":
+                usage["prompt_tokens_details"] = {"cached_tokens": 60}
+            return {"id": "x", "choices": [{"index": 0, "message": m, "finish_reason": "tool_calls" if calls else "stop"}],
+                    "usage": usage}
+        content = ([{"type": "text", "text": text}] if text else []) + [
+            {"type": "tool_use", "id": f"c{i}", "name": n, "input": a} for i, (n, a) in enumerate(calls)]
+        usage = {"input_tokens": 100, "output_tokens": 20}
+        if model == "cached":
+            usage = {"input_tokens": 40, "cache_read_input_tokens": 60, "output_tokens": 20}
+        return {"id": "x", "type": "message", "role": "assistant", "content": content,
+                "stop_reason": "tool_use" if calls else "end_turn", "usage": usage}
+
+    def stream(self, reply, openai, cut):
+        """The same reply in pieces of three characters."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        sent = 0
+        broken = cut and self.times("cutstream-" + cut) <= int(cut)
+
+        def event(data, name=None):
+            nonlocal sent
+            sent += 1
+            if broken and sent > 3:
+                raise BrokenPipeError
+            self.wfile.write(((f"event: {name}\n" if name else "") + "data: " + json.dumps(data) + "\n\n").encode())
+            self.wfile.flush()
+
+        def pieces(text):
+            return [text[i:i + 3] for i in range(0, len(text), 3)]
+
+        try:
+            self.stream_openai(reply, event, pieces) if openai else self.stream_anthropic(reply, event, pieces)
+        except BrokenPipeError:
+            pass
+        self.close_connection = True
+
+    def stream_openai(self, reply, event, pieces):
+        m = reply["choices"][0]["message"]
+        for p in pieces(m["content"] or ""):
+            event({"choices": [{"index": 0, "delta": {"content": p}, "finish_reason": None}]})
+        for i, c in enumerate(m.get("tool_calls", [])):
+            event({"choices": [{"index": 0, "delta": {"tool_calls": [
+                {"index": i, "id": c["id"], "type": "function", "function": {"name": c["function"]["name"], "arguments": ""}}]}}]})
+            for p in pieces(c["function"]["arguments"]):
+                event({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": i, "function": {"arguments": p}}]}}]})
+        event({"choices": [{"index": 0, "delta": {}, "finish_reason": reply["choices"][0]["finish_reason"]}]})
+        event({"choices": [], "usage": reply["usage"]})
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def stream_anthropic(self, reply, event, pieces):
+        event({"type": "message_start", "message": {"usage": dict(reply["usage"], output_tokens=1)}}, "message_start")
+        event({"type": "ping"}, "ping")
+        for i, b in enumerate(reply["content"]):
+            start = {"type": "text", "text": ""} if b["type"] == "text" else dict(b, input={})
+            event({"type": "content_block_start", "index": i, "content_block": start}, "content_block_start")
+            for p in pieces(b["text"] if b["type"] == "text" else json.dumps(b["input"])):
+                delta = ({"type": "text_delta", "text": p} if b["type"] == "text"
+                         else {"type": "input_json_delta", "partial_json": p})
+                event({"type": "content_block_delta", "index": i, "delta": delta}, "content_block_delta")
+            event({"type": "content_block_stop", "index": i}, "content_block_stop")
+        event({"type": "message_delta", "delta": {"stop_reason": reply["stop_reason"]},
+               "usage": {"output_tokens": reply["usage"]["output_tokens"]}}, "message_delta")
+        event({"type": "message_stop"}, "message_stop")
+
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server.daemon_threads = True
+print(f"listening on {server.server_address[1]}", flush=True)
+try:
+    server.serve_forever()
+except KeyboardInterrupt:
+    sys.exit(0)
