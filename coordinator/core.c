@@ -59,6 +59,8 @@ void op_free(struct op *op)
     if (op->owned) {
         protobuf_c_message_free_unpacked(op->request, NULL);
         free((void *)(uintptr_t)op->raw.p);
+        if (op->meter != NULL)
+            *op->meter -= 2 * op->raw.n;
     }
     fm_buf_done(&op->text);
     child_refs_free(op->todo);
@@ -90,6 +92,8 @@ void op_park(struct op *op)
     op->raw = (struct fm_bytes){fm_xmemdup(op->raw.p, op->raw.n), op->raw.n};
     op->request = pb_clone(op->request);
     op->owned = true;
+    if (op->meter != NULL)
+        *op->meter += 2 * op->raw.n; /* as bytes and decoded */
 }
 
 void op_run(struct core *c, struct op *op)
@@ -163,6 +167,7 @@ void core_request(struct core *c, uint64_t ticket, enum core_method method, cons
     op->method = method;
     op->request = (ProtobufCMessage *)(uintptr_t)request;
     op->raw = raw;
+    op->meter = &c->waiting_bytes;
     if (c->stopping || !c->recovered) {
         struct fm_err err = {0};
         fm_err_set(&err, FM_UNAVAILABLE, NULL,
@@ -268,6 +273,8 @@ void commit_free(struct commit *m)
         free(e);
     if (m->unit != NULL)
         store_unit_free(m->unit);
+    if (m->meter != NULL)
+        *m->meter -= m->bytes;
     fm_buf_done(&m->head);
     free(m->flow_name);
     free(m);
@@ -277,6 +284,9 @@ void commit_submit(struct core *c, struct commit *m)
 {
     struct store_unit *unit = m->unit;
     m->unit = NULL;
+    m->bytes = store_unit_bytes(unit);
+    m->meter = &c->waiting_bytes;
+    c->waiting_bytes += m->bytes;
     HASH_ADD(hh, c->commits, tag, sizeof(m->tag), m);
     c->io.commit(c->io.arg, unit);
 }

@@ -12,12 +12,14 @@
 
 static int check_bytes(const struct core *c, struct fm_err *err)
 {
-    size_t bytes = c->active_bytes - c->idle_bytes; /* what is kept to spare a read gives way */
+    /* What is kept to spare a read gives way. */
+    size_t bytes = c->active_bytes - c->idle_bytes + c->waiting_bytes;
     if (bytes <= c->cfg.max_active_bytes)
         return 0;
-    (void)fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL,
-                     "the active jobs take %zu bytes; the limit is %zu: try again when some have ended",
-                     bytes, c->cfg.max_active_bytes);
+    (void)fm_err_set(
+        err, FM_RESOURCE_EXHAUSTED, NULL,
+        "active jobs and waiting requests take %zu bytes; the limit is %zu: try again when some have ended",
+        bytes, c->cfg.max_active_bytes);
     return fm_err_retry(err, RETRY_FULL_MS);
 }
 

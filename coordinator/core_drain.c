@@ -98,6 +98,18 @@ void mark_attached(struct core *c, const struct host *h)
     mark_save(c, m, 0, NULL);
 }
 
+void marks_sweep(struct core *c)
+{
+    struct host_mark *m, *tmp;
+    c->marks_sweep_ms = 0;
+    HASH_ITER (hh, c->marks, m, tmp) {
+        if (m->cordoned || host_find(c, m->id) != NULL)
+            continue;
+        m->incarnation[0] = '\0';
+        mark_save(c, m, 0, NULL);
+    }
+}
+
 void marks_free(struct core *c)
 {
     struct host_mark *m, *tmp;

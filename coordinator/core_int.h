@@ -30,6 +30,7 @@ struct op {
     enum core_method method;
     ProtobufCMessage *request; /* own copy once parked, else the caller's */
     bool owned;
+    size_t *meter;        /* where what it owns is counted, NULL: of the core's own */
     struct fm_bytes raw;  /* the caller's, or own once parked */
     bool request_checked; /* the request id was looked up: it is new */
     struct fm_buf text;   /* what a handler keeps between two runs */
@@ -107,6 +108,7 @@ struct commit {
     uint64_t tag;
     struct job *job;         /* NULL: of a flow */
     struct store_unit *unit; /* NULL once submitted */
+    size_t bytes, *meter;    /* of the unit, and where they are counted, once submitted */
     struct effect *effects;
     bool has_head; /* the head's encoding is in `head` */
     struct fm_buf head;
@@ -221,6 +223,7 @@ struct core {
     struct host_loss *losses;
     struct host_mark *marks;
     bool marks_loaded;
+    int64_t marks_sweep_ms; /* forget hosts that did not come back after a restart then; 0: no */
     struct flow_def *defs;
     struct flow_name *names;
     struct type_info *types; /* all that any host ever said, by name */
@@ -237,6 +240,7 @@ struct core {
     size_t recover_loading;
     bool recover_listed;
     size_t active_bytes;
+    size_t waiting_bytes; /* of requests that wait and of units under way to the disk */
 };
 
 /* ---- core.c: requests, queries, units ---- */
@@ -531,6 +535,8 @@ void mark_apply(struct core *c, struct host *h);
 void mark_attached(struct core *c, const struct host *h);
 /* The host is gone: its jobs are elsewhere. Before host_remove. */
 void mark_left(struct core *c, struct host *h);
+/* Forgets hosts that are not there and about which nothing is to be remembered. */
+void marks_sweep(struct core *c);
 void marks_free(struct core *c);
 /* Answers DrainHost calls whose host is empty or whose time is over. */
 void drain_look(struct core *c, struct host *h);

@@ -74,6 +74,8 @@ void life_tick(struct core *c)
         DL_DELETE(c->losses, l);
         free(l);
     }
+    if (c->marks_sweep_ms != 0 && c->now_ms >= c->marks_sweep_ms)
+        marks_sweep(c);
     struct host *h, *tmp;
     HASH_ITER (hh, c->hosts, h, tmp)
         if (c->now_ms >= life_lease_end(c, h) && (h->braked || !brake(c, h)))
@@ -84,6 +86,8 @@ void life_recovered(struct core *c)
 {
     for (struct host *h = c->hosts; h != NULL; h = h->hh.next)
         h->last_heard_ms = c->now_ms;
+    if (c->marks != NULL)
+        c->marks_sweep_ms = c->now_ms + 2 * (int64_t)c->cfg.lease_ms;
 }
 
 void life_free(struct core *c)

@@ -448,7 +448,7 @@ int64_t host_silent_since(const struct host *h)
 
 int64_t hosts_deadline(const struct core *c)
 {
-    int64_t at = -1;
+    int64_t at = c->marks_sweep_ms != 0 ? c->marks_sweep_ms : -1;
     for (const struct host *h = c->hosts; h != NULL; h = h->hh.next) {
         int64_t lease_end = life_lease_end(c, h);
         int64_t due = h->resync_at_ms != 0 && h->resync_at_ms < lease_end ? h->resync_at_ms : lease_end;

@@ -40,30 +40,40 @@ static struct options {
          .drain_timeout_ms = 10000,
          .workers = 4};
 
+/* clang-format off */
+/* clang-format off */
 static const struct conf_option options[] = {
-    {"coordinator",   CONF_STRING,   &opt.coordinator,      "HOST:PORT", "the coordinator",                                            0, 300,     NULL},
-    {"id",            CONF_STRING,   &opt.id,               "NAME",      "id of this host; the machine's name if not given",           0, 128,     NULL},
-    {"label",         CONF_LABEL,    &opt.labels,           "KEY=VALUE", "a label, for placement",                                     0, 0,       NULL},
-    {"capacity",      CONF_INT,      &opt.capacity,         "N",         "how many jobs it takes at once",                             1, 100000,  NULL},
-    {"inbox-mib",     CONF_INT,      &opt.inbox_mib,        "N",         "MiB of data with which its jobs may come; more are refused",
-     1,                                                                                                                                   1048576, NULL},
+    {"coordinator", CONF_STRING, &opt.coordinator, "HOST:PORT",
+     "the coordinator", 0, 300, NULL},
+    {"id", CONF_STRING, &opt.id, "NAME",
+     "id of this host; the machine's name if not given", 0, 128, NULL},
+    {"label", CONF_LABEL, &opt.labels, "KEY=VALUE",
+     "a label, for placement", 0, 0, NULL},
+    {"capacity", CONF_INT, &opt.capacity, "N",
+     "how many jobs it takes at once", 1, 100000, NULL},
+    {"inbox-mib", CONF_INT, &opt.inbox_mib, "N",
+     "MiB of data with which its jobs may come; more are refused", 1, 1048576, NULL},
     {"drain-timeout", CONF_DURATION, &opt.drain_timeout_ms, "TIME",
-     "how long giving jobs back may take after SIGTERM",                                                                               0, 3600000, NULL},
-    {"workers",       CONF_INT,      &opt.workers,          "N",         "threads for handlers that block",                            1, 256,     NULL},
-    {"plugins",       CONF_STRING,   &opt.plugins,          "FILES",     "shared objects with routine types, FILE[:FILE...]",          0,
-     4096,                                                                                                                                         NULL},
-    {"prices",        CONF_STRING,   &opt.prices,           "FILE",      "what model calls cost, JSON",                                0, 4096,    NULL},
-    {"secrets",       CONF_STRING,   &opt.secrets,          "FILE",      "NAME=value lines; only its owner may have access",           0,
-     4096,                                                                                                                                         NULL},
-    {"ca-file",       CONF_STRING,   &opt.ca_file,          "FILE",      "certificates to trust besides the system's",                 0, 4096,
-     NULL                                                                                                                                              },
-    {"log-level",     CONF_STRING,   &opt.log_level,        "LEVELS",    "for example info, or info,llm=debug",                        0, 300,     NULL},
-    {"log-format",    CONF_CHOICE,   &opt.log_format,       "FORMAT",    "lines for people or for machines",                           0, 0,
-     log_formats                                                                                                                                       },
-    {"no-supervisor", CONF_BOOL,     &opt.no_supervisor,    NULL,
-     "run without the process that restarts the daemon when it dies and has its jobs moved at once; for "
-     "debuggers",                                                                                                                      0, 0,       NULL},
+     "how long giving jobs back may take after SIGTERM", 0, 3600000, NULL},
+    {"workers", CONF_INT, &opt.workers, "N",
+     "threads for handlers that block", 1, 256, NULL},
+    {"plugins", CONF_STRING, &opt.plugins, "FILES",
+     "shared objects with routine types, FILE[:FILE...]", 0, 4096, NULL},
+    {"prices", CONF_STRING, &opt.prices, "FILE",
+     "what model calls cost, JSON", 0, 4096, NULL},
+    {"secrets", CONF_STRING, &opt.secrets, "FILE",
+     "NAME=value lines; only its owner may have access", 0, 4096, NULL},
+    {"ca-file", CONF_STRING, &opt.ca_file, "FILE",
+     "certificates to trust besides the system's", 0, 4096, NULL},
+    {"log-level", CONF_STRING, &opt.log_level, "LEVELS",
+     "for example info, or info,llm=debug", 0, 300, NULL},
+    {"log-format", CONF_CHOICE, &opt.log_format, "FORMAT",
+     "lines for people or for machines", 0, 0, log_formats},
+    {"no-supervisor", CONF_BOOL, &opt.no_supervisor, NULL,
+     "run without the process that restarts the daemon when it dies and has its jobs moved at once; for debuggers", 0, 0, NULL},
 };
+/* clang-format on */
+/* clang-format on */
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
 static int check_options(struct fm_err *err)

@@ -201,6 +201,21 @@ static void a_daemon_that_dies_is_started_again_and_gets_its_jobs_again(void **s
     cluster_done(&c); /* SIGTERM to the supervisor ends the new daemon, with code 0 */
 }
 
+static void a_host_whose_daemon_dies_again_and_again_can_be_stopped_at_any_time(void **state)
+{
+    (void)state;
+    struct cluster c;
+    pid_t daemon = 0;
+    start_with_long_lease(&c, 1);
+    for (int i = 0; i < 3; i++) {
+        daemon = proc_daemon(&c.hosts[0], daemon);
+        assert_int_equal(kill(daemon, SIGKILL), 0);
+        wait_gone(daemon);
+    }
+    proc_stop(&c.hosts[0]); /* while it waits to start the next one, or just has */
+    cluster_done(&c);
+}
+
 static void a_certificate_for_an_incarnation_that_talks_is_refused(void **state)
 {
     (void)state;
@@ -621,6 +636,7 @@ int main(void)
         cmocka_unit_test(jobs_of_a_killed_supervisor_are_done_elsewhere_long_before_the_lease_ends),
         cmocka_unit_test(programs_of_a_dead_daemon_are_ended),
         cmocka_unit_test(a_daemon_that_dies_is_started_again_and_gets_its_jobs_again),
+        cmocka_unit_test(a_host_whose_daemon_dies_again_and_again_can_be_stopped_at_any_time),
         cmocka_unit_test(a_certificate_for_an_incarnation_that_talks_is_refused),
         cmocka_unit_test(one_sigterm_to_all_processes_of_a_host_is_one_wish),
         cmocka_unit_test(a_second_sigterm_ends_a_host_at_once_and_its_jobs_move_at_once),

@@ -84,7 +84,7 @@ static void more_bytes_than_there_is_memory_for_are_refused_until_jobs_have_ende
         submit_large(&c, 700000, ids[n++]); /* the one that goes over the limit is still taken */
     char *request = large_job(&c, 10);
     expect_retry_hint(rpc_fails(c.address, "Jobs/SubmitJob", "ResourceExhausted", "%s", request),
-                      "the active jobs take");
+                      "active jobs and waiting requests take");
     cluster_open_gate(&c, "gate");
     cluster_host(&c, 0, "a", NULL);
     for (int i = 0; i < n; i++)

@@ -310,6 +310,28 @@ static void flows_keep_their_versions(void **state)
     store_done_free(d);
 }
 
+static void what_is_remembered_of_hosts_is_replaced_listed_by_id_and_forgotten(void **state)
+{
+    (void)state;
+    struct store_unit *u = store_unit_new(1);
+    store_put_host(u, "b", text("b one"));
+    store_put_host(u, "a", text("a one"));
+    store_put_host(u, "b", text("b two"));
+    assert_int_equal(commit(u), STORE_OK);
+    struct store_done *d = query((struct store_query){.kind = STORE_LIST_HOSTS});
+    assert_int_equal(d->n_rows, 2);
+    assert_true(fm_bytes_eq_str(d->rows[0].body, "a one"));
+    assert_true(fm_bytes_eq_str(d->rows[1].body, "b two"));
+    store_done_free(d);
+    u = store_unit_new(2);
+    store_delete_host(u, "a");
+    store_delete_host(u, "never there");
+    assert_int_equal(commit(u), STORE_OK);
+    d = query((struct store_query){.kind = STORE_LIST_HOSTS});
+    assert_int_equal(d->n_rows, 1);
+    store_done_free(d);
+}
+
 /* A child writes steps and says on a pipe which are acknowledged, until it is killed. */
 static void write_until_killed(int pipe_fd, uint32_t from)
 {
@@ -367,6 +389,7 @@ int main(void)
         TEST(lists_are_filtered_and_paged_newest_first),
         TEST(jobs_that_are_due_are_listed_by_time_and_the_next_wake_time_is_told),
         TEST(flows_keep_their_versions),
+        TEST(what_is_remembered_of_hosts_is_replaced_listed_by_id_and_forgotten),
         TEST(what_was_acknowledged_survives_kill_9),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
