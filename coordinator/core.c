@@ -317,8 +317,6 @@ static void put_head(struct core *c, struct commit *m)
         .n_labels = h->n_labels,
         .is_new = job->is_new
     };
-    if (h->flow_digest.len == STORE_DIGEST_BYTES)
-        memcpy(row.flow_digest, h->flow_digest.data, STORE_DIGEST_BYTES);
     store_put_job(m->unit, &row);
     free(labels);
     m->creates = job->is_new;

@@ -84,7 +84,7 @@ static void put_snapshot(struct core *c, struct job *job, bool at_rest)
     struct fm_buf b = {0};
     job_state_encode(job->state, NULL, &b);
     store_put_snapshot(job_unit(c, job)->unit, &job->id, job_state_step(job->state),
-                       (struct fm_bytes){b.p, b.n});
+                       job_state_inputs(job->state), (struct fm_bytes){b.p, b.n});
     fm_buf_done(&b);
     job->snapshot_step = job_state_step(job->state);
     job->journal_bytes = 0;
@@ -347,7 +347,7 @@ static void submit_records(struct core *c, struct job *job, const Fermata__V1__S
         job_state_set_shared(job->state, r->shared_data);
         struct fm_buf b = {0};
         job_state_encode(job->state, NULL, &b);
-        store_put_snapshot(m->unit, &job->id, 0, (struct fm_bytes){b.p, b.n});
+        store_put_snapshot(m->unit, &job->id, 0, 0, (struct fm_bytes){b.p, b.n});
         fm_buf_done(&b);
     }
     Fermata__V1__Task task = FERMATA__V1__TASK__INIT;

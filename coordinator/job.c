@@ -9,7 +9,7 @@
 #include "digest.h"
 #include "mem.h"
 
-#define SMALL_STATE_BYTES 8192
+#define SNAPSHOT_BYTES 8192 /* of journal: below, folding it again costs less than a snapshot */
 
 /* ---- transitions ---- */
 
@@ -389,10 +389,6 @@ int64_t job_wake_ms(struct job *job, bool parallel)
 bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_steps)
 {
     uint32_t steps = job_state_step(job->state) - job->snapshot_step;
-    size_t bytes = job_state_bytes(job->state);
-    if (steps == 0)
-        return false;
-    if (at_rest && bytes <= SMALL_STATE_BYTES)
-        return true;
-    return (at_rest || steps >= snapshot_steps) && job->journal_bytes >= bytes;
+    return steps > 0 && (at_rest || steps >= snapshot_steps) && job->journal_bytes >= SNAPSHOT_BYTES &&
+           job->journal_bytes >= job_state_bytes(job->state);
 }

@@ -39,8 +39,7 @@ struct store_job {
     struct fm_id id;
     int status;       /* fermata.v1.JobStatus */
     const char *flow; /* name, "" for none */
-    const char *host; /* "" for none */
-    uint8_t flow_digest[STORE_DIGEST_BYTES];
+    const char *host; /* "" for none; only a RUNNING job has one */
     struct fm_bytes head;
     const struct store_label *labels; /* read only when is_new */
     size_t n_labels;
@@ -68,9 +67,9 @@ void store_put_job(struct store_unit *u, const struct store_job *job);
 void store_put_step(struct store_unit *u, const struct fm_id *job, uint32_t number, struct fm_bytes step);
 /* Appends an input; a number that exists fails the unit. */
 void store_put_input(struct store_unit *u, const struct fm_id *job, uint32_t number, struct fm_bytes task);
-/* Replaces a job's snapshot; it covers all steps up to `number`. */
+/* Replaces a job's snapshot; it covers all steps up to `number` and all inputs up to `inputs_through`. */
 void store_put_snapshot(struct store_unit *u, const struct fm_id *job, uint32_t number,
-                        struct fm_bytes state);
+                        uint32_t inputs_through, struct fm_bytes state);
 /* Stores a definition by its digest; storing it twice is fine. */
 void store_put_flow_def(struct store_unit *u, const uint8_t digest[STORE_DIGEST_BYTES], struct fm_bytes flow);
 /* Stores a named version of a definition. `summary` is an encoded FlowSummary. An existing (name, version)
@@ -175,11 +174,10 @@ struct store_done {
     struct fm_bytes head;     /* STORE_READ_JOB */
     struct fm_bytes snapshot; /* STORE_READ_JOB full; p NULL when there is none */
     uint32_t snapshot_number;
-    uint8_t flow_digest[STORE_DIGEST_BYTES]; /* STORE_READ_JOB */
-    struct store_row *steps;                 /* STORE_READ_JOB full, STORE_READ_STEPS */
+    struct store_row *steps; /* STORE_READ_JOB full, STORE_READ_STEPS */
     size_t n_steps;
-    struct store_row *inputs; /* STORE_READ_JOB full (those after the snapshot's inputs_through are enough,
-                                 all are allowed), STORE_READ_INPUTS */
+    struct store_row *inputs; /* STORE_READ_JOB full (those after the snapshot's inputs_through, or all
+                                 when that is not known), STORE_READ_INPUTS */
     size_t n_inputs;
     struct store_usage *usage; /* STORE_SUM_USAGE */
     size_t n_usage;

@@ -27,7 +27,7 @@ struct record {
     struct record *next;
     enum record_kind kind;
     struct fm_id job;
-    uint32_t number;
+    uint32_t number, inputs;
     struct fm_bytes body;
     const char *name, *key; /* flow name or request scope; request id */
     const char *host;

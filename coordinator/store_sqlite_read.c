@@ -9,32 +9,33 @@
 
 static const char *const sql_texts[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_BEGIN_READ] = "BEGIN",
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_GET_REQUEST] = "SELECT digest, job, reply FROM requests WHERE scope=?1 AND request_id=?2",
     [SQL_PUT_REQUEST] =
         "INSERT INTO requests(scope, request_id, job, digest, reply) VALUES(?1, ?2, ?3, ?4, ?5)",
-    [SQL_NEW_JOB] =
-        "INSERT INTO jobs(id, status, flow, host, digest, head, wake) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [SQL_NEW_JOB] = "INSERT INTO jobs(id, status, flow, host, head, wake) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [SQL_SET_JOB] = "UPDATE jobs SET status=?2, host=?3, head=?4, wake=?5 WHERE id=?1",
     [SQL_PUT_LABEL] = "INSERT OR IGNORE INTO labels(key, value, job) VALUES(?1, ?2, ?3)",
-    [SQL_PUT_STEP] = "INSERT INTO steps(job, number, body) VALUES(?1, ?2, ?3)",
-    [SQL_PUT_INPUT] = "INSERT INTO inputs(job, number, body) VALUES(?1, ?2, ?3)",
-    [SQL_PUT_SNAPSHOT] = "INSERT OR REPLACE INTO snapshots(job, number, body) VALUES(?1, ?2, ?3)",
+    [SQL_PUT_BODY] = "INSERT INTO bodies(body) VALUES(?1)",
+    [SQL_PUT_RECORD] = "INSERT INTO records(job, number, at) VALUES(?1, ?2, ?3)",
+    [SQL_PUT_SNAPSHOT] = "INSERT OR REPLACE INTO snapshots(job, number, body, inputs) VALUES(?1, ?2, ?3, ?4)",
     [SQL_PUT_FLOW_DEF] = "INSERT OR IGNORE INTO flow_defs(digest, body) VALUES(?1, ?2)",
     [SQL_PUT_FLOW] = "INSERT INTO flows(name, version, digest, summary) VALUES(?1, ?2, ?3, ?4)",
     [SQL_DELETE_FLOW] = "DELETE FROM flows WHERE name=?1",
     [SQL_DELETE_JOB] = "DELETE FROM jobs WHERE id=?1",
-    [SQL_DELETE_STEPS] = "DELETE FROM steps WHERE job=?1",
-    [SQL_DELETE_INPUTS] = "DELETE FROM inputs WHERE job=?1",
+    [SQL_DELETE_BODIES] = "DELETE FROM bodies WHERE id IN (SELECT at FROM records WHERE job=?1)",
+    [SQL_DELETE_RECORDS] = "DELETE FROM records WHERE job=?1",
     [SQL_DELETE_SNAPSHOT] = "DELETE FROM snapshots WHERE job=?1",
     [SQL_DELETE_LABELS] = "DELETE FROM labels WHERE job=?1",
     [SQL_DELETE_REQUESTS] = "DELETE FROM requests WHERE job=?1",
-    [SQL_READ_JOB] = "SELECT head, digest FROM jobs WHERE id=?1",
-    [SQL_READ_SNAPSHOT] = "SELECT number, body FROM snapshots WHERE job=?1",
-    [SQL_READ_STEPS] = "SELECT number, body FROM steps WHERE job=?1 AND number>=?2 ORDER BY number LIMIT ?3",
-    [SQL_READ_INPUTS] =
-        "SELECT number, body FROM inputs WHERE job=?1 AND number BETWEEN ?2 AND ?3 ORDER BY number",
+    [SQL_READ_JOB] = "SELECT head FROM jobs WHERE id=?1",
+    [SQL_READ_SNAPSHOT] = "SELECT number, body, inputs FROM snapshots WHERE job=?1",
+    [SQL_READ_STEPS] = "SELECT r.number, b.body FROM records r CROSS JOIN bodies b ON b.id=r.at "
+                       "WHERE r.job=?1 AND r.number>=?2 ORDER BY r.number LIMIT ?3",
+    [SQL_READ_INPUTS] = "SELECT -r.number, b.body FROM records r CROSS JOIN bodies b ON b.id=r.at "
+                        "WHERE r.job=?1 AND r.number BETWEEN ?2 AND ?3 ORDER BY r.number DESC",
     [SQL_READ_FLOW] = "SELECT f.version, f.digest, d.body FROM flows f JOIN flow_defs d ON d.digest=f.digest "
                       "WHERE f.name=?1 AND f.version=?2",
     [SQL_READ_NEWEST_FLOW] = ("SELECT f.version, f.digest, d.body FROM flows f JOIN flow_defs d ON "
@@ -155,7 +156,7 @@ static int read_steps(struct reading *r, uint32_t from, uint32_t limit, size_t m
     if (s == NULL)
         return -1;
     sql_bind_bytes(s, 1, r->q->job.b, sizeof(r->q->job.b));
-    (void)sqlite3_bind_int64(s, 2, from);
+    (void)sqlite3_bind_int64(s, 2, from > 0 ? from : 1); /* those below are inputs */
     (void)sqlite3_bind_int64(s, 3, limit > 0 ? (int64_t)limit + 1 : -1);
     return collect(r, s, limit, max_bytes, &r->d->steps, &r->d->n_steps);
 }
@@ -166,8 +167,8 @@ static int read_inputs(struct reading *r, uint32_t from, uint32_t to)
     if (s == NULL)
         return -1;
     sql_bind_bytes(s, 1, r->q->job.b, sizeof(r->q->job.b));
-    (void)sqlite3_bind_int64(s, 2, from);
-    (void)sqlite3_bind_int64(s, 3, to);
+    (void)sqlite3_bind_int64(s, 2, -(int64_t)to);
+    (void)sqlite3_bind_int64(s, 3, from > 0 ? -(int64_t)from : -1);
     return collect(r, s, 0, 0, &r->d->inputs, &r->d->n_inputs);
 }
 
@@ -195,7 +196,6 @@ static int read_head(struct reading *r)
     if (got != 1)
         return -1;
     r->d->head = column(r->n, s, 0);
-    column_digest(s, 1, r->d->flow_digest);
     (void)sqlite3_reset(s);
     return 0;
 }
@@ -208,16 +208,18 @@ static void read_job(struct reading *r)
     if (s == NULL)
         return;
     sql_bind_bytes(s, 1, r->q->job.b, sizeof(r->q->job.b));
+    uint32_t taken = 0;
     int got = one_row(r, s);
     if (got < 0)
         return;
     if (got == 1) {
+        taken = (uint32_t)sqlite3_column_int64(s, 2);
         r->d->snapshot_number = (uint32_t)sqlite3_column_int64(s, 0);
         r->d->snapshot = column(r->n, s, 1);
         (void)sqlite3_reset(s);
     }
     if (read_steps(r, r->d->snapshot_number + 1, 0, 0) == 0)
-        (void)read_inputs(r, 1, UINT32_MAX);
+        (void)read_inputs(r, taken + 1, UINT32_MAX);
 }
 
 static void read_request(struct reading *r)
@@ -388,7 +390,7 @@ static void list_text(const struct store_query *q, char *sql, size_t size)
     if (q->flow != NULL && q->flow[0] != '\0')
         ADD(" AND flow=?2");
     if (q->host != NULL && q->host[0] != '\0')
-        ADD(" AND host=?3 AND host<>''");
+        ADD(" AND host=?3 AND status=2"); /* only a RUNNING job has a host: jobs_by_status finds it */
     for (size_t i = 0; i < q->n_labels; i++)
         ADD(" AND EXISTS(SELECT 1 FROM labels l WHERE l.key=?%zu AND l.value=?%zu AND l.job=j.id)",
             10 + 2 * i, 11 + 2 * i);
@@ -536,6 +538,16 @@ static void dispatch(struct reading *r)
     }
 }
 
+static int run(struct reading *r, enum sql_id id)
+{
+    sqlite3_stmt *s = get(r, id);
+    if (s == NULL)
+        return -1;
+    int rc = sqlite3_step(s);
+    (void)sqlite3_reset(s);
+    return rc == SQLITE_DONE ? 0 : fail(r, rc, sql_texts[id]);
+}
+
 struct done_node *sqlite_query(struct sql_conn *c, const struct store_query *q)
 {
     struct done_node *n = done_new(q->tag, true, q->kind);
@@ -544,13 +556,10 @@ struct done_node *sqlite_query(struct sql_conn *c, const struct store_query *q)
         n->done.status = STORE_FAILED;
         return n;
     }
-    int rc = sqlite3_exec(c->db, "BEGIN", NULL, NULL, NULL);
-    if (rc == SQLITE_OK) {
+    if (run(&r, SQL_BEGIN_READ) == 0) {
         dispatch(&r);
         if (c->db != NULL && !sqlite3_get_autocommit(c->db))
-            (void)sqlite3_exec(c->db, "COMMIT", NULL, NULL, NULL);
-    } else {
-        (void)fail(&r, rc, "begin");
+            (void)run(&r, SQL_COMMIT);
     }
     for (int i = 0; c->db != NULL && i < SQL_COUNT; i++)
         if (c->stmts[i] != NULL && sqlite3_stmt_busy(c->stmts[i]))

@@ -41,7 +41,6 @@ static struct options {
          .workers = 4};
 
 /* clang-format off */
-/* clang-format off */
 static const struct conf_option options[] = {
     {"coordinator", CONF_STRING, &opt.coordinator, "HOST:PORT",
      "the coordinator", 0, 300, NULL},
@@ -72,7 +71,6 @@ static const struct conf_option options[] = {
     {"no-supervisor", CONF_BOOL, &opt.no_supervisor, NULL,
      "run without the process that restarts the daemon when it dies and has its jobs moved at once; for debuggers", 0, 0, NULL},
 };
-/* clang-format on */
 /* clang-format on */
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
