@@ -1,4 +1,5 @@
-/* ExplainJob: why a job is where it is, what it waits for since when, who can end that, and why no host has it. */
+/* ExplainJob: why a job is where it is, what it waits for since when, who can end that, and why no host has
+ * it. */
 #include "core_int.h"
 
 #include <stdarg.h>
@@ -52,17 +53,21 @@ static void add_pauses(struct answer *a, const Fermata__V1__Job *h)
         int64_t at = time_to_ms(p->at);
         switch (p->reason) {
         case FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR:
-            add(a, "operator", at, "an operator paused it; ResumeJob with pause_id %s lets it go on", p->pause_id);
+            add(a, "operator", at, "an operator paused it; ResumeJob with pause_id %s lets it go on",
+                p->pause_id);
             break;
         case FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BREAKPOINT:
-            add(a, "operator", at, "task %s of routine %s is held by a breakpoint; ResumeJob with pause_id %s lets it go",
+            add(a, "operator", at,
+                "task %s of routine %s is held by a breakpoint; ResumeJob with pause_id %s lets it go",
                 p->task_id, p->routine, p->pause_id);
             break;
         default:
-            add(a, "question", at, "routine %s asks \"%.200s\"; ResumeJob with pause_id %s answers it%s%.100s", p->routine,
+            add(a, "question", at,
+                "routine %s asks \"%.200s\"; ResumeJob with pause_id %s answers it%s%.100s", p->routine,
                 p->question, p->pause_id, p->claimed_by[0] != '\0' ? "; claimed by " : "", p->claimed_by);
             if (p->expires_at != NULL)
-                add(a, "timer", time_to_ms(p->expires_at), "then question %s closes with its default answer", p->pause_id);
+                add(a, "timer", time_to_ms(p->expires_at), "then question %s closes with its default answer",
+                    p->pause_id);
         }
     }
 }
@@ -71,8 +76,8 @@ static void add_rest(struct core *c, struct answer *a, const struct job *job)
 {
     const Fermata__V1__Job *h = job->head;
     for (size_t i = 0; i < h->n_children; i++)
-        add(a, "child", 0, "job %s, started by routine %s, has not ended%s", h->children[i]->job_id, h->children[i]->routine,
-            h->children[i]->started ? "" : " (it is being started)");
+        add(a, "child", 0, "job %s, started by routine %s, has not ended%s", h->children[i]->job_id,
+            h->children[i]->routine, h->children[i]->started ? "" : " (it is being started)");
     int64_t due = job_state_next_due(job->state);
     if (due > c->wall_ms)
         add(a, "timer", due, "then its next task is due");
@@ -81,8 +86,9 @@ static void add_rest(struct core *c, struct answer *a, const struct job *job)
     if ((int)h->status == JOB_PENDING)
         add(a, "host", time_to_ms(h->updated_at), "a host that fits; see hosts");
     if ((int)h->status == JOB_RUNNING)
-        add(a, "step", time_to_ms(h->updated_at), "host %s, which has it under epoch %u, to finish the step in hand%s%s", h->host,
-            h->epoch, job->host != NULL && job->host->conn == 0 ? "; the host is silent, its lease decides" : "",
+        add(a, "step", time_to_ms(h->updated_at),
+            "host %s, which has it under epoch %u, to finish the step in hand%s%s", h->host, h->epoch,
+            job->host != NULL && job->host->conn == 0 ? "; the host is silent, its lease decides" : "",
             h->pause_requested ? "; a pause is requested" : "");
 }
 
@@ -105,8 +111,8 @@ static void summarize(struct core *c, struct answer *a, const struct job *job)
     switch ((int)h->status) {
     case JOB_PENDING:
         if (sched_pick(c, job, &why) == NULL && why.n > 0)
-            (void)snprintf(a->summary, sizeof(a->summary), "It waits for a host: %.*s", (int)(why.n < 400 ? why.n : 400),
-                           (const char *)why.p);
+            (void)snprintf(a->summary, sizeof(a->summary), "It waits for a host: %.*s",
+                           (int)(why.n < 400 ? why.n : 400), (const char *)why.p);
         else
             (void)snprintf(a->summary, sizeof(a->summary), "It waits for a host, and gets one now.");
         break;
@@ -118,7 +124,8 @@ static void summarize(struct core *c, struct answer *a, const struct job *job)
         break;
     case JOB_SLEEPING:
         (void)snprintf(a->summary, sizeof(a->summary), "It sleeps until %s.",
-                       h->n_children > 0 ? "a job that it has started ends, or a timer is due" : "a timer is due");
+                       h->n_children > 0 ? "a job that it has started ends, or a timer is due"
+                                         : "a timer is due");
         break;
     case JOB_FAILED:
         (void)snprintf(a->summary, sizeof(a->summary),

@@ -1,5 +1,5 @@
-/* What people and operators ask across jobs: the inbox of open questions with claims, counts, and the ledger of what
- * models used. */
+/* What people and operators ask across jobs: the inbox of open questions with claims, counts, and the ledger
+ * of what models used. */
 #include "core_int.h"
 
 #include <stdio.h>
@@ -25,8 +25,9 @@ int inbox_may_answer(const struct core *c, const Fermata__V1__Pause *p, const ch
     if (!is_claimed(c, p) || strcmp(p->claimed_by, by) == 0)
         return 0;
     return fm_err_set(err, FM_FAILED_PRECONDITION, "answered_by",
-                      "pause %s is claimed by %.128s for another %lld s: answer in that name, or wait", p->pause_id,
-                      p->claimed_by, (long long)(time_to_ms(p->claim_expires_at) - c->wall_ms + 999) / 1000);
+                      "pause %s is claimed by %.128s for another %lld s: answer in that name, or wait",
+                      p->pause_id, p->claimed_by,
+                      (long long)(time_to_ms(p->claim_expires_at) - c->wall_ms + 999) / 1000);
 }
 
 /* ---- ListPauses ---- */
@@ -45,8 +46,8 @@ static bool wants(const struct core *c, const Fermata__V1__ListPausesRequest *r,
 }
 
 /* Appends those of the job's pauses that are wanted; returns how many. */
-static size_t put_pauses(const struct core *c, const Fermata__V1__ListPausesRequest *r, struct fm_bytes encoded,
-                         struct fm_buf *out)
+static size_t put_pauses(const struct core *c, const Fermata__V1__ListPausesRequest *r,
+                         struct fm_bytes encoded, struct fm_buf *out)
 {
     Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, encoded.n, encoded.p);
     size_t n = 0;
@@ -113,12 +114,16 @@ static void list_pauses(struct core *c, struct op *op)
 {
     const Fermata__V1__ListPausesRequest *r = OP_REQUEST(op, Fermata__V1__ListPausesRequest);
     static const int statuses[] = {JOB_PAUSED, JOB_RUNNING, JOB_PENDING};
-    struct store_query q = {
-        .kind = STORE_LIST_JOBS, .flow = r->flow, .statuses = statuses, .n_statuses = 3, .limit = MAX_SCANNED};
+    struct store_query q = {.kind = STORE_LIST_JOBS,
+                            .flow = r->flow,
+                            .statuses = statuses,
+                            .n_statuses = 3,
+                            .limit = MAX_SCANNED};
     struct store_label labels[MAX_LABELS];
     struct fm_err err = {0};
     uint32_t page;
-    if (check_page(r->page_size, &page, &err) == 0 && check_labels(r->n_labels, &err) == 0 && r->flow[0] != '\0')
+    if (check_page(r->page_size, &page, &err) == 0 && check_labels(r->n_labels, &err) == 0 &&
+        r->flow[0] != '\0')
         (void)check_name("flow", r->flow, &err);
     if (err.code == FM_OK && r->page_token[0] != '\0' && fm_id_parse(r->page_token, &q.after) < 0)
         fm_err_set(&err, FM_INVALID_ARGUMENT, "page_token", "page_token is not one that ListPauses gave");
@@ -146,13 +151,13 @@ static int check_by(const char *by, struct fm_err *err)
 /* The pause that is meant; NULL with err. */
 static Fermata__V1__Pause *find_meant(const struct job *job, const char *pause_id, struct fm_err *err)
 {
-    Fermata__V1__Pause *p = pause_id[0] != '\0'         ? job_find_pause(job, pause_id)
+    Fermata__V1__Pause *p = pause_id[0] != '\0'        ? job_find_pause(job, pause_id)
                             : job->head->n_pauses == 1 ? job->head->pauses[0]
                                                        : NULL;
     if (p == NULL)
         fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
-                   "pause \"%.64s\" of job %s is not open; %zu are, say which one is meant", pause_id, job->text,
-                   job->head->n_pauses);
+                   "pause \"%.64s\" of job %s is not open; %zu are, say which one is meant", pause_id,
+                   job->text, job->head->n_pauses);
     return p;
 }
 
@@ -168,13 +173,13 @@ static void set_claim(struct core *c, struct job *job, Fermata__V1__Pause *p, co
     job->head_dirty = true;
 }
 
-static void claim(struct core *c, struct op *op, const char *job_id, const char *pause_id, const char *by, uint64_t ttl_ms,
-                  bool release)
+static void claim(struct core *c, struct op *op, const char *job_id, const char *pause_id, const char *by,
+                  uint64_t ttl_ms, bool release)
 {
     struct fm_err err = {0};
     if (check_by(by, &err) == 0 && check_text("pause_id", pause_id, &err) == 0 && ttl_ms > MAX_CLAIM_MS)
-        fm_err_set(&err, FM_INVALID_ARGUMENT, "ttl_ms", "ttl_ms is %llu; the limit is %llu", (unsigned long long)ttl_ms,
-                   MAX_CLAIM_MS);
+        fm_err_set(&err, FM_INVALID_ARGUMENT, "ttl_ms", "ttl_ms is %llu; the limit is %llu",
+                   (unsigned long long)ttl_ms, MAX_CLAIM_MS);
     if (err.code != FM_OK) {
         op_fail(c, op, &err);
         return;
@@ -223,7 +228,8 @@ static void on_counted(struct core *c, struct wait *w, struct store_done *d)
 static void count_jobs(struct core *c, struct op *op)
 {
     const Fermata__V1__CountJobsRequest *r = OP_REQUEST(op, Fermata__V1__CountJobsRequest);
-    struct store_query q = {.kind = STORE_COUNT_JOBS, .flow = r->flow, .host = r->host, .limit = JOB_STATUSES};
+    struct store_query q = {
+        .kind = STORE_COUNT_JOBS, .flow = r->flow, .host = r->host, .limit = JOB_STATUSES};
     struct store_label labels[MAX_LABELS];
     struct fm_err err = {0};
     if (check_labels(r->n_labels, &err) == 0 && r->flow[0] != '\0')
@@ -272,7 +278,8 @@ static void day_text(const char *key, char *out, size_t n)
 static void on_usage(struct core *c, struct wait *w, struct store_done *d)
 {
     struct op *op = w->op;
-    bool days = OP_REQUEST(op, Fermata__V1__GetUsageRequest)->group == FERMATA__V1__USAGE_GROUP__USAGE_GROUP_DAY;
+    bool days =
+        OP_REQUEST(op, Fermata__V1__GetUsageRequest)->group == FERMATA__V1__USAGE_GROUP__USAGE_GROUP_DAY;
     if (d->status != STORE_OK) {
         op_fail(c, op, &d->err);
         return;
@@ -303,7 +310,8 @@ static void on_usage(struct core *c, struct wait *w, struct store_done *d)
 }
 
 /* Days since 1970 of "2026-11-25"; `fallback` for "". */
-static int parse_day(const char *field, const char *text, uint32_t fallback, uint32_t *ret, struct fm_err *err)
+static int parse_day(const char *field, const char *text, uint32_t fallback, uint32_t *ret,
+                     struct fm_err *err)
 {
     struct tm tm;
     int y, m, d, end = 0;
@@ -311,8 +319,8 @@ static int parse_day(const char *field, const char *text, uint32_t fallback, uin
     if (text[0] == '\0')
         return 0;
     memset(&tm, 0, sizeof(tm));
-    if (sscanf(text, "%4d-%2d-%2d%n", &y, &m, &d, &end) != 3 || text[end] != '\0' || y < 1970 || m < 1 || m > 12 || d < 1 ||
-        d > 31)
+    if (sscanf(text, "%4d-%2d-%2d%n", &y, &m, &d, &end) != 3 || text[end] != '\0' || y < 1970 || m < 1 ||
+        m > 12 || d < 1 || d > 31)
         return fm_err_set(err, FM_INVALID_ARGUMENT, field, "\"%.32s\" is no day such as 2026-11-25", text);
     /* Days from civil (Howard Hinnant, chrono-Compatible Low-Level Date Algorithms). */
     y -= m <= 2;
@@ -325,13 +333,15 @@ static int parse_day(const char *field, const char *text, uint32_t fallback, uin
 static void get_usage(struct core *c, struct op *op)
 {
     const Fermata__V1__GetUsageRequest *r = OP_REQUEST(op, Fermata__V1__GetUsageRequest);
-    struct store_query q = {.kind = STORE_SUM_USAGE, .group = (int)r->group, .name = r->label_key, .flow = r->flow};
+    struct store_query q = {
+        .kind = STORE_SUM_USAGE, .group = (int)r->group, .name = r->label_key, .flow = r->flow};
     struct fm_err err = {0};
     bool label = r->group == FERMATA__V1__USAGE_GROUP__USAGE_GROUP_LABEL;
     if ((int)r->group < 0 || (int)r->group > FERMATA__V1__USAGE_GROUP__USAGE_GROUP_DAY)
         fm_err_set(&err, FM_INVALID_ARGUMENT, "group", "group %d is unknown", (int)r->group);
     else if (label != (r->label_key[0] != '\0'))
-        fm_err_set(&err, FM_INVALID_ARGUMENT, "label_key", "label_key goes with the group LABEL, and only with it");
+        fm_err_set(&err, FM_INVALID_ARGUMENT, "label_key",
+                   "label_key goes with the group LABEL, and only with it");
     if (err.code != FM_OK || check_text("label_key", r->label_key, &err) < 0 ||
         parse_day("from_day", r->from_day, 0, &q.from, &err) < 0 ||
         parse_day("to_day", r->to_day, UINT32_MAX, &q.to, &err) < 0 ||

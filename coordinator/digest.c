@@ -69,4 +69,3 @@ void core_request_digest(const ProtobufCMessage *request, uint8_t ret[STORE_DIGE
     fm_buf_done(&b);
     protobuf_c_message_free_unpacked(copy, NULL);
 }
-
