@@ -88,10 +88,12 @@ void job_run_ops(struct core *c, struct job *job)
 {
     struct op *list = job->ops, *op, *tmp;
     job->ops = NULL;
+    job->pins++; /* its caller lets it rest afterwards */
     DL_FOREACH_SAFE (list, op, tmp) {
         DL_DELETE(list, op);
-        op_run(c, op); /* the job stays: its caller lets it rest afterwards */
+        op_run(c, op);
     }
+    job->pins--;
 }
 
 static void recovery_loaded(struct core *c)
@@ -114,6 +116,7 @@ static void give_up(struct core *c, struct job *job, const struct fm_err *err)
 static void job_ready(struct core *c, struct job *job)
 {
     job_count_bytes(c, job);
+    job->pins++;
     int status = (int)job->head->status;
     if (status == JOB_RUNNING) {
         struct host *h = host_find(c, job->head->host);
@@ -131,6 +134,7 @@ static void job_ready(struct core *c, struct job *job)
         job_on_time(c, job);
     job_run_ops(c, job);
     watch_pump_job(c, job);
+    job->pins--;
     job_rest(c, job);
     recovery_loaded(c);
 }
@@ -263,6 +267,8 @@ void job_rest(struct core *c, struct job *job)
     if (job->loading)
         return;
     job_count_bytes(c, job);
+    if (job->pins > 0)
+        return;
     if (is_active(job)) {
         leave_cache(c, job); /* a timer, or another job, has woken it */
         return;
@@ -279,7 +285,7 @@ void job_rest(struct core *c, struct job *job)
     while (c->idle_bytes > c->cfg.cache_bytes) {
         struct job *oldest = c->idle;
         leave_cache(c, oldest);
-        if (!is_active(oldest))
+        if (!is_active(oldest) && oldest->pins == 0)
             job_remove(c, oldest);
     }
 }

@@ -51,6 +51,7 @@ static struct {
 
 /* ---- chaos.h ---- */
 
+static void say(const char *mark, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
 static void say(const char *mark, const char *fmt, va_list args)
 {
     char text[1024];

@@ -1,0 +1,417 @@
+/* Durable records in memory. See sim_store.h. */
+#include "sim_store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "mem.h"
+#include "store_int.h"
+
+struct body {
+    uint32_t number;
+    struct fm_buf bytes;
+};
+
+struct bodies {
+    struct body *items;
+    size_t n;
+};
+
+struct sim_job {
+    UT_hash_handle hh;
+    struct fm_id id;
+    int status;
+    int64_t wake_ms;
+    struct fm_buf head, snapshot;
+    uint32_t snapshot_number;
+    bool has_snapshot;
+    struct bodies steps, inputs;
+    uint8_t digest[STORE_DIGEST_BYTES];
+};
+
+struct sim_request {
+    UT_hash_handle hh;
+    char key[256];
+    struct fm_id job;
+    uint8_t digest[STORE_DIGEST_BYTES];
+    struct fm_buf reply;
+};
+
+struct sim_def {
+    UT_hash_handle hh;
+    uint8_t digest[STORE_DIGEST_BYTES];
+    struct fm_buf body;
+};
+
+struct sim_store {
+    struct sim_job *jobs;
+    struct sim_request *requests;
+    struct sim_def *defs;
+};
+
+static void set(struct fm_buf *b, struct fm_bytes bytes)
+{
+    fm_buf_reset(b);
+    fm_buf_append(b, bytes.p, bytes.n);
+}
+
+static struct sim_job *find_job(struct sim_store *s, const struct fm_id *id)
+{
+    struct sim_job *j;
+    HASH_FIND(hh, s->jobs, id, sizeof(*id), j);
+    return j;
+}
+
+static void free_bodies(struct bodies *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        fm_buf_done(&b->items[i].bytes);
+    free(b->items);
+}
+
+static void free_job(struct sim_job *j)
+{
+    free_bodies(&j->steps);
+    free_bodies(&j->inputs);
+    fm_buf_done(&j->head);
+    fm_buf_done(&j->snapshot);
+    free(j);
+}
+
+struct sim_store *sim_store_new(void)
+{
+    return fm_xcalloc(1, sizeof(struct sim_store));
+}
+
+void sim_store_free(struct sim_store *s)
+{
+    struct sim_job *j, *jtmp;
+    HASH_ITER (hh, s->jobs, j, jtmp) {
+        HASH_DEL(s->jobs, j);
+        free_job(j);
+    }
+    struct sim_request *r, *rtmp;
+    HASH_ITER (hh, s->requests, r, rtmp) {
+        HASH_DEL(s->requests, r);
+        fm_buf_done(&r->reply);
+        free(r);
+    }
+    struct sim_def *d, *dtmp;
+    HASH_ITER (hh, s->defs, d, dtmp) {
+        HASH_DEL(s->defs, d);
+        fm_buf_done(&d->body);
+        free(d);
+    }
+    free(s);
+}
+
+/* ---- units ---- */
+
+static void request_key(char *key, size_t n, const char *scope, const char *id)
+{
+    memset(key, 0, n);
+    snprintf(key, n, "%.120s\n%.128s", scope, id);
+}
+
+static struct sim_request *find_request(struct sim_store *s, const char *scope, const char *id)
+{
+    char key[256];
+    struct sim_request *r;
+    request_key(key, sizeof(key), scope, id);
+    HASH_FIND_STR(s->requests, key, r);
+    return r;
+}
+
+static bool has_number(const struct bodies *b, uint32_t number)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->items[i].number == number)
+            return true;
+    return false;
+}
+
+/* A rule of the interface that the unit breaks; NULL: none. */
+static const char *broken_rule(struct sim_store *s, const struct store_unit *u)
+{
+    for (const struct record *r = u->first; r != NULL; r = r->next) {
+        struct sim_job *j = find_job(s, &r->job);
+        if (r->kind == RECORD_JOB && r->is_new && j != NULL)
+            return "a new job is there already";
+        if (r->kind == RECORD_JOB && !r->is_new && j == NULL)
+            return "the job to be changed is not there";
+        if (r->kind == RECORD_STEP && j != NULL && has_number(&j->steps, r->number))
+            return "the step is there already";
+        if (r->kind == RECORD_INPUT && j != NULL && has_number(&j->inputs, r->number))
+            return "the input is there already";
+    }
+    return NULL;
+}
+
+static void put_body(struct bodies *b, const struct record *r)
+{
+    b->items = fm_xrealloc(b->items, (b->n + 1) * sizeof(*b->items));
+    b->items[b->n] = (struct body){.number = r->number};
+    fm_buf_append(&b->items[b->n++].bytes, r->body.p, r->body.n);
+}
+
+static struct sim_job *job_of(struct sim_store *s, const struct fm_id *id)
+{
+    struct sim_job *j = find_job(s, id);
+    if (j != NULL)
+        return j;
+    j = fm_xcalloc(1, sizeof(*j));
+    j->id = *id;
+    HASH_ADD(hh, s->jobs, id, sizeof(j->id), j);
+    return j;
+}
+
+static void put_request(struct sim_store *s, const struct record *r)
+{
+    struct sim_request *q = fm_xcalloc(1, sizeof(*q));
+    request_key(q->key, sizeof(q->key), r->name, r->key);
+    q->job = r->job;
+    memcpy(q->digest, r->digest, STORE_DIGEST_BYTES);
+    fm_buf_append(&q->reply, r->body.p, r->body.n);
+    HASH_ADD_STR(s->requests, key, q);
+}
+
+static void put_def(struct sim_store *s, const struct record *r)
+{
+    struct sim_def *d;
+    HASH_FIND(hh, s->defs, r->digest, STORE_DIGEST_BYTES, d);
+    if (d != NULL)
+        return;
+    d = fm_xcalloc(1, sizeof(*d));
+    memcpy(d->digest, r->digest, STORE_DIGEST_BYTES);
+    fm_buf_append(&d->body, r->body.p, r->body.n);
+    HASH_ADD(hh, s->defs, digest, STORE_DIGEST_BYTES, d);
+}
+
+static void apply_record(struct sim_store *s, const struct record *r)
+{
+    struct sim_job *j;
+    switch (r->kind) {
+    case RECORD_REQUEST:
+        put_request(s, r);
+        return;
+    case RECORD_JOB:
+        j = job_of(s, &r->job);
+        j->status = r->status;
+        j->wake_ms = r->wake_ms;
+        if (r->is_new)
+            memcpy(j->digest, r->digest, STORE_DIGEST_BYTES);
+        set(&j->head, r->body);
+        return;
+    case RECORD_STEP:
+        put_body(&job_of(s, &r->job)->steps, r);
+        return;
+    case RECORD_INPUT:
+        put_body(&job_of(s, &r->job)->inputs, r);
+        return;
+    case RECORD_SNAPSHOT:
+        j = job_of(s, &r->job);
+        j->has_snapshot = true;
+        j->snapshot_number = r->number;
+        set(&j->snapshot, r->body);
+        return;
+    case RECORD_FLOW_DEF:
+        put_def(s, r);
+        return;
+    case RECORD_DELETE_JOB:
+        j = find_job(s, &r->job);
+        if (j != NULL) {
+            HASH_DEL(s->jobs, j);
+            free_job(j);
+        }
+        return;
+    case RECORD_FLOW:
+    case RECORD_DELETE_FLOW:
+    case RECORD_HOST:
+    case RECORD_DELETE_HOST:
+    case RECORD_USAGE:
+        return; /* nothing in the simulation asks for them */
+    }
+}
+
+struct store_done *sim_store_apply(struct sim_store *s, struct store_unit *u)
+{
+    struct done_node *n = done_new(u->tag, false, 0);
+    const struct record *first = u->first;
+    const char *rule;
+    if (first != NULL && first->kind == RECORD_REQUEST) {
+        struct sim_request *r = find_request(s, first->name, first->key);
+        if (r != NULL) {
+            n->done.status = STORE_EXISTS;
+            n->done.job = r->job;
+            memcpy(n->done.digest, r->digest, STORE_DIGEST_BYTES);
+            n->done.reply = done_copy(n, r->reply.p, r->reply.n);
+            return &n->done;
+        }
+    }
+    rule = broken_rule(s, u);
+    if (rule != NULL) {
+        n->done.status = STORE_FAILED;
+        fm_err_set(&n->done.err, FM_INTERNAL, NULL, "%s", rule);
+        return &n->done;
+    }
+    for (const struct record *r = u->first; r != NULL; r = r->next)
+        apply_record(s, r);
+    return &n->done;
+}
+
+struct store_done *sim_store_failure(uint64_t tag)
+{
+    struct done_node *n = done_new(tag, false, 0);
+    n->done.status = STORE_FAILED;
+    fm_err_set(&n->done.err, FM_UNAVAILABLE, NULL, "the simulated disk failed");
+    return &n->done;
+}
+
+/* ---- queries ---- */
+
+static struct store_row *rows_of(struct done_node *n, const struct bodies *b, uint32_t from, uint32_t to, size_t limit,
+                                 size_t *ret_n, bool *ret_more)
+{
+    struct fm_buf rows = {0};
+    *ret_n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->items[i].number < from || b->items[i].number > to)
+            continue;
+        if (limit > 0 && *ret_n == limit) {
+            *ret_more = true;
+            break;
+        }
+        struct store_row row = {.number = b->items[i].number,
+                                .body = done_copy(n, b->items[i].bytes.p, b->items[i].bytes.n)};
+        fm_buf_append(&rows, &row, sizeof(row));
+        (*ret_n)++;
+    }
+    struct store_row *list = (struct store_row *)(uintptr_t)done_copy(n, rows.p, rows.n).p;
+    fm_buf_done(&rows);
+    return list;
+}
+
+static void read_job(struct done_node *n, const struct store_query *q, const struct sim_job *j)
+{
+    struct store_done *d = &n->done;
+    bool more = false;
+    d->head = done_copy(n, j->head.p, j->head.n);
+    if (!q->full)
+        return;
+    if (j->has_snapshot) {
+        d->snapshot = done_copy(n, j->snapshot.p, j->snapshot.n);
+        d->snapshot_number = j->snapshot_number;
+    }
+    uint32_t from = j->has_snapshot ? j->snapshot_number + 1 : 1;
+    d->steps = rows_of(n, &j->steps, from, UINT32_MAX, 0, &d->n_steps, &more);
+    d->inputs = rows_of(n, &j->inputs, 1, UINT32_MAX, 0, &d->n_inputs, &more);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    return memcmp(&(*(struct sim_job *const *)a)->id, &(*(struct sim_job *const *)b)->id, sizeof(struct fm_id));
+}
+
+static int by_wake(const void *a, const void *b)
+{
+    const struct sim_job *x = *(struct sim_job *const *)a, *y = *(struct sim_job *const *)b;
+    return x->wake_ms != y->wake_ms ? (x->wake_ms > y->wake_ms) - (x->wake_ms < y->wake_ms)
+                                    : memcmp(&x->id, &y->id, sizeof(x->id));
+}
+
+static void add_row(struct fm_buf *rows, struct done_node *n, const struct sim_job *j)
+{
+    struct store_row row = {.job = j->id, .wake_ms = j->wake_ms, .body = done_copy(n, j->head.p, j->head.n)};
+    fm_buf_append(rows, &row, sizeof(row));
+    n->done.n_rows++;
+}
+
+static void list(struct sim_store *s, struct done_node *n, const struct store_query *q)
+{
+    size_t count = HASH_COUNT(s->jobs), i = 0;
+    struct sim_job **all = fm_xcalloc(count + 1, sizeof(struct sim_job *)), *j, *tmp;
+    struct fm_buf rows = {0};
+    bool due = q->kind == STORE_LIST_DUE;
+    HASH_ITER (hh, s->jobs, j, tmp)
+        all[i++] = j;
+    qsort(all, count, sizeof(*all), due ? by_wake : by_id);
+    for (i = 0; i < count; i++) {
+        j = all[i];
+        if (due && j->wake_ms > q->due_ms && (n->done.next_wake_ms == 0 || j->wake_ms < n->done.next_wake_ms))
+            n->done.next_wake_ms = j->wake_ms;
+        bool wanted = due ? j->wake_ms > 0 && j->wake_ms <= q->due_ms &&
+                                (j->wake_ms > q->after_ms ||
+                                 (j->wake_ms == q->after_ms && memcmp(&j->id, &q->after, sizeof(j->id)) > 0))
+                          : (j->status == 1 || j->status == 2) && memcmp(&j->id, &q->after, sizeof(j->id)) > 0;
+        if (!wanted)
+            continue;
+        if (n->done.n_rows == q->limit)
+            n->done.more = true;
+        else
+            add_row(&rows, n, j);
+    }
+    n->done.rows = (struct store_row *)(uintptr_t)done_copy(n, rows.p, rows.n).p;
+    fm_buf_done(&rows);
+    free(all);
+}
+
+static void read_request(struct sim_store *s, struct done_node *n, const struct store_query *q)
+{
+    struct sim_request *r = find_request(s, q->scope, q->request_id);
+    if (r == NULL) {
+        n->done.status = STORE_NOT_FOUND;
+        return;
+    }
+    n->done.job = r->job;
+    memcpy(n->done.digest, r->digest, STORE_DIGEST_BYTES);
+    n->done.reply = done_copy(n, r->reply.p, r->reply.n);
+}
+
+static void read_def(struct sim_store *s, struct done_node *n, const struct store_query *q)
+{
+    struct sim_def *d;
+    HASH_FIND(hh, s->defs, q->digest, STORE_DIGEST_BYTES, d);
+    if (d == NULL) {
+        n->done.status = STORE_NOT_FOUND;
+        return;
+    }
+    struct store_row row = {.body = done_copy(n, d->body.p, d->body.n)};
+    n->done.rows = (struct store_row *)(uintptr_t)done_copy(n, &row, sizeof(row)).p;
+    n->done.n_rows = 1;
+}
+
+struct store_done *sim_store_query(struct sim_store *s, const struct store_query *q)
+{
+    struct done_node *n = done_new(q->tag, true, q->kind);
+    struct sim_job *j = find_job(s, &q->job);
+    switch (q->kind) {
+    case STORE_READ_JOB:
+    case STORE_READ_STEPS:
+    case STORE_READ_INPUTS:
+        if (j == NULL)
+            n->done.status = STORE_NOT_FOUND;
+        else if (q->kind == STORE_READ_JOB)
+            read_job(n, q, j);
+        else if (q->kind == STORE_READ_STEPS)
+            n->done.steps = rows_of(n, &j->steps, q->from, UINT32_MAX, q->limit, &n->done.n_steps, &n->done.more);
+        else
+            n->done.inputs = rows_of(n, &j->inputs, q->from, q->to, 0, &n->done.n_inputs, &n->done.more);
+        break;
+    case STORE_LIST_ACTIVE:
+    case STORE_LIST_DUE:
+        list(s, n, q);
+        break;
+    case STORE_READ_REQUEST:
+        read_request(s, n, q);
+        break;
+    case STORE_READ_FLOW_DEF:
+        read_def(s, n, q);
+        break;
+    default:
+        break; /* lists that are empty here */
+    }
+    return &n->done;
+}
