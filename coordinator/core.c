@@ -395,6 +395,8 @@ static void fail_effects(struct core *c, struct commit *m, const struct fm_err *
             core_fail(c, e->ticket, err);
         else if (e->kind == EFFECT_FLOW)
             def_unref(c, e->def);
+        else if (e->kind == EFFECT_ACK || e->kind == EFFECT_INTERRUPT)
+            host_resync(c, e->conn);
     }
 }
 
@@ -411,6 +413,8 @@ static void on_exists(struct core *c, struct commit *m, struct store_done *d)
     DL_FOREACH (m->effects, e) {
         if (e->kind == EFFECT_FLOW)
             def_unref(c, e->def);
+        if (e->kind == EFFECT_ACK || e->kind == EFFECT_INTERRUPT)
+            host_resync(c, e->conn);
         if (e->kind != EFFECT_REPLY)
             continue;
         if (e->ticket == m->request_ticket && same)

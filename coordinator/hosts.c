@@ -95,6 +95,13 @@ struct host *host_by_conn(struct core *c, uint64_t conn)
     return k == NULL ? NULL : k->host;
 }
 
+void host_resync(struct core *c, uint64_t conn)
+{
+    struct host *h = host_by_conn(c, conn);
+    if (h != NULL && h->conn == conn && h->resync_at_ms == 0)
+        h->resync_at_ms = c->now_ms + RETRY_MS;
+}
+
 void host_requeue_all(struct core *c, struct host *h, const char *why)
 {
     while (h->jobs != NULL)
