@@ -5,14 +5,15 @@
 #include <string.h>
 
 #include "arena.h"
-#include "json_schema.h"
 #include "job.h"
+#include "json_schema.h"
 #include "value.h"
 
 #define MEMORY_BYTES (32u * 1024 * 1024)
 #define MAX_LISTED 300
 
-static int check_choices(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer, struct fm_err *err)
+static int check_choices(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer,
+                         struct fm_err *err)
 {
     char list[MAX_LISTED] = "";
     size_t n = 0;
@@ -21,7 +22,8 @@ static int check_choices(const Fermata__V1__Pause *pause, const Google__Protobuf
         if (text && strcmp(pause->choices[i], answer->string_value) == 0)
             return 0;
         if (n < sizeof(list))
-            n += (size_t)snprintf(list + n, sizeof(list) - n, "%s\"%.64s\"", i > 0 ? ", " : "", pause->choices[i]);
+            n += (size_t)snprintf(list + n, sizeof(list) - n, "%s\"%.64s\"", i > 0 ? ", " : "",
+                                  pause->choices[i]);
     }
     return fm_err_set(err, FM_INVALID_ARGUMENT, "answer", "the answer must be one of %s", list);
 }
@@ -30,7 +32,8 @@ static int check_choices(const Fermata__V1__Pause *pause, const Google__Protobuf
 static void on_fault(void *arg, const char *path, const char *message)
 {
     char field[256];
-    (void)snprintf(field, sizeof(field), "answer%s%.200s", path[0] != '\0' && path[0] != '[' ? "." : "", path);
+    (void)snprintf(field, sizeof(field), "answer%s%.200s", path[0] != '\0' && path[0] != '[' ? "." : "",
+                   path);
     (void)fm_err_add(arg, FM_INVALID_ARGUMENT, field, "the answer does not meet its schema: %s", message);
 }
 
@@ -59,7 +62,9 @@ int answer_check(const Fermata__V1__Pause *pause, const Google__Protobuf__Value 
     int rc = v == NULL ? -FM_INVALID_ARGUMENT : json_schema_check(schema, v, on_fault, err, &fault);
     fm_arena_done(&arena);
     if (fault.code != FM_OK)
-        rc = fm_err_set(err, v == NULL || fault.code == FM_RESOURCE_EXHAUSTED ? FM_INVALID_ARGUMENT : FM_FAILED_PRECONDITION,
+        rc = fm_err_set(err,
+                        v == NULL || fault.code == FM_RESOURCE_EXHAUSTED ? FM_INVALID_ARGUMENT
+                                                                         : FM_FAILED_PRECONDITION,
                         "answer", "the answer cannot be checked against its schema: %s", fault.msg);
     fm_err_done(&fault);
     return rc > 0 ? -FM_INVALID_ARGUMENT : rc;

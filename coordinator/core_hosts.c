@@ -378,6 +378,7 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     if (step->n_children > 0)
         children_add(c, job, step, task);
     free(task);
+    usage_count(c, job, step);
     lost_intent_done(job, step->task_id);
     if (job->head->released_task[0] != '\0' && strcmp(job->head->released_task, step->task_id) == 0)
         pb_set_string(&job->head->released_task, "");

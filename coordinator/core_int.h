@@ -7,6 +7,7 @@
 
 #include <uthash.h>
 
+#include "digest.h"
 #include "fermata/v1/flows.pb-c.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/hosts.pb-c.h"
@@ -258,12 +259,6 @@ struct wait *core_read(struct core *c, struct store_query *q,
                        void (*done)(struct core *, struct wait *, struct store_done *), struct op *op);
 /* The time of this input, for records. */
 Google__Protobuf__Timestamp core_now(const struct core *c);
-/* SHA-256. */
-void core_digest(struct fm_bytes bytes, uint8_t ret[STORE_DIGEST_BYTES]);
-/* SHA-256 of a request without regard to the order of its maps. */
-void core_request_digest(const ProtobufCMessage *request, uint8_t ret[STORE_DIGEST_BYTES]);
-/* Sorts the entries of all maps in the message by key. */
-void canonical_sort(ProtobufCMessage *message);
 
 /* The unit of the job that is being gathered. */
 struct commit *job_unit(struct core *c, struct job *job);
@@ -389,6 +384,18 @@ int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateR
 /* A task gets its attempts anew. */
 int remedy_retry(struct core *c, struct job *job, const char *task_id, const char *by, const char *reason,
                  struct fm_err *err);
+
+/* ---- core_inbox.c, core_explain.c: open questions of all jobs, counts, usage; why a job is where it is ----
+ */
+
+void inbox_request(struct core *c, struct op *op);
+void explain_job(struct core *c, struct op *op);
+/* Whether `by` may answer: nobody else has claimed the pause. */
+int inbox_may_answer(const struct core *c, const Fermata__V1__Pause *p, const char *by, struct fm_err *err);
+/* Counts what the step used in the ledger, in the job's unit. */
+void usage_count(struct core *c, struct job *job, const Fermata__V1__Step *step);
+/* Why this host cannot have the job now, into `why`; false when it can. */
+bool sched_unfit(const struct host *h, const struct job *job, char *why, size_t n);
 
 /* ---- core_fork.c ---- */
 

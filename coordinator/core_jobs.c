@@ -84,7 +84,7 @@ static void put_snapshot(struct core *c, struct job *job, bool at_rest)
     struct fm_buf b = {0};
     job_state_encode(job->state, NULL, &b);
     store_put_snapshot(job_unit(c, job)->unit, &job->id, job_state_step(job->state),
-                       (struct fm_bytes){b.p, b.n});
+                       job_state_inputs(job->state), (struct fm_bytes){b.p, b.n});
     fm_buf_done(&b);
     job->snapshot_step = job_state_step(job->state);
     job->journal_bytes = 0;
@@ -347,7 +347,7 @@ static void submit_records(struct core *c, struct job *job, const Fermata__V1__S
         job_state_set_shared(job->state, r->shared_data);
         struct fm_buf b = {0};
         job_state_encode(job->state, NULL, &b);
-        store_put_snapshot(m->unit, &job->id, 0, (struct fm_bytes){b.p, b.n});
+        store_put_snapshot(m->unit, &job->id, 0, 0, (struct fm_bytes){b.p, b.n});
         fm_buf_done(&b);
     }
     Fermata__V1__Task task = FERMATA__V1__TASK__INIT;
@@ -506,6 +506,7 @@ static void add_answer(struct core *c, struct job *job, const Fermata__V1__Pause
     task.data = &data;
     task.pause_id = p->pause_id;
     task.call_id = p->call_id;
+    task.answer_digest = p->digest;
     task.answered_by = r->answered_by;
     job_add_input(c, job, &task);
 }
@@ -579,6 +580,10 @@ void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *
 
 int job_check_answer(const Fermata__V1__Pause *p, const Fermata__V1__ResumeJobRequest *r, struct fm_err *err)
 {
+    if (r->digest[0] != '\0' && strcmp(r->digest, p->digest) != 0)
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "digest",
+                          "pause %s has the digest %s: what was shown to who answers was something else",
+                          p->pause_id, p->digest);
     if (is_question(p) && r->answer == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "answer", "the question \"%.200s\" needs an answer",
                           p->question);
@@ -646,7 +651,8 @@ static void resume_job(struct core *c, struct op *op)
     }
     const Fermata__V1__Pause *p = NULL;
     bool failed = (int)job->head->status == JOB_FAILED && r->pause_id[0] == '\0';
-    if (!failed && (p = find_asked(job, r, &err)) != NULL)
+    if (!failed && (p = find_asked(job, r, &err)) != NULL &&
+        inbox_may_answer(c, p, r->answered_by, &err) == 0)
         (void)job_check_answer(p, r, &err);
     if (err.code != FM_OK)
         op_fail(c, op, &err);

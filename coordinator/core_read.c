@@ -92,12 +92,28 @@ static void get_job(struct core *c, struct op *op)
 
 /* ---- ListJobs ---- */
 
+/* The smallest id of a job submitted at this time: ids begin with it. */
+static struct fm_id first_id(const Google__Protobuf__Timestamp *t)
+{
+    struct fm_id id = {{0}};
+    int64_t ms = time_to_ms(t);
+    for (int i = 0; i < 6 && ms > 0; i++)
+        id.b[i] = (uint8_t)((uint64_t)ms >> (8 * (5 - i)));
+    return id;
+}
+
 static void on_list_jobs(struct core *c, struct wait *w, struct store_done *d)
 {
     struct op *op = w->op;
     if (d->status != STORE_OK) {
         op_fail(c, op, &d->err);
         return;
+    }
+    const Fermata__V1__ListJobsRequest *r = OP_REQUEST(op, Fermata__V1__ListJobsRequest);
+    struct fm_id oldest = first_id(r->created_after);
+    while (d->n_rows > 0 && memcmp(&d->rows[d->n_rows - 1].job, &oldest, sizeof(oldest)) < 0) {
+        d->n_rows--; /* newest first: what follows is older still */
+        d->more = false;
     }
     struct fm_buf response = {0}, job = {0};
     size_t i = 0;
@@ -137,6 +153,13 @@ static int check_list(const Fermata__V1__ListJobsRequest *r, struct store_query 
                               (int)r->statuses[i]);
     if (r->page_token[0] != '\0' && fm_id_parse(r->page_token, &q->after) < 0)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "page_token", "page_token is not one that ListJobs gave");
+    if (r->created_before != NULL) {
+        struct fm_id before = first_id(r->created_before);
+        if (fm_id_is_zero(&before))
+            before.b[15] = 1; /* zero would be no bound */
+        if (fm_id_is_zero(&q->after) || memcmp(&before, &q->after, sizeof(before)) < 0)
+            q->after = before;
+    }
     return 0;
 }
 

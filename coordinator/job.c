@@ -1,13 +1,15 @@
 /* A job's record and the table of its transitions. See job.h. */
 #include "job.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <utlist.h>
 
+#include "digest.h"
 #include "mem.h"
 
-#define SMALL_STATE_BYTES 8192
+#define SNAPSHOT_BYTES 8192 /* of journal: below, folding it again costs less than a snapshot */
 
 /* ---- transitions ---- */
 
@@ -259,8 +261,43 @@ Fermata__V1__Pause *job_find_pause(const struct job *job, const char *pause_id)
     return NULL;
 }
 
+static void put_netstring(struct fm_buf *b, const void *p, size_t n)
+{
+    char length[24];
+    int digits = snprintf(length, sizeof(length), "%zu:", n);
+    fm_buf_append(b, length, (size_t)digits);
+    fm_buf_append(b, p, n);
+}
+
+/* See Pause.digest. */
+static void set_digest(const struct job *job, Fermata__V1__Pause *p)
+{
+    struct fm_buf b = {0}, data = {0};
+    uint8_t sum[STORE_DIGEST_BYTES];
+    char step[16], hex[2 * STORE_DIGEST_BYTES + 1];
+    (void)snprintf(step, sizeof(step), "%u", p->step);
+    put_netstring(&b, job->text, strlen(job->text));
+    put_netstring(&b, p->pause_id, strlen(p->pause_id));
+    put_netstring(&b, step, strlen(step));
+    put_netstring(&b, p->question, strlen(p->question));
+    for (size_t i = 0; i < p->n_choices; i++)
+        put_netstring(&b, p->choices[i], strlen(p->choices[i]));
+    if (p->data != NULL) {
+        canonical_sort(&p->data->base);
+        pb_pack(p->data, &data);
+    }
+    put_netstring(&b, data.p != NULL ? (const void *)data.p : "", data.n);
+    core_digest((struct fm_bytes){b.p, b.n}, sum);
+    for (size_t i = 0; i < sizeof(sum); i++)
+        (void)snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+    pb_set_string(&p->digest, hex);
+    fm_buf_done(&b);
+    fm_buf_done(&data);
+}
+
 void job_add_pause(struct job *job, Fermata__V1__Pause *pause)
 {
+    set_digest(job, pause);
     Fermata__V1__Job *h = job->head;
     h->pauses = fm_xrealloc(h->pauses, (h->n_pauses + 1) * sizeof(*h->pauses));
     h->pauses[h->n_pauses++] = pause;
@@ -352,10 +389,6 @@ int64_t job_wake_ms(struct job *job, bool parallel)
 bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_steps)
 {
     uint32_t steps = job_state_step(job->state) - job->snapshot_step;
-    size_t bytes = job_state_bytes(job->state);
-    if (steps == 0)
-        return false;
-    if (at_rest && bytes <= SMALL_STATE_BYTES)
-        return true;
-    return (at_rest || steps >= snapshot_steps) && job->journal_bytes >= bytes;
+    return steps > 0 && (at_rest || steps >= snapshot_steps) && job->journal_bytes >= SNAPSHOT_BYTES &&
+           job->journal_bytes >= job_state_bytes(job->state);
 }

@@ -137,9 +137,9 @@ bool job_is_held(const struct job *job);
  * too. */
 int64_t job_wake_ms(struct job *job, bool parallel);
 
-/* True when a snapshot is worth writing now: `at_rest` when the job pauses or ends. Small states always at
- * rest; large ones only when the journal since the last snapshot has grown as large, so that what is written
- * stays in proportion to what happened. */
+/* True when a snapshot is worth writing now: `at_rest` when the job pauses or ends. Only when the journal
+ * since the last one is worth it, and has grown as large as the state, so that what is written stays in
+ * proportion to what happened. */
 bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_steps);
 
 #endif

@@ -14,15 +14,27 @@
 #include "rpc.h"
 #include "size_limits.h"
 #include "svc.h"
+#include "verify.h"
 
 static const char *const log_formats[] = {"text", "json", NULL};
 
 static struct options {
-    const char *listen, *data, *log_level;
+    const char *listen, *data, *log_level, *backup;
+    bool verify;
     int log_format;
     int64_t lease_ms, heartbeat_ms, pause_grace_ms, shutdown_grace_ms, snapshot_steps, max_active_mib,
         max_waiting_jobs, max_calls;
-} opt = {"127.0.0.1:7420", "fermata-data", "info", 0, 10000, 2000, 1000, 5000, 256, 2048, 1000000, 20000};
+} opt = {.listen = "127.0.0.1:7420",
+         .data = "fermata-data",
+         .log_level = "info",
+         .lease_ms = 10000,
+         .heartbeat_ms = 2000,
+         .pause_grace_ms = 1000,
+         .shutdown_grace_ms = 5000,
+         .snapshot_steps = 256,
+         .max_active_mib = 2048,
+         .max_waiting_jobs = 1000000,
+         .max_calls = 20000};
 
 /* clang-format off */
 static const struct conf_option options[] = {
@@ -46,6 +58,10 @@ static const struct conf_option options[] = {
      "jobs that may wait for a host; submits beyond it are refused", 1, 100000000, NULL},
     {"max-calls", CONF_INT, &opt.max_calls, "N",
      "calls of clients that may be open, watches among them; more are refused", 1, 1000000, NULL},
+    {"verify", CONF_BOOL, &opt.verify, NULL,
+     "check the store in --data, which no coordinator may use, and exit: 0 when it is sound", 0, 0, NULL},
+    {"backup", CONF_STRING, &opt.backup, "FILE",
+     "copy the store in --data to a new file, also while a coordinator uses it, and exit", 0, 4096, NULL},
     {"log-level", CONF_STRING, &opt.log_level, "LEVELS",
      "for example info, or info,rpc=debug", 0, 300, NULL},
     {"log-format", CONF_CHOICE, &opt.log_format, "FORMAT",
@@ -193,6 +209,25 @@ static int run(void)
     return app.failed ? 1 : 0;
 }
 
+/* --verify and --backup. */
+static int look_after_store(void)
+{
+    struct fm_err err = {0};
+    struct fm_log_config log = {.fd = STDERR_FILENO, .json = opt.log_format == 1, .levels = "warn"};
+    if (fm_log_start(&log, &err) < 0) {
+        fprintf(stderr, "coordinator: %s\n", err.msg);
+        return 2;
+    }
+    int rc = opt.verify ? store_verify(opt.data, stdout, &err) : store_backup(opt.data, opt.backup, &err);
+    fm_log_stop();
+    if (rc < 0)
+        fprintf(stderr, "coordinator: %s\n", err.msg);
+    else if (!opt.verify)
+        printf("%s is a backup of the store in %s\n", opt.backup, opt.data);
+    fm_err_done(&err);
+    return rc == 0 ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     struct fm_err err = {0};
@@ -209,6 +244,8 @@ int main(int argc, char **argv)
                   options, N_OPTIONS);
     } else if (action == CONF_VERSION) {
         printf("coordinator %s\n", FERMATA_VERSION);
+    } else if (opt.verify || opt.backup != NULL) {
+        code = look_after_store();
     } else {
         code = run();
     }

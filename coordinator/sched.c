@@ -36,8 +36,7 @@ static const char *missing_type(const struct host *h, const struct job *job)
     return NULL;
 }
 
-/* Why this host cannot have the job now, into `why`; false when it can. */
-static bool unfit(const struct host *h, const struct job *job, char *why, size_t n)
+bool sched_unfit(const struct host *h, const struct job *job, char *why, size_t n)
 {
     const Fermata__V1__Placement *p = job->head->placement;
     int mode = p == NULL ? 0 : (int)p->mode;
@@ -125,7 +124,7 @@ static void explain(struct core *c, const struct job *job, struct fm_buf *why)
     size_t shown = 0;
     for (struct host *h = c->hosts; h != NULL && shown < 8; h = h->hh.next) {
         char reason[256];
-        if (unfit(h, job, reason, sizeof(reason))) {
+        if (sched_unfit(h, job, reason, sizeof(reason))) {
             say(why, "%shost %s: %s", why->n > 0 ? "; " : "", h->id, reason);
             shown++;
         }
@@ -138,7 +137,7 @@ struct host *sched_pick(struct core *c, const struct job *job, struct fm_buf *wh
     double best_rank = 0;
     char reason[256];
     for (struct host *h = c->hosts; h != NULL; h = h->hh.next) {
-        if (unfit(h, job, reason, sizeof(reason)))
+        if (sched_unfit(h, job, reason, sizeof(reason)))
             continue;
         double r = rank(h, job);
         if (best == NULL || r < best_rank) {

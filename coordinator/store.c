@@ -94,7 +94,6 @@ void store_put_job(struct store_unit *u, const struct store_job *job)
     r->wake_ms = job->wake_ms;
     r->name = unit_text(u, job->flow);
     r->host = unit_text(u, job->host);
-    memcpy(r->digest, job->flow_digest, STORE_DIGEST_BYTES);
     r->body = unit_copy(u, job->head);
     r->is_new = job->is_new;
     if (!job->is_new || job->n_labels == 0)
@@ -125,9 +124,11 @@ void store_put_input(struct store_unit *u, const struct fm_id *job, uint32_t num
     put_numbered(u, RECORD_INPUT, job, number, task);
 }
 
-void store_put_snapshot(struct store_unit *u, const struct fm_id *job, uint32_t number, struct fm_bytes state)
+void store_put_snapshot(struct store_unit *u, const struct fm_id *job, uint32_t number,
+                        uint32_t inputs_through, struct fm_bytes state)
 {
     put_numbered(u, RECORD_SNAPSHOT, job, number, state);
+    u->last->inputs = inputs_through;
 }
 
 void store_put_flow_def(struct store_unit *u, const uint8_t digest[STORE_DIGEST_BYTES], struct fm_bytes flow)
@@ -162,6 +163,13 @@ void store_put_host(struct store_unit *u, const char *host_id, struct fm_bytes h
 void store_delete_host(struct store_unit *u, const char *host_id)
 {
     add(u, RECORD_DELETE_HOST, NULL)->name = unit_text(u, host_id);
+}
+
+void store_add_usage(struct store_unit *u, const struct store_usage *usage)
+{
+    struct record *r = add(u, RECORD_USAGE, &usage->job);
+    r->usage = *usage;
+    r->usage.flow = r->name = unit_text(u, usage->flow);
 }
 
 void store_delete_job(struct store_unit *u, const struct fm_id *job)

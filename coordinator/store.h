@@ -39,8 +39,7 @@ struct store_job {
     struct fm_id id;
     int status;       /* fermata.v1.JobStatus */
     const char *flow; /* name, "" for none */
-    const char *host; /* "" for none */
-    uint8_t flow_digest[STORE_DIGEST_BYTES];
+    const char *host; /* "" for none; only a RUNNING job has one */
     struct fm_bytes head;
     const struct store_label *labels; /* read only when is_new */
     size_t n_labels;
@@ -68,9 +67,9 @@ void store_put_job(struct store_unit *u, const struct store_job *job);
 void store_put_step(struct store_unit *u, const struct fm_id *job, uint32_t number, struct fm_bytes step);
 /* Appends an input; a number that exists fails the unit. */
 void store_put_input(struct store_unit *u, const struct fm_id *job, uint32_t number, struct fm_bytes task);
-/* Replaces a job's snapshot; it covers all steps up to `number`. */
+/* Replaces a job's snapshot; it covers all steps up to `number` and all inputs up to `inputs_through`. */
 void store_put_snapshot(struct store_unit *u, const struct fm_id *job, uint32_t number,
-                        struct fm_bytes state);
+                        uint32_t inputs_through, struct fm_bytes state);
 /* Stores a definition by its digest; storing it twice is fine. */
 void store_put_flow_def(struct store_unit *u, const uint8_t digest[STORE_DIGEST_BYTES], struct fm_bytes flow);
 /* Stores a named version of a definition. `summary` is an encoded FlowSummary. An existing (name, version)
@@ -85,6 +84,18 @@ void store_delete_host(struct store_unit *u, const char *host_id);
 /* Removes a job with its steps, inputs, snapshot, labels and requests. */
 void store_delete_job(struct store_unit *u, const struct fm_id *job);
 
+/* What model calls of a job used on a day (days since 1970). */
+struct store_usage {
+    struct fm_id job;
+    uint32_t day;
+    const char *flow;
+    uint64_t input_tokens, output_tokens, cached_tokens, calls;
+    double cost;
+};
+
+/* Adds to the ledger; it outlives the job. */
+void store_add_usage(struct store_unit *u, const struct store_usage *usage);
+
 /* ---- reading ---- */
 
 enum store_query_kind {
@@ -98,7 +109,10 @@ enum store_query_kind {
     STORE_LIST_DUE, /* ids of jobs whose wake time is at most `due_ms`, by (wake time, id), after (`after_ms`,
                        `after`) exclusive: row.wake_ms; and in next_wake_ms the first wake time after due_ms
                      */
-    STORE_READ_FLOW,     /* `name`, `version` (0: newest): digest, version and definition */
+    STORE_COUNT_JOBS, /* rows: number = status, wake_ms = how many; filtered as STORE_LIST_JOBS */
+    STORE_SUM_USAGE,  /* sums of usage by `group` (a UsageGroup; `name` is the label's key) of days `from` to
+                         `to`,  of jobs of `flow` if that is not empty: in `usage`, its `flow` being the key */
+    STORE_READ_FLOW,  /* `name`, `version` (0: newest): digest, version and definition */
     STORE_READ_FLOW_DEF, /* by `digest`: definition */
     STORE_READ_REQUEST,  /* `scope`, `request_id`: digest, job and reply of the unit that claimed it; status
                             STORE_NOT_FOUND when none did */
@@ -125,6 +139,7 @@ struct store_query {
     const char *name;
     uint32_t version;
     uint8_t digest[STORE_DIGEST_BYTES];
+    int group;         /* STORE_SUM_USAGE */
     const char *scope; /* STORE_READ_REQUEST */
     const char *request_id;
 };
@@ -159,12 +174,13 @@ struct store_done {
     struct fm_bytes head;     /* STORE_READ_JOB */
     struct fm_bytes snapshot; /* STORE_READ_JOB full; p NULL when there is none */
     uint32_t snapshot_number;
-    uint8_t flow_digest[STORE_DIGEST_BYTES]; /* STORE_READ_JOB */
-    struct store_row *steps;                 /* STORE_READ_JOB full, STORE_READ_STEPS */
+    struct store_row *steps; /* STORE_READ_JOB full, STORE_READ_STEPS */
     size_t n_steps;
-    struct store_row *inputs; /* STORE_READ_JOB full (those after the snapshot's inputs_through are enough,
-                                 all are allowed), STORE_READ_INPUTS */
+    struct store_row *inputs; /* STORE_READ_JOB full (those after the snapshot's inputs_through, or all
+                                 when that is not known), STORE_READ_INPUTS */
     size_t n_inputs;
+    struct store_usage *usage; /* STORE_SUM_USAGE */
+    size_t n_usage;
     struct store_row *rows; /* lists; STORE_READ_FLOW(_DEF): one row, body = definition, number = version */
     size_t n_rows;
     int64_t next_wake_ms;   /* STORE_LIST_DUE; 0: there is none */

@@ -18,7 +18,8 @@ enum record_kind {
     RECORD_DELETE_FLOW,
     RECORD_DELETE_JOB,
     RECORD_HOST,
-    RECORD_DELETE_HOST
+    RECORD_DELETE_HOST,
+    RECORD_USAGE
 };
 
 /* A record of a unit; all pointers into the unit's arena. */
@@ -26,12 +27,13 @@ struct record {
     struct record *next;
     enum record_kind kind;
     struct fm_id job;
-    uint32_t number;
+    uint32_t number, inputs;
     struct fm_bytes body;
     const char *name, *key; /* flow name or request scope; request id */
     const char *host;
     int status;
     int64_t wake_ms;
+    struct store_usage usage;
     bool is_new;
     const struct store_label *labels;
     size_t n_labels;

@@ -119,6 +119,22 @@ static enum applied put_labels(struct applying *a, const struct record *r)
     return APPLIED;
 }
 
+static enum applied add_usage(struct applying *a, const struct record *r)
+{
+    sqlite3_stmt *s = get(a, SQL_ADD_USAGE);
+    if (s == NULL)
+        return FAILED;
+    (void)sqlite3_bind_int64(s, 1, r->usage.day);
+    sql_bind_bytes(s, 2, r->job.b, sizeof(r->job.b));
+    bind_text(s, 3, r->name);
+    (void)sqlite3_bind_int64(s, 4, (int64_t)r->usage.input_tokens);
+    (void)sqlite3_bind_int64(s, 5, (int64_t)r->usage.output_tokens);
+    (void)sqlite3_bind_int64(s, 6, (int64_t)r->usage.cached_tokens);
+    (void)sqlite3_bind_double(s, 7, r->usage.cost);
+    (void)sqlite3_bind_int64(s, 8, (int64_t)r->usage.calls);
+    return run(a, s, "usage");
+}
+
 static void bind_wake(sqlite3_stmt *s, int at, int64_t wake_ms)
 {
     (void)(wake_ms > 0 ? sqlite3_bind_int64(s, at, wake_ms) : sqlite3_bind_null(s, at));
@@ -134,9 +150,8 @@ static enum applied put_job(struct applying *a, const struct record *r)
     if (r->is_new) {
         bind_text(s, 3, r->name);
         bind_text(s, 4, r->host);
-        sql_bind_bytes(s, 5, r->digest, STORE_DIGEST_BYTES);
-        sql_bind_bytes(s, 6, r->body.p, r->body.n);
-        bind_wake(s, 7, r->wake_ms);
+        sql_bind_bytes(s, 5, r->body.p, r->body.n);
+        bind_wake(s, 6, r->wake_ms);
     } else {
         bind_text(s, 3, r->host);
         sql_bind_bytes(s, 4, r->body.p, r->body.n);
@@ -151,15 +166,35 @@ static enum applied put_job(struct applying *a, const struct record *r)
     return put_labels(a, r);
 }
 
-static enum applied put_numbered(struct applying *a, enum sql_id id, const struct record *r)
+/* A step has a number above zero, an input one below. */
+static enum applied put_numbered(struct applying *a, int64_t number, const struct record *r)
 {
-    sqlite3_stmt *s = get(a, id);
+    sqlite3_stmt *s = get(a, SQL_PUT_BODY);
+    if (s == NULL)
+        return FAILED;
+    sql_bind_bytes(s, 1, r->body.p, r->body.n);
+    if (run(a, s, "record") == FAILED)
+        return FAILED;
+    int64_t at = sqlite3_last_insert_rowid(a->c->db);
+    s = get(a, SQL_PUT_RECORD);
+    if (s == NULL)
+        return FAILED;
+    sql_bind_bytes(s, 1, r->job.b, sizeof(r->job.b));
+    (void)sqlite3_bind_int64(s, 2, number);
+    (void)sqlite3_bind_int64(s, 3, at);
+    return run(a, s, "record");
+}
+
+static enum applied put_snapshot(struct applying *a, const struct record *r)
+{
+    sqlite3_stmt *s = get(a, SQL_PUT_SNAPSHOT);
     if (s == NULL)
         return FAILED;
     sql_bind_bytes(s, 1, r->job.b, sizeof(r->job.b));
     (void)sqlite3_bind_int64(s, 2, r->number);
     sql_bind_bytes(s, 3, r->body.p, r->body.n);
-    return run(a, s, "record");
+    (void)sqlite3_bind_int64(s, 4, r->inputs);
+    return run(a, s, "snapshot");
 }
 
 static enum applied put_flow(struct applying *a, const struct record *r)
@@ -220,11 +255,11 @@ static enum applied apply_record(struct applying *a, const struct record *r)
     case RECORD_JOB:
         return put_job(a, r);
     case RECORD_STEP:
-        return put_numbered(a, SQL_PUT_STEP, r);
+        return put_numbered(a, r->number, r);
     case RECORD_INPUT:
-        return put_numbered(a, SQL_PUT_INPUT, r);
+        return put_numbered(a, -(int64_t)r->number, r);
     case RECORD_SNAPSHOT:
-        return put_numbered(a, SQL_PUT_SNAPSHOT, r);
+        return put_snapshot(a, r);
     case RECORD_FLOW_DEF:
     case RECORD_FLOW:
         return put_flow(a, r);
@@ -232,6 +267,8 @@ static enum applied apply_record(struct applying *a, const struct record *r)
         return delete_flow(a, r);
     case RECORD_DELETE_JOB:
         return delete_job(a, r);
+    case RECORD_USAGE:
+        return add_usage(a, r);
     case RECORD_HOST:
     case RECORD_DELETE_HOST:
         return put_host(a, r);

@@ -14,23 +14,26 @@
 #include "log.h"
 #include "mem.h"
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define APPLICATION_ID 0x46524d54 /* "FRMT" */
 #define QUICK_CHECK_BYTES (256 * 1024 * 1024)
 
+/* Steps (number > 0) and inputs (number < 0) of jobs. Their bodies are stored in the order in which they
+ * come, so that a commit fills the last page instead of touching one page for each job; `records` finds them.
+ */
+#define RECORDS_SCHEMA                                                                                       \
+    "CREATE TABLE records(job BLOB, number INTEGER, at INTEGER NOT NULL, PRIMARY KEY(job, number)) WITHOUT " \
+    "ROWID;"                                                                                                 \
+    "CREATE TABLE bodies(id INTEGER PRIMARY KEY, body BLOB NOT NULL);"
+
 static const char schema[] =
     "CREATE TABLE jobs(id BLOB PRIMARY KEY, status INTEGER NOT NULL, flow TEXT NOT NULL, host TEXT NOT NULL, "
-    "digest BLOB NOT NULL, head BLOB NOT NULL, wake INTEGER) "
-    "WITHOUT ROWID;"
+    "head BLOB NOT NULL, wake INTEGER) WITHOUT ROWID;"
     "CREATE INDEX jobs_by_status ON jobs(status, id);"
     "CREATE INDEX jobs_by_wake ON jobs(wake, id) WHERE wake IS NOT NULL;"
-    "CREATE INDEX jobs_by_flow ON jobs(flow, id);"
-    "CREATE INDEX jobs_by_host ON jobs(host, id) WHERE host <> '';"
-    "CREATE TABLE steps(job BLOB, number INTEGER, body BLOB NOT NULL, PRIMARY KEY(job, number)) WITHOUT "
-    "ROWID;"
-    "CREATE TABLE inputs(job BLOB, number INTEGER, body BLOB NOT NULL, PRIMARY KEY(job, number)) WITHOUT "
-    "ROWID;"
-    "CREATE TABLE snapshots(job BLOB PRIMARY KEY, number INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX jobs_by_flow ON jobs(flow, id);" RECORDS_SCHEMA
+    "CREATE TABLE snapshots(job BLOB PRIMARY KEY, number INTEGER NOT NULL, body BLOB NOT NULL, "
+    "inputs INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
     "CREATE TABLE labels(key TEXT, value TEXT, job BLOB, PRIMARY KEY(key, value, job)) WITHOUT ROWID;"
     "CREATE INDEX labels_by_job ON labels(job);"
     "CREATE TABLE requests(scope TEXT, request_id TEXT, job BLOB NOT NULL, digest BLOB NOT NULL, reply BLOB "
@@ -41,10 +44,14 @@ static const char schema[] =
     "CREATE TABLE flows(name TEXT, version INTEGER, digest BLOB NOT NULL, summary BLOB NOT NULL, PRIMARY "
     "KEY(name, version)) WITHOUT ROWID;";
 
-/* Not part of the schema's version: a store of any version gets it when it is opened, and an older
- * coordinator does not mind it. */
-static const char hosts_table[] =
-    "CREATE TABLE IF NOT EXISTS hosts(id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;";
+/* Not part of the schema's version: a store of any version gets them when it is opened, and an older
+ * coordinator does not mind them. */
+static const char side_tables[] =
+    "CREATE TABLE IF NOT EXISTS hosts(id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS usage(day INTEGER, job BLOB, flow TEXT NOT NULL, input INTEGER NOT NULL, "
+    "output INTEGER "
+    "NOT NULL, cached INTEGER NOT NULL, cost REAL NOT NULL, calls INTEGER NOT NULL, PRIMARY KEY(day, job)) "
+    "WITHOUT ROWID;";
 
 /* ---- errors ---- */
 
@@ -212,17 +219,32 @@ static int create_schema(struct sql_conn *c, struct fm_err *err)
     return ret;
 }
 
-/* From version 1: it had no wake times, and no job that needed one. */
-static int migrate(struct sql_conn *c, struct fm_err *err)
+/* How a store of version i + 1 becomes one of version i + 2. */
+static const char *const migrations[SCHEMA_VERSION - 1] = {
+    /* There were no wake times, and no job that needed one. */
+    "ALTER TABLE jobs ADD COLUMN wake INTEGER;"
+    "CREATE INDEX jobs_by_wake ON jobs(wake, id) WHERE wake IS NOT NULL;",
+    /* Steps and inputs had tables of their own, by job. */
+    RECORDS_SCHEMA
+    "INSERT INTO records(job, number, at) SELECT job, number, row_number() OVER (ORDER BY job, abs(number)) "
+    "FROM (SELECT job, number FROM steps UNION ALL SELECT job, -number FROM inputs);"
+    "INSERT INTO bodies(id, body) SELECT r.at, coalesce("
+    "(SELECT s.body FROM steps s WHERE s.job=r.job AND s.number=r.number), "
+    "(SELECT i.body FROM inputs i WHERE i.job=r.job AND i.number=-r.number)) FROM records r ORDER BY r.at;"
+    "DROP TABLE steps; DROP TABLE inputs; DROP INDEX jobs_by_host; ALTER TABLE jobs DROP COLUMN digest;"
+    "ALTER TABLE snapshots ADD COLUMN inputs INTEGER NOT NULL DEFAULT 0;"};
+
+/* In one transaction. */
+static int migrate(struct sql_conn *c, int64_t version, struct fm_err *err)
 {
-    char sql[512];
-    snprintf(sql, sizeof(sql),
-             "BEGIN IMMEDIATE; ALTER TABLE jobs ADD COLUMN wake INTEGER; CREATE INDEX jobs_by_wake ON "
-             "jobs(wake, id) "
-             "WHERE wake IS NOT NULL; PRAGMA user_version=%d; COMMIT;",
-             SCHEMA_VERSION);
-    FM_LOG(INFO, STORAGE, "the store's schema is brought up to date", FM_U64("version", SCHEMA_VERSION));
-    return run(c, sql, "migrate the schema", err);
+    char end[64];
+    snprintf(end, sizeof(end), "PRAGMA user_version=%d; COMMIT;", SCHEMA_VERSION);
+    FM_LOG(INFO, STORAGE, "the store's schema is brought up to date", FM_I64("from", version),
+           FM_U64("version", SCHEMA_VERSION));
+    int ret = run(c, "BEGIN IMMEDIATE", "migrate the schema", err);
+    for (int64_t v = version; v < SCHEMA_VERSION && ret == 0; v++)
+        ret = run(c, migrations[v - 1], "migrate the schema", err);
+    return ret == 0 ? run(c, end, "migrate the schema", err) : ret;
 }
 
 static int check_schema(struct sql_conn *c, struct fm_err *err)
@@ -242,7 +264,10 @@ static int check_schema(struct sql_conn *c, struct fm_err *err)
             err, FM_FAILED_PRECONDITION, "data",
             "%s has schema version %lld; this coordinator knows versions up to %d: use a newer coordinator",
             c->path, (long long)version, SCHEMA_VERSION);
-    int ret = version < SCHEMA_VERSION ? migrate(c, err) : 0;
+    if (version < 1)
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "data", "%s has no schema version that is known",
+                          c->path);
+    int ret = version < SCHEMA_VERSION ? migrate(c, version, err) : 0;
     return ret < 0 ? ret : check_integrity(c, err);
 }
 
@@ -270,7 +295,7 @@ static int open_file(const char *dir, char *path, struct fm_err *err)
     if (ret == 0)
         ret = check_schema(&c, err);
     if (ret == 0)
-        ret = run(&c, hosts_table, "create the table of hosts", err);
+        ret = run(&c, side_tables, "create the table of hosts", err);
     sql_close(&c);
     return ret < 0 ? ret : sync_dir(dir, err);
 }

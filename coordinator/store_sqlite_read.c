@@ -9,32 +9,33 @@
 
 static const char *const sql_texts[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_BEGIN_READ] = "BEGIN",
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_GET_REQUEST] = "SELECT digest, job, reply FROM requests WHERE scope=?1 AND request_id=?2",
     [SQL_PUT_REQUEST] =
         "INSERT INTO requests(scope, request_id, job, digest, reply) VALUES(?1, ?2, ?3, ?4, ?5)",
-    [SQL_NEW_JOB] =
-        "INSERT INTO jobs(id, status, flow, host, digest, head, wake) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [SQL_NEW_JOB] = "INSERT INTO jobs(id, status, flow, host, head, wake) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [SQL_SET_JOB] = "UPDATE jobs SET status=?2, host=?3, head=?4, wake=?5 WHERE id=?1",
     [SQL_PUT_LABEL] = "INSERT OR IGNORE INTO labels(key, value, job) VALUES(?1, ?2, ?3)",
-    [SQL_PUT_STEP] = "INSERT INTO steps(job, number, body) VALUES(?1, ?2, ?3)",
-    [SQL_PUT_INPUT] = "INSERT INTO inputs(job, number, body) VALUES(?1, ?2, ?3)",
-    [SQL_PUT_SNAPSHOT] = "INSERT OR REPLACE INTO snapshots(job, number, body) VALUES(?1, ?2, ?3)",
+    [SQL_PUT_BODY] = "INSERT INTO bodies(body) VALUES(?1)",
+    [SQL_PUT_RECORD] = "INSERT INTO records(job, number, at) VALUES(?1, ?2, ?3)",
+    [SQL_PUT_SNAPSHOT] = "INSERT OR REPLACE INTO snapshots(job, number, body, inputs) VALUES(?1, ?2, ?3, ?4)",
     [SQL_PUT_FLOW_DEF] = "INSERT OR IGNORE INTO flow_defs(digest, body) VALUES(?1, ?2)",
     [SQL_PUT_FLOW] = "INSERT INTO flows(name, version, digest, summary) VALUES(?1, ?2, ?3, ?4)",
     [SQL_DELETE_FLOW] = "DELETE FROM flows WHERE name=?1",
     [SQL_DELETE_JOB] = "DELETE FROM jobs WHERE id=?1",
-    [SQL_DELETE_STEPS] = "DELETE FROM steps WHERE job=?1",
-    [SQL_DELETE_INPUTS] = "DELETE FROM inputs WHERE job=?1",
+    [SQL_DELETE_BODIES] = "DELETE FROM bodies WHERE id IN (SELECT at FROM records WHERE job=?1)",
+    [SQL_DELETE_RECORDS] = "DELETE FROM records WHERE job=?1",
     [SQL_DELETE_SNAPSHOT] = "DELETE FROM snapshots WHERE job=?1",
     [SQL_DELETE_LABELS] = "DELETE FROM labels WHERE job=?1",
     [SQL_DELETE_REQUESTS] = "DELETE FROM requests WHERE job=?1",
-    [SQL_READ_JOB] = "SELECT head, digest FROM jobs WHERE id=?1",
-    [SQL_READ_SNAPSHOT] = "SELECT number, body FROM snapshots WHERE job=?1",
-    [SQL_READ_STEPS] = "SELECT number, body FROM steps WHERE job=?1 AND number>=?2 ORDER BY number LIMIT ?3",
-    [SQL_READ_INPUTS] =
-        "SELECT number, body FROM inputs WHERE job=?1 AND number BETWEEN ?2 AND ?3 ORDER BY number",
+    [SQL_READ_JOB] = "SELECT head FROM jobs WHERE id=?1",
+    [SQL_READ_SNAPSHOT] = "SELECT number, body, inputs FROM snapshots WHERE job=?1",
+    [SQL_READ_STEPS] = "SELECT r.number, b.body FROM records r CROSS JOIN bodies b ON b.id=r.at "
+                       "WHERE r.job=?1 AND r.number>=?2 ORDER BY r.number LIMIT ?3",
+    [SQL_READ_INPUTS] = "SELECT -r.number, b.body FROM records r CROSS JOIN bodies b ON b.id=r.at "
+                        "WHERE r.job=?1 AND r.number BETWEEN ?2 AND ?3 ORDER BY r.number DESC",
     [SQL_READ_FLOW] = "SELECT f.version, f.digest, d.body FROM flows f JOIN flow_defs d ON d.digest=f.digest "
                       "WHERE f.name=?1 AND f.version=?2",
     [SQL_READ_NEWEST_FLOW] = ("SELECT f.version, f.digest, d.body FROM flows f JOIN flow_defs d ON "
@@ -44,6 +45,10 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_LIST_FLOWS] =
         "SELECT max(version), summary FROM flows WHERE name>?1 GROUP BY name ORDER BY name LIMIT ?2",
     [SQL_LIST_ACTIVE] = "SELECT id, head FROM jobs WHERE id>?1 AND status IN (1, 2) ORDER BY id LIMIT ?2",
+    [SQL_ADD_USAGE] =
+        "INSERT INTO usage(day, job, flow, input, output, cached, cost, calls) VALUES(?1, ?2, ?3, ?4, ?5, "
+        "?6, ?7, ?8) ON CONFLICT(day, job) DO UPDATE SET input=input+?4, output=output+?5, "
+        "cached=cached+?6, cost=cost+?7, calls=calls+?8",
     [SQL_LIST_DUE] =
         "SELECT id, wake FROM jobs WHERE wake<=?1 AND (wake, id)>(?2, ?3) ORDER BY wake, id LIMIT ?4",
     [SQL_NEXT_WAKE] = "SELECT min(wake) FROM jobs WHERE wake>?1",
@@ -151,7 +156,7 @@ static int read_steps(struct reading *r, uint32_t from, uint32_t limit, size_t m
     if (s == NULL)
         return -1;
     sql_bind_bytes(s, 1, r->q->job.b, sizeof(r->q->job.b));
-    (void)sqlite3_bind_int64(s, 2, from);
+    (void)sqlite3_bind_int64(s, 2, from > 0 ? from : 1); /* those below are inputs */
     (void)sqlite3_bind_int64(s, 3, limit > 0 ? (int64_t)limit + 1 : -1);
     return collect(r, s, limit, max_bytes, &r->d->steps, &r->d->n_steps);
 }
@@ -162,8 +167,8 @@ static int read_inputs(struct reading *r, uint32_t from, uint32_t to)
     if (s == NULL)
         return -1;
     sql_bind_bytes(s, 1, r->q->job.b, sizeof(r->q->job.b));
-    (void)sqlite3_bind_int64(s, 2, from);
-    (void)sqlite3_bind_int64(s, 3, to);
+    (void)sqlite3_bind_int64(s, 2, -(int64_t)to);
+    (void)sqlite3_bind_int64(s, 3, from > 0 ? -(int64_t)from : -1);
     return collect(r, s, 0, 0, &r->d->inputs, &r->d->n_inputs);
 }
 
@@ -191,7 +196,6 @@ static int read_head(struct reading *r)
     if (got != 1)
         return -1;
     r->d->head = column(r->n, s, 0);
-    column_digest(s, 1, r->d->flow_digest);
     (void)sqlite3_reset(s);
     return 0;
 }
@@ -204,16 +208,18 @@ static void read_job(struct reading *r)
     if (s == NULL)
         return;
     sql_bind_bytes(s, 1, r->q->job.b, sizeof(r->q->job.b));
+    uint32_t taken = 0;
     int got = one_row(r, s);
     if (got < 0)
         return;
     if (got == 1) {
+        taken = (uint32_t)sqlite3_column_int64(s, 2);
         r->d->snapshot_number = (uint32_t)sqlite3_column_int64(s, 0);
         r->d->snapshot = column(r->n, s, 1);
         (void)sqlite3_reset(s);
     }
     if (read_steps(r, r->d->snapshot_number + 1, 0, 0) == 0)
-        (void)read_inputs(r, 1, UINT32_MAX);
+        (void)read_inputs(r, taken + 1, UINT32_MAX);
 }
 
 static void read_request(struct reading *r)
@@ -369,7 +375,9 @@ static void list_due(struct reading *r)
 
 static void list_text(const struct store_query *q, char *sql, size_t size)
 {
-    size_t at = (size_t)snprintf(sql, size, "SELECT id, head FROM jobs j WHERE 1");
+    bool counts = q->kind == STORE_COUNT_JOBS;
+    size_t at = (size_t)snprintf(sql, size, "SELECT %s FROM jobs j WHERE 1",
+                                 counts ? "status, count(*)" : "id, head");
 #define ADD(...) at += at < size ? (size_t)snprintf(sql + at, size - at, __VA_ARGS__) : 0
     if (!fm_id_is_zero(&q->after))
         ADD(" AND id<?1");
@@ -382,12 +390,28 @@ static void list_text(const struct store_query *q, char *sql, size_t size)
     if (q->flow != NULL && q->flow[0] != '\0')
         ADD(" AND flow=?2");
     if (q->host != NULL && q->host[0] != '\0')
-        ADD(" AND host=?3 AND host<>''");
+        ADD(" AND host=?3 AND status=2"); /* only a RUNNING job has a host: jobs_by_status finds it */
     for (size_t i = 0; i < q->n_labels; i++)
         ADD(" AND EXISTS(SELECT 1 FROM labels l WHERE l.key=?%zu AND l.value=?%zu AND l.job=j.id)",
             10 + 2 * i, 11 + 2 * i);
-    ADD(" ORDER BY id DESC LIMIT ?4");
+    ADD("%s", counts ? " GROUP BY status ORDER BY status LIMIT ?4" : " ORDER BY id DESC LIMIT ?4");
 #undef ADD
+}
+
+static void collect_counts(struct reading *r, sqlite3_stmt *s)
+{
+    struct fm_buf rows = {0};
+    int rc;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        struct store_row row = {.number = (uint32_t)sqlite3_column_int64(s, 0),
+                                .wake_ms = sqlite3_column_int64(s, 1)};
+        fm_buf_append(&rows, &row, sizeof(row));
+        r->d->n_rows++;
+    }
+    r->d->rows = (struct store_row *)(uintptr_t)done_copy(r->n, rows.p, rows.n).p;
+    fm_buf_done(&rows);
+    if (rc != SQLITE_DONE)
+        (void)fail(r, rc, "count");
 }
 
 static void list_jobs(struct reading *r)
@@ -412,7 +436,57 @@ static void list_jobs(struct reading *r)
         (void)sqlite3_bind_text(s, (int)(10 + 2 * i), q->labels[i].key, -1, SQLITE_STATIC);
         (void)sqlite3_bind_text(s, (int)(11 + 2 * i), q->labels[i].value, -1, SQLITE_STATIC);
     }
-    (void)collect_jobs(r, s);
+    if (q->kind == STORE_COUNT_JOBS)
+        collect_counts(r, s);
+    else
+        (void)collect_jobs(r, s);
+    sqlite3_finalize(s);
+}
+
+/* ---- the ledger ---- */
+
+/* The sums by key, in `flow`. Labels are those of jobs that are still there. */
+static void sum_usage(struct reading *r)
+{
+    static const char *const keys[] = {"''", "u.flow", "l.value", "CAST(u.day AS TEXT)"};
+    const struct store_query *q = r->q;
+    char sql[512];
+    (void)snprintf(sql, sizeof(sql),
+                   "SELECT %s, sum(u.input), sum(u.output), sum(u.cached), sum(u.cost), sum(u.calls) FROM "
+                   "usage u%s WHERE "
+                   "u.day BETWEEN ?1 AND ?2 AND (?4='' OR u.flow=?4) GROUP BY 1 HAVING sum(u.calls) IS NOT "
+                   "NULL ORDER BY 1 LIMIT 10000",
+                   keys[q->group & 3], q->group == 2 ? " JOIN labels l ON l.job=u.job AND l.key=?3" : "");
+    sqlite3_stmt *s = NULL;
+    int rc = sqlite3_prepare_v2(r->c->db, sql, -1, &s, NULL);
+    if (rc != SQLITE_OK) {
+        (void)fail(r, rc, "sum");
+        return;
+    }
+    (void)sqlite3_bind_int64(s, 1, q->from);
+    (void)sqlite3_bind_int64(s, 2, q->to);
+    if (q->group == 2)
+        (void)sqlite3_bind_text(s, 3, q->name, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_text(s, 4, q->flow != NULL ? q->flow : "", -1, SQLITE_STATIC);
+    struct fm_buf rows = {0};
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        struct fm_bytes key = column(r->n, s, 0);
+        struct store_usage u = {.flow = "",
+                                .input_tokens = (uint64_t)sqlite3_column_int64(s, 1),
+                                .output_tokens = (uint64_t)sqlite3_column_int64(s, 2),
+                                .cached_tokens = (uint64_t)sqlite3_column_int64(s, 3),
+                                .cost = sqlite3_column_double(s, 4),
+                                .calls = (uint64_t)sqlite3_column_int64(s, 5)};
+        char *text = fm_arena_zalloc(&r->n->arena, 1, key.n + 1);
+        if (text != NULL && key.n > 0)
+            u.flow = memcpy(text, key.p, key.n);
+        fm_buf_append(&rows, &u, sizeof(u));
+        r->d->n_usage++;
+    }
+    r->d->usage = (struct store_usage *)(uintptr_t)done_copy(r->n, rows.p, rows.n).p;
+    fm_buf_done(&rows);
+    if (rc != SQLITE_DONE)
+        (void)fail(r, rc, "sum");
     sqlite3_finalize(s);
 }
 
@@ -434,7 +508,11 @@ static void dispatch(struct reading *r)
         (void)read_inputs(r, r->q->from, r->q->to);
         return;
     case STORE_LIST_JOBS:
+    case STORE_COUNT_JOBS:
         list_jobs(r);
+        return;
+    case STORE_SUM_USAGE:
+        sum_usage(r);
         return;
     case STORE_LIST_ACTIVE:
         list_active(r);
@@ -460,6 +538,16 @@ static void dispatch(struct reading *r)
     }
 }
 
+static int run(struct reading *r, enum sql_id id)
+{
+    sqlite3_stmt *s = get(r, id);
+    if (s == NULL)
+        return -1;
+    int rc = sqlite3_step(s);
+    (void)sqlite3_reset(s);
+    return rc == SQLITE_DONE ? 0 : fail(r, rc, sql_texts[id]);
+}
+
 struct done_node *sqlite_query(struct sql_conn *c, const struct store_query *q)
 {
     struct done_node *n = done_new(q->tag, true, q->kind);
@@ -468,13 +556,10 @@ struct done_node *sqlite_query(struct sql_conn *c, const struct store_query *q)
         n->done.status = STORE_FAILED;
         return n;
     }
-    int rc = sqlite3_exec(c->db, "BEGIN", NULL, NULL, NULL);
-    if (rc == SQLITE_OK) {
+    if (run(&r, SQL_BEGIN_READ) == 0) {
         dispatch(&r);
         if (c->db != NULL && !sqlite3_get_autocommit(c->db))
-            (void)sqlite3_exec(c->db, "COMMIT", NULL, NULL, NULL);
-    } else {
-        (void)fail(&r, rc, "begin");
+            (void)run(&r, SQL_COMMIT);
     }
     for (int i = 0; c->db != NULL && i < SQL_COUNT; i++)
         if (c->stmts[i] != NULL && sqlite3_stmt_busy(c->stmts[i]))

@@ -19,5 +19,11 @@ const struct rpc_method jobs_methods[] = {
     SVC_CORE("/fermata.v1.Jobs/SkipTask", RPC_UNARY, skip_task_request, CORE_SKIP_TASK),
     SVC_CORE("/fermata.v1.Jobs/EditTask", RPC_UNARY, edit_task_request, CORE_EDIT_TASK),
     SVC_CORE("/fermata.v1.Jobs/PatchState", RPC_UNARY, patch_state_request, CORE_PATCH_STATE),
+    SVC_CORE("/fermata.v1.Jobs/ListPauses", RPC_UNARY, list_pauses_request, CORE_LIST_PAUSES),
+    SVC_CORE("/fermata.v1.Jobs/ClaimPause", RPC_UNARY, claim_pause_request, CORE_CLAIM_PAUSE),
+    SVC_CORE("/fermata.v1.Jobs/ReleasePause", RPC_UNARY, release_pause_request, CORE_RELEASE_PAUSE),
+    SVC_CORE("/fermata.v1.Jobs/CountJobs", RPC_UNARY, count_jobs_request, CORE_COUNT_JOBS),
+    SVC_CORE("/fermata.v1.Jobs/ExplainJob", RPC_UNARY, explain_job_request, CORE_EXPLAIN_JOB),
+    SVC_CORE("/fermata.v1.Jobs/GetUsage", RPC_UNARY, get_usage_request, CORE_GET_USAGE),
 };
 const size_t n_jobs_methods = sizeof(jobs_methods) / sizeof(jobs_methods[0]);

@@ -69,7 +69,7 @@ static const struct conf_option options[] = {
     {"log-format", CONF_CHOICE, &opt.log_format, "FORMAT",
      "lines for people or for machines", 0, 0, log_formats},
     {"no-supervisor", CONF_BOOL, &opt.no_supervisor, NULL,
-     "without the process that restarts the daemon when it dies and has its jobs moved at once; for debuggers", 0, 0, NULL},
+     "run without the process that restarts the daemon when it dies and has its jobs moved at once; for debuggers", 0, 0, NULL},
 };
 /* clang-format on */
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))

@@ -21,7 +21,8 @@ int prices_read(const char *file, struct fm_err *err)
         return 0;
     table = json_load_file(file, JSON_REJECT_DUPLICATES, &fault);
     if (table == NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "prices", "--prices %s: %s (line %d)", file, fault.text, fault.line);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "prices", "--prices %s: %s (line %d)", file, fault.text,
+                          fault.line);
     if (!json_is_object(table))
         return fm_err_set(err, FM_INVALID_ARGUMENT, "prices", "--prices %s: it must hold an object", file);
     json_object_foreach(table, key, entry)
@@ -30,11 +31,13 @@ int prices_read(const char *file, struct fm_err *err)
             !is_price(json_object_get(entry, "input")) || !json_is_number(json_object_get(entry, "output")) ||
             !is_price(json_object_get(entry, "output")) || !is_price(json_object_get(entry, "cached")))
             return fm_err_set(err, FM_INVALID_ARGUMENT, "prices",
-                              "--prices %s: \"%.128s\" must have the numbers \"input\" and \"output\" (and \"cached\"), 0 or "
+                              "--prices %s: \"%.128s\" must have the numbers \"input\" and \"output\" (and "
+                              "\"cached\"), 0 or "
                               "more",
                               file, key);
         if (strchr(key, '/') == NULL)
-            return fm_err_set(err, FM_INVALID_ARGUMENT, "prices", "--prices %s: \"%.128s\" is no PROVIDER/MODEL", file, key);
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "prices",
+                              "--prices %s: \"%.128s\" is no PROVIDER/MODEL", file, key);
     }
     return 0;
 }
@@ -58,7 +61,8 @@ double prices_cost(const char *provider, const char *model, uint64_t input_token
     *ret_known = p != NULL;
     if (p == NULL)
         return 0;
-    double in = json_number_value(json_object_get(p, "input")), out = json_number_value(json_object_get(p, "output"));
+    double in = json_number_value(json_object_get(p, "input")),
+           out = json_number_value(json_object_get(p, "output"));
     const json_t *c = json_object_get(p, "cached");
     double cached = c != NULL ? json_number_value(c) : in;
     uint64_t fresh = input_tokens > cached_tokens ? input_tokens - cached_tokens : 0;

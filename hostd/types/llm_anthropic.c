@@ -11,8 +11,12 @@
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static const char *const passed[][2] = {
-    {"model", "model"}, {"temperature", "temperature"}, {"max_tokens", "max_tokens"},
-    {"stop", "stop_sequences"}, {"top_p", "top_p"}, {NULL, NULL}
+    {"model",       "model"         },
+    {"temperature", "temperature"   },
+    {"max_tokens",  "max_tokens"    },
+    {"stop",        "stop_sequences"},
+    {"top_p",       "top_p"         },
+    {NULL,          NULL            }
 };
 
 /* ---- the request ---- */
@@ -61,7 +65,8 @@ static void add_blocks(struct fm_ctx *ctx, struct fm_value *blocks, const struct
 }
 
 /* Messages of one side that follow each other become one: the sides must take turns. */
-static const struct fm_value *messages_of(struct fm_ctx *ctx, const struct llm_request *q, struct llm_str *system)
+static const struct fm_value *messages_of(struct fm_ctx *ctx, const struct llm_request *q,
+                                          struct llm_str *system)
 {
     struct fm_value *list = fm_list(ctx), *blocks = NULL;
     const char *side = "";
@@ -143,7 +148,8 @@ static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value 
     const struct fm_value *content = fm_value_get(json, "content");
     struct fm_value *calls = fm_list(ctx);
     if (fm_value_kind(content) != FM_LIST)
-        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: it has no list \"content\"");
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                           "the model's reply is malformed: it has no list \"content\"");
     for (size_t i = 0; i < fm_value_size(content); i++) {
         const struct fm_value *b = fm_value_at(content, i);
         const char *type = fm_value_string(fm_value_get(b, "type"), ""),
@@ -169,7 +175,8 @@ static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value 
 static void start_block(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *b)
 {
     (void)ctx;
-    if (strcmp(fm_value_string(fm_value_get(b, "type"), ""), "tool_use") != 0 || h->n_calls == COUNT(h->calls))
+    if (strcmp(fm_value_string(fm_value_get(b, "type"), ""), "tool_use") != 0 ||
+        h->n_calls == COUNT(h->calls))
         return;
     h->calls[h->n_calls].id = fm_value_string(fm_value_get(b, "id"), "");
     h->calls[h->n_calls].name = fm_value_string(fm_value_get(b, "name"), "");
@@ -201,7 +208,8 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
     return 0;
 }
 
-static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done, void *arg)
+static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
+                void *arg)
 {
     struct llm_http *h = fm_ctx_alloc(ctx, sizeof(*h));
     h->q = q;

@@ -71,7 +71,8 @@ const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const ch
     return header;
 }
 
-void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value *body, const char *const names[][2])
+void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value *body,
+              const char *const names[][2])
 {
     for (size_t i = 0; names[i][0] != NULL; i++) {
         const struct fm_value *v = fm_value_get(config, names[i][0]);
@@ -90,8 +91,8 @@ const struct fm_value *llm_arguments(struct fm_ctx *ctx, const char *name, const
         return fm_map(ctx);
     const struct fm_value *v = json_value_of(ctx, text, strlen(text), &err);
     if (v == NULL)
-        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model called tool %.64s with arguments that are no JSON: %s", name,
-                          err.msg);
+        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                          "the model called tool %.64s with arguments that are no JSON: %s", name, err.msg);
     fm_err_done(&err);
     return v;
 }
@@ -101,7 +102,8 @@ const struct fm_value *llm_stream_calls(struct fm_ctx *ctx, struct llm_http *h)
     struct fm_value *list = fm_list(ctx);
     for (size_t i = 0; i < h->n_calls; i++) {
         const char *name = h->calls[i].name != NULL ? h->calls[i].name : "";
-        const struct fm_value *arguments = llm_arguments(ctx, name, h->calls[i].arguments.n > 0 ? h->calls[i].arguments.p : "");
+        const struct fm_value *arguments =
+            llm_arguments(ctx, name, h->calls[i].arguments.n > 0 ? h->calls[i].arguments.p : "");
         if (arguments == NULL)
             return NULL;
         struct fm_value *call = fm_map(ctx);
@@ -152,17 +154,17 @@ static int no_response(struct fm_ctx *ctx, const struct fm_http_response *r)
         fm_ctx_fail_permanent(ctx);
         return -1;
     }
-    return fm_ctx_fail(ctx, r->timed_out ? FM_FAIL_DEADLINE_EXCEEDED : FM_FAIL_UNAVAILABLE, "the model call failed: %s",
-                       r->error);
+    return fm_ctx_fail(ctx, r->timed_out ? FM_FAIL_DEADLINE_EXCEEDED : FM_FAIL_UNAVAILABLE,
+                       "the model call failed: %s", r->error);
 }
 
 static int error_response(struct fm_ctx *ctx, const struct fm_http_response *r)
 {
     bool busy = r->status == 429, later = busy || r->status >= 500 || r->status == 408 || r->status == 425;
-    enum fm_failure code = busy                                    ? FM_FAIL_RESOURCE_EXHAUSTED
-                           : later                                 ? FM_FAIL_UNAVAILABLE
+    enum fm_failure code = busy                                   ? FM_FAIL_RESOURCE_EXHAUSTED
+                           : later                                ? FM_FAIL_UNAVAILABLE
                            : r->status == 401 || r->status == 403 ? FM_FAIL_FAILED_PRECONDITION
-                                                                   : FM_FAIL_INVALID_ARGUMENT;
+                                                                  : FM_FAIL_INVALID_ARGUMENT;
     (void)fm_ctx_fail(ctx, code, "the model call failed with status %d: %.*s", r->status, MAX_SHOWN,
                       complaint(ctx, r->body, r->body_bytes));
     if (!later)
@@ -220,8 +222,8 @@ static int on_chunk(struct fm_ctx *ctx, void *arg, const char *bytes, size_t n)
         const char *newline = memchr(bytes, '\n', n);
         size_t length = newline == NULL ? n : (size_t)(newline - bytes);
         if (h->line.n + length > MAX_EVENT_BYTES)
-            return fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "an event of the model's stream has more than %u bytes",
-                               MAX_EVENT_BYTES);
+            return fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
+                               "an event of the model's stream has more than %u bytes", MAX_EVENT_BYTES);
         llm_add(ctx, &h->line, bytes, length);
         if (newline == NULL)
             return 0;
@@ -277,7 +279,8 @@ static void digest(const struct fm_buf *body, char hex[65])
             (void)snprintf(hex + 2 * i, 3, "%02x", sum[i]);
 }
 
-static const char *url_of(struct fm_ctx *ctx, const struct fm_value *config, const char *default_base, const char *path)
+static const char *url_of(struct fm_ctx *ctx, const struct fm_value *config, const char *default_base,
+                          const char *path)
 {
     const char *base = fm_value_string(fm_value_get(config, "base_url"), default_base);
     size_t n = strlen(base);
@@ -296,8 +299,8 @@ static uint64_t timeout(const struct fm_value *config, const char *name)
     return llm_count(config, path);
 }
 
-int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_base, const char *path, const char *auth,
-                  const char *more_header, const struct fm_value *body)
+int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_base, const char *path,
+                  const char *auth, const char *more_header, const struct fm_value *body)
 {
     const struct fm_value *config = h->q->config;
     struct fm_buf json = {0};

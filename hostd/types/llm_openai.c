@@ -10,9 +10,14 @@
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static const char *const passed[][2] = {
-    {"model", "model"},   {"temperature", "temperature"},         {"max_tokens", "max_tokens"},
-    {"stop", "stop"},     {"response_format", "response_format"}, {"top_p", "top_p"},
-    {"seed", "seed"},     {NULL, NULL}
+    {"model",           "model"          },
+    {"temperature",     "temperature"    },
+    {"max_tokens",      "max_tokens"     },
+    {"stop",            "stop"           },
+    {"response_format", "response_format"},
+    {"top_p",           "top_p"          },
+    {"seed",            "seed"           },
+    {NULL,              NULL             }
 };
 
 /* ---- the request ---- */
@@ -128,7 +133,8 @@ static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value 
     }
     const struct fm_value *choice = fm_value_at(fm_value_get(json, "choices"), 0);
     if (fm_value_kind(fm_value_get(choice, "message")) != FM_MAP)
-        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: it has no choices[0].message");
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                           "the model's reply is malformed: it has no choices[0].message");
     take_usage(h->reply, json);
     h->reply->text = fm_value_string(fm_value_get(choice, "message.content"), NULL);
     h->reply->stop = fm_value_string(fm_value_get(choice, "finish_reason"), "");
@@ -139,7 +145,8 @@ static int add_call_piece(struct fm_ctx *ctx, struct llm_http *h, const struct f
 {
     double index = fm_value_number(fm_value_get(piece, "index"), 0);
     if (!(index >= 0 && index < (double)COUNT(h->calls)))
-        return fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model calls more than %zu tools at once", COUNT(h->calls));
+        return fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model calls more than %zu tools at once",
+                           COUNT(h->calls));
     size_t i = (size_t)index;
     const char *id = fm_value_string(fm_value_get(piece, "id"), NULL),
                *name = fm_value_string(fm_value_get(piece, "function.name"), NULL),
@@ -158,7 +165,8 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
     const char *error = fm_value_string(fm_value_get(data, "error.message"), NULL);
     if (error != NULL)
         return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream failed: %.400s", error);
-    const struct fm_value *choice = fm_value_at(fm_value_get(data, "choices"), 0), *delta = fm_value_get(choice, "delta");
+    const struct fm_value *choice = fm_value_at(fm_value_get(data, "choices"), 0),
+                          *delta = fm_value_get(choice, "delta");
     const char *text = fm_value_string(fm_value_get(delta, "content"), ""),
                *stop = fm_value_string(fm_value_get(choice, "finish_reason"), NULL);
     take_usage(h->reply, data);
@@ -172,7 +180,8 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
     return 0;
 }
 
-static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done, void *arg)
+static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
+                void *arg)
 {
     struct llm_http *h = fm_ctx_alloc(ctx, sizeof(*h));
     h->q = q;
@@ -183,7 +192,8 @@ static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_repl
     h->on_end = on_end;
     h->streams = fm_value_bool(fm_value_get(q->config, "stream"), false);
     h->request_id_header = "x-request-id";
-    return llm_http_post(ctx, h, BASE_URL, "/chat/completions", llm_auth(ctx, q->config, "Authorization: Bearer "), NULL,
+    return llm_http_post(ctx, h, BASE_URL, "/chat/completions",
+                         llm_auth(ctx, q->config, "Authorization: Bearer "), NULL,
                          body_of(ctx, q, h->streams));
 }
 

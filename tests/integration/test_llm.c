@@ -1,5 +1,5 @@
-/* The agent with real HTTP: both providers against a server that speaks their protocols and checks every request against
- * what they publish; tools, questions, approval, budgets, errors. */
+/* The agent with real HTTP: both providers against a server that speaks their protocols and checks every
+ * request against what they publish; tools, questions, approval, budgets, errors. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>

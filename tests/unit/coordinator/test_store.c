@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <semaphore.h>
+#include <sqlite3.h>
 
 #include "mem.h"
 #include "store.h"
@@ -115,7 +116,8 @@ static void a_job_is_read_back_with_its_snapshot_inputs_and_later_steps(void **s
     store_put_input(u, &id, 1, text("in"));
     for (uint32_t i = 1; i <= 3; i++)
         store_put_step(u, &id, i, text("step"));
-    store_put_snapshot(u, &id, 2, text("state"));
+    store_put_input(u, &id, 2, text("later"));
+    store_put_snapshot(u, &id, 2, 1, text("state"));
     assert_int_equal(commit(u), STORE_OK);
     struct store_done *d =
         query((struct store_query){.kind = STORE_READ_JOB, .tag = 9, .job = id, .full = true});
@@ -125,11 +127,22 @@ static void a_job_is_read_back_with_its_snapshot_inputs_and_later_steps(void **s
     assert_int_equal(d->snapshot_number, 2);
     assert_int_equal(d->n_steps, 1);
     assert_int_equal(d->steps[0].number, 3);
-    assert_int_equal(d->n_inputs, 1);
+    assert_int_equal(d->n_inputs, 1); /* the first was taken before the snapshot */
+    assert_int_equal(d->inputs[0].number, 2);
+    assert_true(fm_bytes_eq_str(d->inputs[0].body, "later"));
     store_done_free(d);
     d = query((struct store_query){.kind = STORE_READ_STEPS, .job = id, .from = 1, .limit = 2});
     assert_int_equal(d->n_steps, 2);
     assert_true(d->more);
+    store_done_free(d);
+    d = query((struct store_query){.kind = STORE_READ_INPUTS, .job = id, .from = 1, .to = UINT32_MAX});
+    assert_int_equal(d->n_inputs, 2);
+    assert_int_equal(d->inputs[0].number, 1);
+    assert_int_equal(d->inputs[1].number, 2);
+    store_done_free(d);
+    d = query((struct store_query){.kind = STORE_READ_STEPS, .job = id, .limit = 10});
+    assert_int_equal(d->n_steps, 3);
+    assert_int_equal(d->steps[0].number, 1);
     store_done_free(d);
     struct fm_id other = job_id(2);
     d = query((struct store_query){.kind = STORE_READ_JOB, .job = other});
@@ -332,6 +345,78 @@ static void what_is_remembered_of_hosts_is_replaced_listed_by_id_and_forgotten(v
     store_done_free(d);
 }
 
+/* A store as the first version wrote it. */
+static const char first_version[] =
+    "PRAGMA journal_mode=WAL;"
+    "CREATE TABLE jobs(id BLOB PRIMARY KEY, status INTEGER NOT NULL, flow TEXT NOT NULL, host TEXT NOT NULL, "
+    "digest BLOB NOT NULL, head BLOB NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX jobs_by_status ON jobs(status, id);"
+    "CREATE INDEX jobs_by_flow ON jobs(flow, id);"
+    "CREATE INDEX jobs_by_host ON jobs(host, id) WHERE host <> '';"
+    "CREATE TABLE steps(job BLOB, number INTEGER, body BLOB NOT NULL, PRIMARY KEY(job, number)) WITHOUT "
+    "ROWID;"
+    "CREATE TABLE inputs(job BLOB, number INTEGER, body BLOB NOT NULL, PRIMARY KEY(job, number)) WITHOUT "
+    "ROWID;"
+    "CREATE TABLE snapshots(job BLOB PRIMARY KEY, number INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE labels(key TEXT, value TEXT, job BLOB, PRIMARY KEY(key, value, job)) WITHOUT ROWID;"
+    "CREATE INDEX labels_by_job ON labels(job);"
+    "CREATE TABLE requests(scope TEXT, request_id TEXT, job BLOB NOT NULL, digest BLOB NOT NULL, "
+    "reply BLOB NOT NULL, PRIMARY KEY(scope, request_id)) WITHOUT ROWID;"
+    "CREATE INDEX requests_by_job ON requests(job);"
+    "CREATE TABLE flow_defs(digest BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE flows(name TEXT, version INTEGER, digest BLOB NOT NULL, summary BLOB NOT NULL, "
+    "PRIMARY KEY(name, version)) WITHOUT ROWID;"
+    "INSERT INTO jobs VALUES(x'00000000000101000000000000000000', 3, 'f', '', x'00', CAST('one' AS BLOB));"
+    "INSERT INTO jobs VALUES(x'00000000000201000000000000000000', 3, 'f', '', x'00', CAST('two' AS BLOB));"
+    "INSERT INTO steps SELECT jobs.id, n.value, CAST(CAST(head AS TEXT) || ' step ' || n.value AS BLOB) "
+    "FROM jobs, json_each('[1,2,3]') n;"
+    "INSERT INTO inputs SELECT jobs.id, n.value, CAST(CAST(head AS TEXT) || ' input ' || n.value AS BLOB) "
+    "FROM jobs, json_each('[1,2]') n;"
+    "INSERT INTO snapshots SELECT id, 1, CAST('state' AS BLOB) FROM jobs;"
+    "PRAGMA application_id=1179798868; PRAGMA user_version=1;";
+
+static void a_store_of_the_first_version_is_brought_up_to_date(void **state)
+{
+    (void)state;
+    char file[128];
+    sqlite3 *db;
+    store_close(fx.store);
+    snprintf(file, sizeof(file), "%s/fermata.db", fx.dir);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    if (sqlite3_exec(db, first_version, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s", sqlite3_errmsg(db));
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    open_store();
+    struct store_done *d =
+        query((struct store_query){.kind = STORE_READ_JOB, .job = job_id(2), .full = true});
+    assert_int_equal(d->status, STORE_OK);
+    assert_true(fm_bytes_eq_str(d->head, "two"));
+    assert_true(fm_bytes_eq_str(d->snapshot, "state"));
+    assert_int_equal(d->n_steps, 2);
+    assert_int_equal(d->steps[0].number, 2);
+    assert_true(fm_bytes_eq_str(d->steps[1].body, "two step 3"));
+    assert_int_equal(d->n_inputs, 2);
+    assert_true(fm_bytes_eq_str(d->inputs[0].body, "two input 1"));
+    store_done_free(d);
+    struct fm_id one = job_id(1);
+    struct store_unit *u = store_unit_new(1);
+    store_put_step(u, &one, 4, text("new"));
+    put_job(u, 1, 2, false, "one running");
+    assert_int_equal(commit(u), STORE_OK);
+    d = query((struct store_query){.kind = STORE_READ_STEPS, .job = one, .from = 3, .limit = 9});
+    assert_int_equal(d->n_steps, 2);
+    assert_true(fm_bytes_eq_str(d->steps[0].body, "one step 3"));
+    assert_true(fm_bytes_eq_str(d->steps[1].body, "new"));
+    store_done_free(d);
+    u = store_unit_new(2);
+    store_delete_job(u, &one);
+    assert_int_equal(commit(u), STORE_OK);
+    d = query((struct store_query){.kind = STORE_READ_INPUTS, .job = one, .from = 1, .to = 9});
+    assert_int_equal(d->n_inputs, 0);
+    store_done_free(d);
+}
+
 /* A child writes steps and says on a pipe which are acknowledged, until it is killed. */
 static void write_until_killed(int pipe_fd, uint32_t from)
 {
@@ -390,6 +475,7 @@ int main(void)
         TEST(jobs_that_are_due_are_listed_by_time_and_the_next_wake_time_is_told),
         TEST(flows_keep_their_versions),
         TEST(what_is_remembered_of_hosts_is_replaced_listed_by_id_and_forgotten),
+        TEST(a_store_of_the_first_version_is_brought_up_to_date),
         TEST(what_was_acknowledged_survives_kill_9),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

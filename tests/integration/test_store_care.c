@@ -1,0 +1,154 @@
+/* The store's care with the real program: offline verification finds what is wrong and names it; a backup is made while
+ * jobs run, and a coordinator goes on from it. */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "cluster.h"
+
+/* Runs the coordinator with this option on a directory; returns its exit code and what it said. */
+static int care(const char *option, const char *value, const char *dir, char **ret_out)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/coordinator/coordinator", getenv("BUILD_DIR"));
+    const char *argv[8] = {path, "--data", dir, option, value, NULL};
+    char *out = NULL, *err = NULL;
+    int code = proc_run(argv, NULL, &out, &err);
+    assert_true(asprintf(ret_out, "%s%s", out, err) >= 0);
+    free(out);
+    free(err);
+    return code;
+}
+
+static void check_verdict(struct cluster *c, int want, const char *text)
+{
+    char *said = NULL;
+    int code = care("--verify", NULL, c->data, &said);
+    if (code != want || strstr(said, text) == NULL)
+        fail_msg("exit code %d, and it says: %s", code, said);
+    free(said);
+}
+
+static void change(struct cluster *c, const char *sql)
+{
+    char file[256];
+    sqlite3 *db;
+    snprintf(file, sizeof(file), "%s/fermata.db", c->data);
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    if (sqlite3_changes(db) == 0)
+        fail_msg("%s changed nothing", sql);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void a_sound_store_is_found_sound_and_damage_is_named(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 2);
+    put_trip(&c, "\"script\":[{\"say\":\"1\"},{\"say\":\"2\"},{\"say\":\"3\"},{\"ask\":\"Well?\"}]");
+    const char *job = submit_trip(&c, "t");
+    json_decref(wait_status(&c, job, "PAUSED"));
+    char *said = NULL;
+    assert_int_equal(care("--verify", NULL, c.data, &said), 1);
+    assert_non_null(strstr(said, "another coordinator")); /* it is in use */
+    free(said);
+    proc_stop(&c.coordinator);
+    check_verdict(&c, 0, "1 jobs, 4 steps: 0 faults");
+    change(&c, "DELETE FROM records WHERE number=2");
+    check_verdict(&c, 1, "step 3 does not follow step 1");
+    check_verdict(&c, 1, job);
+    cluster_done(&c);
+}
+
+static void a_job_that_nothing_would_wake_is_found(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 1);
+    put_trip(&c, "\"ask\":false");
+    const char *job = submit_trip(&c, "t");
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    proc_stop(&c.coordinator);
+    check_verdict(&c, 0, "0 faults");
+    /* "status" is field 2 of the record: 0x10 0x05 (COMPLETED) right behind the id becomes 0x10 0x04 (SLEEPING). */
+    change(&c, "UPDATE jobs SET head=CAST(substr(head,1,28)||x'1004'||substr(head,31) AS BLOB)");
+    check_verdict(&c, 1, "nothing would ever wake it");
+    cluster_done(&c);
+}
+
+static void what_is_no_store_is_said(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_init(&c);
+    check_verdict(&c, 1, "there is no directory");
+    cluster_done(&c);
+}
+
+static void a_backup_is_made_while_jobs_run_and_a_coordinator_goes_on_from_it(void **state)
+{
+    (void)state;
+    struct cluster c;
+    char file[256], restored[256], command[1024];
+    cluster_start(&c, 2);
+    put_trip(&c, "\"delay_ms\":1");
+    char jobs[20][32];
+    for (int i = 0; i < 20; i++)
+        snprintf(jobs[i], sizeof(jobs[i]), "%.31s", submit_trip(&c, "t"));
+    json_decref(wait_status(&c, jobs[0], "PAUSED"));
+    snprintf(file, sizeof(file), "%s/backup.db", c.dir);
+    char *said = NULL;
+    if (care("--backup", file, c.data, &said) != 0)
+        fail_msg("%s", said);
+    free(said);
+    assert_int_equal(care("--backup", file, c.data, &said), 1);
+    assert_non_null(strstr(said, "there already"));
+    free(said);
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":\"x\"}", jobs[0]));
+    json_decref(wait_status(&c, jobs[0], "COMPLETED"));
+    proc_stop(&c.coordinator);
+    /* Restored: the file in a directory of its own. All jobs are as they were when it was made. */
+    snprintf(restored, sizeof(restored), "%s/restored", c.dir);
+    snprintf(command, sizeof(command), "mkdir -m 700 %s && cp %s %s/fermata.db", restored, file, restored);
+    const char *argv[] = {"sh", "-c", command, NULL};
+    char *out = NULL, *err = NULL;
+    assert_int_equal(proc_run(argv, NULL, &out, &err), 0);
+    free(out);
+    free(err);
+    if (care("--verify", NULL, restored, &said) != 0)
+        fail_msg("%s", said);
+    free(said);
+    snprintf(c.data, sizeof(c.data), "%.159s", restored);
+    cluster_coordinator(&c, NULL);
+    for (int i = 0; i < 20; i++) {
+        json_decref(wait_status(&c, jobs[i], "PAUSED"));
+        json_decref(rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":\"y\"}", jobs[i]));
+    }
+    for (int i = 0; i < 20; i++)
+        json_decref(wait_status(&c, jobs[i], "COMPLETED"));
+    cluster_done(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sound_store_is_found_sound_and_damage_is_named),
+        cmocka_unit_test(a_job_that_nothing_would_wake_is_found),
+        cmocka_unit_test(what_is_no_store_is_said),
+        cmocka_unit_test(a_backup_is_made_while_jobs_run_and_a_coordinator_goes_on_from_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
