@@ -18,7 +18,7 @@
 
 /* ---- marks ---- */
 
-static struct host_mark *mark_find(struct core *c, const char *id)
+struct host_mark *mark_find(struct core *c, const char *id)
 {
     struct host_mark *m;
     HASH_FIND_STR(c->marks, id, m);

@@ -590,9 +590,23 @@ static struct host *host_for_op(struct core *c, struct op *op, const char *host_
     return h;
 }
 
+static void reply_away(struct core *c, struct op *op, const struct host_mark *m)
+{
+    Fermata__V1__GetHostResponse r = FERMATA__V1__GET_HOST_RESPONSE__INIT;
+    r.host = mark_view(m);
+    op_reply(c, op, &r.base);
+    fermata__v1__host__free_unpacked(r.host, NULL);
+}
+
 static void get_host(struct core *c, struct op *op)
 {
-    struct host *h = host_for_op(c, op, OP_REQUEST(op, Fermata__V1__GetHostRequest)->host_id);
+    const char *id = OP_REQUEST(op, Fermata__V1__GetHostRequest)->host_id;
+    const struct host_mark *away = host_find(c, id) == NULL ? mark_find(c, id) : NULL;
+    if (away != NULL && away->cordoned) {
+        reply_away(c, op, away);
+        return;
+    }
+    struct host *h = host_for_op(c, op, id);
     if (h == NULL)
         return;
     Fermata__V1__GetHostResponse r = FERMATA__V1__GET_HOST_RESPONSE__INIT;

@@ -543,6 +543,8 @@ void marks_sweep(struct core *c);
 void marks_free(struct core *c);
 /* Answers DrainHost calls whose host is empty or whose time is over. */
 void drain_look(struct core *c, struct host *h);
+/* What is remembered of a host, or NULL. */
+struct host_mark *mark_find(struct core *c, const char *id);
 /* The mark as a host that is away; free with fermata__v1__host__free_unpacked. */
 Fermata__V1__Host *mark_view(const struct host_mark *m);
 

@@ -277,6 +277,9 @@ static int reap(struct supervisor *s)
 
 static int on_stop(struct supervisor *s)
 {
+    int code = reap(s); /* a death that came first has nothing to do with the wish to stop */
+    if (code >= 0)
+        return code;
     s->stopping = true;
     if (s->daemon == 0)
         return 0;

@@ -109,6 +109,53 @@ void cluster_start(struct cluster *c, int n)
     start_all(c, n);
 }
 
+void cluster_start_long(struct cluster *c, int n)
+{
+    cluster_init(c);
+    c->lease = "120s";
+    start_all(c, n);
+}
+
+void cluster_wait_log(struct cluster *c, const char *file, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "%s/%s", c->dir, file);
+    long long until = test_now_ms() + DEADLINE_MS;
+    for (;;) {
+        char *log = file_text(path);
+        bool found = strstr(log, text) != NULL;
+        free(log);
+        if (found)
+            return;
+        test_pause(until, text);
+    }
+}
+
+void cluster_wait_attached(struct cluster *c, const char *host, const char *not_incarnation)
+{
+    long long until = test_now_ms() + DEADLINE_MS;
+    for (;;) {
+        json_t *hosts = rpc(c->address, "Hosts/ListHosts", "{}");
+        bool ok = false;
+        size_t i;
+        json_t *h;
+        json_array_foreach(json_at(hosts, "hosts"), i, h)
+        {
+            if (strcmp(at(h, "hostId"), host) == 0 && strcmp(at(h, "status"), "HOST_STATUS_ATTACHED") == 0)
+                ok = strcmp(at(h, "incarnation"), not_incarnation) != 0;
+        }
+        json_decref(hosts);
+        if (ok)
+            return;
+        test_pause(until, "the host is attached under a new incarnation");
+    }
+}
+
+int cluster_host_index(const char *id)
+{
+    return id[0] - 'a';
+}
+
 void cluster_start_alone(struct cluster *c, int n)
 {
     cluster_init(c);

@@ -29,6 +29,14 @@ void cluster_host(struct cluster *c, int i, const char *id, const char *const mo
 /* Stops everything (every daemon must exit with 0) and removes the directory. */
 void cluster_done(struct cluster *c);
 
+/* The same with a lease far beyond every deadline of a test: what happens does not come from its end. */
+void cluster_start_long(struct cluster *c, int n);
+/* Waits until the text stands in this log ("coordinator.log", "host0.log"). */
+void cluster_wait_log(struct cluster *c, const char *file, const char *text);
+/* Waits until the host is attached under another incarnation than that ("": under any). */
+void cluster_wait_attached(struct cluster *c, const char *host, const char *not_incarnation);
+/* 0 for "a", and so on. */
+int cluster_host_index(const char *id);
 /* The same with hosts that have no supervisor. */
 void cluster_start_alone(struct cluster *c, int n);
 /* The same with hosts that offer the types "probe" and "probe_fx". */

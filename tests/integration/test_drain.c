@@ -1,0 +1,125 @@
+/* CordonHost and DrainHost with real daemons. */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "cluster.h"
+
+static void expect_host(struct cluster *c, const char *id, const char *path, const char *want)
+{
+    json_t *hosts = rpc(c->address, "Hosts/ListHosts", "{}"), *h;
+    size_t i;
+    bool found = false;
+    json_array_foreach(json_at(hosts, "hosts"), i, h)
+    {
+        if (strcmp(at(h, "hostId"), id) != 0)
+            continue;
+        assert_string_equal(at(h, path), want);
+        found = true;
+    }
+    assert_true(found);
+    json_decref(hosts);
+}
+
+static void a_cordoned_host_gets_no_work_until_it_is_let_in_again_whoever_restarts(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_long(&c, 1);
+    put_trip(&c, "\"ask\":false");
+    json_t *r = rpc(c.address, "Hosts/CordonHost", "{\"host_id\":\"a\"}");
+    assert_string_equal(at(r, "host.cordoned"), "true");
+    json_decref(r);
+    proc_kill9(&c.coordinator);
+    cluster_coordinator(&c, NULL);
+    cluster_wait_attached(&c, "a", "");
+    expect_host(&c, "a", "cordoned", "true");
+    const char *job = submit_trip(&c, "t");
+    json_t *waits = wait_status(&c, job, "PENDING");
+    assert_non_null(strstr(at(waits, "job.waitingReason"), "it takes no new work"));
+    json_decref(waits);
+    proc_stop(&c.hosts[0]);
+    expect_host(&c, "a", "status", "HOST_STATUS_AWAY");
+    r = rpc(c.address, "Hosts/GetHost", "{\"host_id\":\"a\"}");
+    assert_string_equal(at(r, "host.status"), "HOST_STATUS_AWAY");
+    json_decref(r);
+    cluster_host(&c, 0, "a", NULL);
+    expect_host(&c, "a", "cordoned", "true");
+    json_decref(rpc(c.address, "Hosts/CordonHost", "{\"host_id\":\"a\",\"uncordon\":true}"));
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    free(rpc_fails(c.address, "Hosts/CordonHost", "NotFound", "{\"host_id\":\"nobody\"}"));
+    cluster_done(&c);
+}
+
+static void draining_moves_each_job_at_its_next_step_boundary(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_long(&c, 2);
+    put_trip(&c,
+             "\"delay_ms\":300,\"script\":[{\"say\":\"1\"},{\"say\":\"2\"},{\"say\":\"3\"},{\"say\":\"4\"}]");
+    const char *job = submit_trip(&c, "t");
+    json_t *running = wait_status(&c, job, "RUNNING");
+    int i = cluster_host_index(at(running, "job.host"));
+    json_decref(running);
+    json_t *drained =
+        rpc(c.address, "Hosts/DrainHost", "{\"host_id\":\"%c\",\"deadline_ms\":20000}", 'a' + i);
+    assert_int_equal(json_array_size(json_at(drained, "leftJobIds")), 0);
+    assert_string_equal(at(drained, "host.draining"), "true");
+    json_decref(drained);
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_int_equal(cluster_host_index(at(done, "job.lastHost")), 1 - i);
+    json_decref(done);
+    json_t *h = rpc(c.address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    assert_int_equal(json_array_size(json_at(h, "steps")), 4); /* nothing was done twice */
+    json_decref(h);
+    cluster_done(&c);
+}
+
+static void the_jobs_that_are_left_at_the_deadline_of_a_drain_are_named(void **state)
+{
+    (void)state;
+    struct cluster c;
+    char flow[512];
+    cluster_init(&c);
+    c.probes = true;
+    cluster_coordinator(&c, NULL);
+    cluster_host(&c, 0, "a", NULL);
+    snprintf(
+        flow, sizeof(flow),
+        "{\"routines\":[{\"id\":\"a\",\"type\":\"probe\",\"config\":{\"do\":{\"in\":[{\"gate\":\"%s\"}]}}}]}",
+        cluster_file(&c, "gate"));
+    const char *job = submit_inline(&c, flow, "{}");
+    json_decref(wait_status(&c, job, "RUNNING"));
+    json_t *r = rpc(c.address, "Hosts/DrainHost", "{\"host_id\":\"a\",\"deadline_ms\":200}");
+    assert_int_equal(json_array_size(json_at(r, "leftJobIds")), 1);
+    assert_string_equal(at(r, "leftJobIds[0]"), job);
+    json_decref(r);
+    cluster_wait_log(&c, "coordinator.log", "the deadline of a drain is over");
+    cluster_open_gate(&c, "gate");
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    free(rpc_fails(c.address, "Hosts/DrainHost", "InvalidArgument",
+                   "{\"host_id\":\"a\",\"deadline_ms\":90000000}"));
+    cluster_done(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cordoned_host_gets_no_work_until_it_is_let_in_again_whoever_restarts),
+        cmocka_unit_test(draining_moves_each_job_at_its_next_step_boundary),
+        cmocka_unit_test(the_jobs_that_are_left_at_the_deadline_of_a_drain_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
