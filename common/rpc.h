@@ -115,8 +115,8 @@ void rpc_call_finish(struct rpc_call *call, const struct fm_err *err, struct fm_
 /* Ends a call with a status at once: what was sent and the client has not read is dropped. For a client that
  * does not read. */
 void rpc_call_abort(struct rpc_call *call, const struct fm_err *err);
-/* Streams: queues a message; one write is out at a time. Returns false when the queue is at or above
- * high_water now (the message was taken). */
+/* Streams: queues a message; what was queued in a turn goes out at its end, one write at a time. Returns
+ * false when the queue is at or above high_water now (the message was taken). */
 bool rpc_call_send(struct rpc_call *call, struct fm_bytes message);
 size_t rpc_call_queued(const struct rpc_call *call);
 

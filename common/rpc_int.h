@@ -20,6 +20,15 @@ struct rpc_tag {
 
 grpc_completion_queue *rpc_loop_queue(struct rpc_loop *l);
 
+/* Called behind each on_turn, until it is taken out. */
+struct rpc_end_of_turn {
+    struct rpc_end_of_turn *prev, *next;
+    void (*fn)(void *arg);
+    void *arg;
+};
+void rpc_loop_add_end(struct rpc_loop *l, struct rpc_end_of_turn *e);
+void rpc_loop_remove_end(struct rpc_loop *l, struct rpc_end_of_turn *e);
+
 /* A queued message. */
 struct rpc_message {
     struct rpc_message *prev, *next;

@@ -33,6 +33,7 @@ struct rpc_loop {
     struct rpc_timer *timers;
     void (*on_turn)(void *arg);
     void *turn_arg;
+    struct rpc_end_of_turn *ends;
 };
 
 /* ---- process ---- */
@@ -226,6 +227,25 @@ static gpr_timespec next_deadline(const struct rpc_loop *l)
                         gpr_time_from_millis(wait > 0 ? wait : 0, GPR_TIMESPAN));
 }
 
+static void end_turn(struct rpc_loop *l)
+{
+    if (l->on_turn != NULL)
+        l->on_turn(l->turn_arg);
+    struct rpc_end_of_turn *e;
+    DL_FOREACH (l->ends, e)
+        e->fn(e->arg);
+}
+
+void rpc_loop_add_end(struct rpc_loop *l, struct rpc_end_of_turn *e)
+{
+    DL_APPEND(l->ends, e);
+}
+
+void rpc_loop_remove_end(struct rpc_loop *l, struct rpc_end_of_turn *e)
+{
+    DL_DELETE(l->ends, e);
+}
+
 void rpc_loop_run(struct rpc_loop *l)
 {
     bool worked = false;
@@ -234,8 +254,7 @@ void rpc_loop_run(struct rpc_loop *l)
         bool poll_only = worked && burst < BURST;
         if (worked && !poll_only) {
             (void)run_timers(l);
-            if (l->on_turn != NULL)
-                l->on_turn(l->turn_arg);
+            end_turn(l);
             worked = false;
             burst = 0;
         }

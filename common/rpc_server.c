@@ -46,6 +46,8 @@ struct rpc_server {
     struct rpc_timer grace;
     struct unknown *unknowns; /* those that came first are first */
     struct rpc_timer unknown_timer;
+    struct rpc_call *turn; /* calls whose messages go out at the end of the turn */
+    struct rpc_end_of_turn end_of_turn;
     void (*done)(void *arg);
     void *done_arg;
 };
@@ -67,7 +69,8 @@ struct rpc_call {
     struct rpc_message *queue;
     size_t queued_bytes;
     struct rpc_message *writing;
-    bool metadata_sent, busy, finishing, status_sent, was_full;
+    bool metadata_sent, busy, finishing, status_sent, was_full, in_turn;
+    struct rpc_call *turn_prev, *turn_next; /* among those to be pumped at the end of the turn */
     grpc_status_code status;
     grpc_slice status_text, details;
 };
@@ -124,6 +127,8 @@ static void maybe_free(struct rpc_call *c)
     struct rpc_server *s = c->server;
     if (c->events.on_close != NULL)
         c->events.on_close(c, c->user);
+    if (c->in_turn)
+        DL_DELETE2(s->turn, c, turn_prev, turn_next);
     rpc_messages_free(c->queue);
     if (c->writing != NULL)
         rpc_message_free(c->writing);
@@ -184,6 +189,26 @@ static void pump(struct rpc_call *c)
     rpc_must(grpc_call_start_batch(c->call, ops, n, &c->send_tag, NULL), "send");
 }
 
+/* A stream's messages go out when the turn is over: all that it said of them in one write. */
+static void pump_later(struct rpc_call *c)
+{
+    if (c->in_turn || c->busy) /* when the write that is out is done, the next one follows */
+        return;
+    c->in_turn = true;
+    DL_APPEND2(c->server->turn, c, turn_prev, turn_next);
+}
+
+static void pump_turn(void *arg)
+{
+    struct rpc_server *s = arg;
+    while (s->turn != NULL) {
+        struct rpc_call *c = s->turn;
+        DL_DELETE2(s->turn, c, turn_prev, turn_next);
+        c->in_turn = false;
+        pump(c);
+    }
+}
+
 static void on_sent(struct rpc_tag *tag, bool ok)
 {
     struct rpc_call *c = tag->owner;
@@ -211,7 +236,7 @@ bool rpc_call_send(struct rpc_call *c, struct fm_bytes message)
     struct rpc_message *m = rpc_message_new(message);
     DL_APPEND(c->queue, m);
     c->queued_bytes += m->bytes;
-    pump(c);
+    pump_later(c);
     bool full = c->high_water > 0 && c->queued_bytes >= c->high_water;
     c->was_full = c->was_full || full;
     return !full;
@@ -236,7 +261,10 @@ void rpc_call_finish(struct rpc_call *c, const struct fm_err *err, struct fm_byt
         grpc_slice_unref(c->details);
         c->details = grpc_slice_from_copied_buffer((const char *)details.p, details.n);
     }
-    pump(c);
+    if (c->method->kind == RPC_UNARY)
+        pump(c);
+    else
+        pump_later(c);
 }
 
 void rpc_call_reply(struct rpc_call *c, struct fm_bytes message)
@@ -490,6 +518,9 @@ struct rpc_server *rpc_server_new(struct rpc_loop *l, const struct rpc_server_co
     grpc_channel_args channel_args = {sizeof(args) / sizeof(args[0]), args};
     struct rpc_server *s = fm_xcalloc(1, sizeof(*s));
     s->loop = l;
+    s->end_of_turn.fn = pump_turn;
+    s->end_of_turn.arg = s;
+    rpc_loop_add_end(l, &s->end_of_turn);
     s->server = grpc_server_create(&channel_args, NULL);
     grpc_server_register_completion_queue(s->server, rpc_loop_queue(l), NULL);
     return s;
@@ -547,6 +578,7 @@ void rpc_server_shutdown(struct rpc_server *s, int64_t grace_ms, void (*done)(vo
 
 void rpc_server_free(struct rpc_server *s)
 {
+    rpc_loop_remove_end(s->loop, &s->end_of_turn);
     grpc_server_destroy(s->server);
     free(s->methods);
     free(s);

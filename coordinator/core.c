@@ -303,6 +303,7 @@ static void put_head(struct core *c, struct commit *m)
         m->wake_ms = c->wall_ms + RETRY_MS; /* what was due was done: no second look at once */
     pb_pack(h, &m->head);
     m->has_head = true;
+    m->status = (int)h->status;
     struct store_label *labels = fm_xcalloc(h->n_labels + 1, sizeof(*labels));
     for (size_t i = 0; i < h->n_labels; i++)
         labels[i] = (struct store_label){h->labels[i]->key, h->labels[i]->value};
@@ -472,6 +473,7 @@ static void on_unit_done(struct core *c, struct store_done *d)
     if (m->has_head) {
         fm_buf_done(&job->disk_head);
         job->disk_head = m->head;
+        job->disk_status = m->status;
         m->head = (struct fm_buf){0};
     }
     struct effect *e;
@@ -677,6 +679,7 @@ void core_free(struct core *c)
             op_free(q->op);
         free(q);
     }
+    fm_buf_done(&c->step_buf);
     struct job *job, *jtmp;
     HASH_ITER (hh, c->jobs, job, jtmp) {
         if (job->next != NULL)

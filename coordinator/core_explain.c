@@ -98,7 +98,11 @@ static void add_hosts(struct core *c, struct answer *a, const struct job *job)
         size_t i = a->r.n_hosts++;
         fermata__v1__host_reason__init(&a->hosts[i]);
         a->hosts[i].host_id = h->id;
-        a->hosts[i].fits = !sched_unfit(h, job, a->host_texts[i], sizeof(a->host_texts[i]));
+        struct fm_buf why = {0};
+        a->hosts[i].fits = !sched_unfit(h, job, &why);
+        (void)snprintf(a->host_texts[i], sizeof(a->host_texts[i]), "%.*s", (int)(why.n < 250 ? why.n : 250),
+                       why.p != NULL ? (const char *)why.p : "");
+        fm_buf_done(&why);
         a->hosts[i].reason = a->hosts[i].fits ? (char *)(uintptr_t) "it fits" : a->host_texts[i];
         a->host_pointers[i] = &a->hosts[i];
     }

@@ -39,6 +39,8 @@ enum {
     DELIVER_SET_BREAKPOINTS = 5,
     DELIVER_BREAKPOINTS = 6
 };
+enum { STEP_TASK = 22 };     /* field of Step that is appended to the others' encoding */
+#define STEP_BUF_BYTES 65536 /* kept from one step to the next */
 #define MAX_JOB_IDS 10000
 #define MAX_QUESTION_MS (10ull * 366 * 86400 * 1000)
 
@@ -340,23 +342,25 @@ static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Ste
     return false;
 }
 
-/* Seals the step with what the coordinator knows, and journals it. */
-void job_journal_step(struct core *c, struct job *job, Fermata__V1__Step *step, const struct task_item *task)
+int job_apply_step(struct core *c, struct job *job, const Fermata__V1__Step *step,
+                   struct task_item **ret_task, struct fm_err *err)
 {
-    Fermata__V1__Task *consumed =
-        task == NULL ? NULL : fermata__v1__task__unpack(NULL, task->body.n, task->body.p);
-    step->task = consumed;
-    struct fm_buf b = {0};
-    pb_pack(step, &b);
-    step->task = NULL;
-    if (consumed != NULL)
-        fermata__v1__task__free_unpacked(consumed, NULL);
+    struct fm_buf *b = &c->step_buf;
+    fm_buf_reset(b);
+    pb_pack(step, b);
+    int rc = job_state_apply(job->state, &job->inputs, step, b->n, c->cfg.max_state_bytes, ret_task, err);
+    if (rc < 0)
+        return rc;
+    if (*ret_task != NULL)
+        fm_buf_put_len_delim(b, STEP_TASK, (*ret_task)->body.p, (*ret_task)->body.n);
     struct commit *m = job_unit(c, job);
-    store_put_step(m->unit, &job->id, step->number, (struct fm_bytes){b.p, b.n});
-    job->journal_bytes += b.n;
-    struct fm_bytes shown = job->watches != NULL ? (struct fm_bytes){b.p, b.n} : (struct fm_bytes){0};
+    store_put_step(m->unit, &job->id, step->number, (struct fm_bytes){b->p, b->n});
+    job->journal_bytes += b->n;
+    struct fm_bytes shown = job->watches != NULL ? (struct fm_bytes){b->p, b->n} : (struct fm_bytes){0};
     commit_effect(m, EFFECT_STEP, shown)->number = step->number;
-    fm_buf_done(&b);
+    if (b->cap > STEP_BUF_BYTES)
+        fm_buf_done(b);
+    return 0;
 }
 
 static void apply_step(struct core *c, struct host *h, struct job *job, Fermata__V1__Step *step)
@@ -368,13 +372,11 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     step->task = NULL;
     struct task_item *task = NULL;
     if (check_outcome(step, &err) < 0 || check_pauses(job, step, &err) < 0 ||
-        children_check(step, &err) < 0 ||
-        job_state_apply(job->state, &job->inputs, step, c->cfg.max_state_bytes, &task, &err) < 0) {
+        children_check(step, &err) < 0 || job_apply_step(c, job, step, &task, &err) < 0) {
         on_bad_step(c, h, job, step, &err);
         fm_err_done(&err);
         return;
     }
-    job_journal_step(c, job, step, task);
     if (step->n_children > 0)
         children_add(c, job, step, task);
     free(task);

@@ -112,6 +112,7 @@ struct commit {
     struct effect *effects;
     bool has_head; /* the head's encoding is in `head` */
     struct fm_buf head;
+    int status;      /* in the head */
     int64_t wake_ms; /* the job's wake time in the head */
     bool has_step, creates, deletes;
     uint32_t last_step, last_input;
@@ -212,6 +213,7 @@ struct core {
     int64_t now_ms, wall_ms;
     struct fm_idgen ids;
     uint64_t next_tag;
+    struct fm_buf step_buf; /* the step in hand, encoded */
     struct job *jobs; /* by id */
     size_t n_pending;
     struct job *pending; /* wait for a host, oldest first */
@@ -315,8 +317,10 @@ Fermata__V1__Job *job_new_head(struct core *c, const struct job *job, const Ferm
                                const char *flow_name, uint32_t version, struct flow_def *def);
 /* An operator lets a FAILED job go on. */
 void job_retry_failed(struct core *c, struct job *job);
-/* Seals an applied step with the task it had (or NULL), and journals it. */
-void job_journal_step(struct core *c, struct job *job, Fermata__V1__Step *step, const struct task_item *task);
+/* Folds a step (whose `task` must be NULL) into the state and journals it, sealed with the task it had. As
+ * job_state_apply. */
+int job_apply_step(struct core *c, struct job *job, const Fermata__V1__Step *step,
+                   struct task_item **ret_task, struct fm_err *err);
 /* Writes a snapshot if one is due. */
 void job_checkpoint(struct core *c, struct job *job);
 /* GetJob, ListJobs, GetHistory (core_read.c). */
@@ -394,8 +398,8 @@ void explain_job(struct core *c, struct op *op);
 int inbox_may_answer(const struct core *c, const Fermata__V1__Pause *p, const char *by, struct fm_err *err);
 /* Counts what the step used in the ledger, in the job's unit. */
 void usage_count(struct core *c, struct job *job, const Fermata__V1__Step *step);
-/* Why this host cannot have the job now, into `why`; false when it can. */
-bool sched_unfit(const struct host *h, const struct job *job, char *why, size_t n);
+/* True when this host cannot have the job now; `why` (may be NULL) gets the reason. */
+bool sched_unfit(const struct host *h, const struct job *job, struct fm_buf *why);
 
 /* ---- core_fork.c ---- */
 

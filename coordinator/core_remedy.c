@@ -25,10 +25,9 @@ static int apply(struct core *c, struct job *job, Fermata__V1__Step *step, struc
     step->outcome = FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE;
     step->committed_at = &at;
     struct task_item *task = NULL;
-    int rc = job_state_apply(job->state, &job->inputs, step, c->cfg.max_state_bytes, &task, err);
+    int rc = job_apply_step(c, job, step, &task, err);
     if (rc < 0)
         return rc;
-    job_journal_step(c, job, step, task);
     free(task);
     job->head_dirty = true;
     FM_LOG(INFO, STATE, "an operator changed the job", FM_STR("job", job->text), FM_U64("step", step->number),

@@ -30,17 +30,6 @@ void job_put_view(const struct job *job, struct fm_buf *out, uint32_t field)
     fm_buf_done(&view);
 }
 
-/* The status on disk: the head in memory may be ahead. */
-static int status_on_disk(const struct job *job)
-{
-    Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, job->disk_head.n, job->disk_head.p);
-    if (h == NULL)
-        return 0;
-    int status = (int)h->status;
-    fermata__v1__job__free_unpacked(h, NULL);
-    return status;
-}
-
 static void send_head(struct core *c, struct watch *w)
 {
     struct fm_buf b = {0};
@@ -102,7 +91,7 @@ static void pump(struct core *c, struct watch *w)
     }
     if (!w->need_head)
         return;
-    bool ended = job_status_final(status_on_disk(job));
+    bool ended = job_status_final(job->disk_status);
     send_head(c, w);
     if (!ended)
         return;
@@ -173,7 +162,7 @@ void watch_request(struct core *c, struct op *op)
     if (job->disk_head.n > 0)
         send_head(c,
                   w); /* the job as it is comes first, then its steps, then the job again if it has ended */
-    w->need_head = job->disk_head.n == 0 || job_status_final(status_on_disk(job));
+    w->need_head = job->disk_head.n == 0 || job_status_final(job->disk_status);
     pump(c, w);
     job_rest(c, job);
 }

@@ -189,7 +189,7 @@ static int fold_steps(const struct store_done *done, size_t max_state_bytes, str
             return fm_err_set(err, FM_DATA_LOSS, "step", "stored step %u is malformed",
                               done->steps[i].number);
         struct task_item *task = NULL;
-        int rc = job_state_apply(state, inputs, step, 2 * max_state_bytes, &task, err);
+        int rc = job_state_apply(state, inputs, step, done->steps[i].body.n, 2 * max_state_bytes, &task, err);
         free(task);
         fermata__v1__step__free_unpacked(step, NULL);
         if (rc < 0) {
@@ -239,6 +239,7 @@ int job_load(struct job *job, const struct store_done *done, size_t max_state_by
     job->head->step_count = job_state_step(job->state);
     fm_buf_reset(&job->disk_head);
     fm_buf_append(&job->disk_head, done->head.p, done->head.n);
+    job->disk_status = (int)head->status;
     job->steps_on_disk = job_state_step(job->state);
     job->inputs_on_disk = head->input_count;
     job->snapshot_step = done->snapshot.p != NULL ? done->snapshot_number : 0;

@@ -63,6 +63,7 @@ struct job {
     char text[27];
     Fermata__V1__Job *head;  /* the record, without state; NULL while loading */
     struct fm_buf disk_head; /* its encoding as last committed; empty for a job that is not on disk yet */
+    int disk_status;         /* the status in it */
     struct job_state *state;
     struct task_item *inputs; /* inputs that no step has taken, by number */
     uint32_t inputs_on_disk;  /* inputs up to this number are committed */

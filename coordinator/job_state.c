@@ -725,12 +725,12 @@ static void apply_records(struct job_state *s, const Fermata__V1__Step *step)
 }
 
 int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermata__V1__Step *step,
-                    size_t max_bytes, struct task_item **ret_task, struct fm_err *err)
+                    size_t step_bytes, size_t max_bytes, struct task_item **ret_task, struct fm_err *err)
 {
     int rc = check_step(s, *inputs, step, err);
     if (rc < 0)
         return rc;
-    size_t size = job_state_bytes(s) + protobuf_c_message_get_packed_size(&step->base);
+    size_t size = job_state_bytes(s) + step_bytes;
     if (size > max_bytes)
         return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "state",
                           "the job's state would have about %zu bytes; the limit is %zu", size, max_bytes);

@@ -64,9 +64,9 @@ size_t job_state_bytes(const struct job_state *s);
 /* Folds a step in: whole, or not at all. `*inputs` is the list of inputs that no step has taken, by number;
  * those the step takes move into the state. On success `*ret_task` is the task as it was before the step,
  * owned by the caller (task_item; free()); NULL for an operator's step without a task. `max_bytes` bounds the
- * state. Errors: -FM_INVALID_ARGUMENT (the step breaks a rule; field says which), -FM_RESOURCE_EXHAUSTED (the
- * state would be too large). */
+ * state; `step_bytes` is the length of the step's encoding. Errors: -FM_INVALID_ARGUMENT (the step breaks a
+ * rule; field says which), -FM_RESOURCE_EXHAUSTED (the state would be too large). */
 int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermata__V1__Step *step,
-                    size_t max_bytes, struct task_item **ret_task, struct fm_err *err);
+                    size_t step_bytes, size_t max_bytes, struct task_item **ret_task, struct fm_err *err);
 
 #endif

@@ -36,34 +36,61 @@ static const char *missing_type(const struct host *h, const struct job *job)
     return NULL;
 }
 
-bool sched_unfit(const struct host *h, const struct job *job, char *why, size_t n)
+static void vsay(struct fm_buf *why, const char *fmt, va_list ap)
+{
+    char line[512];
+    int n = vsnprintf(line, sizeof(line), fmt, ap);
+    if (n > 0)
+        fm_buf_append(why, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+}
+
+static void say(struct fm_buf *why, const char *fmt, ...) FM_PRINTF(2, 3);
+static void say(struct fm_buf *why, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsay(why, fmt, ap);
+    va_end(ap);
+}
+
+/* Says why not, if anybody wants to know; returns true. */
+static bool no(struct fm_buf *why, const char *fmt, ...) FM_PRINTF(2, 3);
+static bool no(struct fm_buf *why, const char *fmt, ...)
+{
+    if (why == NULL)
+        return true;
+    va_list ap;
+    va_start(ap, fmt);
+    vsay(why, fmt, ap);
+    va_end(ap);
+    return true;
+}
+
+bool sched_unfit(const struct host *h, const struct job *job, struct fm_buf *why)
 {
     const Fermata__V1__Placement *p = job->head->placement;
     int mode = p == NULL ? 0 : (int)p->mode;
     const char *last = job->head->last_host, *type;
     if (p != NULL && p->host[0] != '\0' && strcmp(p->host, h->id) != 0)
-        snprintf(why, n, "it is not the wanted host %s", p->host);
-    else if (mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_SAME_HOST && last[0] != '\0' &&
-             strcmp(last, h->id) != 0)
-        snprintf(why, n, "it is not the last host %s", last);
-    else if (mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST_ONLY &&
-             strcmp(last, h->id) == 0)
-        snprintf(why, n, "it is the last host, and another one is required");
-    else if (!has_labels(h, p))
-        snprintf(why, n, "it lacks a wanted label");
-    else if ((type = missing_type(h, job)) != NULL)
-        snprintf(why, n, "it does not offer routine type \"%s\"", type);
-    else if (h->conn == 0)
-        snprintf(why, n, "it is silent");
-    else if (h->cordoned || h->draining || h->leaving)
-        snprintf(why, n, "it takes no new work");
-    else if (h->n_jobs >= h->capacity)
-        snprintf(why, n, "it is full (%u jobs)", h->capacity);
-    else if (job->avoid_host != NULL && strcmp(job->avoid_host, h->id) == 0)
-        snprintf(why, n, "it refused the job a moment ago");
-    else
-        return false;
-    return true;
+        return no(why, "it is not the wanted host %s", p->host);
+    if (mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_SAME_HOST && last[0] != '\0' &&
+        strcmp(last, h->id) != 0)
+        return no(why, "it is not the last host %s", last);
+    if (mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST_ONLY && strcmp(last, h->id) == 0)
+        return no(why, "it is the last host, and another one is required");
+    if (!has_labels(h, p))
+        return no(why, "it lacks a wanted label");
+    if ((type = missing_type(h, job)) != NULL)
+        return no(why, "it does not offer routine type \"%s\"", type);
+    if (h->conn == 0)
+        return no(why, "it is silent");
+    if (h->cordoned || h->draining || h->leaving)
+        return no(why, "it takes no new work");
+    if (h->n_jobs >= h->capacity)
+        return no(why, "it is full (%u jobs)", h->capacity);
+    if (job->avoid_host != NULL && strcmp(job->avoid_host, h->id) == 0)
+        return no(why, "it refused the job a moment ago");
+    return false;
 }
 
 /* Less is better: another host than the last one first, then the share of its capacity that is taken. */
@@ -74,18 +101,6 @@ static double rank(const struct host *h, const struct job *job)
                      (int)p->mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_UNSPECIFIED;
     double load = (double)h->n_jobs / (double)h->capacity;
     return load + (elsewhere && strcmp(job->head->last_host, h->id) == 0 ? 10.0 : 0.0);
-}
-
-static void say(struct fm_buf *why, const char *fmt, ...) FM_PRINTF(2, 3);
-static void say(struct fm_buf *why, const char *fmt, ...)
-{
-    char line[512];
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(line, sizeof(line), fmt, ap);
-    va_end(ap);
-    if (n > 0)
-        fm_buf_append(why, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
 /* A routine type that no attached host offers, or NULL. */
@@ -123,11 +138,12 @@ static void explain(struct core *c, const struct job *job, struct fm_buf *why)
         say(why, "another host than %s is required", job->head->last_host);
     size_t shown = 0;
     for (struct host *h = c->hosts; h != NULL && shown < 8; h = h->hh.next) {
-        char reason[256];
-        if (sched_unfit(h, job, reason, sizeof(reason))) {
-            say(why, "%shost %s: %s", why->n > 0 ? "; " : "", h->id, reason);
+        struct fm_buf reason = {0};
+        if (sched_unfit(h, job, &reason)) {
+            say(why, "%shost %s: %.*s", why->n > 0 ? "; " : "", h->id, (int)reason.n, (const char *)reason.p);
             shown++;
         }
+        fm_buf_done(&reason);
     }
 }
 
@@ -135,9 +151,8 @@ struct host *sched_pick(struct core *c, const struct job *job, struct fm_buf *wh
 {
     struct host *best = NULL;
     double best_rank = 0;
-    char reason[256];
     for (struct host *h = c->hosts; h != NULL; h = h->hh.next) {
-        if (sched_unfit(h, job, reason, sizeof(reason)))
+        if (sched_unfit(h, job, NULL))
             continue;
         double r = rank(h, job);
         if (best == NULL || r < best_rank) {

@@ -194,8 +194,8 @@ void store_done_free(struct store_done *d);
 
 struct store_ops {
     /* Takes ownership of the unit. Never blocks. Fails every later unit, too, while the store is down; it
-     * tries to come back by itself. */
-    void (*submit)(struct store *s, struct store_unit *u);
+     * tries to come back by itself. `more`: another one follows at once, so that it is worth waiting for. */
+    void (*submit)(struct store *s, struct store_unit *u, bool more);
     /* Copies the query. Never blocks. */
     void (*read)(struct store *s, const struct store_query *q);
     /* Hands out finished units and queries, units in order; returns NULL when there is none. The caller frees
@@ -211,7 +211,11 @@ struct store {
 
 static inline void store_submit(struct store *s, struct store_unit *u)
 {
-    s->ops->submit(s, u);
+    s->ops->submit(s, u, false);
+}
+static inline void store_submit_more(struct store *s, struct store_unit *u)
+{
+    s->ops->submit(s, u, true);
 }
 static inline void store_read(struct store *s, const struct store_query *q)
 {

@@ -487,13 +487,12 @@ static void *reader_main(void *arg)
 
 /* ---- the interface ---- */
 
-static void sqlite_submit(struct store *base, struct store_unit *u)
+static void sqlite_submit(struct store *base, struct store_unit *u, bool more)
 {
     struct sqlite_store *s = (struct sqlite_store *)base;
     pthread_mutex_lock(&s->lock);
-    bool wake = s->units == NULL;
     DL_APPEND(s->units, u);
-    if (wake)
+    if (!more)
         pthread_cond_signal(&s->units_wake);
     pthread_mutex_unlock(&s->lock);
 }

@@ -291,7 +291,10 @@ static void io_host_close(void *arg, uint64_t conn, const struct fm_err *err)
 
 static void io_commit(void *arg, struct store_unit *unit)
 {
-    store_submit(((struct svc *)arg)->store, unit);
+    struct svc *s = arg;
+    if (s->unit != NULL)
+        store_submit_more(s->store, s->unit);
+    s->unit = unit;
 }
 
 static void io_read(void *arg, const struct store_query *query)
@@ -343,6 +346,9 @@ static void on_turn(void *arg)
 {
     struct svc *s = arg;
     core_flush(s->core);
+    if (s->unit != NULL)
+        store_submit(s->store, s->unit);
+    s->unit = NULL;
     if (s->stopping && !s->quiet && core_idle(s->core))
         quiet(s);
     int64_t at = core_next_deadline(s->core);
@@ -420,5 +426,7 @@ void svc_stop(struct svc *s, int64_t grace_ms, void (*on_quiet)(void *arg))
 void svc_done(struct svc *s)
 {
     core_free(s->core);
+    if (s->unit != NULL)
+        store_unit_free(s->unit);
     fm_arena_done(&s->arena);
 }

@@ -397,17 +397,22 @@ static void on_wake(uv_async_t *uv)
     a->events = NULL;
     a->event_bytes = 0;
     pthread_mutex_unlock(&a->lock);
+    bool took = false;
     DL_FOREACH_SAFE (list, ev, tmp) {
         DL_DELETE(list, ev);
         if (ev->over)
             stream_over(a, &ev->status);
-        else if (ev->stream == a->stream && !a->finished)
-            engine_message(a->engine, (struct fm_bytes){(const uint8_t *)(ev + 1), ev->n}, fm_now_mono_ms());
+        else if (ev->stream == a->stream && !a->finished) {
+            engine_take(a->engine, (struct fm_bytes){(const uint8_t *)(ev + 1), ev->n}, fm_now_mono_ms());
+            took = true;
+        }
         fm_err_done(&ev->status);
         free(ev);
     }
     if (a->stream != NULL)
         rpc_stream_hold(a->stream, false);
+    if (took)
+        engine_tick(a->engine, fm_now_mono_ms());
     after_input(a);
 }
 

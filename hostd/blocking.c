@@ -62,6 +62,7 @@ static bool copy_ctx(struct fm_ctx *ctx, struct engine_work *w)
     w->ctx.task = task_new(ctx->task);
     w->routine.id = w->ctx.task->routine;
     w->routine.config = (struct fm_bytes){0};
+    w->routine.decoded = NULL;
     w->ctx.routine = &w->routine;
     w->ctx.on_worker = true;
     fm_arena_init(&w->ctx.arena, ctx->arena.limit);

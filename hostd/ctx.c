@@ -252,11 +252,15 @@ const char *fm_ctx_call_id(struct fm_ctx *ctx)
 const struct fm_value *fm_ctx_config(struct fm_ctx *ctx)
 {
     struct fm_err err = {0};
-    if (ctx->config == NULL) {
-        ctx->config = value_decode_struct(ctx->routine->config, &ctx->arena, &err);
-        if (ctx->config == NULL)
-            (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the configuration of the routine: %s", err.msg);
-    }
+    if (ctx->config != NULL)
+        return ctx->config;
+    struct routine *r = ctx->routine;
+    if (r->decoded == NULL) /* once for the job */
+        r->decoded = value_decode_struct(r->config, &ctx->job->flow->arena, &err);
+    ctx->config = r->decoded;
+    if (ctx->config == NULL)
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the configuration of the routine: %s", err.msg);
+    fm_err_done(&err);
     return ctx->config;
 }
 

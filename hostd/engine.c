@@ -73,10 +73,21 @@ void engine_run(struct engine *e)
         session_drained(e);
 }
 
+void engine_note_grace(struct engine *e, int64_t at_ms)
+{
+    if (e->grace_at_ms == 0 || at_ms < e->grace_at_ms)
+        e->grace_at_ms = at_ms;
+}
+
 static void end_grace(struct engine *e)
 {
     struct hjob *job, *tmp;
+    if (e->grace_at_ms == 0 || e->now_ms < e->grace_at_ms)
+        return;
+    e->grace_at_ms = 0;
     HASH_ITER (hh, e->jobs, job, tmp) {
+        if (job->interrupt_at_ms != 0 && e->now_ms < job->interrupt_at_ms)
+            engine_note_grace(e, job->interrupt_at_ms);
         if (job->interrupt_at_ms == 0 || e->now_ms < job->interrupt_at_ms)
             continue;
         FM_LOG(INFO, EXECUTION,
@@ -100,9 +111,8 @@ int64_t engine_deadline(const struct engine *e)
     if (e->ready != NULL)
         return e->now_ms;
     int64_t at = session_deadline(e);
-    for (const struct hjob *job = e->jobs; job != NULL; job = job->hh.next)
-        if (job->interrupt_at_ms != 0 && (at < 0 || job->interrupt_at_ms < at))
-            at = job->interrupt_at_ms;
+    if (e->grace_at_ms != 0 && (at < 0 || e->grace_at_ms < at))
+        at = e->grace_at_ms;
     return at;
 }
 

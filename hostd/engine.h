@@ -76,6 +76,9 @@ void engine_connected(struct engine *e, int64_t now_ms);
 void engine_disconnected(struct engine *e, int64_t now_ms);
 /* An encoded CoordinatorMessage came. */
 void engine_message(struct engine *e, struct fm_bytes message, int64_t now_ms);
+/* The same, but no step is begun: engine_tick does that. For several messages that came together, so that the
+ * steps they bring about leave together. */
+void engine_take(struct engine *e, struct fm_bytes message, int64_t now_ms);
 /* A timer that was started has fired. */
 void engine_timer(struct engine *e, uint64_t id, int64_t now_ms);
 /* A piece of what a call brings: of a response's body, or a line of a process's output. False: end the call;

@@ -45,11 +45,16 @@ struct merge {
 };
 
 struct task;
+struct connection;
 
 struct routine {
+    UT_hash_handle hh; /* among the flow's, by id */
     const char *id;
     const struct fm_routine_type *type; /* NULL: of the flow's `unknown` */
     struct fm_bytes config;             /* encoded Struct */
+    const struct fm_value *decoded;     /* the same, once a handler has asked for it */
+    const struct connection **out;      /* those that begin here, in the flow's order */
+    size_t n_out;
     struct policy policy;
     struct merge *merges;
     size_t n_merges;
@@ -79,6 +84,7 @@ struct flow {
     struct fm_arena arena;
     struct routine *routines;
     size_t n_routines;
+    struct routine *by_id;
     struct connection *connections;
     size_t n_connections;
     uint32_t parallelism;   /* at least 1 */
@@ -93,9 +99,8 @@ struct routine *flow_routine(struct flow *f, const char *id);
 /* Applies a connection's mapping, dropping and constants to an encoded Struct: appends the result. -1:
  * malformed. */
 int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_buf *out);
-/* True when the connection takes an event with this data. */
-bool connection_takes(const struct connection *c, const char *routine, const char *event,
-                      struct fm_bytes data);
+/* True when the connection takes this event, of the routine at which it begins, with this data. */
+bool connection_takes(const struct connection *c, const char *event, struct fm_bytes data);
 
 /* ---- policies (policy.c) ---- */
 
@@ -225,6 +230,7 @@ struct engine {
     int64_t now_ms;
     struct hjob *jobs;
     struct hjob *ready;
+    int64_t grace_at_ms; /* the first of the jobs' interrupt_at_ms, or earlier; 0: none */
     struct call *calls;
     uint64_t next_call;
     struct fm_arena arena; /* of the message that is being handled */
@@ -292,6 +298,8 @@ struct deferred *deferred_new(const char *routine, const char *event, struct fm_
 void hjob_wake(struct hjob *job);
 /* Runs ready jobs in turn, a bounded number of steps. */
 void engine_run(struct engine *e);
+/* A job's interrupt_at_ms was set: looked at when the first of them has come. */
+void engine_note_grace(struct engine *e, int64_t at_ms);
 
 /* step.c */
 /* Starts the job's next task. Returns true when a step was made. */

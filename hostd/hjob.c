@@ -268,11 +268,12 @@ static void encode_task(const struct task *t, const char *from_routine, const ch
 
 static void emit_one_deferred(struct hjob *job, const struct deferred *d)
 {
-    for (size_t i = 0; i < job->flow->n_connections; i++) {
-        const struct connection *c = &job->flow->connections[i];
+    const struct routine *from = flow_routine(job->flow, d->routine);
+    for (size_t i = 0; i < from->n_out; i++) {
+        const struct connection *c = from->out[i];
         char id[48];
         struct fm_buf data = {0};
-        if (!connection_takes(c, d->routine, d->event, d->data))
+        if (!connection_takes(c, d->event, d->data))
             continue;
         snprintf(id, sizeof(id), "d%u.%zu", job->last_step + 1, job->n_prelude_tasks);
         if (mapping_apply(c, d->data, &data) == 0) {
@@ -520,7 +521,9 @@ void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms)
         kind != fermata_v1_InterruptKind_INTERRUPT_KIND_DRAIN)
         return;
     job->interrupt = kind;
-    if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE)
+    if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE) {
         job->interrupt_at_ms = job->engine->now_ms + grace_ms;
+        engine_note_grace(job->engine, job->interrupt_at_ms);
+    }
     hjob_wake(job);
 }

@@ -112,6 +112,38 @@ static int parse_connection(struct parsing *p, struct fm_bytes encoded, struct c
     return parse_mapping(p, &m.mapping, out);
 }
 
+/* By id; of equal ones, which a coordinator does not let pass, the first. */
+static void index_routines(struct flow *f)
+{
+    for (size_t i = 0; i < f->n_routines; i++) {
+        struct routine *r = &f->routines[i], *other;
+        HASH_FIND_STR(f->by_id, r->id, other);
+        if (other == NULL)
+            HASH_ADD_KEYPTR(hh, f->by_id, r->id, strlen(r->id), r);
+    }
+}
+
+static int index_connections(struct parsing *p)
+{
+    struct flow *f = p->f;
+    for (size_t i = 0; i < f->n_connections; i++)
+        flow_routine(f, f->connections[i].from_routine)->n_out++;
+    for (size_t i = 0; i < f->n_routines; i++) {
+        struct routine *r = &f->routines[i];
+        r->out = fm_arena_zalloc(&f->arena, r->n_out, sizeof(*r->out));
+        if (r->out == NULL)
+            return out_of_memory(p);
+        r->n_out = 0;
+    }
+    f->unknown.n_out = 0;
+    for (size_t i = 0; i < f->n_connections; i++) {
+        struct routine *r = flow_routine(f, f->connections[i].from_routine);
+        if (r != &f->unknown)
+            r->out[r->n_out++] = &f->connections[i];
+    }
+    return 0;
+}
+
 static int parse(struct parsing *p, struct fm_bytes encoded)
 {
     struct flow *f = p->f;
@@ -144,7 +176,10 @@ static int parse(struct parsing *p, struct fm_bytes encoded)
         f->connections[i].number = (uint32_t)i + 1;
         rc = parse_connection(p, m.connections.items[i], &f->connections[i]);
     }
-    return rc;
+    if (rc < 0)
+        return rc;
+    index_routines(f);
+    return index_connections(p);
 }
 
 struct flow *flow_parse(struct fm_bytes encoded, const struct registry *registry, struct fm_err *err)
@@ -162,16 +197,16 @@ void flow_free(struct flow *f)
 {
     if (f == NULL)
         return;
+    HASH_CLEAR(hh, f->by_id);
     fm_arena_done(&f->arena);
     free(f);
 }
 
 struct routine *flow_routine(struct flow *f, const char *id)
 {
-    for (size_t i = 0; i < f->n_routines; i++)
-        if (strcmp(f->routines[i].id, id) == 0)
-            return &f->routines[i];
-    return &f->unknown;
+    struct routine *r;
+    HASH_FIND_STR(f->by_id, id, r);
+    return r != NULL ? r : &f->unknown;
 }
 
 /* ---- connections ---- */
@@ -210,11 +245,9 @@ static bool filter_takes(struct fm_bytes filter, struct fm_bytes data)
     return true;
 }
 
-bool connection_takes(const struct connection *c, const char *routine, const char *event,
-                      struct fm_bytes data)
+bool connection_takes(const struct connection *c, const char *event, struct fm_bytes data)
 {
-    return strcmp(c->from_routine, routine) == 0 && strcmp(c->event, event) == 0 &&
-           (c->filter.n == 0 || filter_takes(c->filter, data));
+    return strcmp(c->event, event) == 0 && (c->filter.n == 0 || filter_takes(c->filter, data));
 }
 
 static const char *renamed(const struct connection *c, struct fm_bytes key)

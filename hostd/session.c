@@ -344,6 +344,12 @@ static void take_ack(struct engine *e, const fermata_v1_CoordinatorMessage *m)
 
 void engine_message(struct engine *e, struct fm_bytes message, int64_t now_ms)
 {
+    engine_take(e, message, now_ms);
+    engine_run(e);
+}
+
+void engine_take(struct engine *e, struct fm_bytes message, int64_t now_ms)
+{
     e->now_ms = now_ms;
     session_check_lease(e);
     if (!e->connected || e->closing)
@@ -370,7 +376,6 @@ void engine_message(struct engine *e, struct fm_bytes message, int64_t now_ms)
         session_close(e, "the coordinator's first message is not Welcome");
     else
         dispatch(e, &m);
-    engine_run(e);
     e->unsaid_bytes += message.n;
     if (e->welcomed && e->unsaid_bytes > UNSAID_BYTES)
         send_heartbeat(e);

@@ -128,7 +128,7 @@ static const char *call_id_of(struct fm_ctx *ctx, const char *event, struct fm_b
 
 static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r)
 {
-    const struct flow *f = ctx->job->flow;
+    const struct routine *from = ctx->routine;
     struct fm_bytes data = {m->data.p, m->data.n};
     if (m->event == NULL) {
         struct task t = {.routine = ctx->task->routine,
@@ -142,10 +142,10 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
     }
     const char *call_id = call_id_of(ctx, m->event, data);
     uint32_t taken = 0;
-    for (size_t i = 0; i < f->n_connections; i++) {
-        const struct connection *c = &f->connections[i];
+    for (size_t i = 0; i < from->n_out; i++) {
+        const struct connection *c = from->out[i];
         struct fm_buf mapped = {0};
-        if (!connection_takes(c, ctx->task->routine, m->event, data))
+        if (!connection_takes(c, m->event, data))
             continue;
         if (mapping_apply(c, data, &mapped) == 0) {
             struct task t = {
