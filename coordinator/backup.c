@@ -21,13 +21,15 @@ static int fail(struct fm_err *err, int rc, sqlite3 *db, const char *what)
     enum fm_code code = (rc & 0xff) == SQLITE_FULL      ? FM_RESOURCE_EXHAUSTED
                         : (rc & 0xff) == SQLITE_CORRUPT ? FM_DATA_LOSS
                                                         : FM_UNAVAILABLE;
-    return fm_err_set(err, code, "backup", "%s: %s", what, db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+    return fm_err_set(err, code, "backup", "%s: %s", what,
+                      db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
 }
 
 /* The copy has a consistent state of the store: that of the read transaction of the last page. */
 static int copy(sqlite3 *from, sqlite3 *to, struct fm_err *err)
 {
-    /* One read transaction over all of it: a writer in another process would make the copy begin anew, for ever. */
+    /* One read transaction over all of it: a writer in another process would make the copy begin anew, for
+     * ever. */
     int rc = sqlite3_exec(from, "BEGIN; SELECT count(*) FROM sqlite_master;", NULL, NULL, NULL);
     if (rc != SQLITE_OK)
         return fail(err, rc, from, "the store cannot be read");
@@ -54,7 +56,8 @@ static int check_copy(sqlite3 *db, struct fm_err *err)
     if (rc != SQLITE_ROW)
         ret = fail(err, rc, db, "the copy cannot be checked");
     else if (strcmp((const char *)sqlite3_column_text(s, 0), "ok") != 0)
-        ret = fm_err_set(err, FM_DATA_LOSS, "backup", "the copy is damaged: %s", (const char *)sqlite3_column_text(s, 0));
+        ret = fm_err_set(err, FM_DATA_LOSS, "backup", "the copy is damaged: %s",
+                         (const char *)sqlite3_column_text(s, 0));
     (void)sqlite3_finalize(s);
     return ret;
 }
@@ -97,7 +100,8 @@ int store_backup(const char *dir, const char *to, struct fm_err *err)
     if (stat(from, &st) < 0)
         return fm_err_set(err, FM_NOT_FOUND, "data", "there is no store in %s", dir);
     if (stat(to, &st) == 0)
-        return fm_err_set(err, FM_ALREADY_EXISTS, "backup", "%s is there already: a backup replaces nothing", to);
+        return fm_err_set(err, FM_ALREADY_EXISTS, "backup", "%s is there already: a backup replaces nothing",
+                          to);
     (void)unlink(temporary); /* of a backup that was interrupted */
     int rc = make(from, temporary, err);
     if (rc == 0 && rename(temporary, to) < 0)

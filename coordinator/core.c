@@ -586,6 +586,8 @@ struct core *core_new(const struct core_config *cfg, const struct core_io *io)
     c->io = *io;
     if (c->cfg.snapshot_steps == 0)
         c->cfg.snapshot_steps = 256;
+    if (c->cfg.snapshot_bytes == 0)
+        c->cfg.snapshot_bytes = 8192;
     if (c->cfg.max_state_bytes == 0)
         c->cfg.max_state_bytes = 16u * 1024 * 1024;
     if (c->cfg.max_active_bytes == 0)

@@ -88,7 +88,8 @@ struct core_config {
     uint32_t heartbeat_ms;   /* how often hosts send heartbeats */
     uint32_t pause_grace_ms; /* how long a step may still take after PauseJob */
     uint32_t snapshot_steps; /* write a snapshot at the latest after so many steps; 0: 256 */
-    size_t max_state_bytes;  /* largest encoded job state; 0: 16 MiB */
+    size_t snapshot_bytes; /* of journal, below which folding it again costs less than a snapshot; 0: 8 KiB */
+    size_t max_state_bytes; /* largest encoded job state; 0: 16 MiB */
     size_t
         max_active_bytes; /* memory of all active jobs' states, above which submits are refused; 0: 2 GiB */
     size_t max_waiting_jobs; /* jobs that wait for a host, above which submits are refused; 0: 1,000,000 */

@@ -214,7 +214,7 @@ struct core {
     struct fm_idgen ids;
     uint64_t next_tag;
     struct fm_buf step_buf; /* the step in hand, encoded */
-    struct job *jobs; /* by id */
+    struct job *jobs;       /* by id */
     size_t n_pending;
     struct job *pending; /* wait for a host, oldest first */
     struct job *dirty;   /* have a unit to submit */
@@ -495,8 +495,8 @@ void host_remove(struct core *c, struct host *h);
 void host_requeue_all(struct core *c, struct host *h, const char *why);
 void host_flush(struct core *c, struct host *h);
 struct host *host_by_conn(struct core *c, uint64_t conn);
-/* What the host was to hear is lost, and perhaps true all the same: its stream ends in a moment, and with the next one
- * both sides say what they have. */
+/* What the host was to hear is lost, and perhaps true all the same: its stream ends in a moment, and with the
+ * next one both sides say what they have. */
 void host_resync(struct core *c, uint64_t conn);
 /* Ends its stream, gives its jobs to others, forgets it. */
 void host_lost(struct core *c, struct host *h, const char *why);

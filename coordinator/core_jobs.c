@@ -79,7 +79,7 @@ void job_leave_host(struct core *c, struct job *job)
 
 static void put_snapshot(struct core *c, struct job *job, bool at_rest)
 {
-    if (!job_wants_snapshot(job, at_rest, c->cfg.snapshot_steps))
+    if (!job_wants_snapshot(job, at_rest, c->cfg.snapshot_steps, c->cfg.snapshot_bytes))
         return;
     struct fm_buf b = {0};
     job_state_encode(job->state, NULL, &b);

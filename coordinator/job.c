@@ -9,8 +9,6 @@
 #include "digest.h"
 #include "mem.h"
 
-#define SNAPSHOT_BYTES 8192 /* of journal: below, folding it again costs less than a snapshot */
-
 /* ---- transitions ---- */
 
 static const struct transition {
@@ -387,9 +385,9 @@ int64_t job_wake_ms(struct job *job, bool parallel)
     return at;
 }
 
-bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_steps)
+bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_steps, size_t snapshot_bytes)
 {
     uint32_t steps = job_state_step(job->state) - job->snapshot_step;
-    return steps > 0 && (at_rest || steps >= snapshot_steps) && job->journal_bytes >= SNAPSHOT_BYTES &&
+    return steps > 0 && (at_rest || steps >= snapshot_steps) && job->journal_bytes >= snapshot_bytes &&
            job->journal_bytes >= job_state_bytes(job->state);
 }

@@ -142,6 +142,6 @@ int64_t job_wake_ms(struct job *job, bool parallel);
 /* True when a snapshot is worth writing now: `at_rest` when the job pauses or ends. Only when the journal
  * since the last one is worth it, and has grown as large as the state, so that what is written stays in
  * proportion to what happened. */
-bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_steps);
+bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_steps, size_t snapshot_bytes);
 
 #endif

@@ -1,4 +1,5 @@
-/* The offline check. See verify.h. It reads through the store's own interface, so it knows nothing of tables. */
+/* The offline check. See verify.h. It reads through the store's own interface, so it knows nothing of tables.
+ */
 #include "verify.h"
 
 #include <semaphore.h>
@@ -108,9 +109,11 @@ static void check_status(struct verify *v, const struct job *job)
     if (job_status_final(status) && h->finished_at == NULL)
         complain(v, job->text, "it is %s, but has no time of its end", job_status_name(status));
     if (job->inputs != NULL && job->inputs->prev->input_number > h->input_count)
-        complain(v, job->text, "input %u is stored; its record counts %u", job->inputs->prev->input_number, h->input_count);
+        complain(v, job->text, "input %u is stored; its record counts %u", job->inputs->prev->input_number,
+                 h->input_count);
     if (job_state_inputs(job->state) > h->input_count)
-        complain(v, job->text, "its state has taken input %u of %u", job_state_inputs(job->state), h->input_count);
+        complain(v, job->text, "its state has taken input %u of %u", job_state_inputs(job->state),
+                 h->input_count);
 }
 
 static void check_job(struct verify *v, const struct fm_id *id)

@@ -1,5 +1,5 @@
-/* The store's care with the real program: offline verification finds what is wrong and names it; a backup is made while
- * jobs run, and a coordinator goes on from it. */
+/* The store's care with the real program: offline verification finds what is wrong and names it; a backup is
+ * made while jobs run, and a coordinator goes on from it. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -83,7 +83,8 @@ static void a_job_that_nothing_would_wake_is_found(void **state)
     json_decref(wait_status(&c, job, "COMPLETED"));
     proc_stop(&c.coordinator);
     check_verdict(&c, 0, "0 faults");
-    /* "status" is field 2 of the record: 0x10 0x05 (COMPLETED) right behind the id becomes 0x10 0x04 (SLEEPING). */
+    /* "status" is field 2 of the record: 0x10 0x05 (COMPLETED) right behind the id becomes 0x10 0x04
+     * (SLEEPING). */
     change(&c, "UPDATE jobs SET head=CAST(substr(head,1,28)||x'1004'||substr(head,31) AS BLOB)");
     check_verdict(&c, 1, "nothing would ever wake it");
     cluster_done(&c);

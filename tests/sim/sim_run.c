@@ -1,14 +1,14 @@
-/* Deterministic simulation: the real coordinator core and real host engines in one process, with simulated clock,
- * network, store and clients. All that happens follows from one seed.
+/* Deterministic simulation: the real coordinator core and real host engines in one process, with simulated
+ * clock, network, store and clients. All that happens follows from one seed.
  *
  *   sim_run [--seed S] [--runs N] [--seconds T] [--trace]
  *
- * Runs seeds S, S+1, … until N are done or T seconds have passed. In each, clients submit jobs (repeating themselves when
- * no reply comes), answer their questions, send inputs, pause and cancel, while messages are late, streams break, hosts
- * and the coordinator crash, and the store fails, sometimes after it has applied what it reports as failed. Then the
- * faults stop, all jobs must end, and the oracle looks at what is left: every acknowledged command took effect once, every
- * task was consumed by one step, no step of an old epoch was applied, watches saw every step. Exits with 1 and the seed at
- * the first fault. */
+ * Runs seeds S, S+1, … until N are done or T seconds have passed. In each, clients submit jobs (repeating
+ * themselves when no reply comes), answer their questions, send inputs, pause and cancel, while messages are
+ * late, streams break, hosts and the coordinator crash, and the store fails, sometimes after it has applied
+ * what it reports as failed. Then the faults stop, all jobs must end, and the oracle looks at what is left:
+ * every acknowledged command took effect once, every task was consumed by one step, no step of an old epoch
+ * was applied, watches saw every step. Exits with 1 and the seed at the first fault. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,8 +39,8 @@
 #define LEASE_MS 2000
 #define HEARTBEAT_MS 300
 #define WALL_MS 1700000000000
-#define FAULTS_MS 12000    /* then they stop */
-#define LIMIT_MS 200000    /* by then everything has ended, or it is stuck */
+#define FAULTS_MS 12000 /* then they stop */
+#define LIMIT_MS 200000 /* by then everything has ended, or it is stuck */
 
 enum kind {
     EV_COMMIT,
@@ -84,7 +84,17 @@ struct sim_host {
     struct conn *conn;
 };
 
-enum op_kind { OP_SUBMIT, OP_GET, OP_RESUME, OP_INPUT, OP_CANCEL, OP_PAUSE, OP_GO_ON, OP_FINAL_GET, OP_HISTORY };
+enum op_kind {
+    OP_SUBMIT,
+    OP_GET,
+    OP_RESUME,
+    OP_INPUT,
+    OP_CANCEL,
+    OP_PAUSE,
+    OP_GO_ON,
+    OP_FINAL_GET,
+    OP_HISTORY
+};
 
 struct op {
     UT_hash_handle hh;
@@ -209,7 +219,8 @@ static struct conn *conn_find(uint64_t id)
 
 static int64_t travel(int64_t *last, const struct conn *k)
 {
-    int64_t at = w.now + 1 + (int64_t)rnd(w.healing ? 3 : 12) + (!w.healing && chance(3) ? (int64_t)rnd(400) : 0);
+    int64_t at =
+        w.now + 1 + (int64_t)rnd(w.healing ? 3 : 12) + (!w.healing && chance(3) ? (int64_t)rnd(400) : 0);
     if (at < k->blocked_until)
         at = k->blocked_until;
     if (at < *last)
@@ -285,9 +296,39 @@ static void io_watch_end(void *arg, uint64_t ticket)
     }
 }
 
+/* An effect must not rest on a step that could still vanish. */
+static void on_effect(const char *job_id, const char *task_id)
+{
+    unsigned step;
+    if (sscanf(task_id, "s%u.", &step) == 1 && sim_store_last_step(w.store, job_id) < step)
+        wrong("the effect of task %s of job %s rests on step %u, which is not on disk", task_id, job_id,
+              step);
+}
+
+/* Nothing is said to a host that is not on disk. */
+static void check_said(struct fm_bytes message)
+{
+    Fermata__V1__CoordinatorMessage *m = fermata__v1__coordinator_message__unpack(NULL, message.n, message.p);
+    if (m == NULL) {
+        wrong("the coordinator sent something malformed");
+        return;
+    }
+    for (size_t i = 0;
+         m->body_case == FERMATA__V1__COORDINATOR_MESSAGE__BODY_STEP_ACKS && i < m->step_acks->n_acks; i++) {
+        const Fermata__V1__StepAck *a = m->step_acks->acks[i];
+        if (sim_store_last_step(w.store, a->job_id) < a->number)
+            wrong("step %u of job %s is acknowledged and not on disk", a->number, a->job_id);
+    }
+    if (m->body_case == FERMATA__V1__COORDINATOR_MESSAGE__BODY_ASSIGN &&
+        sim_store_epoch(w.store, m->assign->job_id) < m->assign->epoch)
+        wrong("job %s is assigned under epoch %u, which is not on disk", m->assign->job_id, m->assign->epoch);
+    fermata__v1__coordinator_message__free_unpacked(m, NULL);
+}
+
 static void io_host_send(void *arg, uint64_t conn, struct fm_bytes message)
 {
     (void)arg;
+    check_said(message);
     struct conn *k = conn_find(conn);
     if (k == NULL || !k->core_open || !k->host_open)
         return;
@@ -352,6 +393,7 @@ static void start_core(void)
                                     .heartbeat_ms = HEARTBEAT_MS,
                                     .pause_grace_ms = 200,
                                     .snapshot_steps = 3,
+                                    .snapshot_bytes = chance(50) ? 1 : 400,
                                     .cache_bytes = chance(50) ? 1 : 0,
                                     .seed = fm_rng_next(&w.rng)};
     const struct core_io io = {.reply = io_reply,
@@ -573,7 +615,8 @@ static Google__Protobuf__Struct *make_data(struct data *d, char *token, bool ask
     return &d->s;
 }
 
-static void add_connection(Fermata__V1__Flow *f, const char *from, const char *event, const char *to, const char *slot)
+static void add_connection(Fermata__V1__Flow *f, const char *from, const char *event, const char *to,
+                           const char *slot)
 {
     Fermata__V1__Connection *c = fm_xcalloc(1, sizeof(*c));
     Fermata__V1__EventRef *e = fm_xcalloc(1, sizeof(*e));
@@ -639,7 +682,7 @@ static void submit(size_t j)
     r.request_id = request_id;
     r.inline_flow = make_flow(job->parallel);
     r.data = make_data(&d, job->token, true);
-    request(CORE_SUBMIT_JOB, OP_SUBMIT, j, 0, "", &r.base);
+    request(CORE_SUBMIT_JOB, OP_SUBMIT, j, 0, request_id, &r.base);
     fermata__v1__flow__free_unpacked(r.inline_flow, NULL);
 }
 
@@ -754,6 +797,8 @@ static void take_ok(struct op *op, struct fm_bytes bytes)
         if (job->submitted && strcmp(job->id, r->job_id) != 0)
             wrong("a repeated submit made job %s, the first one %s", r->job_id, job->id);
         snprintf(job->id, sizeof(job->id), "%s", r->job_id);
+        if (!sim_store_has_request(w.store, "submit", op->pause))
+            wrong("job %s is acknowledged and not on disk", job->id);
         job->submitted = true;
         trace("job %zu is %s", op->job, job->id);
         fermata__v1__submit_job_response__free_unpacked(r, NULL);
@@ -772,10 +817,15 @@ static void take_ok(struct op *op, struct fm_bytes bytes)
             fermata__v1__get_job_response__free_unpacked(r, NULL);
         return;
     }
-    case OP_INPUT:
+    case OP_INPUT: {
+        char scope[64];
+        snprintf(scope, sizeof(scope), "input:%s", job->id);
+        if (!sim_store_has_request(w.store, scope, job->inputs[op->input].request))
+            wrong("input %s is acknowledged and not on disk", job->inputs[op->input].token);
         job->inputs[op->input].acked = true;
         trace("input %s is acknowledged", job->inputs[op->input].token);
         return;
+    }
     case OP_RESUME:
         job->answered = true;
         trace("answer to %s of job %zu is acknowledged", op->pause, op->job);
@@ -787,7 +837,8 @@ static void take_ok(struct op *op, struct fm_bytes bytes)
         return;
     }
     case OP_HISTORY: {
-        Fermata__V1__GetHistoryResponse *r = fermata__v1__get_history_response__unpack(NULL, bytes.n, bytes.p);
+        Fermata__V1__GetHistoryResponse *r =
+            fermata__v1__get_history_response__unpack(NULL, bytes.n, bytes.p);
         check_history(op->job, r);
         fermata__v1__get_history_response__free_unpacked(r, NULL);
         return;
@@ -807,9 +858,11 @@ static void take_error(struct op *op, const struct fm_err *err)
         job->inputs[op->input].refused = true; /* the job has ended before */
         return;
     }
-    if ((op->kind == OP_RESUME || op->kind == OP_GO_ON || op->kind == OP_PAUSE) && err->code == FM_FAILED_PRECONDITION)
+    if ((op->kind == OP_RESUME || op->kind == OP_GO_ON || op->kind == OP_PAUSE) &&
+        err->code == FM_FAILED_PRECONDITION)
         return; /* too late */
-    wrong("operation %d on job %zu failed: %s: %s", (int)op->kind, op->job, fm_code_name((int)err->code), err->msg);
+    wrong("operation %d on job %zu failed: %s: %s", (int)op->kind, op->job, fm_code_name((int)err->code),
+          err->msg);
 }
 
 static void take_reply(uint64_t ticket, struct fm_bytes r, const struct fm_err *err)
@@ -875,14 +928,16 @@ static double number_of(const Fermata__V1__JobState *s, const char *routine, con
     return 0;
 }
 
-static void check_token(size_t j, const Fermata__V1__JobState *s, const char *token, size_t least, size_t most)
+static void check_token(size_t j, const Fermata__V1__JobState *s, const char *token, size_t least,
+                        size_t most)
 {
-    size_t done = count_in_list(s->shared_data, "done", token), late = count_in_list(s->shared_data, "late", token), logged = 0;
+    size_t done = count_in_list(s->shared_data, "done", token),
+           late = count_in_list(s->shared_data, "late", token), logged = 0;
     for (size_t i = 0; i < s->n_shared_log; i++)
         logged += strcmp(s->shared_log[i]->message, token) == 0;
     if (done < least || done > most || late != done || logged != done)
-        wrong("job %zu: token %s was done %zu times, late %zu, logged %zu; wanted %zu to %zu", j, token, done, late, logged,
-              least, most);
+        wrong("job %zu: token %s was done %zu times, late %zu, logged %zu; wanted %zu to %zu", j, token, done,
+              late, logged, least, most);
 }
 
 static void check_final(size_t j, const Fermata__V1__Job *h)
@@ -910,14 +965,15 @@ static void check_final(size_t j, const Fermata__V1__Job *h)
         inputs += count_in_list(s->shared_data, "done", in->token);
     }
     if (number_of(s, "a", "n") != (double)inputs || number_of(s, "b", "n") != (double)inputs)
-        wrong("job %zu: %zu inputs, counted %g and %g times", j, inputs, number_of(s, "a", "n"), number_of(s, "b", "n"));
+        wrong("job %zu: %zu inputs, counted %g and %g times", j, inputs, number_of(s, "a", "n"),
+              number_of(s, "b", "n"));
     if (count_in_list(s->shared_data, "answers", NULL) != 1)
         wrong("job %zu: %zu answers", j, count_in_list(s->shared_data, "answers", NULL));
     if (number_of(s, "c", "asked") != 1)
         wrong("job %zu: its deferred event was emitted %g times", j, number_of(s, "c", "asked"));
     if (s->n_pending_tasks > 0 || s->n_deferred_events > 0 || h->n_pauses > 0)
-        wrong("job %zu has ended with %zu tasks, %zu deferred events, %zu pauses", j, s->n_pending_tasks, s->n_deferred_events,
-              h->n_pauses);
+        wrong("job %zu has ended with %zu tasks, %zu deferred events, %zu pauses", j, s->n_pending_tasks,
+              s->n_deferred_events, h->n_pauses);
 }
 
 static void check_history(size_t j, const Fermata__V1__GetHistoryResponse *r)
@@ -936,7 +992,8 @@ static void check_history(size_t j, const Fermata__V1__GetHistoryResponse *r)
         for (size_t k = 0; k < i; k++)
             if (strcmp(r->steps[k]->task_id, s->task_id) == 0 &&
                 r->steps[k]->outcome != FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY)
-                wrong("job %zu: task %s was consumed by steps %u and %u", j, s->task_id, r->steps[k]->number, s->number);
+                wrong("job %zu: task %s was consumed by steps %u and %u", j, s->task_id, r->steps[k]->number,
+                      s->number);
     }
 }
 
@@ -1010,8 +1067,8 @@ static void to_core(struct event *e)
     struct fm_err err = {0};
     ProtobufCMessage *m;
     fm_arena_init(&arena, 64u * 1024 * 1024);
-    if (pbc_decode(&fermata__v1__host_message__descriptor, (struct fm_bytes){e->bytes.p, e->bytes.n}, 64u * 1024 * 1024,
-                   &arena, &m, &err) < 0)
+    if (pbc_decode(&fermata__v1__host_message__descriptor, (struct fm_bytes){e->bytes.p, e->bytes.n},
+                   64u * 1024 * 1024, &arena, &m, &err) < 0)
         wrong("a host sent something that the coordinator refuses: %s", err.msg);
     else
         core_host_message(w.core, k->id, m);
@@ -1186,7 +1243,8 @@ static void begin(uint64_t seed)
         snprintf(job->token, sizeof(job->token), "t%zu.%llu", j, (unsigned long long)rnd(1000));
         job->n_inputs = rnd(MAX_INPUTS + 1);
         for (size_t i = 0; i < job->n_inputs; i++) {
-            snprintf(job->inputs[i].token, sizeof(job->inputs[i].token), "i%zu.%zu.%llu", j, i, (unsigned long long)rnd(1000));
+            snprintf(job->inputs[i].token, sizeof(job->inputs[i].token), "i%zu.%zu.%llu", j, i,
+                     (unsigned long long)rnd(1000));
             snprintf(job->inputs[i].request, sizeof(job->inputs[i].request), "q%zu.%zu", j, i);
         }
         after((int64_t)rnd(300), EV_CLIENT)->id = j;
@@ -1321,6 +1379,7 @@ int main(int argc, char **argv)
     }
     struct fm_err err = {0};
     w.registry = registry_new();
+    sim_on_effect = on_effect;
     if (fm_log_set_levels(w.trace ? "debug" : "off", &err) < 0 || sim_add_types(w.registry, &err) < 0) {
         fprintf(stderr, "%s\n", err.msg);
         return 2;

@@ -7,6 +7,7 @@
 
 #include <uthash.h>
 
+#include "fermata/v1/types.pb-c.h"
 #include "mem.h"
 #include "store_int.h"
 
@@ -272,8 +273,8 @@ struct store_done *sim_store_failure(uint64_t tag)
 
 /* ---- queries ---- */
 
-static struct store_row *rows_of(struct done_node *n, const struct bodies *b, uint32_t from, uint32_t to, size_t limit,
-                                 size_t *ret_n, bool *ret_more)
+static struct store_row *rows_of(struct done_node *n, const struct bodies *b, uint32_t from, uint32_t to,
+                                 size_t limit, size_t *ret_n, bool *ret_more)
 {
     struct fm_buf rows = {0};
     *ret_n = 0;
@@ -312,7 +313,8 @@ static void read_job(struct done_node *n, const struct store_query *q, const str
 
 static int by_id(const void *a, const void *b)
 {
-    return memcmp(&(*(struct sim_job *const *)a)->id, &(*(struct sim_job *const *)b)->id, sizeof(struct fm_id));
+    return memcmp(&(*(struct sim_job *const *)a)->id, &(*(struct sim_job *const *)b)->id,
+                  sizeof(struct fm_id));
 }
 
 static int by_wake(const void *a, const void *b)
@@ -342,10 +344,11 @@ static void list(struct sim_store *s, struct done_node *n, const struct store_qu
         j = all[i];
         if (due && j->wake_ms > q->due_ms && (n->done.next_wake_ms == 0 || j->wake_ms < n->done.next_wake_ms))
             n->done.next_wake_ms = j->wake_ms;
-        bool wanted = due ? j->wake_ms > 0 && j->wake_ms <= q->due_ms &&
-                                (j->wake_ms > q->after_ms ||
-                                 (j->wake_ms == q->after_ms && memcmp(&j->id, &q->after, sizeof(j->id)) > 0))
-                          : (j->status == 1 || j->status == 2) && memcmp(&j->id, &q->after, sizeof(j->id)) > 0;
+        bool wanted =
+            due ? j->wake_ms > 0 && j->wake_ms <= q->due_ms &&
+                      (j->wake_ms > q->after_ms ||
+                       (j->wake_ms == q->after_ms && memcmp(&j->id, &q->after, sizeof(j->id)) > 0))
+                : (j->status == 1 || j->status == 2) && memcmp(&j->id, &q->after, sizeof(j->id)) > 0;
         if (!wanted)
             continue;
         if (n->done.n_rows == q->limit)
@@ -396,7 +399,8 @@ struct store_done *sim_store_query(struct sim_store *s, const struct store_query
         else if (q->kind == STORE_READ_JOB)
             read_job(n, q, j);
         else if (q->kind == STORE_READ_STEPS)
-            n->done.steps = rows_of(n, &j->steps, q->from, UINT32_MAX, q->limit, &n->done.n_steps, &n->done.more);
+            n->done.steps =
+                rows_of(n, &j->steps, q->from, UINT32_MAX, q->limit, &n->done.n_steps, &n->done.more);
         else
             n->done.inputs = rows_of(n, &j->inputs, q->from, q->to, 0, &n->done.n_inputs, &n->done.more);
         break;
@@ -414,4 +418,29 @@ struct store_done *sim_store_query(struct sim_store *s, const struct store_query
         break; /* lists that are empty here */
     }
     return &n->done;
+}
+
+/* ---- for the oracle ---- */
+
+uint32_t sim_store_last_step(struct sim_store *s, const char *job_id)
+{
+    struct fm_id id;
+    struct sim_job *j = fm_id_parse(job_id, &id) == 0 ? find_job(s, &id) : NULL;
+    return j == NULL || j->steps.n == 0 ? 0 : j->steps.items[j->steps.n - 1].number;
+}
+
+uint32_t sim_store_epoch(struct sim_store *s, const char *job_id)
+{
+    struct fm_id id;
+    struct sim_job *j = fm_id_parse(job_id, &id) == 0 ? find_job(s, &id) : NULL;
+    Fermata__V1__Job *h = j == NULL ? NULL : fermata__v1__job__unpack(NULL, j->head.n, j->head.p);
+    uint32_t epoch = h == NULL ? 0 : h->epoch;
+    if (h != NULL)
+        fermata__v1__job__free_unpacked(h, NULL);
+    return epoch;
+}
+
+bool sim_store_has_request(struct sim_store *s, const char *scope, const char *request_id)
+{
+    return find_request(s, scope, request_id) != NULL;
 }

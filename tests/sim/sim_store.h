@@ -1,4 +1,5 @@
-/* The store of the simulation: what store.h promises, in memory, with what a disk and a crash can do to it. */
+/* The store of the simulation: what store.h promises, in memory, with what a disk and a crash can do to it.
+ */
 #ifndef SIM_STORE_H
 #define SIM_STORE_H
 
@@ -13,5 +14,12 @@ struct store_done *sim_store_apply(struct sim_store *s, struct store_unit *u);
 /* A completion that says that the unit failed, whether it was applied or not. */
 struct store_done *sim_store_failure(uint64_t tag);
 struct store_done *sim_store_query(struct sim_store *s, const struct store_query *q);
+
+/* What is durable now: the number of the last step of a job, and the epoch in its record; 0: there is no such
+ * job. */
+uint32_t sim_store_last_step(struct sim_store *s, const char *job_id);
+uint32_t sim_store_epoch(struct sim_store *s, const char *job_id);
+/* Whether a request id was claimed. */
+bool sim_store_has_request(struct sim_store *s, const char *scope, const char *request_id);
 
 #endif

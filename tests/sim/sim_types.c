@@ -1,10 +1,12 @@
-/* Routine types of the simulation: their handlers leave marks by which the oracle sees how often each datum was handled.
- * The data are {"t": token, …}. What a handler does follows from its data and attempt alone. */
+/* Routine types of the simulation: their handlers leave marks by which the oracle sees how often each datum
+ * was handled. The data are {"t": token, …}. What a handler does follows from its data and attempt alone. */
 #include "sim_types.h"
 
 #include <string.h>
 
 #include "registry.h"
+
+void (*sim_on_effect)(const char *job_id, const char *task_id);
 
 static unsigned hash(const char *s)
 {
@@ -46,6 +48,7 @@ static int finish(struct fm_ctx *ctx, void *arg)
 static int on_work(struct fm_ctx *ctx, const struct fm_value *data)
 {
     unsigned h = hash(token(data));
+    sim_on_effect(fm_ctx_job_id(ctx), fm_ctx_task_id(ctx));
     if (h % 4 == 0 && fm_ctx_attempt(ctx) <= 1 + h % 2)
         return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "not yet");
     if (h % 3 == 0)

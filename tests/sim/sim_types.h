@@ -6,4 +6,7 @@
 /* Adds the routine types of the simulation. */
 int sim_add_types(struct registry *r, struct fm_err *err);
 
+/* Called when a handler with effects begins: what it does outside cannot be taken back. */
+extern void (*sim_on_effect)(const char *job_id, const char *task_id);
+
 #endif
