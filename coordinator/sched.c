@@ -36,6 +36,7 @@ static const char *missing_type(const struct host *h, const struct job *job)
     return NULL;
 }
 
+static void vsay(struct fm_buf *why, const char *fmt, va_list ap) FM_PRINTF(2, 0);
 static void vsay(struct fm_buf *why, const char *fmt, va_list ap)
 {
     char line[512];

@@ -141,6 +141,8 @@ static struct world {
     struct op *ops;
     uint64_t watch_ticket; /* 0: none */
     uint32_t watch_last;
+    uint64_t fault_kinds;
+    bool operators; /* clients pause jobs, which also wakes those that sleep */
     bool watch_ended, healing, faulty_store, draining_all;
     const char *verdict; /* NULL: fine */
     char text[512];
@@ -753,7 +755,7 @@ static void act(size_t j)
             send_input(j, i);
             return;
         }
-    if (!w.healing && chance(2))
+    if (!w.healing && w.operators && chance(2))
         pause_it(j);
     else if (!w.healing && !job->final && chance(1))
         cancel(j);
@@ -1003,7 +1005,10 @@ static void fault(void)
 {
     size_t i = rnd(w.n_hosts);
     struct sim_host *h = &w.hosts[i];
-    switch (rnd(9)) {
+    uint64_t kind = rnd(9);
+    if ((w.fault_kinds >> kind & 1) == 0)
+        return;
+    switch (kind) {
     case 0:
         if (w.core != NULL)
             crash_core();
@@ -1230,6 +1235,8 @@ static void begin(uint64_t seed)
     w.seed = seed;
     fm_rng_init(&w.rng, seed);
     w.store = sim_store_new();
+    w.fault_kinds = chance(40) ? UINT64_MAX : fm_rng_next(&w.rng); /* some runs have only some kinds of faults */
+    w.operators = chance(50);
     w.n_hosts = 2 + rnd(MAX_HOSTS - 1);
     w.n_jobs = 1 + rnd(MAX_JOBS);
     start_core();
