@@ -746,7 +746,7 @@ static void act(size_t j)
     struct sim_job *job = &w.jobs[j];
     if (job->op_open && chance(80))
         return;
-    if (!job->submitted || chance(5)) { /* also again: the same reply must come */
+    if (!job->submitted || (!w.healing && chance(5))) { /* also again: the same reply must come */
         submit(j);
         return;
     }
