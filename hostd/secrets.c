@@ -143,7 +143,7 @@ void secrets_redact(const struct fm_buf *used, char *text, size_t n)
         const char *value = (const char *)used->p + i;
         size_t length = strlen(value);
         i += length + 1;
-        if (length < MIN_REDACTED)
+        if (length < MIN_REDACTED || length > n)
             continue;
         char *at = text;
         while ((at = memmem(at, n - (size_t)(at - text), value, length)) != NULL) {
