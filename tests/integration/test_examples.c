@@ -120,6 +120,25 @@ static void exec_asks_in_python_and_goes_on_with_the_answer(void **state)
     ends_with(job, "[{'routine':'greet','event':'greeting','data':{'text':'Hello, Ada!'}}]");
 }
 
+static void the_research_agent_looks_up_asks_for_approval_and_ends_on_another_host(void **state)
+{
+    (void)state;
+    char job[32], first[16];
+    snprintf(job, sizeof(job), "%.31s", submit("research_agent"));
+    json_t *paused = wait_status(&cluster, job, "PAUSED");
+    assert_string_equal(at(paused, "job.pauses[0].data.tool"), "publish");
+    assert_string_equal(at(paused, "job.state.routineStates.agent.messages[2].content"), "what is known of fermata");
+    snprintf(first, sizeof(first), "%.15s", at(paused, "job.lastHost"));
+    json_decref(rpc(cluster.address, "Jobs/ResumeJob",
+                    "{\"job_id\":\"%s\",\"answer\":\"approve\",\"digest\":\"%s\",\"answered_by\":\"ada\"}", job,
+                    at(paused, "job.pauses[0].digest")));
+    json_decref(paused);
+    json_t *done = wait_status(&cluster, job, "COMPLETED");
+    assert_string_equal(at(done, "job.state.sharedData.agent.text"), "Published.");
+    assert_string_not_equal(at(done, "job.lastHost"), first);
+    json_decref(done);
+}
+
 static void split_makes_a_task_of_each_element(void **state)
 {
     (void)state;
@@ -351,6 +370,7 @@ int main(void)
         cmocka_unit_test(log_passes_on_what_it_writes),
         cmocka_unit_test(exec_counts_words_in_shell),
         cmocka_unit_test(exec_asks_in_python_and_goes_on_with_the_answer),
+        cmocka_unit_test(the_research_agent_looks_up_asks_for_approval_and_ends_on_another_host),
         cmocka_unit_test(split_makes_a_task_of_each_element),
         cmocka_unit_test(aggregate_waits_for_all_that_split_has_made),
         cmocka_unit_test(aggregate_waits_for_each_of_its_sources),
