@@ -201,9 +201,10 @@ void engine_disconnected(struct engine *e, int64_t now_ms)
 
 /* ---- Welcome ---- */
 
+/* The job is not woken here: a release, if that is what it waits for, must come behind its steps. */
 static void resend(struct hjob *job, uint32_t applied)
 {
-    hjob_ack(job, applied, false);
+    hjob_stored(job, applied);
     for (struct sent_step *s = job->sent; s != NULL; s = s->next)
         session_add_step(job->engine, job, s->body);
     for (size_t i = 0; i < job->flow->n_routines; i++) {

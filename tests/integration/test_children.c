@@ -1,5 +1,5 @@
-/* Jobs that start jobs, with real daemons: results come up, failures too, cancels go down, questions are listed with
- * the parent's and answered by their own id, and a crash in between loses and doubles nothing. */
+/* Jobs that start jobs, with real daemons: results come up, failures too, cancels go down, questions are
+ * listed with the parent's and answered by their own id, and a crash in between loses and doubles nothing. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* What operators do with real daemons: breakpoints, single steps, remedies, resuming a failed job, forks, unknown
- * outcomes, pausing one job of two. */
+/* What operators do with real daemons: breakpoints, single steps, remedies, resuming a failed job, forks,
+ * unknown outcomes, pausing one job of two. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
