@@ -272,6 +272,9 @@ struct _fermata_v1_Assign;
 struct _fermata_v1_Deliver;
 void hjob_assign(struct engine *e, const struct _fermata_v1_Assign *m);
 void hjob_deliver(struct hjob *job, const struct _fermata_v1_Deliver *m);
+/* Forgets the steps up to this number, which are on disk. */
+void hjob_stored(struct hjob *job, uint32_t number);
+/* The same, and what follows from it; the job may be gone afterwards. */
 void hjob_ack(struct hjob *job, uint32_t number, bool released);
 void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms);
 void hjob_free_states(struct hjob *job);

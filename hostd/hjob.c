@@ -489,7 +489,7 @@ void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
 
 /* ---- acknowledgements ---- */
 
-void hjob_ack(struct hjob *job, uint32_t number, bool released)
+void hjob_stored(struct hjob *job, uint32_t number)
 {
     while (job->sent != NULL && job->sent->number <= number) {
         struct sent_step *s = job->sent;
@@ -500,6 +500,11 @@ void hjob_ack(struct hjob *job, uint32_t number, bool released)
     }
     if (number > job->acked_step)
         job->acked_step = number;
+}
+
+void hjob_ack(struct hjob *job, uint32_t number, bool released)
+{
+    hjob_stored(job, number);
     if (released) {
         hjob_drop(job);
         return;

@@ -208,17 +208,17 @@ void engine_disconnected(struct engine *e, int64_t now_ms)
 
 /* ---- Welcome ---- */
 
+/* The job is not woken here but by on_welcome: a job with nothing left to do is given back then, behind its steps, and gone. */
 static void resend(struct hjob *job, uint32_t applied)
 {
+    hjob_stored(job, applied);
     for (struct sent_step *s = job->sent; s != NULL; s = s->next)
-        if (s->number > applied)
-            session_add_step(job->engine, job, s->body);
+        session_add_step(job->engine, job, s->body);
     for (size_t i = 0; i < job->flow->n_routines; i++) {
         const struct fm_ctx *run = job->flow->routines[i].run;
         if (run != NULL && run->waits_for_intent)
             session_intent(job->engine, job, run->task->id);
     }
-    hjob_ack(job, applied, false); /* at last: a job with nothing left to do is given back by it, and gone */
 }
 
 static void on_verdict(struct engine *e, struct fm_bytes encoded)

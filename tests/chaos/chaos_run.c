@@ -183,7 +183,7 @@ static void cause_faults(void)
     faults_plan(opt.seed, opt.seconds * 1000);
     while ((at = fm_now_mono_ms() - began_ms) < opt.seconds * 1000) {
         faults_turn(at);
-        daemons_reap();
+        daemons_turn();
         pause_ms(20);
     }
     faults_heal();
@@ -195,7 +195,7 @@ static void wait_for_clients(void)
     int64_t until = fm_now_mono_ms() + QUIET_MS;
     clients_finish();
     while (clients_busy() > 0) {
-        daemons_reap();
+        daemons_turn();
         if (fm_now_mono_ms() > until) {
             chaos_violation("%u clients have a job that does not end", clients_busy());
             clients_describe();

@@ -26,6 +26,7 @@
 #define BALLAST DATA "/ballast"
 #define CLOCK_FILE CHAOS_DIR "/clock"
 #define STOP_MS 30000
+#define RESTART_MS 100
 
 extern char **environ;
 
@@ -33,6 +34,8 @@ enum expectation { EXPECT_LIFE, EXPECT_KILL, EXPECT_EXIT };
 
 static struct {
     pid_t pid; /* 0: not running */
+    bool wanted;
+    int64_t not_before_ms; /* when to start it again at the earliest */
     enum expectation expectation;
 } daemons[N_DAEMONS];
 
@@ -134,12 +137,19 @@ static void start_host(int d)
     spawn(d, argv);
 }
 
-void daemon_start(int d)
+static void start(int d)
 {
+    daemons[d].not_before_ms = fm_now_mono_ms() + RESTART_MS;
     if (d == COORDINATOR)
         start_coordinator();
     else
         start_host(d);
+}
+
+void daemon_start(int d)
+{
+    daemons[d].wanted = true;
+    daemons_turn();
 }
 
 bool daemon_runs(int d)
@@ -176,6 +186,7 @@ void daemon_signal(int d, int signal)
 
 void daemon_kill(int d)
 {
+    daemons[d].wanted = false;
     if (!daemon_runs(d))
         return;
     daemons[d].expectation = EXPECT_KILL;
@@ -184,7 +195,8 @@ void daemon_kill(int d)
 
 void daemon_terminate(int d)
 {
-    if (!daemon_runs(d))
+    daemons[d].wanted = false;
+    if (!daemon_runs(d) || daemons[d].expectation == EXPECT_EXIT) /* a second signal would mean: at once */
         return;
     daemons[d].expectation = EXPECT_EXIT;
     (void)kill(daemons[d].pid, SIGTERM);
@@ -208,7 +220,7 @@ static void ended(int d, int status)
         chaos_violation("%s ended with code %d", name_of(d), WEXITSTATUS(status));
 }
 
-void daemons_reap(void)
+static void reap(void)
 {
     int status;
     pid_t pid;
@@ -218,13 +230,21 @@ void daemons_reap(void)
                 ended(d, status);
 }
 
+void daemons_turn(void)
+{
+    reap();
+    for (int d = 0; d < N_DAEMONS; d++)
+        if (daemons[d].wanted && daemons[d].pid == 0 && fm_now_mono_ms() >= daemons[d].not_before_ms)
+            start(d);
+}
+
 static void stop_one(int d)
 {
     const struct timespec moment = {0, 10000000};
     int64_t until = fm_now_mono_ms() + STOP_MS;
     daemon_terminate(d);
     while (daemon_runs(d)) {
-        daemons_reap();
+        daemons_turn();
         if (fm_now_mono_ms() > until) {
             chaos_violation("%s does not stop", name_of(d));
             daemon_kill(d);

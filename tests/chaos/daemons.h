@@ -13,16 +13,17 @@
 void daemons_init(const char *build_dir, unsigned data_mib);
 bool daemons_can_step_clock(void);
 
+/* It shall run: starts it, now or when it has ended. */
 void daemon_start(int d);
-/* Also what it has started itself. */
+/* Also to what it has started itself. */
 void daemon_signal(int d, int signal);
-/* It is expected to end: after kill -9, or with code 0 after SIGTERM. */
+/* It shall not run. */
 void daemon_kill(int d);
 void daemon_terminate(int d);
 bool daemon_runs(int d);
-/* Notices ends: an unexpected one is a violation, but that a coordinator may refuse to start on a full disk;
- * then, and when a daemon has been terminated, it is not running any more. */
-void daemons_reap(void);
+/* Notices what has ended and starts what shall run. An end that was not asked for is a violation, but that of
+ * a coordinator that does not start on a full disk. */
+void daemons_turn(void);
 
 void disk_fill(void);
 void disk_free(void);

@@ -547,6 +547,26 @@ static void a_cancelled_job_is_forgotten_at_once(void **state)
     assert_null(release());
 }
 
+/* The answer to a Hello that named the job. */
+static void welcome_back(uint32_t applied)
+{
+    fermata_v1_HeldVerdict v;
+    struct fm_buf b = {0};
+    struct fm_err err = {0};
+    memset(&v, 0, sizeof(v));
+    v.job_id = pb_var_str(JOB);
+    v.epoch = 1;
+    v.keep = true;
+    v.applied_step = applied;
+    assert_int_equal(pb_var_encode(fermata_v1_HeldVerdict_fields, &v, &b, &err), 0);
+    struct fm_bytes item = {b.p, b.n};
+    fermata_v1_Welcome w;
+    memset(&w, 0, sizeof(w));
+    w.held_jobs = pb_var_list(&item, 1);
+    say(fermata_v1_CoordinatorMessage_welcome_tag, fermata_v1_Welcome_fields, &w);
+    fm_buf_done(&b);
+}
+
 static void a_broken_stream_keeps_the_job_and_unacknowledged_steps_are_sent_again(void **state)
 {
     (void)state;
@@ -555,24 +575,27 @@ static void a_broken_stream_keeps_the_job_and_unacknowledged_steps_are_sent_agai
     forget();
     connect_engine();
     assert_int_equal(fx.sent[0].m.body.hello.held_jobs.n, 1);
-    fermata_v1_HeldVerdict v;
-    struct fm_buf b = {0};
-    struct fm_err err = {0};
-    memset(&v, 0, sizeof(v));
-    v.job_id = pb_var_str(JOB);
-    v.epoch = 1;
-    v.keep = true;
-    v.applied_step = 1;
-    assert_int_equal(pb_var_encode(fermata_v1_HeldVerdict_fields, &v, &b, &err), 0);
-    struct fm_bytes item = {b.p, b.n};
-    fermata_v1_Welcome w;
-    memset(&w, 0, sizeof(w));
-    w.held_jobs = pb_var_list(&item, 1);
-    say(fermata_v1_CoordinatorMessage_welcome_tag, fermata_v1_Welcome_fields, &w);
-    fm_buf_done(&b);
+    welcome_back(1);
     fermata_v1_Step s[4];
     assert_int_equal(steps(s, 4), 1);
     assert_int_equal(s[0].number, 2);
+}
+
+static void a_job_that_was_to_leave_while_the_stream_was_broken_leaves_behind_its_steps(void **state)
+{
+    (void)state;
+    assign(1, true, "pass", NULL);
+    engine_disconnected(fx.e, fx.now);
+    engine_drain(fx.e, fx.now); /* the effect has not begun: it waits for step 1 to be on disk */
+    forget();
+    connect_engine();
+    welcome_back(0);
+    fermata_v1_Step s[4];
+    assert_int_equal(steps(s, 4), 1);
+    assert_int_equal(fx.sent[1].m.which_body, fermata_v1_HostMessage_steps_tag);
+    assert_int_equal(fx.sent[2].m.which_body, fermata_v1_HostMessage_release_tag);
+    assert_int_equal(release()->last_step, 1);
+    assert_int_equal(runs, 0);
 }
 
 static void the_end_of_the_lease_drops_all_jobs(void **state)
@@ -783,6 +806,7 @@ int main(void)
         T(a_pause_waits_for_the_step_in_hand_and_then_aborts_it),
         T(a_cancelled_job_is_forgotten_at_once),
         T(a_broken_stream_keeps_the_job_and_unacknowledged_steps_are_sent_again),
+        T(a_job_that_was_to_leave_while_the_stream_was_broken_leaves_behind_its_steps),
         T(the_end_of_the_lease_drops_all_jobs),
         T(a_lease_counts_from_when_that_was_sent_which_the_coordinator_has_heard),
         T(a_coordinator_that_talks_but_does_not_hear_holds_no_lease),
