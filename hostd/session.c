@@ -208,7 +208,8 @@ void engine_disconnected(struct engine *e, int64_t now_ms)
 
 /* ---- Welcome ---- */
 
-/* The job is not woken here but by on_welcome: a job with nothing left to do is given back then, behind its steps, and gone. */
+/* The job is not woken here but by on_welcome: a job with nothing left to do is given back then, behind its
+ * steps, and gone. */
 static void resend(struct hjob *job, uint32_t applied)
 {
     hjob_stored(job, applied);

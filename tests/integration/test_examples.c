@@ -127,11 +127,12 @@ static void the_research_agent_looks_up_asks_for_approval_and_ends_on_another_ho
     snprintf(job, sizeof(job), "%.31s", submit("research_agent"));
     json_t *paused = wait_status(&cluster, job, "PAUSED");
     assert_string_equal(at(paused, "job.pauses[0].data.tool"), "publish");
-    assert_string_equal(at(paused, "job.state.routineStates.agent.messages[2].content"), "what is known of fermata");
+    assert_string_equal(at(paused, "job.state.routineStates.agent.messages[2].content"),
+                        "what is known of fermata");
     snprintf(first, sizeof(first), "%.15s", at(paused, "job.lastHost"));
     json_decref(rpc(cluster.address, "Jobs/ResumeJob",
-                    "{\"job_id\":\"%s\",\"answer\":\"approve\",\"digest\":\"%s\",\"answered_by\":\"ada\"}", job,
-                    at(paused, "job.pauses[0].digest")));
+                    "{\"job_id\":\"%s\",\"answer\":\"approve\",\"digest\":\"%s\",\"answered_by\":\"ada\"}",
+                    job, at(paused, "job.pauses[0].digest")));
     json_decref(paused);
     json_t *done = wait_status(&cluster, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.sharedData.agent.text"), "Published.");

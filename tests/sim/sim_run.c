@@ -1235,7 +1235,8 @@ static void begin(uint64_t seed)
     w.seed = seed;
     fm_rng_init(&w.rng, seed);
     w.store = sim_store_new();
-    w.fault_kinds = chance(40) ? UINT64_MAX : fm_rng_next(&w.rng); /* some runs have only some kinds of faults */
+    w.fault_kinds =
+        chance(40) ? UINT64_MAX : fm_rng_next(&w.rng); /* some runs have only some kinds of faults */
     w.operators = chance(50);
     w.n_hosts = 2 + rnd(MAX_HOSTS - 1);
     w.n_jobs = 1 + rnd(MAX_JOBS);
