@@ -467,6 +467,8 @@ void watch_request(struct core *c, struct op *op);
 void watch_pump_job(struct core *c, struct job *job);
 void watch_step(struct core *c, struct job *job, uint32_t number, struct fm_bytes step);
 void watch_head(struct core *c, struct job *job);
+/* What a task in hand shows goes to the watches that are up to date; it is kept nowhere. */
+void watch_progress(struct core *c, const struct host *h, const Fermata__V1__Progress *m);
 void watch_free(struct core *c, struct watch *w);
 void watch_fail_job(struct core *c, struct job *job, const struct fm_err *err);
 /* The head on disk, with the number of steps on disk. */

@@ -117,6 +117,30 @@ void watch_step(struct core *c, struct job *job, uint32_t number, struct fm_byte
     }
 }
 
+void watch_progress(struct core *c, const struct host *h, const Fermata__V1__Progress *m)
+{
+    struct fm_id id;
+    struct job *job = fm_id_parse(m->job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
+    if (job == NULL || job->loading || job->host != h || job->head->epoch != m->epoch)
+        return;
+    struct fm_buf b = {0};
+    struct watch *w;
+    DL_FOREACH (job->watches, w) {
+        if (w->full || w->reading || w->need_head || w->next_step <= job->steps_on_disk)
+            continue;
+        if (b.n == 0) {
+            struct fm_buf body = {0};
+            fm_buf_reserve(&body, fermata__v1__progress__get_packed_size(m));
+            body.n = fermata__v1__progress__pack(m, body.p);
+            fm_buf_put_len_delim(&b, 3, body.p, body.n);
+            fm_buf_done(&body);
+        }
+        if (!c->io.watch_send(c->io.arg, w->ticket, (struct fm_bytes){b.p, b.n}))
+            w->full = true;
+    }
+    fm_buf_done(&b);
+}
+
 void watch_head(struct core *c, struct job *job)
 {
     struct watch *w;

@@ -405,6 +405,9 @@ static void dispatch(struct core *c, struct conn *k, const Fermata__V1__HostMess
     case FERMATA__V1__HOST_MESSAGE__BODY_INTENT:
         lost_on_intent(c, h, m->intent);
         return;
+    case FERMATA__V1__HOST_MESSAGE__BODY_PROGRESS:
+        watch_progress(c, h, m->progress);
+        return;
     case FERMATA__V1__HOST_MESSAGE__BODY_GOODBYE:
         on_goodbye(c, k, m->goodbye);
         return;

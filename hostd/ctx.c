@@ -461,6 +461,15 @@ void fm_ctx_log(struct fm_ctx *ctx, const char *message, const struct fm_value *
     fm_buf_done(&encoded);
 }
 
+void fm_ctx_progress(struct fm_ctx *ctx, const char *text)
+{
+    if (ctx->failed || ctx->on_worker)
+        return;
+    struct engine *e = ctx->job->engine;
+    if (e->now_ms >= ctx->next_progress_ms && session_progress(e, ctx, text))
+        ctx->next_progress_ms = e->now_ms + PROGRESS_MS;
+}
+
 static struct emission *new_emission(struct fm_ctx *ctx, const char *what, const struct fm_value *data)
 {
     struct emission *e = fm_ctx_alloc(ctx, sizeof(*e));

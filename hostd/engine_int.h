@@ -20,6 +20,9 @@
 #define BATCH_BYTES (1024u * 1024)
 #define BURST_STEPS 64
 #define MAX_KEY_BYTES 256
+#define PROGRESS_MS 250           /* between two messages of Progress of a task */
+#define MAX_PROGRESS_MESSAGES 100 /* of all tasks in that time */
+#define MAX_PROGRESS_BYTES 65536
 #define SLEEP_MS 1000 /* a job with nothing to do for longer leaves the host */
 /* A step within these passes the coordinator's guard (wire_limits_for) inside a HostMessage; one StepBatch
  * may carry several. */
@@ -228,6 +231,8 @@ struct engine {
     size_t inbox_bytes, held_bytes; /* the limit, and what its jobs came with */
     const struct registry *registry;
     int64_t now_ms;
+    int64_t progress_since_ms; /* since when progress_sent messages of Progress were sent */
+    unsigned int progress_sent;
     struct hjob *jobs;
     struct hjob *ready;
     int64_t grace_at_ms; /* the first of the jobs' interrupt_at_ms, or earlier; 0: none */
@@ -263,6 +268,8 @@ int64_t session_deadline(const struct engine *e);
 void session_drained(struct engine *e);
 /* Says that a task is about to be handled, so that its loss is noticed. */
 void session_intent(struct engine *e, const struct hjob *job, const char *task_id);
+/* Shows what a handler has so far; false when it is left out because there is too much of it. */
+bool session_progress(struct engine *e, const struct fm_ctx *ctx, const char *text);
 
 /* hjob.c */
 struct hjob *hjob_find(struct engine *e, struct pb_var id, uint32_t epoch);
@@ -382,7 +389,7 @@ struct fm_ctx {
     uint64_t usage_in, usage_out, usage_cached;
     double usage_cost;
     uint32_t usage_calls;
-    int64_t started_us;
+    int64_t started_us, next_progress_ms;
     char key[96];
     char pause_id[64];
 };

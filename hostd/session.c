@@ -23,7 +23,8 @@ enum {
     FIELD_HEARTBEAT = 5,
     FIELD_RELEASE = 6,
     FIELD_GOODBYE = 7,
-    FIELD_INTENT = 8
+    FIELD_INTENT = 8,
+    FIELD_PROGRESS = 9
 };
 
 static void pack(const pb_msgdesc_t *desc, const void *msg, struct fm_buf *out)
@@ -118,6 +119,57 @@ void session_intent(struct engine *e, const struct hjob *job, const char *task_i
     pack(fermata_v1_Intent_fields, &m, &b);
     session_send(e, FIELD_INTENT, &b);
     fm_buf_done(&b);
+}
+
+/* The end of the text that is short enough, from the beginning of a character. */
+static const char *tail_of(const char *text)
+{
+    size_t n = strlen(text);
+    if (n <= MAX_PROGRESS_BYTES)
+        return text;
+    text += n - MAX_PROGRESS_BYTES;
+    while (((uint8_t)*text & 0xc0) == 0x80)
+        text++;
+    return text;
+}
+
+static bool is_utf8(const char *text)
+{
+    size_t left = strlen(text), n;
+    for (const uint8_t *p = (const uint8_t *)text; left > 0; p += n, left -= n)
+        if ((n = fm_utf8_sequence(p, left)) == 0)
+            return false;
+    return true;
+}
+
+bool session_progress(struct engine *e, const struct fm_ctx *ctx, const char *text)
+{
+    const char *tail = tail_of(text);
+    if (!e->welcomed || !is_utf8(tail))
+        return false;
+    if (e->now_ms - e->progress_since_ms >= PROGRESS_MS) {
+        e->progress_since_ms = e->now_ms;
+        e->progress_sent = 0;
+    }
+    if (e->progress_sent >= MAX_PROGRESS_MESSAGES)
+        return false;
+    e->progress_sent++;
+    session_flush(e);
+    fermata_v1_Progress m;
+    struct fm_err err = {0};
+    memset(&m, 0, sizeof(m));
+    m.job_id = pb_var_str(ctx->job->id);
+    m.epoch = ctx->job->epoch;
+    m.task_id = pb_var_str(ctx->task->id);
+    m.routine = pb_var_str(ctx->routine->id);
+    m.text = pb_var_str(tail);
+    m.offset = (uint64_t)(tail - text);
+    struct fm_buf b = {0};
+    if (pb_var_encode(fermata_v1_Progress_fields, &m, &b, &err) == 0)
+        session_send(e, FIELD_PROGRESS, &b);
+    fm_err_done(&err);
+    fm_buf_done(&b);
+    return true;
 }
 
 /* ---- Hello ---- */

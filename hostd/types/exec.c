@@ -13,6 +13,7 @@
  * "answer_schema", "timeout_ms", "default_answer"}
  *   {"set": KEY, "value": …, "shared": true}         {"append": KEY, "value": …, "shared": true}
  *   {"remove": KEY, "shared": true}                  {"log": MESSAGE, "data": {…}}
+ *   {"progress": TEXT} (shown to those who watch, while it runs)
  *   {"fail": MESSAGE, "code": CODE, "retryable": B}  {"done": true} (optional; nothing may follow)
  * Exit code 0: the step stands. 75 (EX_TEMPFAIL), or one of retryable_exit_codes: it fails with UNAVAILABLE
  * and is tried again as the retry policy says. Any other code, or a signal: it fails for good. A line that is
@@ -128,6 +129,8 @@ static int act(struct fm_ctx *ctx, struct run *r, const struct fm_value *m)
         say_change(ctx, m, s, 'r');
     else if ((s = text_at(m, "log")) != NULL)
         fm_ctx_log(ctx, s, data);
+    else if ((s = text_at(m, "progress")) != NULL)
+        fm_ctx_progress(ctx, s);
     else if (text_at(m, "fail") != NULL)
         return say_failure(ctx, m);
     else if (fm_value_get(m, "done") != NULL)
@@ -136,7 +139,7 @@ static int act(struct fm_ctx *ctx, struct run *r, const struct fm_value *m)
         return bad_line(
             ctx, r,
             "it has none of the keys emit, defer, enqueue, schedule, unschedule, pause, set, append, "
-            "remove, log, fail, done (with text as its value)");
+            "remove, log, progress, fail, done (with text as its value)");
     return 0;
 }
 

@@ -197,6 +197,8 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
         const char *text = fm_value_string(fm_value_get(data, "delta.text"), ""),
                    *json = fm_value_string(fm_value_get(data, "delta.partial_json"), "");
         llm_add(ctx, &h->text, text, strlen(text));
+        if (text[0] != '\0')
+            fm_ctx_progress(ctx, h->text.p);
         if (h->n_calls > 0) /* blocks come one after the other: it is the last one's */
             llm_add(ctx, &h->calls[h->n_calls - 1].arguments, json, strlen(json));
     } else if (strcmp(type, "message_delta") == 0) {

@@ -171,6 +171,8 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
                *stop = fm_value_string(fm_value_get(choice, "finish_reason"), NULL);
     take_usage(h->reply, data);
     llm_add(ctx, &h->text, text, strlen(text));
+    if (text[0] != '\0')
+        fm_ctx_progress(ctx, h->text.p);
     if (stop != NULL)
         h->reply->stop = stop;
     const struct fm_value *pieces = fm_value_get(delta, "tool_calls");

@@ -319,6 +319,40 @@ static void a_budget_that_might_be_exceeded_pauses_and_may_be_raised(void **stat
     json_decref(j);
 }
 
+/* "gated" waits before its text and after the first piece of it. */
+static void open_gate(void)
+{
+    char url[128];
+    char *out = NULL, *err = NULL;
+    snprintf(url, sizeof(url), "%s/open", base);
+    const char *argv[] = {"curl", "-s", url, NULL};
+    assert_int_equal(proc_run(argv, NULL, &out, &err), 0);
+    free(out);
+    free(err);
+}
+
+static void who_watches_a_job_sees_the_text_that_a_model_is_still_writing(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct proc watch;
+        char log[256], request[64];
+        const char *job = submit(providers[i], "gated", J(, "stream" : true), "");
+        snprintf(log, sizeof(log), "%s/watch.log", c.dir);
+        snprintf(request, sizeof(request), J({"job_id" : "%s"}), job);
+        const char *argv[] = {grpcurl_program(), "-plaintext", "-d", request, c.address, "fermata.v1.Jobs/WatchJob", NULL};
+        proc_start(&watch, log, argv);
+        proc_hear(&watch, "JOB_STATUS_RUNNING");
+        open_gate();
+        proc_hear(&watch, "\"routine\": \"agent\"");
+        proc_hear(&watch, "\"text\": \"Pea\"");
+        open_gate();
+        proc_hear(&watch, "Peace is quiet."); /* of the step, or shown before it */
+        proc_hear(&watch, "JOB_STATUS_COMPLETED");
+        assert_int_equal(proc_wait(&watch), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +364,7 @@ int main(void)
         cmocka_unit_test(a_secret_that_is_not_there_and_a_server_that_is_not_there),
         cmocka_unit_test(a_tool_that_needs_approval_shows_what_it_will_do_and_waits),
         cmocka_unit_test(a_budget_that_might_be_exceeded_pauses_and_may_be_raised),
+        cmocka_unit_test(who_watches_a_job_sees_the_text_that_a_model_is_still_writing),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

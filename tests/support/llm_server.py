@@ -21,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 log = []
 counts = {}
 lock = threading.Lock()
+gate = threading.Semaphore(0)
 
 
 def fault_openai(b):
@@ -102,6 +103,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self):
+        if self.path.endswith("/open"):  # what a "gated" stream waits for
+            gate.release()
         with lock:
             self.send(200, log)
 
@@ -148,8 +151,10 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[:20])
             self.close_connection = True
             return None
+        if model == "gated":
+            gate.acquire()
         if body.get("stream"):
-            return self.stream(reply, openai, number if name == "cutstream" else "")
+            return self.stream(reply, openai, number if name == "cutstream" else "", model == "gated")
         return self.send(200, reply)
 
     def reply(self, model, body, openai):
@@ -188,7 +193,7 @@ class Handler(BaseHTTPRequestHandler):
         return {"id": "x", "type": "message", "role": "assistant", "content": content,
                 "stop_reason": "tool_use" if calls else "end_turn", "usage": usage}
 
-    def stream(self, reply, openai, cut):
+    def stream(self, reply, openai, cut, gated):
         """The same reply in pieces of three characters."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -204,6 +209,8 @@ class Handler(BaseHTTPRequestHandler):
                 raise BrokenPipeError
             self.wfile.write(((f"event: {name}\n" if name else "") + "data: " + json.dumps(data) + "\n\n").encode())
             self.wfile.flush()
+            if gated and "Pea" in str(data):
+                gate.acquire()
 
         def pieces(text):
             return [text[i:i + 3] for i in range(0, len(text), 3)]

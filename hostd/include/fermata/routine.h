@@ -102,6 +102,11 @@ void fm_ctx_shared_append(struct fm_ctx *ctx, const char *key, const struct fm_v
 void fm_ctx_shared_remove(struct fm_ctx *ctx, const char *key);
 /* Appends to the shared log of the job. `data` is a map, or NULL. */
 void fm_ctx_log(struct fm_ctx *ctx, const char *message, const struct fm_value *data);
+/* Shows a text to those who watch the job (WatchJob), in the place of what was shown before of this task. It
+ * is not stored, and it is left out when the last one was shown less than 250 ms ago or too many handlers
+ * show something: for a model's text as it grows, not for results. Without effect in a handler that blocks.
+ */
+void fm_ctx_progress(struct fm_ctx *ctx, const char *text);
 
 /* ---- what a handler may do ---- */
 

@@ -43,7 +43,7 @@ struct fm_ctx {
     const struct fm_value *config, *data;
     char slot[64], pause_id[16];
     uint32_t step;
-    struct fake_list emitted, deferred, enqueued, logged;
+    struct fake_list emitted, deferred, enqueued, logged, shown;
     struct fake_pause pauses[4];
     size_t n_pauses;
     struct fake_timer timers[8]; /* all that are scheduled and not due */
@@ -86,7 +86,7 @@ static inline int fake_step(struct fm_ctx *ctx, const char *slot, const char *pa
     fm_handler handler = registry_handler(ctx->type, slot);
     if (handler == NULL)
         return -1;
-    ctx->emitted.n = ctx->deferred.n = ctx->enqueued.n = ctx->logged.n = ctx->n_pauses = 0;
+    ctx->emitted.n = ctx->deferred.n = ctx->enqueued.n = ctx->logged.n = ctx->shown.n = ctx->n_pauses = 0;
     ctx->n_children = 0;
     ctx->on_response = NULL;
     ctx->fail_code = 0;
@@ -345,6 +345,11 @@ void fm_ctx_shared_remove(struct fm_ctx *ctx, const char *key)
 void fm_ctx_log(struct fm_ctx *ctx, const char *message, const struct fm_value *data)
 {
     fake_add(&ctx->logged, message, data);
+}
+
+void fm_ctx_progress(struct fm_ctx *ctx, const char *text)
+{
+    fake_add(&ctx->shown, text, NULL);
 }
 
 void fm_ctx_emit(struct fm_ctx *ctx, const char *event, const struct fm_value *data)

@@ -124,6 +124,7 @@ static const struct message {
     M(child, Child),
     M(breakpoint, Breakpoint),
     M(intent, Intent),
+    M(progress, Progress),
     M(list_pauses_request, ListPausesRequest),
     M(list_pauses_response, ListPausesResponse),
     M(claim_pause_request, ClaimPauseRequest),
