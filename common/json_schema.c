@@ -11,7 +11,9 @@
 
 #define BUDGET 20000000 /* comparisons: a part of a second */
 #define MAX_PATTERN_BYTES 256
-#define MAX_REPEATS 1000 /* of a pattern's braces together: they multiply its compiled size */
+#define MAX_REPEATS 100000 /* more are counted as so many */
+#define MAX_NESTED 3       /* repetitions inside each other */
+#define MAX_EXPANDED 2000  /* a pattern with its repetitions written out: what regcomp makes of it */
 #define MAX_PATTERNS 64
 #define PATH_BYTES 256
 
@@ -147,40 +149,121 @@ static size_t characters(const char *s)
 
 /* ---- patterns ---- */
 
-/* The product of the upper bounds in braces, or SIZE_MAX for a back reference. */
+/* The size of an expression when its repetitions are written out, as regcomp does: "a+" is "aa*", "a{3}" is
+ * "aaa", and what is nested multiplies. Adds up one level of parentheses. */
+struct level {
+    size_t sum, last; /* of all atoms but the last, and of the last one */
+    /* Repetitions inside each other, in all atoms and in the last one: glibc's regcomp takes time exponential
+     * in them. */
+    unsigned deepest, depth;
+};
+
+static size_t end_of_bracket(const char *p, size_t i)
+{
+    i++;
+    if (p[i] == '^')
+        i++;
+    if (p[i] == ']')
+        i++;
+    for (; p[i] != '\0' && p[i] != ']'; i++) {
+        char kind = p[i] == '[' ? p[i + 1] : '\0';
+        if (kind != '.' && kind != ':' && kind != '=')
+            continue;
+        for (i += 2; p[i] != '\0' && !(p[i] == kind && p[i + 1] == ']'); i++)
+            ;
+        if (p[i] != '\0')
+            i++;
+        else
+            i--;
+    }
+    return p[i] == '\0' ? i - 1 : i;
+}
+
+/* The last byte of "{3}", "{1,}", "{1,3}" at p[i], and how often it repeats; i itself when it is no interval.
+ */
+static size_t end_of_interval(const char *p, size_t i, size_t *ret_times)
+{
+    size_t at = i + 1;
+    unsigned long from = 0, to;
+    for (; p[at] >= '0' && p[at] <= '9'; at++)
+        from = from > MAX_REPEATS ? from : from * 10 + (unsigned long)(p[at] - '0');
+    to = from;
+    if (p[at] == ',') {
+        to = 0;
+        if (p[++at] == '}')
+            to = from + 1;
+        for (; p[at] >= '0' && p[at] <= '9'; at++)
+            to = to > MAX_REPEATS ? to : to * 10 + (unsigned long)(p[at] - '0');
+    }
+    *ret_times = from > to ? from : to;
+    return p[at] == '}' ? at : i;
+}
+
+static void add_atom(struct level *l, size_t size, unsigned depth)
+{
+    l->sum += l->last;
+    l->last = size > 0 ? size : 1;
+    l->depth = depth;
+    if (depth > l->deepest)
+        l->deepest = depth;
+}
+
+static void repeat_atom(struct level *l, size_t size)
+{
+    l->last = size;
+    l->depth++;
+    if (l->depth > l->deepest)
+        l->deepest = l->depth;
+}
+
+/* SIZE_MAX for a back reference. */
 static size_t pattern_cost(const char *p)
 {
-    size_t cost = 1;
-    for (; *p != '\0'; p++) {
-        if (*p == '\\') {
-            p++;
-            if (*p >= '1' && *p <= '9')
+    struct level levels[MAX_PATTERN_BYTES + 1] = {{0}};
+    size_t n = 0, times;
+    for (size_t i = 0; p[i] != '\0'; i++) {
+        struct level *l = &levels[n];
+        if (p[i] == '\\') {
+            if (p[i + 1] >= '1' && p[i + 1] <= '9')
                 return SIZE_MAX;
-            if (*p == '\0')
-                break;
-        } else if (*p == '{') {
-            char *end;
-            unsigned long from = strtoul(p + 1, &end, 10), to = from;
-            if (*end == ',')
-                to = strtoul(end + 1, NULL, 10);
-            unsigned long most = from > to ? from : to;
-            if (most > MAX_REPEATS || (most > 0 && cost * most > MAX_REPEATS))
-                return MAX_REPEATS + 1;
-            cost *= most > 0 ? most : 1;
+            if (p[i + 1] != '\0')
+                i++;
+            add_atom(l, 1, 0);
+        } else if (p[i] == '[') {
+            i = end_of_bracket(p, i);
+            add_atom(l, 1, 0);
+        } else if (p[i] == '(') {
+            levels[++n] = (struct level){0};
+        } else if (p[i] == ')' && n > 0) {
+            n--;
+            add_atom(&levels[n], l->sum + l->last, l->deepest);
+        } else if (p[i] == '+') {
+            repeat_atom(l, l->last * 2 + 1);
+        } else if (p[i] == '*' || p[i] == '?') {
+            repeat_atom(l, l->last + 1);
+        } else if (p[i] == '{' && end_of_interval(p, i, &times) != i) {
+            i = end_of_interval(p, i, &times);
+            repeat_atom(l, l->last * (times > 0 ? times : 1));
+        } else {
+            add_atom(l, 1, 0);
         }
+        if (levels[n].sum + levels[n].last > MAX_EXPANDED || levels[n].deepest > MAX_NESTED)
+            return MAX_EXPANDED + 1;
     }
-    return cost;
+    return 0;
 }
 
 static int compile_pattern(struct check *c, const struct fm_value *source, regex_t *ret)
 {
     const char *text = fm_value_string(source, "");
-    size_t cost = pattern_cost(text);
-    if (fm_value_size(source) > MAX_PATTERN_BYTES || cost > MAX_REPEATS)
+    bool is_long = strlen(text) > MAX_PATTERN_BYTES;
+    size_t cost = is_long ? 0 : pattern_cost(text);
+    if (is_long || cost > 0)
         return fm_err_set(c->err, FM_INVALID_ARGUMENT, "schema", "%s: a pattern %s", c->path,
-                          cost == SIZE_MAX     ? "may have no back references"
-                          : cost > MAX_REPEATS ? "may repeat at most 1000 times"
-                                               : "has at most 256 bytes");
+                          is_long            ? "has at most 256 bytes"
+                          : cost == SIZE_MAX ? "may have no back references"
+                                             : "may have at most 3 repetitions inside each other, and 2000 "
+                                               "characters when they are written out");
     int rc = regcomp(ret, text, REG_EXTENDED | REG_NOSUB);
     if (rc == 0)
         return 0;

@@ -66,7 +66,7 @@ void kv_set_kept(struct kv *kv, const char *key, size_t n_key, struct kv_value v
 
 void kv_set(struct kv *kv, const char *key, size_t n_key, struct fm_bytes value)
 {
-    struct wire_reader r = {value.p, value.p + value.n};
+    struct wire_reader r = wire_reader(value);
     uint32_t field;
     enum wire_type type;
     uint64_t val;
@@ -156,7 +156,7 @@ void kv_put_struct(const struct kv *kv, struct fm_buf *out)
 
 int kv_read_pair(struct fm_bytes pair, struct fm_bytes *ret_key, struct fm_bytes *ret_value)
 {
-    struct wire_reader r = {pair.p, pair.p + pair.n};
+    struct wire_reader r = wire_reader(pair);
     uint32_t field;
     enum wire_type type;
     uint64_t val;
@@ -174,7 +174,7 @@ int kv_read_pair(struct fm_bytes pair, struct fm_bytes *ret_key, struct fm_bytes
 
 int kv_read_struct(struct kv *kv, struct fm_bytes encoded)
 {
-    struct wire_reader r = {encoded.p, encoded.p + encoded.n};
+    struct wire_reader r = wire_reader(encoded);
     uint32_t field;
     enum wire_type type;
     uint64_t val;

@@ -253,7 +253,7 @@ static struct fm_value *decode(struct decoding *d, struct fm_bytes b, unsigned d
 
 static struct fm_value *decode_list(struct decoding *d, struct fm_bytes b, unsigned depth)
 {
-    struct wire_reader r = {b.p, b.p + b.n};
+    struct wire_reader r = wire_reader(b);
     struct fm_value *list = full(d, value_list(d->a));
     uint32_t field;
     enum wire_type type;
@@ -274,7 +274,7 @@ static struct fm_value *decode_list(struct decoding *d, struct fm_bytes b, unsig
 
 static int decode_member(struct decoding *d, struct fm_value *map, struct fm_bytes pair, unsigned depth)
 {
-    struct wire_reader r = {pair.p, pair.p + pair.n};
+    struct wire_reader r = wire_reader(pair);
     struct fm_bytes key = {(const uint8_t *)"", 0}, value = {(const uint8_t *)"", 0}, len;
     uint32_t field;
     enum wire_type type;
@@ -302,7 +302,7 @@ static int decode_member(struct decoding *d, struct fm_value *map, struct fm_byt
 
 static struct fm_value *decode_map(struct decoding *d, struct fm_bytes b, unsigned depth)
 {
-    struct wire_reader r = {b.p, b.p + b.n};
+    struct wire_reader r = wire_reader(b);
     struct fm_value *map = full(d, value_map(d->a));
     uint32_t field;
     enum wire_type type;
@@ -319,7 +319,7 @@ static struct fm_value *decode_map(struct decoding *d, struct fm_bytes b, unsign
 
 static struct fm_value *decode(struct decoding *d, struct fm_bytes b, unsigned depth)
 {
-    struct wire_reader r = {b.p, b.p + b.n};
+    struct wire_reader r = wire_reader(b);
     uint32_t field, kind = VALUE_NULL;
     enum wire_type type, kind_type = WIRE_TYPE_VARINT;
     uint64_t val, bits = 0;

@@ -207,7 +207,7 @@ static int check_number(const struct walk *w, const struct level *l, uint64_t bi
 
 static int check_packed(struct walk *w, const struct level *l, struct fm_bytes b)
 {
-    struct wire_reader r = {b.p, b.p + b.n};
+    struct wire_reader r = wire_reader(b);
     enum wire_type type = type_of(l->field->kind);
     while (r.p < r.end) {
         uint64_t v;
@@ -283,7 +283,7 @@ static const struct wire_field *field_at(const struct level *l, const uint8_t *e
 
 static int check_message(struct walk *w, struct level *l, struct fm_bytes b)
 {
-    struct wire_reader r = {b.p, b.p + b.n};
+    struct wire_reader r = wire_reader(b);
     uint64_t seen[2] = {0, 0};
     uint32_t number;
     enum wire_type type;

@@ -59,10 +59,16 @@ struct wire_limits wire_limits_for(size_t max_bytes);
 int wire_check(const struct wire_msg *msg, struct fm_bytes bytes, const struct wire_limits *limits,
                struct fm_err *err) FM_MUST_CHECK;
 
-/* Walks one level of a message. `{bytes.p, bytes.p + bytes.n}`. */
+/* Walks one level of a message. */
 struct wire_reader {
     const uint8_t *p, *end;
 };
+
+/* A reader of the bytes, which may be absent (NULL, 0). */
+static inline struct wire_reader wire_reader(struct fm_bytes b)
+{
+    return (struct wire_reader){b.p, b.n == 0 ? b.p : b.p + b.n};
+}
 
 /* Reads the next field: varints and fixed ones into *val, length-delimited ones as a view into *len. Returns
  * 1, 0 at the end, -1 when malformed. */

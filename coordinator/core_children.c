@@ -539,7 +539,7 @@ static void on_child_read(struct core *c, struct wait *w, struct store_done *d)
 
 bool children_questions(struct core *c, struct op *op, struct fm_bytes head)
 {
-    struct wire_reader r = {head.p, head.p + head.n};
+    struct wire_reader r = wire_reader(head);
     uint32_t field;
     enum wire_type type;
     uint64_t val;

@@ -85,7 +85,7 @@ static char *dup_text(struct fm_bytes b)
 /* Milliseconds of an encoded Timestamp. */
 static int64_t parse_time(struct fm_bytes body)
 {
-    struct wire_reader r = {body.p, body.p + body.n};
+    struct wire_reader r = wire_reader(body);
     uint32_t field;
     enum wire_type type;
     uint64_t val;
@@ -102,7 +102,7 @@ static int64_t parse_time(struct fm_bytes body)
 
 struct task_item *task_item_parse(struct fm_bytes body, struct fm_err *err)
 {
-    struct wire_reader r = {body.p, body.p + body.n};
+    struct wire_reader r = wire_reader(body);
     struct fm_bytes text[4] = {{0}};
     uint32_t field, input_number = 0;
     int64_t due_ms = 0;
@@ -329,7 +329,7 @@ static int read_field(struct job_state *s, uint32_t field, uint64_t val, struct 
 int job_state_decode(struct fm_bytes encoded, struct job_state **ret_state, struct fm_err *err)
 {
     struct job_state *s = job_state_new();
-    struct wire_reader r = {encoded.p, encoded.p + encoded.n};
+    struct wire_reader r = wire_reader(encoded);
     uint32_t field;
     enum wire_type type;
     uint64_t val;

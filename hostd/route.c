@@ -214,7 +214,7 @@ struct routine *flow_routine(struct flow *f, const char *id)
 /* The value of a key in an encoded Struct; of equal keys the last one counts. */
 static bool struct_value(struct fm_bytes data, struct fm_bytes wanted, struct fm_bytes *ret)
 {
-    struct wire_reader r = {data.p, data.p + data.n};
+    struct wire_reader r = wire_reader(data);
     uint32_t field;
     enum wire_type type;
     uint64_t val;
@@ -233,7 +233,7 @@ static bool struct_value(struct fm_bytes data, struct fm_bytes wanted, struct fm
 /* Values are compared as they are encoded; those of a filter are scalars. */
 static bool filter_takes(struct fm_bytes filter, struct fm_bytes data)
 {
-    struct wire_reader r = {filter.p, filter.p + filter.n};
+    struct wire_reader r = wire_reader(filter);
     uint32_t field;
     enum wire_type type;
     uint64_t val;
@@ -261,7 +261,7 @@ static const char *renamed(const struct connection *c, struct fm_bytes key)
 /* Which of the mapping's sources occur in the data, in one pass. */
 static int find_sources(const struct connection *c, struct fm_bytes data, bool *ret_occurs)
 {
-    struct wire_reader r = {data.p, data.p + data.n};
+    struct wire_reader r = wire_reader(data);
     uint32_t field;
     enum wire_type type;
     uint64_t val;
@@ -298,7 +298,7 @@ static void put_field(const char *to, struct fm_bytes key, struct fm_bytes value
 
 int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_buf *out)
 {
-    struct wire_reader r = {data.p, data.p + data.n};
+    struct wire_reader r = wire_reader(data);
     uint32_t field;
     enum wire_type type;
     uint64_t val;

@@ -200,9 +200,20 @@ static void patterns_that_would_take_for_ever_are_refused(void **state)
 {
     (void)state;
     bad_schema("{'pattern':'(a*)*\\\\1'}", FM_INVALID_ARGUMENT, "back references");
-    bad_schema("{'pattern':'((a{100}){100}){100}'}", FM_INVALID_ARGUMENT, "repeat at most 1000");
-    bad_schema("{'pattern':'a{1,30000}'}", FM_INVALID_ARGUMENT, "repeat at most 1000");
+    bad_schema("{'pattern':'((a{100}){100}){100}'}", FM_INVALID_ARGUMENT, "2000 characters");
+    bad_schema("{'pattern':'a{1,30000}'}", FM_INVALID_ARGUMENT, "2000 characters");
     meets("{'pattern':'^(a{10}){100}$'}", "1");
+    bad_schema("{'pattern':'a++++++++++++++++++++++++++$'}", FM_INVALID_ARGUMENT, "2000 characters");
+    bad_schema("{'pattern':'(((((((((((a+)+)+)+)+)+)+)+)+)+)+)+'}", FM_INVALID_ARGUMENT, "2000 characters");
+    bad_schema("{'pattern':'a{50}{50}'}", FM_INVALID_ARGUMENT, "2000 characters");
+    bad_schema("{'pattern':'(x[)]y{40}){60}'}", FM_INVALID_ARGUMENT, "2000 characters");
+    bad_schema("{'pattern':'([[:alpha:])]a{40}){60}'}", FM_INVALID_ARGUMENT, "2000 characters");
+    bad_schema("{'pattern':'a{1,}{40,}{40,}'}", FM_INVALID_ARGUMENT, "2000 characters");
+    bad_schema("{'pattern':'a?*?*'}", FM_INVALID_ARGUMENT, "at most 3 repetitions");
+    bad_schema("{'pattern':'b(x|(((a*)*)*))*'}", FM_INVALID_ARGUMENT, "at most 3 repetitions");
+    meets("{'pattern':'^((ab?)+,?)*$'}", "'aba,ab'");
+    meets("{'pattern':'^[+*+*+*+*+*+*+*+*+*+*+*]+$'}", "'+*'");
+    meets("{'pattern':'^[[:alpha:]]+@[a-z]+[.](com|org)$'}", "'a@b.org'");
     char schema[400];
     snprintf(schema, sizeof(schema), "{'pattern':'%0257d'}", 0);
     bad_schema(schema, FM_INVALID_ARGUMENT, "at most 256 bytes");
