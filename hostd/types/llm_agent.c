@@ -122,6 +122,20 @@ static const char *model_of(const struct turn *t)
     return fm_value_string(fm_value_get(t->request.config, "model"), "");
 }
 
+/* What the configuration says of how the model is to answer. */
+static struct fm_value *parameters_of(struct fm_ctx *ctx, const struct turn *t)
+{
+    static const char *const names[] = {"temperature", "top_p",           "seed",  "max_tokens",
+                                        "stop",        "response_format", "params"};
+    struct fm_value *m = fm_map(ctx);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const struct fm_value *v = fm_value_get(t->request.config, names[i]);
+        if (v != NULL)
+            fm_map_set(ctx, m, names[i], v);
+    }
+    return m;
+}
+
 /* One entry of the shared log for each call: what must be known of it later. Attempt, host and time are the
  * step's. */
 static void log_call(struct fm_ctx *ctx, const struct turn *t, const char *result, double cost)
@@ -133,6 +147,7 @@ static void log_call(struct fm_ctx *ctx, const struct turn *t, const char *resul
     fm_map_set(ctx, m, "result", text(ctx, result));
     if (r->digest[0] != '\0') {
         fm_map_set(ctx, m, "model", text(ctx, model_of(t)));
+        fm_map_set(ctx, m, "parameters", parameters_of(ctx, t));
         fm_map_set(ctx, m, "request_sha256", text(ctx, r->digest));
         fm_map_set(ctx, m, "request_id", text(ctx, r->request_id != NULL ? r->request_id : ""));
         fm_map_set(ctx, m, "latency_ms", fm_number(ctx, (double)r->latency_ms));

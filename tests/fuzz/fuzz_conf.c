@@ -17,12 +17,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int colour = 0;
     struct conf_labels labels = {0};
     const struct conf_option options[] = {
-        {.name = "text",     .kind = CONF_STRING,   .target = &text,     .arg = "T", .help = "", .max = 20                    },
-        {.name = "number",   .kind = CONF_INT,      .target = &number,   .arg = "N", .help = "", .max = 100                   },
-        {.name = "duration", .kind = CONF_DURATION, .target = &duration, .arg = "D", .help = "", .max = 3600000               },
-        {.name = "flag",     .kind = CONF_BOOL,     .target = &flag,     .arg = "",  .help = ""                               },
-        {.name = "colour",   .kind = CONF_CHOICE,   .target = &colour,   .arg = "C", .help = "", .max = 0, .choices = colours},
-        {.name = "label",    .kind = CONF_LABEL,    .target = &labels,   .arg = "L", .help = ""                               }
+        {.name = "text", .kind = CONF_STRING, .target = &text, .arg = "T",                      .help = "",    .max = 20},
+        {.name = "number",              .kind = CONF_INT,                  .target = &number,    .arg = "N", .help = "", .max = 100},
+        {.name = "duration",
+         .kind = CONF_DURATION,
+         .target = &duration,
+         .arg = "D",
+         .help = "",
+         .max = 3600000},
+        {.name = "flag",     .kind = CONF_BOOL,                      .target = &flag,                                     .arg = "",                                                       .help = ""                                              },
+        {.name = "colour",
+         .kind = CONF_CHOICE,
+         .target = &colour,
+         .arg = "C",
+         .help = "",
+         .max = 0,
+         .choices = colours},
+        {.name = "label",     .kind = CONF_LABEL,                          .target = &labels,                                             .arg = "L",                                                                    .help = ""                                                                                }
     };
     const size_t n = sizeof(options) / sizeof(options[0]);
     char path[64], program[] = "p", config[] = "--config";

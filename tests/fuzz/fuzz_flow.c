@@ -32,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fm_err err = {0};
     ProtobufCMessage *m;
     fm_arena_init(&arena, 64u * LIMIT);
-    if (pbc_decode(&fermata__v1__flow__descriptor, (struct fm_bytes){data, size}, LIMIT, &arena, &m, &err) == 0) {
+    if (pbc_decode(&fermata__v1__flow__descriptor, (struct fm_bytes){data, size}, LIMIT, &arena, &m, &err) ==
+        0) {
         const Fermata__V1__Flow *flow = (const Fermata__V1__Flow *)(const void *)m;
         if (flow_validate(flow, "flow", true, &known, &err) == 0) {
             draw(flow, flow_graph_dot);

@@ -1,5 +1,5 @@
-/* What comes back from outside to a task in hand: lines of a program (exec), and replies of models, whole or in a
- * stream. The first byte says which, and where the rest is cut in two. */
+/* What comes back from outside to a task in hand: lines of a program (exec), and replies of models, whole or
+ * in a stream. The first byte says which, and where the rest is cut in two. */
 #include <string.h>
 
 #include "arena.h"
@@ -16,7 +16,8 @@ static const struct kind {
     {"llm_agent", "trigger", "{\"provider\":\"openai\",\"model\":\"m\"}",                                     false},
     {"llm_agent", "trigger", "{\"provider\":\"openai\",\"model\":\"m\",\"stream\":true}",                     true },
     {"llm_agent", "trigger", "{\"provider\":\"anthropic\",\"model\":\"m\",\"max_tokens\":9}",                 false},
-    {"llm_agent", "trigger", "{\"provider\":\"anthropic\",\"model\":\"m\",\"max_tokens\":9,\"stream\":true}", true },
+    {"llm_agent", "trigger", "{\"provider\":\"anthropic\",\"model\":\"m\",\"max_tokens\":9,\"stream\":true}",
+     true                                                                                                          },
     {"http",      "input",   "{\"url\":\"http://x/\"}",                                                       false}
 };
 
@@ -82,12 +83,16 @@ static void end_call(const struct kind *k, const uint8_t *p, size_t n, int statu
     struct fm_buf body = {0};
     fm_buf_append(&body, p, n);
     fm_buf_append(&body, "", 1);
-    const struct fm_http_response http = {
-        .status = status, .error = "", .headers = "retry-after: 1\n", .body = (const char *)body.p, .body_bytes = n};
+    const struct fm_http_response http = {.status = status,
+                                          .error = "",
+                                          .headers = "retry-after: 1\n",
+                                          .body = (const char *)body.p,
+                                          .body_bytes = n};
     uint64_t id = under.call;
     under.call = 0;
     if (id != 0)
-        engine_call_done(under.e, id, strcmp(k->type, "exec") == 0 ? (const void *)&process : (const void *)&http,
+        engine_call_done(under.e, id,
+                         strcmp(k->type, "exec") == 0 ? (const void *)&process : (const void *)&http,
                          under.now);
     fm_buf_done(&body);
 }

@@ -312,6 +312,9 @@ static void a_budget_that_might_be_exceeded_pauses_and_may_be_raised(void **stat
         json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : {"max_tokens" : 5000, "max_cost" : 1}}), job));
         j = wait_status(&c, job, "COMPLETED");
         assert_string_equal(at(j, "job.state.usage.calls"), "1");
+        const char *call = at(j, "job.state.sharedLog[0].data.model");
+        assert_string_equal(call, "say");
+        assert_string_equal(at(j, "job.state.sharedLog[0].data.parameters.max_tokens"), "50");
         json_decref(j);
     }
     json_t *j = wait_status(&c, submit("openai", "tools", J(, "limits" : {"max_turns" : 1}), ""), "COMPLETED");
@@ -353,6 +356,29 @@ static void who_watches_a_job_sees_the_text_that_a_model_is_still_writing(void *
     }
 }
 
+/* Only where there is a key: OPENAI_API_KEY, and if wanted OPENAI_BASE_URL and OPENAI_MODEL. */
+static void a_live_model_answers(void **state)
+{
+    (void)state;
+    const char *url = getenv("OPENAI_BASE_URL"), *model = getenv("OPENAI_MODEL");
+    if (getenv("OPENAI_API_KEY") == NULL)
+        skip();
+    json_t *r = rpc(c.address, "Jobs/SubmitJob",
+        J({
+            "inline_flow" : {"routines" : [
+                {"id" : "agent", "type" : "llm_agent",
+                 "config" : {"provider" : "openai", "model" : "%s", "base_url" : "%s", "api_key" : "OPENAI_API_KEY", "max_tokens" : 200, "stream" : true, "ask" : false}}
+            ]},
+            "entry" : {"routine" : "agent", "slot" : "trigger"},
+            "data" : {"task" : "Say hello in one word."}
+        }), model != NULL ? model : "gpt-4o-mini", url != NULL ? url : "https://api.openai.com/v1");
+    json_t *j = wait_status(&c, at(r, "jobId"), "COMPLETED");
+    assert_string_equal(at(j, "job.state.usage.calls"), "1");
+    assert_true(at(j, "job.state.routineStates.agent.messages[1].content")[0] != '\0');
+    json_decref(j);
+    json_decref(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -365,6 +391,7 @@ int main(void)
         cmocka_unit_test(a_tool_that_needs_approval_shows_what_it_will_do_and_waits),
         cmocka_unit_test(a_budget_that_might_be_exceeded_pauses_and_may_be_raised),
         cmocka_unit_test(who_watches_a_job_sees_the_text_that_a_model_is_still_writing),
+        cmocka_unit_test(a_live_model_answers),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
