@@ -166,6 +166,7 @@ static void pump(struct rpc_call *c)
     grpc_op ops[3];
     grpc_metadata trailer;
     size_t n = 0;
+    bool first = !c->metadata_sent;
     if (c->busy || c->closed || c->status_sent || (c->queue == NULL && !c->finishing))
         return;
     memset(ops, 0, sizeof(ops));
@@ -179,7 +180,10 @@ static void pump(struct rpc_call *c)
         DL_DELETE(c->queue, m);
         c->writing = m;
         ops[n].op = GRPC_OP_SEND_MESSAGE;
-        ops[n].flags = c->queue != NULL ? GRPC_WRITE_BUFFER_HINT : 0;
+        /* Not with the metadata: their sending ends only with a write, which the hint would put off until
+         * something else on the connection causes one. Nothing might, and the message behind this one waits
+         * for its end. */
+        ops[n].flags = c->queue != NULL && !first ? GRPC_WRITE_BUFFER_HINT : 0;
         ops[n++].data.send_message.send_message = m->buffer;
     }
     if (c->finishing && c->queue == NULL)
