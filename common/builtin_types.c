@@ -179,7 +179,7 @@ static const char *const http_events[] = {"response"};
 
 /* clang-format off */
 static const struct builtin_type types[] = {
-    {.name = "llm_agent", .version = 2, SLOTS(llm_slots), EVENTS(llm_events), CONFIG(llm_config), .effects = true},
+    {.name = "llm_agent", .version = 2, SLOTS(llm_slots), EVENTS(llm_events), CONFIG(llm_config), .closed_provider = "mock", .effects = true},
     {.name = "human", .version = 1, SLOTS(human_slots), EVENTS(output_event), CONFIG(human_config)},
     {.name = "log", .version = 1, SLOTS(input_slot), EVENTS(output_event), CONFIG(log_config)},
     {.name = "split", .version = 1, SLOTS(input_slot), EVENTS(split_events), CONFIG(split_config)},

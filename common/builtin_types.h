@@ -31,8 +31,11 @@ struct builtin_type {
     size_t n_slots;
     const char *const *events;
     size_t n_events;
-    const struct builtin_param *config; /* other keys are refused */
+    const struct builtin_param *config;
     size_t n_config;
+    /* Keys beyond `config` are refused. But when this is set and config.provider is another one: they are
+     * passed on to that provider. */
+    const char *closed_provider;
     bool effects; /* handlers have effects outside the job */
     const char *const
         *one_of; /* exactly one of these keys of config must be there; NULL-terminated; NULL: nothing */

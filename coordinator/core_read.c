@@ -13,6 +13,7 @@
 #define FIELD_JOB_STATE 10
 #define FIELD_JOB_STEP_COUNT 8
 #define FIELD_JOB_WAITING_REASON 16
+#define FIELD_JOB_USAGE 45
 
 static void reply_bytes(struct core *c, struct op *op, const struct fm_buf *b)
 {
@@ -57,6 +58,7 @@ static void on_get_job(struct core *c, struct wait *w, struct store_done *d)
     if (job_state_step(state) > 0)
         fm_buf_put_tag_varint(&job, FIELD_JOB_STEP_COUNT, job_state_step(state));
     put_waiting_reason(c, &w->job, &job);
+    job_state_put_usage(state, FIELD_JOB_USAGE, &job);
     fm_buf_append(&job, op->text.p, op->text.n); /* open questions of children */
     if (!r->without_state) {
         job_state_encode(state, inputs, &encoded);

@@ -233,7 +233,11 @@ static void check_config(struct check *c, const char *path, const Fermata__V1__R
     flow_path(field, "%s.config", path);
     snprintf(owner, sizeof(owner), "routine type %s", t->name);
     check_params(t->config, t->n_config, r->config, field, c->err);
-    check_keys(t->config, t->n_config, r->config, field, owner, c->err);
+    const Google__Protobuf__Value *provider = struct_get(r->config, "provider", &found);
+    bool open = t->closed_provider != NULL && is_kind(provider, PARAM_STRING) &&
+                strcmp(provider->string_value, t->closed_provider) != 0;
+    if (!open)
+        check_keys(t->config, t->n_config, r->config, field, owner, c->err);
     check_one_of(c, field, t->one_of, r->config);
     const Google__Protobuf__Value *script = struct_get(r->config, "script", &found);
     if (found)

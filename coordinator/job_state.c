@@ -365,6 +365,12 @@ void job_state_set_shared(struct job_state *s, const Google__Protobuf__Struct *s
     }
 }
 
+void job_state_put_usage(const struct job_state *s, uint32_t field, struct fm_buf *out)
+{
+    if (s->has_usage)
+        buf_put_message(out, field, &s->usage.base);
+}
+
 void job_state_encode(const struct job_state *s, const struct task_item *more, struct fm_buf *out)
 {
     const struct task_item *t;
@@ -392,8 +398,7 @@ void job_state_encode(const struct job_state *s, const struct task_item *more, s
         fm_buf_put_tag_varint(out, 7, s->step);
     if (s->inputs != 0)
         fm_buf_put_tag_varint(out, 8, s->inputs);
-    if (s->has_usage)
-        buf_put_message(out, 9, &s->usage.base);
+    job_state_put_usage(s, 9, out);
 }
 
 /* ---- the fold ---- */

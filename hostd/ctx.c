@@ -79,6 +79,7 @@ void ctx_clear(struct fm_ctx *ctx)
     free(ctx->pauses);
     free(ctx->unscheduled);
     fm_arena_done(&ctx->arena);
+    fm_arena_done(&ctx->scratch);
 }
 
 void ctx_free(struct fm_ctx *ctx)
@@ -131,6 +132,14 @@ void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n)
 struct fm_arena *fm_ctx_arena(struct fm_ctx *ctx)
 {
     return &ctx->arena;
+}
+
+struct fm_arena *fm_ctx_scratch(struct fm_ctx *ctx)
+{
+    if (ctx->scratch.limit == 0)
+        fm_arena_init(&ctx->scratch, ctx->arena.limit);
+    fm_arena_reset(&ctx->scratch);
+    return &ctx->scratch;
 }
 
 /* ---- builders ---- */

@@ -364,7 +364,7 @@ struct fm_ctx {
     struct hjob *job;
     struct task *task;
     struct routine *routine;
-    struct fm_arena arena;
+    struct fm_arena arena, scratch; /* scratch: see json_value.h */
     const struct fm_value *data, *config;
     struct change *changes;
     struct emission *emissions;

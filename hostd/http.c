@@ -45,6 +45,7 @@ struct request {
     struct curl_slist *headers;
     struct fm_buf body, used, response, response_headers;
     size_t max_response;
+    size_t told; /* bytes of the response that outside_data was told of */
     int64_t started_us;
     uv_timer_t first_byte; /* started only when there is a limit */
     bool cancelled, is_ended, too_large, refused, no_first_byte, got_first;
@@ -104,9 +105,9 @@ static void describe(struct request *r, struct fm_http_response *out)
         snprintf(r->error, sizeof(r->error), "the response did not begin in time");
     else if (!whole && r->error[0] == '\0')
         snprintf(r->error, sizeof(r->error), "%s", text);
-    secrets_redact(&r->used, r->error, strlen(r->error));
-    secrets_redact(&r->used, (char *)r->response.p, r->response.n);
-    secrets_redact(&r->used, (char *)r->response_headers.p, r->response_headers.n);
+    (void)secrets_redact(&r->used, r->error, strlen(r->error));
+    (void)secrets_redact(&r->used, (char *)r->response.p, r->response.n);
+    (void)secrets_redact(&r->used, (char *)r->response_headers.p, r->response_headers.n);
     fm_buf_append(&r->response, "", 1);
     fm_buf_append(&r->response_headers, "", 1);
     *out = (struct fm_http_response){.status = whole ? (int)status : 0,
@@ -120,6 +121,24 @@ static void describe(struct request *r, struct fm_http_response *out)
                                      .duration_ms = (uint64_t)(fm_now_mono_us() - r->started_us) / 1000};
 }
 
+/* Tells of the bytes that have come, but for those at the end that may be the beginning of a secret; with
+ * `all`, of these too. False: the handler wants no more. */
+static bool tell_data(struct request *r, bool all)
+{
+    char *fresh = (char *)r->response.p + r->told;
+    size_t n = r->response.n - r->told;
+    (void)secrets_redact(&r->used, fresh, n);
+    if (!all)
+        n -= secrets_tail(&r->used, fresh, n);
+    if (n == 0)
+        return true;
+    r->told += n;
+    bool go_on = outside_data(r->http->owner, r->id, (struct fm_bytes){(uint8_t *)fresh, n});
+    if (!go_on)
+        snprintf(r->error, sizeof(r->error), "the response was refused");
+    return go_on;
+}
+
 /* Tells of the requests that have ended; libcurl is not at work now. */
 static void tell_ended(struct http *h)
 {
@@ -128,6 +147,8 @@ static void tell_ended(struct http *h)
         DL_DELETE(h->ended, r);
         if (!r->cancelled && !h->stopping) {
             struct fm_http_response response;
+            if (r->code == CURLE_OK && !r->refused && !tell_data(r, true))
+                r->code = CURLE_WRITE_ERROR;
             describe(r, &response);
             FM_LOG(DEBUG, LLM, "HTTP request ended", FM_I64("status", response.status),
                    FM_U64("ms", response.duration_ms), FM_STR("error", response.error));
@@ -236,13 +257,8 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *user)
         r->too_large = true;
         return 0;
     }
-    size_t before = r->response.n;
     fm_buf_append(&r->response, bytes, n);
-    secrets_redact(&r->used, (char *)r->response.p + before, n);
-    bool go_on = outside_data(r->http->owner, r->id, (struct fm_bytes){r->response.p + before, n});
-    if (!go_on)
-        snprintf(r->error, sizeof(r->error), "the response was refused");
-    return go_on ? n : 0;
+    return tell_data(r, false) ? n : 0;
 }
 
 static size_t on_header(char *bytes, size_t size, size_t n, void *user)
@@ -287,8 +303,16 @@ static void refuse(struct request *r, const char *why)
     r->refused = true;
 }
 
+static void add_header(struct request *r, const char *line)
+{
+    struct curl_slist *more = curl_slist_append(r->headers, line);
+    if (more != NULL)
+        r->headers = more;
+}
+
 static void add_headers(struct request *r, const struct fm_http_request *q)
 {
+    bool expects = false;
     for (size_t i = 0; i < q->n_headers && !r->refused; i++) {
         struct fm_buf line = {0};
         struct fm_err err = {0};
@@ -297,13 +321,15 @@ static void add_headers(struct request *r, const struct fm_http_request *q)
         fm_buf_append(&line, "", 1);
         if (strpbrk((const char *)line.p, "\r\n") != NULL)
             refuse(r, "a header has a line break in it");
-        struct curl_slist *more = r->refused ? NULL : curl_slist_append(r->headers, (const char *)line.p);
-        if (more != NULL)
-            r->headers = more;
+        if (!r->refused)
+            add_header(r, (const char *)line.p);
+        expects = expects || strncasecmp(q->headers[i], "Expect:", 7) == 0;
         explicit_bzero(line.p, line.n);
         fm_buf_done(&line);
         fm_err_done(&err);
     }
+    if (!expects)
+        add_header(r, "Expect:"); /* libcurl would wait a second for a "100 Continue" before a large body */
 }
 
 static void set_options(struct request *r, const struct fm_http_request *q)

@@ -124,6 +124,7 @@ static int run(const char *incarnation)
     struct registry *registry = registry_new();
     struct secrets *secrets = NULL;
     int code = 2;
+    process_raise_files();
     if (fm_log_start(&log, &err) == 0) {
         if (nano_self_test(&err) == 0 && ADD_TYPES(registry, &err) == 0 &&
             prices_read(opt.prices, &err) == 0 && plugins_load(opt.plugins, registry, &err) == 0 &&

@@ -90,8 +90,8 @@ bool policy_retry(const struct policy *p, int code, bool permanent, uint32_t att
     delay = delay < max ? delay : max;
     delay -= delay * p->jitter * random;
     uint64_t ms = (uint64_t)delay;
-    if (ms < retry_after_ms)
-        ms = retry_after_ms;
+    if (ms < retry_after_ms) /* never sooner, and not all those that were told so at the same moment */
+        ms = retry_after_ms + (uint64_t)((double)retry_after_ms * p->jitter * random);
     if (p->timeout_ms > 0 && spent_ms + ms >= p->timeout_ms)
         return false;
     *ret_delay_ms = ms;

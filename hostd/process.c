@@ -48,6 +48,19 @@ struct process {
     char why[160];
 };
 
+static rlim_t files_before; /* the soft limit of open files before it was raised; 0: it was not */
+
+void process_raise_files(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur >= r.rlim_max)
+        return;
+    rlim_t before = r.rlim_cur;
+    r.rlim_cur = r.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &r) == 0)
+        files_before = before;
+}
+
 /* ---- the child's side ---- */
 
 static void limit_memory(unsigned long long bytes)
@@ -57,9 +70,19 @@ static void limit_memory(unsigned long long bytes)
         fprintf(stderr, "the memory limit of %llu bytes cannot be set: %s\n", bytes, strerror(errno));
 }
 
+/* hostd's own limit is higher: a program may close, or count, all descriptors that it could have. */
+static void limit_files(unsigned long long soft)
+{
+    struct rlimit r;
+    if (soft == 0 || getrlimit(RLIMIT_NOFILE, &r) < 0)
+        return;
+    r.rlim_cur = soft;
+    (void)setrlimit(RLIMIT_NOFILE, &r);
+}
+
 int process_child_main(int argc, char **argv)
 {
-    if (argc < 5)
+    if (argc < 6)
         return 126;
     long parent = strtol(argv[2], NULL, 10);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
@@ -69,9 +92,10 @@ int process_child_main(int argc, char **argv)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
     limit_memory(strtoull(argv[3], NULL, 10));
-    (void)execvp(argv[4], &argv[4]);
+    limit_files(strtoull(argv[4], NULL, 10));
+    (void)execvp(argv[5], &argv[5]);
     int e = errno;
-    fprintf(stderr, "%s cannot be started: %s\n", argv[4], strerror(e));
+    fprintf(stderr, "%s cannot be started: %s\n", argv[5], strerror(e));
     return e == ENOENT ? 127 : 126;
 }
 
@@ -272,20 +296,22 @@ static void on_written(uv_write_t *w, int status)
 
 /* ---- starting ---- */
 
-static char **child_argv(struct processes *all, const struct fm_process *p, char numbers[2][32])
+static char **child_argv(struct processes *all, const struct fm_process *p, char numbers[3][32])
 {
     size_t n = 0;
     while (p->argv[n] != NULL)
         n++;
-    char **argv = fm_xcalloc(n + 5, sizeof(*argv));
+    char **argv = fm_xcalloc(n + 6, sizeof(*argv));
     snprintf(numbers[0], 32, "%ld", (long)getpid());
     snprintf(numbers[1], 32, "%zu", p->max_memory_bytes);
+    snprintf(numbers[2], 32, "%llu", (unsigned long long)files_before);
     argv[0] = all->self;
     argv[1] = (char *)(uintptr_t)PROCESS_CHILD_ARG;
     argv[2] = numbers[0];
     argv[3] = numbers[1];
+    argv[4] = numbers[2];
     for (size_t i = 0; i < n; i++)
-        argv[4 + i] = (char *)(uintptr_t)p->argv[i];
+        argv[5 + i] = (char *)(uintptr_t)p->argv[i];
     return argv;
 }
 
@@ -328,7 +354,7 @@ static void init_handles(struct process *p)
 
 static int spawn(struct process *p, const struct fm_process *want)
 {
-    char numbers[2][32];
+    char numbers[3][32];
     char **argv = child_argv(p->all, want, numbers), **env = child_env(want);
     uv_stdio_container_t stdio[3] = {
         {(uv_stdio_flags)(UV_CREATE_PIPE | UV_READABLE_PIPE), {(uv_stream_t *)&p->in} },

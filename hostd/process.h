@@ -22,8 +22,11 @@ void process_cancel(struct processes *all, uint64_t id);
 void processes_stop(struct processes *all);
 void processes_free(struct processes *all);
 
-/* What main does when its first argument is PROCESS_CHILD_ARG: parent's pid, bytes of memory, then the
- * program and its arguments. Returns an exit code when the program cannot be started: 127 (there is none) or
+/* Raises this process's limit of open files as far as it may: each request under way needs one. Children get
+ * back what it was. */
+void process_raise_files(void);
+/* What main does when its first argument is PROCESS_CHILD_ARG: parent's pid, bytes of memory, limit of open
+ * files (each 0: as it is), then the program and its arguments. Returns an exit code when the program cannot be started: 127 (there is none) or
  * 126. */
 int process_child_main(int argc, char **argv);
 

@@ -41,6 +41,8 @@ static int parse_merge(struct parsing *p, const struct pb_var *list, struct rout
     return 0;
 }
 
+#define DEFAULT_JITTER 0.2 /* of types that are retried by themselves */
+
 /* `defaults` is the flow's policy. */
 static int parse_policy(struct parsing *p, const struct policy *defaults, const fermata_v1_Routine *m,
                         struct routine *out)
@@ -49,7 +51,10 @@ static int parse_policy(struct parsing *p, const struct policy *defaults, const 
     if (out->type->default_attempts > out->policy.max_attempts)
         out->policy.max_attempts = out->type->default_attempts;
     struct fm_bytes own = {m->policy.p, m->policy.n};
-    return m->policy.n == 0 ? 0 : policy_read(&out->policy, own, &p->f->arena, p->err);
+    int rc = m->policy.n == 0 ? 0 : policy_read(&out->policy, own, &p->f->arena, p->err);
+    if (out->policy.jitter <= 0 && out->type->default_attempts > 0)
+        out->policy.jitter = DEFAULT_JITTER;
+    return rc;
 }
 
 static int parse_routine(struct parsing *p, struct fm_bytes encoded, const struct policy *defaults,

@@ -16,6 +16,9 @@
 #define MAX_NAME 128
 #define MIN_REDACTED 4 /* shorter ones would blank out half of any text */
 
+/* What was put into requests, each value once, ended by NUL. */
+static struct fm_buf sent;
+
 static const char name_chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 static const char env_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
 
@@ -98,6 +101,9 @@ void secrets_free(struct secrets *s)
 {
     if (s == NULL)
         return;
+    if (sent.n > 0)
+        explicit_bzero(sent.p, sent.n);
+    fm_buf_done(&sent);
     free(s->text);
     free(s->entries);
     free(s);
@@ -109,6 +115,25 @@ const char *secrets_find(const struct secrets *s, const char *name)
         if (strcmp(s->entries[i].name, name) == 0)
             return s->entries[i].value;
     return name[0] != '\0' && strspn(name, env_chars) == strlen(name) ? getenv(name) : NULL;
+}
+
+/* The next of the values, or NULL; *at is where to look. */
+static const char *next_value(const struct fm_buf *values, size_t *at)
+{
+    if (*at >= values->n)
+        return NULL;
+    const char *value = (const char *)values->p + *at;
+    *at += strlen(value) + 1;
+    return value;
+}
+
+static void remember(const char *value)
+{
+    const char *known;
+    for (size_t at = 0; (known = next_value(&sent, &at)) != NULL;)
+        if (strcmp(known, value) == 0)
+            return;
+    fm_buf_append(&sent, value, strlen(value) + 1);
 }
 
 #define OPEN "${secret:"
@@ -131,24 +156,51 @@ int secrets_expand(const struct secrets *s, const char *text, struct fm_buf *out
         fm_buf_append(out, text, (size_t)(at - text));
         fm_buf_append(out, value, strlen(value));
         fm_buf_append(used, value, strlen(value) + 1);
+        remember(value);
         text = end + 1;
     }
     fm_buf_append(out, text, strlen(text));
     return 0;
 }
 
-void secrets_redact(const struct fm_buf *used, char *text, size_t n)
+bool secrets_redact(const struct fm_buf *used, char *text, size_t n)
 {
-    for (size_t i = 0; i < used->n;) {
-        const char *value = (const char *)used->p + i;
+    const char *value;
+    bool found = false;
+    for (size_t i = 0; (value = next_value(used, &i)) != NULL;) {
         size_t length = strlen(value);
-        i += length + 1;
         if (length < MIN_REDACTED || length > n)
             continue;
         char *at = text;
         while ((at = memmem(at, n - (size_t)(at - text), value, length)) != NULL) {
             memset(at, '*', length);
             at += length;
+            found = true;
         }
     }
+    return found;
+}
+
+size_t secrets_tail(const struct fm_buf *used, const char *text, size_t n)
+{
+    const char *value;
+    size_t longest = 0;
+    for (size_t i = 0; (value = next_value(used, &i)) != NULL;) {
+        size_t length = strlen(value);
+        if (length < MIN_REDACTED)
+            continue;
+        size_t tail = length - 1 < n ? length - 1 : n;
+        while (tail > longest && memcmp(text + n - tail, value, tail) != 0)
+            tail--;
+        longest = tail > longest ? tail : longest;
+    }
+    return longest;
+}
+
+bool secrets_hide(char *text, size_t n, size_t *ret_tail)
+{
+    bool found = secrets_redact(&sent, text, n);
+    if (ret_tail != NULL)
+        *ret_tail = secrets_tail(&sent, text, n);
+    return found;
 }

@@ -1,20 +1,24 @@
 /* Provider "anthropic": messages of Anthropic, and of whatever server speaks the same at config.base_url.
- * (https://docs.anthropic.com/en/api/messages) */
+ * (https://docs.anthropic.com/en/api/messages)
+ *
+ * A reply is a list of blocks. Texts and tool calls are kept in the conversation's own form; when there are others
+ * (thinking, redacted_thinking, those of the provider's own tools), a message also has "blocks": all of the reply as
+ * it was, which the API wants back unchanged, but with {"type": "tool_use"} in the place of each call. */
 #include <stdio.h>
 #include <string.h>
 
+#include "json_value.h"
 #include "llm_provider.h"
 
 #define BASE_URL "https://api.anthropic.com/v1"
 #define VERSION "anthropic-version: 2023-06-01"
 #define DEFAULT_MAX_TOKENS 1024
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define MAX_BLOCKS 1024 /* of one streamed reply */
 
 static const char *const passed[][2] = {
     {"model",       "model"         },
     {"temperature", "temperature"   },
     {"max_tokens",  "max_tokens"    },
-    {"stop",        "stop_sequences"},
     {"top_p",       "top_p"         },
     {NULL,          NULL            }
 };
@@ -38,9 +42,35 @@ static void add_text(struct fm_ctx *ctx, struct fm_value *blocks, const struct f
     fm_list_add(ctx, blocks, b);
 }
 
+static void add_call(struct fm_ctx *ctx, struct fm_value *blocks, const struct fm_value *call)
+{
+    const struct fm_value *arguments = fm_value_get(call, "arguments");
+    struct fm_value *b = block(ctx, "tool_use");
+    fm_map_set(ctx, b, "id", fm_value_get(call, "id"));
+    fm_map_set(ctx, b, "name", fm_value_get(call, "name"));
+    fm_map_set(ctx, b, "input", fm_value_kind(arguments) == FM_MAP ? arguments : fm_map(ctx));
+    fm_list_add(ctx, blocks, b);
+}
+
+/* A reply that had more than texts and calls, as it was. */
+static void add_kept(struct fm_ctx *ctx, struct fm_value *blocks, const struct fm_value *kept,
+                     const struct fm_value *calls)
+{
+    size_t call = 0;
+    for (size_t i = 0; i < fm_value_size(kept); i++) {
+        const struct fm_value *b = fm_value_at(kept, i);
+        const char *type = fm_value_string(fm_value_get(b, "type"), "");
+        if (strcmp(type, "tool_use") == 0)
+            add_call(ctx, blocks, fm_value_at(calls, call++));
+        else if (strcmp(type, "text") != 0 || fm_value_string(fm_value_get(b, "text"), "")[0] != '\0')
+            fm_list_add(ctx, blocks, b);
+    }
+}
+
 static void add_blocks(struct fm_ctx *ctx, struct fm_value *blocks, const struct fm_value *m)
 {
-    const struct fm_value *content = fm_value_get(m, "content"), *calls = fm_value_get(m, "tool_calls");
+    const struct fm_value *content = fm_value_get(m, "content"), *calls = fm_value_get(m, "tool_calls"),
+                          *kept = fm_value_get(m, "blocks");
     const char *role = fm_value_string(fm_value_get(m, "role"), "user");
     if (strcmp(role, "tool") == 0) {
         struct fm_value *b = block(ctx, "tool_result");
@@ -49,22 +79,21 @@ static void add_blocks(struct fm_ctx *ctx, struct fm_value *blocks, const struct
         fm_list_add(ctx, blocks, b);
         return;
     }
+    if (fm_value_size(kept) > 0) {
+        add_kept(ctx, blocks, kept, calls);
+        return;
+    }
     if (fm_value_kind(content) == FM_LIST && strcmp(role, "user") == 0)
         for (size_t i = 0; i < fm_value_size(content); i++)
             fm_list_add(ctx, blocks, fm_value_at(content, i));
     else
         add_text(ctx, blocks, content);
-    for (size_t i = 0; i < fm_value_size(calls); i++) {
-        const struct fm_value *c = fm_value_at(calls, i);
-        struct fm_value *b = block(ctx, "tool_use");
-        fm_map_set(ctx, b, "id", fm_value_get(c, "id"));
-        fm_map_set(ctx, b, "name", fm_value_get(c, "name"));
-        fm_map_set(ctx, b, "input", fm_value_get(c, "arguments"));
-        fm_list_add(ctx, blocks, b);
-    }
+    for (size_t i = 0; i < fm_value_size(calls); i++)
+        add_call(ctx, blocks, fm_value_at(calls, i));
 }
 
-/* Messages of one side that follow each other become one: the sides must take turns. */
+/* Messages of one side that follow each other become one: the sides must take turns. One without content is left
+ * out. */
 static const struct fm_value *messages_of(struct fm_ctx *ctx, const struct llm_request *q,
                                           struct llm_str *system)
 {
@@ -80,15 +109,16 @@ static const struct fm_value *messages_of(struct fm_ctx *ctx, const struct llm_r
             continue;
         }
         const char *now = strcmp(role, "assistant") == 0 ? "assistant" : "user";
-        if (strcmp(now, side) != 0) {
-            struct fm_value *out = fm_map(ctx);
-            blocks = fm_list(ctx);
-            fm_map_set(ctx, out, "role", fm_string(ctx, now));
-            fm_map_set(ctx, out, "content", blocks);
-            fm_list_add(ctx, list, out);
-            side = now;
-        }
-        add_blocks(ctx, blocks, m);
+        struct fm_value *to = strcmp(now, side) == 0 ? blocks : fm_list(ctx);
+        add_blocks(ctx, to, m);
+        if (to == blocks || fm_value_size(to) == 0)
+            continue;
+        struct fm_value *out = fm_map(ctx);
+        fm_map_set(ctx, out, "role", fm_string(ctx, now));
+        fm_map_set(ctx, out, "content", to);
+        fm_list_add(ctx, list, out);
+        blocks = to;
+        side = now;
     }
     return list;
 }
@@ -107,12 +137,50 @@ static const struct fm_value *tools_of(struct fm_ctx *ctx, const struct fm_value
     return list;
 }
 
+/* config.stop: one text, or several; the API wants a list. */
+static void put_stop(struct fm_ctx *ctx, struct fm_value *body, const struct fm_value *stop)
+{
+    struct fm_value *list = fm_list(ctx);
+    if (fm_value_kind(stop) == FM_STRING)
+        fm_list_add(ctx, list, stop);
+    if (stop != NULL && fm_value_kind(stop) != FM_NULL)
+        fm_map_set(ctx, body, "stop_sequences", fm_value_kind(stop) == FM_LIST ? stop : list);
+}
+
+/* config.response_format, which is written as OpenAI does, as output_config.format. -1 after fm_ctx_fail. */
+static int put_format(struct fm_ctx *ctx, struct fm_value *body, const struct fm_value *wanted)
+{
+    const char *type = fm_value_string(fm_value_get(wanted, "type"), "");
+    const struct fm_value *schema = fm_value_get(wanted, "json_schema.schema");
+    if (wanted == NULL || strcmp(type, "text") == 0)
+        return 0;
+    if (schema == NULL)
+        schema = fm_value_get(wanted, "schema");
+    if (strcmp(type, "json_schema") != 0 || fm_value_kind(schema) != FM_MAP) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
+                          "config.response_format: anthropic knows {\"type\": \"json_schema\", \"json_schema\": "
+                          "{\"schema\": …}} and {\"type\": \"text\"}; the type is \"%.64s\"",
+                          type);
+        fm_ctx_fail_permanent(ctx);
+        return -1;
+    }
+    struct fm_value *format = block(ctx, "json_schema"), *output = fm_map_copy(ctx, fm_value_get(body, "output_config"));
+    fm_map_set(ctx, format, "schema", schema);
+    fm_map_set(ctx, output, "format", format);
+    fm_map_set(ctx, body, "output_config", output);
+    return 0;
+}
+
+/* NULL after fm_ctx_fail. */
 static const struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q, bool streams)
 {
     struct fm_value *body = fm_map(ctx);
     struct llm_str system = {0};
     fm_map_set(ctx, body, "max_tokens", fm_number(ctx, DEFAULT_MAX_TOKENS)); /* the API wants one */
+    put_stop(ctx, body, fm_value_get(q->config, "stop"));
     llm_pass(ctx, q->config, body, passed);
+    if (put_format(ctx, body, fm_value_get(q->config, "response_format")) < 0)
+        return NULL;
     fm_map_set(ctx, body, "messages", messages_of(ctx, q, &system));
     if (system.n > 0)
         fm_map_set(ctx, body, "system", fm_string(ctx, system.p));
@@ -138,92 +206,190 @@ static void take_usage(struct llm_reply *reply, const struct fm_value *usage)
         reply->output_tokens = llm_count(usage, "output_tokens");
 }
 
-static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *json)
+/* What the reply's blocks say. */
+static void take_blocks(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *content)
 {
-    if (json == NULL) {
-        h->reply->text = h->text.p;
-        h->reply->tool_calls = h->n_calls > 0 ? llm_stream_calls(ctx, h) : NULL;
-        return h->n_calls > 0 && h->reply->tool_calls == NULL ? -1 : 0;
-    }
-    const struct fm_value *content = fm_value_get(json, "content");
-    struct fm_value *calls = fm_list(ctx);
-    if (fm_value_kind(content) != FM_LIST)
-        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
-                           "the model's reply is malformed: it has no list \"content\"");
+    struct fm_value *calls = fm_list(ctx), *kept = fm_list(ctx);
+    struct llm_str said = {0};
+    bool others = false;
     for (size_t i = 0; i < fm_value_size(content); i++) {
         const struct fm_value *b = fm_value_at(content, i);
         const char *type = fm_value_string(fm_value_get(b, "type"), ""),
                    *text = fm_value_string(fm_value_get(b, "text"), "");
-        if (strcmp(type, "text") == 0)
-            llm_add(ctx, &h->text, text, strlen(text));
-        if (strcmp(type, "tool_use") != 0)
-            continue;
-        struct fm_value *call = fm_map(ctx);
-        fm_map_set(ctx, call, "id", fm_value_get(b, "id"));
-        fm_map_set(ctx, call, "name", fm_value_get(b, "name"));
-        fm_map_set(ctx, call, "arguments", fm_value_get(b, "input"));
-        fm_list_add(ctx, calls, call);
+        bool is_call = strcmp(type, "tool_use") == 0, is_text = strcmp(type, "text") == 0;
+        if (is_text)
+            llm_add(ctx, &said, text, strlen(text));
+        if (is_call)
+            fm_list_add(ctx, calls,
+                        llm_call_of(ctx, fm_value_string(fm_value_get(b, "id"), NULL),
+                                    fm_value_string(fm_value_get(b, "name"), NULL), fm_value_get(b, "input")));
+        fm_list_add(ctx, kept, is_call ? block(ctx, type) : b);
+        others = others || (!is_call && !is_text);
     }
-    take_usage(h->reply, fm_value_get(json, "usage"));
-    h->reply->text = h->text.p;
+    h->reply->text = said.p;
     h->reply->tool_calls = calls;
-    h->reply->stop = fm_value_string(fm_value_get(json, "stop_reason"), "");
+    h->reply->blocks = others ? kept : NULL;
+    h->reply->goes_on = strcmp(h->reply->stop != NULL ? h->reply->stop : "", "pause_turn") == 0;
+}
+
+/* ---- streams ---- */
+
+/* A block of which pieces come. */
+struct part {
+    const struct fm_value *start;
+    struct llm_str text, json, thinking, signature;
+    struct fm_value *citations; /* NULL: none */
+};
+
+struct stream {
+    struct llm_http h; /* first: callbacks get it */
+    struct part *parts;
+    size_t n, cap, calls;
+};
+
+static int too_many(struct fm_ctx *ctx, const char *does, int limit, const char *what)
+{
+    (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model %s more than %d %s in one streamed reply", does, limit,
+                      what);
+    fm_ctx_fail_permanent(ctx);
+    return -1;
+}
+
+static int start_part(struct fm_ctx *ctx, struct stream *s, const struct fm_value *b)
+{
+    struct fm_err err = {0};
+    if (strcmp(fm_value_string(fm_value_get(b, "type"), ""), "tool_use") == 0 && s->calls++ == LLM_MAX_STREAMED_CALLS)
+        return too_many(ctx, "calls", LLM_MAX_STREAMED_CALLS, "tools");
+    if (s->n == MAX_BLOCKS)
+        return too_many(ctx, "sends", MAX_BLOCKS, "blocks");
+    if (s->n == s->cap) {
+        struct part *more = fm_ctx_alloc(ctx, (2 * s->cap + 8) * sizeof(*more));
+        if (s->n > 0)
+            memcpy(more, s->parts, s->n * sizeof(*more));
+        s->parts = more;
+        s->cap = 2 * s->cap + 8;
+    }
+    const char *text = fm_value_string(llm_json_text(ctx, b), ""); /* the event's memory will be gone */
+    const struct fm_value *start = json_value_of(ctx, text, strlen(text), &err);
+    fm_err_done(&err);
+    s->parts[s->n++] = (struct part){.start = start != NULL ? start : fm_map(ctx)};
     return 0;
 }
 
-/* The tool call of a block of the stream: blocks are numbered together with texts, calls are not. */
-static void start_block(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *b)
+static void add(struct fm_ctx *ctx, struct llm_str *s, const struct fm_value *delta, const char *key)
 {
-    (void)ctx;
-    if (strcmp(fm_value_string(fm_value_get(b, "type"), ""), "tool_use") != 0 ||
-        h->n_calls == COUNT(h->calls))
+    const char *piece = fm_value_string(fm_value_get(delta, key), "");
+    if (piece[0] != '\0')
+        llm_add(ctx, s, piece, strlen(piece));
+}
+
+/* Blocks come one after the other: it is the last one's. */
+static void add_delta(struct fm_ctx *ctx, struct stream *s, const struct fm_value *delta)
+{
+    const struct fm_value *citation = fm_value_get(delta, "citation");
+    struct fm_err err = {0};
+    if (s->n == 0)
         return;
-    h->calls[h->n_calls].id = fm_value_string(fm_value_get(b, "id"), "");
-    h->calls[h->n_calls].name = fm_value_string(fm_value_get(b, "name"), "");
-    h->n_calls++;
+    struct part *p = &s->parts[s->n - 1];
+    add(ctx, &p->text, delta, "text");
+    add(ctx, &p->json, delta, "partial_json");
+    add(ctx, &p->thinking, delta, "thinking");
+    add(ctx, &p->signature, delta, "signature");
+    llm_say(ctx, &s->h, fm_value_string(fm_value_get(delta, "text"), ""));
+    if (citation == NULL)
+        return;
+    const char *text = fm_value_string(llm_json_text(ctx, citation), "");
+    p->citations = p->citations != NULL ? p->citations : fm_list(ctx);
+    citation = json_value_of(ctx, text, strlen(text), &err);
+    if (citation != NULL)
+        fm_list_add(ctx, p->citations, citation);
+    fm_err_done(&err);
+}
+
+static void put_piece(struct fm_ctx *ctx, struct fm_value *b, const char *key, const struct llm_str *s)
+{
+    if (s->n > 0)
+        fm_map_set(ctx, b, key, fm_string(ctx, s->p));
+}
+
+/* The blocks as they would have come without a stream; NULL after fm_ctx_fail. */
+static const struct fm_value *put_together(struct fm_ctx *ctx, struct stream *s)
+{
+    struct fm_value *content = fm_list(ctx);
+    for (size_t i = 0; i < s->n; i++) {
+        const struct part *p = &s->parts[i];
+        struct fm_value *b = fm_map_copy(ctx, p->start);
+        const char *name = fm_value_string(fm_value_get(b, "name"), "");
+        put_piece(ctx, b, "text", &p->text);
+        put_piece(ctx, b, "thinking", &p->thinking);
+        put_piece(ctx, b, "signature", &p->signature);
+        if (p->citations != NULL)
+            fm_map_set(ctx, b, "citations", p->citations);
+        if (p->json.n > 0) {
+            const struct fm_value *input = llm_arguments(ctx, &s->h, name, p->json.p);
+            if (input == NULL)
+                return NULL;
+            fm_map_set(ctx, b, "input", input);
+        }
+        fm_list_add(ctx, content, b);
+    }
+    return content;
 }
 
 static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, const struct fm_value *data)
 {
+    struct stream *s = (struct stream *)h;
     const char *type = fm_value_string(fm_value_get(data, "type"), event);
     if (strcmp(type, "error") == 0)
         return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream failed: %.400s",
                            fm_value_string(fm_value_get(data, "error.message"), "it does not say why"));
-    if (strcmp(type, "message_start") == 0)
+    if (strcmp(type, "content_block_start") == 0)
+        return start_part(ctx, s, fm_value_get(data, "content_block"));
+    if (strcmp(type, "message_start") == 0) {
         take_usage(h->reply, fm_value_get(data, "message.usage"));
-    else if (strcmp(type, "content_block_start") == 0)
-        start_block(ctx, h, fm_value_get(data, "content_block"));
-    else if (strcmp(type, "content_block_delta") == 0) {
-        const char *text = fm_value_string(fm_value_get(data, "delta.text"), ""),
-                   *json = fm_value_string(fm_value_get(data, "delta.partial_json"), "");
-        llm_add(ctx, &h->text, text, strlen(text));
-        if (text[0] != '\0')
-            fm_ctx_progress(ctx, h->text.p);
-        if (h->n_calls > 0) /* blocks come one after the other: it is the last one's */
-            llm_add(ctx, &h->calls[h->n_calls - 1].arguments, json, strlen(json));
+    } else if (strcmp(type, "content_block_delta") == 0) {
+        add_delta(ctx, s, fm_value_get(data, "delta"));
     } else if (strcmp(type, "message_delta") == 0) {
+        const char *stop = fm_value_string(fm_value_get(data, "delta.stop_reason"), NULL);
         take_usage(h->reply, fm_value_get(data, "usage"));
-        h->reply->stop = fm_value_string(fm_value_get(data, "delta.stop_reason"), h->reply->stop);
+        if (stop != NULL)
+            h->reply->stop = llm_keep(ctx, stop, strlen(stop));
     } else if (strcmp(type, "message_stop") == 0) {
         h->complete = true;
     }
     return 0;
 }
 
-static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
-                void *arg)
+static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *json)
 {
-    struct llm_http *h = fm_ctx_alloc(ctx, sizeof(*h));
-    h->q = q;
-    h->reply = reply;
-    h->done = done;
-    h->arg = arg;
+    const struct fm_value *content;
+    if (json == NULL) {
+        content = put_together(ctx, (struct stream *)h);
+        if (content == NULL)
+            return -1;
+    } else {
+        take_usage(h->reply, fm_value_get(json, "usage"));
+        content = fm_value_get(json, "content");
+        h->reply->stop = fm_value_string(fm_value_get(json, "stop_reason"), "");
+    }
+    if (fm_value_kind(content) != FM_LIST)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: it has no list \"content\"");
+    take_blocks(ctx, h, content);
+    return 0;
+}
+
+static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done, void *arg)
+{
+    struct stream *s = fm_ctx_alloc(ctx, sizeof(*s));
+    struct llm_http *h = &s->h;
+    llm_http_init(h, q, reply, done, arg);
     h->on_event = on_event;
     h->on_end = on_end;
-    h->streams = fm_value_bool(fm_value_get(q->config, "stream"), false);
     h->request_id_header = "request-id";
-    return llm_http_post(ctx, h, BASE_URL, "/messages", llm_auth(ctx, q->config, "x-api-key: "), VERSION,
-                         body_of(ctx, q, h->streams));
+    const struct fm_value *body = body_of(ctx, q, h->streams);
+    if (body == NULL)
+        return -1;
+    return llm_http_post(ctx, h, BASE_URL, "/messages", llm_auth(ctx, q->config, "x-api-key: "), VERSION, body);
 }
 
 const struct llm_provider llm_anthropic = {"anthropic", call};

@@ -8,15 +8,18 @@
 #include <curl/curl.h>
 #include <openssl/evp.h>
 
+#include "builtin_types.h"
 #include "clock.h"
 #include "json_value.h"
 #include "llm_provider.h"
 #include "mem.h"
+#include "secrets.h"
 
 #define MAX_RESPONSE_BYTES (16u * 1024 * 1024)
 #define MAX_EVENT_BYTES (4u * 1024 * 1024)
 #define MAX_RETRY_AFTER_MS (3600ull * 1000)
 #define MAX_SHOWN 400
+#define TOTAL_MS (600ull * 1000) /* for a call, where config says nothing */
 
 /* ---- small things ---- */
 
@@ -40,7 +43,7 @@ uint64_t llm_count(const struct fm_value *v, const char *path)
     return n > 0 && n < 1e15 ? (uint64_t)n : 0;
 }
 
-static const char *keep(struct fm_ctx *ctx, const char *text, size_t n)
+const char *llm_keep(struct fm_ctx *ctx, const char *text, size_t n)
 {
     char *copy = fm_ctx_alloc(ctx, n + 1);
     memcpy(copy, text, n);
@@ -55,7 +58,7 @@ const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content)
         return fm_value_string(content, "");
     struct fm_buf b = {0};
     json_value_write(content, &b);
-    const char *text = keep(ctx, (const char *)b.p, b.n);
+    const char *text = llm_keep(ctx, (const char *)b.p, b.n);
     fm_buf_done(&b);
     return text;
 }
@@ -71,6 +74,26 @@ const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const ch
     return header;
 }
 
+const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *v)
+{
+    struct fm_buf b = {0};
+    json_value_write(v, &b);
+    fm_buf_append(&b, "", 1);
+    const struct fm_value *text = fm_string(ctx, (const char *)b.p);
+    fm_buf_done(&b);
+    return text;
+}
+
+/* Whether the agent, or another provider, gives the key of a configuration a meaning. */
+static bool means_something(const char *key)
+{
+    const struct builtin_type *t = builtin_type_find("llm_agent");
+    for (size_t i = 0; i < t->n_config; i++)
+        if (strcmp(t->config[i].name, key) == 0)
+            return true;
+    return false;
+}
+
 void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value *body,
               const char *const names[][2])
 {
@@ -79,40 +102,99 @@ void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value
         if (v != NULL)
             fm_map_set(ctx, body, names[i][1], v);
     }
+    for (size_t i = 0; fm_value_kind(config) == FM_MAP && i < fm_value_size(config); i++)
+        if (!means_something(fm_value_key(config, i)))
+            fm_map_set(ctx, body, fm_value_key(config, i), fm_value_at(config, i));
     const struct fm_value *params = fm_value_get(config, "params");
     for (size_t i = 0; fm_value_kind(params) == FM_MAP && i < fm_value_size(params); i++)
         fm_map_set(ctx, body, fm_value_key(params, i), fm_value_at(params, i));
 }
 
-const struct fm_value *llm_arguments(struct fm_ctx *ctx, const char *name, const char *text)
+const struct fm_value *llm_arguments(struct fm_ctx *ctx, const struct llm_http *h, const char *name,
+                                     const char *text)
 {
     struct fm_err err = {0};
+    const char *stop = h->reply->stop != NULL ? h->reply->stop : "";
     if (text[0] == '\0')
         return fm_map(ctx);
     const struct fm_value *v = json_value_of(ctx, text, strlen(text), &err);
+    bool cut = strcmp(stop, "length") == 0 || strcmp(stop, "max_tokens") == 0;
     if (v == NULL)
-        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
-                          "the model called tool %.64s with arguments that are no JSON: %s", name, err.msg);
+        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model called tool %.64s with arguments that are no JSON%s: %s",
+                          name, cut ? ", for its reply was cut off (see config.max_tokens)" : "", err.msg);
+    if (v == NULL && cut)
+        fm_ctx_fail_permanent(ctx); /* it would be cut off again */
     fm_err_done(&err);
     return v;
 }
 
-const struct fm_value *llm_stream_calls(struct fm_ctx *ctx, struct llm_http *h)
+const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const char *name,
+                                   const struct fm_value *arguments)
 {
-    struct fm_value *list = fm_list(ctx);
-    for (size_t i = 0; i < h->n_calls; i++) {
-        const char *name = h->calls[i].name != NULL ? h->calls[i].name : "";
-        const struct fm_value *arguments =
-            llm_arguments(ctx, name, h->calls[i].arguments.n > 0 ? h->calls[i].arguments.p : "");
-        if (arguments == NULL)
-            return NULL;
-        struct fm_value *call = fm_map(ctx);
-        fm_map_set(ctx, call, "id", fm_string(ctx, h->calls[i].id != NULL ? h->calls[i].id : ""));
-        fm_map_set(ctx, call, "name", fm_string(ctx, name));
-        fm_map_set(ctx, call, "arguments", arguments);
-        fm_list_add(ctx, list, call);
-    }
-    return list;
+    struct fm_value *call = fm_map(ctx);
+    fm_map_set(ctx, call, "id", fm_string(ctx, id != NULL ? id : ""));
+    fm_map_set(ctx, call, "name", fm_string(ctx, name != NULL ? name : ""));
+    fm_map_set(ctx, call, "arguments", arguments != NULL ? arguments : fm_map(ctx));
+    return call;
+}
+
+/* ---- secrets that come back ----
+ *
+ * http.c blanks them out in the bytes of a response. A server may still give one back in parts, or escaped:
+ * what was put together or decoded is looked at again. */
+
+void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece)
+{
+    size_t from = h->text.n - h->held, n = strlen(piece);
+    llm_add(ctx, &h->text, piece, n);
+    (void)secrets_hide(h->text.p + from, h->text.n - from, &h->held);
+    size_t shown = h->text.n - h->held;
+    if (n == 0 || shown == 0)
+        return;
+    char last = h->text.p[shown];
+    h->text.p[shown] = '\0';
+    fm_ctx_progress(ctx, h->text.p);
+    h->text.p[shown] = last;
+}
+
+/* The text without secrets; NULL for NULL. */
+static const char *hidden_text(struct fm_ctx *ctx, const char *text)
+{
+    if (text == NULL)
+        return NULL;
+    size_t n = strlen(text);
+    char *copy = fm_ctx_alloc(ctx, n + 1);
+    memcpy(copy, text, n);
+    (void)secrets_hide(copy, n, NULL);
+    return copy;
+}
+
+/* The value without secrets; NULL for NULL. */
+static const struct fm_value *hidden(struct fm_ctx *ctx, const struct fm_value *v)
+{
+    struct fm_buf b = {0};
+    struct fm_err err = {0};
+    if (v == NULL)
+        return NULL;
+    json_value_write(v, &b);
+    if (secrets_hide((char *)b.p, b.n, NULL))
+        v = json_value_of(ctx, (const char *)b.p, b.n, &err);
+    if (v == NULL) /* nothing but text was replaced by stars: only memory can be short */
+        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model's reply: %s", err.msg);
+    fm_err_done(&err);
+    fm_buf_done(&b);
+    return v;
+}
+
+static int hide_in_reply(struct fm_ctx *ctx, struct llm_reply *r)
+{
+    const struct fm_value *calls = hidden(ctx, r->tool_calls), *blocks = hidden(ctx, r->blocks);
+    if ((r->tool_calls != NULL && calls == NULL) || (r->blocks != NULL && blocks == NULL))
+        return -1;
+    r->tool_calls = calls;
+    r->blocks = blocks;
+    r->text = hidden_text(ctx, r->text);
+    return 0;
 }
 
 /* ---- errors ---- */
@@ -143,7 +225,7 @@ static const char *complaint(struct fm_ctx *ctx, const char *body, size_t n)
     if (text == NULL)
         text = fm_value_string(fm_value_get(v, "error"), fm_value_string(fm_value_get(v, "message"), NULL));
     fm_err_done(&err);
-    return text != NULL ? text : keep(ctx, body, n < MAX_SHOWN ? n : MAX_SHOWN);
+    return hidden_text(ctx, text != NULL ? text : llm_keep(ctx, body, n < MAX_SHOWN ? n : MAX_SHOWN));
 }
 
 static int no_response(struct fm_ctx *ctx, const struct fm_http_response *r)
@@ -206,7 +288,8 @@ static int on_line(struct fm_ctx *ctx, struct llm_http *h, const char *line, siz
         h->complete = true;
         return 0;
     }
-    const struct fm_value *data = json_value_of(ctx, line, n, &err);
+    const struct fm_value *data = json_value_read(line, n, fm_ctx_scratch(ctx), &err);
+    h->had_event = true;
     if (data == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream is malformed: %s", err.msg);
         fm_err_done(&err);
@@ -215,9 +298,21 @@ static int on_line(struct fm_ctx *ctx, struct llm_http *h, const char *line, siz
     return h->on_event(ctx, h, h->event, data);
 }
 
+/* Some servers answer with plain JSON, although a stream was asked for. No stream begins with a brace. */
+static bool is_plain(struct llm_http *h, const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n && !h->began; i++) {
+        h->began = strchr(" \t\r\n", bytes[i]) == NULL;
+        h->plain = bytes[i] == '{';
+    }
+    return h->plain;
+}
+
 static int on_chunk(struct fm_ctx *ctx, void *arg, const char *bytes, size_t n)
 {
     struct llm_http *h = arg;
+    if (is_plain(h, bytes, n))
+        return 0; /* on_response has it whole */
     while (n > 0) {
         const char *newline = memchr(bytes, '\n', n);
         size_t length = newline == NULL ? n : (size_t)(newline - bytes);
@@ -239,34 +334,60 @@ static int on_chunk(struct fm_ctx *ctx, void *arg, const char *bytes, size_t n)
 
 /* ---- the call ---- */
 
-static int take_response(struct fm_ctx *ctx, struct llm_http *h, const struct fm_http_response *r)
+static bool says_json(const struct fm_http_response *r)
 {
-    char id[128] = "";
-    struct fm_err err = {0};
-    if (fm_http_header(r, h->request_id_header, id, sizeof(id)))
-        h->reply->request_id = keep(ctx, id, strlen(id));
-    h->reply->latency_ms = r->duration_ms;
-    bool streamed = h->streams && r->status >= 200 && r->status < 300;
-    if (r->status == 0)
-        return no_response(ctx, r);
-    if (r->status < 200 || r->status >= 300)
-        return error_response(ctx, r);
-    if (streamed && !h->complete)
+    char type[64];
+    return fm_http_header(r, "content-type", type, sizeof(type)) && strstr(type, "json") != NULL;
+}
+
+static int take_stream(struct fm_ctx *ctx, struct llm_http *h)
+{
+    if (h->line.n > 0 && on_line(ctx, h, h->line.p, h->line.n) < 0) /* a last line without an end */
+        return -1;
+    if (!h->complete)
         return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream ended before its end");
-    const struct fm_value *json = streamed ? NULL : json_value_of(ctx, r->body, r->body_bytes, &err);
-    if (!streamed && json == NULL) {
+    return h->on_end(ctx, h, NULL);
+}
+
+static int take_json(struct fm_ctx *ctx, struct llm_http *h, const struct fm_http_response *r)
+{
+    struct fm_err err = {0};
+    const struct fm_value *json = json_value_of(ctx, r->body, r->body_bytes, &err);
+    if (json == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: %s", err.msg);
         fm_err_done(&err);
         return -1;
     }
+    if (fm_value_kind(fm_value_get(json, "error")) == FM_MAP)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model call failed with status %d: %.*s", r->status, MAX_SHOWN,
+                           complaint(ctx, r->body, r->body_bytes));
     return h->on_end(ctx, h, json);
+}
+
+static int take_response(struct fm_ctx *ctx, struct llm_http *h, const struct fm_http_response *r)
+{
+    char id[128] = "";
+    if (fm_http_header(r, h->request_id_header, id, sizeof(id)))
+        h->reply->request_id = llm_keep(ctx, id, strlen(id));
+    h->reply->latency_ms = r->duration_ms;
+    if (r->status == 0)
+        return no_response(ctx, r);
+    if (r->status < 200 || r->status >= 300)
+        return error_response(ctx, r);
+    bool plain = !h->streams || h->plain || (!h->had_event && says_json(r));
+    int rc = plain ? take_json(ctx, h, r) : take_stream(ctx, h);
+    return rc < 0 ? rc : hide_in_reply(ctx, h->reply);
 }
 
 static int on_response(struct fm_ctx *ctx, void *arg, const struct fm_http_response *r)
 {
     struct llm_http *h = arg;
-    int rc = take_response(ctx, h, r);
-    return rc < 0 ? rc : h->done(ctx, h->arg);
+    if (take_response(ctx, h, r) == 0)
+        return h->done(ctx, h->arg);
+    const struct llm_reply *used = h->reply;
+    if (used->input_tokens + used->output_tokens > 0)
+        (void)llm_charge(ctx, h->q, used); /* a reply that is of no use is paid for all the same */
+    return -1;
 }
 
 static void digest(const struct fm_buf *body, char hex[65])
@@ -299,6 +420,16 @@ static uint64_t timeout(const struct fm_value *config, const char *name)
     return llm_count(config, path);
 }
 
+void llm_http_init(struct llm_http *h, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
+                   void *arg)
+{
+    h->q = q;
+    h->reply = reply;
+    h->done = done;
+    h->arg = arg;
+    h->streams = fm_value_bool(fm_value_get(q->config, "stream"), false);
+}
+
 int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_base, const char *path,
                   const char *auth, const char *more_header, const struct fm_value *body)
 {
@@ -306,6 +437,10 @@ int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_ba
     struct fm_buf json = {0};
     const char *headers[5];
     size_t n = 0;
+    uint64_t total = timeout(config, "total_ms"), first = timeout(config, "first_byte_ms");
+    total = total > 0 ? total : TOTAL_MS;
+    if (first == 0 && !h->streams)
+        first = total; /* nothing comes before the model has thought and written it all */
     char key[160];
     json_value_write(body, &json);
     digest(&json, h->reply->digest);
@@ -323,8 +458,8 @@ int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_ba
                                       .body = json.p,
                                       .body_bytes = json.n,
                                       .connect_timeout_ms = timeout(config, "connect_ms"),
-                                      .first_byte_timeout_ms = timeout(config, "first_byte_ms"),
-                                      .timeout_ms = timeout(config, "total_ms"),
+                                      .first_byte_timeout_ms = first,
+                                      .timeout_ms = total,
                                       .max_response_bytes = MAX_RESPONSE_BYTES};
     fm_ctx_http(ctx, &r, h->streams ? on_chunk : NULL, on_response, h);
     fm_buf_done(&json);

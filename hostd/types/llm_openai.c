@@ -3,11 +3,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "json_value.h"
 #include "llm_provider.h"
 
 #define BASE_URL "https://api.openai.com/v1"
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* A streamed reply: its tool calls come in pieces. */
+struct stream {
+    struct llm_http h; /* first: callbacks get it */
+    struct {
+        const char *id, *name;
+        struct llm_str arguments;
+    } calls[LLM_MAX_STREAMED_CALLS];
+    size_t n_calls;
+};
 
 static const char *const passed[][2] = {
     {"model",           "model"          },
@@ -22,16 +30,6 @@ static const char *const passed[][2] = {
 
 /* ---- the request ---- */
 
-static const struct fm_value *as_json_text(struct fm_ctx *ctx, const struct fm_value *v)
-{
-    struct fm_buf b = {0};
-    json_value_write(v, &b);
-    fm_buf_append(&b, "", 1);
-    const struct fm_value *text = fm_string(ctx, (const char *)b.p);
-    fm_buf_done(&b);
-    return text;
-}
-
 static const struct fm_value *calls_of(struct fm_ctx *ctx, const struct fm_value *calls)
 {
     struct fm_value *list = fm_list(ctx);
@@ -39,7 +37,7 @@ static const struct fm_value *calls_of(struct fm_ctx *ctx, const struct fm_value
         const struct fm_value *c = fm_value_at(calls, i);
         struct fm_value *call = fm_map(ctx), *function = fm_map(ctx);
         fm_map_set(ctx, function, "name", fm_value_get(c, "name"));
-        fm_map_set(ctx, function, "arguments", as_json_text(ctx, fm_value_get(c, "arguments")));
+        fm_map_set(ctx, function, "arguments", llm_json_text(ctx, fm_value_get(c, "arguments")));
         fm_map_set(ctx, call, "id", fm_value_get(c, "id"));
         fm_map_set(ctx, call, "type", fm_string(ctx, "function"));
         fm_map_set(ctx, call, "function", function);
@@ -104,58 +102,83 @@ static void take_usage(struct llm_reply *reply, const struct fm_value *v)
     reply->cached_tokens = llm_count(v, "usage.prompt_tokens_details.cached_tokens");
 }
 
-static int take_calls(struct fm_ctx *ctx, struct llm_reply *reply, const struct fm_value *calls)
+/* Appends a tool call to a list; -1 after fm_ctx_fail. */
+static int add_call(struct fm_ctx *ctx, struct llm_http *h, struct fm_value *list, const char *id, const char *name,
+                    const char *text)
+{
+    const struct fm_value *arguments = llm_arguments(ctx, h, name != NULL ? name : "", text);
+    if (arguments == NULL)
+        return -1;
+    fm_list_add(ctx, list, llm_call_of(ctx, id, name, arguments));
+    return 0;
+}
+
+static int take_stream(struct fm_ctx *ctx, struct stream *s)
 {
     struct fm_value *list = fm_list(ctx);
-    for (size_t i = 0; i < fm_value_size(calls); i++) {
-        const struct fm_value *c = fm_value_at(calls, i);
-        const char *name = fm_value_string(fm_value_get(c, "function.name"), "");
-        const struct fm_value *arguments =
-            llm_arguments(ctx, name, fm_value_string(fm_value_get(c, "function.arguments"), ""));
-        if (arguments == NULL)
+    for (size_t i = 0; i < s->n_calls; i++)
+        if (add_call(ctx, &s->h, list, s->calls[i].id, s->calls[i].name,
+                     s->calls[i].arguments.n > 0 ? s->calls[i].arguments.p : "") < 0)
             return -1;
-        struct fm_value *call = fm_map(ctx);
-        fm_map_set(ctx, call, "id", fm_value_get(c, "id"));
-        fm_map_set(ctx, call, "name", fm_string(ctx, name));
-        fm_map_set(ctx, call, "arguments", arguments);
-        fm_list_add(ctx, list, call);
-    }
-    reply->tool_calls = list;
+    s->h.reply->text = s->h.text.p;
+    s->h.reply->tool_calls = list;
     return 0;
 }
 
 static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *json)
 {
-    if (json == NULL) {
-        h->reply->text = h->text.p;
-        h->reply->tool_calls = h->n_calls > 0 ? llm_stream_calls(ctx, h) : NULL;
-        return h->n_calls > 0 && h->reply->tool_calls == NULL ? -1 : 0;
-    }
-    const struct fm_value *choice = fm_value_at(fm_value_get(json, "choices"), 0);
-    if (fm_value_kind(fm_value_get(choice, "message")) != FM_MAP)
-        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
-                           "the model's reply is malformed: it has no choices[0].message");
+    if (json == NULL)
+        return take_stream(ctx, (struct stream *)h);
+    const struct fm_value *choice = fm_value_at(fm_value_get(json, "choices"), 0),
+                          *calls = fm_value_get(choice, "message.tool_calls");
+    struct fm_value *list = fm_list(ctx);
     take_usage(h->reply, json);
+    if (fm_value_kind(fm_value_get(choice, "message")) != FM_MAP)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: it has no choices[0].message");
     h->reply->text = fm_value_string(fm_value_get(choice, "message.content"), NULL);
     h->reply->stop = fm_value_string(fm_value_get(choice, "finish_reason"), "");
-    return take_calls(ctx, h->reply, fm_value_get(choice, "message.tool_calls"));
+    for (size_t i = 0; i < fm_value_size(calls); i++) {
+        const struct fm_value *c = fm_value_at(calls, i);
+        if (add_call(ctx, h, list, fm_value_string(fm_value_get(c, "id"), NULL),
+                     fm_value_string(fm_value_get(c, "function.name"), NULL),
+                     fm_value_string(fm_value_get(c, "function.arguments"), "")) < 0)
+            return -1;
+    }
+    h->reply->tool_calls = list;
+    return 0;
 }
 
-static int add_call_piece(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *piece)
+/* The place of a piece of a call. Some servers give no index: then a new id is a new call. */
+static double index_of(const struct stream *s, const struct fm_value *piece, const char *id)
 {
-    double index = fm_value_number(fm_value_get(piece, "index"), 0);
-    if (!(index >= 0 && index < (double)COUNT(h->calls)))
-        return fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model calls more than %zu tools at once",
-                           COUNT(h->calls));
-    size_t i = (size_t)index;
+    const struct fm_value *index = fm_value_get(piece, "index");
+    if (fm_value_kind(index) == FM_NUMBER)
+        return fm_value_number(index, -1);
+    size_t n = s->n_calls;
+    bool is_new = n == 0 || (id != NULL && (s->calls[n - 1].id == NULL || strcmp(id, s->calls[n - 1].id) != 0));
+    return (double)(is_new ? n : n - 1);
+}
+
+static int add_call_piece(struct fm_ctx *ctx, struct stream *s, const struct fm_value *piece)
+{
     const char *id = fm_value_string(fm_value_get(piece, "id"), NULL),
                *name = fm_value_string(fm_value_get(piece, "function.name"), NULL),
                *arguments = fm_value_string(fm_value_get(piece, "function.arguments"), "");
-    if (i >= h->n_calls)
-        h->n_calls = i + 1;
-    h->calls[i].id = id != NULL ? id : h->calls[i].id;
-    h->calls[i].name = name != NULL ? name : h->calls[i].name;
-    llm_add(ctx, &h->calls[i].arguments, arguments, strlen(arguments));
+    double index = index_of(s, piece, id);
+    if (!(index >= 0 && index < LLM_MAX_STREAMED_CALLS)) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model calls more than %d tools in one streamed reply",
+                          LLM_MAX_STREAMED_CALLS);
+        fm_ctx_fail_permanent(ctx);
+        return -1;
+    }
+    size_t i = (size_t)index;
+    if (i >= s->n_calls)
+        s->n_calls = i + 1;
+    if (id != NULL && id[0] != '\0')
+        s->calls[i].id = llm_keep(ctx, id, strlen(id));
+    if (name != NULL && name[0] != '\0')
+        s->calls[i].name = llm_keep(ctx, name, strlen(name));
+    llm_add(ctx, &s->calls[i].arguments, arguments, strlen(arguments));
     return 0;
 }
 
@@ -170,14 +193,12 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
     const char *text = fm_value_string(fm_value_get(delta, "content"), ""),
                *stop = fm_value_string(fm_value_get(choice, "finish_reason"), NULL);
     take_usage(h->reply, data);
-    llm_add(ctx, &h->text, text, strlen(text));
-    if (text[0] != '\0')
-        fm_ctx_progress(ctx, h->text.p);
+    llm_say(ctx, h, text);
     if (stop != NULL)
-        h->reply->stop = stop;
+        h->reply->stop = llm_keep(ctx, stop, strlen(stop));
     const struct fm_value *pieces = fm_value_get(delta, "tool_calls");
     for (size_t i = 0; i < fm_value_size(pieces); i++)
-        if (add_call_piece(ctx, h, fm_value_at(pieces, i)) < 0)
+        if (add_call_piece(ctx, (struct stream *)h, fm_value_at(pieces, i)) < 0)
             return -1;
     return 0;
 }
@@ -185,14 +206,11 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
 static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
                 void *arg)
 {
-    struct llm_http *h = fm_ctx_alloc(ctx, sizeof(*h));
-    h->q = q;
-    h->reply = reply;
-    h->done = done;
-    h->arg = arg;
+    struct stream *s = fm_ctx_alloc(ctx, sizeof(*s));
+    struct llm_http *h = &s->h;
+    llm_http_init(h, q, reply, done, arg);
     h->on_event = on_event;
     h->on_end = on_end;
-    h->streams = fm_value_bool(fm_value_get(q->config, "stream"), false);
     h->request_id_header = "x-request-id";
     return llm_http_post(ctx, h, BASE_URL, "/chat/completions",
                          llm_auth(ctx, q->config, "Authorization: Bearer "), NULL,

@@ -293,7 +293,8 @@ struct fm_routine_type {
     size_t n_slots;
     const char *const *events; /* "*" admits any */
     size_t n_events;
-    uint32_t default_attempts; /* attempts at a task where the flow's retry policies say nothing; 0: one */
+    uint32_t default_attempts; /* attempts at a task where the flow's retry policies say nothing; 0: one. When
+                                * set, delays vary by a fifth where the policies give no jitter. */
 };
 
 /* ---- plugins ----

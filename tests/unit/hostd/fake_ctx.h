@@ -27,7 +27,7 @@ struct fake_list {
 
 struct fake_pause {
     char id[16], question[256], slot[64];
-    const struct fm_value *data, *choices;
+    const struct fm_value *data, *choices, *schema;
 };
 
 struct fake_timer {
@@ -37,7 +37,7 @@ struct fake_timer {
 };
 
 struct fm_ctx {
-    struct fm_arena arena;
+    struct fm_arena arena, scratch;
     const struct fm_routine_type *type;
     struct fm_value *state, *shared;
     const struct fm_value *config, *data;
@@ -50,11 +50,12 @@ struct fm_ctx {
     size_t n_timers;
     struct fm_child child; /* the last job started */
     size_t n_children;
-    uint64_t input_tokens, output_tokens, delay_ms;
+    uint64_t input_tokens, output_tokens, cached_tokens, delay_ms;
     uint32_t calls;
     fm_callback later; /* the callback that waits, its argument */
     void *later_arg;
-    struct fm_http_request request; /* the last one; texts are the handler's */
+    struct fm_http_request request; /* the last one; texts but for the body are the handler's */
+    fm_chunk_callback on_chunk;
     fm_http_callback on_response;   /* waits for fake_respond */
     void *on_response_arg;
     int fail_code;
@@ -67,6 +68,7 @@ static inline void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *t
 {
     memset(ctx, 0, sizeof(*ctx));
     fm_arena_init(&ctx->arena, 16u << 20);
+    fm_arena_init(&ctx->scratch, 16u << 20);
     ctx->type = type;
     ctx->state = value_map(&ctx->arena);
     ctx->shared = value_map(&ctx->arena);
@@ -76,6 +78,7 @@ static inline void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *t
 static inline void fake_done(struct fm_ctx *ctx)
 {
     fm_arena_done(&ctx->arena);
+    fm_arena_done(&ctx->scratch);
 }
 
 /* A step: the handler of the slot and all its callbacks. What earlier steps emitted is forgotten, their state
@@ -95,7 +98,7 @@ static inline int fake_step(struct fm_ctx *ctx, const char *slot, const char *pa
     ctx->step++;
     ctx->data = data;
     snprintf(ctx->slot, sizeof(ctx->slot), "%s", slot);
-    snprintf(ctx->pause_id, sizeof(ctx->pause_id), "%s", pause_id);
+    snprintf(ctx->pause_id, sizeof(ctx->pause_id), "%.15s", pause_id);
     int rc = handler(ctx, data);
     while (rc == 0 && ctx->later != NULL) {
         fm_callback later = ctx->later;
@@ -103,6 +106,14 @@ static inline int fake_step(struct fm_ctx *ctx, const char *slot, const char *pa
         rc = later(ctx, ctx->later_arg);
     }
     return rc;
+}
+
+/* A piece of the response's body. */
+static inline int fake_piece(struct fm_ctx *ctx, const char *text)
+{
+    if (ctx->on_chunk == NULL)
+        fm_abort("the step does not read its response in pieces");
+    return ctx->on_chunk(ctx, ctx->on_response_arg, text, strlen(text));
 }
 
 /* The response to the request that the step has sent; a status of 0 is none. */
@@ -384,12 +395,15 @@ const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *s
     snprintf(p->slot, sizeof(p->slot), "%s", slot);
     p->data = data;
     p->choices = choices;
+    p->schema = NULL;
     return p->id;
 }
 
 const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
 {
-    return fm_ctx_pause(ctx, q->question, q->slot, q->data, q->choices);
+    const char *id = fm_ctx_pause(ctx, q->question, q->slot, q->data, q->choices);
+    ctx->pauses[ctx->n_pauses - 1].schema = q->answer_schema;
+    return id;
 }
 
 const char *fm_ctx_call_id(struct fm_ctx *ctx)
@@ -461,8 +475,8 @@ int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...)
 void fm_ctx_usage(struct fm_ctx *ctx, uint64_t input_tokens, uint64_t output_tokens, uint64_t cached_tokens,
                   double cost)
 {
-    (void)cached_tokens;
     (void)cost;
+    ctx->cached_tokens += cached_tokens;
     ctx->input_tokens += input_tokens;
     ctx->output_tokens += output_tokens;
     ctx->calls++;
@@ -480,11 +494,19 @@ struct fm_arena *fm_ctx_arena(struct fm_ctx *ctx)
     return &ctx->arena;
 }
 
+struct fm_arena *fm_ctx_scratch(struct fm_ctx *ctx)
+{
+    fm_arena_reset(&ctx->scratch);
+    return &ctx->scratch;
+}
+
 void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_chunk_callback on_chunk,
                  fm_http_callback done, void *arg)
 {
-    (void)on_chunk;
     ctx->request = *request;
+    if (request->body != NULL)
+        ctx->request.body = fm_arena_strndup(&ctx->arena, request->body, request->body_bytes);
+    ctx->on_chunk = on_chunk;
     ctx->on_response = done;
     ctx->on_response_arg = arg;
 }

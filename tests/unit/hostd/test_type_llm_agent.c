@@ -49,7 +49,7 @@ static int trigger(void)
 
 static int answer(const char *text)
 {
-    return fake_step(ctx, "user_input", "p1-1", fake_data(ctx, "answer", text));
+    return fake_step(ctx, "user_input", ctx->pauses[0].id, fake_data(ctx, "answer", text));
 }
 
 static void the_agent_asks_and_its_conversation_stays_in_the_state(void **state)
@@ -213,14 +213,174 @@ static void data_without_a_task_is_the_task(void **state)
     assert_int_equal(ctx->n_pauses, 1);
 }
 
-static void a_tools_result_is_a_message_and_leads_to_a_call(void **state)
+/* An item of the script that calls a tool, twice with `many`. */
+static void script_calls(const char *name, bool many)
+{
+    struct fm_value *item = script("x", ""), *call = fake_data(ctx, "name", name), *list = fm_list(ctx);
+    fm_list_add(ctx, list, call);
+    if (many)
+        fm_list_add(ctx, list, call);
+    fm_map_set(ctx, item, "tools", list);
+}
+
+static void configure_tool(const char *name, const char *approval)
+{
+    struct fm_value *tools = fm_list(ctx), *tool = fake_data(ctx, "name", name);
+    fm_map_set(ctx, tool, "approval", fm_string(ctx, approval));
+    fm_list_add(ctx, tools, tool);
+    configure("tools", tools);
+}
+
+static const char *role(size_t i)
+{
+    return fake_text(fm_value_at(fm_value_get(ctx->state, "messages"), i), "role");
+}
+
+static const char *content(size_t i)
+{
+    return fake_text(fm_value_at(fm_value_get(ctx->state, "messages"), i), "content");
+}
+
+static int result(const char *call_id, const char *text)
+{
+    struct fm_value *data = fake_data(ctx, "result", text);
+    if (call_id != NULL)
+        fm_map_set(ctx, data, "call_id", fm_string(ctx, call_id));
+    return fake_step(ctx, "tool_result", "", data);
+}
+
+static void a_result_without_an_id_is_that_of_the_only_call_that_waits(void **state)
 {
     (void)state;
+    configure_tool("look", "");
+    script_calls("look", false);
+    (void)script("say", "Found.");
+    assert_int_equal(trigger(), 0);
+    assert_int_equal(result(NULL, "42"), 0);
+    assert_string_equal(role(2), "tool");
+    assert_string_equal(content(2), "42");
+    assert_string_equal(fake_text(ctx->emitted.items[1].data, "text"), "Found.");
+}
+
+static void a_result_of_no_call_leaves_the_conversation_as_it_is(void **state)
+{
+    (void)state;
+    configure_tool("look", "");
+    script_calls("look", true);
+    assert_int_equal(trigger(), 0);
+    assert_int_equal(result(NULL, "of which?"), 0);
+    assert_int_equal(result("nobody", "x"), 0);
+    assert_int_equal(ctx->logged.n, 1);
+    assert_int_equal(fm_value_size(fm_value_get(ctx->state, "messages")), 2);
+}
+
+static void input_while_tools_are_at_work_comes_after_their_results(void **state)
+{
+    (void)state;
+    configure_tool("look", "");
+    script_calls("look", true);
+    (void)script("say", "Done.");
+    assert_int_equal(trigger(), 0);
+    assert_int_equal(fake_step(ctx, "user_input", "", fake_data(ctx, "answer", "hurry")), 0);
+    assert_int_equal(result("call_1_1", "second"), 0);
+    assert_int_equal(fake_step(ctx, "trigger", "", fake_data(ctx, "task", "Another task")), 0);
+    assert_int_equal(ctx->calls, 1); /* the model was not called for them */
+    assert_string_equal(fake_text(ctx->state, "task"), "Plan a trip");
+    assert_int_equal(result("call_1_0", "first"), 0);
+    assert_int_equal(ctx->calls, 2);
+    static const char *const roles[] = {"user", "assistant", "tool", "tool", "user", "user", "assistant"};
+    assert_int_equal(fm_value_size(fm_value_get(ctx->state, "messages")), 7);
+    for (size_t i = 0; i < 7; i++)
+        assert_string_equal(role(i), roles[i]);
+    assert_string_equal(content(4), "hurry");
+    assert_string_equal(content(5), "Another task");
+    assert_string_equal(fake_text(ctx->state, "task"), "Another task");
+    assert_null(fm_value_get(ctx->state, "held"));
+}
+
+static void input_while_an_approval_is_open_comes_after_the_result(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {"approve", "deny"};
+    configure_tool("look", "required");
+    script_calls("look", false);
+    (void)script("say", "Done.");
+    const struct fm_value *script_of_both = ctx->config;
+    for (size_t i = 0; i < 2; i++) {
+        ctx->config = script_of_both;
+        ctx->state = fm_map(ctx);
+        assert_int_equal(trigger(), 0);
+        const char *pause = fm_value_string(fm_string(ctx, ctx->pauses[0].id), "");
+        assert_int_equal(fake_step(ctx, "user_input", "", fake_data(ctx, "answer", "hurry")), 0);
+        assert_int_equal(fake_step(ctx, "user_input", pause, fake_data(ctx, "answer", answers[i])), 0);
+        if (i == 0)
+            assert_int_equal(result("call_1_0", "found"), 0);
+        assert_string_equal(role(2), "tool");
+        assert_string_equal(content(3), "hurry");
+        assert_int_equal(fm_value_size(fm_value_get(ctx->state, "messages")), 5);
+    }
+}
+
+static void input_while_a_budget_is_asked_for_asks_no_second_time(void **state)
+{
+    (void)state;
+    struct fm_value *limits = fm_map(ctx), *raise = fm_map(ctx), *more = fm_map(ctx);
     configure("ask", fm_bool(ctx, false));
-    assert_int_equal(fake_step(ctx, "tool_result", "", fake_data(ctx, "result", "42")), 0);
-    assert_string_equal(fake_text(ctx->state, "messages[0].role"), "tool");
-    assert_string_equal(fake_text(ctx->state, "messages[0].content"), "42");
-    assert_int_equal(ctx->emitted.n, 2);
+    fm_map_set(ctx, limits, "max_tokens", fm_number(ctx, 1));
+    configure("limits", limits);
+    assert_int_equal(trigger(), 0);
+    assert_int_equal(ctx->n_pauses, 1);
+    const char *pause = fm_value_string(fm_string(ctx, ctx->pauses[0].id), "");
+    assert_int_equal(fake_step(ctx, "user_input", "", fake_data(ctx, "answer", "one")), 0);
+    assert_int_equal(ctx->n_pauses, 0);
+    assert_int_equal(fake_step(ctx, "user_input", "", fake_data(ctx, "answer", "two")), 0);
+    assert_int_equal(ctx->n_pauses, 0);
+    assert_int_equal(ctx->calls, 0);
+    fm_map_set(ctx, more, "max_tokens", fm_number(ctx, 10000));
+    fm_map_set(ctx, raise, "answer", more);
+    assert_int_equal(fake_step(ctx, "user_input", pause, raise), 0);
+    assert_int_equal(ctx->calls, 1);
+    assert_string_equal(content(1), "one");
+    assert_string_equal(content(2), "two");
+    assert_string_equal(role(3), "assistant");
+}
+
+static void input_before_the_agent_goes_on_makes_one_call_not_two(void **state)
+{
+    (void)state;
+    script_calls("nothing", false); /* answered at once: there is no such tool */
+    (void)script("say", "Done.");
+    assert_int_equal(trigger(), 0);
+    const struct fm_value *data = ctx->enqueued.items[0].data;
+    assert_int_equal(fake_step(ctx, "user_input", "", fake_data(ctx, "answer", "hurry")), 0);
+    assert_int_equal(ctx->calls, 2);
+    assert_int_equal(fake_step(ctx, "continue", "", data), 0);
+    assert_int_equal(ctx->calls, 2);
+}
+
+static void a_model_without_a_price_is_held_to_the_other_limits_or_not_called(void **state)
+{
+    (void)state;
+    struct fm_value *limits = fm_map(ctx), *both = fm_map(ctx);
+    configure("ask", fm_bool(ctx, false));
+    fm_map_set(ctx, limits, "max_cost", fm_number(ctx, 1));
+    configure("limits", limits);
+    assert_int_equal(trigger(), -1);
+    assert_int_equal(ctx->fail_code, FM_FAIL_FAILED_PRECONDITION);
+    assert_true(ctx->permanent);
+    assert_non_null(strstr(ctx->failure, "max_turns"));
+    fm_map_set(ctx, both, "max_cost", fm_number(ctx, 1));
+    fm_map_set(ctx, both, "max_turns", fm_number(ctx, 2));
+    configure("limits", both);
+    ctx->state = fm_map(ctx);
+    assert_int_equal(trigger(), 0);
+    assert_int_equal(ctx->calls, 1);
+    assert_int_equal(ctx->logged.n, 2);
+    assert_non_null(strstr(ctx->logged.items[0].name, "limits.max_cost is not checked"));
+    assert_int_equal(trigger(), 0);
+    assert_int_equal(ctx->logged.n, 1); /* said once */
+    assert_int_equal(trigger(), 0);
+    assert_int_equal(ctx->calls, 2);
 }
 
 int main(void)
@@ -239,7 +399,13 @@ int main(void)
         TEST(an_unknown_provider_fails_the_step_and_is_named),
         TEST(a_system_text_stands_before_the_first_message_only),
         TEST(data_without_a_task_is_the_task),
-        TEST(a_tools_result_is_a_message_and_leads_to_a_call),
+        TEST(a_result_without_an_id_is_that_of_the_only_call_that_waits),
+        TEST(a_result_of_no_call_leaves_the_conversation_as_it_is),
+        TEST(input_while_tools_are_at_work_comes_after_their_results),
+        TEST(input_while_an_approval_is_open_comes_after_the_result),
+        TEST(input_while_a_budget_is_asked_for_asks_no_second_time),
+        TEST(input_before_the_agent_goes_on_makes_one_call_not_two),
+        TEST(a_model_without_a_price_is_held_to_the_other_limits_or_not_called),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
