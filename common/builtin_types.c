@@ -28,7 +28,7 @@ static const struct builtin_param llm_config[] = {
     {"params",          PARAM_MAP,    false, 0, 0,       NULL         },
 };
 static const struct builtin_param llm_trigger[] = {
-    {"task", PARAM_STRING, false, 0, 0, NULL}
+    {"task", PARAM_CONTENT, false, 0, 0, NULL}
 };
 static const struct builtin_slot llm_slots[] = {
     {"trigger",     llm_trigger, COUNT(llm_trigger)},
@@ -227,6 +227,8 @@ const char *param_kind_name(enum param_kind kind)
         return "a list of strings";
     case PARAM_MAP:
         return "an object";
+    case PARAM_CONTENT:
+        return "a string, or a list of a provider's content parts";
     case PARAM_ANY:
         return "any value";
     }

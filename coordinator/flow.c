@@ -89,6 +89,8 @@ static bool is_kind(const Google__Protobuf__Value *v, enum param_kind kind)
         return k == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE && all_strings(v->list_value);
     case PARAM_MAP:
         return k == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
+    case PARAM_CONTENT:
+        return is_kind(v, PARAM_STRING) || is_kind(v, PARAM_LIST);
     case PARAM_ANY:
         return true;
     }

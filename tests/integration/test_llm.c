@@ -9,122 +9,13 @@
 #include <string.h>
 
 #include <setjmp.h>
-#include <sys/stat.h>
 
 #include <cmocka.h>
 
-#include "cluster.h"
-#include "json_text.h"
+#include "llm_cluster.h"
 
 /* clang-format would take the JSON for C. */
 /* clang-format off */
-
-#define KEY "sk-very-secret-key-7531"
-
-static struct cluster c;
-static struct proc server;
-static char base[64];
-
-static int start(void **state)
-{
-    (void)state;
-    char script[512], log[256], secrets[256], prices[256];
-    cluster_init(&c);
-    snprintf(script, sizeof(script), "%s/tests/support/llm_server.py", getenv("SOURCE_DIR"));
-    snprintf(log, sizeof(log), "%s/server.log", c.dir);
-    const char *argv[] = {"/usr/bin/python3", script, NULL};
-    proc_start(&server, log, argv);
-    snprintf(base, sizeof(base), "http://127.0.0.1:%d/v1", atoi(server.line + strlen("listening on ")));
-    snprintf(secrets, sizeof(secrets), "%s/secrets", c.dir);
-    FILE *f = fopen(secrets, "w");
-    assert_non_null(f);
-    fprintf(f, "# keys\n\nMY_KEY=%s\n", KEY);
-    assert_int_equal(fclose(f), 0);
-    assert_int_equal(chmod(secrets, 0600), 0);
-    snprintf(prices, sizeof(prices), "%s/prices.json", c.dir);
-    f = fopen(prices, "w");
-    assert_non_null(f);
-    fputs("{\"openai/*\": {\"input\": 10, \"output\": 100, \"cached\": 1}, \"mock/*\": {\"input\": 1, \"output\": 1}}", f);
-    assert_int_equal(fclose(f), 0);
-    cluster_coordinator(&c, NULL);
-    const char *more[] = {"--secrets", secrets, "--prices", prices, NULL};
-    cluster_host(&c, 0, "a", more);
-    cluster_host(&c, 1, "b", more);
-    return 0;
-}
-
-/* The key is nowhere but in the requests: in no log, in no state. */
-static int stop(void **state)
-{
-    (void)state;
-    char command[700];
-    proc_kill9(&server);
-    snprintf(command, sizeof(command), "grep -rl '%s' %s/*.log %s | grep -v server.log", KEY, c.dir, c.data);
-    const char *argv[] = {"sh", "-c", command, NULL};
-    char *out = NULL, *err = NULL;
-    (void)proc_run(argv, NULL, &out, &err);
-    assert_string_equal(out, "");
-    free(out);
-    free(err);
-    cluster_done(&c);
-    return 0;
-}
-
-/* A job of an agent with a tool "lookup" that a log routine answers. */
-static const char *submit(const char *provider, const char *model, const char *more, const char *policy)
-{
-    static char id[32];
-    char *text = NULL;
-    assert_true(asprintf(&text,
-        J({
-            "inline_flow" : {
-                "routines" : [
-                    {"id" : "agent", "type" : "llm_agent",
-                     "config" : {"provider" : "%s", "model" : "%s", "base_url" : "%s", "api_key" : "MY_KEY", "system" : "Be brief.",
-                                 "tools" : [ {"name" : "lookup", "description" : "looks up", "parameters" : {"type" : "object", "properties" : {"what" : {"type" : "string"}}}} ] %s} %s},
-                    {"id" : "look", "type" : "log", "config" : {"message" : "looking"}}
-                ],
-                "connections" : [
-                    {"from" : {"routine" : "agent", "event" : "tool_call"}, "to" : {"routine" : "look", "slot" : "input"}, "filter" : {"name" : "lookup"}},
-                    {"from" : {"routine" : "look", "event" : "output"}, "to" : {"routine" : "agent", "slot" : "tool_result"},
-                     "mapping" : {"arguments" : "result"}, "drop_unmapped" : true}
-                ]
-            },
-            "entry" : {"routine" : "agent", "slot" : "trigger"},
-            "data" : {"task" : "Say something about peace."}
-        }), provider, model, base, more, policy) > 0);
-    json_t *r = rpc(c.address, "Jobs/SubmitJob", "%s", text);
-    snprintf(id, sizeof(id), "%.31s", at(r, "jobId"));
-    json_decref(r);
-    free(text);
-    return id;
-}
-
-static const char *const providers[] = {"openai", "anthropic"};
-
-/* The server's requests of this model, as an array. */
-static json_t *requests(const char *model)
-{
-    char url[128];
-    snprintf(url, sizeof(url), "%s/log", base);
-    const char *argv[] = {"curl", "-s", url, NULL};
-    char *out = NULL, *err = NULL;
-    json_error_t fault;
-    assert_int_equal(proc_run(argv, NULL, &out, &err), 0);
-    json_t *all = json_loads(out, 0, &fault), *mine = json_array(), *r;
-    size_t i;
-    assert_non_null(all);
-    json_array_foreach(all, i, r) {
-        if (!json_is_null(json_object_get(r, "fault")))
-            fail_msg("the server refused a request: %s", json_string_value(json_object_get(r, "fault")));
-        if (strcmp(json_string_value(json_object_get(json_object_get(r, "body"), "model")), model) == 0)
-            json_array_append(mine, r);
-    }
-    json_decref(all);
-    free(out);
-    free(err);
-    return mine;
-}
 
 static void a_model_says_something_with_either_provider_streamed_or_not(void **state)
 {

@@ -8,15 +8,25 @@
     slow           answers after 30 s                 silent         never begins
     cut            ends in the middle                 garbage        is no JSON
     huge           30 MB                              cached         says a sentence, with cached tokens
+    plain          plain JSON, whatever was asked for bad-args       calls a tool with arguments that are no JSON
+    same-ids       calls lookup twice, with one id, in each of two turns
+    thinking       thinks, calls lookup, says what came back (anthropic)
+    echo           a stream with the key in it, one event, in two writes
+    echo-parts     a stream with the key in it, in many events
 
-Requests that break the published schemas get 400 and are remembered: GET /log returns all requests as JSON.
+Requests that break the published schemas (schemas/*.json) or the order of calls and results get 400 and are
+remembered: GET /log returns all requests as JSON. With the arguments CERTIFICATE KEY it speaks TLS.
 Prints "listening on PORT" and serves until it is killed.
 """
 import json
+import os
+import ssl
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import jsonschema
 
 log = []
 counts = {}
@@ -24,64 +34,62 @@ lock = threading.Lock()
 gate = threading.Semaphore(0)
 
 
-def fault_openai(b):
-    if not isinstance(b.get("model"), str) or not isinstance(b.get("messages"), list) or not b["messages"]:
-        return "model and messages are required"
-    open_calls = set()
+def validator(name):
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "schemas", name), encoding="utf-8") as f:
+        schema = json.load(f)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+openai_schema = validator("openai_chat_request.json")
+anthropic_schema = validator("anthropic_messages_request.json")
+
+
+def fault_of(schema, body, conversation):
+    """What is wrong with a request: with its shape, or with the order of calls and results."""
+    fault = jsonschema.exceptions.best_match(schema.iter_errors(body))
+    return f"{fault.json_path}: {fault.message[:300]}" if fault else conversation(body)
+
+
+def conversation_openai(b):
+    open_calls, known = set(), set()
     for m in b["messages"]:
-        if m.get("role") not in ("system", "user", "assistant", "tool"):
-            return f"role {m.get('role')!r}"
         if m["role"] == "tool":
-            if m.get("tool_call_id") not in open_calls or not isinstance(m.get("content"), str):
+            if m["tool_call_id"] not in open_calls:
                 return "a tool message answers no call"
             open_calls.discard(m["tool_call_id"])
         elif open_calls:
             return "calls without a result"
         for c in m.get("tool_calls", []):
-            if c.get("type") != "function" or not isinstance(c["function"]["arguments"], str):
-                return "a tool call is malformed"
             json.loads(c["function"]["arguments"])
+            if c["id"] in known:
+                return "two calls with one id"
+            known.add(c["id"])
             open_calls.add(c["id"])
-        if m["role"] != "tool" and not isinstance(m.get("content"), (str, list, type(None))):
-            return "content"
-    for t in b.get("tools", []):
-        if t.get("type") != "function" or t["function"]["parameters"].get("type") != "object":
-            return "a tool is malformed"
-    known = {"model", "messages", "tools", "temperature", "max_tokens", "stop", "response_format", "stream",
-             "stream_options", "top_p", "seed", "user"}
-    return f"unknown fields {set(b) - known}" if set(b) - known else None
+    return "calls without a result" if open_calls else None
 
 
-def fault_anthropic(b):
-    if not isinstance(b.get("model"), str) or not isinstance(b.get("max_tokens"), (int, float)):
-        return "model and max_tokens are required"
-    side, open_calls = "assistant", set()
-    for m in b.get("messages") or [{}]:
-        if m.get("role") not in ("user", "assistant") or m["role"] == side:
+def conversation_anthropic(b):
+    side, open_calls, known = "assistant", set(), set()
+    for m in b["messages"]:
+        if m["role"] == side:
             return "the sides must take turns, the user first"
-        side = m["role"]
+        side, others = m["role"], False
         for block in m["content"]:
-            kind = block.get("type")
-            if kind == "text" and not block["text"]:
-                return "an empty text"
-            if kind == "tool_use":
+            if block["type"] == "tool_use":
+                if block["id"] in known:
+                    return "two calls with one id"
+                known.add(block["id"])
                 open_calls.add(block["id"])
-                if not isinstance(block["input"], dict):
-                    return "input"
-            elif kind == "tool_result":
-                if block["tool_use_id"] not in open_calls:
-                    return "a result of no call"
+            elif block["type"] == "tool_result":
+                if block["tool_use_id"] not in open_calls or others:
+                    return "a result of no call, or one that does not come first"
                 open_calls.discard(block["tool_use_id"])
-            elif kind not in ("text", "image"):
-                return f"block {kind!r}"
-        if m["role"] == "user" and open_calls:
+            elif side == "user":
+                others = True
+        if side == "user" and open_calls:
             return "calls without a result"
-    for t in b.get("tools", []):
-        if t["input_schema"].get("type") != "object":
-            return "a tool is malformed"
-    known = {"model", "messages", "tools", "temperature", "max_tokens", "stop_sequences", "stream", "top_p", "system",
-             "metadata"}
-    return f"unknown fields {set(b) - known}" if set(b) - known else None
+    return "calls without a result" if open_calls else None
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -120,10 +128,11 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         openai = self.path.endswith("/chat/completions")
         key = self.headers.get("Authorization" if openai else "x-api-key", "")
-        fault = (fault_openai if openai else fault_anthropic)(body)
+        fault = (fault_of(openai_schema, body, conversation_openai) if openai
+                 else fault_of(anthropic_schema, body, conversation_anthropic))
         with lock:
             log.append({"path": self.path, "key": key, "idempotency": self.headers.get("Idempotency-Key"),
-                        "version": self.headers.get("anthropic-version"), "body": body, "fault": fault})
+                        "version": self.headers.get("anthropic-version"), "expect": self.headers.get("Expect"), "body": body, "fault": fault})
         model = body["model"]
         if fault:
             return self.error(400, fault)
@@ -153,9 +162,39 @@ class Handler(BaseHTTPRequestHandler):
             return None
         if model == "gated":
             gate.acquire()
-        if body.get("stream"):
+        if model.startswith("echo"):
+            return self.echo(key.removeprefix("Bearer "), openai, model == "echo-parts")
+        if body.get("stream") and model != "plain":
             return self.stream(reply, openai, number if name == "cutstream" else "", model == "gated")
         return self.send(200, reply)
+
+    def echo(self, key, openai, parts):
+        """The key, split where nobody expects it."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+        def event(text):
+            data = ({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]} if openai else
+                    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}})
+            return ("data: " + json.dumps(data) + "\n\n").encode()
+
+        if not openai:
+            self.wfile.write(b'data: {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}\n\n')
+        if parts:
+            for text in ["Your key: ", key[:1], key[1:9], key[9:], "."]:
+                self.wfile.write(event(text))
+                self.wfile.flush()
+        else:
+            data = event(f"Your key: {key}.")
+            middle = data.index(key.encode()) + 9
+            self.wfile.write(data[:middle])
+            self.wfile.flush()
+            time.sleep(0.1)  # so that the two come apart
+            self.wfile.write(data[middle:])
+        self.wfile.write(b"data: [DONE]\n\n" if openai else event("").replace(b"content_block_delta", b"message_stop"))
+        self.close_connection = True
 
     def reply(self, model, body, openai):
         """What the model answers, in the provider's words."""
@@ -166,8 +205,14 @@ class Handler(BaseHTTPRequestHandler):
             elif not openai:
                 results += [b["content"] for b in m["content"] if b["type"] == "tool_result"]
         text, calls = "Peace is quiet.", []
-        if model in ("tools", "ask", "ask-bad") and results:
+        if model in ("tools", "ask", "ask-bad", "thinking") and results or len(results) == 4:
             text = "I know: " + ", ".join(results)
+        elif model == "same-ids":
+            text, calls = "", [("lookup", {"what": "one"}), ("lookup", {"what": "two"})]
+        elif model == "thinking":
+            text, calls = "Let me look.", [("lookup", {"what": "one"})]
+        elif model == "bad-args":
+            text, calls = "", [("lookup", {})]
         elif model == "tools":
             text = "Let me look."
             calls = [("lookup", {"what": "one"}), ("lookup", {"what": "two"})]
@@ -178,15 +223,20 @@ class Handler(BaseHTTPRequestHandler):
         if openai:
             m = {"role": "assistant", "content": text or None}
             if calls:
-                m["tool_calls"] = [{"id": f"c{i}", "type": "function",
-                                    "function": {"name": n, "arguments": json.dumps(a)}} for i, (n, a) in enumerate(calls)]
+                m["tool_calls"] = [{"id": "c0" if model == "same-ids" else f"c{i}", "type": "function",
+                                    "function": {"name": n, "arguments": "{no" if model == "bad-args" else json.dumps(a)}}
+                                   for i, (n, a) in enumerate(calls)]
             usage = {"prompt_tokens": 100, "completion_tokens": 20}
             if model == "cached":
                 usage["prompt_tokens_details"] = {"cached_tokens": 60}
             return {"id": "x", "choices": [{"index": 0, "message": m, "finish_reason": "tool_calls" if calls else "stop"}],
                     "usage": usage}
         content = ([{"type": "text", "text": text}] if text else []) + [
-            {"type": "tool_use", "id": f"c{i}", "name": n, "input": a} for i, (n, a) in enumerate(calls)]
+            {"type": "tool_use", "id": "c0" if model == "same-ids" else f"c{i}", "name": n, "input": a}
+            for i, (n, a) in enumerate(calls)]
+        if model == "thinking" and calls:
+            content = [{"type": "thinking", "thinking": "Where would that be?", "signature": "c2lnbmF0dXJl"},
+                       {"type": "redacted_thinking", "data": "cmVkYWN0ZWQ="}] + content
         usage = {"input_tokens": 100, "output_tokens": 20}
         if model == "cached":
             usage = {"input_tokens": 40, "cache_read_input_tokens": 60, "output_tokens": 20}
@@ -238,12 +288,20 @@ class Handler(BaseHTTPRequestHandler):
         event({"type": "message_start", "message": {"usage": dict(reply["usage"], output_tokens=1)}}, "message_start")
         event({"type": "ping"}, "ping")
         for i, b in enumerate(reply["content"]):
-            start = {"type": "text", "text": ""} if b["type"] == "text" else dict(b, input={})
+            kind = b["type"]
+            start = {"text": dict(b, text=""), "tool_use": dict(b, input={}),
+                     "thinking": dict(b, thinking="", signature="")}.get(kind, b)
             event({"type": "content_block_start", "index": i, "content_block": start}, "content_block_start")
-            for p in pieces(b["text"] if b["type"] == "text" else json.dumps(b["input"])):
-                delta = ({"type": "text_delta", "text": p} if b["type"] == "text"
-                         else {"type": "input_json_delta", "partial_json": p})
-                event({"type": "content_block_delta", "index": i, "delta": delta}, "content_block_delta")
+            deltas = []
+            if kind == "text":
+                deltas = [{"type": "text_delta", "text": p} for p in pieces(b["text"])]
+            elif kind == "tool_use":
+                deltas = [{"type": "input_json_delta", "partial_json": p} for p in pieces(json.dumps(b["input"]))]
+            elif kind == "thinking":
+                deltas = [{"type": "thinking_delta", "thinking": p} for p in pieces(b["thinking"])]
+                deltas.append({"type": "signature_delta", "signature": b["signature"]})
+            for d in deltas:
+                event({"type": "content_block_delta", "index": i, "delta": d}, "content_block_delta")
             event({"type": "content_block_stop", "index": i}, "content_block_stop")
         event({"type": "message_delta", "delta": {"stop_reason": reply["stop_reason"]},
                "usage": {"output_tokens": reply["usage"]["output_tokens"]}}, "message_delta")
@@ -252,6 +310,10 @@ class Handler(BaseHTTPRequestHandler):
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 server.daemon_threads = True
+if len(sys.argv) > 2:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(sys.argv[1], sys.argv[2])
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
 print(f"listening on {server.server_address[1]}", flush=True)
 try:
     server.serve_forever()

@@ -401,7 +401,8 @@ static void a_secret_in_a_call_s_arguments_or_escaped_in_a_reply_is_blanked_out(
     answers(OPENAI("{'content':'It is sk\\u002dvery-secret-key.'}", "{}"));
     fake_emitted(ctx, 0, "output", "{'text':'It is ******************.'}");
     ask();
-    const struct fm_http_response r = {.status = 401, .error = "", .headers = "", .body = "{\"error\":{\"message\":\"no key sk\\u002dvery-secret-key\"}}", .body_bytes = 53};
+    static const char refused[] = "{\"error\":{\"message\":\"no key sk\\u002dvery-secret-key\"}}";
+    const struct fm_http_response r = {.status = 401, .error = "", .headers = "", .body = refused, .body_bytes = strlen(refused)};
     assert_int_equal(fake_respond(ctx, &r), -1);
     shows_no_secret(ctx->failure);
 }

@@ -1,0 +1,220 @@
+/* Between hosts and models: TLS with a certificate authority of one's own, proxies, large requests, many calls at a time, retries. */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <sys/resource.h>
+
+#include <cmocka.h>
+
+#include "llm_cluster.h"
+
+/* clang-format would take the JSON for C. */
+/* clang-format off */
+
+#define MANY 1000
+
+static void run(const char *command)
+{
+    const char *argv[] = {"sh", "-c", command, NULL};
+    char *out = NULL, *err = NULL;
+    if (proc_run(argv, NULL, &out, &err) != 0)
+        fail_msg("%s: %s", command, err);
+    free(out);
+    free(err);
+}
+
+/* A certificate authority, and a certificate of 127.0.0.1 signed by it. */
+static void make_certificates(void)
+{
+    char command[1200];
+    snprintf(command, sizeof(command),
+             "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test-ca"
+             " -keyout ca.key -out ca.pem"
+             " && openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=model -keyout model.key -out model.csr"
+             " && printf 'subjectAltName=IP:127.0.0.1\\n' > model.ext"
+             " && openssl x509 -req -in model.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile model.ext -out model.pem", c.dir);
+    run(command);
+}
+
+static void a_server_with_a_certificate_of_one_s_own_authority_is_trusted_only_with_ca_file(void **state)
+{
+    (void)state;
+    struct proc tls;
+    char plain[64], cert[256], key[256], ca[256];
+    make_certificates();
+    snprintf(cert, sizeof(cert), "%s/model.pem", c.dir);
+    snprintf(key, sizeof(key), "%s/model.key", c.dir);
+    snprintf(ca, sizeof(ca), "%s/ca.pem", c.dir);
+    snprintf(plain, sizeof(plain), "%s", base);
+    start_server(&tls, "tls.log", "https", cert, key, base);
+    start_host(2, "tls", "--ca-file", ca);
+    placement = J(, "placement" : {"labels" : {"name" : "tls"}});
+    for (int i = 0; i < 2; i++)
+        json_decref(wait_status(&c, submit(providers[i], "say", J(, "stream" : true), ""), "COMPLETED"));
+    placement = J(, "placement" : {"labels" : {"name" : "a"}});
+    json_t *j = wait_status(&c, submit("openai", "say", "", J(, "policy" : {"retry" : {"max_attempts" : 1}})), "FAILED");
+    assert_string_equal(at(j, "job.error.code"), "UNAVAILABLE");
+    if (strstr(at(j, "job.error.message"), "certificate") == NULL)
+        fail_msg("%s", at(j, "job.error.message"));
+    json_decref(j);
+    placement = "";
+    snprintf(base, sizeof(base), "%s", plain);
+    proc_kill9(&tls);
+}
+
+static void the_usual_variables_of_the_environment_name_a_proxy(void **state)
+{
+    (void)state;
+    char plain[64], proxy[64];
+    snprintf(plain, sizeof(plain), "%s", base);
+    snprintf(proxy, sizeof(proxy), "%.*s", (int)(strlen(base) - strlen("/v1")), base); /* the server takes whole URLs, too */
+    assert_int_equal(setenv("http_proxy", proxy, 1), 0);
+    start_host(3, "proxied", NULL, NULL);
+    assert_int_equal(unsetenv("http_proxy"), 0);
+    snprintf(base, sizeof(base), "http://model.invalid/v1");
+    placement = J(, "placement" : {"labels" : {"name" : "proxied"}});
+    json_decref(wait_status(&c, submit("openai", "say-proxied", "", ""), "COMPLETED"));
+    placement = "";
+    snprintf(base, sizeof(base), "%s", plain);
+    json_t *all = requests("say-proxied");
+    assert_string_equal(at(json_array_get(all, 0), "path"), "http://model.invalid/v1/chat/completions");
+    json_decref(all);
+    proc_stop(&c.hosts[3]);
+}
+
+static void a_large_request_does_not_wait_to_be_allowed(void **state)
+{
+    (void)state;
+    json_t *r = rpc(c.address, "Jobs/SubmitJob",
+        J({
+            "inline_flow" : {
+                "routines" : [
+                    {"id" : "text", "type" : "jq", "config" : {"program" : "{task: (\"\\\"\" * 800000)}"}},
+                    {"id" : "agent", "type" : "llm_agent", "config" : {"provider" : "openai", "model" : "say-large", "base_url" : "%s"}}
+                ],
+                "connections" : [ {"from" : {"routine" : "text", "event" : "output"}, "to" : {"routine" : "agent", "slot" : "trigger"}} ]
+            },
+            "entry" : {"routine" : "text", "slot" : "input"}
+        }), base);
+    json_decref(wait_status(&c, at(r, "jobId"), "COMPLETED"));
+    json_decref(r);
+    json_t *all = requests("say-large");
+    assert_int_equal(strlen(json_string_value(json_at(json_array_get(all, 0), "body.messages[0].content"))), 800000);
+    assert_true(json_is_null(json_object_get(json_array_get(all, 0), "expect")));
+    json_decref(all);
+}
+
+static void a_retry_of_a_model_call_comes_at_a_time_of_its_own(void **state)
+{
+    (void)state;
+    json_t *j = wait_status(&c, submit("openai", "down-1", "", ""), "COMPLETED"); /* the flow says nothing of retries */
+    json_t *h = rpc(c.address, "Jobs/GetHistory", J({"job_id" : "%s"}), at(j, "job.jobId"));
+    double delay = atof(at(h, "steps[0].retryDelayMs"));
+    if (!(delay >= 800 && delay < 1000))
+        fail_msg("retried after %g ms", delay);
+    json_decref(h);
+    json_decref(j);
+}
+
+static size_t threads_of(pid_t pid)
+{
+    char path[64];
+    size_t n = 0;
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    while (readdir(d) != NULL)
+        n++;
+    assert_int_equal(closedir(d), 0);
+    return n - 2;
+}
+
+/* One job starts MANY others, each of which calls a model that answers when all calls are there. The host begins with a limit of
+ * open files that is far too low for them. */
+static void a_thousand_calls_are_under_way_in_one_host_without_a_thread_for_each(void **state)
+{
+    (void)state;
+    struct cluster many;
+    struct proc model;
+    struct rlimit files, few;
+    char script[512], log[256], heard[32];
+    cluster_init(&many);
+    many.lease = "30s";
+    snprintf(script, sizeof(script), "%s/tests/support/llm_many.py", getenv("SOURCE_DIR"));
+    snprintf(log, sizeof(log), "%s/many.log", many.dir);
+    const char *argv[] = {"/usr/bin/python3", script, "1000", NULL};
+    proc_talk(&model, log, argv);
+    proc_hear(&model, "listening on ");
+    int port = atoi(model.line + strlen("listening on "));
+    assert_int_equal(setenv("FERMATA_TEST_LOG", "info", 1), 0);
+    cluster_coordinator(&many, NULL);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    few = files;
+    few.rlim_cur = 256;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    const char *more[] = {"--capacity", "2000", NULL};
+    cluster_host(&many, 0, "a", more);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    json_decref(rpc(many.address, "Flows/PutFlow",
+        J({"flow" : {"name" : "one", "routines" : [ {"id" : "agent", "type" : "llm_agent", "config" : {"provider" : "openai", "model" : "m", "base_url" : "http://127.0.0.1:%d/v1"}} ]}}), port));
+    json_t *r = rpc(many.address, "Jobs/SubmitJob",
+        J({
+            "inline_flow" : {
+                "routines" : [
+                    {"id" : "all", "type" : "jq", "config" : {"program" : "{items: [range(%d) | {task: tostring}]}"}},
+                    {"id" : "each", "type" : "split", "config" : {"path" : "items"}},
+                    {"id" : "call", "type" : "job", "config" : {"flow" : "one", "routine" : "agent", "slot" : "trigger"}},
+                    {"id" : "files", "type" : "exec", "config" : {"command" : ["sh", "-c", "printf '{\"emit\":\"files\",\"data\":{\"n\":%%s}}\\n' $(ulimit -Sn)"]}}
+                ],
+                "connections" : [
+                    {"from" : {"routine" : "all", "event" : "output"}, "to" : {"routine" : "each", "slot" : "input"}},
+                    {"from" : {"routine" : "all", "event" : "output"}, "to" : {"routine" : "files", "slot" : "input"}},
+                    {"from" : {"routine" : "each", "event" : "item"}, "to" : {"routine" : "call", "slot" : "start"}}
+                ]
+            },
+            "entry" : {"routine" : "all", "slot" : "input"}
+        }), MANY);
+    snprintf(heard, sizeof(heard), "%d under way", MANY);
+    proc_hear(&model, heard);
+    size_t threads = threads_of(proc_daemon(&many.hosts[0], 0));
+    if (threads > 40)
+        fail_msg("%zu threads", threads);
+    proc_say(&model, "go\n");
+    json_t *j = wait_status(&many, at(r, "jobId"), "COMPLETED");
+    json_t *outputs = json_at(j, "job.state.outputs"), *o;
+    size_t i, files_seen = 0;
+    json_array_foreach(outputs, i, o) {
+        if (strcmp(at(o, "event"), "files") != 0)
+            continue;
+        assert_string_equal(at(o, "data.n"), "256"); /* programs have the limit that hostd was started with */
+        files_seen++;
+    }
+    assert_int_equal(files_seen, 1);
+    json_decref(j);
+    json_decref(r);
+    r = rpc(many.address, "Jobs/GetUsage", "{}");
+    assert_string_equal(at(r, "sums[0].usage.calls"), "1000");
+    json_decref(r);
+    assert_int_equal(unsetenv("FERMATA_TEST_LOG"), 0);
+    proc_kill9(&model);
+    cluster_done(&many);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_server_with_a_certificate_of_one_s_own_authority_is_trusted_only_with_ca_file),
+        cmocka_unit_test(the_usual_variables_of_the_environment_name_a_proxy),
+        cmocka_unit_test(a_large_request_does_not_wait_to_be_allowed),
+        cmocka_unit_test(a_retry_of_a_model_call_comes_at_a_time_of_its_own),
+        cmocka_unit_test(a_thousand_calls_are_under_way_in_one_host_without_a_thread_for_each),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
