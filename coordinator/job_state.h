@@ -44,8 +44,8 @@ void job_state_set_shared(struct job_state *s, const Google__Protobuf__Struct *s
 /* Appends the encoded JobState to `out`. `more` are tasks shown after the pending ones (inputs that no step
  * has taken), or NULL. */
 void job_state_encode(const struct job_state *s, const struct task_item *more, struct fm_buf *out);
-/* Appends what its model calls have used as a field of the message that is being built; nothing when there were
- * none. */
+/* Appends what its model calls have used as a field of the message that is being built; nothing when there
+ * were none. */
 void job_state_put_usage(const struct job_state *s, uint32_t field, struct fm_buf *out);
 
 /* Number of the last step folded in, of the last input, of pending tasks, and the approximate size of the

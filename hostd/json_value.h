@@ -20,8 +20,8 @@ void json_value_write(const struct fm_value *v, struct fm_buf *out);
 /* The arena of a step, for hostd's own routine types: what is made in it lives as long as the step. No part
  * of the ABI. */
 struct fm_arena *fm_ctx_arena(struct fm_ctx *ctx);
-/* Memory for one piece of many, such as an event of a stream; empty now, and whatever was in it is gone. Freed
- * with the step. */
+/* Memory for one piece of many, such as an event of a stream; empty now, and whatever was in it is gone.
+ * Freed with the step. */
 struct fm_arena *fm_ctx_scratch(struct fm_ctx *ctx);
 /* The same as json_value_read, for a step. */
 struct fm_value *json_value_of(struct fm_ctx *ctx, const char *text, size_t n, struct fm_err *err);

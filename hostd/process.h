@@ -26,8 +26,8 @@ void processes_free(struct processes *all);
  * back what it was. */
 void process_raise_files(void);
 /* What main does when its first argument is PROCESS_CHILD_ARG: parent's pid, bytes of memory, limit of open
- * files (each 0: as it is), then the program and its arguments. Returns an exit code when the program cannot be started: 127 (there is none) or
- * 126. */
+ * files (each 0: as it is), then the program and its arguments. Returns an exit code when the program cannot
+ * be started: 127 (there is none) or 126. */
 int process_child_main(int argc, char **argv);
 
 #endif

@@ -26,8 +26,8 @@ bool secrets_redact(const struct fm_buf *used, char *text, size_t n);
 size_t secrets_tail(const struct fm_buf *used, const char *text, size_t n);
 
 /* The same for text that did not come as bytes of a response, but was put together from parts of it (the text
- * of a model, piece by piece): every value that was put into any request since the start counts. `ret_tail` may
- * be NULL. On the loop's thread. */
+ * of a model, piece by piece): every value that was put into any request since the start counts. `ret_tail`
+ * may be NULL. On the loop's thread. */
 bool secrets_hide(char *text, size_t n, size_t *ret_tail);
 
 #endif

@@ -9,13 +9,13 @@
  * event "completed" {"text", "calls"}. Each model call is one step; between two calls of one turn the agent
  * goes on by a task at its own slot "continue".
  *
- * What comes to "trigger" or "user_input" while tools are at work or a question is open is held: providers want
- * the results of calls right after the calls.
+ * What comes to "trigger" or "user_input" while tools are at work or a question is open is held: providers
+ * want the results of calls right after the calls.
  *
  * State: messages (append-only list, see llm_provider.h), calls, tokens, cost, task, waiting ({call id:
  * tool}: calls without a result), asked ({pause id: what the answer is for}), held (list of {slot, content}),
- * limits (raised ones), unpriced (the log says so), started_ms. Shared data under the routine's id: {task, status,
- * calls, text or question}. */
+ * limits (raised ones), unpriced (the log says so), started_ms. Shared data under the routine's id: {task,
+ * status, calls, text or question}. */
 #include <string.h>
 
 #include "llm_agent.h"
@@ -31,16 +31,19 @@ static const struct fm_value *text(struct fm_ctx *ctx, const char *s)
 }
 
 /* What the configuration says of how the model is to answer. */
-static struct fm_value *parameters_of(struct fm_ctx *ctx, const struct turn *t)
+static struct fm_value *parameters_of(struct fm_ctx *ctx, const struct fm_value *config)
 {
     static const char *const names[] = {"temperature", "top_p",           "seed",  "max_tokens",
                                         "stop",        "response_format", "params"};
     struct fm_value *m = fm_map(ctx);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        const struct fm_value *v = fm_value_get(t->request.config, names[i]);
+        const struct fm_value *v = fm_value_get(config, names[i]);
         if (v != NULL)
             fm_map_set(ctx, m, names[i], v);
     }
+    for (size_t i = 0; fm_value_kind(config) == FM_MAP && i < fm_value_size(config); i++)
+        if (llm_is_provider_s(fm_value_key(config, i)))
+            fm_map_set(ctx, m, fm_value_key(config, i), fm_value_at(config, i));
     return m;
 }
 
@@ -55,7 +58,7 @@ static void log_call(struct fm_ctx *ctx, const struct turn *t, const char *resul
     fm_map_set(ctx, m, "result", text(ctx, result));
     if (r->digest[0] != '\0') {
         fm_map_set(ctx, m, "model", text(ctx, fm_value_string(fm_value_get(t->request.config, "model"), "")));
-        fm_map_set(ctx, m, "parameters", parameters_of(ctx, t));
+        fm_map_set(ctx, m, "parameters", parameters_of(ctx, t->request.config));
         fm_map_set(ctx, m, "request_sha256", text(ctx, r->digest));
         fm_map_set(ctx, m, "request_id", text(ctx, r->request_id != NULL ? r->request_id : ""));
         fm_map_set(ctx, m, "latency_ms", fm_number(ctx, (double)r->latency_ms));
@@ -107,8 +110,8 @@ static int take_calls(struct fm_ctx *ctx, const struct turn *t)
 {
     size_t n = fm_value_size(t->reply.tool_calls);
     if (n > MAX_TOOL_CALLS) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model calls %zu tools at once; the limit is %d",
-                          n, MAX_TOOL_CALLS);
+        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
+                          "the model calls %zu tools at once; the limit is %d", n, MAX_TOOL_CALLS);
         fm_ctx_fail_permanent(ctx);
         return -1;
     }
@@ -209,7 +212,8 @@ static int call_model(struct fm_ctx *ctx)
 
 /* ---- the slots ---- */
 
-/* When nothing is awaited any more, what was held comes into the conversation, and the model is called again. */
+/* When nothing is awaited any more, what was held comes into the conversation, and the model is called again.
+ */
 static int go_on(struct fm_ctx *ctx)
 {
     if (llm_is_busy(ctx))

@@ -17,10 +17,12 @@ struct turn {
 struct fm_value *llm_message(struct fm_ctx *ctx, const char *role, const struct fm_value *content);
 void llm_append_message(struct fm_ctx *ctx, const char *role, const struct fm_value *content);
 /* The result of a tool call. */
-void llm_append_result(struct fm_ctx *ctx, const char *call_id, const char *name, const struct fm_value *result);
+void llm_append_result(struct fm_ctx *ctx, const char *call_id, const char *name,
+                       const struct fm_value *result);
 /* A number of the state; 0 when it is not there. */
 double llm_counter(struct fm_ctx *ctx, const char *key);
-/* Small maps in the state: sets a key; finds one in a map; takes one out (NULL when it is not there); counts. */
+/* Small maps in the state: sets a key; finds one in a map; takes one out (NULL when it is not there); counts.
+ */
 void llm_put(struct fm_ctx *ctx, const char *map, const char *key, const struct fm_value *v);
 const struct fm_value *llm_find(const struct fm_value *map, const char *key);
 const struct fm_value *llm_take(struct fm_ctx *ctx, const char *map, const char *key);
@@ -45,7 +47,8 @@ const struct fm_value *llm_distinct_ids(struct fm_ctx *ctx, const struct fm_valu
 /* Starts one call of the model: an event, a question, or at once a result that says what is wrong with it. */
 void llm_start_call(struct fm_ctx *ctx, const struct fm_value *call);
 /* Remembers what the answer to a pause is for; `call` may be NULL. */
-void llm_remember_question(struct fm_ctx *ctx, const char *pause_id, const char *kind, const struct fm_value *call);
+void llm_remember_question(struct fm_ctx *ctx, const char *pause_id, const char *kind,
+                           const struct fm_value *call);
 /* Answers to ask_user and to a call that needs approval. */
 void llm_take_answer(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *answer);
 void llm_take_approval(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *answer);

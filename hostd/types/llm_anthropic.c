@@ -1,9 +1,10 @@
 /* Provider "anthropic": messages of Anthropic, and of whatever server speaks the same at config.base_url.
  * (https://docs.anthropic.com/en/api/messages)
  *
- * A reply is a list of blocks. Texts and tool calls are kept in the conversation's own form; when there are others
- * (thinking, redacted_thinking, those of the provider's own tools), a message also has "blocks": all of the reply as
- * it was, which the API wants back unchanged, but with {"type": "tool_use"} in the place of each call. */
+ * A reply is a list of blocks. Texts and tool calls are kept in the conversation's own form; when there are
+ * others (thinking, redacted_thinking, those of the provider's own tools), a message also has "blocks": all
+ * of the reply as it was, which the API wants back unchanged, but with {"type": "tool_use"} in the place of
+ * each call. */
 #include <stdio.h>
 #include <string.h>
 
@@ -16,11 +17,11 @@
 #define MAX_BLOCKS 1024 /* of one streamed reply */
 
 static const char *const passed[][2] = {
-    {"model",       "model"         },
-    {"temperature", "temperature"   },
-    {"max_tokens",  "max_tokens"    },
-    {"top_p",       "top_p"         },
-    {NULL,          NULL            }
+    {"model",       "model"      },
+    {"temperature", "temperature"},
+    {"max_tokens",  "max_tokens" },
+    {"top_p",       "top_p"      },
+    {NULL,          NULL         }
 };
 
 /* ---- the request ---- */
@@ -92,8 +93,8 @@ static void add_blocks(struct fm_ctx *ctx, struct fm_value *blocks, const struct
         add_call(ctx, blocks, fm_value_at(calls, i));
 }
 
-/* Messages of one side that follow each other become one: the sides must take turns. One without content is left
- * out. */
+/* Messages of one side that follow each other become one: the sides must take turns. One without content is
+ * left out. */
 static const struct fm_value *messages_of(struct fm_ctx *ctx, const struct llm_request *q,
                                           struct llm_str *system)
 {
@@ -157,14 +158,16 @@ static int put_format(struct fm_ctx *ctx, struct fm_value *body, const struct fm
     if (schema == NULL)
         schema = fm_value_get(wanted, "schema");
     if (strcmp(type, "json_schema") != 0 || fm_value_kind(schema) != FM_MAP) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
-                          "config.response_format: anthropic knows {\"type\": \"json_schema\", \"json_schema\": "
-                          "{\"schema\": …}} and {\"type\": \"text\"}; the type is \"%.64s\"",
-                          type);
+        (void)fm_ctx_fail(
+            ctx, FM_FAIL_INVALID_ARGUMENT,
+            "config.response_format: anthropic knows {\"type\": \"json_schema\", \"json_schema\": "
+            "{\"schema\": …}} and {\"type\": \"text\"}; the type is \"%.64s\"",
+            type);
         fm_ctx_fail_permanent(ctx);
         return -1;
     }
-    struct fm_value *format = block(ctx, "json_schema"), *output = fm_map_copy(ctx, fm_value_get(body, "output_config"));
+    struct fm_value *format = block(ctx, "json_schema"),
+                    *output = fm_map_copy(ctx, fm_value_get(body, "output_config"));
     fm_map_set(ctx, format, "schema", schema);
     fm_map_set(ctx, output, "format", format);
     fm_map_set(ctx, body, "output_config", output);
@@ -222,7 +225,8 @@ static void take_blocks(struct fm_ctx *ctx, struct llm_http *h, const struct fm_
         if (is_call)
             fm_list_add(ctx, calls,
                         llm_call_of(ctx, fm_value_string(fm_value_get(b, "id"), NULL),
-                                    fm_value_string(fm_value_get(b, "name"), NULL), fm_value_get(b, "input")));
+                                    fm_value_string(fm_value_get(b, "name"), NULL),
+                                    fm_value_get(b, "input")));
         fm_list_add(ctx, kept, is_call ? block(ctx, type) : b);
         others = others || (!is_call && !is_text);
     }
@@ -249,8 +253,8 @@ struct stream {
 
 static int too_many(struct fm_ctx *ctx, const char *does, int limit, const char *what)
 {
-    (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model %s more than %d %s in one streamed reply", does, limit,
-                      what);
+    (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model %s more than %d %s in one streamed reply",
+                      does, limit, what);
     fm_ctx_fail_permanent(ctx);
     return -1;
 }
@@ -258,7 +262,8 @@ static int too_many(struct fm_ctx *ctx, const char *does, int limit, const char 
 static int start_part(struct fm_ctx *ctx, struct stream *s, const struct fm_value *b)
 {
     struct fm_err err = {0};
-    if (strcmp(fm_value_string(fm_value_get(b, "type"), ""), "tool_use") == 0 && s->calls++ == LLM_MAX_STREAMED_CALLS)
+    if (strcmp(fm_value_string(fm_value_get(b, "type"), ""), "tool_use") == 0 &&
+        s->calls++ == LLM_MAX_STREAMED_CALLS)
         return too_many(ctx, "calls", LLM_MAX_STREAMED_CALLS, "tools");
     if (s->n == MAX_BLOCKS)
         return too_many(ctx, "sends", MAX_BLOCKS, "blocks");
@@ -373,12 +378,14 @@ static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value 
         h->reply->stop = fm_value_string(fm_value_get(json, "stop_reason"), "");
     }
     if (fm_value_kind(content) != FM_LIST)
-        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: it has no list \"content\"");
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                           "the model's reply is malformed: it has no list \"content\"");
     take_blocks(ctx, h, content);
     return 0;
 }
 
-static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done, void *arg)
+static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
+                void *arg)
 {
     struct stream *s = fm_ctx_alloc(ctx, sizeof(*s));
     struct llm_http *h = &s->h;
@@ -389,7 +396,8 @@ static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_repl
     const struct fm_value *body = body_of(ctx, q, h->streams);
     if (body == NULL)
         return -1;
-    return llm_http_post(ctx, h, BASE_URL, "/messages", llm_auth(ctx, q->config, "x-api-key: "), VERSION, body);
+    return llm_http_post(ctx, h, BASE_URL, "/messages", llm_auth(ctx, q->config, "x-api-key: "), VERSION,
+                         body);
 }
 
 const struct llm_provider llm_anthropic = {"anthropic", call};

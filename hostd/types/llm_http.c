@@ -84,14 +84,13 @@ const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *
     return text;
 }
 
-/* Whether the agent, or another provider, gives the key of a configuration a meaning. */
-static bool means_something(const char *key)
+bool llm_is_provider_s(const char *key)
 {
     const struct builtin_type *t = builtin_type_find("llm_agent");
     for (size_t i = 0; i < t->n_config; i++)
         if (strcmp(t->config[i].name, key) == 0)
-            return true;
-    return false;
+            return false;
+    return true;
 }
 
 void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value *body,
@@ -103,7 +102,7 @@ void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value
             fm_map_set(ctx, body, names[i][1], v);
     }
     for (size_t i = 0; fm_value_kind(config) == FM_MAP && i < fm_value_size(config); i++)
-        if (!means_something(fm_value_key(config, i)))
+        if (llm_is_provider_s(fm_value_key(config, i)))
             fm_map_set(ctx, body, fm_value_key(config, i), fm_value_at(config, i));
     const struct fm_value *params = fm_value_get(config, "params");
     for (size_t i = 0; fm_value_kind(params) == FM_MAP && i < fm_value_size(params); i++)
@@ -120,8 +119,9 @@ const struct fm_value *llm_arguments(struct fm_ctx *ctx, const struct llm_http *
     const struct fm_value *v = json_value_of(ctx, text, strlen(text), &err);
     bool cut = strcmp(stop, "length") == 0 || strcmp(stop, "max_tokens") == 0;
     if (v == NULL)
-        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model called tool %.64s with arguments that are no JSON%s: %s",
-                          name, cut ? ", for its reply was cut off (see config.max_tokens)" : "", err.msg);
+        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                          "the model called tool %.64s with arguments that are no JSON%s: %s", name,
+                          cut ? ", for its reply was cut off (see config.max_tokens)" : "", err.msg);
     if (v == NULL && cut)
         fm_ctx_fail_permanent(ctx); /* it would be cut off again */
     fm_err_done(&err);
@@ -240,15 +240,17 @@ static int no_response(struct fm_ctx *ctx, const struct fm_http_response *r)
                        "the model call failed: %s", r->error);
 }
 
-static int error_response(struct fm_ctx *ctx, const struct fm_http_response *r)
+static int error_response(struct fm_ctx *ctx, const struct llm_http *h, const struct fm_http_response *r)
 {
     bool busy = r->status == 429, later = busy || r->status >= 500 || r->status == 408 || r->status == 425;
     enum fm_failure code = busy                                   ? FM_FAIL_RESOURCE_EXHAUSTED
                            : later                                ? FM_FAIL_UNAVAILABLE
                            : r->status == 401 || r->status == 403 ? FM_FAIL_FAILED_PRECONDITION
                                                                   : FM_FAIL_INVALID_ARGUMENT;
-    (void)fm_ctx_fail(ctx, code, "the model call failed with status %d: %.*s", r->status, MAX_SHOWN,
-                      complaint(ctx, r->body, r->body_bytes));
+    const char *id = h->reply->request_id != NULL ? h->reply->request_id : "";
+    (void)fm_ctx_fail(ctx, code, "the model call failed with status %d: %.*s%s%s%s", r->status, MAX_SHOWN,
+                      complaint(ctx, r->body, r->body_bytes), id[0] != '\0' ? " (request " : "", id,
+                      id[0] != '\0' ? ")" : "");
     if (!later)
         fm_ctx_fail_permanent(ctx);
     uint64_t after = retry_after_ms(r);
@@ -359,8 +361,8 @@ static int take_json(struct fm_ctx *ctx, struct llm_http *h, const struct fm_htt
         return -1;
     }
     if (fm_value_kind(fm_value_get(json, "error")) == FM_MAP)
-        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model call failed with status %d: %.*s", r->status, MAX_SHOWN,
-                           complaint(ctx, r->body, r->body_bytes));
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model call failed with status %d: %.*s", r->status,
+                           MAX_SHOWN, complaint(ctx, r->body, r->body_bytes));
     return h->on_end(ctx, h, json);
 }
 
@@ -373,7 +375,7 @@ static int take_response(struct fm_ctx *ctx, struct llm_http *h, const struct fm
     if (r->status == 0)
         return no_response(ctx, r);
     if (r->status < 200 || r->status >= 300)
-        return error_response(ctx, r);
+        return error_response(ctx, h, r);
     bool plain = !h->streams || h->plain || (!h->had_event && says_json(r));
     int rc = plain ? take_json(ctx, h, r) : take_stream(ctx, h);
     return rc < 0 ? rc : hide_in_reply(ctx, h->reply);

@@ -1,8 +1,8 @@
 /* Limits of an agent and the money that its calls cost. See llm_agent.h.
  *
- * max_turns and max_time_ms end the agent. Before a call that might exceed max_tokens or max_cost a person is asked.
- * A model without a price cannot be held to max_cost: then another limit must bound its calls (max_turns or
- * max_tokens), and the job's log says so once; without one no call is made. */
+ * max_turns and max_time_ms end the agent. Before a call that might exceed max_tokens or max_cost a person is
+ * asked. A model without a price cannot be held to max_cost: then another limit must bound its calls
+ * (max_turns or max_tokens), and the job's log says so once; without one no call is made. */
 #include <stdio.h>
 #include <string.h>
 
@@ -22,8 +22,8 @@ static const char *model_of(const struct llm_request *q)
 double llm_charge(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *r)
 {
     bool known;
-    double cost =
-        prices_cost(q->provider->name, model_of(q), r->input_tokens, r->output_tokens, r->cached_tokens, &known);
+    double cost = prices_cost(q->provider->name, model_of(q), r->input_tokens, r->output_tokens,
+                              r->cached_tokens, &known);
     fm_ctx_usage(ctx, r->input_tokens, r->output_tokens, r->cached_tokens, cost);
     return cost;
 }
@@ -55,13 +55,15 @@ static void estimate(const struct turn *t, double *ret_in, double *ret_out)
     fm_buf_done(&b);
 }
 
-static enum llm_verdict ask_budget(struct fm_ctx *ctx, const char *name, double used, double next, double most)
+static enum llm_verdict ask_budget(struct fm_ctx *ctx, const char *name, double used, double next,
+                                   double most)
 {
     char question[400];
-    (void)snprintf(question, sizeof(question),
-                   "The agent has used %.6g of %s %.6g, and its next model call may use %.6g. Raise the limit with "
-                   "{\"%s\": N}, or answer \"stop\".",
-                   used, name, most, next, name);
+    (void)snprintf(
+        question, sizeof(question),
+        "The agent has used %.6g of %s %.6g, and its next model call may use %.6g. Raise the limit with "
+        "{\"%s\": N}, or answer \"stop\".",
+        used, name, most, next, name);
     struct fm_value *shown = fm_map(ctx);
     fm_map_set(ctx, shown, "limit", fm_string(ctx, name));
     fm_map_set(ctx, shown, "used", fm_number(ctx, used));
@@ -77,10 +79,11 @@ static enum llm_verdict ask_budget(struct fm_ctx *ctx, const char *name, double 
 static enum llm_verdict without_price(struct fm_ctx *ctx, const struct turn *t)
 {
     if (limit(ctx, "max_turns") < 0 && limit(ctx, "max_tokens") < 0) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION,
-                          "limits.max_cost is set, but this host has no price for %s/%.128s: give it one (hostd "
-                          "--prices), or set limits.max_tokens or limits.max_turns, too",
-                          t->provider->name, model_of(&t->request));
+        (void)fm_ctx_fail(
+            ctx, FM_FAIL_FAILED_PRECONDITION,
+            "limits.max_cost is set, but this host has no price for %s/%.128s: give it one (hostd "
+            "--prices), or set limits.max_tokens or limits.max_turns, too",
+            t->provider->name, model_of(&t->request));
         fm_ctx_fail_permanent(ctx);
         return LLM_FAILED;
     }
@@ -90,10 +93,12 @@ static enum llm_verdict without_price(struct fm_ctx *ctx, const struct turn *t)
     const char *job = fm_ctx_job_id(ctx);
     fm_map_set(ctx, m, "provider", fm_string(ctx, t->provider->name));
     fm_map_set(ctx, m, "model", fm_string(ctx, model_of(&t->request)));
-    fm_ctx_log(ctx, "limits.max_cost is not checked: this host has no price for the model; the other limits hold", m);
+    fm_ctx_log(ctx,
+               "limits.max_cost is not checked: this host has no price for the model; the other limits hold",
+               m);
     fm_ctx_state_set(ctx, "unpriced", fm_bool(ctx, true));
-    FM_LOG(WARN, LLM, "no price for a model that has limits.max_cost, only its other limits hold", FM_STR("job", job),
-           FM_STR("provider", t->provider->name), FM_STR("model", model_of(&t->request)));
+    FM_LOG(WARN, LLM, "no price for a model that has limits.max_cost, only its other limits hold",
+           FM_STR("job", job), FM_STR("provider", t->provider->name), FM_STR("model", model_of(&t->request)));
     return LLM_WITHIN;
 }
 
@@ -114,7 +119,8 @@ enum llm_verdict llm_check_limits(struct fm_ctx *ctx, const struct turn *t, cons
     estimate(t, &in, &out);
     if (tokens >= 0 && llm_counter(ctx, "tokens") + in + out > tokens)
         return ask_budget(ctx, "max_tokens", llm_counter(ctx, "tokens"), in + out, tokens);
-    double next = prices_cost(t->provider->name, model_of(&t->request), (uint64_t)in, (uint64_t)out, 0, &known);
+    double next =
+        prices_cost(t->provider->name, model_of(&t->request), (uint64_t)in, (uint64_t)out, 0, &known);
     if (cost >= 0 && !known)
         return without_price(ctx, t);
     if (cost >= 0 && llm_counter(ctx, "cost") + next > cost)

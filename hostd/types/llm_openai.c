@@ -103,8 +103,8 @@ static void take_usage(struct llm_reply *reply, const struct fm_value *v)
 }
 
 /* Appends a tool call to a list; -1 after fm_ctx_fail. */
-static int add_call(struct fm_ctx *ctx, struct llm_http *h, struct fm_value *list, const char *id, const char *name,
-                    const char *text)
+static int add_call(struct fm_ctx *ctx, struct llm_http *h, struct fm_value *list, const char *id,
+                    const char *name, const char *text)
 {
     const struct fm_value *arguments = llm_arguments(ctx, h, name != NULL ? name : "", text);
     if (arguments == NULL)
@@ -134,7 +134,8 @@ static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value 
     struct fm_value *list = fm_list(ctx);
     take_usage(h->reply, json);
     if (fm_value_kind(fm_value_get(choice, "message")) != FM_MAP)
-        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: it has no choices[0].message");
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                           "the model's reply is malformed: it has no choices[0].message");
     h->reply->text = fm_value_string(fm_value_get(choice, "message.content"), NULL);
     h->reply->stop = fm_value_string(fm_value_get(choice, "finish_reason"), "");
     for (size_t i = 0; i < fm_value_size(calls); i++) {
@@ -155,7 +156,8 @@ static double index_of(const struct stream *s, const struct fm_value *piece, con
     if (fm_value_kind(index) == FM_NUMBER)
         return fm_value_number(index, -1);
     size_t n = s->n_calls;
-    bool is_new = n == 0 || (id != NULL && (s->calls[n - 1].id == NULL || strcmp(id, s->calls[n - 1].id) != 0));
+    bool is_new =
+        n == 0 || (id != NULL && (s->calls[n - 1].id == NULL || strcmp(id, s->calls[n - 1].id) != 0));
     return (double)(is_new ? n : n - 1);
 }
 
@@ -166,8 +168,8 @@ static int add_call_piece(struct fm_ctx *ctx, struct stream *s, const struct fm_
                *arguments = fm_value_string(fm_value_get(piece, "function.arguments"), "");
     double index = index_of(s, piece, id);
     if (!(index >= 0 && index < LLM_MAX_STREAMED_CALLS)) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model calls more than %d tools in one streamed reply",
-                          LLM_MAX_STREAMED_CALLS);
+        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
+                          "the model calls more than %d tools in one streamed reply", LLM_MAX_STREAMED_CALLS);
         fm_ctx_fail_permanent(ctx);
         return -1;
     }

@@ -26,8 +26,8 @@ struct llm_request {
 /* A model's reply. */
 struct llm_reply {
     const char *text;                  /* NULL: none */
-    const struct fm_value *tool_calls; /* list of {"id", "name", "arguments"}; NULL: none. The model's ids: they
-                                          may be missing or equal */
+    const struct fm_value *tool_calls; /* list of {"id", "name", "arguments"}; NULL: none. The model's ids:
+                                          they may be missing or equal */
     const struct fm_value *blocks;     /* for the conversation, see above; NULL: none */
     const char *ask;                   /* the mock's question, without a tool call */
     const struct fm_value *choices;    /* with ask; a list, or NULL */
@@ -105,8 +105,10 @@ void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece);
 const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content);
 /* The value as JSON, as a text. */
 const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *v);
+/* Whether a key of the configuration means nothing to the agent: it is passed on as it is. */
+bool llm_is_provider_s(const char *key);
 /* Sets body keys from config: those of `names` that are there (NULL-terminated pairs: config key, body key),
- * those that mean nothing to the agent, and all of config.params. */
+ * the provider's own, and all of config.params. */
 void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value *body,
               const char *const names[][2]);
 /* Arguments in a text, parsed; NULL after fm_ctx_fail. */

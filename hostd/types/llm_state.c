@@ -18,7 +18,8 @@ void llm_append_message(struct fm_ctx *ctx, const char *role, const struct fm_va
     fm_ctx_state_append(ctx, "messages", llm_message(ctx, role, content));
 }
 
-void llm_append_result(struct fm_ctx *ctx, const char *call_id, const char *name, const struct fm_value *result)
+void llm_append_result(struct fm_ctx *ctx, const char *call_id, const char *name,
+                       const struct fm_value *result)
 {
     struct fm_value *m = llm_message(ctx, "tool", result);
     fm_map_set(ctx, m, "call_id", fm_string(ctx, call_id));

@@ -113,7 +113,8 @@ const struct fm_value *llm_distinct_ids(struct fm_ctx *ctx, const struct fm_valu
 
 /* ---- questions ---- */
 
-void llm_remember_question(struct fm_ctx *ctx, const char *pause_id, const char *kind, const struct fm_value *call)
+void llm_remember_question(struct fm_ctx *ctx, const char *pause_id, const char *kind,
+                           const struct fm_value *call)
 {
     struct fm_value *m = fm_map(ctx);
     fm_map_set(ctx, m, "for", text(ctx, kind));
@@ -146,8 +147,8 @@ static const char *choice_text(struct fm_ctx *ctx, const struct fm_value *choice
                                               : fm_value_string(llm_json_text(ctx, choice), "");
 }
 
-/* The choices as texts, each once; false, with why, when nobody could answer with them. *ret stays NULL without
- * choices. A choice must meet the schema, too: there must be an answer. */
+/* The choices as texts, each once; false, with why, when nobody could answer with them. *ret stays NULL
+ * without choices. A choice must meet the schema, too: there must be an answer. */
 static bool choices_of(struct fm_ctx *ctx, const struct fm_value *choices, const struct fm_value *schema,
                        const struct fm_value **ret, char why[WHY_BYTES])
 {
@@ -162,7 +163,8 @@ static bool choices_of(struct fm_ctx *ctx, const struct fm_value *choices, const
         const char *shown = choice_text(ctx, fm_value_at(choices, i));
         bool known = false;
         if (schema != NULL && !meets(fm_value_at(choices, i), schema)) {
-            (void)snprintf(why, WHY_BYTES, "error: choices[%zu], %.100s, does not meet answer_schema", i, shown);
+            (void)snprintf(why, WHY_BYTES, "error: choices[%zu], %.100s, does not meet answer_schema", i,
+                           shown);
             return false;
         }
         for (size_t k = 0; k < fm_value_size(list) && !known; k++)
@@ -177,8 +179,8 @@ static bool choices_of(struct fm_ctx *ctx, const struct fm_value *choices, const
 /* Asks; false, with why, when the call does not make a question that can be answered. */
 static bool ask_user(struct fm_ctx *ctx, const struct fm_value *call, char why[WHY_BYTES])
 {
-    const struct fm_value *arguments = fm_value_get(call, "arguments"), *wanted = fm_value_get(arguments, "answer_schema"),
-                          *choices = NULL;
+    const struct fm_value *arguments = fm_value_get(call, "arguments"),
+                          *wanted = fm_value_get(arguments, "answer_schema"), *choices = NULL;
     struct fm_value *shown = fm_map(ctx), *deferred = fm_map(ctx);
     const char *question = fm_value_string(fm_value_get(arguments, "question"), "");
     wanted = is_schema(wanted) ? wanted : NULL;

@@ -1,5 +1,5 @@
-/* What an agent's conversation is made of, with real HTTP and a server that refuses what the providers would refuse: input at
- * the wrong moment, ids, thinking, questions, secrets that come back, what is counted. */
+/* What an agent's conversation is made of, with real HTTP and a server that refuses what the providers would
+ * refuse: input at the wrong moment, ids, thinking, questions, secrets that come back, what is counted. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>

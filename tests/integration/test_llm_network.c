@@ -1,4 +1,5 @@
-/* Between hosts and models: TLS with a certificate authority of one's own, proxies, large requests, many calls at a time, retries. */
+/* Between hosts and models: TLS with a certificate authority of one's own, proxies, large requests, many
+ * calls at a time, retries. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* A cluster whose two hosts know a server that speaks both providers' protocols and checks every request against what
- * they publish (llm_server.py). Include it once in a test program. */
+/* A cluster whose two hosts know a server that speaks both providers' protocols and checks every request
+ * against what they publish (llm_server.py). Include it once in a test program. */
 #ifndef FM_TEST_LLM_CLUSTER_H
 #define FM_TEST_LLM_CLUSTER_H
 

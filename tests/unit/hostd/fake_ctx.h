@@ -56,7 +56,7 @@ struct fm_ctx {
     void *later_arg;
     struct fm_http_request request; /* the last one; texts but for the body are the handler's */
     fm_chunk_callback on_chunk;
-    fm_http_callback on_response;   /* waits for fake_respond */
+    fm_http_callback on_response; /* waits for fake_respond */
     void *on_response_arg;
     int fail_code;
     bool permanent;
