@@ -123,20 +123,20 @@ void engine_timer(struct engine *e, uint64_t id, int64_t now_ms)
     }
 }
 
-bool engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64_t now_ms)
+int engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64_t now_ms)
 {
     e->now_ms = now_ms;
     session_check_lease(e);
     struct call *k = call_find(e, id);
     if (k == NULL)
-        return true;
+        return 0;
     const char *bytes = (const char *)data.p;
     int rc = 0;
     if (k->kind == CALL_HTTP && k->data.chunk != NULL)
         rc = k->data.chunk(k->ctx, k->arg, bytes, data.n);
     else if (k->kind == CALL_PROCESS && k->data.line != NULL)
         rc = k->data.line(k->ctx, k->arg, bytes, data.n);
-    return rc == 0;
+    return rc;
 }
 
 void engine_call_done(struct engine *e, uint64_t id, const void *result, int64_t now_ms)

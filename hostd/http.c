@@ -45,7 +45,8 @@ struct request {
     struct curl_slist *headers;
     struct fm_buf body, used, response, response_headers;
     size_t max_response;
-    size_t told; /* bytes of the response that outside_data was told of */
+    size_t received; /* bytes of the body in all */
+    size_t told;     /* bytes of `response` that outside_data was told of */
     int64_t started_us;
     uv_timer_t first_byte; /* started only when there is a limit */
     bool cancelled, is_ended, too_large, refused, no_first_byte, got_first;
@@ -132,11 +133,16 @@ static bool tell_data(struct request *r, bool all)
         n -= secrets_tail(&r->used, fresh, n);
     if (n == 0)
         return true;
-    r->told += n;
-    bool go_on = outside_data(r->http->owner, r->id, (struct fm_bytes){(uint8_t *)fresh, n});
-    if (!go_on)
+    int rc = outside_data(r->http->owner, r->id, (struct fm_bytes){(uint8_t *)fresh, n});
+    if (rc < 0)
         snprintf(r->error, sizeof(r->error), "the response was refused");
-    return go_on;
+    if (rc == 1) {
+        memmove(fresh, fresh + n, r->response.n - r->told - n);
+        r->response.n -= n;
+    } else {
+        r->told += n;
+    }
+    return rc >= 0;
 }
 
 /* Tells of the requests that have ended; libcurl is not at work now. */
@@ -253,10 +259,11 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *user)
     (void)size;
     if (r->cancelled)
         return 0;
-    if (r->response.n + n > r->max_response) {
+    if (r->received + n > r->max_response) {
         r->too_large = true;
         return 0;
     }
+    r->received += n;
     fm_buf_append(&r->response, bytes, n);
     return tell_data(r, false) ? n : 0;
 }

@@ -48,7 +48,7 @@ void outside_cancel(struct outside *c, uint64_t id, enum engine_call_kind kind)
         process_cancel(c->processes, id);
 }
 
-bool outside_data(struct outside *c, uint64_t id, struct fm_bytes data)
+int outside_data(struct outside *c, uint64_t id, struct fm_bytes data)
 {
     return engine_call_data(c->engine, id, data, fm_now_mono_ms());
 }

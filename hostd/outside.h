@@ -27,9 +27,9 @@ void outside_cancel(struct outside *c, uint64_t id, enum engine_call_kind kind);
 void outside_stop(struct outside *c);
 void outside_free(struct outside *c);
 
-/* ---- for http.c and process.c: what they have to say of a call ---- */
+/* ---- for http.c and process.c: what they have to say of a call, see engine_call_data ---- */
 
-bool outside_data(struct outside *c, uint64_t id, struct fm_bytes data);
+int outside_data(struct outside *c, uint64_t id, struct fm_bytes data);
 void outside_done(struct outside *c, uint64_t id, const void *result);
 
 #endif

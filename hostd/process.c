@@ -212,7 +212,7 @@ static void take_line(struct process *p, const char *line, size_t n)
 {
     if (p->cancelled || p->ended_by_us)
         return;
-    if (!outside_data(p->all->owner, p->id, (struct fm_bytes){(const uint8_t *)line, n}))
+    if (outside_data(p->all->owner, p->id, (struct fm_bytes){(const uint8_t *)line, n}) < 0)
         end(p, SIGKILL, "its output was refused");
 }
 

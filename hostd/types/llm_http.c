@@ -323,7 +323,7 @@ static int on_chunk(struct fm_ctx *ctx, void *arg, const char *bytes, size_t n)
                                "an event of the model's stream has more than %u bytes", MAX_EVENT_BYTES);
         llm_add(ctx, &h->line, bytes, length);
         if (newline == NULL)
-            return 0;
+            break;
         int rc = on_line(ctx, h, h->line.p, h->line.n);
         h->line.n = 0;
         if (rc < 0)
@@ -331,7 +331,7 @@ static int on_chunk(struct fm_ctx *ctx, void *arg, const char *bytes, size_t n)
         bytes += length + 1;
         n -= length + 1;
     }
-    return 0;
+    return h->had_event ? 1 : 0; /* what is no stream may be an error: it is wanted whole */
 }
 
 /* ---- the call ---- */

@@ -113,7 +113,8 @@ static inline int fake_piece(struct fm_ctx *ctx, const char *text)
 {
     if (ctx->on_chunk == NULL)
         fm_abort("the step does not read its response in pieces");
-    return ctx->on_chunk(ctx, ctx->on_response_arg, text, strlen(text));
+    int rc = ctx->on_chunk(ctx, ctx->on_response_arg, text, strlen(text));
+    return rc < 0 ? rc : 0;
 }
 
 /* The response to the request that the step has sent; a status of 0 is none. */
