@@ -81,9 +81,9 @@ void engine_message(struct engine *e, struct fm_bytes message, int64_t now_ms);
 void engine_take(struct engine *e, struct fm_bytes message, int64_t now_ms);
 /* A timer that was started has fired. */
 void engine_timer(struct engine *e, uint64_t id, int64_t now_ms);
-/* A piece of what a call brings: of a response's body, or a line of a process's output. Negative: end the call;
- * then engine_call_done must still follow. 1: the piece need not be kept for the end. A call that is gone already is
- * ignored. */
+/* A piece of what a call brings: of a response's body, or a line of a process's output. Negative: end the
+ * call; then engine_call_done must still follow. 1: the piece need not be kept for the end. A call that is
+ * gone already is ignored. */
 int engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64_t now_ms);
 /* A call has ended: `result` is its struct fm_http_response or struct fm_process_result. */
 void engine_call_done(struct engine *e, uint64_t id, const void *result, int64_t now_ms);

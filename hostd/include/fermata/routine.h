@@ -231,8 +231,8 @@ struct fm_http_response {
  * is none. */
 bool fm_http_header(const struct fm_http_response *r, const char *name, char *out, size_t out_bytes);
 
-/* A piece of the body as it comes, in addition to the whole in the end; -1 ends the call with an error, 1 says that the
- * body need not have this piece in the end. */
+/* A piece of the body as it comes, in addition to the whole in the end; -1 ends the call with an error, 1
+ * says that the body need not have this piece in the end. */
 typedef int (*fm_chunk_callback)(struct fm_ctx *ctx, void *arg, const char *bytes, size_t n);
 typedef int (*fm_http_callback)(struct fm_ctx *ctx, void *arg, const struct fm_http_response *r);
 /* Sends a request. `on_chunk` may be NULL. */
