@@ -334,7 +334,9 @@ static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Ste
                  PARK_BY_STATE); /* whatever the host says: nothing is left, and nobody would wake it */
         return true;
     }
-    if (step->outcome != FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE && job->inputs == NULL) {
+    bool goes_on = step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE ||
+                   step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY;
+    if (!goes_on && job->inputs == NULL) {
         job_requeue(c, job, "its host stopped, but tasks wait");
         return true;
     }

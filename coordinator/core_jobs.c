@@ -134,8 +134,7 @@ void job_end(struct core *c, struct job *job, enum job_event event)
     job_leave_host(c, job);
     job->head->pause_requested = false;
     job->head->emit_deferred = false;
-    while (job->head->n_pauses > 0)
-        job_remove_pause(job, job->head->pauses[0]->pause_id);
+    job_close_pauses(job, event == JOB_EV_FAIL);
     if (event != JOB_EV_FAIL) /* else it may go on one day, and what was in hand is lost */
         lost_forget(job);
     put_snapshot(c, job, true);

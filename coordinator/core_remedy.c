@@ -186,11 +186,13 @@ void job_retry_failed(struct core *c, struct job *job)
     job->emit_deferred_input = h->input_count;
     job_must_move(c, job, JOB_EV_RETRY);
     job_unit(c, job);
+    job_reopen_pauses(job);
     lost_tasks(c, job);
-    if (!job_is_held(job) && (job_has_work(job) || job_state_deferred(job->state) > 0))
+    bool asks = h->n_pauses > 0 && job->def->parallelism <= 1;
+    if (!asks && !job_is_held(job) && (job_has_work(job) || job_state_deferred(job->state) > 0))
         sched_place(c, job);
     else
-        job_park(c, job, PARK_BY_STATE);
+        job_park(c, job, asks ? PARK_ASKED : PARK_BY_STATE);
 }
 
 /* ---- the methods ---- */
@@ -237,7 +239,9 @@ static const char *task_meant(const struct job *job, const char *task_id, struct
  * more, and a question about its outcome is answered. */
 static void decided(struct core *c, struct job *job, const char *task_id)
 {
-    bool asked = false;
+    bool asked = false, failed = (int)job->head->status == JOB_FAILED;
+    if (failed)
+        job_reopen_pauses(job);
     lost_intent_done(job, task_id);
     for (size_t i = job->head->n_pauses; i-- > 0;) {
         const Fermata__V1__Pause *p = job->head->pauses[i];
@@ -248,7 +252,9 @@ static void decided(struct core *c, struct job *job, const char *task_id)
         job_remove_pause(job, pause_id);
         asked = true;
     }
-    if (!asked)
+    if (failed)
+        job_close_pauses(job, true);
+    if (!asked || failed)
         return;
     job->head->emit_deferred = true;
     job->emit_deferred_input = job->head->input_count;

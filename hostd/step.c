@@ -521,13 +521,14 @@ static bool prepare(struct fm_ctx *ctx)
                           ctx->task->routine);
         return false;
     }
+    ctx->data = value_decode_struct(ctx->task->data, &ctx->arena, &err);
     if (ctx->task->lost) {
+        fm_err_done(&err);
         (void)fm_ctx_fail(ctx, FM_FAIL_ABORTED,
                           "the host was lost while it handled the task; what it has done is not known");
         fm_ctx_fail_permanent(ctx);
         return false;
     }
-    ctx->data = value_decode_struct(ctx->task->data, &ctx->arena, &err);
     if (ctx->data == NULL) {
         (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "the data of the task: %s", err.msg);
         return false;
