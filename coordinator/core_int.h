@@ -367,10 +367,15 @@ void child_refs_free(struct child_ref *list);
 /* ---- core_lost.c: tasks whose loss must not go unnoticed ---- */
 
 void lost_on_intent(struct core *c, struct host *h, const Fermata__V1__Intent *m);
+/* What the task has done is known now, or somebody has decided that it runs again. */
 void lost_intent_done(struct job *job, const char *task_id);
-void lost_clear_intents(struct job *job);
-/* The job has lost its host while intents were open: asks, or marks the tasks as lost. */
+/* The host says that the task that it announced has not begun. */
+void lost_unstarted(struct job *job, const char *task_id);
+/* The job leaves its host, or goes on after it has failed: of what was announced and has no step it is not
+ * known what it has done. Asks, or has the tasks fail. */
 void lost_tasks(struct core *c, struct job *job);
+/* The job has ended for good. */
+void lost_forget(struct job *job);
 /* Checks the answer to a pause with reason OUTCOME_UNKNOWN. */
 int lost_check_answer(const Google__Protobuf__Value *answer, struct fm_err *err);
 void lost_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,

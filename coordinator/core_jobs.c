@@ -134,9 +134,9 @@ void job_end(struct core *c, struct job *job, enum job_event event)
     job_leave_host(c, job);
     job->head->pause_requested = false;
     job->head->emit_deferred = false;
-    while (job->head->n_pauses > 0)
-        job_remove_pause(job, job->head->pauses[0]->pause_id);
-    lost_clear_intents(job);
+    job_close_pauses(job, event == JOB_EV_FAIL);
+    if (event != JOB_EV_FAIL) /* else it may go on one day, and what was in hand is lost */
+        lost_forget(job);
     put_snapshot(c, job, true);
     struct commit *m = job_unit(c, job);
     end_family(c, job, m);
@@ -186,6 +186,7 @@ static bool can_run(const struct core *c, const struct job *job, enum park how)
 
 void job_park(struct core *c, struct job *job, enum park how)
 {
+    lost_tasks(c, job);
     bool runs = can_run(c, job, how);
     bool paused = job_is_held(job) || (job->head->n_pauses > 0 && (how == PARK_ASKED || !runs));
     job_unit(c, job);
@@ -217,8 +218,7 @@ void job_requeue(struct core *c, struct job *job, const char *why)
     FM_LOG(INFO, STATE, "job waits for a host again", FM_STR("job", job->text), FM_STR("why", why),
            FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)),
            FM_STR("host", job->head->host));
-    if (job->head->n_intents > 0)
-        lost_tasks(c, job);
+    lost_tasks(c, job);
     if (job->head->pause_requested) {
         job_hold(c, job);
         return;

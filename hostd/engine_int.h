@@ -131,6 +131,7 @@ struct task {
     uint64_t spent_ms;
     int64_t due_ms; /* 0: at once */
     bool merged, lost, scheduled;
+    bool announced; /* its intent was sent, and its handler has not begun */
 };
 
 struct deferred {
