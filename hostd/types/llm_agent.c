@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "clock.h"
 #include "json_schema.h"
 #include "json_value.h"
 #include "llm_provider.h"
@@ -453,7 +452,7 @@ static bool within_limits(struct fm_ctx *ctx, const struct turn *t, int *ret_rc)
         *ret_rc = complete(ctx, said, "max_turns");
         return false;
     }
-    if (time_ms >= 0 && (double)fm_now_wall_ms() - counter(ctx, "started_ms") > time_ms) {
+    if (time_ms >= 0 && (double)fm_ctx_now_ms(ctx) - counter(ctx, "started_ms") > time_ms) {
         *ret_rc = complete(ctx, said, "max_time_ms");
         return false;
     }
@@ -513,7 +512,7 @@ static int on_trigger(struct fm_ctx *ctx, const struct fm_value *data)
     const struct fm_value *task = fm_value_get(data, "task");
     fm_ctx_state_set(ctx, "task", task != NULL ? task : data);
     if (fm_value_get(fm_ctx_config(ctx), "limits.max_time_ms") != NULL)
-        fm_ctx_state_set(ctx, "started_ms", fm_number(ctx, (double)fm_now_wall_ms()));
+        fm_ctx_state_set(ctx, "started_ms", fm_number(ctx, (double)fm_ctx_now_ms(ctx)));
     append_message(ctx, "user", task != NULL ? task : data);
     return call_model(ctx);
 }
