@@ -202,12 +202,43 @@ static void what_is_stopped_from_outside_leaves_no_step_and_counts_as_no_attempt
     cluster_done(&c);
 }
 
+/* State is a snapshot and steps, nothing is replayed: a call that is gone from the flow, or the flow itself, is no matter for jobs that have begun. */
+static void a_job_goes_on_with_the_flow_it_began_with_whatever_becomes_of_that(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 2);
+    json_decref(rpc(c.address, "Flows/PutFlow", J({"flow" : {"name" : "f", "routines" : [
+                        {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"append" : "seen"}, {"ask" : "Well?"} ], "answer" : [ {"emit" : "x"} ]}}},
+                        {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"append" : "seen"} ]}}} ],
+                    "connections" : [ {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}} ]}})));
+    json_t *r = rpc(c.address, "Jobs/SubmitJob", J({"flow" : "f", "entry" : {"routine" : "a", "slot" : "in"}, "data" : {"n" : 1}}));
+    char job[32];
+    snprintf(job, sizeof(job), "%.31s", at(r, "jobId"));
+    json_decref(r);
+    json_decref(wait_status(&c, job, "PAUSED"));
+    r = rpc(c.address, "Flows/PutFlow", J({"flow" : {"name" : "f", "routines" : [ {"id" : "z", "type" : "log"} ]}}));
+    assert_string_equal(at(r, "version"), "2");
+    json_decref(r);
+    json_decref(rpc(c.address, "Flows/DeleteFlow", J({"name" : "f"})));
+    proc_kill9(&c.coordinator);
+    cluster_coordinator(&c, NULL);
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "yes"}), job));
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.state.sharedData.seen[1].answer"), "yes");
+    assert_int_equal(json_array_size(json_at(done, "job.state.sharedData.seen")), 2);
+    json_decref(done);
+    expect_steps(&c, job, 3);
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_that_comes_twice_or_late_does_not_touch_the_next_question_and_nothing_runs_again),
         cmocka_unit_test(a_call_that_was_approved_has_one_key_on_every_host_and_is_made_after_the_approval_only),
         cmocka_unit_test(what_is_stopped_from_outside_leaves_no_step_and_counts_as_no_attempt),
+        cmocka_unit_test(a_job_goes_on_with_the_flow_it_began_with_whatever_becomes_of_that),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
