@@ -31,7 +31,8 @@ static int check_head(const struct fm_id *id, struct fm_bytes head, struct fm_er
     if (wire_check(wire_msg_of(&fermata__v1__job__descriptor), head, &any, &why) == 0)
         return 0;
     fm_id_text(id, text);
-    (void)fm_err_set(err, FM_DATA_LOSS, "job", "the stored record of job %s is malformed (%s)", text, why.msg);
+    (void)fm_err_set(err, FM_DATA_LOSS, "job", "the stored record of job %s is malformed (%s)", text,
+                     why.msg);
     fm_err_done(&why);
     return -FM_DATA_LOSS;
 }
@@ -227,10 +228,11 @@ int read_check_steps(const struct store_done *d, uint32_t from, uint32_t last, s
 {
     for (size_t i = 0; i < d->n_steps; i++, from++)
         if (d->steps[i].number != from)
-            return fm_err_set(err, FM_DATA_LOSS, NULL,
-                              "step %u is missing in the store: step %u follows in its place; restore a backup, or "
-                              "ask for the steps from %u on",
-                              from, d->steps[i].number, d->steps[i].number);
+            return fm_err_set(
+                err, FM_DATA_LOSS, NULL,
+                "step %u is missing in the store: step %u follows in its place; restore a backup, or "
+                "ask for the steps from %u on",
+                from, d->steps[i].number, d->steps[i].number);
     if (d->n_steps == 0 && from <= last)
         return fm_err_set(err, FM_DATA_LOSS, NULL, "steps %u to %u are missing in the store", from, last);
     return 0;

@@ -2,8 +2,8 @@
  * coordinator, and a job that only sleeps is on no host.
  * config, exactly one of: ms (how long), ms_path (where in the data that number is), until_path (where in the
  * data the time is: RFC 3339 text such as "2030-01-31T08:00:00Z", or seconds since 1970). 366 days at most.
- * What is past, or 0, is passed on at once. "until" goes by the coordinator's clock. input → event output: the data.
- * Slot _due is its own. No effects. */
+ * What is past, or 0, is passed on at once. "until" goes by the coordinator's clock. input → event output:
+ * the data. Slot _due is its own. No effects. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

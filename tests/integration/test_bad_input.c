@@ -305,8 +305,8 @@ static void reflection_and_health_serve_clients_that_nobody_here_wrote(void **st
 {
     (void)state;
     static const char *const symbols[] = {
-        "fermata.v1.Jobs", "fermata.v1.Flows",      "fermata.v1.Hosts",  "fermata.v1.HostAgent",
-        "fermata.v1.Job",  "google.rpc.BadRequest", "google.rpc.Status", "google.rpc.ErrorInfo",
+        "fermata.v1.Jobs",      "fermata.v1.Flows",      "fermata.v1.Hosts",  "fermata.v1.HostAgent",
+        "fermata.v1.Job",       "google.rpc.BadRequest", "google.rpc.Status", "google.rpc.ErrorInfo",
         "google.rpc.RetryInfo", "grpc.health.v1.Health"};
     for (size_t i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++) {
         const char *args[] = {"-plaintext", c.address, "describe", symbols[i], NULL};

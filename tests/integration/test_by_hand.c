@@ -1,4 +1,5 @@
-/* Hosts by hand: the protocol between coordinator and host, spoken through grpcurl, so that each rule can be broken. */
+/* Hosts by hand: the protocol between coordinator and host, spoken through grpcurl, so that each rule can be
+ * broken. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -99,10 +100,11 @@ static void a_host_that_says_that_it_is_draining_gets_no_work(void **state)
 static void say_step(struct proc *hand, const char *job, int number, int epoch)
 {
     char text[512];
-    snprintf(text, sizeof(text),
-             "{\"steps\":{\"steps\":[{\"job_id\":\"%s\",\"step\":{\"number\":%d,\"epoch\":%d,\"task_id\":\"i1\","
-             "\"routine\":\"r\",\"slot\":\"in\",\"inputs_through\":1,\"outcome\":\"STEP_OUTCOME_COMPLETE\"}}]}}\n",
-             job, number, epoch);
+    snprintf(
+        text, sizeof(text),
+        "{\"steps\":{\"steps\":[{\"job_id\":\"%s\",\"step\":{\"number\":%d,\"epoch\":%d,\"task_id\":\"i1\","
+        "\"routine\":\"r\",\"slot\":\"in\",\"inputs_through\":1,\"outcome\":\"STEP_OUTCOME_COMPLETE\"}}]}}\n",
+        job, number, epoch);
     proc_say(hand, text);
 }
 

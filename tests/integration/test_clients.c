@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include <signal.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -252,56 +251,6 @@ static void a_submit_whose_sync_fails_is_not_acknowledged(void **state)
     cluster_done(&c);
 }
 
-/* The n-th read of each thread fails, once: when the store is opened, or in the midst of recovery. */
-static bool start_with_bad_read(struct cluster *c, int n)
-{
-    char path[512], err[256], inject[64];
-    snprintf(path, sizeof(path), "%s/coordinator/coordinator", getenv("BUILD_DIR"));
-    snprintf(err, sizeof(err), "%s/coordinator.log", c->dir);
-    snprintf(inject, sizeof(inject), "inject=pread64:error=EIO:when=%d", n);
-    const char *argv[] = {"strace", "-D", "-f",     "-qq",   "-o",       "/dev/null", "-e",
-                          inject,   path, "--data", c->data, "--listen", c->address,  NULL};
-    proc_talk(&c->coordinator, err, argv);
-    char first = 0;
-    return read(c->coordinator.out, &first, 1) == 1; /* the end of a program that could not start, else its line */
-}
-
-static void a_read_that_fails_while_the_coordinator_starts_strands_no_job(void **state)
-{
-    (void)state;
-    struct cluster c;
-    cluster_init(&c);
-    cluster_coordinator(&c, NULL);
-    put_trip(&c, "\"ask\":false");
-    const char *jobs[3];
-    for (int i = 0; i < 3; i++)
-        jobs[i] = submit_trip(&c, "t");
-    proc_kill9(&c.coordinator);
-    const char *asan = getenv("ASAN_OPTIONS");
-    char kept[256];
-    snprintf(kept, sizeof(kept), "%s", asan == NULL ? "" : asan);
-    assert_int_equal(setenv("ASAN_OPTIONS", "exitcode=67:detect_leaks=0", 1), 0);
-    int started = 0;
-    for (int n = 1; n <= 24; n++) {
-        if (!start_with_bad_read(&c, n)) {
-            assert_int_equal(proc_wait(&c.coordinator), 1); /* it says so and ends; who started it tries again */
-            continue;
-        }
-        started++;
-        for (int i = 0; i < 3; i++)
-            json_decref(wait_status(&c, jobs[i], "PENDING"));
-        proc_kill9(&c.coordinator);
-    }
-    assert_int_equal(setenv("ASAN_OPTIONS", kept, 1), 0);
-    assert_true(started > 0);
-    cluster_wait_log(&c, "coordinator.log", "trying again");
-    cluster_coordinator(&c, NULL);
-    cluster_host(&c, 0, "a", NULL);
-    for (int i = 0; i < 3; i++)
-        json_decref(wait_status(&c, jobs[i], "COMPLETED"));
-    cluster_done(&c);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,7 +261,6 @@ int main(void)
         cmocka_unit_test(a_job_can_be_cancelled_in_every_status_and_one_that_has_ended_stays_as_it_is),
         cmocka_unit_test(no_reply_comes_before_the_sync_has_ended),
         cmocka_unit_test(a_submit_whose_sync_fails_is_not_acknowledged),
-        cmocka_unit_test(a_read_that_fails_while_the_coordinator_starts_strands_no_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

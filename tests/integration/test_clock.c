@@ -1,4 +1,5 @@
-/* A host whose clock is wrong: only durations cross the wire, and times are meant by the coordinator's clock. */
+/* A host whose clock is wrong: only durations cross the wire, and times are meant by the coordinator's clock.
+ */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
-/* Connections that are half open: both ends believe in them, nothing passes any more. A relay between the daemons stands still in the
- * midst of a job; keepalive ends the connection on both sides long before the lease would. */
+/* Connections that are half open: both ends believe in them, nothing passes any more. A relay between the
+ * daemons stands still in the midst of a job; keepalive ends the connection on both sides long before the
+ * lease would. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* What happens once, whatever is said twice or stopped half-way: answers, calls that were approved, and what operators stop. */
+/* What happens once, whatever is said twice or stopped half-way: answers, calls that were approved, and what
+ * operators stop. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* What fails for a while is an error for callers and is tried again inside; what is broken for good is one job's matter. A coordinator with
- * nothing to do does nothing. */
+/* What fails for a while is an error for callers and is tried again inside; what is broken for good is one
+ * job's matter. A coordinator with nothing to do does nothing. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,7 +66,7 @@ static void a_step_made_while_the_disk_is_full_is_kept_by_its_host_until_there_i
 {
     (void)state;
     struct cluster c;
-    char ballast[256];
+    char ballast[256], lost[64];
     cluster_init(&c);
     c.probes = true;
     c.lease = "60s";
@@ -83,7 +83,8 @@ static void a_step_made_while_the_disk_is_full_is_kept_by_its_host_until_there_i
     submit_until_refused(&c);
     fill_disk(ballast); /* what that may have left */
     cluster_open_gate(&c, "gate");
-    cluster_wait_log(&c, "coordinator.log", "reading the job again"); /* the step could not be stored */
+    snprintf(lost, sizeof(lost), "reading the job again job=%s", job);
+    cluster_wait_log(&c, "coordinator.log", lost); /* the step could not be stored */
     json_t *j = wait_status(&c, job, "RUNNING");
     assert_string_equal(at(j, "job.stepCount"), "");
     json_decref(j);

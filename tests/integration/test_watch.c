@@ -1,4 +1,5 @@
-/* WatchJob and GetHistory: a reader that falls behind misses nothing, and a step that is not there is said, never skipped. */
+/* WatchJob and GetHistory: a reader that falls behind misses nothing, and a step that is not there is said,
+ * never skipped. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
