@@ -73,7 +73,8 @@ struct wait {
     struct op *op;
     struct fm_id job;
     bool has_job;
-    uint64_t ticket; /* of a watch */
+    uint64_t ticket;    /* of a watch */
+    uint32_t from_step; /* first step wanted, of a history */
 };
 
 /* What is to be done when a unit is on disk, in order. */
@@ -478,6 +479,9 @@ void watch_free(struct core *c, struct watch *w);
 void watch_fail_job(struct core *c, struct job *job, const struct fm_err *err);
 /* The head on disk, with the number of steps on disk. */
 void job_put_view(const struct job *job, struct fm_buf *out, uint32_t field);
+/* The steps that were read must begin with `from` and have no gap; and be there at all, if the job has
+ * `last`. */
+int read_check_steps(const struct store_done *d, uint32_t from, uint32_t last, struct fm_err *err);
 
 /* ---- core_hosts.c: the Hosts service and the hosts' side of jobs; hosts.c: records and sessions ---- */
 

@@ -405,6 +405,7 @@ static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
         return -1;
     if (m->has_now)
         r->wall_ms = m->now.seconds * 1000 + m->now.nanos / 1000000;
+    job->clock_ms = r->wall_ms - r->e->now_ms;
     const char *released = pb_var_dup(m->released_task, &r->e->arena);
     if (released == NULL)
         return out_of_memory(r);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "clock.h"
 #include "json_value.h"
 #include "mem.h"
 #include "registry.h"
@@ -213,6 +214,12 @@ void fm_map_set(struct fm_ctx *ctx, struct fm_value *map, const char *key, const
 {
     if (value_map_set(&ctx->arena, map, key, v) < 0)
         fm_abort("no map, or the test's arena is full");
+}
+
+int64_t fm_ctx_now_ms(const struct fm_ctx *ctx)
+{
+    (void)ctx;
+    return fm_now_wall_ms();
 }
 
 const char *fm_ctx_job_id(const struct fm_ctx *ctx)
