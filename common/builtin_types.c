@@ -132,14 +132,18 @@ static const struct builtin_param validate_config[] = {
 };
 static const char *const validate_events[] = {"valid", "invalid"};
 
+static const char *const exec_modes[] = {"once", "serve", NULL};
 static const struct builtin_param exec_config[] = {
-    {"command",              PARAM_STRINGS, true,  0, 0,       NULL},
-    {"env",                  PARAM_MAP,     false, 0, 0,       NULL},
-    {"cwd",                  PARAM_STRING,  false, 0, 0,       NULL},
-    {"timeout_ms",           PARAM_NUMBER,  false, 1, YEAR_MS, NULL},
-    {"max_output_bytes",     PARAM_NUMBER,  false, 1, 1e9,     NULL},
-    {"max_memory_bytes",     PARAM_NUMBER,  false, 1, 1e15,    NULL},
-    {"retryable_exit_codes", PARAM_LIST,    false, 0, 0,       NULL},
+    {"command",              PARAM_STRINGS, true,  0, 0,       NULL      },
+    {"env",                  PARAM_MAP,     false, 0, 0,       NULL      },
+    {"cwd",                  PARAM_STRING,  false, 0, 0,       NULL      },
+    {"timeout_ms",           PARAM_NUMBER,  false, 1, YEAR_MS, NULL      },
+    {"max_output_bytes",     PARAM_NUMBER,  false, 1, 1e9,     NULL      },
+    {"max_memory_bytes",     PARAM_NUMBER,  false, 1, 1e15,    NULL      },
+    {"retryable_exit_codes", PARAM_LIST,    false, 0, 0,       NULL      },
+    {"mode",                 PARAM_STRING,  false, 0, 0,       exec_modes},
+    {"processes",            PARAM_NUMBER,  false, 1, 64,      NULL      },
+    {"idle_ms",              PARAM_NUMBER,  false, 1, YEAR_MS, NULL      },
 };
 static const struct builtin_slot any_slot[] = {
     {"*", NULL, 0}

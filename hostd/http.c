@@ -239,7 +239,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *user)
     size_t before = r->response.n;
     fm_buf_append(&r->response, bytes, n);
     secrets_redact(&r->used, (char *)r->response.p + before, n);
-    bool go_on = outside_data(r->http->owner, r->id, (struct fm_bytes){r->response.p + before, n});
+    bool go_on = outside_data(r->http->owner, r->id, (struct fm_bytes){r->response.p + before, n}) == 0;
     if (!go_on)
         snprintf(r->error, sizeof(r->error), "the response was refused");
     return go_on ? n : 0;

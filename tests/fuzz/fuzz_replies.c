@@ -62,7 +62,7 @@ static void assign(const struct kind *k)
 /* True while the call goes on. */
 static bool bring(const uint8_t *p, size_t n)
 {
-    return under.call != 0 && engine_call_data(under.e, under.call, (struct fm_bytes){p, n}, under.now);
+    return under.call != 0 && engine_call_data(under.e, under.call, (struct fm_bytes){p, n}, under.now) == 0;
 }
 
 static void bring_lines(const uint8_t *p, size_t n)
