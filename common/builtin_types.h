@@ -7,7 +7,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum param_kind { PARAM_STRING, PARAM_NUMBER, PARAM_BOOL, PARAM_LIST, PARAM_STRINGS, PARAM_MAP, PARAM_ANY };
+enum param_kind {
+    PARAM_STRING,
+    PARAM_NUMBER,
+    PARAM_BOOL,
+    PARAM_LIST,
+    PARAM_STRINGS,
+    PARAM_MAP,
+    PARAM_ANY,
+    PARAM_JQ,    /* a string: a jq program */
+    PARAM_SCHEMA /* a map: a JSON Schema */
+};
 
 /* A key of a configuration, or a field of a slot's data. */
 struct builtin_param {

@@ -35,12 +35,13 @@ struct op {
     bool request_checked; /* the request id was looked up: it is new */
     struct fm_buf text;   /* what a handler keeps between two runs */
     char pause_id[64];
-    int64_t due_ms;         /* of a DrainHost that waits: until then */
-    struct fm_id child;     /* of an inner call: the child job it is about */
-    struct child_ref *todo; /* GetJob: jobs whose questions are still to be read */
-    bool children_read;     /* … they are in `text` */
-    struct fork *fork;      /* ForkJob: what was read so far */
-    struct flow_def *def;   /* of a submit: what was read; a reference is held while it runs again */
+    int64_t due_ms;              /* of a DrainHost that waits: until then */
+    struct fm_id child;          /* of an inner call: the child job it is about */
+    struct child_ref *todo;      /* GetJob: jobs whose questions are still to be read */
+    bool children_read;          /* … they are in `text` */
+    struct fork *fork;           /* ForkJob: what was read so far */
+    struct program_check *check; /* its jq programs and schemas: they were checked */
+    struct flow_def *def;        /* of a submit: what was read; a reference is held while it runs again */
     uint32_t def_version;
 };
 
@@ -233,6 +234,8 @@ struct core {
     struct commit *commits;
     struct watch *watches;
     struct inner *inner;
+    struct sound *sound;       /* digests of jq programs and schemas */
+    struct check_wait *checks; /* under way */
     int64_t
         wake_at_ms; /* wall time at which the store is asked which jobs are due; 0: nothing is known to be */
     bool due_reading;
@@ -460,6 +463,13 @@ void flow_forget_name(struct core *c, const char *name);
 void types_learn(struct core *c, const Fermata__V1__RoutineType *t);
 void type_info_free_all(struct type_info **types);
 struct type_info *type_info_add(struct type_info **types, const Fermata__V1__RoutineType *t);
+
+/* ---- core_programs.c ---- */
+
+/* Checks jq programs and schemas of an op; takes ownership of `k`. True: their faults were added to err, if
+ * there are any. False: the op was parked and runs again when they have been checked, and err is empty. */
+bool programs_checked(struct core *c, struct op *op, struct program_check *k, struct fm_err *err);
+void programs_free(struct core *c);
 
 /* ---- core_watch.c ---- */
 

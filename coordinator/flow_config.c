@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "builtin_types.h"
+#include "program_check.h"
 
 /* ---- kinds of values ---- */
 
@@ -21,6 +22,7 @@ static bool is_kind(const Google__Protobuf__Value *v, enum param_kind kind)
     int k = v == NULL ? GOOGLE__PROTOBUF__VALUE__KIND__NOT_SET : (int)v->kind_case;
     switch (kind) {
     case PARAM_STRING:
+    case PARAM_JQ:
         return k == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
     case PARAM_NUMBER:
         return k == GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE;
@@ -31,6 +33,7 @@ static bool is_kind(const Google__Protobuf__Value *v, enum param_kind kind)
     case PARAM_STRINGS:
         return k == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE && all_strings(v->list_value);
     case PARAM_MAP:
+    case PARAM_SCHEMA:
         return k == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
     case PARAM_ANY:
         return true;
@@ -149,6 +152,27 @@ static void check_script(const char *path, const Google__Protobuf__Value *script
     }
 }
 
+/* What is said of tools; a provider may know more of them. */
+static void check_tools(const char *path, const Google__Protobuf__Value *tools, struct fm_err *err)
+{
+    static const char *const approval[] = {"required", NULL};
+    static const struct builtin_param params[] = {
+        {"name",        PARAM_STRING, true,  0, 0, NULL    },
+        {"description", PARAM_STRING, false, 0, 0, NULL    },
+        {"parameters",  PARAM_MAP,    false, 0, 0, NULL    },
+        {"approval",    PARAM_STRING, false, 0, 0, approval}
+    };
+    for (size_t i = 0; is_kind(tools, PARAM_LIST) && i < tools->list_value->n_values; i++) {
+        char field[FLOW_PATH_BYTES];
+        const Google__Protobuf__Value *v = tools->list_value->values[i];
+        flow_path(field, "%s.tools[%zu]", path, i);
+        if (!is_kind(v, PARAM_MAP))
+            FLOW_FAULT(err, field, "a tool must be an object");
+        else
+            flow_check_params(params, sizeof(params) / sizeof(params[0]), v->struct_value, field, err);
+    }
+}
+
 static void add_name(char *list, size_t bytes, const char *name)
 {
     size_t at = strlen(list);
@@ -205,6 +229,49 @@ void flow_check_config(const Fermata__V1__Routine *r, const char *path, struct f
     const Google__Protobuf__Value *script = struct_get(r->config, "script", &found);
     if (found)
         check_script(field, script, err);
+    const Google__Protobuf__Value *tools = struct_get(r->config, "tools", &found);
+    if (found)
+        check_tools(field, tools, err);
     if (strcmp(t->name, "exec") == 0)
         check_exec(field, r->config, err);
+}
+
+/* ---- programs and schemas ---- */
+
+static void add_tools(const Google__Protobuf__Value *tools, const char *path, struct program_check *k)
+{
+    for (size_t i = 0; is_kind(tools, PARAM_LIST) && i < tools->list_value->n_values; i++) {
+        char field[FLOW_PATH_BYTES];
+        bool found;
+        const Google__Protobuf__Value *tool = tools->list_value->values[i];
+        if (!is_kind(tool, PARAM_MAP))
+            continue;
+        const Google__Protobuf__Value *schema = struct_get(tool->struct_value, "parameters", &found);
+        flow_path(field, "%s[%zu].parameters", path, i);
+        if (is_kind(schema, PARAM_MAP))
+            program_check_add_schema(k, field, PROGRAM_TOOL_SCHEMA, schema->struct_value);
+    }
+}
+
+void flow_programs(const Fermata__V1__Flow *flow, const char *path, struct program_check *k)
+{
+    for (size_t i = 0; i < flow->n_routines; i++) {
+        const Fermata__V1__Routine *r = flow->routines[i];
+        const struct builtin_type *t = builtin_type_find(r->type);
+        for (size_t n = 0; t != NULL && n < t->n_config; n++) {
+            const struct builtin_param *p = &t->config[n];
+            char field[FLOW_PATH_BYTES];
+            bool found;
+            const Google__Protobuf__Value *v = struct_get(r->config, p->name, &found);
+            flow_path(field, "%s.routines[%zu].config.%s", path, i, p->name);
+            if (!found || !is_kind(v, p->kind))
+                continue; /* said elsewhere */
+            if (p->kind == PARAM_JQ)
+                program_check_add_jq(k, field, v->string_value);
+            else if (p->kind == PARAM_SCHEMA)
+                program_check_add_schema(k, field, PROGRAM_SCHEMA, v->struct_value);
+            else if (strcmp(p->name, "tools") == 0)
+                add_tools(v, field, k);
+        }
+    }
 }
