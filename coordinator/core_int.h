@@ -279,9 +279,8 @@ void core_fail(struct core *c, uint64_t ticket, const struct fm_err *err);
 void core_call(struct core *c, int method, const ProtobufCMessage *request, const struct inner *call);
 void pbc_effect_reply(struct commit *m, uint64_t ticket, const ProtobufCMessage *response);
 
-/* ---- core_jobs.c: the Jobs service ---- */
+/* ---- core_move.c: from one status to another ---- */
 
-void jobs_request(struct core *c, struct op *op);
 /* Takes the consequences of a job that left its host, or got work: PENDING, and a host if there is one. */
 void job_requeue(struct core *c, struct job *job, const char *why);
 /* The operator's pause takes effect. */
@@ -300,8 +299,16 @@ void job_park(struct core *c, struct job *job, enum park how);
 void job_end(struct core *c, struct job *job, enum job_event event);
 void job_must_move(struct core *c, struct job *job, enum job_event event);
 void job_leave_host(struct core *c, struct job *job);
+/* Writes a snapshot if one is due. */
+void job_checkpoint(struct core *c, struct job *job);
+/* Answers the PauseJob calls that wait. */
+void job_reply_paused(struct core *c, struct job *job);
 /* A job that waits goes on if nothing holds it and something can run. */
 void job_go_on(struct core *c, struct job *job);
+
+/* ---- core_jobs.c: the Jobs service ---- */
+
+void jobs_request(struct core *c, struct op *op);
 /* Adds an input: to the job's list, to its unit. Returns its number. */
 uint32_t job_add_input(struct core *c, struct job *job, Fermata__V1__Task *task);
 void job_set_error(struct job *job, const char *code, const char *message, const char *routine,
@@ -324,11 +331,8 @@ void job_retry_failed(struct core *c, struct job *job);
  * job_state_apply. */
 int job_apply_step(struct core *c, struct job *job, const Fermata__V1__Step *step,
                    struct task_item **ret_task, struct fm_err *err);
-/* Writes a snapshot if one is due. */
-void job_checkpoint(struct core *c, struct job *job);
 /* GetJob, ListJobs, GetHistory (core_read.c). */
 void read_request(struct core *c, struct op *op);
-void job_reply_paused(struct core *c, struct job *job);
 
 /* ---- core_timers.c: what time does to jobs ---- */
 
