@@ -368,8 +368,14 @@ int job_apply_step(struct core *c, struct job *job, const Fermata__V1__Step *ste
 static void apply_step(struct core *c, struct host *h, struct job *job, Fermata__V1__Step *step)
 {
     struct fm_err err = {0};
-    Google__Protobuf__Timestamp at = core_now(c);
+    Google__Protobuf__Timestamp at = core_now(c), started = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    int64_t started_ms = step->duration_us / 1000 < (uint64_t)c->wall_ms
+                             ? c->wall_ms - (int64_t)(step->duration_us / 1000)
+                             : 0;
+    started.seconds = started_ms / 1000;
+    started.nanos = (int32_t)(started_ms % 1000) * 1000000;
     step->committed_at = &at;
+    step->started_at = &started;
     step->host = h->id;
     step->task = NULL;
     struct task_item *task = NULL;

@@ -35,12 +35,13 @@ struct op {
     bool request_checked; /* the request id was looked up: it is new */
     struct fm_buf text;   /* what a handler keeps between two runs */
     char pause_id[64];
-    int64_t due_ms;         /* of a DrainHost that waits: until then */
-    struct fm_id child;     /* of an inner call: the child job it is about */
-    struct child_ref *todo; /* GetJob: jobs whose questions are still to be read */
-    bool children_read;     /* … they are in `text` */
-    struct fork *fork;      /* ForkJob: what was read so far */
-    struct flow_def *def;   /* of a submit: what was read; a reference is held while it runs again */
+    int64_t due_ms;              /* of a DrainHost that waits: until then */
+    struct fm_id child;          /* of an inner call: the child job it is about */
+    struct child_ref *todo;      /* GetJob: jobs whose questions are still to be read */
+    bool children_read;          /* … they are in `text` */
+    struct fork *fork;           /* ForkJob: what was read so far */
+    struct program_check *check; /* its jq programs and schemas: they were checked */
+    struct flow_def *def;        /* of a submit: what was read; a reference is held while it runs again */
     uint32_t def_version;
 };
 
@@ -234,6 +235,8 @@ struct core {
     struct commit *commits;
     struct watch *watches;
     struct inner *inner;
+    struct sound *sound;       /* digests of jq programs and schemas */
+    struct check_wait *checks; /* under way */
     int64_t
         wake_at_ms; /* wall time at which the store is asked which jobs are due; 0: nothing is known to be */
     bool due_reading;
@@ -277,9 +280,8 @@ void core_fail(struct core *c, uint64_t ticket, const struct fm_err *err);
 void core_call(struct core *c, int method, const ProtobufCMessage *request, const struct inner *call);
 void pbc_effect_reply(struct commit *m, uint64_t ticket, const ProtobufCMessage *response);
 
-/* ---- core_jobs.c: the Jobs service ---- */
+/* ---- core_move.c: from one status to another ---- */
 
-void jobs_request(struct core *c, struct op *op);
 /* Takes the consequences of a job that left its host, or got work: PENDING, and a host if there is one. */
 void job_requeue(struct core *c, struct job *job, const char *why);
 /* The operator's pause takes effect. */
@@ -298,8 +300,16 @@ void job_park(struct core *c, struct job *job, enum park how);
 void job_end(struct core *c, struct job *job, enum job_event event);
 void job_must_move(struct core *c, struct job *job, enum job_event event);
 void job_leave_host(struct core *c, struct job *job);
+/* Writes a snapshot if one is due. */
+void job_checkpoint(struct core *c, struct job *job);
+/* Answers the PauseJob calls that wait. */
+void job_reply_paused(struct core *c, struct job *job);
 /* A job that waits goes on if nothing holds it and something can run. */
 void job_go_on(struct core *c, struct job *job);
+
+/* ---- core_jobs.c: the Jobs service ---- */
+
+void jobs_request(struct core *c, struct op *op);
 /* Adds an input: to the job's list, to its unit. Returns its number. */
 uint32_t job_add_input(struct core *c, struct job *job, Fermata__V1__Task *task);
 void job_set_error(struct job *job, const char *code, const char *message, const char *routine,
@@ -322,11 +332,8 @@ void job_retry_failed(struct core *c, struct job *job);
  * job_state_apply. */
 int job_apply_step(struct core *c, struct job *job, const Fermata__V1__Step *step,
                    struct task_item **ret_task, struct fm_err *err);
-/* Writes a snapshot if one is due. */
-void job_checkpoint(struct core *c, struct job *job);
 /* GetJob, ListJobs, GetHistory (core_read.c). */
 void read_request(struct core *c, struct op *op);
-void job_reply_paused(struct core *c, struct job *job);
 
 /* ---- core_timers.c: what time does to jobs ---- */
 
@@ -466,6 +473,13 @@ void flow_forget_name(struct core *c, const char *name);
 void types_learn(struct core *c, const Fermata__V1__RoutineType *t);
 void type_info_free_all(struct type_info **types);
 struct type_info *type_info_add(struct type_info **types, const Fermata__V1__RoutineType *t);
+
+/* ---- core_programs.c ---- */
+
+/* Checks jq programs and schemas of an op; takes ownership of `k`. True: their faults were added to err, if
+ * there are any. False: the op was parked and runs again when they have been checked, and err is empty. */
+bool programs_checked(struct core *c, struct op *op, struct program_check *k, struct fm_err *err);
+void programs_free(struct core *c);
 
 /* ---- core_watch.c ---- */
 

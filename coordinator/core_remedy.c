@@ -9,6 +9,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "program_check.h"
 
 #define MAX_BREAKPOINTS 100
 #define MAX_KEYS 1000
@@ -450,6 +451,18 @@ static int check_breakpoints(const Fermata__V1__SetBreakpointsRequest *r, struct
     return 0;
 }
 
+static struct program_check *conditions_of(const Fermata__V1__SetBreakpointsRequest *r)
+{
+    struct program_check *k = program_check_new();
+    for (size_t i = 0; i < r->n_breakpoints; i++) {
+        char field[64];
+        snprintf(field, sizeof(field), "breakpoints[%zu].condition", i);
+        if (r->breakpoints[i]->condition[0] != '\0')
+            program_check_add_jq(k, field, r->breakpoints[i]->condition);
+    }
+    return k;
+}
+
 static void replace_breakpoints(struct job *job, const Fermata__V1__SetBreakpointsRequest *r)
 {
     Fermata__V1__Job *h = job->head;
@@ -468,6 +481,12 @@ static void set_breakpoints(struct core *c, struct op *op)
     const Fermata__V1__SetBreakpointsRequest *r = OP_REQUEST(op, Fermata__V1__SetBreakpointsRequest);
     struct fm_err err = {0};
     if (check_breakpoints(r, &err) < 0) {
+        op_fail(c, op, &err);
+        return;
+    }
+    if (!programs_checked(c, op, conditions_of(r), &err))
+        return;
+    if (err.code != FM_OK) {
         op_fail(c, op, &err);
         return;
     }

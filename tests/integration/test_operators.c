@@ -80,7 +80,7 @@ static void a_breakpoint_with_a_condition_holds_the_tasks_that_meet_it(void **st
     json_t *held = wait_status(&c, job, "PAUSED");
     assert_string_equal(at(held, "job.pauses[0].taskId"), "s1.1");
     json_decref(held);
-    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "b", "condition" : ".i +"} ]}), job));
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "b", "condition" : ".i + {}"} ]}), job));
     json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
     held = wait_status(&c, job, "PAUSED"); /* a condition that fails holds what comes */
     assert_string_equal(at(held, "job.pauses[0].taskId"), "s1.2");

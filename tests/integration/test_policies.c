@@ -341,6 +341,8 @@ static void a_20_second_job_is_not_reported_complete_early(void **state)
     assert_string_equal(at(done, "job.state.sharedData.done"), "1");
     json_t *h = history(&c, job);
     assert_true(atoll(at(h, "steps[0].durationUs")) >= 19900000); /* timers count in milliseconds */
+    assert_true(strcmp(at(h, "steps[0].startedAt"), at(h, "steps[0].committedAt")) < 0);
+    assert_true(strcmp(at(done, "job.createdAt"), at(h, "steps[0].committedAt")) < 0);
     json_decref(h);
     json_decref(done);
     cluster_done(&c);
