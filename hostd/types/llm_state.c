@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-
 struct fm_value *llm_message(struct fm_ctx *ctx, const char *role, const struct fm_value *content)
 {
     struct fm_value *m = fm_map(ctx);
