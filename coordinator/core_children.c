@@ -424,6 +424,21 @@ static void take_result(struct core *c, struct job *job, const Fermata__V1__Chil
     (void)job_add_input(c, job, &task);
 }
 
+/* Results come uncalled-for: one for which the parent has no room is a failure to hand it over. */
+static void take_result_if_it_fits(struct core *c, struct job *job, const Fermata__V1__Child *child,
+                                   Google__Protobuf__Struct *result)
+{
+    struct fm_err err = {0};
+    if (result == NULL || admit_input(c, job, "outputs", &result->base, &err) == 0) {
+        take_result(c, job, child, result);
+        return;
+    }
+    Google__Protobuf__Struct *failure = failure_result(child->job_id, &err);
+    take_result(c, job, child, failure);
+    google__protobuf__struct__free_unpacked(failure, NULL);
+    fm_err_done(&err);
+}
+
 static void child_ended(struct core *c, struct op *op)
 {
     bool forget = op->request->descriptor == &fermata__v1__get_job_request__descriptor;
@@ -439,7 +454,8 @@ static void child_ended(struct core *c, struct op *op)
     if (child != NULL) {
         bool ended = job_status_final((int)job->head->status);
         if (!ended || (int)job->head->status == JOB_FAILED) /* it may go on one day, and then waits for this */
-            take_result(c, job, child, forget ? NULL : OP_REQUEST(op, Fermata__V1__SendInputRequest)->data);
+            take_result_if_it_fits(c, job, child,
+                                   forget ? NULL : OP_REQUEST(op, Fermata__V1__SendInputRequest)->data);
         remove_child(job, at);
         if (!ended && (job->head->n_pauses == 0 || job->def->parallelism > 1))
             job_go_on(c, job);

@@ -545,6 +545,10 @@ void life_free(struct core *c);
 
 /* Returns 0, or -FM_RESOURCE_EXHAUSTED with the time after which to try again. */
 int admit_request(const struct core *c, const struct op *op, struct fm_err *err);
+/* Whether the job can hold one more input with this message (may be NULL) in it, besides its state and the
+ * inputs that wait. `field` is named if not. */
+int admit_input(const struct core *c, const struct job *job, const char *field,
+                const ProtobufCMessage *message, struct fm_err *err);
 /* True when an assignment may go to the host now; else it goes when others have arrived. */
 bool pace_assign(struct host *h, struct job *job);
 /* An assignment was sent, as the host's last message so far. */

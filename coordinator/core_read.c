@@ -14,7 +14,7 @@
 #define FIELD_JOB_STATE 10
 #define FIELD_JOB_STEP_COUNT 8
 #define FIELD_JOB_WAITING_REASON 16
-#define FIELD_JOB_USAGE 45
+#define FIELD_JOB_USAGE 50
 
 static void reply_bytes(struct core *c, struct op *op, const struct fm_buf *b)
 {

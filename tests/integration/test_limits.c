@@ -118,6 +118,63 @@ static void a_state_up_to_the_limit_moves_between_hosts_and_one_beyond_it_fails_
     cluster_done(&c);
 }
 
+/* 3 million elements in 12 MB: ten times what any one request may have. */
+static void a_state_of_many_small_elements_goes_to_a_host_like_any_other(void **state)
+{
+    (void)state;
+    enum { ELEMENTS = 145000, INPUTS = 21 };
+    struct cluster c;
+    char *data = calloc(1, 5 * ELEMENTS + 64), *p = data;
+    assert_non_null(data);
+    cluster_start_probes(&c, 1);
+    p += sprintf(p, "{\"x\":[");
+    for (int i = 0; i < ELEMENTS; i++, p += 5)
+        memcpy(p, "null,", 5);
+    memcpy(p - 1, "]}", 3);
+    const char *job = submit_inline(&c, J({"routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"schedule" : "late", "ms" : 3600000} ], "more" : [ {"append" : "seen"} ]}}} ]}), "{}");
+    json_decref(wait_bare(&c, job, "SLEEPING", "1"));
+    for (int i = 0; i < INPUTS; i++) { /* with each the job is given to the host anew, with all that it has */
+        char steps[8];
+        snprintf(steps, sizeof(steps), "%d", i + 2);
+        send_more(&c, job, data);
+        json_decref(wait_bare(&c, job, "SLEEPING", steps));
+    }
+    free(data);
+    cluster_done(&c);
+}
+
+static const char *submit_asking(struct cluster *c, const char *data, const char *timeout_ms)
+{
+    char *flow = NULL;
+    assert_true(asprintf(&flow, J({"routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {
+                    "in" : [ {"append" : "seen"}, {"ask" : "Well?", "timeout_ms" : %s} ], "answer" : [ {"emit" : "said"} ]}}} ]}), timeout_ms) > 0);
+    const char *job = submit_inline(c, flow, data);
+    free(flow);
+    return job;
+}
+
+/* What is accepted while a job waits can be handed over when it goes on. */
+static void inputs_that_a_job_could_not_hold_are_refused_at_the_door_and_it_goes_on_with_the_others(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    char *data = data_of(LARGE), steps[8], *error = NULL;
+    const char *job = submit_asking(&c, "{}", "0");
+    json_decref(wait_status(&c, job, "PAUSED"));
+    for (int i = 0; i < 18; i++) /* 16.2 MB of 16.8 */
+        send_more(&c, job, data);
+    error = rpc_fails(c.address, "Jobs/SendInput", "ResourceExhausted", J({"job_id" : "%s", "to" : {"routine" : "a", "slot" : "more"}, "data" : %s}), job, data);
+    if (strstr(error, "the limit is 16777216") == NULL || strstr(error, "\"field\": \"data\"") == NULL)
+        fail_msg("field and limit wanted, but: %s", error);
+    free(error);
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "yes"}), job));
+    snprintf(steps, sizeof(steps), "%d", 1 + 18 + 1);
+    json_decref(wait_bare(&c, job, "COMPLETED", steps));
+    free(data);
+    cluster_done(&c);
+}
+
 /* The number behind a key of a file in /proc/<pid>. */
 static long long proc_number(pid_t pid, const char *file, const char *key)
 {
@@ -154,16 +211,6 @@ static void what_is_written_follows_what_happens_not_its_square(void **state)
         fail_msg("%lld bytes were written for 400 steps of 4 KB", written);
     free(data);
     cluster_done(&c);
-}
-
-static const char *submit_asking(struct cluster *c, const char *data, const char *timeout_ms)
-{
-    char *flow = NULL;
-    assert_true(asprintf(&flow, J({"routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {
-                    "in" : [ {"append" : "seen"}, {"ask" : "Well?", "timeout_ms" : %s} ], "answer" : [ {"emit" : "said"} ]}}} ]}), timeout_ms) > 0);
-    const char *job = submit_inline(c, flow, data);
-    free(flow);
-    return job;
 }
 
 /* A host that takes one job at a time, and 1 MiB of data. */
@@ -264,6 +311,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_that_is_too_large_fails_alone_and_is_not_tried_again),
         cmocka_unit_test(a_state_up_to_the_limit_moves_between_hosts_and_one_beyond_it_fails_its_job_only),
+        cmocka_unit_test(a_state_of_many_small_elements_goes_to_a_host_like_any_other),
+        cmocka_unit_test(inputs_that_a_job_could_not_hold_are_refused_at_the_door_and_it_goes_on_with_the_others),
         cmocka_unit_test(what_is_written_follows_what_happens_not_its_square),
         cmocka_unit_test(a_paused_job_leaves_its_place_and_its_memory_to_the_next_one_at_once),
         cmocka_unit_test(jobs_that_wait_for_a_person_are_not_loaded_at_a_restart),
