@@ -101,6 +101,8 @@ void llm_add(struct fm_ctx *ctx, struct llm_str *s, const char *bytes, size_t n)
 const char *llm_keep(struct fm_ctx *ctx, const char *text, size_t n);
 /* A piece of the model's text: added to h->text, secrets blanked out, and shown. */
 void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece);
+/* The step fails with what an event of a stream says. Returns -1. */
+int llm_stream_failed(struct fm_ctx *ctx, const char *why);
 /* The content of a message as one text: text as it is, anything else as JSON. */
 const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content);
 /* The value as JSON, as a text. */
