@@ -392,9 +392,7 @@ static int on_response(struct fm_ctx *ctx, void *arg, const struct fm_http_respo
     struct llm_http *h = arg;
     if (take_response(ctx, h, r) == 0)
         return h->done(ctx, h->arg);
-    const struct llm_reply *used = h->reply;
-    if (used->input_tokens + used->output_tokens > 0)
-        (void)llm_charge(ctx, h->q, used); /* a reply that is of no use is paid for all the same */
+    llm_charge_failed(ctx, h->q, h->reply); /* a reply that is of no use is paid for all the same */
     return -1;
 }
 
