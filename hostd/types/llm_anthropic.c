@@ -346,8 +346,8 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
     struct stream *s = (struct stream *)h;
     const char *type = fm_value_string(fm_value_get(data, "type"), event);
     if (strcmp(type, "error") == 0)
-        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream failed: %.400s",
-                           fm_value_string(fm_value_get(data, "error.message"), "it does not say why"));
+        return llm_stream_failed(ctx,
+                                 fm_value_string(fm_value_get(data, "error.message"), "it does not say why"));
     if (strcmp(type, "content_block_start") == 0)
         return start_part(ctx, s, fm_value_get(data, "content_block"));
     if (strcmp(type, "message_start") == 0) {

@@ -109,25 +109,6 @@ void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value
         fm_map_set(ctx, body, fm_value_key(params, i), fm_value_at(params, i));
 }
 
-const struct fm_value *llm_arguments(struct fm_ctx *ctx, const struct llm_http *h, const char *name,
-                                     const char *text)
-{
-    struct fm_err err = {0};
-    const char *stop = h->reply->stop != NULL ? h->reply->stop : "";
-    if (text[0] == '\0')
-        return fm_map(ctx);
-    const struct fm_value *v = json_value_of(ctx, text, strlen(text), &err);
-    bool cut = strcmp(stop, "length") == 0 || strcmp(stop, "max_tokens") == 0;
-    if (v == NULL)
-        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
-                          "the model called tool %.64s with arguments that are no JSON%s: %s", name,
-                          cut ? ", for its reply was cut off (see config.max_tokens)" : "", err.msg);
-    if (v == NULL && cut)
-        fm_ctx_fail_permanent(ctx); /* it would be cut off again */
-    fm_err_done(&err);
-    return v;
-}
-
 const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const char *name,
                                    const struct fm_value *arguments)
 {
@@ -195,6 +176,31 @@ static int hide_in_reply(struct fm_ctx *ctx, struct llm_reply *r)
     r->blocks = blocks;
     r->text = hidden_text(ctx, r->text);
     return 0;
+}
+
+const struct fm_value *llm_arguments(struct fm_ctx *ctx, const struct llm_http *h, const char *name,
+                                     const char *text)
+{
+    struct fm_err err = {0};
+    const char *stop = h->reply->stop != NULL ? h->reply->stop : "";
+    if (text[0] == '\0')
+        return fm_map(ctx);
+    text = hidden_text(ctx, text); /* the error may show a part of it */
+    const struct fm_value *v = json_value_of(ctx, text, strlen(text), &err);
+    bool cut = strcmp(stop, "length") == 0 || strcmp(stop, "max_tokens") == 0;
+    if (v == NULL)
+        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                          "the model called tool %.64s with arguments that are no JSON%s: %s", name,
+                          cut ? ", for its reply was cut off (see config.max_tokens)" : "", err.msg);
+    if (v == NULL && cut)
+        fm_ctx_fail_permanent(ctx); /* it would be cut off again */
+    fm_err_done(&err);
+    return v;
+}
+
+int llm_stream_failed(struct fm_ctx *ctx, const char *why)
+{
+    return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream failed: %.400s", hidden_text(ctx, why));
 }
 
 /* ---- errors ---- */
@@ -386,9 +392,7 @@ static int on_response(struct fm_ctx *ctx, void *arg, const struct fm_http_respo
     struct llm_http *h = arg;
     if (take_response(ctx, h, r) == 0)
         return h->done(ctx, h->arg);
-    const struct llm_reply *used = h->reply;
-    if (used->input_tokens + used->output_tokens > 0)
-        (void)llm_charge(ctx, h->q, used); /* a reply that is of no use is paid for all the same */
+    llm_charge_failed(ctx, h->q, h->reply); /* a reply that is of no use is paid for all the same */
     return -1;
 }
 

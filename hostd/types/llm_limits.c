@@ -44,6 +44,20 @@ static double limit(struct fm_ctx *ctx, const char *name)
     return fm_value_number(raised, fm_value_number(set, -1));
 }
 
+/* What a failed attempt changes in the state is dropped, so the counters do not know what it has used; but
+ * how many attempts there were is known. */
+void llm_charge_failed(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *r)
+{
+    double used = (double)(r->input_tokens + r->output_tokens), next = fm_ctx_attempt(ctx) + 1;
+    if (used <= 0)
+        return;
+    double cost = llm_charge(ctx, q, r), tokens_limit = limit(ctx, "max_tokens"),
+           cost_limit = limit(ctx, "max_cost");
+    if ((tokens_limit >= 0 && llm_counter(ctx, "tokens") + next * used > tokens_limit) ||
+        (cost_limit >= 0 && llm_counter(ctx, "cost") + next * cost > cost_limit))
+        fm_ctx_fail_permanent(ctx);
+}
+
 /* What the next call may use at most: four bytes of the conversation are about one token. */
 static void estimate(const struct turn *t, double *ret_in, double *ret_out)
 {

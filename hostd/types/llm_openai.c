@@ -189,7 +189,7 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
     (void)event;
     const char *error = fm_value_string(fm_value_get(data, "error.message"), NULL);
     if (error != NULL)
-        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream failed: %.400s", error);
+        return llm_stream_failed(ctx, error);
     const struct fm_value *choice = fm_value_at(fm_value_get(data, "choices"), 0),
                           *delta = fm_value_get(choice, "delta");
     const char *text = fm_value_string(fm_value_get(delta, "content"), ""),

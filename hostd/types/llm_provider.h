@@ -54,6 +54,9 @@ extern const struct llm_provider llm_mock, llm_openai, llm_anthropic;
 
 /* Counts what a call has used, whether its reply was of use or not; returns what it costs. */
 double llm_charge(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
+/* The same of an attempt that has failed, after fm_ctx_fail: it is the last one when more like it would
+ * exceed the limits. */
+void llm_charge_failed(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
 
 /* ---- llm_http.c: what providers over HTTP share ---- */
 
@@ -101,6 +104,8 @@ void llm_add(struct fm_ctx *ctx, struct llm_str *s, const char *bytes, size_t n)
 const char *llm_keep(struct fm_ctx *ctx, const char *text, size_t n);
 /* A piece of the model's text: added to h->text, secrets blanked out, and shown. */
 void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece);
+/* The step fails with what an event of a stream says. Returns -1. */
+int llm_stream_failed(struct fm_ctx *ctx, const char *why);
 /* The content of a message as one text: text as it is, anything else as JSON. */
 const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content);
 /* The value as JSON, as a text. */

@@ -90,6 +90,37 @@ static void the_usual_variables_of_the_environment_name_a_proxy(void **state)
     proc_stop(&c.hosts[3]);
 }
 
+/* To any handler that makes HTTP requests: the agent looks at what it puts together once more. */
+static void a_secret_that_comes_back_in_two_pieces_reaches_no_handler(void **state)
+{
+    (void)state;
+    c.probes = true;
+    start_host(3, "probes", NULL, NULL);
+    json_t *r = rpc(c.address, "Jobs/SubmitJob",
+        J({
+            "inline_flow" : {"routines" : [
+                {"id" : "a", "type" : "probe_fx", "config" : {"do" : {"*" : [
+                    {"fetch" : "%s/chat/completions", "header" : "Authorization: Bearer ${secret:MY_KEY}",
+                     "body" : "{\"model\":\"echo\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"} ]}}}
+            ]},
+            "entry" : {"routine" : "a", "slot" : "in"}, "placement" : {"labels" : {"name" : "probes"}}
+        }), base);
+    json_t *j = wait_status(&c, at(r, "jobId"), "COMPLETED");
+    static const char hidden[] = "Your key: ***********************.";
+    json_t *pieces = json_at(j, "job.state.sharedData.pieces"), *piece;
+    char all[1000] = "";
+    size_t i;
+    json_array_foreach(pieces, i, piece)
+        strncat(all, json_string_value(piece), sizeof(all) - strlen(all) - 1);
+    assert_non_null(strstr(all, hidden));
+    assert_non_null(strstr(all, "[DONE]"));
+    assert_string_equal(all, at(j, "job.state.sharedData.whole"));
+    json_decref(j);
+    json_decref(r);
+    c.probes = false;
+    proc_stop(&c.hosts[3]);
+}
+
 static void a_large_request_does_not_wait_to_be_allowed(void **state)
 {
     (void)state;
@@ -213,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_server_with_a_certificate_of_one_s_own_authority_is_trusted_only_with_ca_file),
         cmocka_unit_test(the_usual_variables_of_the_environment_name_a_proxy),
+        cmocka_unit_test(a_secret_that_comes_back_in_two_pieces_reaches_no_handler),
         cmocka_unit_test(a_large_request_does_not_wait_to_be_allowed),
         cmocka_unit_test(a_retry_of_a_model_call_comes_at_a_time_of_its_own),
         cmocka_unit_test(a_thousand_calls_are_under_way_in_one_host_without_a_thread_for_each),

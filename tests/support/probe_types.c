@@ -92,6 +92,31 @@ static int touch(struct fm_ctx *ctx, const char *path)
     return 0;
 }
 
+static int on_piece(struct fm_ctx *ctx, void *arg, const char *bytes, size_t n)
+{
+    char *text = fm_ctx_alloc(ctx, n + 1);
+    (void)arg;
+    memcpy(text, bytes, n);
+    fm_ctx_shared_append(ctx, "pieces", fm_string(ctx, text));
+    return 0;
+}
+
+static int on_fetched(struct fm_ctx *ctx, void *arg, const struct fm_http_response *r)
+{
+    fm_ctx_shared_set(ctx, "whole", fm_string(ctx, r->body));
+    return go_on(ctx, arg);
+}
+
+/* Posts a text with a header, and keeps what comes back, piece by piece and whole. */
+static void fetch(struct fm_ctx *ctx, const struct fm_value *a, const char *url, struct script *s)
+{
+    const char *body = fm_value_string(fm_value_get(a, "body"), ""),
+               *header = fm_value_string(fm_value_get(a, "header"), "");
+    const struct fm_http_request r = {
+        .url = url, .headers = &header, .n_headers = 1, .body = body, .body_bytes = strlen(body)};
+    fm_ctx_http(ctx, &r, on_piece, on_fetched, s);
+}
+
 static int run(struct fm_ctx *ctx, struct script *s)
 {
     for (; s->next < fm_value_size(s->actions); s->next++) {
@@ -127,6 +152,10 @@ static int run(struct fm_ctx *ctx, struct script *s)
         } else if ((text = fm_value_string(fm_value_get(a, "block"), NULL)) != NULL) {
             while (access(text, F_OK) != 0) /* until the test opens this gate */
                 (void)usleep(2000);
+        } else if ((text = fm_value_string(fm_value_get(a, "fetch"), NULL)) != NULL) {
+            s->next++;
+            fetch(ctx, a, text, s);
+            return 0;
         } else if (fm_value_get(a, "wait") != NULL) {
             s->next++;
             fm_ctx_call_after(ctx, (uint64_t)fm_value_number(fm_value_get(a, "wait"), 0), go_on, s);
