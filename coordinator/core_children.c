@@ -453,7 +453,8 @@ static void child_ended(struct core *c, struct op *op)
     Fermata__V1__Child *child = find_child(job, text, &at);
     if (child != NULL) {
         bool ended = job_status_final((int)job->head->status);
-        if (!ended || (int)job->head->status == JOB_FAILED) /* it may go on one day, and then waits for this */
+        if (!ended ||
+            (int)job->head->status == JOB_FAILED) /* it may go on one day, and then waits for this */
             take_result_if_it_fits(c, job, child,
                                    forget ? NULL : OP_REQUEST(op, Fermata__V1__SendInputRequest)->data);
         remove_child(job, at);

@@ -3,13 +3,11 @@
  *   sim_run.c      a run: beginning, end, command line
  *   sim_events.c   time, chance, the queue of events, what each event does
  *   sim_coord.c    the coordinator's core: its outputs, start and crash, its store
- *   sim_hosts.c    the hosts' engines: their outputs, start, crash, leaving; streams between them and the core
- *   sim_flows.c    the flows and data of the jobs
- *   sim_clients.c  who submits, answers, decides, pauses, drains, certifies
- *   sim_replies.c  what they make of the replies
- *   sim_oracle.c   what must be true, during a run and after it
- *   sim_faults.c   what goes wrong
- *   sim_types.c    the routine types;  sim_store.c: the durable records */
+ *   sim_hosts.c    the hosts' engines: their outputs, start, crash, leaving; streams between them and the
+ * core sim_flows.c    the flows and data of the jobs sim_clients.c  who submits, answers, decides, pauses,
+ * drains, certifies sim_replies.c  what they make of the replies sim_oracle.c   what must be true, during a
+ * run and after it sim_faults.c   what goes wrong sim_types.c    the routine types;  sim_store.c: the durable
+ * records */
 #ifndef SIM_H
 #define SIM_H
 
@@ -172,10 +170,12 @@ struct world {
     uint64_t watch_ticket; /* 0: none */
     uint32_t watch_last;
     uint64_t fault_kinds;
+    bool calm;      /* nothing goes wrong: no handler is ever aborted */
     bool operators; /* they pause and patch jobs, drain hosts, which also wakes jobs that sleep */
     bool flow_stored, flow_sent;
     bool watch_ended, healing, faulty_store;
-    bool resting; /* all has ended: no new jobs */
+    bool certified;      /* a certificate of death was accepted */
+    bool resting;        /* all has ended: no new jobs */
     const char *verdict; /* NULL: fine */
     char text[512];
     bool trace;
@@ -267,8 +267,8 @@ void check_once(const char *job_id, const char *task_id, uint32_t epoch);
 void grant(const char *job_id, const char *pause_id, const char *task_id);
 /* The core says something to a host. */
 void check_said(const struct conn *k, struct fm_bytes message);
-/* A certificate of death was accepted. */
-void check_certified(size_t host);
+/* Whether the coordinator has an open stream of the host, and has heard of it lately: then it is not dead. */
+bool host_talks(size_t host);
 /* Whether the job may be FAILED for a while: then its client lets it go on. */
 bool plan_may_fail(const struct sim_plan *p);
 void check_final(size_t j, const Fermata__V1__Job *h);

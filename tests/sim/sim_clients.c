@@ -1,6 +1,6 @@
-/* Who uses the simulated coordinator: the client of each job, who submits it, sends inputs, answers, decides what
- * lost tasks have done, lets it go on when it has failed, forks it; and operators, who pause and patch jobs and
- * drain hosts. Requests are repeated, late, and sent again when no reply comes. See sim.h. */
+/* Who uses the simulated coordinator: the client of each job, who submits it, sends inputs, answers, decides
+ * what lost tasks have done, lets it go on when it has failed, forks it; and operators, who pause and patch
+ * jobs and drain hosts. Requests are repeated, late, and sent again when no reply comes. See sim.h. */
 #include "sim.h"
 
 #include <stdio.h>
@@ -144,7 +144,8 @@ void client_acts(size_t j)
             put_kid_flow();
         return;
     }
-    if (!job->submitted || (!w.healing && !job->is_fork && chance(5))) { /* also again: the same reply must come */
+    if (!job->submitted ||
+        (!w.healing && !job->is_fork && chance(5))) { /* also again: the same reply must come */
         submit(j);
         return;
     }
@@ -153,7 +154,7 @@ void client_acts(size_t j)
             send_input(j, i);
             return;
         }
-    if (!w.healing && w.operators && chance(2))
+    if (!w.healing && w.operators && !w.calm && chance(2))
         pause_it(j);
     else if (!w.healing && !job->final && chance(1))
         cancel(j);
@@ -239,7 +240,9 @@ static void decide(size_t j, const Fermata__V1__Job *h, const Fermata__V1__Pause
     unsigned way = (hash(p->pause_id) + hash(p->task_id) + (unsigned)w.seed) % 3;
     Google__Protobuf__Value v = GOOGLE__PROTOBUF__VALUE__INIT;
     v.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-    if (token[0] == '\0') {
+    if (w.calm && !plan_may_fail(&w.jobs[j].plan)) {
+        wrong("job %zu asks about task %s, and no host was lost", j, p->task_id);
+    } else if (token[0] == '\0') {
         wrong("job %zu asks about task %s, which does not wait", j, p->task_id);
     } else if (!w.healing && chance(10)) {
         skip_task(j, p->task_id, token);
@@ -316,8 +319,8 @@ void client_sees(size_t j, const Fermata__V1__Job *h)
     job->final = job->status == JOB_COMPLETED || job->status == JOB_CANCELLED;
     if (w.core == NULL)
         return;
-    if (!job->fork_sent && !job->is_fork && w.n_jobs < MAX_JOBS && (job->final || job->status == JOB_PAUSED) &&
-        chance(15)) {
+    if (!job->fork_sent && !job->is_fork && w.n_jobs < MAX_JOBS &&
+        (job->final || job->status == JOB_PAUSED) && chance(15)) {
         fork_it(j, (uint32_t)rnd(h->step_count + 1));
         return;
     }
@@ -346,7 +349,11 @@ void certify(size_t i, const char *incarnation)
     Fermata__V1__CertifyDeathRequest r = FERMATA__V1__CERTIFY_DEATH_REQUEST__INIT;
     r.host_id = w.hosts[i].id;
     r.incarnation = text(incarnation);
-    request(CORE_CERTIFY_DEATH, OP_CERTIFY, NO_JOB, i, incarnation, &r.base);
+    bool talks = host_talks(i);
+    w.certified = false;
+    request(CORE_CERTIFY_DEATH, OP_CERTIFY, NO_JOB, i, incarnation, &r.base); /* it is answered at once */
+    if (talks && w.certified)
+        wrong("%s talks, and is certified dead", w.hosts[i].id);
 }
 
 static void drain(size_t i)

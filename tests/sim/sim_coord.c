@@ -230,4 +230,3 @@ void core_sees_close(struct event *e)
         close_host_side(k, travel(&k->to_host_at, k));
     conn_drop(k);
 }
-

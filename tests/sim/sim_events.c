@@ -189,4 +189,3 @@ void turn(void)
         core_tick(w.core);
     core_flush(w.core);
 }
-

@@ -6,7 +6,7 @@ void fault(void)
     size_t i = rnd(w.n_hosts);
     struct sim_host *h = &w.hosts[i];
     uint64_t kind = rnd(11);
-    if ((w.fault_kinds >> kind & 1) == 0)
+    if (w.calm || (w.fault_kinds >> kind & 1) == 0)
         return;
     switch (kind) {
     case 0:
@@ -64,4 +64,3 @@ void heal(void)
     HASH_ITER (hh, w.conns, k, tmp)
         k->blocked_until = 0;
 }
-

@@ -1,7 +1,7 @@
-/* The flows and the data of the simulated jobs. "a" takes the inputs and hands each to "b" (which has effects and
- * fails now and then), "d" (which lets time pass) and "e" (which must not be repeated unnoticed); the first one
- * also to "c", which asks a question and defers an event. With children, "g" starts a job for each input. See
- * sim.h and sim_types.c. */
+/* The flows and the data of the simulated jobs. "a" takes the inputs and hands each to "b" (which has effects
+ * and fails now and then), "d" (which lets time pass) and "e" (which must not be repeated unnoticed); the
+ * first one also to "c", which asks a question and defers an event. With children, "g" starts a job for each
+ * input. See sim.h and sim_types.c. */
 #include "sim.h"
 
 #include "mem.h"
@@ -92,8 +92,9 @@ Fermata__V1__Flow *make_flow(const struct sim_plan *plan)
     add_connection(f, "a", "x", "d", "in");
     add_connection(f, "a", "x", "e", "in");
     add_connection(f, "a", "q", "c", "q");
+    add_connection(f, "c", "asked", "e",
+                   "in"); /* so that an announced task is the first of a deferred event */
     add_connection(f, "c", "asked", "c", "asked");
-    add_connection(f, "c", "asked", "e", "in"); /* so that an announced task comes of a deferred event */
     add_connection(f, "e", "did", "f", "did");
     add_connection(f, "e", "error", "f", "lost");
     e->policy = new_policy();

@@ -1,5 +1,5 @@
-/* The hosts' engines in the simulation: their outputs, their start and end; and the streams between them and the
- * core. See sim.h. */
+/* The hosts' engines in the simulation: their outputs, their start and end; and the streams between them and
+ * the core. See sim.h. */
 #include "sim.h"
 
 #include <stdio.h>
@@ -228,4 +228,3 @@ void host_sees_close(struct event *e)
     again->host = (size_t)(h - w.hosts);
     again->gen = h->gen;
 }
-

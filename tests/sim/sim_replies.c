@@ -37,7 +37,8 @@ static void forked(struct op *op, struct fm_bytes bytes)
     snprintf(job->id, sizeof(job->id), "%s", r->job_id);
     job->is_fork = job->submitted = true;
     job->forked_at = (uint32_t)op->item;
-    job->final = job->cancel_acked = job->cancel_sent = job->op_open = job->got_final = job->got_history = false;
+    job->final = job->cancel_acked = job->cancel_sent = job->op_open = job->got_final = job->got_history =
+        false;
     job->patch_acked = 0;
     for (size_t i = 0; i < job->n_inputs; i++)
         job->inputs[i].acked = job->inputs[i].refused = false; /* those after the step are not in the fork */
@@ -130,7 +131,7 @@ static void take_ok(struct op *op, struct fm_bytes bytes)
         return;
     case OP_CERTIFY:
         trace("the death of %s is certified", w.hosts[op->item].id);
-        check_certified(op->item);
+        w.certified = true;
         return;
     case OP_PATCH:
         if ((uint32_t)op->item > job->patch_acked)
@@ -180,7 +181,8 @@ static bool is_too_late(const struct op *op, const struct fm_err *err)
     case OP_GO_ON: /* it has failed no more, and asks something */
     case OP_RETRY:
     case OP_SKIP:
-        return err->code == FM_FAILED_PRECONDITION || err->code == FM_NOT_FOUND || err->code == FM_INVALID_ARGUMENT;
+        return err->code == FM_FAILED_PRECONDITION || err->code == FM_NOT_FOUND ||
+               err->code == FM_INVALID_ARGUMENT;
     case OP_DRAIN:
         return err->code == FM_NOT_FOUND;
     case OP_UNCORDON:

@@ -4,10 +4,11 @@
  *   sim_run [--seed S] [--runs N] [--seconds T] [--trace]
  *
  * Runs seeds S, S+1, … until N are done or T seconds have passed. In each, clients submit jobs (repeating
- * themselves when no reply comes), answer their questions, send inputs, pause, cancel, fork, let FAILED jobs go
- * on; hosts are drained; messages are late, streams break, hosts and the coordinator crash, deaths are certified,
- * and the store fails, sometimes after it has applied what it reports as failed. Then the faults stop, all jobs
- * must end, and the oracle looks at what is left. Exits with 1 and the seed at the first fault. */
+ * themselves when no reply comes), answer their questions, send inputs, pause, cancel, fork, let FAILED jobs
+ * go on; hosts are drained; messages are late, streams break, hosts and the coordinator crash, deaths are
+ * certified, and the store fails, sometimes after it has applied what it reports as failed. Then the faults
+ * stop, all jobs must end, and the oracle looks at what is left. Exits with 1 and the seed at the first
+ * fault. */
 #include "sim.h"
 
 #include <stdio.h>
@@ -26,7 +27,8 @@
 
 static void plan(struct sim_plan *p)
 {
-    static const int on_lost[] = {FERMATA__V1__LOST_POLICY__LOST_POLICY_ASK, FERMATA__V1__LOST_POLICY__LOST_POLICY_FAIL,
+    static const int on_lost[] = {FERMATA__V1__LOST_POLICY__LOST_POLICY_ASK,
+                                  FERMATA__V1__LOST_POLICY__LOST_POLICY_FAIL,
                                   FERMATA__V1__LOST_POLICY__LOST_POLICY_RETRY};
     p->parallel = chance(40);
     p->kids = chance(25);
@@ -49,6 +51,7 @@ static void begin(uint64_t seed)
     w.store = sim_store_new();
     w.fault_kinds =
         chance(40) ? UINT64_MAX : fm_rng_next(&w.rng); /* some runs have only some kinds of faults */
+    w.calm = chance(5);
     w.operators = chance(50);
     w.n_hosts = 2 + rnd(MAX_HOSTS - 1);
     w.n_jobs = 1 + rnd(MAX_JOBS / 2);
@@ -82,8 +85,8 @@ static bool all_final(void)
     return true;
 }
 
-/* The watch must have seen all steps and ended with its job. One that ended because the job was FAILED for a while
- * is taken up again. */
+/* The watch must have seen all steps and ended with its job. One that ended because the job was FAILED for a
+ * while is taken up again. */
 static void examine_watch(void)
 {
     if (w.watch_ended && w.watch_last < w.jobs[0].steps && plan_may_fail(&w.jobs[0].plan)) {

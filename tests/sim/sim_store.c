@@ -544,8 +544,8 @@ size_t sim_store_attempts(struct sim_store *s, const char *job_id, const char *t
         const struct fm_buf *b = &j->steps.items[i].bytes;
         Fermata__V1__Step *step = fermata__v1__step__unpack(NULL, b->n, b->p);
         bool failed = step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY;
-        bool anew = step->remedy != NULL &&
-                    step->remedy->kind == FERMATA__V1__REMEDY_KIND__REMEDY_KIND_RETRY_TASK;
+        bool anew =
+            step->remedy != NULL && step->remedy->kind == FERMATA__V1__REMEDY_KIND__REMEDY_KIND_RETRY_TASK;
         n += strcmp(step->task_id, task_id) == 0 && (failed || anew);
         fermata__v1__step__free_unpacked(step, NULL);
     }

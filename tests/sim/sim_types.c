@@ -145,7 +145,8 @@ static int on_result(struct fm_ctx *ctx, const struct fm_value *data)
 {
     const struct fm_value *output = fm_value_at(fm_value_get(data, "outputs"), 0);
     bool good = strcmp(fm_value_string(fm_value_get(data, "status"), ""), "COMPLETED") == 0;
-    fm_ctx_shared_append(ctx, good ? "kids" : "bad_kids", fm_string(ctx, token(fm_value_get(output, "data"))));
+    fm_ctx_shared_append(ctx, good ? "kids" : "bad_kids",
+                         fm_string(ctx, token(fm_value_get(output, "data"))));
     return 0;
 }
 
