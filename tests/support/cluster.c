@@ -211,6 +211,16 @@ const char *submit_inline(struct cluster *c, const char *flow, const char *data)
     return id;
 }
 
+char *large_data(size_t bytes)
+{
+    char *data = malloc(bytes + 16);
+    assert_non_null(data);
+    memcpy(data, "{\"x\":\"", 6);
+    memset(data + 6, 'x', bytes);
+    memcpy(data + 6 + bytes, "\"}", 3);
+    return data;
+}
+
 void cluster_done(struct cluster *c)
 {
     for (int i = 0; i < MAX_HOSTS; i++)

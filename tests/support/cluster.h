@@ -51,6 +51,8 @@ const char *submit_trip(struct cluster *c, const char *task);
 /* Submits a job of an inline flow (JSON); its entry is slot "in" of routine "a", its data is JSON. Returns
  * the id. */
 const char *submit_inline(struct cluster *c, const char *flow, const char *data);
+/* {"x": "xx…"} with so many bytes, for free(). */
+char *large_data(size_t bytes);
 /* A file for gates and marks, in the cluster's directory; valid until the fourth call from here. */
 const char *cluster_file(struct cluster *c, const char *name);
 void cluster_open_gate(struct cluster *c, const char *name);
