@@ -208,6 +208,32 @@ static void a_coordinator_that_is_killed_meanwhile_loses_and_doubles_no_child(vo
     cluster_done(&c);
 }
 
+static void a_failed_job_that_goes_on_finds_that_its_child_was_cancelled(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    char *flow = NULL;
+    assert_true(asprintf(&flow,
+                         J({
+                             "name" : "child",
+                             "routines" : [ {"id" : "c", "type" : "probe", "config" : {"do" : {"in" : [ {"gate" : "%s"} ]}}} ]
+                         }),
+                         cluster_file(&c, "gate")) > 0);
+    put_flow(&c, flow);
+    free(flow);
+    const char *job = submit_parent(&c, "\"deadline_ms\" : 3000,");
+    char child[32];
+    child_of(&c, job, child);
+    json_decref(wait_status(&c, job, "FAILED"));
+    json_decref(wait_status(&c, child, "CANCELLED"));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.state.sharedData.results[0].status"), "CANCELLED");
+    json_decref(done);
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +242,7 @@ int main(void)
         cmocka_unit_test(a_child_s_question_is_listed_with_its_parent_and_answered_by_its_own_id),
         cmocka_unit_test(a_cancel_goes_down_to_the_children),
         cmocka_unit_test(a_coordinator_that_is_killed_meanwhile_loses_and_doubles_no_child),
+        cmocka_unit_test(a_failed_job_that_goes_on_finds_that_its_child_was_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -325,6 +325,37 @@ static void input_wakes_a_sleeping_job_and_a_pause_holds_it(void **state)
     cluster_done(&c);
 }
 
+static void a_failed_job_that_goes_on_asks_its_open_question_again(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    const char *job = submit_inline(
+        &c,
+        J({
+            "deadline_ms" : 3000,
+            "routines" : [ {
+                "id" : "a",
+                "type" : "probe",
+                "config" : {"do" : {"in" : [ {"ask" : "Go on?"} ], "answer" : [ {"append" : "answers"} ]}}
+            } ]
+        }),
+        J({}));
+    json_decref(wait_status(&c, job, "PAUSED"));
+    json_t *failed = wait_status(&c, job, "FAILED");
+    assert_null(json_at(failed, "job.pauses[0]"));
+    json_decref(failed);
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_t *paused = wait_status(&c, job, "PAUSED");
+    assert_string_equal(at(paused, "job.pauses[0].question"), "Go on?");
+    json_decref(paused);
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "yes"}), job));
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.state.sharedData.answers[0].answer"), "yes");
+    json_decref(done);
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +367,7 @@ int main(void)
         cmocka_unit_test(a_fork_goes_another_way_from_an_earlier_step),
         cmocka_unit_test(pausing_one_job_does_not_touch_another),
         cmocka_unit_test(input_wakes_a_sleeping_job_and_a_pause_holds_it),
+        cmocka_unit_test(a_failed_job_that_goes_on_asks_its_open_question_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -462,6 +462,48 @@ static void no_effect_happens_before_the_steps_it_rests_on_are_on_disk(void **st
     cluster_done(&c);
 }
 
+static void an_attempt_that_is_tried_again_does_not_end_the_handlers_beside_it(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 2);
+    char *flow = NULL;
+    assert_true(asprintf(&flow,
+                         J({
+                             "parallelism" : 2,
+                             "routines" : [
+                                 {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"emit" : "go"} ]}}},
+                                 {"id" : "b", "type" : "probe_fx", "config" : {"do" : {"in" : [ {"touch" : "%s"}, {"gate" : "%s"} ]}}},
+                                 {
+                                     "id" : "c",
+                                     "type" : "probe",
+                                     "config" : {"do" : {"in" : [ {"gate" : "%s"}, {"fail" : "UNAVAILABLE", "attempts" : 1}, {"count_shared" : "n"} ]}},
+                                     "policy" : {"retry" : {"max_attempts" : 2, "initial_delay_ms" : 10}}
+                                 }
+                             ],
+                             "connections" : [
+                                 {"from" : {"routine" : "a", "event" : "go"}, "to" : {"routine" : "b", "slot" : "in"}},
+                                 {"from" : {"routine" : "a", "event" : "go"}, "to" : {"routine" : "c", "slot" : "in"}}
+                             ]
+                         }),
+                         cluster_file(&c, "effects"), cluster_file(&c, "gate"), cluster_file(&c, "gate2")) > 0);
+    const char *job = submit_inline(&c, flow, J({}));
+    free(flow);
+    long long until = test_now_ms() + DEADLINE_MS;
+    while (cluster_lines(&c, "effects") < 1)
+        test_pause(until, "the handler has started");
+    cluster_open_gate(&c, "gate2");
+    for (bool tried = false; !tried; test_pause(until, "the other one was tried again")) {
+        json_t *j = rpc(c.address, "Jobs/GetJob", J({"job_id" : "%s"}), job);
+        tried = json_at(j, "job.state.sharedData.n") != NULL;
+        json_decref(j);
+    }
+    cluster_open_gate(&c, "gate");
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    assert_int_equal(cluster_lines(&c, "effects"), 1);
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +519,7 @@ int main(void)
         cmocka_unit_test(inputs_are_handled_in_the_order_in_which_they_were_sent),
         cmocka_unit_test(no_effect_happens_before_the_steps_it_rests_on_are_on_disk),
         cmocka_unit_test(loops_in_the_graph_end_when_nothing_is_emitted_any_more),
+        cmocka_unit_test(an_attempt_that_is_tried_again_does_not_end_the_handlers_beside_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,6 +69,7 @@ static void took_input(struct op *op)
     if (!sim_store_has_request(w.store, scope, job->inputs[op->item].request))
         wrong("input %s is acknowledged and not on disk", job->inputs[op->item].token);
     job->inputs[op->item].acked = true;
+    job->inputs[op->item].refused = false; /* an earlier try came while the job was FAILED */
     trace("input %s is acknowledged", job->inputs[op->item].token);
 }
 
@@ -205,7 +206,10 @@ static void take_error(struct op *op, const struct fm_err *err)
     if (is_transient(err) || is_too_late(op, err))
         return;
     if (op->kind == OP_INPUT && err->code == FM_FAILED_PRECONDITION) {
-        w.jobs[op->job].inputs[op->item].refused = true; /* the job has ended before */
+        struct sim_input *in = &w.jobs[op->job].inputs[op->item];
+        if (in->acked)
+            wrong("input %s is acknowledged, and then refused", in->token);
+        in->refused = true; /* the job has ended before */
         return;
     }
     wrong("operation %d on %zu failed: %s: %s", (int)op->kind, op->job != NO_JOB ? op->job : op->item,

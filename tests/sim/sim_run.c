@@ -36,7 +36,7 @@ static void plan(struct sim_plan *p)
     p->on_error = chance(60) ? FERMATA__V1__ERROR_POLICY__ERROR_POLICY_ROUTE
                              : FERMATA__V1__ERROR_POLICY__ERROR_POLICY_STOP;
     p->attempt_timeout = chance(30);
-    p->deadline_ms = !p->kids && chance(15) ? 5000 : 0;
+    p->deadline_ms = p->kids || chance(80) ? 0 : 1200 + rnd(4000);
 }
 
 static void begin(uint64_t seed)
