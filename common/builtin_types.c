@@ -127,19 +127,23 @@ static const struct builtin_slot job_slots[] = {
 static const char *const job_events[] = {"completed", "failed"};
 
 static const struct builtin_param validate_config[] = {
-    {"schema", PARAM_MAP,    true,  0, 0, NULL},
+    {"schema", PARAM_SCHEMA, true,  0, 0, NULL},
     {"path",   PARAM_STRING, false, 0, 0, NULL},
 };
 static const char *const validate_events[] = {"valid", "invalid"};
 
+static const char *const exec_modes[] = {"once", "serve", NULL};
 static const struct builtin_param exec_config[] = {
-    {"command",              PARAM_STRINGS, true,  0, 0,       NULL},
-    {"env",                  PARAM_MAP,     false, 0, 0,       NULL},
-    {"cwd",                  PARAM_STRING,  false, 0, 0,       NULL},
-    {"timeout_ms",           PARAM_NUMBER,  false, 1, YEAR_MS, NULL},
-    {"max_output_bytes",     PARAM_NUMBER,  false, 1, 1e9,     NULL},
-    {"max_memory_bytes",     PARAM_NUMBER,  false, 1, 1e15,    NULL},
-    {"retryable_exit_codes", PARAM_LIST,    false, 0, 0,       NULL},
+    {"command",              PARAM_STRINGS, true,  0, 0,       NULL      },
+    {"env",                  PARAM_MAP,     false, 0, 0,       NULL      },
+    {"cwd",                  PARAM_STRING,  false, 0, 0,       NULL      },
+    {"timeout_ms",           PARAM_NUMBER,  false, 1, YEAR_MS, NULL      },
+    {"max_output_bytes",     PARAM_NUMBER,  false, 1, 1e9,     NULL      },
+    {"max_memory_bytes",     PARAM_NUMBER,  false, 1, 1e15,    NULL      },
+    {"retryable_exit_codes", PARAM_LIST,    false, 0, 0,       NULL      },
+    {"mode",                 PARAM_STRING,  false, 0, 0,       exec_modes},
+    {"processes",            PARAM_NUMBER,  false, 1, 64,      NULL      },
+    {"idle_ms",              PARAM_NUMBER,  false, 1, YEAR_MS, NULL      },
 };
 static const struct builtin_slot any_slot[] = {
     {"*", NULL, 0}
@@ -147,7 +151,7 @@ static const struct builtin_slot any_slot[] = {
 static const char *const any_event[] = {"*"};
 static const char *const jq_modes[] = {"map", "filter", "route", NULL};
 static const struct builtin_param jq_config[] = {
-    {"program",     PARAM_STRING, true,  0, 0,      NULL    },
+    {"program",     PARAM_JQ,     true,  0, 0,      NULL    },
     {"mode",        PARAM_STRING, false, 0, 0,      jq_modes},
     {"max_outputs", PARAM_NUMBER, false, 1, 100000, NULL    },
     {"timeout_ms",  PARAM_NUMBER, false, 1, 60000,  NULL    },
@@ -158,12 +162,12 @@ static const char *const http_methods[] = {"GET", "POST", "PUT", "PATCH", "DELET
 static const char *const http_fail_on[] = {"4xx", "5xx", "never", NULL};
 static const struct builtin_param http_config[] = {
     {"url",                PARAM_STRING,  false, 0, 0,       NULL        },
-    {"url_expr",           PARAM_STRING,  false, 0, 0,       NULL        },
+    {"url_expr",           PARAM_JQ,      false, 0, 0,       NULL        },
     {"method",             PARAM_STRING,  false, 0, 0,       http_methods},
     {"headers",            PARAM_MAP,     false, 0, 0,       NULL        },
-    {"headers_expr",       PARAM_STRING,  false, 0, 0,       NULL        },
+    {"headers_expr",       PARAM_JQ,      false, 0, 0,       NULL        },
     {"body",               PARAM_ANY,     false, 0, 0,       NULL        },
-    {"body_expr",          PARAM_STRING,  false, 0, 0,       NULL        },
+    {"body_expr",          PARAM_JQ,      false, 0, 0,       NULL        },
     {"secret_headers",     PARAM_MAP,     false, 0, 0,       NULL        },
     {"fail_on",            PARAM_STRING,  false, 0, 0,       http_fail_on},
     {"with",               PARAM_STRINGS, false, 0, 0,       NULL        },
@@ -216,6 +220,7 @@ const char *param_kind_name(enum param_kind kind)
 {
     switch (kind) {
     case PARAM_STRING:
+    case PARAM_JQ:
         return "a string";
     case PARAM_NUMBER:
         return "a number";
@@ -226,6 +231,7 @@ const char *param_kind_name(enum param_kind kind)
     case PARAM_STRINGS:
         return "a list of strings";
     case PARAM_MAP:
+    case PARAM_SCHEMA:
         return "an object";
     case PARAM_CONTENT:
         return "a string, or a list of a provider's content parts";

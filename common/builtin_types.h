@@ -15,7 +15,9 @@ enum param_kind {
     PARAM_STRINGS,
     PARAM_MAP,
     PARAM_CONTENT,
-    PARAM_ANY
+    PARAM_ANY,
+    PARAM_JQ,    /* a string: a jq program */
+    PARAM_SCHEMA /* a map: a JSON Schema */
 };
 
 /* A key of a configuration, or a field of a slot's data. */

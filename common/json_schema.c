@@ -29,6 +29,8 @@ struct check {
     int n_faults;
     size_t work;
     unsigned quiet; /* inside anyOf, oneOf, not: faults only count */
+    bool collect;   /* of the schema: all faults are added to err, with their paths as fields */
+    bool lenient;   /* what is not known is no fault */
     char path[PATH_BYTES];
     size_t path_n;
     struct pattern *patterns;
@@ -147,6 +149,22 @@ static size_t characters(const char *s)
     return n;
 }
 
+/* A fault of the schema. Returns 0 when the walk is to go on. */
+static int refuse(struct check *c, const char *fmt, ...) FM_PRINTF(2, 3);
+static int refuse(struct check *c, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (!c->collect)
+        return fm_err_set(c->err, FM_INVALID_ARGUMENT, "schema", "%s: %s", c->path, text);
+    c->n_faults++;
+    (void)fm_err_add(c->err, FM_INVALID_ARGUMENT, c->path, "%s", text);
+    return 0;
+}
+
 /* ---- patterns ---- */
 
 /* The size of an expression when its repetitions are written out, as regcomp does: "a+" is "aa*", "a{3}" is
@@ -253,23 +271,24 @@ static size_t pattern_cost(const char *p)
     return 0;
 }
 
-static int compile_pattern(struct check *c, const struct fm_value *source, regex_t *ret)
+static int compile_pattern(struct check *c, const struct fm_value *source, regex_t *ret, bool *ret_ok)
 {
     const char *text = fm_value_string(source, "");
     bool is_long = strlen(text) > MAX_PATTERN_BYTES;
     size_t cost = is_long ? 0 : pattern_cost(text);
     if (is_long || cost > 0)
-        return fm_err_set(c->err, FM_INVALID_ARGUMENT, "schema", "%s: a pattern %s", c->path,
-                          is_long            ? "has at most 256 bytes"
-                          : cost == SIZE_MAX ? "may have no back references"
-                                             : "may have at most 3 repetitions inside each other, and 2000 "
-                                               "characters when they are written out");
+        return refuse(c, "a pattern %s",
+                      is_long            ? "has at most 256 bytes"
+                      : cost == SIZE_MAX ? "may have no back references"
+                                         : "may have at most 3 repetitions inside each other, and 2000 "
+                                           "characters when they are written out");
     int rc = regcomp(ret, text, REG_EXTENDED | REG_NOSUB);
+    *ret_ok = rc == 0;
     if (rc == 0)
         return 0;
     char message[128];
     (void)regerror(rc, ret, message, sizeof(message));
-    return fm_err_set(c->err, FM_INVALID_ARGUMENT, "schema", "%s: %s", c->path, message);
+    return refuse(c, "%s", message);
 }
 
 /* Found by the schema's walk, so it is there. */
@@ -287,7 +306,7 @@ static int verify(struct check *c, const struct fm_value *schema);
 
 static int faulty(struct check *c, const char *what)
 {
-    return fm_err_set(c->err, FM_INVALID_ARGUMENT, "schema", "%s: must be %s", c->path, what);
+    return refuse(c, "must be %s", what);
 }
 
 static int verify_number(struct check *c, const struct fm_value *v)
@@ -357,12 +376,12 @@ static int verify_pattern(struct check *c, const struct fm_value *v)
     if (fm_value_kind(v) != FM_STRING)
         return faulty(c, "a string");
     if (c->n_patterns == MAX_PATTERNS)
-        return fm_err_set(c->err, FM_INVALID_ARGUMENT, "schema", "it has more than %d patterns",
-                          MAX_PATTERNS);
+        return refuse(c, "the schema has more than %d patterns", MAX_PATTERNS);
     struct pattern *p = &c->patterns[c->n_patterns];
     p->source = v;
-    int rc = compile_pattern(c, v, &p->regex);
-    if (rc == 0)
+    bool ok = false;
+    int rc = compile_pattern(c, v, &p->regex, &ok);
+    if (ok)
         c->n_patterns++;
     return rc;
 }
@@ -437,6 +456,20 @@ static const struct keyword {
 };
 #define N_KEYWORDS (sizeof(keywords) / sizeof(keywords[0]))
 
+/* Whether a keyword is looked at. Schemas for others than us may say more than we know, or in another draft.
+ */
+static bool matters(const struct check *c, const char *key, const struct fm_value *v)
+{
+    static const char *const sure[] = {"type",  "enum",  "properties", "required", "additionalProperties",
+                                       "anyOf", "oneOf", "allOf",      "not"};
+    if (!c->lenient)
+        return true;
+    for (size_t i = 0; i < sizeof(sure) / sizeof(sure[0]); i++)
+        if (strcmp(sure[i], key) == 0)
+            return true;
+    return strcmp(key, "items") == 0 && fm_value_kind(v) != FM_LIST;
+}
+
 static int verify(struct check *c, const struct fm_value *schema)
 {
     if (fm_value_kind(schema) == FM_BOOL)
@@ -445,12 +478,13 @@ static int verify(struct check *c, const struct fm_value *schema)
         return faulty(c, "a schema: an object, true or false");
     for (size_t i = 0; i < fm_value_size(schema); i++) {
         const char *key = fm_value_key(schema, i);
+        if (!matters(c, key, fm_value_at(schema, i)))
+            continue;
         size_t was = path_key(c, key), k = 0;
         while (k < N_KEYWORDS && strcmp(keywords[k].name, key) != 0)
             k++;
         int rc = k < N_KEYWORDS ? keywords[k].verify(c, fm_value_at(schema, i))
-                                : fm_err_set(c->err, FM_INVALID_ARGUMENT, "schema",
-                                             "%s: this keyword of JSON Schema is not supported", c->path);
+                                : refuse(c, "this keyword of JSON Schema is not supported");
         path_back(c, was);
         if (rc < 0)
             return rc;
@@ -650,4 +684,15 @@ int json_schema_check(const struct fm_value *schema, const struct fm_value *v, j
     for (size_t i = 0; i < c.n_patterns; i++)
         regfree(&patterns[i].regex);
     return rc;
+}
+
+int json_schema_verify(const struct fm_value *schema, const char *path, bool lenient, struct fm_err *err)
+{
+    struct pattern patterns[MAX_PATTERNS];
+    struct check c = {.err = err, .patterns = patterns, .collect = true, .lenient = lenient};
+    (void)path_down(&c, "%s", path);
+    (void)verify(&c, schema);
+    for (size_t i = 0; i < c.n_patterns; i++)
+        regfree(&patterns[i].regex);
+    return c.n_faults == 0 ? 0 : -FM_INVALID_ARGUMENT;
 }

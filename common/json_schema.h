@@ -21,5 +21,10 @@ typedef void (*json_schema_fault)(void *arg, const char *path, const char *messa
  * are too large to be checked). */
 int json_schema_check(const struct fm_value *schema, const struct fm_value *v, json_schema_fault fault,
                       void *arg, struct fm_err *err) FM_MUST_CHECK;
+/* Checks the schema itself. Adds each fault to err, its path (which begins with `path`) as the field.
+ * Lenient: only what every draft says of the commonest keywords is looked at, for schemas that others are to
+ * read. Returns 0, or -FM_INVALID_ARGUMENT. */
+int json_schema_verify(const struct fm_value *schema, const char *path, bool lenient,
+                       struct fm_err *err) FM_MUST_CHECK;
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "program_check.h"
 
 /* ---- requests ---- */
 
@@ -56,6 +57,7 @@ void core_call(struct core *c, int method, const ProtobufCMessage *request, cons
 void op_free(struct op *op)
 {
     fork_free(op->fork);
+    program_check_free(op->check);
     if (op->owned) {
         protobuf_c_message_free_unpacked(op->request, NULL);
         free((void *)(uintptr_t)op->raw.p);
@@ -681,6 +683,7 @@ void core_free(struct core *c)
             op_free(q->op);
         free(q);
     }
+    programs_free(c);
     fm_buf_done(&c->step_buf);
     struct job *job, *jtmp;
     HASH_ITER (hh, c->jobs, job, jtmp) {

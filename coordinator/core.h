@@ -20,6 +20,7 @@
 #include "store.h"
 
 struct core;
+struct program_check;
 
 /* The methods of Flows, Jobs and Hosts, one each. */
 enum core_method {
@@ -79,6 +80,9 @@ struct core_io {
     void (*commit)(void *arg, struct store_unit *unit);
     /* Submits a query. */
     void (*read)(void *arg, const struct store_query *query);
+    /* Has program_check_run called on another thread; takes ownership. It comes back by core_checked. NULL:
+     * programs are not checked. */
+    void (*check)(void *arg, struct program_check *check);
     /* Recovery is complete: clients and hosts may come. Called once. */
     void (*recovered)(void *arg);
 };
@@ -127,6 +131,9 @@ void core_host_closed(struct core *c, uint64_t conn);
 
 /* The store finished a unit or a query. Frees it. */
 void core_store_done(struct core *c, struct store_done *done);
+
+/* What io.check was given has been checked. Frees it. */
+void core_checked(struct core *c, struct program_check *check);
 
 /* End of a turn: sends what was gathered for each host (acknowledgements). Call after a burst of inputs. */
 void core_flush(struct core *c);

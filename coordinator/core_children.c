@@ -2,7 +2,8 @@
  * the step. When that is on disk, each child is submitted by an inner call, under an id chosen before and a
  * request id that names parent and number, so that it exists once however often this is tried. When a child
  * ends, its parent gets the result as an input and forgets the child, in one unit; then the child forgets
- * that its parent waits. When a parent ends, its children are cancelled. Whatever is interrupted is taken up
+ * that its parent waits. When a parent ends, its children are cancelled; one that FAILED
+ * and goes on later finds their results. Whatever is interrupted is taken up
  * again by the wake time of the record that still shows it. */
 #include "core_int.h"
 
@@ -401,16 +402,41 @@ static void child_started(struct core *c, struct op *op)
     reply_when_on_disk(c, op, job);
 }
 
+/* `result` NULL: the child was never started, for its parent had ended. */
 static void take_result(struct core *c, struct job *job, const Fermata__V1__Child *child,
                         Google__Protobuf__Struct *result)
 {
     Fermata__V1__Task task = FERMATA__V1__TASK__INIT;
+    if (result == NULL) {
+        struct fm_err err = {0};
+        fm_err_set(&err, FM_CANCELLED, NULL, "the job that was to start it had ended");
+        Google__Protobuf__Struct *none = failure_result(child->job_id, &err);
+        fm_err_done(&err);
+        take_result(c, job, child, none);
+        google__protobuf__struct__free_unpacked(none, NULL);
+        return;
+    }
     task.routine = child->routine;
     task.slot = child->slot;
     task.call_id = child->call_id;
     task.child_job_id = child->job_id;
     task.data = result;
     (void)job_add_input(c, job, &task);
+}
+
+/* Results come uncalled-for: one for which the parent has no room is a failure to hand it over. */
+static void take_result_if_it_fits(struct core *c, struct job *job, const Fermata__V1__Child *child,
+                                   Google__Protobuf__Struct *result)
+{
+    struct fm_err err = {0};
+    if (result == NULL || admit_input(c, job, "outputs", &result->base, &err) == 0) {
+        take_result(c, job, child, result);
+        return;
+    }
+    Google__Protobuf__Struct *failure = failure_result(child->job_id, &err);
+    take_result(c, job, child, failure);
+    google__protobuf__struct__free_unpacked(failure, NULL);
+    fm_err_done(&err);
 }
 
 static void child_ended(struct core *c, struct op *op)
@@ -427,8 +453,10 @@ static void child_ended(struct core *c, struct op *op)
     Fermata__V1__Child *child = find_child(job, text, &at);
     if (child != NULL) {
         bool ended = job_status_final((int)job->head->status);
-        if (!ended && !forget)
-            take_result(c, job, child, OP_REQUEST(op, Fermata__V1__SendInputRequest)->data);
+        if (!ended ||
+            (int)job->head->status == JOB_FAILED) /* it may go on one day, and then waits for this */
+            take_result_if_it_fits(c, job, child,
+                                   forget ? NULL : OP_REQUEST(op, Fermata__V1__SendInputRequest)->data);
         remove_child(job, at);
         if (!ended && (job->head->n_pauses == 0 || job->def->parallelism > 1))
             job_go_on(c, job);

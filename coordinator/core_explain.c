@@ -99,11 +99,15 @@ static void add_hosts(struct core *c, struct answer *a, const struct job *job)
         fermata__v1__host_reason__init(&a->hosts[i]);
         a->hosts[i].host_id = h->id;
         struct fm_buf why = {0};
-        a->hosts[i].fits = !sched_unfit(h, job, &why);
+        bool has_it = job->host == h;
+        a->hosts[i].fits = has_it || !sched_unfit(h, job, &why);
         (void)snprintf(a->host_texts[i], sizeof(a->host_texts[i]), "%.*s", (int)(why.n < 250 ? why.n : 250),
                        why.p != NULL ? (const char *)why.p : "");
         fm_buf_done(&why);
-        a->hosts[i].reason = a->hosts[i].fits ? (char *)(uintptr_t) "it fits" : a->host_texts[i];
+        if (a->hosts[i].fits)
+            (void)snprintf(a->host_texts[i], sizeof(a->host_texts[i]), "%s",
+                           has_it ? "it has the job" : "it fits");
+        a->hosts[i].reason = a->host_texts[i];
         a->host_pointers[i] = &a->hosts[i];
     }
 }
@@ -166,7 +170,7 @@ void explain_job(struct core *c, struct op *op)
         add_pauses(a, job->head);
         add_rest(c, a, job);
     }
-    if ((int)job->head->status == JOB_PENDING)
+    if (!job_status_final((int)job->head->status))
         add_hosts(c, a, job);
     op_reply(c, op, &a->r.base);
     free(a);

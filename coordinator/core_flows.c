@@ -10,6 +10,7 @@
 #include "flow_graph.h"
 #include "log.h"
 #include "mem.h"
+#include "program_check.h"
 
 #define MAX_NAMES 1024
 
@@ -216,7 +217,7 @@ static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *fl
     r.name = flow->name;
     r.version = version;
     r.created = created;
-    r.warnings = fm_xcalloc(flow->n_routines + 1, sizeof(*r.warnings));
+    r.warnings = fm_xcalloc(flow->n_routines + 2, sizeof(*r.warnings));
     for (size_t i = 0; i < flow->n_routines; i++) {
         char text[256];
         if (flow_type_known(flow->routines[i]->type, &known))
@@ -225,6 +226,12 @@ static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *fl
                  "routine \"%.64s\": no host has offered routine type \"%.64s\" yet; jobs will wait for one "
                  "that does",
                  flow->routines[i]->id, flow->routines[i]->type);
+        r.warnings[r.n_warnings++] = fm_xstrdup(text);
+    }
+    if (op->check != NULL && op->check->skipped[0] != '\0') {
+        char text[256];
+        snprintf(text, sizeof(text), "some jq programs and JSON Schemas were not checked: %s",
+                 op->check->skipped);
         r.warnings[r.n_warnings++] = fm_xstrdup(text);
     }
     if (m != NULL)
@@ -255,19 +262,34 @@ static void store_flow(struct core *c, const Fermata__V1__Flow *flow, struct com
     commit_effect(m, EFFECT_FLOW, (struct fm_bytes){0})->def = def;
 }
 
+/* Checks all of a flow. 0: it is sound; 1: the op was parked; else err has all faults. */
+static int check_flow(struct core *c, struct op *op, const Fermata__V1__Flow *flow, const char *path,
+                      bool named, struct fm_err *err)
+{
+    struct flow_types known = {flow_known_type, c};
+    struct program_check *programs = program_check_new();
+    flow_programs(flow, path, programs);
+    int rc = flow_validate(flow, path, named, &known, err);
+    if (!programs_checked(c, op, programs, err))
+        return 1;
+    return err->code == FM_OK ? rc : -(int)err->code;
+}
+
 static void put_flow(struct core *c, struct op *op)
 {
     const Fermata__V1__PutFlowRequest *r = OP_REQUEST(op, Fermata__V1__PutFlowRequest);
     struct fm_err err = {0};
-    struct flow_types known = {flow_known_type, c};
+    int rc = 0;
     if (r->flow == NULL)
         fm_err_set(&err, FM_INVALID_ARGUMENT, "flow", "flow is missing");
     else if (protobuf_c_message_get_packed_size(&r->flow->base) > MAX_INPUT_BYTES)
         fm_err_set(&err, FM_INVALID_ARGUMENT, "flow", "the flow has %zu bytes; the limit is %u",
                    protobuf_c_message_get_packed_size(&r->flow->base), MAX_INPUT_BYTES);
-    else if (flow_validate(r->flow, "flow", true, &known, &err) < 0)
+    else if ((rc = check_flow(c, op, r->flow, "flow", true, &err)) == -FM_INVALID_ARGUMENT)
         fm_err_wrap(&err, "the flow has %zu fault%s", err.n_more > 0 ? err.n_more + err.n_cut : 1,
                     err.n_more > 0 ? "s, the first is" : "");
+    if (rc > 0)
+        return;
     if (err.code != FM_OK) {
         op_fail(c, op, &err);
         return;
@@ -474,8 +496,10 @@ static bool entry_ok(struct core *c, struct op *op, const Fermata__V1__Flow *flo
 static struct flow_def *inline_def(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r)
 {
     struct fm_err err = {0};
-    struct flow_types known = {flow_known_type, c};
-    if (flow_validate(r->inline_flow, "inline_flow", false, &known, &err) < 0) {
+    int rc = check_flow(c, op, r->inline_flow, "inline_flow", false, &err);
+    if (rc > 0)
+        return NULL;
+    if (rc < 0) {
         op_fail(c, op, &err);
         return NULL;
     }

@@ -126,8 +126,8 @@ void host_send_assign(struct core *c, struct job *job)
     put_breakpoints(job, &b, ASSIGN_BREAKPOINTS);
     if (job->head->released_task[0] != '\0')
         fm_buf_put_string(&b, ASSIGN_RELEASED_TASK, job->head->released_task);
-    for (size_t i = 0; i < job->head->n_intents; i++)
-        fm_buf_put_string(&b, ASSIGN_LOST_TASKS, job->head->intents[i]);
+    for (size_t i = 0; i < job->head->n_lost_tasks; i++)
+        fm_buf_put_string(&b, ASSIGN_LOST_TASKS, job->head->lost_tasks[i]);
     job->assign_sent = true;
     host_send(c, h, FIELD_ASSIGN, (struct fm_bytes){b.p, b.n});
     pace_sent(h, b.n);
@@ -334,7 +334,9 @@ static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Ste
                  PARK_BY_STATE); /* whatever the host says: nothing is left, and nobody would wake it */
         return true;
     }
-    if (step->outcome != FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE && job->inputs == NULL) {
+    bool goes_on = step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE ||
+                   step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY;
+    if (!goes_on && job->inputs == NULL) {
         job_requeue(c, job, "its host stopped, but tasks wait");
         return true;
     }
@@ -366,8 +368,14 @@ int job_apply_step(struct core *c, struct job *job, const Fermata__V1__Step *ste
 static void apply_step(struct core *c, struct host *h, struct job *job, Fermata__V1__Step *step)
 {
     struct fm_err err = {0};
-    Google__Protobuf__Timestamp at = core_now(c);
+    Google__Protobuf__Timestamp at = core_now(c), started = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    int64_t started_ms = step->duration_us / 1000 < (uint64_t)c->wall_ms
+                             ? c->wall_ms - (int64_t)(step->duration_us / 1000)
+                             : 0;
+    started.seconds = started_ms / 1000;
+    started.nanos = (int32_t)(started_ms % 1000) * 1000000;
     step->committed_at = &at;
+    step->started_at = &started;
     step->host = h->id;
     step->task = NULL;
     struct task_item *task = NULL;
@@ -474,8 +482,8 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
     struct job *job = fm_id_parse(r->job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
     if (job == NULL || job->loading || job->host != h || job->head->epoch != r->epoch)
         return; /* it lost the job before: nothing to give back */
-    if (r->reason != FERMATA__V1__RELEASE_REASON__RELEASE_REASON_PAUSED)
-        lost_clear_intents(job); /* nothing is in hand; a pause may have aborted a handler */
+    for (size_t i = 0; i < r->n_unstarted_tasks; i++)
+        lost_unstarted(job, r->unstarted_tasks[i]);
     const char *why = r->message[0] != '\0' ? r->message : "its host gave it back";
     switch (r->reason) {
     case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_DRAINING:

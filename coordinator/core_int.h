@@ -35,12 +35,13 @@ struct op {
     bool request_checked; /* the request id was looked up: it is new */
     struct fm_buf text;   /* what a handler keeps between two runs */
     char pause_id[64];
-    int64_t due_ms;         /* of a DrainHost that waits: until then */
-    struct fm_id child;     /* of an inner call: the child job it is about */
-    struct child_ref *todo; /* GetJob: jobs whose questions are still to be read */
-    bool children_read;     /* … they are in `text` */
-    struct fork *fork;      /* ForkJob: what was read so far */
-    struct flow_def *def;   /* of a submit: what was read; a reference is held while it runs again */
+    int64_t due_ms;              /* of a DrainHost that waits: until then */
+    struct fm_id child;          /* of an inner call: the child job it is about */
+    struct child_ref *todo;      /* GetJob: jobs whose questions are still to be read */
+    bool children_read;          /* … they are in `text` */
+    struct fork *fork;           /* ForkJob: what was read so far */
+    struct program_check *check; /* its jq programs and schemas: they were checked */
+    struct flow_def *def;        /* of a submit: what was read; a reference is held while it runs again */
     uint32_t def_version;
 };
 
@@ -73,7 +74,8 @@ struct wait {
     struct op *op;
     struct fm_id job;
     bool has_job;
-    uint64_t ticket; /* of a watch */
+    uint64_t ticket;    /* of a watch */
+    uint32_t from_step; /* first step wanted, of a history */
 };
 
 /* What is to be done when a unit is on disk, in order. */
@@ -233,6 +235,8 @@ struct core {
     struct commit *commits;
     struct watch *watches;
     struct inner *inner;
+    struct sound *sound;       /* digests of jq programs and schemas */
+    struct check_wait *checks; /* under way */
     int64_t
         wake_at_ms; /* wall time at which the store is asked which jobs are due; 0: nothing is known to be */
     bool due_reading;
@@ -276,9 +280,8 @@ void core_fail(struct core *c, uint64_t ticket, const struct fm_err *err);
 void core_call(struct core *c, int method, const ProtobufCMessage *request, const struct inner *call);
 void pbc_effect_reply(struct commit *m, uint64_t ticket, const ProtobufCMessage *response);
 
-/* ---- core_jobs.c: the Jobs service ---- */
+/* ---- core_move.c: from one status to another ---- */
 
-void jobs_request(struct core *c, struct op *op);
 /* Takes the consequences of a job that left its host, or got work: PENDING, and a host if there is one. */
 void job_requeue(struct core *c, struct job *job, const char *why);
 /* The operator's pause takes effect. */
@@ -297,8 +300,16 @@ void job_park(struct core *c, struct job *job, enum park how);
 void job_end(struct core *c, struct job *job, enum job_event event);
 void job_must_move(struct core *c, struct job *job, enum job_event event);
 void job_leave_host(struct core *c, struct job *job);
+/* Writes a snapshot if one is due. */
+void job_checkpoint(struct core *c, struct job *job);
+/* Answers the PauseJob calls that wait. */
+void job_reply_paused(struct core *c, struct job *job);
 /* A job that waits goes on if nothing holds it and something can run. */
 void job_go_on(struct core *c, struct job *job);
+
+/* ---- core_jobs.c: the Jobs service ---- */
+
+void jobs_request(struct core *c, struct op *op);
 /* Adds an input: to the job's list, to its unit. Returns its number. */
 uint32_t job_add_input(struct core *c, struct job *job, Fermata__V1__Task *task);
 void job_set_error(struct job *job, const char *code, const char *message, const char *routine,
@@ -321,11 +332,8 @@ void job_retry_failed(struct core *c, struct job *job);
  * job_state_apply. */
 int job_apply_step(struct core *c, struct job *job, const Fermata__V1__Step *step,
                    struct task_item **ret_task, struct fm_err *err);
-/* Writes a snapshot if one is due. */
-void job_checkpoint(struct core *c, struct job *job);
 /* GetJob, ListJobs, GetHistory (core_read.c). */
 void read_request(struct core *c, struct op *op);
-void job_reply_paused(struct core *c, struct job *job);
 
 /* ---- core_timers.c: what time does to jobs ---- */
 
@@ -367,10 +375,15 @@ void child_refs_free(struct child_ref *list);
 /* ---- core_lost.c: tasks whose loss must not go unnoticed ---- */
 
 void lost_on_intent(struct core *c, struct host *h, const Fermata__V1__Intent *m);
+/* What the task has done is known now, or somebody has decided that it runs again. */
 void lost_intent_done(struct job *job, const char *task_id);
-void lost_clear_intents(struct job *job);
-/* The job has lost its host while intents were open: asks, or marks the tasks as lost. */
+/* The host says that the task that it announced has not begun. */
+void lost_unstarted(struct job *job, const char *task_id);
+/* The job leaves its host, or goes on after it has failed: of what was announced and has no step it is not
+ * known what it has done. Asks, or has the tasks fail. */
 void lost_tasks(struct core *c, struct job *job);
+/* The job has ended for good. */
+void lost_forget(struct job *job);
 /* Checks the answer to a pause with reason OUTCOME_UNKNOWN. */
 int lost_check_answer(const Google__Protobuf__Value *answer, struct fm_err *err);
 void lost_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
@@ -461,6 +474,13 @@ void types_learn(struct core *c, const Fermata__V1__RoutineType *t);
 void type_info_free_all(struct type_info **types);
 struct type_info *type_info_add(struct type_info **types, const Fermata__V1__RoutineType *t);
 
+/* ---- core_programs.c ---- */
+
+/* Checks jq programs and schemas of an op; takes ownership of `k`. True: their faults were added to err, if
+ * there are any. False: the op was parked and runs again when they have been checked, and err is empty. */
+bool programs_checked(struct core *c, struct op *op, struct program_check *k, struct fm_err *err);
+void programs_free(struct core *c);
+
 /* ---- core_watch.c ---- */
 
 void watch_request(struct core *c, struct op *op);
@@ -473,6 +493,9 @@ void watch_free(struct core *c, struct watch *w);
 void watch_fail_job(struct core *c, struct job *job, const struct fm_err *err);
 /* The head on disk, with the number of steps on disk. */
 void job_put_view(const struct job *job, struct fm_buf *out, uint32_t field);
+/* The steps that were read must begin with `from` and have no gap; and be there at all, if the job has
+ * `last`. */
+int read_check_steps(const struct store_done *d, uint32_t from, uint32_t last, struct fm_err *err);
 
 /* ---- core_hosts.c: the Hosts service and the hosts' side of jobs; hosts.c: records and sessions ---- */
 
@@ -522,6 +545,10 @@ void life_free(struct core *c);
 
 /* Returns 0, or -FM_RESOURCE_EXHAUSTED with the time after which to try again. */
 int admit_request(const struct core *c, const struct op *op, struct fm_err *err);
+/* Whether the job can hold one more input with this message (may be NULL) in it, besides its state and the
+ * inputs that wait. `field` is named if not. */
+int admit_input(const struct core *c, const struct job *job, const char *field,
+                const ProtobufCMessage *message, struct fm_err *err);
 /* True when an assignment may go to the host now; else it goes when others have arrived. */
 bool pace_assign(struct host *h, struct job *job);
 /* An assignment was sent, as the host's last message so far. */

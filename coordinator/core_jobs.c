@@ -1,7 +1,7 @@
 /* The Jobs service: submit, answer, input, pause, cancel, delete. Reading is in core_read.c, watching in
- * core_watch.c. Each handler checks everything first, then changes the job in memory and gathers records and
- * effects in the job's unit; the client hears of it when the unit is on disk. A handler that lacks something
- * parks the op and is run again from the beginning. */
+ * core_watch.c, what becomes of a job then in core_move.c. Each handler checks everything first, then changes
+ * the job in memory and gathers records and effects in the job's unit; the client hears of it when the unit
+ * is on disk. A handler that lacks something parks the op and is run again from the beginning. */
 #include "core_int.h"
 
 #include <stdio.h>
@@ -14,229 +14,7 @@
 #include "log.h"
 #include "mem.h"
 
-#define FAMILY_RECHECK_MS 5000
 #define MAX_PRIORITY 1000
-
-/* ---- what happens to a job ---- */
-
-void job_must_move(struct core *c, struct job *job, enum job_event event)
-{
-    struct fm_err err = {0};
-    if (job_move(job, event, c->wall_ms, &err) < 0)
-        fm_abort(err.msg); /* callers have looked at the status */
-}
-
-void job_reply_paused(struct core *c, struct job *job)
-{
-    struct op *list = job->pause_ops, *op, *tmp;
-    job->pause_ops = NULL;
-    DL_FOREACH_SAFE (list, op, tmp) {
-        DL_DELETE(list, op);
-        Fermata__V1__PauseJobResponse r = FERMATA__V1__PAUSE_JOB_RESPONSE__INIT;
-        r.status = job->head->status;
-        r.step_count = job->steps_on_disk;
-        for (size_t i = 0; i < job->head->n_pauses; i++)
-            if (job->head->pauses[i]->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR)
-                r.pause_id = job->head->pauses[i]->pause_id;
-        op_reply(c, op, &r.base);
-    }
-}
-
-/* Answers the calls that wait for a host, when the assignment is on disk or will not come. */
-static void reply_host_ops(struct job *job, struct commit *m)
-{
-    struct op *list = job->host_ops, *op, *tmp;
-    job->host_ops = NULL;
-    DL_FOREACH_SAFE (list, op, tmp) {
-        DL_DELETE(list, op);
-        Fermata__V1__ResumeJobResponse r = FERMATA__V1__RESUME_JOB_RESPONSE__INIT;
-        r.status = job->head->status;
-        r.host = job->head->host;
-        r.pause_id = op->pause_id;
-        pbc_effect_reply(m, op->ticket, &r.base);
-        op_free(op);
-    }
-}
-
-/* An assignment changes the record: whoever waits for a host hears of it with the same unit. */
-void job_assigned(struct core *c, struct job *job)
-{
-    struct commit *m = job_unit(c, job);
-    struct effect *e = commit_effect(m, EFFECT_ASSIGN, (struct fm_bytes){0});
-    e->epoch = job->head->epoch;
-    reply_host_ops(job, m);
-}
-
-void job_leave_host(struct core *c, struct job *job)
-{
-    host_detach_job(job);
-    pb_set_string(&job->head->host, "");
-    job->head_dirty = true;
-    job->assign_sent = false;
-    job->interrupted = false;
-    c->match_wanted = true;
-}
-
-static void put_snapshot(struct core *c, struct job *job, bool at_rest)
-{
-    if (!job_wants_snapshot(job, at_rest, c->cfg.snapshot_steps, c->cfg.snapshot_bytes))
-        return;
-    struct fm_buf b = {0};
-    job_state_encode(job->state, NULL, &b);
-    store_put_snapshot(job_unit(c, job)->unit, &job->id, job_state_step(job->state),
-                       job_state_inputs(job->state), (struct fm_bytes){b.p, b.n});
-    fm_buf_done(&b);
-    job->snapshot_step = job_state_step(job->state);
-    job->journal_bytes = 0;
-}
-
-void job_hold(struct core *c, struct job *job)
-{
-    char id[32];
-    snprintf(id, sizeof(id), "op%u", job->head->revision + 1);
-    Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
-    Google__Protobuf__Timestamp at = core_now(c);
-    p.pause_id = id;
-    p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR;
-    p.step = job_state_step(job->state);
-    p.at = &at;
-    if (job->pause_ops != NULL)
-        p.question = ((const Fermata__V1__PauseJobRequest *)(const void *)job->pause_ops->request)->reason;
-    job_add_pause(job, pb_clone(&p));
-    job->head->pause_requested = false;
-    if (job->host != NULL)
-        job_leave_host(c, job);
-    sched_unqueue(c, job);
-    if (job->head->status != FERMATA__V1__JOB_STATUS__JOB_STATUS_PAUSED)
-        job_must_move(c, job, JOB_EV_HOLD);
-    put_snapshot(c, job, true);
-    struct commit *m = job_unit(c, job);
-    reply_host_ops(job, m);
-    commit_effect(m, EFFECT_PAUSED, (struct fm_bytes){0});
-    FM_LOG(INFO, STATE, "job paused by an operator", FM_STR("job", job->text),
-           FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)));
-}
-
-/* The children of a job that ended are cancelled, its parent is told: when that is on disk. */
-static void end_family(struct core *c, struct job *job, struct commit *m)
-{
-    job->head->parent_waits = job->head->parent[0] != '\0';
-    if (!children_due(job))
-        return;
-    job->recheck_ms = c->wall_ms + FAMILY_RECHECK_MS;
-    commit_effect(m, EFFECT_FAMILY, (struct fm_bytes){0});
-}
-
-void job_end(struct core *c, struct job *job, enum job_event event)
-{
-    job_must_move(c, job, event);
-    sched_unqueue(c, job);
-    job_leave_host(c, job);
-    job->head->pause_requested = false;
-    job->head->emit_deferred = false;
-    while (job->head->n_pauses > 0)
-        job_remove_pause(job, job->head->pauses[0]->pause_id);
-    lost_clear_intents(job);
-    put_snapshot(c, job, true);
-    struct commit *m = job_unit(c, job);
-    end_family(c, job, m);
-    reply_host_ops(job, m);
-    if (job->pause_ops != NULL)
-        commit_effect(m, EFFECT_PAUSED, (struct fm_bytes){0});
-    FM_LOG(INFO, STATE, "job ended", FM_STR("job", job->text),
-           FM_STR("status", job_status_name((int)job->head->status)), FM_U64("epoch", job->head->epoch),
-           FM_U64("step", job_state_step(job->state)));
-}
-
-static void rest_paused(struct core *c, struct job *job)
-{
-    job_must_move(c, job, JOB_EV_PAUSE);
-    if (job->head->pause_requested)
-        job_hold(c, job);
-    FM_LOG(INFO, STATE, "job paused", FM_STR("job", job->text), FM_U64("epoch", job->head->epoch),
-           FM_U64("step", job_state_step(job->state)), FM_U64("questions", job->head->n_pauses));
-}
-
-static void rest_asleep(struct core *c, struct job *job)
-{
-    if (job->head->pause_requested) {
-        job_hold(c, job);
-        return;
-    }
-    job_must_move(c, job, JOB_EV_SLEEP);
-    FM_LOG(INFO, STATE, "job sleeps", FM_STR("job", job->text), FM_U64("epoch", job->head->epoch),
-           FM_U64("step", job_state_step(job->state)), FM_U64("children", job->head->n_children));
-}
-
-static bool has_deferred(const struct job *job)
-{
-    return job->head->emit_deferred && job_state_deferred(job->state) > 0;
-}
-
-/* Something can run now. A host that found nothing due knows of tasks that stand behind a failed one. */
-static bool can_run(const struct core *c, const struct job *job, enum park how)
-{
-    int64_t due = job_state_next_due(job->state);
-    if (job->inputs != NULL)
-        return true;
-    if (how == PARK_ASLEEP && due > c->wall_ms)
-        return false;
-    return job_state_runnable(job->state, c->wall_ms) > 0;
-}
-
-void job_park(struct core *c, struct job *job, enum park how)
-{
-    bool runs = can_run(c, job, how);
-    bool paused = job_is_held(job) || (job->head->n_pauses > 0 && (how == PARK_ASKED || !runs));
-    job_unit(c, job);
-    if (job->host != NULL)
-        job_leave_host(c, job);
-    if (paused) {
-        rest_paused(c, job);
-    } else if (runs) {
-        if ((int)job->head->status == JOB_RUNNING)
-            job_must_move(c, job, JOB_EV_REQUEUE);
-        if (job->head->pause_requested)
-            job_hold(c, job);
-        else
-            sched_place(c, job);
-        return;
-    } else if (job_has_work(job) || job->head->n_children > 0) {
-        rest_asleep(c, job);
-    } else {
-        job_end(c, job, JOB_EV_COMPLETE);
-        return;
-    }
-    sched_unqueue(c, job);
-    put_snapshot(c, job, true);
-    reply_host_ops(job, job_unit(c, job));
-}
-
-void job_requeue(struct core *c, struct job *job, const char *why)
-{
-    FM_LOG(INFO, STATE, "job waits for a host again", FM_STR("job", job->text), FM_STR("why", why),
-           FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)),
-           FM_STR("host", job->head->host));
-    if (job->head->n_intents > 0)
-        lost_tasks(c, job);
-    if (job->head->pause_requested) {
-        job_hold(c, job);
-        return;
-    }
-    if (job_is_held(job) || (!job_has_work(job) && !has_deferred(job))) {
-        job_park(c, job, PARK_BY_STATE);
-        return;
-    }
-    job_leave_host(c, job);
-    job_must_move(c, job, JOB_EV_REQUEUE);
-    job_unit(c, job);
-    sched_place(c, job);
-}
-
-void job_checkpoint(struct core *c, struct job *job)
-{
-    put_snapshot(c, job, false);
-}
 
 /* ---- SubmitJob ---- */
 
@@ -530,23 +308,6 @@ static bool question_halts(const struct job *job)
     return job->head->n_pauses > 0 && job->def->parallelism <= 1;
 }
 
-void job_go_on(struct core *c, struct job *job)
-{
-    int status = (int)job->head->status;
-    if ((status != JOB_PAUSED && status != JOB_SLEEPING) || job_is_held(job))
-        return;
-    bool runs = can_run(c, job, PARK_BY_STATE) || has_deferred(job);
-    if (!runs && job->head->n_pauses > 0)
-        return;
-    if (status == JOB_SLEEPING && !runs)
-        return;
-    job_must_move(c, job, status == JOB_PAUSED && job->head->n_pauses == 0 ? JOB_EV_RESUME : JOB_EV_WAKE);
-    if (runs)
-        sched_place(c, job);
-    else
-        job_park(c, job, PARK_BY_STATE);
-}
-
 static int check_resume(const Fermata__V1__ResumeJobRequest *r, struct fm_err *err)
 {
     if (check_size("answer", r->answer, err) < 0 || check_request_id(r->request_id, err) < 0 ||
@@ -652,8 +413,9 @@ static void resume_job(struct core *c, struct op *op)
     const Fermata__V1__Pause *p = NULL;
     bool failed = (int)job->head->status == JOB_FAILED && r->pause_id[0] == '\0';
     if (!failed && (p = find_asked(job, r, &err)) != NULL &&
-        inbox_may_answer(c, p, r->answered_by, &err) == 0)
-        (void)job_check_answer(p, r, &err);
+        inbox_may_answer(c, p, r->answered_by, &err) == 0 && job_check_answer(p, r, &err) == 0 &&
+        is_question(p))
+        (void)admit_input(c, job, "answer", &r->answer->base, &err);
     if (err.code != FM_OK)
         op_fail(c, op, &err);
     else
@@ -707,7 +469,8 @@ static void send_input(struct core *c, struct op *op)
         job_rest(c, job);
         return;
     }
-    if (check_input_slot(c, job, r, &err) < 0) {
+    if (check_input_slot(c, job, r, &err) < 0 ||
+        admit_input(c, job, "data", r->data == NULL ? NULL : &r->data->base, &err) < 0) {
         op_fail(c, op, &err);
         job_rest(c, job);
         return;

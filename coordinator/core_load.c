@@ -144,7 +144,7 @@ static void on_def_read(struct core *c, struct wait *w, struct store_done *d)
     struct job *job = job_in_memory(c, &w->job);
     if (job == NULL || !job->loading)
         return;
-    if (d->status == STORE_FAILED) {
+    if (d->status == STORE_FAILED && d->err.code != FM_DATA_LOSS) {
         core_retry_later(c);
         return;
     }
@@ -192,6 +192,10 @@ static void on_job_read(struct core *c, struct wait *w, struct store_done *d)
     if (job == NULL || !job->loading)
         return;
     struct fm_err err = {0};
+    if (d->status == STORE_FAILED && d->err.code == FM_DATA_LOSS) {
+        give_up(c, job, &d->err); /* it will not get better, and others do not wait for it */
+        return;
+    }
     if (d->status == STORE_FAILED) {
         FM_LOG(ERROR, STORAGE, "a job could not be read, trying again", FM_STR("job", job->text),
                FM_ERR(&d->err));

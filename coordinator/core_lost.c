@@ -1,6 +1,12 @@
-/* Tasks whose loss must not go unnoticed (policy on_lost: ask or fail). The host says that it is about to run
- * such a task, and starts only when that is on disk. If the host is lost before the task's step, a person
- * decides, or the task fails; a task of which no intent was stored has surely never started, and simply runs.
+/* Tasks whose loss must not go unnoticed (policy on_lost: ask or fail). The host announces that it is about
+ * to run such a task (an intent), and starts only when that is on disk. When the job leaves the host, in
+ * whatever way, and the task has no step, its outcome is unknown: a person decides, or the task fails on the
+ * next host. Only of a task that was never announced, or of which the host says that it has not begun, is it
+ * sure that it never started: it simply runs. An attempt that failed, or took too long, has a step: it is a
+ * known outcome, and the policy for failures decides.
+ *
+ * The record has two lists: `intents`, what the present host has announced; and `lost_tasks`, what shall
+ * fail.
  */
 #include "core_int.h"
 
@@ -12,15 +18,41 @@
 
 #define MAX_INTENTS 1000
 
-static bool find_intent(const struct job *job, const char *task_id, size_t *ret_at)
+/* ---- lists of task ids ---- */
+
+static bool find_id(char *const *list, size_t n, const char *task_id, size_t *ret_at)
 {
-    for (size_t i = 0; i < job->head->n_intents; i++)
-        if (strcmp(job->head->intents[i], task_id) == 0) {
-            *ret_at = i;
+    for (*ret_at = 0; *ret_at < n; (*ret_at)++)
+        if (strcmp(list[*ret_at], task_id) == 0)
             return true;
-        }
     return false;
 }
+
+static void add_id(struct job *job, char ***list, size_t *n, const char *task_id)
+{
+    size_t at;
+    if (find_id(*list, *n, task_id, &at))
+        return;
+    *list = fm_xrealloc(*list, (*n + 1) * sizeof(**list));
+    (*list)[(*n)++] = fm_xstrdup(task_id);
+    job->head_dirty = true;
+}
+
+static void remove_id(struct job *job, char ***list, size_t *n, const char *task_id)
+{
+    size_t at;
+    if (!find_id(*list, *n, task_id, &at))
+        return;
+    free((*list)[at]);
+    memmove(&(*list)[at], &(*list)[at + 1], (*n - at - 1) * sizeof(**list));
+    job->head_dirty = true;
+    if (--*n > 0)
+        return;
+    free(*list);
+    *list = NULL;
+}
+
+/* ---- intents ---- */
 
 void lost_on_intent(struct core *c, struct host *h, const Fermata__V1__Intent *m)
 {
@@ -30,42 +62,34 @@ void lost_on_intent(struct core *c, struct host *h, const Fermata__V1__Intent *m
         return; /* the host has lost the job: nothing answers, and the handler never starts */
     size_t at;
     Fermata__V1__Job *head = job->head;
-    if (!find_intent(job, m->task_id, &at)) {
-        if (head->n_intents >= MAX_INTENTS)
-            return;
-        head->intents = fm_xrealloc(head->intents, (head->n_intents + 1) * sizeof(*head->intents));
-        head->intents[head->n_intents++] = fm_xstrdup(m->task_id);
-        job->head_dirty = true;
-    }
+    if (find_id(head->lost_tasks, head->n_lost_tasks, m->task_id, &at))
+        return; /* it shall fail, and not be run */
+    if (!find_id(head->intents, head->n_intents, m->task_id, &at) && head->n_intents >= MAX_INTENTS)
+        return;
+    add_id(job, &head->intents, &head->n_intents, m->task_id);
     struct fm_bytes text = {(const uint8_t *)m->task_id, strlen(m->task_id) + 1};
     struct commit *unit = job_unit(c, job); /* also when it is known: what is known may not be on disk yet */
     commit_effect(unit, EFFECT_INTENT, text)->epoch = m->epoch;
 }
 
-static void remove_intent(struct job *job, size_t at)
+void lost_unstarted(struct job *job, const char *task_id)
 {
-    Fermata__V1__Job *h = job->head;
-    free(h->intents[at]);
-    memmove(&h->intents[at], &h->intents[at + 1], (h->n_intents - at - 1) * sizeof(*h->intents));
-    h->n_intents--;
-    job->head_dirty = true;
-    if (h->n_intents == 0) {
-        free(h->intents);
-        h->intents = NULL;
-    }
+    remove_id(job, &job->head->intents, &job->head->n_intents, task_id);
 }
 
 void lost_intent_done(struct job *job, const char *task_id)
 {
-    size_t at;
-    if (job->head->n_intents > 0 && find_intent(job, task_id, &at))
-        remove_intent(job, at);
+    lost_unstarted(job, task_id);
+    remove_id(job, &job->head->lost_tasks, &job->head->n_lost_tasks, task_id);
 }
 
-void lost_clear_intents(struct job *job)
+void lost_forget(struct job *job)
 {
-    while (job->head->n_intents > 0)
-        remove_intent(job, 0);
+    Fermata__V1__Job *h = job->head;
+    while (h->n_intents > 0)
+        remove_id(job, &h->intents, &h->n_intents, h->intents[0]);
+    while (h->n_lost_tasks > 0)
+        remove_id(job, &h->lost_tasks, &h->n_lost_tasks, h->lost_tasks[0]);
 }
 
 /* ---- a host was lost ---- */
@@ -125,20 +149,31 @@ static const struct task_item *find_task(const struct job *job, const char *task
     return t;
 }
 
+/* What becomes of one announced task without a step. */
+static void lose_task(struct core *c, struct job *job, const Fermata__V1__Flow *flow, const char *task_id,
+                      size_t number)
+{
+    const struct task_item *t = find_task(job, task_id);
+    if (t == NULL)
+        return;
+    Fermata__V1__LostPolicy policy =
+        flow != NULL ? policy_of(flow, t->routine) : FERMATA__V1__LOST_POLICY__LOST_POLICY_FAIL;
+    if (policy == FERMATA__V1__LOST_POLICY__LOST_POLICY_FAIL)
+        add_id(job, &job->head->lost_tasks, &job->head->n_lost_tasks, t->id);
+    else if (policy == FERMATA__V1__LOST_POLICY__LOST_POLICY_ASK && !is_asked(job, t->id))
+        ask(c, job, t, number);
+}
+
 void lost_tasks(struct core *c, struct job *job)
 {
+    if (job->head->n_intents == 0)
+        return;
     Fermata__V1__Flow *flow =
         job->def == NULL ? NULL : fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
-    for (size_t i = 0; i < job->head->n_intents;) {
-        const struct task_item *t = find_task(job, job->head->intents[i]);
-        if (t == NULL) {
-            remove_intent(job, i);
-            continue;
-        }
-        if (flow != NULL && policy_of(flow, t->routine) == FERMATA__V1__LOST_POLICY__LOST_POLICY_ASK &&
-            !is_asked(job, t->id))
-            ask(c, job, t, i);
-        i++; /* with FAIL it stays, and the next host fails it */
+    for (size_t i = 0; job->head->n_intents > 0; i++) {
+        fm_autofree char *id = fm_xstrdup(job->head->intents[0]);
+        lost_unstarted(job, id);
+        lose_task(c, job, flow, id, i);
     }
     if (flow != NULL)
         fermata__v1__flow__free_unpacked(flow, NULL);
@@ -178,22 +213,29 @@ int lost_check_answer(const Google__Protobuf__Value *answer, struct fm_err *err)
         "\"data\": {…}}}");
 }
 
+/* The task is consumed with the result that somebody knows. False when that cannot be. */
+static bool settle(struct core *c, struct job *job, const char *task_id, const Google__Protobuf__Value *done,
+                   const char *by)
+{
+    const Google__Protobuf__Value *event = field(done, "event"), *data = field(done, "data");
+    struct fm_err err = {0};
+    int rc =
+        remedy_skip(c, job, task_id, event == NULL ? "" : event->string_value,
+                    data == NULL ? NULL : data->struct_value, by, "its outcome was known to somebody", &err);
+    if (rc < 0)
+        FM_LOG(WARN, STATE, "a task could not be settled, it fails", FM_STR("job", job->text),
+               FM_STR("task", task_id), FM_ERR(&err));
+    fm_err_done(&err);
+    return rc == 0;
+}
+
 void lost_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
                  const Google__Protobuf__Value *answer, const char *by)
 {
-    if (says(answer, "fail"))
-        return; /* its intent stays, and the next host fails it */
     fm_autofree char *task_id = fm_xstrdup(p->task_id);
-    if (!says(answer, "retry")) {
-        const Google__Protobuf__Value *done = field(answer, "done"), *event = field(done, "event"),
-                                      *data = field(done, "data");
-        struct fm_err err = {0};
-        if (remedy_skip(c, job, task_id, event == NULL ? "" : event->string_value,
-                        data == NULL ? NULL : data->struct_value, by, "its outcome was known to somebody",
-                        &err) < 0)
-            FM_LOG(WARN, STATE, "a task could not be settled, it runs again", FM_STR("job", job->text),
-                   FM_STR("task", task_id), FM_ERR(&err));
-        fm_err_done(&err);
-    }
+    bool runs = says(answer, "retry");
     lost_intent_done(job, task_id);
+    if (runs || (!says(answer, "fail") && settle(c, job, task_id, field(answer, "done"), by)))
+        return;
+    add_id(job, &job->head->lost_tasks, &job->head->n_lost_tasks, task_id);
 }

@@ -9,17 +9,33 @@
 
 #include "log.h"
 #include "mem.h"
+#include "wire_pbc.h"
 
 #define FIELD_JOB_STATE 10
 #define FIELD_JOB_STEP_COUNT 8
 #define FIELD_JOB_WAITING_REASON 16
-#define FIELD_JOB_USAGE 45
+#define FIELD_JOB_USAGE 50
 
 static void reply_bytes(struct core *c, struct op *op, const struct fm_buf *b)
 {
     if (op->ticket != 0)
         core_reply(c, op->ticket, (struct fm_bytes){b->p, b->n});
     op_free(op);
+}
+
+/* What is handed on without being decoded must be sound, or the client could decode nothing of the answer. */
+static int check_head(const struct fm_id *id, struct fm_bytes head, struct fm_err *err)
+{
+    const struct wire_limits any = {SIZE_MAX, WIRE_MAX_DEPTH, SIZE_MAX};
+    struct fm_err why = {0};
+    char text[27];
+    if (wire_check(wire_msg_of(&fermata__v1__job__descriptor), head, &any, &why) == 0)
+        return 0;
+    fm_id_text(id, text);
+    (void)fm_err_set(err, FM_DATA_LOSS, "job", "the stored record of job %s is malformed (%s)", text,
+                     why.msg);
+    fm_err_done(&why);
+    return -FM_DATA_LOSS;
 }
 
 /* ---- GetJob ---- */
@@ -45,9 +61,10 @@ static void on_get_job(struct core *c, struct wait *w, struct store_done *d)
         fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
     struct job_state *state = NULL;
     struct task_item *inputs = NULL;
-    if (d->status == STORE_OK && !children_questions(c, op, d->head))
+    bool sound = d->status == STORE_OK && check_head(&w->job, d->head, &err) == 0;
+    if (sound && !children_questions(c, op, d->head))
         return;
-    if (d->status == STORE_OK)
+    if (sound)
         (void)job_fold_stored(d, c->cfg.max_state_bytes, &state, &inputs, &err);
     if (d->status == STORE_FAILED || err.code != FM_OK) {
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
@@ -94,6 +111,28 @@ static void get_job(struct core *c, struct op *op)
 
 /* ---- ListJobs ---- */
 
+/* A job as it stands in a list. One whose record is broken is shown with its id and that error. */
+static void put_listed(struct core *c, const struct store_row *row, struct fm_buf *job)
+{
+    struct fm_err err = {0};
+    fm_buf_reset(job);
+    if (check_head(&row->job, row->body, &err) == 0) {
+        fm_buf_append(job, row->body.p, row->body.n);
+        put_waiting_reason(c, &row->job, job);
+        return;
+    }
+    char text[27], code[] = "DATA_LOSS";
+    fm_id_text(&row->job, text);
+    Fermata__V1__Job broken = FERMATA__V1__JOB__INIT;
+    Fermata__V1__JobError error = FERMATA__V1__JOB_ERROR__INIT;
+    broken.job_id = text;
+    broken.error = &error;
+    error.code = code;
+    error.message = err.msg;
+    pb_pack(&broken, job);
+    fm_err_done(&err);
+}
+
 /* The smallest id of a job submitted at this time: ids begin with it. */
 static struct fm_id first_id(const Google__Protobuf__Timestamp *t)
 {
@@ -120,9 +159,7 @@ static void on_list_jobs(struct core *c, struct wait *w, struct store_done *d)
     struct fm_buf response = {0}, job = {0};
     size_t i = 0;
     for (; i < d->n_rows && (i == 0 || response.n + d->rows[i].body.n < PAGE_BYTES); i++) {
-        fm_buf_reset(&job);
-        fm_buf_append(&job, d->rows[i].body.p, d->rows[i].body.n);
-        put_waiting_reason(c, &d->rows[i].job, &job);
+        put_listed(c, &d->rows[i], &job);
         fm_buf_put_len_delim(&response, 1, job.p, job.n);
     }
     if (i > 0 && (d->more || i < d->n_rows)) {
@@ -189,6 +226,20 @@ static void list_jobs(struct core *c, struct op *op)
 
 /* ---- GetHistory ---- */
 
+int read_check_steps(const struct store_done *d, uint32_t from, uint32_t last, struct fm_err *err)
+{
+    for (size_t i = 0; i < d->n_steps; i++, from++)
+        if (d->steps[i].number != from)
+            return fm_err_set(
+                err, FM_DATA_LOSS, NULL,
+                "step %u is missing in the store: step %u follows in its place; restore a backup, or "
+                "ask for the steps from %u on",
+                from, d->steps[i].number, d->steps[i].number);
+    if (d->n_steps == 0 && from <= last)
+        return fm_err_set(err, FM_DATA_LOSS, NULL, "steps %u to %u are missing in the store", from, last);
+    return 0;
+}
+
 static void on_history(struct core *c, struct wait *w, struct store_done *d)
 {
     struct op *op = w->op;
@@ -201,6 +252,10 @@ static void on_history(struct core *c, struct wait *w, struct store_done *d)
     }
     if (d->status != STORE_OK) {
         op_fail(c, op, &d->err);
+        return;
+    }
+    if (d->n_steps > 0 && read_check_steps(d, w->from_step, 0, &err) < 0) {
+        op_fail(c, op, &err);
         return;
     }
     struct fm_buf response = {0};
@@ -237,7 +292,7 @@ static void get_history(struct core *c, struct op *op)
         op_fail(c, op, &err);
         return;
     }
-    core_read(c, &q, on_history, op);
+    core_read(c, &q, on_history, op)->from_step = q.from;
 }
 
 void read_request(struct core *c, struct op *op)

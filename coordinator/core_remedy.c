@@ -9,6 +9,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "program_check.h"
 
 #define MAX_BREAKPOINTS 100
 #define MAX_KEYS 1000
@@ -168,8 +169,10 @@ void job_retry_failed(struct core *c, struct job *job)
     Fermata__V1__Job *h = job->head;
     struct fm_err err = {0};
     if (h->error != NULL && h->error->task_id[0] != '\0' &&
-        job_state_find_task(job->state, h->error->task_id) != NULL)
+        job_state_find_task(job->state, h->error->task_id) != NULL) {
         (void)remedy_retry(c, job, h->error->task_id, "", "the job was resumed", &err);
+        lost_intent_done(job, h->error->task_id); /* whoever resumes the job has seen that it failed there */
+    }
     fm_err_done(&err);
     if (h->error != NULL)
         fermata__v1__job_error__free_unpacked(h->error, NULL);
@@ -184,10 +187,13 @@ void job_retry_failed(struct core *c, struct job *job)
     job->emit_deferred_input = h->input_count;
     job_must_move(c, job, JOB_EV_RETRY);
     job_unit(c, job);
-    if (job_has_work(job) || job_state_deferred(job->state) > 0)
+    job_reopen_pauses(job);
+    lost_tasks(c, job);
+    bool asks = h->n_pauses > 0 && job->def->parallelism <= 1;
+    if (!asks && !job_is_held(job) && (job_has_work(job) || job_state_deferred(job->state) > 0))
         sched_place(c, job);
     else
-        job_park(c, job, PARK_BY_STATE);
+        job_park(c, job, asks ? PARK_ASKED : PARK_BY_STATE);
 }
 
 /* ---- the methods ---- */
@@ -230,6 +236,33 @@ static const char *task_meant(const struct job *job, const char *task_id, struct
     return NULL;
 }
 
+/* Whoever has a task run again or skips it knows what there is to know of it: what was lost of it counts no
+ * more, and a question about its outcome is answered. */
+static void decided(struct core *c, struct job *job, const char *task_id)
+{
+    bool asked = false, failed = (int)job->head->status == JOB_FAILED;
+    if (failed)
+        job_reopen_pauses(job);
+    lost_intent_done(job, task_id);
+    for (size_t i = job->head->n_pauses; i-- > 0;) {
+        const Fermata__V1__Pause *p = job->head->pauses[i];
+        if (p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN ||
+            strcmp(p->task_id, task_id) != 0)
+            continue;
+        fm_autofree char *pause_id = fm_xstrdup(p->pause_id);
+        job_remove_pause(job, pause_id);
+        asked = true;
+    }
+    if (failed)
+        job_close_pauses(job, true);
+    if (!asked || failed)
+        return;
+    job->head->emit_deferred = true;
+    job->emit_deferred_input = job->head->input_count;
+    job->head_dirty = true;
+    job_go_on(c, job);
+}
+
 static void retry_task(struct core *c, struct op *op)
 {
     const Fermata__V1__RetryTaskRequest *r = OP_REQUEST(op, Fermata__V1__RetryTaskRequest);
@@ -250,6 +283,7 @@ static void retry_task(struct core *c, struct op *op)
     }
     Fermata__V1__RetryTaskResponse response = FERMATA__V1__RETRY_TASK_RESPONSE__INIT;
     response.step = job_state_step(job->state);
+    decided(c, job, id);
     if ((int)job->head->status == JOB_FAILED) {
         job_set_error(job, "", "", "", ""); /* its task has its attempts already */
         job_retry_failed(c, job);
@@ -280,9 +314,9 @@ static void skip_task(struct core *c, struct op *op)
         job_rest(c, job);
         return;
     }
-    lost_intent_done(job, id);
     Fermata__V1__SkipTaskResponse response = FERMATA__V1__SKIP_TASK_RESPONSE__INIT;
     response.step = job_state_step(job->state);
+    decided(c, job, id);
     response.status = job->head->status;
     pbc_effect_reply(job_unit(c, job), op->ticket, &response.base);
     op_free(op);
@@ -417,6 +451,18 @@ static int check_breakpoints(const Fermata__V1__SetBreakpointsRequest *r, struct
     return 0;
 }
 
+static struct program_check *conditions_of(const Fermata__V1__SetBreakpointsRequest *r)
+{
+    struct program_check *k = program_check_new();
+    for (size_t i = 0; i < r->n_breakpoints; i++) {
+        char field[64];
+        snprintf(field, sizeof(field), "breakpoints[%zu].condition", i);
+        if (r->breakpoints[i]->condition[0] != '\0')
+            program_check_add_jq(k, field, r->breakpoints[i]->condition);
+    }
+    return k;
+}
+
 static void replace_breakpoints(struct job *job, const Fermata__V1__SetBreakpointsRequest *r)
 {
     Fermata__V1__Job *h = job->head;
@@ -435,6 +481,12 @@ static void set_breakpoints(struct core *c, struct op *op)
     const Fermata__V1__SetBreakpointsRequest *r = OP_REQUEST(op, Fermata__V1__SetBreakpointsRequest);
     struct fm_err err = {0};
     if (check_breakpoints(r, &err) < 0) {
+        op_fail(c, op, &err);
+        return;
+    }
+    if (!programs_checked(c, op, conditions_of(r), &err))
+        return;
+    if (err.code != FM_OK) {
         op_fail(c, op, &err);
         return;
     }

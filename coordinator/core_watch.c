@@ -60,15 +60,16 @@ static void on_steps_read(struct core *c, struct wait *q, struct store_done *d)
         return;
     w->reading = false;
     struct job *job = w->job;
-    if (d->status != STORE_OK) {
+    if (d->status == STORE_OK)
+        (void)read_check_steps(d, w->next_step, job->steps_on_disk, &d->err);
+    if (d->err.code != FM_OK) {
         c->io.fail(c->io.arg, w->ticket, &d->err);
         watch_free(c, w);
         job_rest(c, job);
         return;
     }
-    for (size_t i = 0; i < d->n_steps && !w->full; i++)
-        if (d->steps[i].number == w->next_step && d->steps[i].number <= job->steps_on_disk)
-            send_step(c, w, d->steps[i].number, d->steps[i].body);
+    for (size_t i = 0; i < d->n_steps && !w->full && d->steps[i].number <= job->steps_on_disk; i++)
+        send_step(c, w, d->steps[i].number, d->steps[i].body);
     pump(c, w);
     job_rest(c, job);
 }

@@ -63,188 +63,7 @@ static void add_name(struct names *n, const char *name)
     n->any = n->any || strcmp(name, "*") == 0;
 }
 
-/* ---- kinds of values ---- */
-
-static bool all_strings(const Google__Protobuf__ListValue *list)
-{
-    for (size_t i = 0; i < list->n_values; i++)
-        if (list->values[i]->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
-            return false;
-    return true;
-}
-
-static bool is_kind(const Google__Protobuf__Value *v, enum param_kind kind)
-{
-    int k = v == NULL ? GOOGLE__PROTOBUF__VALUE__KIND__NOT_SET : (int)v->kind_case;
-    switch (kind) {
-    case PARAM_STRING:
-        return k == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-    case PARAM_NUMBER:
-        return k == GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE;
-    case PARAM_BOOL:
-        return k == GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
-    case PARAM_LIST:
-        return k == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
-    case PARAM_STRINGS:
-        return k == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE && all_strings(v->list_value);
-    case PARAM_MAP:
-        return k == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
-    case PARAM_CONTENT:
-        return is_kind(v, PARAM_STRING) || is_kind(v, PARAM_LIST);
-    case PARAM_ANY:
-        return true;
-    }
-    return true;
-}
-
-/* Of a key that occurs twice the last one counts, as it does for hosts. */
-static const Google__Protobuf__Value *struct_get(const Google__Protobuf__Struct *s, const char *key,
-                                                 bool *ret_found)
-{
-    *ret_found = false;
-    for (size_t i = s == NULL ? 0 : s->n_fields; i-- > 0;) {
-        if (strcmp(s->fields[i]->key, key) == 0) {
-            *ret_found = true;
-            return s->fields[i]->value;
-        }
-    }
-    return NULL;
-}
-
-static void check_choices(const struct builtin_param *p, const char *value, const char *path,
-                          struct fm_err *err)
-{
-    char allowed[160] = "";
-    for (size_t i = 0; p->choices[i] != NULL; i++) {
-        if (strcmp(p->choices[i], value) == 0)
-            return;
-        size_t at = strlen(allowed);
-        snprintf(allowed + at, sizeof(allowed) - at, "%s%s", i > 0 ? ", " : "", p->choices[i]);
-    }
-    (void)fm_err_add(err, FM_INVALID_ARGUMENT, path, "%s is \"%.64s\"; it must be one of: %s", p->name, value,
-                     allowed);
-}
-
-static void check_params(const struct builtin_param *params, size_t n, const Google__Protobuf__Struct *s,
-                         const char *path, struct fm_err *err)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct builtin_param *p = &params[i];
-        char field[FLOW_PATH_BYTES];
-        bool found;
-        flow_path(field, "%s.%s", path, p->name);
-        const Google__Protobuf__Value *v = struct_get(s, p->name, &found);
-        if (!found) {
-            if (p->required)
-                (void)fm_err_add(err, FM_INVALID_ARGUMENT, field, "%s is missing", p->name);
-        } else if (!is_kind(v, p->kind)) {
-            (void)fm_err_add(err, FM_INVALID_ARGUMENT, field, "%s must be %s", p->name,
-                             param_kind_name(p->kind));
-        } else if (p->kind == PARAM_NUMBER && p->max > p->min &&
-                   !(v->number_value >= p->min && v->number_value <= p->max)) {
-            (void)fm_err_add(err, FM_INVALID_ARGUMENT, field, "%s is %.15g; %.15g to %.15g are allowed",
-                             p->name, v->number_value, p->min, p->max);
-        } else if (p->kind == PARAM_STRING && p->choices != NULL) {
-            check_choices(p, v->string_value, field, err);
-        }
-    }
-}
-
 /* ---- routines ---- */
-
-/* A key that is not one of the parameters. */
-static void check_keys(const struct builtin_param *params, size_t n, const Google__Protobuf__Struct *s,
-                       const char *path, const char *owner, struct fm_err *err)
-{
-    for (size_t i = 0; s != NULL && i < s->n_fields; i++) {
-        bool known = false;
-        for (size_t k = 0; k < n && !known; k++)
-            known = strcmp(params[k].name, s->fields[i]->key) == 0;
-        if (!known)
-            (void)fm_err_add(err, FM_INVALID_ARGUMENT, path, "%s has no setting \"%.64s\"", owner,
-                             s->fields[i]->key);
-    }
-}
-
-/* The items of a mock's script; what they mean is said in hostd/types/llm_mock.c. */
-static void check_script(struct check *c, const char *path, const Google__Protobuf__Value *script)
-{
-    if (!is_kind(script, PARAM_LIST))
-        return;
-    static const struct builtin_param params[] = {
-        {"say",     PARAM_STRING,  false, 0, 0, NULL},
-        {"ask",     PARAM_STRING,  false, 0, 0, NULL},
-        {"fail",    PARAM_STRING,  false, 0, 0, NULL},
-        {"choices", PARAM_STRINGS, false, 0, 0, NULL},
-        {"tool",    PARAM_MAP,     false, 0, 0, NULL},
-        {"tools",   PARAM_LIST,    false, 0, 0, NULL},
-        {"error",   PARAM_MAP,     false, 0, 0, NULL},
-        {"usage",   PARAM_MAP,     false, 0, 0, NULL}
-    };
-    for (size_t i = 0; i < script->list_value->n_values; i++) {
-        char field[FLOW_PATH_BYTES];
-        flow_path(field, "%s.script[%zu]", path, i);
-        const Google__Protobuf__Value *v = script->list_value->values[i];
-        if (!is_kind(v, PARAM_MAP)) {
-            FAULT(c, field, "an item of a script must be an object");
-            continue;
-        }
-        static const char *const meanings[] = {"ask", "fail", "tool", "tools"}; /* at most one */
-        bool there[4], says, errs;
-        for (size_t k = 0; k < 4; k++)
-            (void)struct_get(v->struct_value, meanings[k], &there[k]);
-        (void)struct_get(v->struct_value, "say", &says);
-        (void)struct_get(v->struct_value, "error", &errs);
-        int n = there[0] + there[1] + there[2] + there[3];
-        if (n > 1 || (says && (there[0] || there[1])) || n + says + errs == 0)
-            FAULT(c, field,
-                  "an item of a script must have exactly one of say, ask, fail, tool, tools (say also beside "
-                  "a call; error "
-                  "also before any)");
-        check_keys(params, sizeof(params) / sizeof(params[0]), v->struct_value, field, "an item of a script",
-                   c->err);
-        check_params(params, sizeof(params) / sizeof(params[0]), v->struct_value, field, c->err);
-    }
-}
-
-/* Exactly one of these keys must be there. */
-static void check_one_of(struct check *c, const char *path, const char *const *keys,
-                         const Google__Protobuf__Struct *config)
-{
-    struct names allowed = {.any = false}, have = {.any = false};
-    size_t n = 0;
-    for (size_t i = 0; keys != NULL && keys[i] != NULL; i++) {
-        bool found;
-        (void)struct_get(config, keys[i], &found);
-        add_name(&allowed, keys[i]);
-        if (found && ++n > 0)
-            add_name(&have, keys[i]);
-    }
-    if (keys != NULL && n != 1)
-        FAULT(c, path, "exactly one of %s must be set%s%s", allowed.list, n > 1 ? "; these are: " : "",
-              have.list);
-}
-
-static void check_config(struct check *c, const char *path, const Fermata__V1__Routine *r)
-{
-    const struct builtin_type *t = builtin_type_find(r->type);
-    if (t == NULL)
-        return;
-    char field[FLOW_PATH_BYTES], owner[160];
-    bool found;
-    flow_path(field, "%s.config", path);
-    snprintf(owner, sizeof(owner), "routine type %s", t->name);
-    check_params(t->config, t->n_config, r->config, field, c->err);
-    const Google__Protobuf__Value *provider = struct_get(r->config, "provider", &found);
-    bool open = t->closed_provider != NULL && is_kind(provider, PARAM_STRING) &&
-                strcmp(provider->string_value, t->closed_provider) != 0;
-    if (!open)
-        check_keys(t->config, t->n_config, r->config, field, owner, c->err);
-    check_one_of(c, field, t->one_of, r->config);
-    const Google__Protobuf__Value *script = struct_get(r->config, "script", &found);
-    if (found)
-        check_script(c, field, script);
-}
 
 static int compare_ids(const void *a, const void *b)
 {
@@ -296,7 +115,7 @@ static void check_routines(struct check *c, const char *path)
             FAULT(c, field, "a type has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",
                   MAX_NAME, r->type);
         flow_path(field, "%s.routines[%zu]", path, i);
-        check_config(c, field, r);
+        flow_check_config(r, field, c->err);
         flow_path(field, "%s.routines[%zu].policy", path, i);
         flow_check_policy(r->policy, field, c->err);
     }
@@ -558,6 +377,6 @@ int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char
     const struct builtin_type *b = builtin_type_find(r->type);
     for (size_t i = 0; b != NULL && i < b->n_slots; i++)
         if (strcmp(b->slots[i].name, slot) == 0)
-            check_params(b->slots[i].fields, b->slots[i].n_fields, data, "data", err);
+            flow_check_params(b->slots[i].fields, b->slots[i].n_fields, data, "data", err);
     return err->code == FM_OK ? 0 : -FM_INVALID_ARGUMENT;
 }

@@ -8,6 +8,8 @@
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
 
+struct program_check;
+
 /* What is known of a routine type that a host offers. */
 struct known_type {
     char *const *slots;
@@ -27,6 +29,10 @@ struct flow_types {
  * "inline_flow"). A type that nobody knows is no fault. Returns 0 or -FM_INVALID_ARGUMENT. */
 int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, const struct flow_types *known,
                   struct fm_err *err) FM_MUST_CHECK;
+
+/* Adds the jq programs and JSON Schemas in the configurations of a flow's routines to what is to be checked.
+ */
+void flow_programs(const Fermata__V1__Flow *flow, const char *path, struct program_check *k);
 
 /* Checks where data enters: that routine and slot exist, and that fields of the data have the kinds the slot
  * wants. Paths begin with `path` ("entry", "to"). */

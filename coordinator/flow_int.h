@@ -23,4 +23,13 @@ void flow_check_merges(const Fermata__V1__Routine *r, const char *path,
 /* True when failures of the routine come out of it as event "error". */
 bool flow_routes_errors(const Fermata__V1__Flow *f, const Fermata__V1__Routine *r);
 
+/* ---- flow_config.c ---- */
+
+struct builtin_param;
+/* Checks fields against what is wanted of them. Paths begin with `path`. */
+void flow_check_params(const struct builtin_param *params, size_t n, const Google__Protobuf__Struct *s,
+                       const char *path, struct fm_err *err);
+/* Checks the configuration of a routine (at `path`) of a built-in type. */
+void flow_check_config(const Fermata__V1__Routine *r, const char *path, struct fm_err *err);
+
 #endif

@@ -321,6 +321,36 @@ void job_remove_pause(struct job *job, const char *pause_id)
     }
 }
 
+static bool is_kept(const Fermata__V1__Pause *p)
+{
+    return p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION ||
+           p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET ||
+           p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN;
+}
+
+void job_close_pauses(struct job *job, bool keep)
+{
+    Fermata__V1__Job *h = job->head;
+    while (h->n_pauses > 0) {
+        Fermata__V1__Pause *p = h->pauses[0];
+        if (keep && is_kept(p)) {
+            h->kept_pauses = fm_xrealloc(h->kept_pauses, (h->n_kept_pauses + 1) * sizeof(*h->kept_pauses));
+            h->kept_pauses[h->n_kept_pauses++] = pb_clone(p);
+        }
+        job_remove_pause(job, p->pause_id);
+    }
+}
+
+void job_reopen_pauses(struct job *job)
+{
+    Fermata__V1__Job *h = job->head;
+    for (size_t i = 0; i < h->n_kept_pauses; i++)
+        job_add_pause(job, h->kept_pauses[i]);
+    free(h->kept_pauses);
+    h->kept_pauses = NULL;
+    h->n_kept_pauses = 0;
+}
+
 size_t job_count_pauses(const struct job *job, Fermata__V1__PauseReason reason)
 {
     size_t n = 0;

@@ -127,6 +127,10 @@ Fermata__V1__Pause *job_find_pause(const struct job *job, const char *pause_id);
 /* Adds an open pause; takes ownership of a message made by pb_clone. */
 void job_add_pause(struct job *job, Fermata__V1__Pause *pause);
 void job_remove_pause(struct job *job, const char *pause_id);
+/* The job has ended: closes all pauses. Of one that may go on (`keep`), questions are kept aside. */
+void job_close_pauses(struct job *job, bool keep);
+/* The job goes on: the questions that were kept are open again. */
+void job_reopen_pauses(struct job *job);
 /* How many of the open pauses have this reason. */
 size_t job_count_pauses(const struct job *job, Fermata__V1__PauseReason reason);
 

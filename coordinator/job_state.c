@@ -529,6 +529,17 @@ static int check_remedy(const struct job_state *s, const struct task_item *input
     return check_changes(s, step, err);
 }
 
+/* A step that only takes inputs and emits deferred events. */
+static int check_prelude(const Fermata__V1__Step *step, struct fm_err *err)
+{
+    if (step->deferred_emitted == 0 || step->n_new_tasks > 0 || step->n_emissions > 0 ||
+        step->n_changes > 0 || step->n_log > 0 || step->n_deferred_events > 0 || step->n_pauses > 0 ||
+        step->n_children > 0 || step->n_unscheduled > 0 || step->error != NULL || step->usage != NULL ||
+        step->outcome != FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE)
+        REFUSE("task_id", "a step without a task may only take inputs and emit deferred events");
+    return check_tasks(step->deferred_tasks, step->n_deferred_tasks, 'd', step->number, err);
+}
+
 static int check_step(const struct job_state *s, const struct task_item *inputs,
                       const Fermata__V1__Step *step, struct fm_err *err)
 {
@@ -545,6 +556,8 @@ static int check_step(const struct job_state *s, const struct task_item *inputs,
         REFUSE("deferred_tasks", "tasks of deferred events, but none was emitted");
     if (step->remedy != NULL)
         return check_remedy(s, inputs, step, err);
+    if (step->task_id[0] == '\0')
+        return check_prelude(step, err);
     if (!task_exists(s, inputs, step))
         REFUSE("task_id", "no task %.64s waits at slot %.64s of routine %.64s", step->task_id, step->slot,
                step->routine);

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "conf.h"
 #include "id.h"
+#include "jq_eval.h"
 #include "log.h"
 #include "mem.h"
 #include "rpc.h"
@@ -230,6 +231,8 @@ static int look_after_store(void)
 
 int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], JQ_WORKER_ARG) == 0)
+        return jq_worker_main();
     struct fm_err err = {0};
     enum conf_action action;
     int rc = conf_read(options, N_OPTIONS, argc, argv, &action, &err);

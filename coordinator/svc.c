@@ -10,6 +10,7 @@
 #include "log.h"
 #include "mem.h"
 #include "size_limits.h"
+#include "svc_check.h"
 #include "wire_pbc.h"
 
 /* Handlers get a call and a method only; there is one shell in a process. */
@@ -302,6 +303,27 @@ static void io_read(void *arg, const struct store_query *query)
     store_read(((struct svc *)arg)->store, query);
 }
 
+static void poll_checks(void *arg)
+{
+    struct svc *s = arg;
+    struct program_check *check;
+    svc_time(s);
+    while ((check = checker_poll(s->checker)) != NULL)
+        core_checked(s->core, check);
+}
+
+/* On the checker's thread. */
+static void on_checked(void *arg)
+{
+    struct svc *s = arg;
+    (void)rpc_loop_post(s->loop, poll_checks, s);
+}
+
+static void io_check(void *arg, struct program_check *check)
+{
+    checker_add(((struct svc *)arg)->checker, check);
+}
+
 static void io_recovered(void *arg)
 {
     struct svc *s = arg;
@@ -388,6 +410,7 @@ void svc_init(struct svc *s, struct rpc_loop *loop, struct rpc_server *server, s
         .host_close = io_host_close,
         .commit = io_commit,
         .read = io_read,
+        .check = io_check,
         .recovered = io_recovered,
     };
     memset(s, 0, sizeof(*s));
@@ -398,6 +421,7 @@ void svc_init(struct svc *s, struct rpc_loop *loop, struct rpc_server *server, s
     s->on_recovered = on_recovered;
     s->arg = arg;
     fm_arena_init(&s->arena, LIMIT_ARENA_BYTES);
+    s->checker = checker_new(on_checked, s);
     s->core = core_new(cfg, &io);
     rpc_server_add(server, flows_methods, n_flows_methods);
     rpc_server_add(server, jobs_methods, n_jobs_methods);
@@ -425,6 +449,7 @@ void svc_stop(struct svc *s, int64_t grace_ms, void (*on_quiet)(void *arg))
 
 void svc_done(struct svc *s)
 {
+    checker_free(s->checker);
     core_free(s->core);
     if (s->unit != NULL)
         store_unit_free(s->unit);

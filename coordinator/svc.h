@@ -30,6 +30,7 @@ struct svc {
     struct rpc_server *server;
     struct core *core;
     struct store *store;
+    struct checker *checker;
     struct store_unit *unit; /* the turn's last one so far: the store is woken once a turn */
     struct svc_call *calls;
     uint64_t next_id;

@@ -39,6 +39,7 @@ static void copy_job(const struct fm_ctx *ctx, struct engine_work *w)
     memcpy(w->job.id, job->id, sizeof(w->job.id));
     w->job.epoch = job->epoch;
     w->job.last_step = job->last_step;
+    w->job.clock_ms = fm_ctx_now_ms(ctx);
     w->job.flow = &w->flow;
     w->flow.parallelism = job->flow->parallelism;
     copy_kv(&job->shared, &w->job.shared);

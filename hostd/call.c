@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "mem.h"
+#include "serve.h"
 
 static struct call *call_find(struct engine *e, uint64_t id)
 {
@@ -134,7 +135,7 @@ int engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64_
     int rc = 0;
     if (k->kind == CALL_HTTP && k->data.chunk != NULL)
         rc = k->data.chunk(k->ctx, k->arg, bytes, data.n);
-    else if (k->kind == CALL_PROCESS && k->data.line != NULL)
+    else if (k->kind != CALL_HTTP && k->data.line != NULL)
         rc = k->data.line(k->ctx, k->arg, bytes, data.n);
     return rc;
 }
@@ -228,5 +229,18 @@ void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callba
     struct call *k = call_new(ctx, CALL_PROCESS, arg);
     k->done.process = done;
     k->data.line = on_line;
-    e->io.start_call(e->io.arg, k->id, CALL_PROCESS, p);
+    const struct process_request request = {p, ctx->job->id};
+    e->io.start_call(e->io.arg, k->id, CALL_PROCESS, &request);
+}
+
+void ctx_serve(struct fm_ctx *ctx, const struct served_task *t, fm_line_callback on_line,
+               fm_process_callback done, void *arg)
+{
+    if (!can_call(ctx))
+        return;
+    struct engine *e = ctx->job->engine;
+    struct call *k = call_new(ctx, CALL_SERVED, arg);
+    k->done.process = done;
+    k->data.line = on_line;
+    e->io.start_call(e->io.arg, k->id, CALL_SERVED, t);
 }

@@ -113,6 +113,16 @@ void fm_ctx_retry_after(struct fm_ctx *ctx, uint64_t ms)
     ctx->retry_after_ms = ms;
 }
 
+/* The next attempt would need as much. */
+static void fail_too_large(struct fm_ctx *ctx)
+{
+    if (ctx->failed)
+        return;
+    (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the step needs more than %zu bytes of memory",
+                      ctx->arena.limit);
+    fm_ctx_fail_permanent(ctx);
+}
+
 /* Memory of the step. When the bound is reached the step fails; the handler gets ordinary zeroed memory all
  * the same, so that it need not check. */
 void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n)
@@ -120,8 +130,7 @@ void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n)
     void *p = fm_arena_zalloc(&ctx->arena, 1, n);
     if (p != NULL)
         return p;
-    (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the step needs more than %zu bytes of memory",
-                      ctx->arena.limit);
+    fail_too_large(ctx);
     ctx->arena.limit += n + 4096;
     p = fm_arena_zalloc(&ctx->arena, 1, n);
     if (p == NULL)
@@ -148,8 +157,7 @@ static struct fm_value *made(struct fm_ctx *ctx, struct fm_value *v)
 {
     if (v != NULL)
         return v;
-    (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the step needs more than %zu bytes of memory",
-                      ctx->arena.limit);
+    fail_too_large(ctx);
     ctx->arena.limit += 4096;
     v = value_null(&ctx->arena);
     if (v == NULL)
@@ -206,6 +214,12 @@ void fm_map_set(struct fm_ctx *ctx, struct fm_value *map, const char *key, const
 }
 
 /* ---- what a handler knows ---- */
+
+int64_t fm_ctx_now_ms(const struct fm_ctx *ctx)
+{
+    const struct hjob *job = ctx->job;
+    return job->engine == NULL ? job->clock_ms : job->engine->now_ms + job->clock_ms;
+}
 
 const char *fm_ctx_job_id(const struct fm_ctx *ctx)
 {

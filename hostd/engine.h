@@ -32,7 +32,13 @@ struct engine_config {
 };
 
 /* What a handler's asynchronous call is. */
-enum engine_call_kind { CALL_TIMER, CALL_HTTP, CALL_PROCESS, CALL_WORK };
+enum engine_call_kind { CALL_TIMER, CALL_HTTP, CALL_PROCESS, CALL_SERVED, CALL_WORK };
+
+/* The request of a CALL_PROCESS. */
+struct process_request {
+    const struct fm_process *process;
+    const char *job; /* for the log */
+};
 
 /* A handler that blocks, ready to run on a thread of its own. */
 struct engine_work;
@@ -46,9 +52,9 @@ struct engine_io {
     /* Calls engine_timer(id) after ms; ids are never used twice. */
     void (*start_timer)(void *arg, uint64_t id, uint64_t ms);
     void (*cancel_timer)(void *arg, uint64_t id);
-    /* Starts a call of a handler: `request` is a struct fm_http_request or a struct fm_process, valid during
-     * this callback only. What comes of it is told by engine_call_data and engine_call_done. NULL: there are
-     * no such calls. */
+    /* Starts a call of a handler: `request` is a struct fm_http_request, a struct process_request or a struct
+     * served_task (serve.h), valid during this callback only. What comes of it is told by engine_call_data
+     * and engine_call_done. NULL: there are no such calls. */
     void (*start_call)(void *arg, uint64_t id, enum engine_call_kind kind, const void *request);
     /* Ends a call; nothing more is told of it. */
     void (*cancel_call)(void *arg, uint64_t id, enum engine_call_kind kind);
@@ -81,9 +87,10 @@ void engine_message(struct engine *e, struct fm_bytes message, int64_t now_ms);
 void engine_take(struct engine *e, struct fm_bytes message, int64_t now_ms);
 /* A timer that was started has fired. */
 void engine_timer(struct engine *e, uint64_t id, int64_t now_ms);
-/* A piece of what a call brings: of a response's body, or a line of a process's output. Negative: end the
- * call; then engine_call_done must still follow. 1: the piece need not be kept for the end. A call that is
- * gone already is ignored. */
+/* A piece of what a call brings: of a response's body, or a line of a process's output. Returns 0 to go on;
+ * -1: end the call (or the process); 1, of a response: the piece need not be kept for the end; of a
+ * CALL_SERVED: the task is done. After -1, and after the 1 of a CALL_SERVED, engine_call_done must still
+ * follow. A call that is gone already is ignored. */
 int engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64_t now_ms);
 /* A call has ended: `result` is its struct fm_http_response or struct fm_process_result. */
 void engine_call_done(struct engine *e, uint64_t id, const void *result, int64_t now_ms);

@@ -131,6 +131,7 @@ struct task {
     uint64_t spent_ms;
     int64_t due_ms; /* 0: at once */
     bool merged, lost, scheduled;
+    bool announced; /* its intent was sent, and its handler has not begun */
 };
 
 struct deferred {
@@ -168,8 +169,9 @@ struct hjob {
     UT_hash_handle hh;
     char id[27];
     uint32_t epoch;
-    struct engine *engine;
-    size_t bytes; /* that came with its assignment and as inputs */
+    struct engine *engine; /* NULL in the copy for a handler that blocks */
+    int64_t clock_ms; /* the coordinator's clock minus the engine's; in that copy: the coordinator's clock */
+    size_t bytes;     /* that came with its assignment and as inputs */
     struct flow *flow;
     size_t n_tasks;         /* in queues, scheduled, and in hand */
     struct task *scheduled; /* not due yet, by due time */

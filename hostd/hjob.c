@@ -380,15 +380,21 @@ static int read_breakpoints(struct reading *r, const struct pb_var *list)
     return 0;
 }
 
+static void mark_lost_in(struct task *list, struct fm_bytes id)
+{
+    struct task *t;
+    DL_FOREACH (list, t)
+        t->lost = t->lost || fm_bytes_eq_str(id, t->id);
+}
+
 /* The tasks that were in hand when a host was lost, and shall fail. */
 static void mark_lost(struct hjob *job, const struct pb_var *ids)
 {
-    for (size_t i = 0; i < ids->n; i++)
-        for (size_t k = 0; k < job->flow->n_routines; k++) {
-            struct task *t;
-            DL_FOREACH (job->flow->routines[k].queue, t)
-                t->lost = t->lost || fm_bytes_eq_str(ids->items[i], t->id);
-        }
+    for (size_t i = 0; i < ids->n; i++) {
+        mark_lost_in(job->scheduled, ids->items[i]); /* the coordinator's clock was set back */
+        for (size_t k = 0; k < job->flow->n_routines; k++)
+            mark_lost_in(job->flow->routines[k].queue, ids->items[i]);
+    }
 }
 
 static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
@@ -399,6 +405,7 @@ static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
         return -1;
     if (m->has_now)
         r->wall_ms = m->now.seconds * 1000 + m->now.nanos / 1000000;
+    job->clock_ms = r->wall_ms - r->e->now_ms;
     const char *released = pb_var_dup(m->released_task, &r->e->arena);
     if (released == NULL)
         return out_of_memory(r);
@@ -514,6 +521,16 @@ void hjob_ack(struct hjob *job, uint32_t number, bool released)
 
 /* ---- interrupts ---- */
 
+/* What waits for its intent has not begun, and need not. */
+static void abort_unstarted(struct hjob *job)
+{
+    for (size_t i = 0; i < job->flow->n_routines; i++) {
+        struct fm_ctx *run = job->flow->routines[i].run;
+        if (run != NULL && run->waits_for_intent)
+            step_abort(run);
+    }
+}
+
 void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms)
 {
     if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_CANCEL) {
@@ -530,5 +547,6 @@ void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms)
         job->interrupt_at_ms = job->engine->now_ms + grace_ms;
         engine_note_grace(job->engine, job->interrupt_at_ms);
     }
+    abort_unstarted(job);
     hjob_wake(job);
 }

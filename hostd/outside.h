@@ -1,5 +1,5 @@
-/* Carries out what handlers ask of the outside world: HTTP requests (http.c) and child processes (process.c).
- * Part of hostd's shell; everything on the libuv loop's thread. */
+/* Carries out what handlers ask of the outside world: HTTP requests (http.c), child processes (process.c) and
+ * those that stay for many tasks (serve.c). Part of hostd's shell; everything on the libuv loop's thread. */
 #ifndef FM_OUTSIDE_H
 #define FM_OUTSIDE_H
 
@@ -27,7 +27,7 @@ void outside_cancel(struct outside *c, uint64_t id, enum engine_call_kind kind);
 void outside_stop(struct outside *c);
 void outside_free(struct outside *c);
 
-/* ---- for http.c and process.c: what they have to say of a call, see engine_call_data ---- */
+/* ---- for http.c and serve.c: what they have to say of a call, see engine_call_data ---- */
 
 int outside_data(struct outside *c, uint64_t id, struct fm_bytes data);
 void outside_done(struct outside *c, uint64_t id, const void *result);

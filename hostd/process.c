@@ -11,39 +11,38 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <uthash.h>
+#include <utlist.h>
 
+#include "buf.h"
 #include "log.h"
 #include "mem.h"
-#include "outside.h"
 
 #define DEFAULT_OUTPUT_BYTES (8u * 1024 * 1024)
 #define MAX_LINE_BYTES (4u * 1024 * 1024)
 #define MAX_LOG_LINE 2000
-#define TERM_GRACE_MS 2000 /* from SIGTERM to SIGKILL */
+#define TERM_GRACE_MS 2000 /* from SIGTERM to SIGKILL, and from the end of its input to SIGTERM */
 #define READ_BYTES 65536
 
 struct processes {
     uv_loop_t *loop;
-    struct outside *owner;
-    struct process *table;
+    struct process *list;
     char self[512]; /* this program */
     char buffer[READ_BYTES];
 };
 
 struct process {
-    UT_hash_handle hh;
-    uint64_t id;
+    struct process *prev, *next;
     struct processes *all;
+    const struct process_events *events;
+    void *arg;
     uv_process_t child;
     uv_pipe_t in, out, err;
     uv_timer_t limit;
-    uv_write_t write;
-    char *input;
     struct fm_buf line, err_line;
     size_t max_output, got;
     unsigned open; /* handles that are not closed */
-    bool running, out_open, err_open, cancelled, told, ended_by_us, terminated;
+    bool running, out_open, err_open, told, ended_by_us, terminated, resting, mute;
+    char job[64]; /* for the log */
     struct fm_process_result result;
     char why[160];
 };
@@ -60,6 +59,13 @@ void process_raise_files(void)
     if (setrlimit(RLIMIT_NOFILE, &r) == 0)
         files_before = before;
 }
+
+/* What is written to a child's stdin. */
+struct input {
+    uv_write_t write;
+    struct process *process;
+    char bytes[];
+};
 
 /* ---- the child's side ---- */
 
@@ -112,7 +118,6 @@ static void on_closed(uv_handle_t *h)
     struct process *p = h->data;
     if (--p->open > 0)
         return;
-    free(p->input);
     fm_buf_done(&p->line);
     fm_buf_done(&p->err_line);
     free(p);
@@ -134,27 +139,16 @@ static void close_all(struct process *p)
     close_one(p, (uv_handle_t *)&p->limit);
 }
 
-static void forget(struct process *p)
-{
-    if (p->hh.tbl != NULL)
-        HASH_DEL(p->all->table, p);
-    p->hh.tbl = NULL;
-}
-
 /* Everything of it has ended: says so, once. */
 static void tell(struct process *p)
 {
     if (p->running || p->out_open || p->err_open || p->told)
         return;
     p->told = true;
-    forget(p);
-    struct processes *all = p->all;
-    uint64_t id = p->id;
-    if (!p->cancelled) {
-        p->result.error = p->why;
-        struct fm_process_result result = p->result;
-        outside_done(all->owner, id, &result);
-    }
+    DL_DELETE(p->all->list, p);
+    p->result.error = p->why;
+    if (p->events != NULL)
+        p->events->on_end(p->arg, &p->result);
     close_all(p);
 }
 
@@ -190,6 +184,14 @@ static void on_limit(uv_timer_t *timer)
         tell(p);
         return;
     }
+    if (p->resting) {
+        process_retire(p);
+        return;
+    }
+    if (p->mute) {
+        end(p, SIGKILL, "it has closed its output and did not end");
+        return;
+    }
     if (p->terminated) {
         kill_group(p, SIGKILL);
         return;
@@ -210,9 +212,7 @@ static void on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *buf)
 
 static void take_line(struct process *p, const char *line, size_t n)
 {
-    if (p->cancelled || p->ended_by_us)
-        return;
-    if (outside_data(p->all->owner, p->id, (struct fm_bytes){(const uint8_t *)line, n}) < 0)
+    if (p->events != NULL && !p->ended_by_us && !p->events->on_line(p->arg, line, n))
         end(p, SIGKILL, "its output was refused");
 }
 
@@ -246,6 +246,11 @@ static void on_out(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
         fm_buf_reset(&p->line);
         p->out_open = false;
         (void)uv_read_stop(s);
+        if (p->running && p->events != NULL && p->events->serves && !p->terminated) {
+            p->mute = true;
+            p->resting = false;
+            (void)uv_timer_start(&p->limit, on_limit, TERM_GRACE_MS, 0);
+        }
         tell(p);
         return;
     }
@@ -258,6 +263,8 @@ static void on_out(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
     }
     if (!p->result.too_much_output)
         split_lines(p, &p->line, buf->base, (size_t)n, take_line);
+    if (p->events != NULL && p->events->on_read != NULL)
+        p->events->on_read(p->arg);
 }
 
 static void log_line(struct process *p, const char *line, size_t n)
@@ -266,7 +273,8 @@ static void log_line(struct process *p, const char *line, size_t n)
     size_t kept = n < MAX_LOG_LINE ? n : MAX_LOG_LINE;
     memcpy(text, line, kept);
     text[kept] = '\0';
-    FM_LOG(INFO, EXECUTION, "a child process says", FM_I64("pid", p->child.pid), FM_STR("text", text));
+    FM_LOG(INFO, EXECUTION, "a child process says", FM_I64("pid", p->child.pid), FM_STR("job", p->job),
+           FM_STR("text", text));
 }
 
 static void on_err(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
@@ -287,11 +295,28 @@ static void on_err(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
     }
 }
 
+/* ---- its input ---- */
+
 static void on_written(uv_write_t *w, int status)
 {
-    struct process *p = w->data;
-    (void)status; /* a program need not read its input */
-    close_one(p, (uv_handle_t *)&p->in);
+    struct input *i = w->data;
+    struct process *p = i->process;
+    if (status < 0 && status != UV_ECANCELED && p->events != NULL && p->events->serves)
+        end(p, SIGKILL, "it does not read its input any more");
+    free(i);
+}
+
+void process_write(struct process *p, const void *bytes, size_t n)
+{
+    if (n == 0 || uv_is_closing((uv_handle_t *)&p->in))
+        return;
+    struct input *i = fm_xcalloc(1, sizeof(*i) + n);
+    memcpy(i->bytes, bytes, n);
+    i->process = p;
+    i->write.data = i;
+    uv_buf_t buf = uv_buf_init(i->bytes, (unsigned)n);
+    if (uv_write(&i->write, (uv_stream_t *)&p->in, &buf, 1, on_written) < 0)
+        free(i);
 }
 
 /* ---- starting ---- */
@@ -382,58 +407,111 @@ static void on_start_failed(uv_timer_t *timer)
     tell(timer->data);
 }
 
-static void begin(struct process *p, const struct fm_process *want)
-{
-    p->running = p->out_open = p->err_open = true;
-    (void)uv_read_start((uv_stream_t *)&p->out, on_alloc, on_out);
-    (void)uv_read_start((uv_stream_t *)&p->err, on_alloc, on_err);
-    p->input = fm_xmemdup(want->input_bytes > 0 ? want->input : "", want->input_bytes);
-    uv_buf_t buf = uv_buf_init(p->input, (unsigned)want->input_bytes);
-    p->write.data = p;
-    if (want->input_bytes == 0 || uv_write(&p->write, (uv_stream_t *)&p->in, &buf, 1, on_written) < 0)
-        close_one(p, (uv_handle_t *)&p->in);
-    if (want->timeout_ms > 0)
-        (void)uv_timer_start(&p->limit, on_limit, want->timeout_ms, 0);
-}
-
-void process_start(struct processes *all, uint64_t id, const struct fm_process *want)
+struct process *process_open(struct processes *all, const struct fm_process *want,
+                             const struct process_events *events, void *arg)
 {
     struct process *p = fm_xcalloc(1, sizeof(*p));
-    p->id = id;
     p->all = all;
+    p->events = events;
+    p->arg = arg;
     p->max_output = want->max_output_bytes > 0 ? want->max_output_bytes : DEFAULT_OUTPUT_BYTES;
     p->result.exit_code = -1;
-    HASH_ADD(hh, all->table, id, sizeof(p->id), p);
+    DL_APPEND(all->list, p);
     init_handles(p);
     int rc = spawn(p, want);
     if (rc == 0) {
         FM_LOG(DEBUG, EXECUTION, "child process started", FM_I64("pid", p->child.pid),
                FM_STR("program", want->argv[0]));
-        begin(p, want);
-        return;
+        p->running = p->out_open = p->err_open = true;
+        (void)uv_read_start((uv_stream_t *)&p->out, on_alloc, on_out);
+        (void)uv_read_start((uv_stream_t *)&p->err, on_alloc, on_err);
+        return p;
     }
     snprintf(p->why, sizeof(p->why), "%.100s cannot be started: %s", want->argv[0], uv_strerror(rc));
     (void)uv_timer_start(&p->limit, on_start_failed, 0, 0);
+    return p;
 }
 
-void process_cancel(struct processes *all, uint64_t id)
+/* ---- what its owner does with it ---- */
+
+void process_task(struct process *p, const char *job, uint64_t timeout_ms)
 {
-    struct process *p;
-    HASH_FIND(hh, all->table, &id, sizeof(id), p);
-    if (p == NULL)
-        return;
-    p->cancelled = true;
-    forget(p);
-    end(p, SIGKILL, "cancelled");
+    snprintf(p->job, sizeof(p->job), "%s", job);
+    p->got = 0;
     if (!p->running)
-        tell(p);
+        return;
+    p->resting = false;
+    (void)uv_timer_stop(&p->limit);
+    if (timeout_ms > 0)
+        (void)uv_timer_start(&p->limit, on_limit, timeout_ms, 0);
 }
 
-struct processes *processes_new(uv_loop_t *loop, struct outside *owner)
+void process_rest(struct process *p, uint64_t ms)
+{
+    p->job[0] = '\0';
+    if (!process_usable(p))
+        return;
+    p->resting = true;
+    (void)uv_timer_start(&p->limit, on_limit, ms, 0);
+}
+
+bool process_usable(const struct process *p)
+{
+    return p->running && p->out_open && !p->ended_by_us && !uv_is_closing((const uv_handle_t *)&p->in);
+}
+
+static void on_in_closed(uv_shutdown_t *s, int status)
+{
+    struct process *p = s->data;
+    (void)status;
+    free(s);
+    close_one(p, (uv_handle_t *)&p->in);
+}
+
+void process_close_input(struct process *p)
+{
+    uv_shutdown_t *s = fm_xcalloc(1, sizeof(*s));
+    s->data = p;
+    if (!uv_is_closing((uv_handle_t *)&p->in) &&
+        uv_shutdown(s, (uv_stream_t *)&p->in, on_in_closed) == 0) /* after what is to be written */
+        return;
+    free(s);
+    close_one(p, (uv_handle_t *)&p->in);
+}
+
+void process_retire(struct process *p)
+{
+    p->resting = false;
+    p->ended_by_us = true;
+    process_close_input(p);
+    (void)uv_timer_start(&p->limit, on_limit, TERM_GRACE_MS, 0);
+}
+
+void process_kill(struct process *p, const char *why)
+{
+    end(p, SIGKILL, why);
+}
+
+void process_drop(struct process *p)
+{
+    p->events = NULL;
+    end(p, SIGKILL, "cancelled");
+}
+
+bool process_in_line(const struct process *p)
+{
+    return p->line.n > 0;
+}
+
+int64_t process_pid(const struct process *p)
+{
+    return p->child.pid;
+}
+
+struct processes *processes_new(uv_loop_t *loop)
 {
     struct processes *all = fm_xcalloc(1, sizeof(*all));
     all->loop = loop;
-    all->owner = owner;
     ssize_t n = readlink("/proc/self/exe", all->self, sizeof(all->self) - 1);
     if (n <= 0)
         fm_abort("/proc/self/exe cannot be read");
@@ -443,10 +521,10 @@ struct processes *processes_new(uv_loop_t *loop, struct outside *owner)
 void processes_stop(struct processes *all)
 {
     struct process *p, *tmp;
-    HASH_ITER (hh, all->table, p, tmp) {
-        p->cancelled = p->told = true;
-        forget(p);
-        end(p, SIGKILL, "hostd stops");
+    DL_FOREACH_SAFE (all->list, p, tmp) {
+        p->told = true;
+        DL_DELETE(all->list, p);
+        process_drop(p);
         close_all(p);
     }
 }

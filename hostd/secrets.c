@@ -109,6 +109,18 @@ void secrets_free(struct secrets *s)
     free(s);
 }
 
+/* Of an environment variable FERMATA_SECRET_… = "<origin> <value>", which a handler has found to be for its
+ * request's origin: the value. */
+static const char *find_bound(const char *name, size_t n)
+{
+    char variable[MAX_NAME + 1];
+    if (n > MAX_NAME || strncmp(name, "FERMATA_SECRET_", 15) != 0)
+        return NULL;
+    snprintf(variable, sizeof(variable), "%.*s", (int)n, name);
+    const char *text = getenv(variable), *space = text == NULL ? NULL : strchr(text, ' ');
+    return space == NULL ? NULL : space + 1;
+}
+
 const char *secrets_find(const struct secrets *s, const char *name)
 {
     for (size_t i = 0; s != NULL && i < s->n; i++)
@@ -136,7 +148,7 @@ static void remember(const char *value)
     fm_buf_append(&sent, value, strlen(value) + 1);
 }
 
-#define OPEN "${secret:"
+#define OPEN SECRETS_OPEN
 
 int secrets_expand(const struct secrets *s, const char *text, struct fm_buf *out, struct fm_buf *used,
                    struct fm_err *err)
@@ -148,7 +160,9 @@ int secrets_expand(const struct secrets *s, const char *text, struct fm_buf *out
         char name[MAX_NAME + 1];
         size_t n = (size_t)(end - at) - strlen(OPEN);
         snprintf(name, sizeof(name), "%.*s", (int)(n < MAX_NAME ? n : MAX_NAME), at + strlen(OPEN));
-        const char *value = secrets_find(s, name);
+        size_t length = strlen(name), mark = sizeof(SECRETS_BOUND) - 1;
+        bool is_bound = length > mark && strcmp(name + length - mark, SECRETS_BOUND) == 0;
+        const char *value = is_bound ? find_bound(name, length - mark) : secrets_find(s, name);
         if (value == NULL)
             return fm_err_set(err, FM_FAILED_PRECONDITION, "secrets",
                               "secret %s is neither in this host's secrets file nor in its environment",

@@ -9,6 +9,11 @@
 
 struct secrets;
 
+#define SECRETS_OPEN "${secret:"
+/* Ends the name in a reference to the value of "<origin> <value>" in an environment variable
+ * FERMATA_SECRET_…; for the type http, which checks the origin first and lets no flow say this. */
+#define SECRETS_BOUND "#2"
+
 /* Reads the file; NULL: none. Returns NULL with err: FM_PERMISSION_DENIED (others may read it),
  * FM_INVALID_ARGUMENT (a line that is none, with its number), FM_NOT_FOUND, FM_UNAVAILABLE. */
 struct secrets *secrets_read(const char *file, struct fm_err *err);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include <utlist.h>
+
 #include "fermata/v1/host_agent.pb.h"
 #include "log.h"
 #include "mem.h"
@@ -85,6 +87,29 @@ void session_add_step(struct engine *e, const struct hjob *job, struct fm_bytes 
     fm_buf_done(&b);
 }
 
+static void add_unstarted(struct pb_var *list, const struct task *t)
+{
+    struct fm_bytes *items = fm_xrealloc(list->items, (list->n + 1) * sizeof(*items));
+    items[list->n] = (struct fm_bytes){(const uint8_t *)t->id, strlen(t->id)};
+    *list = pb_var_list(items, list->n + 1);
+}
+
+/* The tasks whose intents were sent and whose handlers have not begun; free the items. */
+static struct pb_var unstarted(const struct hjob *job)
+{
+    struct pb_var list = {0};
+    for (size_t i = 0; job->flow != NULL && i < job->flow->n_routines; i++) {
+        const struct routine *r = &job->flow->routines[i];
+        const struct task *t;
+        if (r->run != NULL && r->run->task->announced)
+            add_unstarted(&list, r->run->task);
+        DL_FOREACH (r->queue, t)
+            if (t->announced)
+                add_unstarted(&list, t);
+    }
+    return list;
+}
+
 void session_release(struct engine *e, const struct hjob *job, int reason, const char *message,
                      const char *task_id)
 {
@@ -93,6 +118,7 @@ void session_release(struct engine *e, const struct hjob *job, int reason, const
     session_flush(e);
     fermata_v1_Release m;
     memset(&m, 0, sizeof(m));
+    m.unstarted_tasks = unstarted(job);
     m.job_id = pb_var_str(job->id);
     m.epoch = job->epoch;
     m.last_step = job->last_step;
@@ -101,6 +127,7 @@ void session_release(struct engine *e, const struct hjob *job, int reason, const
     m.task_id = pb_var_str(task_id);
     struct fm_buf b = {0};
     pack(fermata_v1_Release_fields, &m, &b);
+    free(m.unstarted_tasks.items);
     session_send(e, FIELD_RELEASE, &b);
     fm_buf_done(&b);
 }

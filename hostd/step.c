@@ -521,13 +521,14 @@ static bool prepare(struct fm_ctx *ctx)
                           ctx->task->routine);
         return false;
     }
+    ctx->data = value_decode_struct(ctx->task->data, &ctx->arena, &err);
     if (ctx->task->lost) {
+        fm_err_done(&err);
         (void)fm_ctx_fail(ctx, FM_FAIL_ABORTED,
                           "the host was lost while it handled the task; what it has done is not known");
         fm_ctx_fail_permanent(ctx);
         return false;
     }
-    ctx->data = value_decode_struct(ctx->task->data, &ctx->arena, &err);
     if (ctx->data == NULL) {
         (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "the data of the task: %s", err.msg);
         return false;
@@ -552,7 +553,7 @@ static int run_handler(struct fm_ctx *ctx)
 
 void step_go(struct fm_ctx *ctx)
 {
-    ctx->waits_for_intent = false;
+    ctx->waits_for_intent = ctx->task->announced = false;
     ctx->started_us = now_us(ctx->job->engine);
     uint64_t limit = policy_attempt_ms(&ctx->routine->policy, ctx->task->spent_ms);
     if (limit > 0)
@@ -593,6 +594,38 @@ static const struct breakpoint *breakpoint_for(const struct hjob *job, const str
     return NULL;
 }
 
+/* A step that is only its prelude: the tasks of the deferred events get their places, and their ids, before
+ * an attempt begins that rests on them. False when the coordinator would refuse it. */
+static bool make_prelude_step(struct hjob *job)
+{
+    fermata_v1_Step m;
+    struct fm_buf step = {0};
+    struct fm_err err = {0};
+    memset(&m, 0, sizeof(m));
+    m.number = job->last_step + 1;
+    m.epoch = job->epoch;
+    m.inputs_through = job->inputs_through;
+    m.deferred_emitted = job->prelude_deferred;
+    m.deferred_tasks = views(job->prelude_tasks, job->n_prelude_tasks);
+    m.outcome = fermata_v1_StepOutcome_STEP_OUTCOME_CONTINUE;
+    pack(fermata_v1_Step_fields, &m, &step);
+    free(m.deferred_tasks.items);
+    bool good = acceptable(job->engine, &step, &err);
+    if (good) {
+        remember(job, &step);
+        clear_prelude(job);
+    }
+    fm_buf_done(&step);
+    fm_err_done(&err);
+    return good;
+}
+
+/* Whether the task's attempt is announced, and so its loss noticed. */
+static bool is_announced(const struct task *t)
+{
+    return t->to->policy.on_lost > fermata_v1_LostPolicy_LOST_POLICY_RETRY && !t->lost;
+}
+
 bool step_start(struct hjob *job)
 {
     struct task *t = hjob_take_task(job);
@@ -603,6 +636,11 @@ bool step_start(struct hjob *job)
         hjob_break(job, t);
         return false;
     }
+    if (is_announced(t) && job->prelude_deferred > 0 && make_prelude_step(job)) {
+        hjob_return_task(job, t); /* it begins when that step is on disk */
+        hjob_wake(job);
+        return true;
+    }
     struct fm_ctx *ctx = fm_xcalloc(1, sizeof(*ctx));
     ctx->job = job;
     ctx->task = t;
@@ -612,8 +650,8 @@ bool step_start(struct hjob *job)
     job->n_running++;
     if (job->flow->parallelism > 1)
         hjob_wake(job); /* another one may run beside it */
-    if (ctx->routine->policy.on_lost > fermata_v1_LostPolicy_LOST_POLICY_RETRY && !t->lost) {
-        ctx->waits_for_intent = true;
+    if (is_announced(t)) {
+        ctx->waits_for_intent = t->announced = true;
         session_intent(job->engine, job, t->id);
         return true;
     }

@@ -1,7 +1,8 @@
 /* Routine type "exec": any program in any language handles the task.
  * config: command (list of strings: program and arguments, required), env (object of strings), cwd,
- * timeout_ms (of one run, default none), max_output_bytes (default 8 MiB), max_memory_bytes (default no
- * limit), retryable_exit_codes (list of numbers, default [75]). Every slot, every event.
+ * timeout_ms (of one task, default none), max_output_bytes (of one task, default 8 MiB), max_memory_bytes
+ * (default no limit), retryable_exit_codes (list of numbers, default [75]), mode ("once", the default, or
+ * "serve"); of mode serve: processes (default 1), idle_ms (default 300,000). Every slot, every event.
  *
  * The program gets one JSON object on stdin:
  *   {"task": {"id", "slot", "data"}, "config", "state", "shared_data", "job_id", "routine", "attempt",
@@ -17,7 +18,12 @@
  *   {"fail": MESSAGE, "code": CODE, "retryable": B}  {"done": true} (optional; nothing may follow)
  * Exit code 0: the step stands. 75 (EX_TEMPFAIL), or one of retryable_exit_codes: it fails with UNAVAILABLE
  * and is tried again as the retry policy says. Any other code, or a signal: it fails for good. A line that is
- * none of these fails the step for good. Lines of stderr go to hostd's log. */
+ * none of these fails the step for good. Lines of stderr go to hostd's log.
+ *
+ * Mode serve (serve.h): the program goes on, and gets one such object a line, with "id": TEXT in it besides.
+ * Each of its lines must carry that id, and a line with done or fail ends the task: so nothing that a program
+ * says too late can become part of another task, which may be another job's. When the process ends before
+ * that, the task in its hand fails with UNAVAILABLE, and only that one. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
@@ -26,20 +32,25 @@
 #include "json_value.h"
 #include "mem.h"
 #include "registry.h"
+#include "serve.h"
 
 #define EX_TEMPORARY 75
+#define SERVE_TIMEOUT_MS (600u * 1000)
+#define SERVE_IDLE_MS (300u * 1000)
 
 struct run {
+    const char *id; /* in mode serve; else NULL */
     size_t lines;
-    bool done;
+    bool done, failed;
 };
 
 /* ---- what it says ---- */
 
-static int bad_line(struct fm_ctx *ctx, const struct run *r, const char *why)
+static int bad_line(struct fm_ctx *ctx, struct run *r, const char *why)
 {
     (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "line %zu of the program's output: %s", r->lines, why);
     fm_ctx_fail_permanent(ctx);
+    r->failed = true;
     return -1;
 }
 
@@ -48,7 +59,7 @@ static const char *text_at(const struct fm_value *m, const char *key)
     return fm_value_string(fm_value_get(m, key), NULL);
 }
 
-static int say_failure(struct fm_ctx *ctx, const struct fm_value *m)
+static int say_failure(struct fm_ctx *ctx, struct run *r, const struct fm_value *m)
 {
     static const struct {
         const char *name;
@@ -74,7 +85,8 @@ static int say_failure(struct fm_ctx *ctx, const struct fm_value *m)
     double after = fm_value_number(fm_value_get(m, "retry_after_ms"), 0);
     if (after > 0)
         fm_ctx_retry_after(ctx, (uint64_t)after);
-    return -1;
+    r->done = r->failed = true;
+    return r->id != NULL ? 0 : -1;
 }
 
 static void say_question(struct fm_ctx *ctx, const struct fm_value *m)
@@ -132,7 +144,7 @@ static int act(struct fm_ctx *ctx, struct run *r, const struct fm_value *m)
     else if ((s = text_at(m, "progress")) != NULL)
         fm_ctx_progress(ctx, s);
     else if (text_at(m, "fail") != NULL)
-        return say_failure(ctx, m);
+        return say_failure(ctx, r, m);
     else if (fm_value_get(m, "done") != NULL)
         r->done = true;
     else
@@ -141,6 +153,20 @@ static int act(struct fm_ctx *ctx, struct run *r, const struct fm_value *m)
             "it has none of the keys emit, defer, enqueue, schedule, unschedule, pause, set, append, "
             "remove, log, progress, fail, done (with text as its value)");
     return 0;
+}
+
+/* Whether a line belongs to the task in hand. */
+static int check_id(struct fm_ctx *ctx, struct run *r, const struct fm_value *m)
+{
+    const char *id = text_at(m, "id");
+    if (id == NULL)
+        return bad_line(ctx, r, "in mode serve it must have the task's \"id\"");
+    if (strcmp(id, r->id) == 0)
+        return 0;
+    r->failed = true; /* this task has no part in it */
+    return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                       "the program was ended: line %zu of its output has the id of another task (%.120s)",
+                       r->lines, id);
 }
 
 static int on_line(struct fm_ctx *ctx, void *arg, const char *line, size_t n)
@@ -160,7 +186,11 @@ static int on_line(struct fm_ctx *ctx, void *arg, const char *line, size_t n)
         fm_err_done(&err);
         return rc;
     }
-    return act(ctx, r, m);
+    if (r->id == NULL)
+        return act(ctx, r, m);
+    if (check_id(ctx, r, m) < 0 || act(ctx, r, m) < 0)
+        return -1;
+    return r->done ? 1 : 0;
 }
 
 /* ---- its end ---- */
@@ -178,7 +208,9 @@ static bool is_retryable(struct fm_ctx *ctx, int code)
 
 static int on_end(struct fm_ctx *ctx, void *arg, const struct fm_process_result *p)
 {
-    (void)arg;
+    const struct run *r = arg;
+    if (r->failed)
+        return -1; /* it was ended because of what it has said */
     if (p->timed_out)
         return fm_ctx_fail(ctx, FM_FAIL_DEADLINE_EXCEEDED, "the program was ended: %s", p->error);
     if (p->exit_code == 0 && !p->too_much_output)
@@ -195,6 +227,32 @@ static int on_end(struct fm_ctx *ctx, void *arg, const struct fm_process_result 
     return -1;
 }
 
+/* The same in mode serve: the task is done, or the process has ended with it in hand. */
+static int on_served_end(struct fm_ctx *ctx, void *arg, const struct fm_process_result *p)
+{
+    const struct run *r = arg;
+    if (r->failed || r->done)
+        return r->failed ? -1 : 0;
+    if (p->timed_out)
+        return fm_ctx_fail(ctx, FM_FAIL_DEADLINE_EXCEEDED,
+                           "the program was ended: %s, and has not said that it is done", p->error);
+    if (p->too_much_output || p->exit_code == 126 || p->exit_code == 127 ||
+        (p->exit_code < 0 && p->signal == 0)) {
+        (void)fm_ctx_fail(ctx, p->too_much_output ? FM_FAIL_RESOURCE_EXHAUSTED : FM_FAIL_UNKNOWN,
+                          "the program failed: %s",
+                          p->exit_code == 127   ? "it was not found"
+                          : p->exit_code == 126 ? "it could not be started"
+                                                : p->error);
+        fm_ctx_fail_permanent(ctx);
+        return -1;
+    }
+    if (p->exit_code >= 0)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                           "the program exited with code %d before it was done with the task", p->exit_code);
+    return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the program ended before it was done with the task: %s",
+                       p->error);
+}
+
 /* ---- its start ---- */
 
 static void put(struct fm_buf *b, const char *key, const struct fm_value *v)
@@ -205,13 +263,15 @@ static void put(struct fm_buf *b, const char *key, const struct fm_value *v)
     json_value_write(v, b);
 }
 
-static void put_input(struct fm_ctx *ctx, const struct fm_value *data, struct fm_buf *b)
+static void put_input(struct fm_ctx *ctx, const struct fm_value *data, const char *id, struct fm_buf *b)
 {
     struct fm_value *task = fm_map(ctx);
     fm_map_set(ctx, task, "id", fm_string(ctx, fm_ctx_task_id(ctx)));
     fm_map_set(ctx, task, "slot", fm_string(ctx, fm_ctx_slot(ctx)));
     fm_map_set(ctx, task, "data", data);
     fm_buf_append(b, "{", 1);
+    if (id != NULL)
+        put(b, "id", fm_string(ctx, id));
     put(b, "task", task);
     put(b, "config", fm_ctx_config(ctx));
     put(b, "state", fm_ctx_state_all(ctx));
@@ -250,24 +310,44 @@ static const char *const *env_of(struct fm_ctx *ctx, const struct fm_value *map)
     return env;
 }
 
+/* Tells this attempt from all others. */
+static const char *id_of(struct fm_ctx *ctx)
+{
+    char *id = fm_ctx_alloc(ctx, 160);
+    (void)snprintf(id, 160, "%s/%u.%u", fm_ctx_idempotency_key(ctx), fm_ctx_epoch(ctx), fm_ctx_attempt(ctx));
+    return id;
+}
+
 static int on_task(struct fm_ctx *ctx, const struct fm_value *data)
 {
     const struct fm_value *config = fm_ctx_config(ctx), *command = fm_value_get(config, "command");
     if (fm_value_size(command) == 0 || fm_value_kind(command) != FM_LIST)
         return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
                            "config.command must be a list of one string or more");
+    struct run *r = fm_ctx_alloc(ctx, sizeof(*r));
+    if (strcmp(fm_value_string(fm_value_get(config, "mode"), "once"), "serve") == 0)
+        r->id = id_of(ctx);
     struct fm_buf input = {0};
-    put_input(ctx, data, &input);
+    put_input(ctx, data, r->id, &input);
     const struct fm_process p = {
         .argv = texts_of(ctx, command),
         .env = env_of(ctx, fm_value_get(config, "env")),
         .cwd = fm_value_string(fm_value_get(config, "cwd"), NULL),
         .input = input.p,
         .input_bytes = input.n,
-        .timeout_ms = (uint64_t)fm_value_number(fm_value_get(config, "timeout_ms"), 0),
+        .timeout_ms = (uint64_t)fm_value_number(fm_value_get(config, "timeout_ms"),
+                                                r->id != NULL ? SERVE_TIMEOUT_MS : 0),
         .max_output_bytes = (size_t)fm_value_number(fm_value_get(config, "max_output_bytes"), 0),
         .max_memory_bytes = (size_t)fm_value_number(fm_value_get(config, "max_memory_bytes"), 0)};
-    fm_ctx_spawn(ctx, &p, on_line, on_end, fm_ctx_alloc(ctx, sizeof(struct run)));
+    const struct served_task t = {
+        .process = &p,
+        .job = fm_ctx_job_id(ctx),
+        .processes = (uint32_t)fm_value_number(fm_value_get(config, "processes"), 1),
+        .idle_ms = (uint64_t)fm_value_number(fm_value_get(config, "idle_ms"), SERVE_IDLE_MS)};
+    if (r->id != NULL)
+        ctx_serve(ctx, &t, on_line, on_served_end, r);
+    else
+        fm_ctx_spawn(ctx, &p, on_line, on_end, r);
     fm_buf_done(&input);
     return 0;
 }

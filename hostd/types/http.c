@@ -25,6 +25,7 @@
 #include "jq_eval.h"
 #include "json_value.h"
 #include "registry.h"
+#include "secrets.h"
 #include "wire.h"
 
 #define MAX_URL_BYTES 8192
@@ -137,13 +138,18 @@ static int add_header(struct fm_ctx *ctx, struct request *r, const char *name, c
     return 0;
 }
 
+/* Of the flow, or of data: they may not name a secret of the host and so send it to wherever they like. */
 static int add_headers(struct fm_ctx *ctx, struct request *r, const struct fm_value *map)
 {
     if (map != NULL && fm_value_kind(map) != FM_MAP)
         return wrong(ctx, "headers", "they must be an object of strings");
-    for (size_t i = 0; i < fm_value_size(map); i++)
-        if (add_header(ctx, r, fm_value_key(map, i), fm_value_string(fm_value_at(map, i), NULL)) < 0)
+    for (size_t i = 0; i < fm_value_size(map); i++) {
+        const char *value = fm_value_string(fm_value_at(map, i), NULL);
+        if (value != NULL && strstr(value, SECRETS_OPEN) != NULL)
+            return wrong(ctx, "headers", "a header cannot refer to a secret; secret_headers can");
+        if (add_header(ctx, r, fm_value_key(map, i), value) < 0)
             return -1;
+    }
     return 0;
 }
 
@@ -181,7 +187,11 @@ static int add_secret(struct fm_ctx *ctx, struct request *r, const char *header,
         fm_ctx_fail_permanent(ctx);
         return -1;
     }
-    return add_header(ctx, r, header, secret + origin + 1);
+    if (has_control(secret))
+        return wrong(ctx, "secret_headers", "the secret has control characters");
+    char reference[200]; /* the value goes in as the request leaves, and is blanked out in what comes back */
+    snprintf(reference, sizeof(reference), SECRETS_OPEN "%s" SECRETS_BOUND "}", variable);
+    return add_header(ctx, r, header, reference);
 }
 
 static int add_secrets(struct fm_ctx *ctx, struct request *r)

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "clock.h"
 #include "json_value.h"
 #include "llm_agent.h"
 #include "log.h"
@@ -126,7 +125,7 @@ enum llm_verdict llm_check_limits(struct fm_ctx *ctx, const struct turn *t, cons
     *ret_limit = turns >= 0 && llm_counter(ctx, "calls") >= turns ? "max_turns" : "max_time_ms";
     if (turns >= 0 && llm_counter(ctx, "calls") >= turns)
         return LLM_ENDED;
-    if (time_ms >= 0 && (double)fm_now_wall_ms() - llm_counter(ctx, "started_ms") > time_ms)
+    if (time_ms >= 0 && (double)fm_ctx_now_ms(ctx) - llm_counter(ctx, "started_ms") > time_ms)
         return LLM_ENDED;
     if (tokens < 0 && cost < 0)
         return LLM_WITHIN;

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "clock.h"
-
 struct fm_value *llm_message(struct fm_ctx *ctx, const char *role, const struct fm_value *content)
 {
     struct fm_value *m = fm_map(ctx);
@@ -100,7 +98,7 @@ void llm_append_input(struct fm_ctx *ctx, const char *slot, const struct fm_valu
     if (strcmp(slot, "trigger") == 0) {
         fm_ctx_state_set(ctx, "task", content);
         if (fm_value_get(config, "limits.max_time_ms") != NULL)
-            fm_ctx_state_set(ctx, "started_ms", fm_number(ctx, (double)fm_now_wall_ms()));
+            fm_ctx_state_set(ctx, "started_ms", fm_number(ctx, (double)fm_ctx_now_ms(ctx)));
     }
     llm_append_message(ctx, "user", content);
 }

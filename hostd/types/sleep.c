@@ -2,13 +2,12 @@
  * coordinator, and a job that only sleeps is on no host.
  * config, exactly one of: ms (how long), ms_path (where in the data that number is), until_path (where in the
  * data the time is: RFC 3339 text such as "2030-01-31T08:00:00Z", or seconds since 1970). 366 days at most.
- * What is past, or 0, is passed on at once. "until" goes by the host's clock. input → event output: the data.
- * Slot _due is its own. No effects. */
+ * What is past, or 0, is passed on at once. "until" goes by the coordinator's clock. input → event output:
+ * the data. Slot _due is its own. No effects. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "clock.h"
 #include "registry.h"
 
 #define MAX_MS (366.0 * 24 * 3600 * 1000)
@@ -93,7 +92,7 @@ static bool wait_by_data(struct fm_ctx *ctx, const struct fm_value *data, double
                                           : "time: RFC 3339 text with an offset, or seconds since 1970");
         return false;
     }
-    *ret_ms = at - (double)fm_now_wall_ms();
+    *ret_ms = at - (double)fm_ctx_now_ms(ctx);
     return true;
 }
 

@@ -305,14 +305,22 @@ static void reflection_and_health_serve_clients_that_nobody_here_wrote(void **st
 {
     (void)state;
     static const char *const symbols[] = {
-        "fermata.v1.Jobs", "fermata.v1.Flows",      "fermata.v1.Hosts",  "fermata.v1.HostAgent",
-        "fermata.v1.Job",  "google.rpc.BadRequest", "google.rpc.Status", "grpc.health.v1.Health"};
+        "fermata.v1.Jobs",      "fermata.v1.Flows",      "fermata.v1.Hosts",  "fermata.v1.HostAgent",
+        "fermata.v1.Job",       "google.rpc.BadRequest", "google.rpc.Status", "google.rpc.ErrorInfo",
+        "google.rpc.RetryInfo", "grpc.health.v1.Health"};
     for (size_t i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++) {
         const char *args[] = {"-plaintext", c.address, "describe", symbols[i], NULL};
         char *out = grpcurl(args);
         assert_non_null(strstr(out, symbols[i]));
         free(out);
     }
+    /* Details of errors are shown in words, not as bytes. */
+    char *err = rpc_fails(c.address, "Jobs/GetJob", "InvalidArgument", "{\"job_id\":\"x\"}");
+    assert_non_null(strstr(err, "google.rpc.ErrorInfo"));
+    assert_non_null(strstr(err, "\"reason\": \"INVALID_ARGUMENT\""));
+    assert_non_null(strstr(err, "google.rpc.BadRequest"));
+    assert_non_null(strstr(err, "\"fieldViolations\""));
+    free(err);
     json_t *h = rpc(c.address, "grpc.health.v1.Health/Check", "{\"service\":\"fermata.v1.Jobs\"}");
     assert_string_equal(at(h, "status"), "SERVING");
     json_decref(h);

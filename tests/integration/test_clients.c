@@ -171,6 +171,9 @@ static void a_job_can_be_cancelled_in_every_status_and_one_that_has_ended_stays_
     json_decref(wait_status(&c, completed, "COMPLETED"));
     json_t *ended = rpc(c.address, "Jobs/CancelJob", "{\"job_id\":\"%s\"}", completed);
     assert_string_equal(at(ended, "status"), "JOB_STATUS_COMPLETED"); /* it stays as it is */
+    json_t *whole = rpc(c.address, "Jobs/GetJob", "{\"job_id\":\"%s\"}", completed);
+    assert_string_equal(at(ended, "stepCount"), at(whole, "job.stepCount"));
+    json_decref(whole);
     json_decref(ended);
     put_trip(&c, "\"delay_ms\":20000");
     const char *running = submit_trip(&c, "running");

@@ -120,6 +120,16 @@ static void exec_asks_in_python_and_goes_on_with_the_answer(void **state)
     ends_with(job, "[{'routine':'greet','event':'greeting','data':{'text':'Hello, Ada!'}}]");
 }
 
+static void exec_in_python_serves_many_tasks(void **state)
+{
+    (void)state;
+    ends_with(submit("exec_serve"),
+              "[{'routine':'split','event':'done','data':{'total':3}},"
+              "{'routine':'number','event':'number','data':{'word':'one','number':1}},"
+              "{'routine':'number','event':'number','data':{'word':'two','number':2}},"
+              "{'routine':'number','event':'number','data':{'word':'three','number':3}}]");
+}
+
 static void the_research_agent_looks_up_asks_for_approval_and_ends_on_another_host(void **state)
 {
     (void)state;
@@ -370,6 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(log_passes_on_what_it_writes),
         cmocka_unit_test(exec_counts_words_in_shell),
+        cmocka_unit_test(exec_in_python_serves_many_tasks),
         cmocka_unit_test(exec_asks_in_python_and_goes_on_with_the_answer),
         cmocka_unit_test(the_research_agent_looks_up_asks_for_approval_and_ends_on_another_host),
         cmocka_unit_test(split_makes_a_task_of_each_element),

@@ -96,6 +96,7 @@ static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
     const char *unknown = submit_script(&c, "echo '{\"emti\":\"x\"}'", "", retry, J({}));
     const char *after = submit_script(&c, "echo '{\"done\":true}'; echo '{\"log\":\"x\"}'", "", retry, J({}));
     const char *says = submit_script(&c, "echo '{\"fail\":\"no luck\",\"code\":\"INTERNAL\",\"retryable\":false}'", "", retry, J({}));
+    const char *again = submit_script(&c, "echo '{\"fail\":\"not now\",\"code\":\"UNAVAILABLE\"}'; sleep 1000", "", retry, J({}));
     const char *slow = submit_script(&c, "sleep 1000 & wait", J(, "timeout_ms" : 100), "", J({}));
     const char *stubborn = submit_script(&c, "trap '' TERM; while :; do sleep 0.01; done", J(, "timeout_ms" : 100), "", J({}));
     const char *loud = submit_script(&c, "yes '{\"log\":\"x\"}'", J(, "max_output_bytes" : 10000), "", J({}));
@@ -110,6 +111,7 @@ static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
     check_failure(&c, unknown, "INVALID_ARGUMENT", "line 1", "1");
     check_failure(&c, after, "INVALID_ARGUMENT", "line 2", "1");
     check_failure(&c, says, "INTERNAL", "no luck", "1");
+    check_failure(&c, again, "UNAVAILABLE", "not now", "3");
     check_failure(&c, slow, "DEADLINE_EXCEEDED", "time limit", "1");
     check_failure(&c, stubborn, "DEADLINE_EXCEEDED", "time limit", "1");
     check_failure(&c, loud, "RESOURCE_EXHAUSTED", "10000 bytes", "1");

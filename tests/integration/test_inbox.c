@@ -171,6 +171,22 @@ static void jobs_are_listed_by_time_and_counted_by_status(void **state)
     r = rpc(c.address, "Jobs/ListJobs", J({"created_before" : "2020-01-01T00:00:00Z"}));
     assert_null(json_at(r, "jobs[0]"));
     json_decref(r);
+    r = rpc(c.address, "Jobs/ListJobs", J({"host" : "a"})); /* paused and ended jobs are on no host */
+    assert_null(json_at(r, "jobs[0]"));
+    json_decref(r);
+    json_t *runs = rpc(c.address, "Jobs/SubmitJob", J({"inline_flow" : {"routines" : [ {"id" : "a", "type" : "exec", "config" : {"command" : ["sleep", "1000"]}} ]}, "entry" : {"routine" : "a", "slot" : "in"}, "labels" : {"kind" : "long"}}));
+    json_decref(wait_status(&c, at(runs, "jobId"), "RUNNING"));
+    r = rpc(c.address, "Jobs/ListJobs", J({"host" : "a"}));
+    assert_string_equal(at(r, "jobs[0].jobId"), at(runs, "jobId"));
+    assert_null(json_at(r, "jobs[1]"));
+    json_decref(r);
+    r = rpc(c.address, "Jobs/ListJobs", J({"labels" : {"kind" : "long"}}));
+    assert_string_equal(at(r, "jobs[0].jobId"), at(runs, "jobId"));
+    assert_null(json_at(r, "jobs[1]"));
+    json_decref(r);
+    json_decref(rpc(c.address, "Jobs/CancelJob", J({"job_id" : "%s"}), at(runs, "jobId")));
+    json_decref(rpc(c.address, "Jobs/DeleteJob", J({"job_id" : "%s"}), at(runs, "jobId")));
+    json_decref(runs);
     r = rpc(c.address, "Jobs/CountJobs", "{}");
     assert_string_equal(at(r, "total"), "3");
     assert_string_equal(at(r, "counts[0].status"), "JOB_STATUS_PAUSED");
@@ -181,6 +197,31 @@ static void jobs_are_listed_by_time_and_counted_by_status(void **state)
     assert_string_equal(at(r, "total"), "1");
     json_decref(r);
     cluster_done(&c);
+}
+
+/* A job of this flow and placement waits, and that is why host `a` does not have it. */
+static void waits_because(struct cluster *c, const char *type, const char *placement, const char *why)
+{
+    json_t *r = rpc(c->address, "Jobs/SubmitJob", J({"inline_flow" : {"routines" : [ {"id" : "a", "type" : "%s"} ]}, "entry" : {"routine" : "a", "slot" : "input"}, "placement" : %s}), type, placement);
+    json_t *e = rpc(c->address, "Jobs/ExplainJob", J({"job_id" : "%s"}), at(r, "jobId"));
+    size_t a = strcmp(at(e, "hosts[0].hostId"), "a") == 0 ? 0 : 1;
+    assert_string_equal(at(e, a == 0 ? "hosts[0].fits" : "hosts[1].fits"), "");
+    if (strstr(at(e, a == 0 ? "hosts[0].reason" : "hosts[1].reason"), why) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", at(e, a == 0 ? "hosts[0].reason" : "hosts[1].reason"), why);
+    json_decref(e);
+    json_decref(rpc(c->address, "Jobs/CancelJob", J({"job_id" : "%s"}), at(r, "jobId")));
+    json_decref(r);
+}
+
+static void explain_each_reason(struct cluster *c)
+{
+    waits_because(c, "acme.unknown", "{}", "does not offer routine type \"acme.unknown\"");
+    waits_because(c, "log", J({"host" : "z"}), "not the wanted host z");
+    json_decref(rpc(c->address, "Hosts/CordonHost", J({"host_id" : "a"})));
+    json_decref(rpc(c->address, "Hosts/CordonHost", J({"host_id" : "b"})));
+    waits_because(c, "log", "{}", "takes no new work");
+    json_decref(rpc(c->address, "Hosts/CordonHost", J({"host_id" : "a", "uncordon" : true})));
+    json_decref(rpc(c->address, "Hosts/CordonHost", J({"host_id" : "b", "uncordon" : true})));
 }
 
 static void a_job_s_place_is_explained(void **state)
@@ -194,6 +235,8 @@ static void a_job_s_place_is_explained(void **state)
     assert_string_equal(at(r, "waitsFor[0].kind"), "question");
     assert_non_null(strstr(at(r, "waitsFor[0].text"), "Well?"));
     assert_string_not_equal(at(r, "waitsFor[0].at"), "");
+    assert_int_equal(json_array_size(json_at(r, "hosts")), 2); /* who could have it */
+    assert_string_equal(at(r, "hosts[0].fits"), "true");
     json_decref(r);
     json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "yes", "placement" : {"labels" : {"zone" : "mars"}}}), job));
     r = rpc(c.address, "Jobs/ExplainJob", J({"job_id" : "%s"}), job);
@@ -202,6 +245,7 @@ static void a_job_s_place_is_explained(void **state)
     assert_non_null(strstr(at(r, "hosts[0].reason"), "lacks a wanted label"));
     assert_non_null(strstr(at(r, "summary"), "It waits for a host"));
     json_decref(r);
+    explain_each_reason(&c);
     json_decref(rpc(c.address, "Jobs/CancelJob", J({"job_id" : "%s"}), job));
     r = rpc(c.address, "Jobs/ExplainJob", J({"job_id" : "%s"}), job);
     assert_non_null(strstr(at(r, "summary"), "cancelled"));

@@ -329,86 +329,6 @@ static void a_host_stops_its_jobs_itself_when_its_lease_is_over(void **state)
     cluster_done(&c);
 }
 
-/* ---- hosts by hand ---- */
-
-static void attach_by_hand(struct cluster *c, struct proc *hand, const char *log)
-{
-    const char *argv[] = {
-        grpcurl_program(), "-plaintext", "-d", "@", c->address, "fermata.v1.HostAgent/Attach", NULL};
-    char path[256];
-    snprintf(path, sizeof(path), "%s/%s", c->dir, log);
-    proc_talk(hand, path, argv);
-}
-
-static void say_hello(struct proc *hand, const char *incarnation, int seq)
-{
-    char text[512];
-    snprintf(text, sizeof(text),
-             "{\"seq\":%d,\"hello\":{\"host_id\":\"hand\",\"incarnation\":\"%s\",\"protocol_version\":1,"
-             "\"capacity\":1,\"routine_types\":[{\"name\":\"t\",\"version\":1,\"slots\":[\"*\"]}]}}\n",
-             seq, incarnation);
-    proc_say(hand, text);
-}
-
-static void end_hand(struct proc *hand, int code)
-{
-    close(hand->in);
-    hand->in = -1;
-    int got = proc_wait(hand);
-    if (code == 0 ? got != 0 : got == 0)
-        fail_msg("grpcurl ended with %d; see %s", got, hand->err_file);
-}
-
-static void a_host_that_talks_but_hears_nothing_loses_its_lease(void **state)
-{
-    (void)state;
-    struct cluster c;
-    struct proc hand;
-    cluster_start(&c, 0);
-    attach_by_hand(&c, &hand, "hand.log");
-    say_hello(&hand, "one", 1);
-    proc_hear(&hand, "\"welcome\"");
-    long long until = test_now_ms() + DEADLINE_MS;
-    (void)signal(SIGPIPE, SIG_IGN);
-    for (int seq = 2; kill(hand.pid, 0) == 0 && !proc_gone(hand.pid); seq++) {
-        char text[64];
-        int n = snprintf(text, sizeof(text), "{\"seq\":%d,\"ack\":0,\"heartbeat\":{}}\n", seq);
-        if (write(hand.in, text, (size_t)n) != n)
-            break;
-        test_pause(until, "the end of the stream");
-    }
-    end_hand(&hand, 1);
-    cluster_wait_log(&c, "coordinator.log", "a host's lease ended");
-    cluster_done(&c);
-}
-
-static void a_second_host_with_the_same_id_is_refused_while_the_lease_of_the_first_runs(void **state)
-{
-    (void)state;
-    struct cluster c;
-    struct proc first, second, third;
-    char path[256];
-    cluster_start(&c, 0);
-    attach_by_hand(&c, &first, "first.log");
-    say_hello(&first, "one", 1);
-    proc_hear(&first, "\"welcome\"");
-    end_hand(&first, 0); /* without Goodbye: it may still be at work */
-    attach_by_hand(&c, &second, "second.log");
-    say_hello(&second, "two", 1);
-    end_hand(&second, 1);
-    snprintf(path, sizeof(path), "%s/second.log", c.dir);
-    char *err = file_text(path);
-    assert_non_null(strstr(err, "AlreadyExists"));
-    free(err);
-    json_decref(rpc(c.address, "Hosts/CertifyDeath", "{\"host_id\":\"hand\",\"incarnation\":\"one\"}"));
-    attach_by_hand(&c, &third, "third.log");
-    say_hello(&third, "three", 1);
-    proc_hear(&third, "\"welcome\"");
-    proc_say(&third, "{\"seq\":2,\"ack\":1,\"goodbye\":{}}\n");
-    end_hand(&third, 0);
-    cluster_done(&c);
-}
-
 /* ---- many at once ---- */
 
 static void when_most_hosts_fall_silent_their_jobs_wait_for_a_second_lease(void **state)
@@ -508,8 +428,6 @@ int main(void)
         cmocka_unit_test(a_supervised_host_that_cannot_start_ends_with_its_code),
         cmocka_unit_test(a_host_that_is_stopped_for_five_seconds_loses_nothing_with_the_usual_lease),
         cmocka_unit_test(a_host_stops_its_jobs_itself_when_its_lease_is_over),
-        cmocka_unit_test(a_host_that_talks_but_hears_nothing_loses_its_lease),
-        cmocka_unit_test(a_second_host_with_the_same_id_is_refused_while_the_lease_of_the_first_runs),
         cmocka_unit_test(when_most_hosts_fall_silent_their_jobs_wait_for_a_second_lease),
         cmocka_unit_test(a_restarted_coordinator_waits_for_hosts_before_it_gives_their_jobs_away),
         cmocka_unit_test(a_certificate_is_good_after_a_restart_of_the_coordinator_too),

@@ -1,5 +1,5 @@
 /* What operators do with real daemons: breakpoints, single steps, remedies, resuming a failed job, forks,
- * unknown outcomes, pausing one job of two. */
+ * pausing one job of two. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -80,7 +80,7 @@ static void a_breakpoint_with_a_condition_holds_the_tasks_that_meet_it(void **st
     json_t *held = wait_status(&c, job, "PAUSED");
     assert_string_equal(at(held, "job.pauses[0].taskId"), "s1.1");
     json_decref(held);
-    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "b", "condition" : ".i +"} ]}), job));
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "b", "condition" : ".i + {}"} ]}), job));
     json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
     held = wait_status(&c, job, "PAUSED"); /* a condition that fails holds what comes */
     assert_string_equal(at(held, "job.pauses[0].taskId"), "s1.2");
@@ -247,88 +247,6 @@ static void a_fork_goes_another_way_from_an_earlier_step(void **state)
     cluster_done(&c);
 }
 
-/* ---- unknown outcomes ---- */
-
-static const char *submit_risky(struct cluster *c, const char *policy)
-{
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         J({
-                             "routines" : [
-                                 {
-                                     "id" : "a",
-                                     "type" : "probe_fx",
-                                     "config" : {"do" : {"in" : [ {"touch" : "%s"}, {"gate" : "%s"}, {"emit" : "out"} ]}},
-                                     "policy" : {"on_lost" : "%s", "on_error" : "ERROR_POLICY_STOP"}
-                                 },
-                                 {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"append" : "seen"} ]}}}
-                             ],
-                             "connections" : [ {"from" : {"routine" : "a", "event" : "out"}, "to" : {"routine" : "b", "slot" : "in"}} ]
-                         }),
-                         cluster_file(c, "effects"), cluster_file(c, "gate"), policy) > 0);
-    const char *job = submit_inline(c, flow, J({"v" : 1}));
-    free(flow);
-    return job;
-}
-
-/* Kills the host that has the job in the middle of its handler. */
-static void lose_host(struct cluster *c, const char *job, size_t effects)
-{
-    long long until = test_now_ms() + DEADLINE_MS;
-    while (cluster_lines(c, "effects") < effects)
-        test_pause(until, "the handler has started");
-    json_t *running = wait_status(c, job, "RUNNING");
-    proc_kill9(&c->hosts[at(running, "job.host")[0] - 'a']);
-    json_decref(running);
-}
-
-static void a_person_decides_when_the_outcome_of_a_task_is_unknown(void **state)
-{
-    (void)state;
-    static const char *const answers[] = {J("retry"), J("fail"), J({"done" : {"event" : "out", "data" : {"v" : 8}}})};
-    for (int i = 0; i < 3; i++) {
-        struct cluster c;
-        cluster_start_probes(&c, 2);
-        const char *job = submit_risky(&c, "LOST_POLICY_ASK");
-        lose_host(&c, job, 1);
-        json_t *paused = wait_status(&c, job, "PAUSED");
-        assert_string_equal(at(paused, "job.pauses[0].reason"), "PAUSE_REASON_OUTCOME_UNKNOWN");
-        assert_string_equal(at(paused, "job.pauses[0].taskId"), "i1");
-        assert_int_equal(cluster_lines(&c, "effects"), 1); /* not repeated blindly */
-        json_decref(paused);
-        char *error = rpc_fails(c.address, "Jobs/ResumeJob", "InvalidArgument", J({"job_id" : "%s", "answer" : "maybe"}), job);
-        free(error);
-        cluster_open_gate(&c, "gate");
-        json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : %s}), job, answers[i]));
-        json_t *end = wait_status(&c, job, i == 1 ? "FAILED" : "COMPLETED");
-        assert_int_equal(cluster_lines(&c, "effects"), i == 0 ? 2 : 1);
-        if (i == 1)
-            assert_string_equal(at(end, "job.error.code"), "ABORTED");
-        else
-            assert_string_equal(at(end, "job.state.sharedData.seen[0].v"), i == 0 ? "1" : "8");
-        json_decref(end);
-        cluster_done(&c);
-    }
-}
-
-static void a_lost_task_fails_or_runs_again_as_its_policy_says(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        struct cluster c;
-        cluster_start_probes(&c, 2);
-        const char *job = submit_risky(&c, i == 0 ? "LOST_POLICY_FAIL" : "LOST_POLICY_RETRY");
-        lose_host(&c, job, 1);
-        cluster_open_gate(&c, "gate");
-        json_t *end = wait_status(&c, job, i == 0 ? "FAILED" : "COMPLETED");
-        if (i == 0)
-            assert_string_equal(at(end, "job.error.code"), "ABORTED");
-        assert_int_equal(cluster_lines(&c, "effects"), i == 0 ? 1 : 2);
-        json_decref(end);
-        cluster_done(&c);
-    }
-}
-
 static void pausing_one_job_does_not_touch_another(void **state)
 {
     (void)state;
@@ -416,8 +334,6 @@ int main(void)
         cmocka_unit_test(a_failed_task_can_be_skipped_with_a_result_and_the_job_goes_on),
         cmocka_unit_test(a_failed_job_can_be_edited_patched_and_resumed_from_the_task_that_failed),
         cmocka_unit_test(a_fork_goes_another_way_from_an_earlier_step),
-        cmocka_unit_test(a_person_decides_when_the_outcome_of_a_task_is_unknown),
-        cmocka_unit_test(a_lost_task_fails_or_runs_again_as_its_policy_says),
         cmocka_unit_test(pausing_one_job_does_not_touch_another),
         cmocka_unit_test(input_wakes_a_sleeping_job_and_a_pause_holds_it),
     };

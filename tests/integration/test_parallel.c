@@ -365,6 +365,59 @@ static void loops_in_the_graph_end_when_nothing_is_emitted_any_more(void **state
 }
 
 /* The store stalls (its coordinator is stopped): pure steps run ahead, the effect waits until they are on disk. */
+static void of_the_jobs_that_wait_for_a_host_those_with_a_higher_priority_go_first(void **state)
+{
+    (void)state;
+    static const int priorities[] = {0, -3, 7, 0};
+    static const char *const order[] = {"2", "0", "3", "1"}; /* of equal ones the older one */
+    struct cluster c;
+    cluster_init(&c);
+    c.probes = true;
+    cluster_coordinator(&c, NULL);
+    char ids[4][32];
+    for (int i = 0; i < 4; i++) {
+        json_t *r = rpc(c.address, "Jobs/SubmitJob",
+                        J({"inline_flow" : {"routines" : [ {"id" : "a", "type" : "exec", "config" : {"command" : ["sh", "-c", "echo %d >> %s"]}} ]}, "entry" : {"routine" : "a", "slot" : "in"}, "priority" : %d}),
+                        i, cluster_file(&c, "order"), priorities[i]);
+        snprintf(ids[i], sizeof(ids[i]), "%s", at(r, "jobId"));
+        json_decref(r);
+    }
+    cluster_host(&c, 0, "a", (const char *const[]){"--capacity", "1", NULL}); /* one after the other */
+    for (int i = 0; i < 4; i++)
+        json_decref(wait_status(&c, ids[i], "COMPLETED"));
+    char *text = file_text(cluster_file(&c, "order")), *line = text;
+    for (int i = 0; i < 4; i++, line += 2)
+        assert_memory_equal(line, order[i], 1);
+    free(text);
+    cluster_done(&c);
+}
+
+static void inputs_are_handled_in_the_order_in_which_they_were_sent(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 2);
+    const char *job = submit_inline(&c, J({"routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"ask" : "Go on?", "slot" : "answer"} ], "answer" : [ {"append" : "seen"} ], "more" : [ {"append" : "seen"} ]}}} ]}), J({}));
+    json_t *paused = wait_status(&c, job, "PAUSED");
+    for (int i = 0; i < 10; i++) /* nothing waits for them yet */
+        json_decref(rpc(c.address, "Jobs/SendInput", J({"job_id" : "%s", "to" : {"routine" : "a", "slot" : "more"}, "data" : {"i" : %d}}), job, i));
+    answer(&c, job, at(paused, "job.pauses[0].pauseId"), "yes");
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_int_equal(json_array_size(json_at(done, "job.state.sharedData.seen")), 11);
+    for (int i = 0, found = 0; i < 11; i++) {
+        char path[64], want[16];
+        snprintf(path, sizeof(path), "job.state.sharedData.seen[%d].i", i);
+        snprintf(want, sizeof(want), "%d", found);
+        if (at(done, path)[0] == '\0')
+            continue; /* the answer */
+        assert_string_equal(at(done, path), want);
+        found++;
+    }
+    json_decref(paused);
+    json_decref(done);
+    cluster_done(&c);
+}
+
 static void no_effect_happens_before_the_steps_it_rests_on_are_on_disk(void **state)
 {
     (void)state;
@@ -420,6 +473,8 @@ int main(void)
         cmocka_unit_test(several_questions_are_open_at_once_and_each_answer_goes_to_its_own),
         cmocka_unit_test(an_unanswered_question_gets_its_default_answer_in_time),
         cmocka_unit_test(routines_with_a_higher_priority_go_first),
+        cmocka_unit_test(of_the_jobs_that_wait_for_a_host_those_with_a_higher_priority_go_first),
+        cmocka_unit_test(inputs_are_handled_in_the_order_in_which_they_were_sent),
         cmocka_unit_test(no_effect_happens_before_the_steps_it_rests_on_are_on_disk),
         cmocka_unit_test(loops_in_the_graph_end_when_nothing_is_emitted_any_more),
     };

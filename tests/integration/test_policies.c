@@ -70,6 +70,51 @@ static void a_failed_attempt_is_tried_again_and_each_one_is_in_the_history(void 
     cluster_done(&c);
 }
 
+/* Submits a task that fails four times, with delays from 10 ms on. */
+static const char *submit_retried(struct cluster *c, const char *retry)
+{
+    char *flow = NULL;
+    assert_true(asprintf(&flow,
+                         J({
+                             "routines" : [ {
+                                 "id" : "a",
+                                 "type" : "probe",
+                                 "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE", "attempts" : 4} ]}},
+                                 "policy" : {"retry" : {"max_attempts" : 5, "initial_delay_ms" : 10 %s}}
+                             } ]
+                         }),
+                         retry) > 0);
+    const char *job = submit_inline(c, flow, J({}));
+    free(flow);
+    return job;
+}
+
+static void delays_grow_by_their_factor_up_to_their_cap_and_vary_by_their_jitter(void **state)
+{
+    (void)state;
+    static const int plain[] = {10, 20, 40, 80}, capped[] = {10, 100, 150, 150};
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    const char *jobs[] = {submit_retried(&c, ""), submit_retried(&c, ",\"factor\":10,\"max_delay_ms\":150"),
+                          submit_retried(&c, ",\"factor\":10,\"max_delay_ms\":150,\"jitter\":0.5")};
+    for (size_t k = 0; k < 3; k++) {
+        json_decref(wait_status(&c, jobs[k], "COMPLETED"));
+        json_t *h = history(&c, jobs[k]);
+        assert_int_equal(json_array_size(json_at(h, "steps")), 5);
+        bool varies = false;
+        for (int i = 0; i < 4; i++) {
+            char path[64];
+            snprintf(path, sizeof(path), "steps[%d].retryDelayMs", i);
+            int ms = atoi(at(h, path)), want = k == 0 ? plain[i] : capped[i];
+            varies = varies || ms != want;
+            assert_in_range(ms, k < 2 ? want : want / 2 - 1, want); /* less, never more */
+        }
+        assert_int_equal(varies, k == 2);
+        json_decref(h);
+    }
+    cluster_done(&c);
+}
+
 static void a_long_delay_puts_the_job_to_sleep_and_its_count_survives_the_move_to_another_host(void **state)
 {
     (void)state;
@@ -341,6 +386,8 @@ static void a_20_second_job_is_not_reported_complete_early(void **state)
     assert_string_equal(at(done, "job.state.sharedData.done"), "1");
     json_t *h = history(&c, job);
     assert_true(atoll(at(h, "steps[0].durationUs")) >= 19900000); /* timers count in milliseconds */
+    assert_true(strcmp(at(h, "steps[0].startedAt"), at(h, "steps[0].committedAt")) < 0);
+    assert_true(strcmp(at(done, "job.createdAt"), at(h, "steps[0].committedAt")) < 0);
     json_decref(h);
     json_decref(done);
     cluster_done(&c);
@@ -350,6 +397,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_failed_attempt_is_tried_again_and_each_one_is_in_the_history),
+        cmocka_unit_test(delays_grow_by_their_factor_up_to_their_cap_and_vary_by_their_jitter),
         cmocka_unit_test(a_long_delay_puts_the_job_to_sleep_and_its_count_survives_the_move_to_another_host),
         cmocka_unit_test(a_timer_survives_a_restart_of_the_coordinator),
         cmocka_unit_test(an_error_that_is_not_retryable_fails_at_once),

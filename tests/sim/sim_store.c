@@ -8,6 +8,7 @@
 #include <uthash.h>
 
 #include "fermata/v1/types.pb-c.h"
+#include "job.h"
 #include "mem.h"
 #include "store_int.h"
 
@@ -47,10 +48,20 @@ struct sim_def {
     struct fm_buf body;
 };
 
+/* A version of a named flow, or what is remembered of a host. */
+struct sim_named {
+    UT_hash_handle hh;
+    char key[256];
+    uint32_t version; /* of a flow: the newest one; the others are not kept */
+    uint8_t digest[STORE_DIGEST_BYTES];
+    struct fm_buf body;
+};
+
 struct sim_store {
     struct sim_job *jobs;
     struct sim_request *requests;
     struct sim_def *defs;
+    struct sim_named *flows, *hosts;
 };
 
 static void set(struct fm_buf *b, struct fm_bytes bytes)
@@ -87,6 +98,16 @@ struct sim_store *sim_store_new(void)
     return fm_xcalloc(1, sizeof(struct sim_store));
 }
 
+static void free_named(struct sim_named **table)
+{
+    struct sim_named *n, *tmp;
+    HASH_ITER (hh, *table, n, tmp) {
+        HASH_DEL(*table, n);
+        fm_buf_done(&n->body);
+        free(n);
+    }
+}
+
 void sim_store_free(struct sim_store *s)
 {
     struct sim_job *j, *jtmp;
@@ -106,6 +127,8 @@ void sim_store_free(struct sim_store *s)
         fm_buf_done(&d->body);
         free(d);
     }
+    free_named(&s->flows);
+    free_named(&s->hosts);
     free(s);
 }
 
@@ -191,6 +214,31 @@ static void put_def(struct sim_store *s, const struct record *r)
     HASH_ADD(hh, s->defs, digest, STORE_DIGEST_BYTES, d);
 }
 
+static void put_named(struct sim_named **table, const struct record *r)
+{
+    struct sim_named *n;
+    HASH_FIND_STR(*table, r->name, n);
+    if (n == NULL) {
+        n = fm_xcalloc(1, sizeof(*n));
+        snprintf(n->key, sizeof(n->key), "%s", r->name);
+        HASH_ADD_STR(*table, key, n);
+    }
+    n->version = r->number;
+    memcpy(n->digest, r->digest, STORE_DIGEST_BYTES);
+    set(&n->body, r->body);
+}
+
+static void delete_named(struct sim_named **table, const char *name)
+{
+    struct sim_named *n;
+    HASH_FIND_STR(*table, name, n);
+    if (n == NULL)
+        return;
+    HASH_DEL(*table, n);
+    fm_buf_done(&n->body);
+    free(n);
+}
+
 static void apply_record(struct sim_store *s, const struct record *r)
 {
     struct sim_job *j;
@@ -229,9 +277,17 @@ static void apply_record(struct sim_store *s, const struct record *r)
         }
         return;
     case RECORD_FLOW:
+        put_named(&s->flows, r);
+        return;
     case RECORD_DELETE_FLOW:
+        delete_named(&s->flows, r->name);
+        return;
     case RECORD_HOST:
+        put_named(&s->hosts, r);
+        return;
     case RECORD_DELETE_HOST:
+        delete_named(&s->hosts, r->name);
+        return;
     case RECORD_USAGE:
         return; /* nothing in the simulation asks for them */
     }
@@ -386,6 +442,38 @@ static void read_def(struct sim_store *s, struct done_node *n, const struct stor
     n->done.n_rows = 1;
 }
 
+static void read_flow(struct sim_store *s, struct done_node *n, const struct store_query *q)
+{
+    struct sim_named *f;
+    struct store_query by_digest = {0};
+    HASH_FIND_STR(s->flows, q->name, f);
+    if (f == NULL || (q->version != 0 && q->version != f->version)) {
+        n->done.status = STORE_NOT_FOUND;
+        return;
+    }
+    memcpy(by_digest.digest, f->digest, STORE_DIGEST_BYTES);
+    memcpy(n->done.digest, f->digest, STORE_DIGEST_BYTES);
+    read_def(s, n, &by_digest);
+    n->done.rows[0].number = f->version;
+}
+
+static int by_key(const struct sim_named *a, const struct sim_named *b)
+{
+    return strcmp(a->key, b->key);
+}
+
+static void list_hosts(struct sim_store *s, struct done_node *n)
+{
+    struct fm_buf rows = {0};
+    HASH_SORT(s->hosts, by_key);
+    for (const struct sim_named *h = s->hosts; h != NULL; h = h->hh.next, n->done.n_rows++) {
+        struct store_row row = {.body = done_copy(n, h->body.p, h->body.n)};
+        fm_buf_append(&rows, &row, sizeof(row));
+    }
+    n->done.rows = (struct store_row *)(uintptr_t)done_copy(n, rows.p, rows.n).p;
+    fm_buf_done(&rows);
+}
+
 struct store_done *sim_store_query(struct sim_store *s, const struct store_query *q)
 {
     struct done_node *n = done_new(q->tag, true, q->kind);
@@ -414,6 +502,12 @@ struct store_done *sim_store_query(struct sim_store *s, const struct store_query
     case STORE_READ_FLOW_DEF:
         read_def(s, n, q);
         break;
+    case STORE_READ_FLOW:
+        read_flow(s, n, q);
+        break;
+    case STORE_LIST_HOSTS:
+        list_hosts(s, n);
+        break;
     default:
         break; /* lists that are empty here */
     }
@@ -429,15 +523,45 @@ uint32_t sim_store_last_step(struct sim_store *s, const char *job_id)
     return j == NULL || j->steps.n == 0 ? 0 : j->steps.items[j->steps.n - 1].number;
 }
 
-uint32_t sim_store_epoch(struct sim_store *s, const char *job_id)
+static Fermata__V1__Job *head_of(const struct sim_job *j)
+{
+    return fermata__v1__job__unpack(NULL, j->head.n, j->head.p);
+}
+
+Fermata__V1__Job *sim_store_head(struct sim_store *s, const char *job_id)
 {
     struct fm_id id;
     struct sim_job *j = fm_id_parse(job_id, &id) == 0 ? find_job(s, &id) : NULL;
-    Fermata__V1__Job *h = j == NULL ? NULL : fermata__v1__job__unpack(NULL, j->head.n, j->head.p);
-    uint32_t epoch = h == NULL ? 0 : h->epoch;
-    if (h != NULL)
+    return j == NULL ? NULL : head_of(j);
+}
+
+size_t sim_store_attempts(struct sim_store *s, const char *job_id, const char *task_id)
+{
+    struct fm_id id;
+    struct sim_job *j = fm_id_parse(job_id, &id) == 0 ? find_job(s, &id) : NULL;
+    size_t n = 0;
+    for (size_t i = 0; j != NULL && i < j->steps.n; i++) {
+        const struct fm_buf *b = &j->steps.items[i].bytes;
+        Fermata__V1__Step *step = fermata__v1__step__unpack(NULL, b->n, b->p);
+        bool failed = step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY;
+        bool anew =
+            step->remedy != NULL && step->remedy->kind == FERMATA__V1__REMEDY_KIND__REMEDY_KIND_RETRY_TASK;
+        n += strcmp(step->task_id, task_id) == 0 && (failed || anew);
+        fermata__v1__step__free_unpacked(step, NULL);
+    }
+    return n;
+}
+
+void sim_store_count_kids(struct sim_store *s, const char *job_id, size_t *ret_all, size_t *ret_ended)
+{
+    *ret_all = *ret_ended = 0;
+    for (const struct sim_job *j = s->jobs; j != NULL; j = j->hh.next) {
+        Fermata__V1__Job *h = head_of(j);
+        bool is_kid = strcmp(h->parent, job_id) == 0;
+        *ret_all += is_kid;
+        *ret_ended += is_kid && job_status_final((int)h->status);
         fermata__v1__job__free_unpacked(h, NULL);
-    return epoch;
+    }
 }
 
 bool sim_store_has_request(struct sim_store *s, const char *scope, const char *request_id)

@@ -7,6 +7,7 @@
 #include "registry.h"
 
 void (*sim_on_effect)(const char *job_id, const char *task_id);
+void (*sim_on_once)(const char *job_id, const char *task_id, uint32_t epoch);
 
 static unsigned hash(const char *s)
 {
@@ -92,6 +93,90 @@ static int on_late(struct fm_ctx *ctx, const struct fm_value *data)
     return 0;
 }
 
+static int did_once(struct fm_ctx *ctx, void *arg)
+{
+    (void)arg;
+    fm_ctx_emit(ctx, "did", fm_ctx_data(ctx));
+    return 0;
+}
+
+/* Some attempts fail, some take longer than a pause waits, or than an attempt may. */
+static int on_once(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    unsigned h = hash(token(data)) / 3;
+    bool first = fm_ctx_attempt(ctx) == 1;
+    sim_on_effect(fm_ctx_job_id(ctx), fm_ctx_task_id(ctx));
+    if (h % 7 == 0 && first)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "not yet");
+    fm_ctx_call_after(ctx, h % 4 == 0 && first ? 700 : 1 + h % 60, did_once, NULL);
+    return 0;
+}
+
+static int on_noticed_once(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    sim_on_once(fm_ctx_job_id(ctx), fm_ctx_task_id(ctx), fm_ctx_epoch(ctx));
+    return on_once(ctx, data);
+}
+
+static int on_did(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    fm_ctx_shared_append(ctx, "once", fm_string(ctx, token(data)));
+    return 0;
+}
+
+/* The event "error" of a task that was lost. */
+static int on_lost(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    bool aborted = strcmp(fm_value_string(fm_value_get(data, "code"), ""), "ABORTED") == 0;
+    fm_ctx_shared_append(ctx, aborted ? "lost" : "failed", fm_string(ctx, token(fm_value_get(data, "data"))));
+    return 0;
+}
+
+static int on_parent(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    const struct fm_child child = {
+        .flow = "kid", .routine = "k", .slot = "in", .data = data, .result_slot = "result"};
+    fm_ctx_start_job(ctx, &child);
+    return 0;
+}
+
+/* What a child has put out comes back. */
+static int on_result(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    const struct fm_value *output = fm_value_at(fm_value_get(data, "outputs"), 0);
+    bool good = strcmp(fm_value_string(fm_value_get(data, "status"), ""), "COMPLETED") == 0;
+    fm_ctx_shared_append(ctx, good ? "kids" : "bad_kids",
+                         fm_string(ctx, token(fm_value_get(output, "data"))));
+    return 0;
+}
+
+static int kid_done(struct fm_ctx *ctx, void *arg)
+{
+    (void)arg;
+    fm_ctx_emit(ctx, "r", fm_ctx_data(ctx));
+    return 0;
+}
+
+/* Some children ask before they are done. */
+static int on_kid(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    unsigned h = hash(token(data));
+    if (h % 3 == 0)
+        (void)fm_ctx_pause(ctx, "Shall the child go on?", "answer", NULL, NULL);
+    else
+        fm_ctx_call_after(ctx, 1 + h % 200, kid_done, NULL);
+    if (h % 3 == 0)
+        fm_ctx_emit(ctx, "r", data);
+    return 0;
+}
+
+static int on_kid_answer(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    (void)ctx;
+    (void)data;
+    return 0;
+}
+
 static const struct fm_slot in_slots[] = {
     {"in", on_in}
 };
@@ -107,6 +192,26 @@ static const struct fm_slot later_slots[] = {
     {"in",   on_later},
     {"late", on_late }
 };
+static const struct fm_slot again_slots[] = {
+    {"in", on_once}
+};
+static const struct fm_slot once_slots[] = {
+    {"in", on_noticed_once}
+};
+static const struct fm_slot sink_slots[] = {
+    {"did",  on_did },
+    {"lost", on_lost}
+};
+static const struct fm_slot parent_slots[] = {
+    {"in",     on_parent},
+    {"result", on_result}
+};
+static const struct fm_slot kid_slots[] = {
+    {"in",     on_kid       },
+    {"answer", on_kid_answer}
+};
+static const char *const once_events[] = {"did", "error"};
+static const char *const kid_events[] = {"r"};
 static const char *const in_events[] = {"x", "q"};
 static const char *const ask_events[] = {"asked"};
 
@@ -121,6 +226,11 @@ static const struct fm_routine_type types[] = {
     TYPE("sim_work", FM_EFFECTS, work_slots, 1, NULL, 0),
     TYPE("sim_ask", 0, ask_slots, 3, ask_events, 1),
     TYPE("sim_later", 0, later_slots, 2, NULL, 0),
+    TYPE("sim_again", FM_EFFECTS, again_slots, 1, once_events, 2),
+    TYPE("sim_once", FM_EFFECTS, once_slots, 1, once_events, 2),
+    TYPE("sim_sink", 0, sink_slots, 2, NULL, 0),
+    TYPE("sim_parent", 0, parent_slots, 2, NULL, 0),
+    TYPE("sim_kid", FM_EFFECTS, kid_slots, 2, kid_events, 1),
 };
 
 int sim_add_types(struct registry *r, struct fm_err *err)

@@ -73,6 +73,10 @@ uint32_t fm_ctx_epoch(const struct fm_ctx *ctx);
 uint32_t fm_ctx_attempt(const struct fm_ctx *ctx);
 /* Number the step will have. */
 uint32_t fm_ctx_step(const struct fm_ctx *ctx);
+/* Milliseconds since 1970 by the coordinator's clock, as it went when the job was given to this host plus
+ * what has passed since: the same on every host, whatever the clock of its machine says. In a handler that
+ * blocks: as it was when the handler began. */
+int64_t fm_ctx_now_ms(const struct fm_ctx *ctx);
 /* Id of the pause that the task answers; "" when it is no answer. */
 const char *fm_ctx_pause_id(const struct fm_ctx *ctx);
 /* Id of the tool call that the task descends from: the "call_id" of the event data that an agent emitted at

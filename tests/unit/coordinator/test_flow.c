@@ -334,6 +334,10 @@ static void the_configuration_of_built_in_types_is_checked(void **state)
     config_has_fault("human", "{'choices':['yes',1]}", "flow.routines[0].config.choices",
                      "a list of strings");
     config_has_fault("human", "{'question':null}", "flow.routines[0].config.question", "a string");
+    config_has_fault("exec", "{'command':['x'],'mode':'fork'}", "flow.routines[0].config.mode",
+                     "once, serve");
+    config_has_fault("exec", "{'command':['x'],'processes':2}", "flow.routines[0].config.processes",
+                     "only for mode serve");
 }
 
 static void exactly_one_of_some_settings_must_be_there(void **state)

@@ -104,6 +104,15 @@ static int deep(struct fm_ctx *ctx, const struct fm_value *data)
     return 0;
 }
 
+/* More than a step may use, at once. */
+static int hog(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    (void)data;
+    runs++;
+    (void)fm_ctx_alloc(ctx, 257u * 1024 * 1024);
+    return 0;
+}
+
 static const struct fm_slot pure_slots[] = {
     {"pass",  pass      },
     {"count", count     },
@@ -112,7 +121,8 @@ static const struct fm_slot pure_slots[] = {
     {"wait",  wait      },
     {"loop",  loop      },
     {"large", large     },
-    {"deep",  deep      }
+    {"deep",  deep      },
+    {"hog",   hog       }
 };
 static const struct fm_slot act_slots[] = {
     {"act", act}
@@ -122,7 +132,7 @@ static const struct fm_routine_type pure = {.abi = FM_ROUTINE_ABI,
                                             .name = "pure",
                                             .version = 1,
                                             .slots = pure_slots,
-                                            .n_slots = 8,
+                                            .n_slots = 9,
                                             .events = events,
                                             .n_events = 1};
 static const struct fm_routine_type effect = {.abi = FM_ROUTINE_ABI,
@@ -148,6 +158,7 @@ static struct fixture {
     size_t n_sent;
     struct fm_arena arena;
     uint64_t seq, timer;
+    uint32_t attempts; /* that routines have, if not 0 */
     int64_t now;
     bool closed, attached, drained;
     char why[256];
@@ -237,11 +248,18 @@ static void connect_engine(void)
 
 static void put_routine(struct fm_buf *flow, const char *id, const char *type)
 {
-    struct fm_buf r = {0};
+    struct fm_buf r = {0}, retry = {0}, policy = {0};
     fm_buf_put_string(&r, 1, id);
     fm_buf_put_string(&r, 2, type);
+    if (fx.attempts > 0) {
+        fm_buf_put_tag_varint(&retry, 1, fx.attempts);
+        fm_buf_put_len_delim(&policy, 1, retry.p, retry.n);
+        fm_buf_put_len_delim(&r, 4, policy.p, policy.n);
+    }
     fm_buf_put_len_delim(flow, 4, r.p, r.n);
     fm_buf_done(&r);
+    fm_buf_done(&retry);
+    fm_buf_done(&policy);
 }
 
 static void put_connection(struct fm_buf *flow, const char *from, const char *to, const char *slot)
@@ -496,6 +514,22 @@ static void a_step_that_is_too_large_fails_with_size_and_limit(void **state)
     assert_int_equal(s[0].outcome, fermata_v1_StepOutcome_STEP_OUTCOME_FAIL);
     assert_true(pb_var_eq(s[0].error.code, "RESOURCE_EXHAUSTED"));
     assert_int_equal(s[0].changes.n, 0);
+}
+
+static void what_needs_too_much_memory_or_space_is_not_tried_again(void **state)
+{
+    (void)state;
+    static const char *const slots[] = {"large", "hog"};
+    fx.attempts = 5;
+    for (uint32_t i = 0; i < 2; i++) {
+        fermata_v1_Step s[4];
+        forget();
+        assign(i + 1, false, slots[i], NULL);
+        assert_int_equal(steps(s, 4), 1);
+        assert_int_equal(s[0].outcome, fermata_v1_StepOutcome_STEP_OUTCOME_FAIL);
+        assert_true(pb_var_eq(s[0].error.code, "RESOURCE_EXHAUSTED"));
+    }
+    assert_int_equal(runs, 1);
 }
 
 static void a_value_that_is_nested_too_deeply_fails_its_step(void **state)
@@ -801,6 +835,7 @@ int main(void)
         T(a_question_stops_the_job_and_other_tasks_stay),
         T(a_failed_handler_leaves_only_its_error),
         T(a_step_that_is_too_large_fails_with_size_and_limit),
+        T(what_needs_too_much_memory_or_space_is_not_tried_again),
         T(a_value_that_is_nested_too_deeply_fails_its_step),
         T(an_asynchronous_call_keeps_the_step_open),
         T(a_pause_waits_for_the_step_in_hand_and_then_aborts_it),

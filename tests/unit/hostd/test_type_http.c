@@ -133,9 +133,9 @@ static void a_secret_goes_to_its_origin_only(void **state)
     assert_int_equal(setenv("FERMATA_SECRET_crm", "https://crm.example Bearer abc", 1), 0);
     assert_int_equal(setenv("FERMATA_SECRET_odd", "Bearer abc", 1), 0);
     sends("{'url':'https://crm.example/v1?x=1','secret_headers':{'Authorization':'crm'}}", "{}");
-    has_header("Authorization: Bearer abc");
+    has_header("Authorization: ${secret:FERMATA_SECRET_crm#2}");
     sends("{'url':'https://CRM.example','secret_headers':{'Authorization':'crm'}}", "{}");
-    has_header("Authorization: Bearer abc");
+    has_header("Authorization: ${secret:FERMATA_SECRET_crm#2}");
     static const char *const elsewhere[] = {"http://crm.example/", "https://crm.example.evil/",
                                             "https://crm.example@evil/", "https://crm.example:8443/",
                                             "https://evil/?https://crm.example/"};
@@ -158,6 +158,7 @@ static void a_secret_goes_to_its_origin_only(void **state)
     fake_fails(ctx, "input", "{}", FM_FAIL_FAILED_PRECONDITION, "<origin> <value>");
     assert_null(strstr(ctx->failure, "abc"));
     is_refused("{'url':'https://x','secret_headers':{'A':'a/b'}}", "a secret's name");
+    is_refused("{'url':'https://x','headers':{'A':'${secret:KEY}'}}", "secret_headers");
 }
 
 /* ---- responses ---- */

@@ -34,7 +34,7 @@ static size_t n_idle;
 
 static int spawn(int fd, pid_t *ret_pid)
 {
-    static char name[] = "hostd", arg[] = JQ_WORKER_ARG;
+    static char name[] = "jq-worker", arg[] = JQ_WORKER_ARG;
     char *const argv[] = {name, arg, NULL};
     char *const env[] = {NULL};
     posix_spawn_file_actions_t files;
@@ -52,7 +52,8 @@ static int spawn(int fd, pid_t *ret_pid)
             (rc = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) == 0 &&
             (rc = posix_spawn_file_actions_adddup2(&files, fd, STDIN_FILENO)) == 0 &&
             (rc = posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)) == 0 &&
-            (rc = posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0)) == 0)
+            (rc = posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0)) == 0 &&
+            (rc = posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1)) == 0)
             rc = posix_spawn(ret_pid, "/proc/self/exe", &files, &attr, argv, env);
         (void)posix_spawnattr_destroy(&attr);
     }
@@ -193,7 +194,8 @@ static enum exchange ask(const struct worker *w, const char *program, struct fm_
                            .json_bytes = (uint32_t)json.n,
                            .max_outputs = limits->max_outputs,
                            .max_bytes = limits->max_bytes,
-                           .cpu_ms = limits->cpu_ms};
+                           .cpu_ms = limits->cpu_ms,
+                           .compile_only = json.p == NULL};
     int64_t until_ms = fm_now_mono_ms() + limits->cpu_ms + GRACE_MS;
     enum exchange e = send_all(w, &r, sizeof(r), until_ms);
     if (e == DONE)
@@ -224,8 +226,9 @@ static int cause_of_end(int status, bool too_late, const struct jq_limits *limit
                       JQ_MEMORY_BYTES >> 20);
 }
 
-int jq_eval(const char *program, struct fm_bytes json, const struct jq_limits *limits, struct jq_outputs *ret,
-            struct fm_err *err)
+/* Without JSON the program is only compiled. */
+static int request(const char *program, struct fm_bytes json, const struct jq_limits *limits,
+                   struct jq_outputs *ret, struct fm_err *err)
 {
     struct worker w;
     struct jq_reply reply = {0};
@@ -249,6 +252,22 @@ int jq_eval(const char *program, struct fm_bytes json, const struct jq_limits *l
     body.p[body.n] = '\0';
     rc = fm_err_set(err, (enum fm_code)reply.code, NULL, "the jq program: %s", (const char *)body.p);
     fm_buf_done(&body);
+    return rc;
+}
+
+int jq_eval(const char *program, struct fm_bytes json, const struct jq_limits *limits, struct jq_outputs *ret,
+            struct fm_err *err)
+{
+    return request(program, json.p == NULL ? (struct fm_bytes){(const uint8_t *)"", 0} : json, limits, ret,
+                   err);
+}
+
+int jq_check(const char *program, uint32_t cpu_ms, struct fm_err *err)
+{
+    const struct jq_limits limits = {.cpu_ms = cpu_ms};
+    struct jq_outputs none = {0};
+    int rc = request(program, (struct fm_bytes){0}, &limits, &none, err);
+    jq_outputs_done(&none);
     return rc;
 }
 

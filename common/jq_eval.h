@@ -35,6 +35,9 @@ struct jq_outputs {
 int jq_eval(const char *program, struct fm_bytes json, const struct jq_limits *limits, struct jq_outputs *ret,
             struct fm_err *err) FM_MUST_CHECK;
 void jq_outputs_done(struct jq_outputs *o);
+/* Whether a program compiles, in a worker like any other: on some programs libjq's compiler takes a thousand
+ * times longer than on others of the same size. Returns 0, or as jq_eval. */
+int jq_check(const char *program, uint32_t cpu_ms, struct fm_err *err) FM_MUST_CHECK;
 
 /* What a worker does until its parent has closed the socket on descriptor 0. The program's main calls it when
  * its only argument is JQ_WORKER_ARG, and exits with what it returns. */
@@ -44,6 +47,7 @@ int jq_worker_main(void);
 
 struct jq_request {
     uint32_t program_bytes, json_bytes, max_outputs, max_bytes, cpu_ms;
+    uint32_t compile_only; /* 1: then there is no JSON */
 };
 
 struct jq_reply {

@@ -230,6 +230,8 @@ static bool evaluate(const struct jq_request *r, const char *program, const char
     jq_state *jq = compile(program, message);
     if (jq == NULL)
         return reply_fault(FM_INVALID_ARGUMENT, message[0] == '\0' ? "it does not compile" : message);
+    if (r->compile_only != 0)
+        return reply(FM_OK, 0, NULL, 0);
     jv input = jv_parse_sized(json, (int)r->json_bytes);
     if (!jv_is_valid(input)) {
         jv_free(input);

@@ -1,0 +1,66 @@
+/* What goes wrong in a simulated world, and how it all ends. See sim.h. */
+#include "sim.h"
+
+void fault(void)
+{
+    size_t i = rnd(w.n_hosts);
+    struct sim_host *h = &w.hosts[i];
+    uint64_t kind = rnd(11);
+    if (w.calm || (w.fault_kinds >> kind & 1) == 0)
+        return;
+    switch (kind) {
+    case 0:
+        if (w.core != NULL)
+            crash_core();
+        return;
+    case 1:
+    case 2:
+        if (h->engine != NULL)
+            crash_host(i);
+        return;
+    case 3:
+    case 4:
+        if (h->conn != NULL) { /* cut: either side notices in its own time */
+            trace("the stream of %s breaks", h->id);
+            if (h->conn->core_open)
+                close_core_side(h->conn, 1 + (int64_t)rnd(500));
+            if (h->conn->host_open)
+                close_host_side(h->conn, 1 + (int64_t)rnd(500));
+        }
+        return;
+    case 5:
+        if (h->conn != NULL) {
+            h->conn->blocked_until = w.now + (int64_t)rnd(2 * LEASE_MS);
+            trace("nothing comes through from or to %s until %lld", h->id, (long long)h->conn->blocked_until);
+        }
+        return;
+    case 6:
+        w.faulty_store = !w.faulty_store;
+        trace("the store %s", w.faulty_store ? "fails" : "works again");
+        return;
+    case 7:
+        if (h->engine != NULL) { /* SIGTERM */
+            trace("%s drains itself", h->id);
+            engine_drain(h->engine, w.now);
+        }
+        return;
+    case 8:
+        if (h->engine != NULL) { /* somebody says that it is dead, and it is not */
+            trace("somebody says that %s is dead", h->id);
+            certify(i, h->incarnation);
+        }
+        return;
+    default:
+        return;
+    }
+}
+
+void heal(void)
+{
+    trace("the faults stop");
+    w.healing = true;
+    w.faulty_store = false;
+    struct conn *k, *tmp;
+    HASH_ITER (hh, w.conns, k, tmp)
+        k->blocked_until = 0;
+}
