@@ -378,8 +378,7 @@ static void do_effect(struct core *c, struct job *job, struct effect *e)
             host_send_intent_ack(c, job, e->epoch, (const char *)e->bytes.p);
         return;
     case EFFECT_BREAKPOINTS:
-        if (job->host != NULL && job->assign_sent)
-            host_send_breakpoints(c, job);
+        breakpoints_stored(c, job, e->ticket);
         return;
     case EFFECT_FAMILY:
         return; /* when the whole unit is done */
@@ -693,7 +692,8 @@ void core_free(struct core *c)
         free_ops(job->ops);
         free_ops(job->pause_ops);
         free_ops(job->host_ops);
-        job->ops = job->pause_ops = job->host_ops = NULL;
+        free_ops(job->breakpoint_ops);
+        job->ops = job->pause_ops = job->host_ops = job->breakpoint_ops = NULL;
         job_remove(c, job);
     }
     struct conn *k, *ktmp;

@@ -36,6 +36,8 @@ struct op {
     struct fm_buf text;   /* what a handler keeps between two runs */
     char pause_id[64];
     int64_t due_ms;              /* of a DrainHost that waits: until then */
+    uint64_t awaited_seq;        /* of a SetBreakpoints that waits: the message to the host, */
+    bool stored;                 /* … and whether they are on disk */
     struct fm_id child;          /* of an inner call: the child job it is about */
     struct child_ref *todo;      /* GetJob: jobs whose questions are still to be read */
     bool children_read;          /* … they are in `text` */
@@ -153,6 +155,7 @@ struct host {
     size_t assign_bytes;              /* of those */
     bool drain_asked;                 /* of this incarnation: that it gives jobs back is not its own wish */
     struct op *drain_ops;             /* DrainHost calls that wait */
+    bool breakpoints_awaited;         /* SetBreakpoints calls may wait for it */
     bool braked;                      /* many fell silent with it: its lease counts twice */
     int64_t resync_at_ms; /* end its stream then, so that it sends again what is not on disk; 0: no */
     uint64_t seq_out, seq_in;
@@ -389,7 +392,22 @@ int lost_check_answer(const Google__Protobuf__Value *answer, struct fm_err *err)
 void lost_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
                  const Google__Protobuf__Value *answer, const char *by);
 
+/* ---- core_breakpoints.c: SetBreakpoints ---- */
+
+void breakpoints_set(struct core *c, struct op *op);
+/* They are on disk, as the call with this ticket wants them: the host is told. */
+void breakpoints_stored(struct core *c, struct job *job, uint64_t ticket);
+/* The host has the job, on another stream than before. */
+void breakpoints_resend(struct core *c, struct job *job);
+/* The host has received the messages to it up to this one. */
+void breakpoints_received(struct core *c, struct host *h, uint64_t ack);
+/* The job leaves its host. */
+void breakpoints_left(struct core *c, struct job *job);
+
 /* ---- core_remedy.c: what operators do to a job, as steps of its journal ---- */
+
+/* Whether the job's flow has the routine. */
+bool job_has_routine(const struct job *job, const char *routine);
 
 void remedy_request(struct core *c, struct op *op);
 /* A task is consumed without running; its routine emits the event (if it is not empty). */

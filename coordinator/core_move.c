@@ -62,6 +62,7 @@ void job_assigned(struct core *c, struct job *job)
 
 void job_leave_host(struct core *c, struct job *job)
 {
+    breakpoints_left(c, job);
     host_detach_job(job);
     pb_set_string(&job->head->host, "");
     job->head_dirty = true;

@@ -328,8 +328,7 @@ static void sort_out_jobs(struct core *c, struct host *h, const Fermata__V1__Hel
         job->assign_sent = true;
         job->inputs_sent = job_state_inputs(job->state);
         host_send_inputs(c, job);
-        if (job->head->n_breakpoints > 0 || job->head->single_step)
-            host_send_breakpoints(c, job);
+        breakpoints_resend(c, job);
         if (job->head->pause_requested)
             host_send_interrupt(c, h->conn, job, job->head->epoch,
                                 FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE);
@@ -446,6 +445,7 @@ void core_host_message(struct core *c, uint64_t conn, const ProtobufCMessage *me
     if (m->ack >= k->host->mark_seq || m->seq == 0) /* who does not number says nothing by numbers */
         k->host->mark_seq = 0;
     pace_acked(c, k->host, m->seq == 0 ? UINT64_MAX : m->ack);
+    breakpoints_received(c, k->host, m->seq == 0 ? UINT64_MAX : m->ack);
     dispatch(c, k, m);
 }
 

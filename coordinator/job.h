@@ -89,9 +89,10 @@ struct job {
     uint32_t bad_steps; /* steps refused for breaking a rule */
     char *avoid_host;   /* a host that refused it a moment ago */
     struct commit *inflight, *next;
-    struct op *ops;       /* requests that wait for it to be loaded */
-    struct op *pause_ops; /* PauseJob calls that wait for the pause */
-    struct op *host_ops;  /* ResumeJob calls that wait for a host */
+    struct op *ops;            /* requests that wait for it to be loaded */
+    struct op *pause_ops;      /* PauseJob calls that wait for the pause */
+    struct op *host_ops;       /* ResumeJob calls that wait for a host */
+    struct op *breakpoint_ops; /* SetBreakpoints calls that wait for the disk and the host */
     struct watch *watches;
 };
 
