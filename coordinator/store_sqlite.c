@@ -492,9 +492,9 @@ static void sqlite_submit(struct store *base, struct store_unit *u, bool more)
     struct sqlite_store *s = (struct sqlite_store *)base;
     pthread_mutex_lock(&s->lock);
     DL_APPEND(s->units, u);
-    if (!more)
-        pthread_cond_signal(&s->units_wake);
     pthread_mutex_unlock(&s->lock);
+    if (!more) /* not under the lock: the writer wants it at once */
+        pthread_cond_signal(&s->units_wake);
 }
 
 static void sqlite_read(struct store *base, const struct store_query *q)
@@ -508,8 +508,8 @@ static void sqlite_read(struct store *base, const struct store_query *q)
     else
         s->last_query->next = n;
     s->last_query = n;
-    pthread_cond_signal(&s->queries_wake);
     pthread_mutex_unlock(&s->lock);
+    pthread_cond_signal(&s->queries_wake);
 }
 
 static struct store_done *sqlite_poll(struct store *base)
