@@ -48,9 +48,9 @@ struct op {
 struct flow_def {
     UT_hash_handle hh;
     uint8_t digest[STORE_DIGEST_BYTES];
-    struct fm_buf body; /* encoded Flow */
+    struct fm_buf body;      /* encoded Flow */
     Fermata__V1__Flow *flow; /* decoded, once a submit has wanted it; NULL if it is large */
-    char **types;       /* the routine types it needs, each once */
+    char **types;            /* the routine types it needs, each once */
     size_t n_types;
     uint32_t parallelism;
     uint64_t deadline_ms;

@@ -118,13 +118,6 @@ void pb_set_time(Google__Protobuf__Timestamp **field, int64_t wall_ms)
     (*field)->nanos = (int32_t)(wall_ms % 1000) * 1000000;
 }
 
-void pb_pack(const void *message, struct fm_buf *out)
-{
-    size_t n = protobuf_c_message_get_packed_size(message);
-    fm_buf_reserve(out, n);
-    out->n += protobuf_c_message_pack(message, out->p + out->n);
-}
-
 void *pb_clone(const void *message)
 {
     if (message == NULL)

@@ -159,8 +159,7 @@ static bool has_ipv6(void)
 static void the_socket_of_an_ipv6_connection_is_found(void **state)
 {
     (void)state;
-    cork_one(has_ipv6() ? "[::1]:0" : "127.0.0.1:0", has_ipv6() ? "[::1]" : "127.0.0.1",
-             RPC_CORK_MESSAGES);
+    cork_one(has_ipv6() ? "[::1]:0" : "127.0.0.1:0", has_ipv6() ? "[::1]" : "127.0.0.1", RPC_CORK_MESSAGES);
     assert_int_equal(t.corked_within, 1);
 }
 
