@@ -36,6 +36,7 @@ struct rpc_loop {
     void (*on_turn)(void *arg);
     void *turn_arg;
     struct rpc_end_of_turn *ends;
+    struct rpc_later *laters;
 };
 
 /* ---- process ---- */
@@ -261,6 +262,20 @@ void rpc_loop_remove_end(struct rpc_loop *l, struct rpc_end_of_turn *e)
     DL_DELETE(l->ends, e);
 }
 
+void rpc_loop_later(struct rpc_loop *l, struct rpc_later *later)
+{
+    LL_APPEND(l->laters, later);
+}
+
+static void run_laters(struct rpc_loop *l)
+{
+    while (l->laters != NULL) {
+        struct rpc_later *later = l->laters;
+        l->laters = later->next;
+        later->fn(later->arg);
+    }
+}
+
 void rpc_loop_run(struct rpc_loop *l)
 {
     bool worked = false;
@@ -270,6 +285,7 @@ void rpc_loop_run(struct rpc_loop *l)
         if (worked && !poll_only) {
             (void)run_timers(l);
             end_turn(l);
+            run_laters(l);
             worked = false;
             burst = 0;
         }
@@ -279,6 +295,7 @@ void rpc_loop_run(struct rpc_loop *l)
             return;
         if (ev.type == GRPC_OP_COMPLETE) {
             struct rpc_tag *tag = ev.tag;
+            run_laters(l);
             tag->fn(tag, ev.success != 0);
             worked = true;
             burst++;

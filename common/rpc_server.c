@@ -47,7 +47,7 @@ struct rpc_server {
     struct rpc_timer grace;
     struct unknown *unknowns; /* those that came first are first */
     struct rpc_timer unknown_timer;
-    struct rpc_call *turn; /* calls that write at the end of the turn, streams in both directions first */
+    struct rpc_call *turn; /* calls that write at the end of the turn */
     size_t n_turn;
     struct rpc_corks corks;
     struct rpc_end_of_turn end_of_turn;
@@ -65,7 +65,8 @@ struct rpc_call {
     void *user;
     size_t high_water;
     struct rpc_tag recv_tag, send_tag, close_tag;
-    int pending; /* batches in the queue */
+    struct rpc_later read;
+    int pending; /* batches in the queue, and a read that is put off */
     grpc_byte_buffer *incoming;
     bool got_message, reading, closed, client_gone;
     int cancelled;
@@ -207,18 +208,22 @@ static void pump(struct rpc_call *c)
     rpc_must(grpc_call_start_batch(c->call, ops, n, &c->send_tag, NULL), "send");
 }
 
-/* What a turn says goes out when it is over: what it says to one connection together. What it says to hosts
- * goes first, for it is they who have to work. */
+/* What a turn says goes out when it is over: what it says to one connection together. */
 static void pump_later(struct rpc_call *c)
 {
     if (c->in_turn || c->busy) /* when the write that is out is done, the next one follows */
         return;
     c->in_turn = true;
     c->server->n_turn++;
-    if (c->method->kind == RPC_BIDI)
-        DL_PREPEND2(c->server->turn, c, turn_prev, turn_next);
-    else
-        DL_APPEND2(c->server->turn, c, turn_prev, turn_next);
+    DL_APPEND2(c->server->turn, c, turn_prev, turn_next);
+}
+
+void rpc_call_hurry(struct rpc_call *c)
+{
+    if (!c->in_turn || c->server->turn == c)
+        return;
+    DL_DELETE2(c->server->turn, c, turn_prev, turn_next);
+    DL_PREPEND2(c->server->turn, c, turn_prev, turn_next);
 }
 
 static void cork_turn(struct rpc_server *s)
@@ -343,6 +348,26 @@ static void start_read(struct rpc_call *c)
     rpc_must(grpc_call_start_batch(c->call, &op, 1, &c->recv_tag, NULL), "receive");
 }
 
+static void read_now(void *arg)
+{
+    struct rpc_call *c = arg;
+    c->pending--;
+    if (!c->closed)
+        start_read(c);
+    maybe_free(c);
+}
+
+/* Reading on makes gRPC write at once how much more the client may send. What the message was for comes
+ * first.
+ */
+static void read_later(struct rpc_call *c)
+{
+    c->pending++;
+    c->read.fn = read_now;
+    c->read.arg = c;
+    rpc_loop_later(c->server->loop, &c->read);
+}
+
 static void on_end_of_messages(struct rpc_call *c)
 {
     if (c->closed)
@@ -387,7 +412,7 @@ static void on_received(struct rpc_tag *tag, bool ok)
         grpc_byte_buffer_destroy(c->incoming);
     c->incoming = NULL;
     if (c->reading)
-        start_read(c);
+        read_later(c);
     maybe_free(c);
 }
 

@@ -156,6 +156,7 @@ struct host {
     int64_t resync_at_ms; /* end its stream then, so that it sends again what is not on disk; 0: no */
     uint64_t seq_out, seq_in;
     struct fm_buf acks; /* encoded fields of a StepAckBatch */
+    bool acks_urgent;   /* among them is one of a job that goes on there */
 };
 
 /* What of a host outlives its stay, and the coordinator: it is stored. */

@@ -451,8 +451,8 @@ static void *writer_main(void *arg)
         if (b.units == NULL)
             break;
         run_batch(s, &b);
-        free_units(b.units);
         done_push(&s->done, b.first, b.last);
+        free_units(b.units);
     }
     if (s->write_conn.db != NULL)
         (void)sqlite3_wal_checkpoint_v2(s->write_conn.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);

@@ -327,8 +327,9 @@ static void check_said(struct fm_bytes message)
     fermata__v1__coordinator_message__free_unpacked(m, NULL);
 }
 
-static void io_host_send(void *arg, uint64_t conn, struct fm_bytes message)
+static void io_host_send(void *arg, uint64_t conn, struct fm_bytes message, bool urgent)
 {
+    (void)urgent;
     (void)arg;
     check_said(message);
     struct conn *k = conn_find(conn);
