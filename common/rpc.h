@@ -118,6 +118,8 @@ void rpc_call_abort(struct rpc_call *call, const struct fm_err *err);
 /* Streams: queues a message; what was queued in a turn goes out at its end, one write at a time. Returns
  * false when the queue is at or above high_water now (the message was taken). */
 bool rpc_call_send(struct rpc_call *call, struct fm_bytes message);
+/* A stream's messages of this turn go out before those of other calls. */
+void rpc_call_hurry(struct rpc_call *call);
 size_t rpc_call_queued(const struct rpc_call *call);
 
 /* ---- client ---- */
@@ -143,6 +145,11 @@ struct rpc_stream_events {
  * rpc_stream_unref. */
 struct rpc_stream *rpc_stream_open(struct rpc_channel *c, const char *path, int64_t deadline_ms,
                                    const struct rpc_stream_events *events, void *user);
+/* As rpc_stream_open, for a call with one message from the client: opens it, sends the message and closes the
+ * client's side, all in one write. */
+struct rpc_stream *rpc_stream_request(struct rpc_channel *c, const char *path, int64_t deadline_ms,
+                                      struct fm_bytes message, const struct rpc_stream_events *events,
+                                      void *user);
 /* Any thread: queues a message; one write is out at a time. Dropped when the stream is over. */
 void rpc_stream_send(struct rpc_stream *s, struct fm_bytes message);
 /* Any thread: no more messages after those queued. */

@@ -30,10 +30,13 @@ struct rpc_loop {
     pthread_mutex_t lock;
     struct posted *posted; /* under lock */
     bool kicked, stopping; /* under lock: a wake-up is in the queue; posting is over */
+    unsigned kicking;      /* under lock: threads that are putting one there */
+    pthread_cond_t kicks_done;
     struct rpc_timer *timers;
     void (*on_turn)(void *arg);
     void *turn_arg;
     struct rpc_end_of_turn *ends;
+    struct rpc_later *laters;
 };
 
 /* ---- process ---- */
@@ -134,6 +137,17 @@ static void on_kick(struct rpc_tag *tag, bool ok)
     run_posted(tag->owner);
 }
 
+/* Not under the lock: the thread that wakes up wants it at once. rpc_loop_stop waits until this is done. */
+static void wake_up(struct rpc_loop *l)
+{
+    rpc_must(grpc_call_start_batch(l->kick_call, NULL, 0, &l->kick_tag, NULL), "wake-up");
+    pthread_mutex_lock(&l->lock);
+    l->kicking--;
+    if (l->stopping)
+        pthread_cond_signal(&l->kicks_done);
+    pthread_mutex_unlock(&l->lock);
+}
+
 bool rpc_loop_post(struct rpc_loop *l, void (*fn)(void *arg), void *arg)
 {
     struct posted *p = fm_xmalloc(sizeof(*p));
@@ -147,9 +161,10 @@ bool rpc_loop_post(struct rpc_loop *l, void (*fn)(void *arg), void *arg)
     LL_APPEND(l->posted, p);
     bool kick = !l->kicked;
     l->kicked = true;
-    if (kick) /* under the lock, so that rpc_loop_stop cannot come between */
-        rpc_must(grpc_call_start_batch(l->kick_call, NULL, 0, &l->kick_tag, NULL), "wake-up");
+    l->kicking += kick;
     pthread_mutex_unlock(&l->lock);
+    if (kick)
+        wake_up(l);
     return true;
 }
 
@@ -204,6 +219,7 @@ struct rpc_loop *rpc_loop_new(void)
 {
     struct rpc_loop *l = fm_xcalloc(1, sizeof(*l));
     pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->kicks_done, NULL);
     l->queue = grpc_completion_queue_create_for_next(NULL);
     l->kick_tag = (struct rpc_tag){on_kick, l};
     grpc_channel_credentials *creds = grpc_insecure_credentials_create();
@@ -246,6 +262,20 @@ void rpc_loop_remove_end(struct rpc_loop *l, struct rpc_end_of_turn *e)
     DL_DELETE(l->ends, e);
 }
 
+void rpc_loop_later(struct rpc_loop *l, struct rpc_later *later)
+{
+    LL_APPEND(l->laters, later);
+}
+
+static void run_laters(struct rpc_loop *l)
+{
+    while (l->laters != NULL) {
+        struct rpc_later *later = l->laters;
+        l->laters = later->next;
+        later->fn(later->arg);
+    }
+}
+
 void rpc_loop_run(struct rpc_loop *l)
 {
     bool worked = false;
@@ -255,6 +285,7 @@ void rpc_loop_run(struct rpc_loop *l)
         if (worked && !poll_only) {
             (void)run_timers(l);
             end_turn(l);
+            run_laters(l);
             worked = false;
             burst = 0;
         }
@@ -264,6 +295,7 @@ void rpc_loop_run(struct rpc_loop *l)
             return;
         if (ev.type == GRPC_OP_COMPLETE) {
             struct rpc_tag *tag = ev.tag;
+            run_laters(l);
             tag->fn(tag, ev.success != 0);
             worked = true;
             burst++;
@@ -287,6 +319,8 @@ void rpc_loop_stop(struct rpc_loop *l)
     pthread_mutex_lock(&l->lock);
     bool was = l->stopping;
     l->stopping = true;
+    while (l->kicking > 0)
+        pthread_cond_wait(&l->kicks_done, &l->lock);
     pthread_mutex_unlock(&l->lock);
     if (was)
         return;
@@ -304,5 +338,6 @@ void rpc_loop_free(struct rpc_loop *l)
     }
     grpc_completion_queue_destroy(l->queue);
     pthread_mutex_destroy(&l->lock);
+    pthread_cond_destroy(&l->kicks_done);
     free(l);
 }

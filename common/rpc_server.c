@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "rpc_cork.h"
 
 #define ACCEPTS 64
 #define KEEPALIVE_MS 20000
@@ -46,7 +47,9 @@ struct rpc_server {
     struct rpc_timer grace;
     struct unknown *unknowns; /* those that came first are first */
     struct rpc_timer unknown_timer;
-    struct rpc_call *turn; /* calls whose messages go out at the end of the turn */
+    struct rpc_call *turn; /* calls that write at the end of the turn */
+    size_t n_turn;
+    struct rpc_corks corks;
     struct rpc_end_of_turn end_of_turn;
     void (*done)(void *arg);
     void *done_arg;
@@ -57,11 +60,13 @@ struct rpc_call {
     const struct rpc_method *method;
     grpc_call *call;
     char *peer;
+    struct rpc_cork *cork; /* of its connection, once it is wanted */
     struct rpc_call_events events;
     void *user;
     size_t high_water;
     struct rpc_tag recv_tag, send_tag, close_tag;
-    int pending; /* batches in the queue */
+    struct rpc_later read;
+    int pending; /* batches in the queue, and a read that is put off */
     grpc_byte_buffer *incoming;
     bool got_message, reading, closed, client_gone;
     int cancelled;
@@ -120,6 +125,15 @@ static void maybe_down(struct rpc_server *s)
     }
 }
 
+static void leave_turn(struct rpc_call *c)
+{
+    if (!c->in_turn)
+        return;
+    c->in_turn = false;
+    DL_DELETE2(c->server->turn, c, turn_prev, turn_next);
+    c->server->n_turn--;
+}
+
 static void maybe_free(struct rpc_call *c)
 {
     if (c->pending > 0 || !c->closed)
@@ -127,8 +141,9 @@ static void maybe_free(struct rpc_call *c)
     struct rpc_server *s = c->server;
     if (c->events.on_close != NULL)
         c->events.on_close(c, c->user);
-    if (c->in_turn)
-        DL_DELETE2(s->turn, c, turn_prev, turn_next);
+    leave_turn(c);
+    if (c->cork != NULL)
+        rpc_cork_put(c->cork);
     rpc_messages_free(c->queue);
     if (c->writing != NULL)
         rpc_message_free(c->writing);
@@ -193,24 +208,48 @@ static void pump(struct rpc_call *c)
     rpc_must(grpc_call_start_batch(c->call, ops, n, &c->send_tag, NULL), "send");
 }
 
-/* A stream's messages go out when the turn is over: all that it said of them in one write. */
+/* What a turn says goes out when it is over: what it says to one connection together. */
 static void pump_later(struct rpc_call *c)
 {
     if (c->in_turn || c->busy) /* when the write that is out is done, the next one follows */
         return;
     c->in_turn = true;
+    c->server->n_turn++;
     DL_APPEND2(c->server->turn, c, turn_prev, turn_next);
+}
+
+void rpc_call_hurry(struct rpc_call *c)
+{
+    if (!c->in_turn || c->server->turn == c)
+        return;
+    DL_DELETE2(c->server->turn, c, turn_prev, turn_next);
+    DL_PREPEND2(c->server->turn, c, turn_prev, turn_next);
+}
+
+static void cork_turn(struct rpc_server *s)
+{
+    struct rpc_call *c;
+    DL_FOREACH2 (s->turn, c, turn_next) {
+        if (c->cork == NULL)
+            c->cork = rpc_cork_get(&s->corks, c->peer);
+        rpc_cork_count(c->cork);
+    }
+    rpc_corks_set(&s->corks);
 }
 
 static void pump_turn(void *arg)
 {
     struct rpc_server *s = arg;
+    bool cork = s->n_turn >= RPC_CORK_MESSAGES;
+    if (cork)
+        cork_turn(s);
     while (s->turn != NULL) {
         struct rpc_call *c = s->turn;
-        DL_DELETE2(s->turn, c, turn_prev, turn_next);
-        c->in_turn = false;
+        leave_turn(c);
         pump(c);
     }
+    if (cork)
+        rpc_corks_pull(&s->corks);
 }
 
 static void on_sent(struct rpc_tag *tag, bool ok)
@@ -223,8 +262,10 @@ static void on_sent(struct rpc_tag *tag, bool ok)
         rpc_message_free(c->writing);
         c->writing = NULL;
     }
-    if (ok)
-        pump(c);
+    if (ok && c->queue != NULL && c->queue->next != NULL)
+        pump(c); /* more follow: it is kept until the last of them */
+    else if (ok && (c->queue != NULL || c->finishing))
+        pump_later(c);
     if (ok && c->was_full && c->queued_bytes * 2 <= c->high_water && !c->closed) {
         c->was_full = false;
         if (c->events.on_drained != NULL)
@@ -265,10 +306,7 @@ void rpc_call_finish(struct rpc_call *c, const struct fm_err *err, struct fm_byt
         grpc_slice_unref(c->details);
         c->details = grpc_slice_from_copied_buffer((const char *)details.p, details.n);
     }
-    if (c->method->kind == RPC_UNARY)
-        pump(c);
-    else
-        pump_later(c);
+    pump_later(c);
 }
 
 void rpc_call_reply(struct rpc_call *c, struct fm_bytes message)
@@ -308,6 +346,26 @@ static void start_read(struct rpc_call *c)
     c->incoming = NULL;
     c->pending++;
     rpc_must(grpc_call_start_batch(c->call, &op, 1, &c->recv_tag, NULL), "receive");
+}
+
+static void read_now(void *arg)
+{
+    struct rpc_call *c = arg;
+    c->pending--;
+    if (!c->closed)
+        start_read(c);
+    maybe_free(c);
+}
+
+/* Reading on makes gRPC write at once how much more the client may send. What the message was for comes
+ * first.
+ */
+static void read_later(struct rpc_call *c)
+{
+    c->pending++;
+    c->read.fn = read_now;
+    c->read.arg = c;
+    rpc_loop_later(c->server->loop, &c->read);
 }
 
 static void on_end_of_messages(struct rpc_call *c)
@@ -354,7 +412,7 @@ static void on_received(struct rpc_tag *tag, bool ok)
         grpc_byte_buffer_destroy(c->incoming);
     c->incoming = NULL;
     if (c->reading)
-        start_read(c);
+        read_later(c);
     maybe_free(c);
 }
 

@@ -71,8 +71,8 @@ struct core_io {
     bool (*watch_send)(void *arg, uint64_t ticket, struct fm_bytes response);
     /* Ends a watch with OK after what was sent. */
     void (*watch_end)(void *arg, uint64_t ticket);
-    /* Sends an encoded CoordinatorMessage. */
-    void (*host_send)(void *arg, uint64_t conn, struct fm_bytes message);
+    /* Sends an encoded CoordinatorMessage. Urgent: a job waits for it there. */
+    void (*host_send)(void *arg, uint64_t conn, struct fm_bytes message, bool urgent);
     /* Ends a host's stream; err NULL is OK. The core forgets the connection at once; core_host_closed need
      * not follow. */
     void (*host_close)(void *arg, uint64_t conn, const struct fm_err *err);

@@ -192,6 +192,7 @@ void host_queue_ack(struct host *h, const struct job *job, uint32_t epoch, uint3
     struct fm_buf b = {0};
     pb_pack(&ack, &b);
     fm_buf_put_len_delim(&h->acks, 1, b.p, b.n);
+    h->acks_urgent = h->acks_urgent || !released;
     fm_buf_done(&b);
 }
 

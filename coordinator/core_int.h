@@ -51,8 +51,9 @@ struct op {
 struct flow_def {
     UT_hash_handle hh;
     uint8_t digest[STORE_DIGEST_BYTES];
-    struct fm_buf body; /* encoded Flow */
-    char **types;       /* the routine types it needs, each once */
+    struct fm_buf body;      /* encoded Flow */
+    Fermata__V1__Flow *flow; /* decoded, once a submit has wanted it; NULL if it is large */
+    char **types;            /* the routine types it needs, each once */
     size_t n_types;
     uint32_t parallelism;
     uint64_t deadline_ms;
@@ -160,6 +161,7 @@ struct host {
     int64_t resync_at_ms; /* end its stream then, so that it sends again what is not on disk; 0: no */
     uint64_t seq_out, seq_in;
     struct fm_buf acks; /* encoded fields of a StepAckBatch */
+    bool acks_urgent;   /* among them is one of a job that goes on there */
 };
 
 /* What of a host outlives its stay, and the coordinator: it is stored. */

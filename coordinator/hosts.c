@@ -110,7 +110,7 @@ void host_requeue_all(struct core *c, struct host *h, const char *why)
 
 /* ---- sending ---- */
 
-void host_send(struct core *c, struct host *h, uint32_t field, struct fm_bytes body)
+static void send_field(struct core *c, struct host *h, uint32_t field, struct fm_bytes body, bool urgent)
 {
     if (h->conn == 0)
         return;
@@ -123,16 +123,22 @@ void host_send(struct core *c, struct host *h, uint32_t field, struct fm_bytes b
     }
     fm_buf_put_tag_varint(&b, FIELD_ACK, h->seq_in);
     fm_buf_put_len_delim(&b, field, body.p, body.n);
-    c->io.host_send(c->io.arg, h->conn, (struct fm_bytes){b.p, b.n});
+    c->io.host_send(c->io.arg, h->conn, (struct fm_bytes){b.p, b.n}, urgent);
     fm_buf_done(&b);
+}
+
+void host_send(struct core *c, struct host *h, uint32_t field, struct fm_bytes body)
+{
+    send_field(c, h, field, body, true);
 }
 
 void host_flush(struct core *c, struct host *h)
 {
     if (h->acks.n == 0)
         return;
-    host_send(c, h, FIELD_STEP_ACKS, (struct fm_bytes){h->acks.p, h->acks.n});
+    send_field(c, h, FIELD_STEP_ACKS, (struct fm_bytes){h->acks.p, h->acks.n}, h->acks_urgent);
     fm_buf_reset(&h->acks);
+    h->acks_urgent = false;
 }
 
 /* ---- streams ---- */
@@ -180,6 +186,7 @@ void core_host_closed(struct core *c, uint64_t conn)
         h->conn = 0;
         h->resync_at_ms = 0;
         fm_buf_reset(&h->acks);
+        h->acks_urgent = false;
         FM_LOG(INFO, HOST, "a host's stream ended; its jobs stay with it for the rest of its lease",
                FM_STR("host", h->id), FM_U64("jobs", h->n_jobs));
     }

@@ -264,12 +264,14 @@ static void io_watch_end(void *arg, uint64_t ticket)
         rpc_call_finish(c->call, NULL, (struct fm_bytes){0});
 }
 
-static void io_host_send(void *arg, uint64_t conn, struct fm_bytes message)
+static void io_host_send(void *arg, uint64_t conn, struct fm_bytes message, bool urgent)
 {
     struct svc_call *c = find_call(arg, conn);
     if (c == NULL)
         return;
     (void)rpc_call_send(c->call, message);
+    if (urgent)
+        rpc_call_hurry(c->call);
     if (rpc_call_queued(c->call) <= LIMIT_HOST_QUEUE_BYTES)
         return;
     struct fm_err err = {0};

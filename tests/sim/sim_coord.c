@@ -50,9 +50,10 @@ static void io_watch_end(void *arg, uint64_t ticket)
     }
 }
 
-static void io_host_send(void *arg, uint64_t conn, struct fm_bytes message)
+static void io_host_send(void *arg, uint64_t conn, struct fm_bytes message, bool urgent)
 {
     (void)arg;
+    (void)urgent;
     struct conn *k = conn_find(conn);
     check_said(k, message);
     if (k == NULL || !k->core_open || !k->host_open)
