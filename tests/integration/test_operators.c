@@ -397,6 +397,33 @@ static void a_failed_job_that_goes_on_asks_its_open_question_again(void **state)
     cluster_done(&c);
 }
 
+static void a_fork_behind_a_skipped_task_goes_on_with_the_result_in_its_place(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    const char *job = submit_inline(
+        &c,
+        J({
+            "routines" : [
+                {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"fail" : "INTERNAL"} ]}}},
+                {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"append" : "seen"} ]}}}
+            ],
+            "connections" : [ {"from" : {"routine" : "a", "event" : "out"}, "to" : {"routine" : "b", "slot" : "in"}} ]
+        }),
+        J({}));
+    json_decref(wait_status(&c, job, "FAILED"));
+    json_t *r = rpc(c.address, "Jobs/SkipTask", J({"job_id" : "%s", "event" : "out", "data" : {"v" : 8}}), job);
+    assert_string_equal(at(r, "step"), "2");
+    json_decref(r);
+    r = rpc(c.address, "Jobs/ForkJob", J({"job_id" : "%s", "step" : 2}), job);
+    json_t *done = wait_status(&c, at(r, "jobId"), "COMPLETED");
+    assert_string_equal(at(done, "job.state.sharedData.seen[0].v"), "8");
+    json_decref(done);
+    json_decref(r);
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -410,6 +437,7 @@ int main(void)
         cmocka_unit_test(pausing_one_job_does_not_touch_another),
         cmocka_unit_test(input_wakes_a_sleeping_job_and_a_pause_holds_it),
         cmocka_unit_test(a_failed_job_that_goes_on_asks_its_open_question_again),
+        cmocka_unit_test(a_fork_behind_a_skipped_task_goes_on_with_the_result_in_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

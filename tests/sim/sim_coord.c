@@ -192,6 +192,7 @@ void commit(void)
         DL_DELETE(list, u);
         struct event *e = after(1, EV_STORE_DONE);
         e->gen = w.core_gen;
+        check_unit(u);
         struct store_done *applied = fails && !lies ? NULL : sim_store_apply(w.store, u);
         if (fails && applied != NULL)
             store_done_free(applied);

@@ -8,6 +8,7 @@
 #include "fermata/v1/host_agent.pb-c.h"
 #include "job.h"
 #include "mem.h"
+#include "store_int.h"
 
 /* ---- handlers that begin ---- */
 
@@ -68,7 +69,30 @@ void check_once(const char *job_id, const char *task_id, uint32_t epoch)
         fermata__v1__job__free_unpacked(h, NULL);
 }
 
-/* ---- what the coordinator says ---- */
+/* ---- what the coordinator stores and says ---- */
+
+/* No step is stored under an epoch that is over. */
+static void check_epoch(const struct record *r)
+{
+    char job_id[27];
+    fm_id_text(&r->job, job_id);
+    Fermata__V1__Job *h = sim_store_head(w.store, job_id);
+    Fermata__V1__Step *step = h != NULL ? fermata__v1__step__unpack(NULL, r->body.n, r->body.p) : NULL;
+    if (step != NULL && step->epoch < h->epoch)
+        wrong("step %u of job %s is of epoch %u, and the job's epoch is %u", step->number, job_id,
+              step->epoch, h->epoch);
+    if (step != NULL)
+        fermata__v1__step__free_unpacked(step, NULL);
+    if (h != NULL)
+        fermata__v1__job__free_unpacked(h, NULL);
+}
+
+void check_unit(const struct store_unit *u)
+{
+    for (const struct record *r = u->first; r != NULL; r = r->next)
+        if (r->kind == RECORD_STEP)
+            check_epoch(r);
+}
 
 static void check_acks(const Fermata__V1__StepAckBatch *b)
 {
