@@ -471,7 +471,7 @@ static void *reader_main(void *arg)
         pthread_mutex_lock(&s->lock);
         while ((s->queries == NULL || s->answer_bytes >= ANSWER_BYTES) && !s->closing)
             pthread_cond_wait(&s->queries_wake, &s->lock);
-        struct query_node *q = s->queries;
+        struct query_node *q = s->closing ? NULL : s->queries; /* nobody would take the answer */
         if (q != NULL) {
             s->queries = q->next;
             if (s->queries == NULL)
@@ -542,6 +542,12 @@ static void sqlite_close(struct store *base)
     pthread_mutex_unlock(&s->lock);
     pthread_join(s->reader, NULL);
     pthread_join(s->writer, NULL);
+    while (s->queries != NULL) {
+        struct query_node *q = s->queries;
+        s->queries = q->next;
+        free(q->query);
+        free(q);
+    }
     done_queue_done(&s->done);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->units_wake);
