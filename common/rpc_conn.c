@@ -65,6 +65,7 @@ struct rpc_conn {
     uint64_t cookie;
     char peer[96];
     size_t calls; /* open */
+    struct rpc_conn_calls of_calls;
     bool gone, shut;
     int64_t idle_since_ms;
     int64_t resets_left, resets_ms;
@@ -561,6 +562,11 @@ void rpc_conn_shut(struct rpc_conns *cs, struct rpc_conn *conn, const char *why)
     pthread_mutex_lock(&cs->lock);
     shut(conn, why);
     pthread_mutex_unlock(&cs->lock);
+}
+
+struct rpc_conn_calls *rpc_conn_calls(struct rpc_conn *conn)
+{
+    return &conn->of_calls;
 }
 
 const char *rpc_conn_peer(const struct rpc_conn *conn)

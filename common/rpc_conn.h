@@ -37,6 +37,12 @@ void rpc_conn_received(struct rpc_conns *cs, struct rpc_conn *conn, size_t bytes
 void rpc_conn_end_call(struct rpc_conns *cs, struct rpc_conn *conn, bool reset);
 /* Shuts it; its calls end soon. */
 void rpc_conn_shut(struct rpc_conns *cs, struct rpc_conn *conn, const char *why);
+/* What the calls of a connection keep there; of the loop's thread. */
+struct rpc_conn_calls {
+    size_t in_hand;
+    struct rpc_call *waiting;
+};
+struct rpc_conn_calls *rpc_conn_calls(struct rpc_conn *conn);
 /* "ipv4:127.0.0.1:40000"; as long as a call of it is open. */
 const char *rpc_conn_peer(const struct rpc_conn *conn);
 

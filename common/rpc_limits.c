@@ -11,6 +11,7 @@
 
 #define REQUEST_MS 30000
 #define REQUESTS_AWAITED 8192
+#define CALLS_IN_HAND 256
 #define UNREAD_BYTES (256u << 20)
 
 void rpc_limits_init(struct rpc_server *s, const struct rpc_server_config *cfg)
@@ -18,6 +19,46 @@ void rpc_limits_init(struct rpc_server *s, const struct rpc_server_config *cfg)
     s->request_ms = cfg->request_ms > 0 ? cfg->request_ms : REQUEST_MS;
     s->max_silent = REQUESTS_AWAITED;
     s->max_unread = cfg->max_unread_bytes > 0 ? cfg->max_unread_bytes : UNREAD_BYTES;
+}
+
+/* ---- turns ----
+ *
+ * So many unary calls of a connection are in hand at a time, until their replies are taken. So who asks for
+ * much at once waits for himself, others only for that many. */
+
+bool rpc_limits_admit(struct rpc_call *c)
+{
+    if (c->conn == NULL || c->method->kind != RPC_UNARY)
+        return true;
+    struct rpc_conn_calls *of = rpc_conn_calls(c->conn);
+    if (of->in_hand < CALLS_IN_HAND) {
+        of->in_hand++;
+        c->in_hand = true;
+        return true;
+    }
+    c->is_waiting = true;
+    DL_APPEND2(of->waiting, c, waiting_prev, waiting_next);
+    return false;
+}
+
+void rpc_limits_release(struct rpc_call *c)
+{
+    struct rpc_conn_calls *of = c->conn != NULL ? rpc_conn_calls(c->conn) : NULL;
+    if (c->is_waiting)
+        DL_DELETE2(of->waiting, c, waiting_prev, waiting_next);
+    c->is_waiting = false;
+    if (!c->in_hand)
+        return;
+    c->in_hand = false;
+    of->in_hand--;
+    struct rpc_call *next = of->waiting;
+    if (next == NULL)
+        return;
+    DL_DELETE2(of->waiting, next, waiting_prev, waiting_next);
+    next->is_waiting = false;
+    next->in_hand = true;
+    of->in_hand++;
+    rpc_call_start(next);
 }
 
 /* ---- requests that do not come ---- */

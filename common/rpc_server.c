@@ -71,6 +71,7 @@ static void maybe_free(struct rpc_call *c)
     struct rpc_server *s = c->server;
     if (c->events.on_close != NULL)
         c->events.on_close(c, c->user);
+    rpc_limits_release(c);
     rpc_limits_awaited(c);
     rpc_limits_written(c, 0);
     rpc_limits_dropped(c);
@@ -270,6 +271,12 @@ static void start_read(struct rpc_call *c)
     rpc_must(grpc_call_start_batch(c->call, &op, 1, &c->recv_tag, NULL), "receive");
 }
 
+void rpc_call_start(struct rpc_call *c)
+{
+    rpc_limits_await(c);
+    start_read(c);
+}
+
 static void on_end_of_messages(struct rpc_call *c)
 {
     if (c->closed)
@@ -427,8 +434,8 @@ static void start_call(struct rpc_server *s, struct accept *a)
         start_unknown(c, a->details.method);
     else if (c->method->kind == RPC_BIDI)
         c->method->handler(c, c->method, (struct fm_bytes){0});
-    rpc_limits_await(c);
-    start_read(c);
+    if (rpc_limits_admit(c))
+        rpc_call_start(c);
 }
 
 static void arm(struct accept *a)

@@ -76,7 +76,8 @@ struct rpc_call {
     struct rpc_call *turn_prev, *turn_next; /* among those to be pumped at the end of the turn */
     /* rpc_limits.c: */
     struct rpc_call *silent_prev, *silent_next, *writer_prev, *writer_next;
-    bool is_silent, is_writer;
+    struct rpc_call *waiting_prev, *waiting_next;
+    bool is_silent, is_writer, in_hand, is_waiting;
     int64_t began_ms;
     size_t counted_bytes; /* its part of the server's unread_bytes */
     grpc_status_code status;
@@ -86,10 +87,17 @@ struct rpc_call {
 /* Ends a call with this error. */
 void rpc_call_fail(struct rpc_call *c, enum fm_code code, const char *text);
 
+/* Begins to read its request. */
+void rpc_call_start(struct rpc_call *c);
+
 /* ---- rpc_limits.c ---- */
 
 void rpc_limits_init(struct rpc_server *s, const struct rpc_server_config *cfg);
-/* A call has begun; its first message, or the end of its messages, is awaited from now. */
+/* A call has begun: true when its request may be read now. Else rpc_call_start does it in its turn. */
+bool rpc_limits_admit(struct rpc_call *c);
+/* A call is over: others of its connection have their turn. */
+void rpc_limits_release(struct rpc_call *c);
+/* A request is read: its first message, or the end of its messages, is awaited from now. */
 void rpc_limits_await(struct rpc_call *c);
 /* It has come, or the call is over. */
 void rpc_limits_awaited(struct rpc_call *c);

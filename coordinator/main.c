@@ -23,7 +23,7 @@ static struct options {
     bool verify;
     int log_format;
     int64_t lease_ms, heartbeat_ms, pause_grace_ms, shutdown_grace_ms, snapshot_steps, max_active_mib,
-        max_waiting_jobs, max_calls, max_connections, max_unread_mib, request_timeout_ms;
+        max_waiting_jobs, max_calls, max_connections, max_unread_mib, request_timeout_ms, watch_heartbeat_ms;
 } opt = {.listen = "127.0.0.1:7420",
          .data = "fermata-data",
          .log_level = "info",
@@ -37,7 +37,8 @@ static struct options {
          .max_calls = 20000,
          .max_connections = 16384,
          .max_unread_mib = 256,
-         .request_timeout_ms = 30000};
+         .request_timeout_ms = 30000,
+         .watch_heartbeat_ms = 15000};
 
 /* clang-format off */
 static const struct conf_option options[] = {
@@ -67,6 +68,8 @@ static const struct conf_option options[] = {
      "MiB of replies that clients have not read; beyond it the calls that stand still longest are ended", 1, 1048576, NULL},
     {"request-timeout", CONF_DURATION, &opt.request_timeout_ms, "TIME",
      "how long a call may take to send its request", 100, 3600000, NULL},
+    {"watch-heartbeat", CONF_DURATION, &opt.watch_heartbeat_ms, "TIME",
+     "how often a watch is told that it is alive when there is nothing else to tell", 50, 3600000, NULL},
     {"verify", CONF_BOOL, &opt.verify, NULL,
      "check the store in --data, which no coordinator may use, and exit: 0 when it is sound", 0, 0, NULL},
     {"backup", CONF_STRING, &opt.backup, "FILE",
@@ -198,6 +201,7 @@ static int run(void)
                                .heartbeat_ms = (uint32_t)opt.heartbeat_ms,
                                .pause_grace_ms = (uint32_t)opt.pause_grace_ms,
                                .snapshot_steps = (uint32_t)opt.snapshot_steps,
+                               .watch_heartbeat_ms = (uint32_t)opt.watch_heartbeat_ms,
                                .max_active_bytes = (size_t)opt.max_active_mib * 1024 * 1024,
                                .max_waiting_jobs = (size_t)opt.max_waiting_jobs,
                                .seed = fm_random_seed()};
