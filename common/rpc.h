@@ -26,6 +26,9 @@ void rpc_global_shutdown(void);
 struct rpc_loop;
 
 struct rpc_loop *rpc_loop_new(void);
+/* The same for a server alone, no streams of clients: its thread does no I/O, threads of the server do. So no
+ * peer can keep it from its work by sending without a pause. */
+struct rpc_loop *rpc_loop_new_for_server(void);
 /* Runs callbacks on the calling thread until rpc_loop_stop, and then until every event is drained. */
 void rpc_loop_run(struct rpc_loop *l);
 /* Any thread: has fn(arg) called on the loop's thread. Returns false (and does nothing) once the loop is
@@ -75,6 +78,9 @@ struct rpc_method {
 
 struct rpc_server_config {
     size_t max_message_bytes; /* in; larger ones end their call with RESOURCE_EXHAUSTED */
+    size_t max_connections;   /* then idle ones make room; 0: 16384. RLIMIT_NOFILE may allow fewer */
+    int request_ms;           /* how long the first message of a call may take to come; 0: 30 s */
+    size_t max_unread_bytes;  /* of replies that clients have not read, all together; 0: 256 MiB */
     int keepalive_ms; /* pings on idle connections; a peer that does not answer within 10 s is dropped. 0: 20
                          s */
 };
@@ -103,6 +109,7 @@ struct rpc_call_events {
                      void *user); /* last callback: the call is over, forget the pointer */
 };
 
+/* With a high_water of other than 0, a bidi call is not read while its queue is at or above it. */
 void rpc_call_events(struct rpc_call *call, const struct rpc_call_events *events, void *user,
                      size_t high_water);
 void *rpc_call_user(const struct rpc_call *call);

@@ -559,7 +559,10 @@ int64_t core_next_deadline(const struct core *c)
     if (c->retry_at_ms != 0 && (at < 0 || c->retry_at_ms < at))
         at = c->retry_at_ms;
     int64_t wake = timers_deadline(c);
-    return wake >= 0 && (at < 0 || wake < at) ? wake : at;
+    if (wake >= 0 && (at < 0 || wake < at))
+        at = wake;
+    int64_t beat = watches_deadline(c);
+    return beat >= 0 && (at < 0 || beat < at) ? beat : at;
 }
 
 void core_tick(struct core *c)
@@ -576,6 +579,7 @@ void core_tick(struct core *c)
     }
     hosts_tick(c);
     timers_tick(c);
+    watches_tick(c);
 }
 
 /* ---- life ---- */

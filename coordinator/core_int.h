@@ -202,6 +202,7 @@ struct watch {
     struct job *job;
     uint32_t next_step;
     bool need_head, full, reading;
+    bool spoken; /* since the last heartbeats */
 };
 
 /* A call that the core makes of itself, so that jobs can act on each other; its ticket has INNER_TICKET set.
@@ -245,7 +246,8 @@ struct core {
     int64_t
         wake_at_ms; /* wall time at which the store is asked which jobs are due; 0: nothing is known to be */
     bool due_reading;
-    int64_t retry_at_ms; /* try again what failed; 0: nothing did */
+    int64_t watch_beat_ms; /* the next heartbeats of watches */
+    int64_t retry_at_ms;   /* try again what failed; 0: nothing did */
     bool started, recovered, stopping, match_wanted;
     struct fm_id recover_after;
     size_t recover_loading;
@@ -509,6 +511,9 @@ void watch_step(struct core *c, struct job *job, uint32_t number, struct fm_byte
 void watch_head(struct core *c, struct job *job);
 /* What a task in hand shows goes to the watches that are up to date; it is kept nowhere. */
 void watch_progress(struct core *c, const struct host *h, const Fermata__V1__Progress *m);
+/* Heartbeats: when the next ones are due (-1: never), and sending those that are. */
+int64_t watches_deadline(const struct core *c);
+void watches_tick(struct core *c);
 void watch_free(struct core *c, struct watch *w);
 void watch_fail_job(struct core *c, struct job *job, const struct fm_err *err);
 /* The head on disk, with the number of steps on disk. */

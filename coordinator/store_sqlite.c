@@ -13,6 +13,9 @@
 #include "log.h"
 #include "mem.h"
 
+/* What the core has not taken of what was read; then the reader waits. */
+#define ANSWER_BYTES (32u << 20)
+
 struct query_node {
     struct query_node *next;
     struct store_query *query;
@@ -27,6 +30,7 @@ struct sqlite_store {
     pthread_cond_t units_wake, queries_wake;
     struct store_unit *units; /* under lock */
     struct query_node *queries, *last_query;
+    size_t answer_bytes; /* under lock */
     bool closing;
     pthread_t writer, reader;
     struct sql_conn write_conn, read_conn; /* each of its thread */
@@ -468,9 +472,9 @@ static void *reader_main(void *arg)
     struct sqlite_store *s = arg;
     for (;;) {
         pthread_mutex_lock(&s->lock);
-        while (s->queries == NULL && !s->closing)
+        while ((s->queries == NULL || s->answer_bytes >= ANSWER_BYTES) && !s->closing)
             pthread_cond_wait(&s->queries_wake, &s->lock);
-        struct query_node *q = s->queries;
+        struct query_node *q = s->closing ? NULL : s->queries; /* nobody would take the answer */
         if (q != NULL) {
             s->queries = q->next;
             if (s->queries == NULL)
@@ -482,6 +486,9 @@ static void *reader_main(void *arg)
         struct done_node *n = sqlite_query(&s->read_conn, q->query);
         free(q->query);
         free(q);
+        pthread_mutex_lock(&s->lock);
+        s->answer_bytes += n->arena.used;
+        pthread_mutex_unlock(&s->lock);
         done_push(&s->done, n, n);
     }
     sql_close(&s->read_conn);
@@ -517,7 +524,15 @@ static void sqlite_read(struct store *base, const struct store_query *q)
 
 static struct store_done *sqlite_poll(struct store *base)
 {
-    return done_pop(&((struct sqlite_store *)base)->done);
+    struct sqlite_store *s = (struct sqlite_store *)base;
+    struct store_done *d = done_pop(&s->done);
+    if (d == NULL || !d->is_query)
+        return d;
+    pthread_mutex_lock(&s->lock);
+    s->answer_bytes -= d->arena->used;
+    pthread_cond_signal(&s->queries_wake);
+    pthread_mutex_unlock(&s->lock);
+    return d;
 }
 
 static void sqlite_close(struct store *base)
@@ -532,6 +547,12 @@ static void sqlite_close(struct store *base)
     pthread_join(s->reader, NULL);
     pthread_join(s->writer, NULL);
     checkpoint_done(&s->checkpointer);
+    while (s->queries != NULL) {
+        struct query_node *q = s->queries;
+        s->queries = q->next;
+        free(q->query);
+        free(q);
+    }
     done_queue_done(&s->done);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->units_wake);
