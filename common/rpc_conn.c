@@ -564,6 +564,17 @@ void rpc_conn_shut(struct rpc_conns *cs, struct rpc_conn *conn, const char *why)
     pthread_mutex_unlock(&cs->lock);
 }
 
+bool rpc_conn_cork(struct rpc_conns *cs, struct rpc_conn *conn, bool on)
+{
+    uint64_t cookie;
+    int value = on;
+    pthread_mutex_lock(&cs->lock);
+    bool there = !conn->gone && cookie_of(conn->fd, &cookie) && cookie == conn->cookie &&
+                 setsockopt(conn->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value)) == 0;
+    pthread_mutex_unlock(&cs->lock);
+    return there;
+}
+
 struct rpc_conn_calls *rpc_conn_calls(struct rpc_conn *conn)
 {
     return &conn->of_calls;

@@ -35,12 +35,18 @@ struct rpc_conn *rpc_conn_begin_call(struct rpc_conns *cs, const char *grpc_peer
 void rpc_conn_received(struct rpc_conns *cs, struct rpc_conn *conn, size_t bytes);
 /* A call is over, and with it the pointer; `reset`: the peer did not wait for its end. */
 void rpc_conn_end_call(struct rpc_conns *cs, struct rpc_conn *conn, bool reset);
+/* With true, what is written to it is held back until the same is said with false (200 ms at most, as tcp(7)
+ * says of TCP_CORK). False: it is gone. */
+bool rpc_conn_cork(struct rpc_conns *cs, struct rpc_conn *conn, bool on);
 /* Shuts it; its calls end soon. */
 void rpc_conn_shut(struct rpc_conns *cs, struct rpc_conn *conn, const char *why);
 /* What the calls of a connection keep there; of the loop's thread. */
 struct rpc_conn_calls {
     size_t in_hand;
     struct rpc_call *waiting;
+    size_t writes; /* of this turn */
+    bool corked;
+    struct rpc_conn *next_in_turn;
 };
 struct rpc_conn_calls *rpc_conn_calls(struct rpc_conn *conn);
 /* "ipv4:127.0.0.1:40000"; as long as a call of it is open. */

@@ -18,6 +18,7 @@
 #define UNKNOWN_WAIT_MS 1000
 #define CONNECTIONS 16384
 #define STREAMS_OF_A_CONNECTION 4096
+#define CORKED_WRITES 3 /* in one turn: fewer go out as they are */
 
 /* ---- methods ---- */
 
@@ -81,8 +82,6 @@ static void maybe_free(struct rpc_call *c)
     if (c->events.on_close != NULL)
         c->events.on_close(c, c->user);
     leave_turn(c);
-    if (c->cork != NULL)
-        rpc_cork_put(c->cork);
     rpc_limits_release(c);
     rpc_limits_awaited(c);
     rpc_limits_written(c, 0);
@@ -172,30 +171,49 @@ void rpc_call_hurry(struct rpc_call *c)
     DL_PREPEND2(c->server->turn, c, turn_prev, turn_next);
 }
 
-static void cork_turn(struct rpc_server *s)
+/* A packet for each write is what costs most in writing. Connections with several writes in this turn hold
+ * them back until the last one. Returns those with any. */
+static struct rpc_conn *cork_turn(struct rpc_server *s)
 {
+    struct rpc_conn *all = NULL;
     struct rpc_call *c;
     DL_FOREACH2 (s->turn, c, turn_next) {
-        if (c->cork == NULL)
-            c->cork = rpc_cork_get(&s->corks, c->peer);
-        rpc_cork_count(c->cork);
+        struct rpc_conn_calls *calls = c->conn == NULL ? NULL : rpc_conn_calls(c->conn);
+        if (calls == NULL)
+            continue;
+        if (calls->writes++ == 0) {
+            calls->next_in_turn = all;
+            all = c->conn;
+        }
+        if (calls->writes == CORKED_WRITES)
+            calls->corked = rpc_conn_cork(s->conns, c->conn, true);
     }
-    rpc_corks_set(&s->corks);
+    return all;
+}
+
+/* No call, and so no connection, is freed between the two. */
+static void uncork(struct rpc_server *s, struct rpc_conn *all)
+{
+    while (all != NULL) {
+        struct rpc_conn_calls *calls = rpc_conn_calls(all);
+        if (calls->corked)
+            (void)rpc_conn_cork(s->conns, all, false);
+        calls->writes = 0;
+        calls->corked = false;
+        all = calls->next_in_turn;
+    }
 }
 
 static void pump_turn(void *arg)
 {
     struct rpc_server *s = arg;
-    bool cork = s->n_turn >= RPC_CORK_MESSAGES;
-    if (cork)
-        cork_turn(s);
+    struct rpc_conn *corked = s->n_turn >= CORKED_WRITES ? cork_turn(s) : NULL;
     while (s->turn != NULL) {
         struct rpc_call *c = s->turn;
         leave_turn(c);
         pump(c);
     }
-    if (cork)
-        rpc_corks_pull(&s->corks);
+    uncork(s, corked);
 }
 
 static void start_read(struct rpc_call *c);

@@ -5,7 +5,6 @@
 #include <pthread.h>
 
 #include "rpc_conn.h"
-#include "rpc_cork.h"
 #include "rpc_int.h"
 
 #define ACCEPTS 64
@@ -44,7 +43,6 @@ struct rpc_server {
     struct rpc_timer unknown_timer;
     struct rpc_call *turn; /* calls that write at the end of the turn */
     size_t n_turn;
-    struct rpc_corks corks;
     /* The calls that have sent no message, and those that have a write out: in the order in which that began
      */
     struct rpc_call *silent, *writers;
@@ -63,7 +61,6 @@ struct rpc_call {
     grpc_call *call;
     char *peer; /* as gRPC says */
     struct rpc_conn *conn;
-    struct rpc_cork *cork; /* of its connection, once it is wanted */
     struct rpc_call_events events;
     void *user;
     size_t high_water;
