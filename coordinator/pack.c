@@ -256,7 +256,8 @@ void pb_pack(const void *message, struct fm_buf *out)
     uint8_t room[ON_STACK];
     struct back b = {room, room + sizeof(room), room + sizeof(room), NULL};
     put_message(&b, message);
-    fm_buf_reserve(out, 1); /* also an empty message gives bytes that are there */
-    fm_buf_append(out, b.at, (size_t)(b.end - b.at));
+    size_t n = (size_t)(b.end - b.at);
+    fm_buf_reserve(out, n > 0 ? n : 1); /* also an empty message gives bytes that are there */
+    fm_buf_append(out, b.at, n);
     free(b.heap);
 }

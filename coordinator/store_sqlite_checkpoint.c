@@ -7,8 +7,10 @@
 #include "log.h"
 #include "mem.h"
 
-#define BEGIN_PAGES 4000 /* the log is long enough to be copied */
-#define WAIT_PAGES 12000 /* and so long that the writer waits for it */
+/* The log is long enough to be copied. Not later: as long as the file grows, each sync costs several times
+ * what it costs when old pages of the log are written over. */
+#define BEGIN_PAGES 2000
+#define WAIT_PAGES 8000 /* so long that the writer waits for it */
 
 /* The pages that were copied go to the disk here, too: SQLite leaves that to whoever copies the last ones. */
 static int sync_file(sqlite3 *db)
