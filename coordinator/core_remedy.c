@@ -212,7 +212,7 @@ static struct job *held_job(struct core *c, struct op *op, const char *job_id)
     if ((status == JOB_PAUSED || status == JOB_FAILED) && job->def != NULL)
         return job;
     struct fm_err err = {0};
-    if (job->def == NULL)
+    if (status == JOB_PAUSED || status == JOB_FAILED)
         fm_err_set(&err, FM_DATA_LOSS, "job_id", "the flow of job %s is not in the store", job->text);
     else
         fm_err_set(&err, FM_FAILED_PRECONDITION, "job_id",

@@ -256,6 +256,8 @@ static struct host *host_for_hello(struct core *c, const struct conn *k, const F
 
 static void take_hello(struct core *c, struct host *h, const struct conn *k, const Fermata__V1__Hello *m)
 {
+    /* what it was told before its stream broke may still make it give jobs back */
+    bool asked = h->drain_asked && h->incarnation != NULL && strcmp(h->incarnation, m->incarnation) == 0;
     clear_hello(h);
     h->conn = k->id;
     h->peer = fm_xstrdup(k->peer);
@@ -269,7 +271,7 @@ static void take_hello(struct core *c, struct host *h, const struct conn *k, con
     h->resync_at_ms = 0;
     h->last_heard_ms = c->now_ms;
     h->braked = false;
-    h->drain_asked = h->draining;
+    h->drain_asked = h->draining || asked;
     h->attached_wall_ms = c->wall_ms;
     h->labels = fm_xcalloc(m->n_labels + 1, sizeof(*h->labels));
     for (; h->n_labels < m->n_labels; h->n_labels++)
