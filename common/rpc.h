@@ -26,9 +26,6 @@ void rpc_global_shutdown(void);
 struct rpc_loop;
 
 struct rpc_loop *rpc_loop_new(void);
-/* The same for a server alone, no streams of clients: its thread does no I/O, threads of the server do. So no
- * peer can keep it from its work by sending without a pause. */
-struct rpc_loop *rpc_loop_new_for_server(void);
 /* Runs callbacks on the calling thread until rpc_loop_stop, and then until every event is drained. */
 void rpc_loop_run(struct rpc_loop *l);
 /* Any thread: has fn(arg) called on the loop's thread. Returns false (and does nothing) once the loop is

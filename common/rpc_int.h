@@ -19,7 +19,6 @@ struct rpc_tag {
 };
 
 grpc_completion_queue *rpc_loop_queue(struct rpc_loop *l);
-bool rpc_loop_does_io(const struct rpc_loop *l);
 
 /* Called behind each on_turn, until it is taken out. */
 struct rpc_end_of_turn {

@@ -117,9 +117,7 @@ static void drop_oldest_writer(struct rpc_server *s)
             oldest = c;
         if (c != oldest && (oldest == NULL || oldest->conn == NULL || c->conn != oldest->conn))
             continue;
-        rpc_limits_dropped(c);
-        if (c->conn == NULL)
-            rpc_call_abort(c, &err);
+        rpc_call_abort(c, &err);
     }
     if (oldest != NULL && oldest->conn != NULL)
         rpc_conn_shut(s->conns, oldest->conn, why);

@@ -24,7 +24,6 @@ struct posted {
 
 struct rpc_loop {
     grpc_completion_queue *queue;
-    bool does_io;
     grpc_channel *kick_channel;
     grpc_call *kick_call;
     struct rpc_tag kick_tag;
@@ -216,20 +215,12 @@ grpc_completion_queue *rpc_loop_queue(struct rpc_loop *l)
     return l->queue;
 }
 
-bool rpc_loop_does_io(const struct rpc_loop *l)
-{
-    return l->does_io;
-}
-
-static struct rpc_loop *new_loop(bool does_io)
+struct rpc_loop *rpc_loop_new(void)
 {
     struct rpc_loop *l = fm_xcalloc(1, sizeof(*l));
-    const grpc_completion_queue_attributes kind = {
-        GRPC_CQ_CURRENT_VERSION, GRPC_CQ_NEXT, does_io ? GRPC_CQ_DEFAULT_POLLING : GRPC_CQ_NON_POLLING, NULL};
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->kicks_done, NULL);
-    l->does_io = does_io;
-    l->queue = grpc_completion_queue_create(grpc_completion_queue_factory_lookup(&kind), &kind, NULL);
+    l->queue = grpc_completion_queue_create_for_next(NULL);
     l->kick_tag = (struct rpc_tag){on_kick, l};
     grpc_channel_credentials *creds = grpc_insecure_credentials_create();
     l->kick_channel = grpc_channel_create("unix:/nonexistent/fermata-wake-up", creds, NULL);
@@ -240,16 +231,6 @@ static struct rpc_loop *new_loop(bool does_io)
     if (l->kick_call == NULL)
         fm_abort("gRPC cannot make a call object");
     return l;
-}
-
-struct rpc_loop *rpc_loop_new(void)
-{
-    return new_loop(true);
-}
-
-struct rpc_loop *rpc_loop_new_for_server(void)
-{
-    return new_loop(false);
 }
 
 static gpr_timespec next_deadline(const struct rpc_loop *l)

@@ -533,37 +533,6 @@ static void on_accepted(struct rpc_tag *tag, bool ok)
 
 /* ---- life ---- */
 
-static void *io_main(void *queue)
-{
-    while (grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
-           GRPC_QUEUE_SHUTDOWN)
-        continue;
-    return NULL;
-}
-
-/* Beside a loop that does no I/O: a queue in which nothing ever arrives, whose threads read and write for all
- * connections. One that is sent more than it can take in keeps one of them. */
-static void start_io(struct rpc_server *s)
-{
-    if (rpc_loop_does_io(s->loop))
-        return;
-    s->io = grpc_completion_queue_create_for_next(NULL);
-    grpc_server_register_completion_queue(s->server, s->io, NULL);
-    for (size_t i = 0; i < IO_THREADS; i++)
-        if (pthread_create(&s->io_threads[i], NULL, io_main, s->io) != 0)
-            fm_abort("a thread for I/O could not be started");
-}
-
-static void stop_io(struct rpc_server *s)
-{
-    if (s->io == NULL)
-        return;
-    grpc_completion_queue_shutdown(s->io);
-    for (size_t i = 0; i < IO_THREADS; i++)
-        pthread_join(s->io_threads[i], NULL);
-    grpc_completion_queue_destroy(s->io);
-}
-
 struct rpc_server *rpc_server_new(struct rpc_loop *l, const struct rpc_server_config *cfg)
 {
     int keepalive = cfg->keepalive_ms > 0 ? cfg->keepalive_ms : KEEPALIVE_MS;
@@ -603,7 +572,6 @@ struct rpc_server *rpc_server_new(struct rpc_loop *l, const struct rpc_server_co
     rpc_loop_add_end(l, &s->end_of_turn);
     s->server = grpc_server_create(&channel_args, NULL);
     grpc_server_register_completion_queue(s->server, rpc_loop_queue(l), NULL);
-    start_io(s);
     s->conns = rpc_conns_new(s->server, cfg->max_connections > 0 ? cfg->max_connections : CONNECTIONS,
                              KEEPALIVE_TIMEOUT_MS);
     rpc_limits_init(s, cfg);
@@ -661,7 +629,6 @@ void rpc_server_free(struct rpc_server *s)
     rpc_conns_stop(s->conns);
     rpc_conns_free(s->conns);
     grpc_server_destroy(s->server);
-    stop_io(s);
     free(s->methods);
     free(s);
 }

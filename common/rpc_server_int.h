@@ -8,7 +8,6 @@
 #include "rpc_int.h"
 
 #define ACCEPTS 64
-#define IO_THREADS 3
 
 struct accept {
     struct rpc_tag tag;
@@ -30,8 +29,6 @@ struct rpc_server {
     struct rpc_loop *loop;
     grpc_server *server;
     struct rpc_conns *conns;
-    grpc_completion_queue *io; /* NULL: the loop's thread does it */
-    pthread_t io_threads[IO_THREADS];
     const struct rpc_method **methods; /* by path */
     size_t n_methods;
     struct accept accepts[ACCEPTS];

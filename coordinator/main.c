@@ -193,7 +193,7 @@ static int run(void)
         return 1;
     }
     rpc_global_init();
-    app.loop = rpc_loop_new_for_server();
+    app.loop = rpc_loop_new();
     struct rpc_server_config server = {.max_message_bytes = LIMIT_STREAM_BYTES,
                                        .max_connections = (size_t)opt.max_connections,
                                        .request_ms = (int)opt.request_timeout_ms,
