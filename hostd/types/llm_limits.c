@@ -9,6 +9,7 @@
 #include "json_value.h"
 #include "llm_agent.h"
 #include "log.h"
+#include "own_types.h"
 #include "prices.h"
 
 #define DEFAULT_MAX_TOKENS 1024
@@ -27,13 +28,14 @@ double llm_charge(struct fm_ctx *ctx, const struct llm_request *q, const struct 
     return cost;
 }
 
+/* Also of a step that fails: what was used was used. */
 void llm_count_usage(struct fm_ctx *ctx, const struct llm_reply *r, double cost)
 {
     if (fm_value_get(fm_ctx_config(ctx), "limits") == NULL)
         return;
     double tokens = (double)(r->input_tokens + r->output_tokens);
-    fm_ctx_state_set(ctx, "tokens", fm_number(ctx, llm_counter(ctx, "tokens") + tokens));
-    fm_ctx_state_set(ctx, "cost", fm_number(ctx, llm_counter(ctx, "cost") + cost));
+    fm_ctx_state_keep(ctx, "tokens", fm_number(ctx, llm_counter(ctx, "tokens") + tokens));
+    fm_ctx_state_keep(ctx, "cost", fm_number(ctx, llm_counter(ctx, "cost") + cost));
 }
 
 /* A limit as it is now: a raised one, or the configured one; negative: none. */
@@ -44,18 +46,10 @@ static double limit(struct fm_ctx *ctx, const char *name)
     return fm_value_number(raised, fm_value_number(set, -1));
 }
 
-/* What a failed attempt changes in the state is dropped, so the counters do not know what it has used; but
- * how many attempts there were is known. */
 void llm_charge_failed(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *r)
 {
-    double used = (double)(r->input_tokens + r->output_tokens), next = fm_ctx_attempt(ctx) + 1;
-    if (used <= 0)
-        return;
-    double cost = llm_charge(ctx, q, r), tokens_limit = limit(ctx, "max_tokens"),
-           cost_limit = limit(ctx, "max_cost");
-    if ((tokens_limit >= 0 && llm_counter(ctx, "tokens") + next * used > tokens_limit) ||
-        (cost_limit >= 0 && llm_counter(ctx, "cost") + next * cost > cost_limit))
-        fm_ctx_fail_permanent(ctx);
+    if (r->input_tokens + r->output_tokens > 0)
+        llm_count_usage(ctx, r, llm_charge(ctx, q, r));
 }
 
 /* What the next call may use at most: four bytes of the conversation are about one token. */
