@@ -247,9 +247,9 @@ static int on_trigger(struct fm_ctx *ctx, const struct fm_value *data)
     return take_input(ctx, "trigger", task != NULL ? task : data);
 }
 
-static int take_budget(struct fm_ctx *ctx, const struct fm_value *answer)
+static int take_budget(struct fm_ctx *ctx, const char *limit, const struct fm_value *answer)
 {
-    if (llm_raise_limits(ctx, answer))
+    if (llm_raise_limits(ctx, limit, answer))
         return go_on(ctx);
     llm_append_held(ctx); /* for whoever gives the agent another task */
     return complete(ctx, "", "budget");
@@ -264,7 +264,7 @@ static int on_user_input(struct fm_ctx *ctx, const struct fm_value *data)
     const char *kind = fm_value_string(fm_value_get(asked, "for"), "");
     const struct fm_value *call = fm_value_get(asked, "call");
     if (strcmp(kind, "budget") == 0)
-        return take_budget(ctx, answer);
+        return take_budget(ctx, fm_value_string(call, ""), answer);
     if (asked == NULL)
         return take_input(ctx, "user_input", answer != NULL ? answer : data);
     if (strcmp(kind, "approval") == 0)

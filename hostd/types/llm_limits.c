@@ -57,7 +57,7 @@ static void estimate(const struct turn *t, double *ret_in, double *ret_out)
 {
     struct fm_buf b = {0};
     json_value_write(t->request.messages, &b);
-    *ret_in = (double)b.n / 4;
+    *ret_in = (double)((b.n + 3) / 4);
     *ret_out = fm_value_number(fm_value_get(t->request.config, "max_tokens"), DEFAULT_MAX_TOKENS);
     fm_buf_done(&b);
 }
@@ -77,7 +77,7 @@ static enum llm_verdict ask_budget(struct fm_ctx *ctx, const char *name, double 
     fm_map_set(ctx, shown, "next_call", fm_number(ctx, next));
     fm_map_set(ctx, shown, "most", fm_number(ctx, most));
     const struct fm_question q = {.question = question, .slot = "user_input", .data = shown, .budget = true};
-    llm_remember_question(ctx, fm_ctx_ask(ctx, &q), "budget", NULL);
+    llm_remember_question(ctx, fm_ctx_ask(ctx, &q), "budget", fm_string(ctx, name));
     llm_share(ctx, "asked", "question", question);
     return LLM_ASKED;
 }
@@ -135,9 +135,15 @@ enum llm_verdict llm_check_limits(struct fm_ctx *ctx, const struct turn *t, cons
     return LLM_WITHIN;
 }
 
-bool llm_raise_limits(struct fm_ctx *ctx, const struct fm_value *answer)
+bool llm_raise_limits(struct fm_ctx *ctx, const char *asked, const struct fm_value *answer)
 {
     bool raised = false;
+    if (fm_value_kind(answer) == FM_NUMBER && asked[0] != '\0') { /* a number is what was asked for */
+        llm_put(ctx, "limits", asked, answer);
+        return true;
+    }
+    if (llm_find(answer, "limits") != NULL) /* as the configuration has them */
+        answer = llm_find(answer, "limits");
     static const char *const names[] = {"max_tokens", "max_cost", "max_turns", "max_time_ms"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         const struct fm_value *v = llm_find(answer, names[i]);

@@ -129,6 +129,36 @@ static void what_failed_attempts_have_used_counts_for_the_limits(void **state)
     }
 }
 
+static void limits_and_timeouts_that_would_mean_nothing_are_refused(void **state)
+{
+    (void)state;
+    static const char *const settings[] = {J("limits" : {"max_turn" : 8}), J("limits" : {"max_tokens" : "20000"}), J("limits" : {"max_cost" : -1}), J("timeouts" : {"total" : 5}),
+                                           J("tools" : [ {"name" : "lookup"}, {"name" : "lookup"} ])},
+                      *const faults[] = {"limits has no setting \"max_turn\"", "max_tokens must be a number", "max_cost is -1", "timeouts has no setting \"total\"", "two tools of the name \"lookup\""};
+    for (int i = 0; i < 5; i++) {
+        char *error = rpc_fails(c.address, "Jobs/SubmitJob", "InvalidArgument",
+            J({"inline_flow" : {"routines" : [ {"id" : "agent", "type" : "llm_agent", "config" : {"provider" : "openai", "model" : "say", %s}} ]}, "entry" : {"routine" : "agent", "slot" : "trigger"}}), settings[i]);
+        if (strstr(error, faults[i]) == NULL)
+            fail_msg("%s", error);
+        free(error);
+    }
+}
+
+static void a_limit_is_raised_by_its_name_by_its_number_or_as_the_configuration_has_it(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {J({"max_tokens" : 9000}), J(9000), J({"limits" : {"max_tokens" : 9000}})};
+    for (int i = 0; i < 3; i++) {
+        char job[32];
+        snprintf(job, sizeof(job), "%.31s", submit("openai", "say", J(, "limits" : {"max_tokens" : 10}), ""));
+        answer(job, answers[i]);
+        json_t *j = wait_status(&c, job, "COMPLETED");
+        assert_string_equal(at(j, "job.state.sharedData.agent.text"), "Peace is quiet.");
+        assert_int_equal(json_number_value(json_at(j, "job.state.routineStates.agent.limits.max_tokens")), 9000);
+        json_decref(j);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +166,8 @@ int main(void)
         cmocka_unit_test(an_answer_and_the_next_call_are_one_step_when_a_failure_fails_the_job),
         cmocka_unit_test(a_choice_that_is_no_text_is_answered_by_its_text_or_by_its_value),
         cmocka_unit_test(what_failed_attempts_have_used_counts_for_the_limits),
+        cmocka_unit_test(limits_and_timeouts_that_would_mean_nothing_are_refused),
+        cmocka_unit_test(a_limit_is_raised_by_its_name_by_its_number_or_as_the_configuration_has_it),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
