@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define ALIGN 16u
-#define FIRST_CHUNK 2048u
+#define FIRST_CHUNK 1008u /* with its head not more than what glibc keeps for each thread */
 #define LARGEST_CHUNK (256u * 1024)
 
 struct fm_arena_chunk {

@@ -93,8 +93,12 @@ void fm_buf_put_len_header(struct fm_buf *b, uint32_t field, size_t n)
     fm_buf_put_varint(b, n);
 }
 
+#define HEADER_BYTES 20u /* two varints at most */
+
 void fm_buf_put_len_delim(struct fm_buf *b, uint32_t field, const void *p, size_t n)
 {
+    if (n < SIZE_MAX - HEADER_BYTES)
+        fm_buf_reserve(b, n + HEADER_BYTES); /* at once, not as the parts come */
     fm_buf_put_len_header(b, field, n);
     fm_buf_append(b, p, n);
 }

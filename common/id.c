@@ -73,49 +73,60 @@ void fm_id_next(struct fm_idgen *g, int64_t now_ms, struct fm_id *ret)
     *ret = g->last;
 }
 
-/* The 128 bits with two zero bits in front are 26 groups of five. */
-static unsigned group(const struct fm_id *id, int i)
+/* The 128 bits, of which a character of the text holds five and the first one three. */
+struct bits {
+    uint64_t hi, lo;
+};
+
+static uint64_t read_half(const uint8_t *p)
 {
-    unsigned v = 0;
-    for (int bit = i * 5; bit < i * 5 + 5; bit++) {
-        int at = bit - 2;
-        unsigned one = at < 0 ? 0 : (unsigned)(id->b[at / 8] >> (7 - at % 8)) & 1u;
-        v = v << 1 | one;
-    }
+    uint64_t v = 0;
+    for (int i = 0; i < 8; i++)
+        v = v << 8 | p[i];
     return v;
+}
+
+static void write_half(uint64_t v, uint8_t *p)
+{
+    for (int i = 7; i >= 0; i--, v >>= 8)
+        p[i] = (uint8_t)v;
 }
 
 void fm_id_text(const struct fm_id *id, char ret[27])
 {
-    for (int i = 0; i < 26; i++)
-        ret[i] = digits[group(id, i)];
+    struct bits v = {read_half(id->b), read_half(id->b + 8)};
+    for (int i = 25; i >= 0; i--) {
+        ret[i] = digits[v.lo & 31];
+        v.lo = v.lo >> 5 | v.hi << 59;
+        v.hi >>= 5;
+    }
     ret[26] = '\0';
 }
 
 static int digit_value(char ch)
 {
-    if (ch >= 'a' && ch <= 'z')
-        ch = (char)(ch - 'a' + 'A');
-    const char *p = ch == '\0' ? NULL : strchr(digits, ch);
-    return p == NULL ? -1 : (int)(p - digits);
+    static const signed char letters[] = {10, 11, 12, 13, 14, 15, 16, 17, -1, 18, 19, -1, 20,
+                                          21, -1, 22, 23, 24, 25, 26, -1, 27, 28, 29, 30, 31};
+    if (ch >= '0' && ch <= '9')
+        return ch - '0';
+    unsigned letter = ((unsigned char)ch & ~0x20u) - 'A'; /* of either case */
+    return letter < sizeof(letters) ? letters[letter] : -1;
 }
 
 int fm_id_parse(const char *text, struct fm_id *ret)
 {
-    struct fm_id id = {{0}};
-    if (strnlen(text, 27) != 26)
-        return -1;
+    struct bits v = {0, 0};
     for (int i = 0; i < 26; i++) {
-        int v = digit_value(text[i]);
-        if (v < 0 || (i == 0 && v > 7))
+        int digit = digit_value(text[i]); /* also of the end of a text that is too short */
+        if (digit < 0 || (i == 0 && digit > 7))
             return -1;
-        for (int k = 0; k < 5; k++) {
-            int at = i * 5 + k - 2;
-            if (at >= 0 && (v >> (4 - k) & 1) != 0)
-                id.b[at / 8] |= (uint8_t)(0x80u >> (at % 8));
-        }
+        v.hi = v.hi << 5 | v.lo >> 59;
+        v.lo = v.lo << 5 | (unsigned)digit;
     }
-    *ret = id;
+    if (text[26] != '\0')
+        return -1;
+    write_half(v.hi, ret->b);
+    write_half(v.lo, ret->b + 8);
     return 0;
 }
 

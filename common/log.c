@@ -24,6 +24,8 @@
 #define LINE_BYTES 4096
 #define FLUSH_MS 500
 #define STOP_MS (2 * FLUSH_MS)
+#define GATHER_MS                                                                                            \
+    5 /* lines that come so soon after others are written together, for each writing wakes a thread */
 
 static const char *const level_names[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "OFF"};
 static const char *const category_names[] = {"FLOW",  "ROUTINE",   "STATE", "STORAGE", "LLM",
@@ -44,6 +46,8 @@ struct queue {
     size_t cap, used;
     bool full; /* something was dropped since the last swap: nothing gets in before the report */
     unsigned long long reported; /* how much of lines_lost */
+    bool urgent;                 /* what is there does not wait for more */
+    int64_t gather_until_ms;
     bool stopping, done, left_behind;
 };
 
@@ -319,26 +323,35 @@ static void queue_free(struct queue *q)
     free(q);
 }
 
+static void wait_for_lines(struct queue *q)
+{
+    while (q->used == 0 && !q->stopping)
+        pthread_cond_wait(&q->wake, &lock);
+    struct timespec until = {q->gather_until_ms / 1000, q->gather_until_ms % 1000 * 1000000};
+    while (!q->urgent && !q->stopping && pthread_cond_timedwait(&q->wake, &lock, &until) == 0)
+        continue;
+}
+
 static void *writer(void *arg)
 {
     struct queue *q = arg;
     char *mine = fm_xmalloc(q->cap);
     pthread_mutex_lock(&lock);
     for (;;) {
-        while (q->used == 0 && !q->stopping)
-            pthread_cond_wait(&q->wake, &lock);
+        wait_for_lines(q);
         if (q->used == 0)
             break;
         char *text = q->text;
         size_t n = q->used;
         q->text = mine;
         q->used = 0;
-        q->full = false;
+        q->full = q->urgent = false;
         report_lost(q);
         mine = text;
         pthread_mutex_unlock(&lock);
         size_t written = write_all(q->fd, q->stop_fd, mine, n, -1);
         pthread_mutex_lock(&lock);
+        q->gather_until_ms = fm_now_mono_ms() + GATHER_MS;
         if (written < n) {
             atomic_fetch_add(&lines_lost, count_lines(mine + written, n - written));
             if (q->stopping) {
@@ -376,9 +389,11 @@ void fm_log_write(enum fm_log_level level, enum fm_log_category category, const 
         atomic_fetch_add(&lines_lost, 1);
     } else {
         memcpy(q->text + q->used, l.text, l.n);
-        if (q->used == 0)
-            pthread_cond_signal(&q->wake);
+        bool first = q->used == 0, urgent = level >= FM_LOG_WARN || q->used + l.n > q->cap / 2;
         q->used += l.n;
+        if (first || (urgent && !q->urgent))
+            pthread_cond_signal(&q->wake);
+        q->urgent = q->urgent || urgent;
     }
     pthread_mutex_unlock(&lock);
 }
@@ -398,7 +413,7 @@ static struct queue *queue_new(const struct fm_log_config *cfg)
     /* None of these can fail on Linux. */
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&q->wake, NULL);
+    (void)pthread_cond_init(&q->wake, &attr);
     (void)pthread_cond_init(&q->ended, &attr);
     (void)pthread_condattr_destroy(&attr);
     return q;

@@ -26,6 +26,9 @@ void rpc_global_shutdown(void);
 struct rpc_loop;
 
 struct rpc_loop *rpc_loop_new(void);
+/* The same for a server alone, no streams of clients: its thread does no I/O, threads of the server do. So no
+ * peer can keep it from its work by sending without a pause. */
+struct rpc_loop *rpc_loop_new_for_server(void);
 /* Runs callbacks on the calling thread until rpc_loop_stop, and then until every event is drained. */
 void rpc_loop_run(struct rpc_loop *l);
 /* Any thread: has fn(arg) called on the loop's thread. Returns false (and does nothing) once the loop is
@@ -75,6 +78,9 @@ struct rpc_method {
 
 struct rpc_server_config {
     size_t max_message_bytes; /* in; larger ones end their call with RESOURCE_EXHAUSTED */
+    size_t max_connections;   /* then idle ones make room; 0: 16384. RLIMIT_NOFILE may allow fewer */
+    int request_ms;           /* how long the first message of a call may take to come; 0: 30 s */
+    size_t max_unread_bytes;  /* of replies that clients have not read, all together; 0: 256 MiB */
     int keepalive_ms; /* pings on idle connections; a peer that does not answer within 10 s is dropped. 0: 20
                          s */
 };
@@ -103,6 +109,7 @@ struct rpc_call_events {
                      void *user); /* last callback: the call is over, forget the pointer */
 };
 
+/* With a high_water of other than 0, a bidi call is not read while its queue is at or above it. */
 void rpc_call_events(struct rpc_call *call, const struct rpc_call_events *events, void *user,
                      size_t high_water);
 void *rpc_call_user(const struct rpc_call *call);
@@ -118,6 +125,8 @@ void rpc_call_abort(struct rpc_call *call, const struct fm_err *err);
 /* Streams: queues a message; what was queued in a turn goes out at its end, one write at a time. Returns
  * false when the queue is at or above high_water now (the message was taken). */
 bool rpc_call_send(struct rpc_call *call, struct fm_bytes message);
+/* A stream's messages of this turn go out before those of other calls. */
+void rpc_call_hurry(struct rpc_call *call);
 size_t rpc_call_queued(const struct rpc_call *call);
 
 /* ---- client ---- */
@@ -143,6 +152,11 @@ struct rpc_stream_events {
  * rpc_stream_unref. */
 struct rpc_stream *rpc_stream_open(struct rpc_channel *c, const char *path, int64_t deadline_ms,
                                    const struct rpc_stream_events *events, void *user);
+/* As rpc_stream_open, for a call with one message from the client: opens it, sends the message and closes the
+ * client's side, all in one write. */
+struct rpc_stream *rpc_stream_request(struct rpc_channel *c, const char *path, int64_t deadline_ms,
+                                      struct fm_bytes message, const struct rpc_stream_events *events,
+                                      void *user);
 /* Any thread: queues a message; one write is out at a time. Dropped when the stream is over. */
 void rpc_stream_send(struct rpc_stream *s, struct fm_bytes message);
 /* Any thread: no more messages after those queued. */

@@ -268,8 +268,8 @@ static void on_status(struct rpc_tag *tag, bool ok)
     batch_done(s);
 }
 
-struct rpc_stream *rpc_stream_open(struct rpc_channel *c, const char *path, int64_t deadline_ms,
-                                   const struct rpc_stream_events *events, void *user)
+static struct rpc_stream *new_stream(struct rpc_channel *c, const char *path, int64_t deadline_ms,
+                                     const struct rpc_stream_events *events, void *user)
 {
     struct rpc_stream *s = fm_xcalloc(1, sizeof(*s));
     s->events = *events;
@@ -292,19 +292,49 @@ struct rpc_stream *rpc_stream_open(struct rpc_channel *c, const char *path, int6
     s->call = grpc_channel_create_call(c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, rpc_loop_queue(c->loop),
                                        method, NULL, deadline, NULL);
     grpc_slice_unref(method);
-    grpc_op ops[2];
+    return s;
+}
+
+/* Starts the call; with a message (which is the stream's from then on) it is the only one. */
+static void begin(struct rpc_stream *s, struct rpc_message *only)
+{
+    grpc_op ops[4];
+    size_t n = 2;
     memset(ops, 0, sizeof(ops));
     ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
     ops[1].op = GRPC_OP_RECV_INITIAL_METADATA;
     ops[1].data.recv_initial_metadata.recv_initial_metadata = &s->initial;
+    if (only != NULL) {
+        ops[n].op = GRPC_OP_SEND_MESSAGE;
+        ops[n++].data.send_message.send_message = only->buffer;
+        ops[n++].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
+        s->writing = only;
+        s->close_wanted = s->close_started = true;
+    }
     grpc_op status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
     status.data.recv_status_on_client.trailing_metadata = &s->trailing;
     status.data.recv_status_on_client.status = &s->status;
     status.data.recv_status_on_client.status_details = &s->status_text;
     pthread_mutex_lock(&s->lock); /* what was set above comes before what the queue's thread does with it */
-    rpc_must(grpc_call_start_batch(s->call, ops, 2, &s->open_tag, NULL), "open");
+    rpc_must(grpc_call_start_batch(s->call, ops, n, &s->open_tag, NULL), "open");
     pthread_mutex_unlock(&s->lock);
     start_read(s);
     rpc_must(grpc_call_start_batch(s->call, &status, 1, &s->status_tag, NULL), "status");
+}
+
+struct rpc_stream *rpc_stream_open(struct rpc_channel *c, const char *path, int64_t deadline_ms,
+                                   const struct rpc_stream_events *events, void *user)
+{
+    struct rpc_stream *s = new_stream(c, path, deadline_ms, events, user);
+    begin(s, NULL);
+    return s;
+}
+
+struct rpc_stream *rpc_stream_request(struct rpc_channel *c, const char *path, int64_t deadline_ms,
+                                      struct fm_bytes message, const struct rpc_stream_events *events,
+                                      void *user)
+{
+    struct rpc_stream *s = new_stream(c, path, deadline_ms, events, user);
+    begin(s, rpc_message_new(message));
     return s;
 }

@@ -19,6 +19,7 @@ struct rpc_tag {
 };
 
 grpc_completion_queue *rpc_loop_queue(struct rpc_loop *l);
+bool rpc_loop_does_io(const struct rpc_loop *l);
 
 /* Called behind each on_turn, until it is taken out. */
 struct rpc_end_of_turn {
@@ -28,6 +29,15 @@ struct rpc_end_of_turn {
 };
 void rpc_loop_add_end(struct rpc_loop *l, struct rpc_end_of_turn *e);
 void rpc_loop_remove_end(struct rpc_loop *l, struct rpc_end_of_turn *e);
+
+/* Has fn(arg) called when the next event of the turn is at hand, or when the turn is over: what can wait
+ * until the others have got to work. On the loop's thread; each at most once at a time. */
+struct rpc_later {
+    struct rpc_later *next;
+    void (*fn)(void *arg);
+    void *arg;
+};
+void rpc_loop_later(struct rpc_loop *l, struct rpc_later *later);
 
 /* A queued message. */
 struct rpc_message {

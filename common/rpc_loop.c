@@ -24,16 +24,20 @@ struct posted {
 
 struct rpc_loop {
     grpc_completion_queue *queue;
+    bool does_io;
     grpc_channel *kick_channel;
     grpc_call *kick_call;
     struct rpc_tag kick_tag;
     pthread_mutex_t lock;
     struct posted *posted; /* under lock */
     bool kicked, stopping; /* under lock: a wake-up is in the queue; posting is over */
+    unsigned kicking;      /* under lock: threads that are putting one there */
+    pthread_cond_t kicks_done;
     struct rpc_timer *timers;
     void (*on_turn)(void *arg);
     void *turn_arg;
     struct rpc_end_of_turn *ends;
+    struct rpc_later *laters;
 };
 
 /* ---- process ---- */
@@ -134,6 +138,17 @@ static void on_kick(struct rpc_tag *tag, bool ok)
     run_posted(tag->owner);
 }
 
+/* Not under the lock: the thread that wakes up wants it at once. rpc_loop_stop waits until this is done. */
+static void wake_up(struct rpc_loop *l)
+{
+    rpc_must(grpc_call_start_batch(l->kick_call, NULL, 0, &l->kick_tag, NULL), "wake-up");
+    pthread_mutex_lock(&l->lock);
+    l->kicking--;
+    if (l->stopping)
+        pthread_cond_signal(&l->kicks_done);
+    pthread_mutex_unlock(&l->lock);
+}
+
 bool rpc_loop_post(struct rpc_loop *l, void (*fn)(void *arg), void *arg)
 {
     struct posted *p = fm_xmalloc(sizeof(*p));
@@ -147,9 +162,10 @@ bool rpc_loop_post(struct rpc_loop *l, void (*fn)(void *arg), void *arg)
     LL_APPEND(l->posted, p);
     bool kick = !l->kicked;
     l->kicked = true;
-    if (kick) /* under the lock, so that rpc_loop_stop cannot come between */
-        rpc_must(grpc_call_start_batch(l->kick_call, NULL, 0, &l->kick_tag, NULL), "wake-up");
+    l->kicking += kick;
     pthread_mutex_unlock(&l->lock);
+    if (kick)
+        wake_up(l);
     return true;
 }
 
@@ -200,11 +216,20 @@ grpc_completion_queue *rpc_loop_queue(struct rpc_loop *l)
     return l->queue;
 }
 
-struct rpc_loop *rpc_loop_new(void)
+bool rpc_loop_does_io(const struct rpc_loop *l)
+{
+    return l->does_io;
+}
+
+static struct rpc_loop *new_loop(bool does_io)
 {
     struct rpc_loop *l = fm_xcalloc(1, sizeof(*l));
+    const grpc_completion_queue_attributes kind = {
+        GRPC_CQ_CURRENT_VERSION, GRPC_CQ_NEXT, does_io ? GRPC_CQ_DEFAULT_POLLING : GRPC_CQ_NON_POLLING, NULL};
     pthread_mutex_init(&l->lock, NULL);
-    l->queue = grpc_completion_queue_create_for_next(NULL);
+    pthread_cond_init(&l->kicks_done, NULL);
+    l->does_io = does_io;
+    l->queue = grpc_completion_queue_create(grpc_completion_queue_factory_lookup(&kind), &kind, NULL);
     l->kick_tag = (struct rpc_tag){on_kick, l};
     grpc_channel_credentials *creds = grpc_insecure_credentials_create();
     l->kick_channel = grpc_channel_create("unix:/nonexistent/fermata-wake-up", creds, NULL);
@@ -215,6 +240,16 @@ struct rpc_loop *rpc_loop_new(void)
     if (l->kick_call == NULL)
         fm_abort("gRPC cannot make a call object");
     return l;
+}
+
+struct rpc_loop *rpc_loop_new(void)
+{
+    return new_loop(true);
+}
+
+struct rpc_loop *rpc_loop_new_for_server(void)
+{
+    return new_loop(false);
 }
 
 static gpr_timespec next_deadline(const struct rpc_loop *l)
@@ -246,6 +281,20 @@ void rpc_loop_remove_end(struct rpc_loop *l, struct rpc_end_of_turn *e)
     DL_DELETE(l->ends, e);
 }
 
+void rpc_loop_later(struct rpc_loop *l, struct rpc_later *later)
+{
+    LL_APPEND(l->laters, later);
+}
+
+static void run_laters(struct rpc_loop *l)
+{
+    while (l->laters != NULL) {
+        struct rpc_later *later = l->laters;
+        l->laters = later->next;
+        later->fn(later->arg);
+    }
+}
+
 void rpc_loop_run(struct rpc_loop *l)
 {
     bool worked = false;
@@ -255,6 +304,7 @@ void rpc_loop_run(struct rpc_loop *l)
         if (worked && !poll_only) {
             (void)run_timers(l);
             end_turn(l);
+            run_laters(l);
             worked = false;
             burst = 0;
         }
@@ -264,6 +314,7 @@ void rpc_loop_run(struct rpc_loop *l)
             return;
         if (ev.type == GRPC_OP_COMPLETE) {
             struct rpc_tag *tag = ev.tag;
+            run_laters(l);
             tag->fn(tag, ev.success != 0);
             worked = true;
             burst++;
@@ -287,6 +338,8 @@ void rpc_loop_stop(struct rpc_loop *l)
     pthread_mutex_lock(&l->lock);
     bool was = l->stopping;
     l->stopping = true;
+    while (l->kicking > 0)
+        pthread_cond_wait(&l->kicks_done, &l->lock);
     pthread_mutex_unlock(&l->lock);
     if (was)
         return;
@@ -304,5 +357,6 @@ void rpc_loop_free(struct rpc_loop *l)
     }
     grpc_completion_queue_destroy(l->queue);
     pthread_mutex_destroy(&l->lock);
+    pthread_cond_destroy(&l->kicks_done);
     free(l);
 }

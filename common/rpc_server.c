@@ -2,7 +2,7 @@
  * handler says. All on the loop's thread. Per call at most one read and one write are out; the notice that
  * the client is gone (RECV_CLOSE_ON_SERVER) stands in a batch of its own, for it makes its batch-mates look
  * successful. A call is freed when nothing of it is in the queue any more. See rpc.h. */
-#include "rpc_int.h"
+#include "rpc_server_int.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,67 +13,12 @@
 #include "log.h"
 #include "mem.h"
 
-#define ACCEPTS 64
 #define KEEPALIVE_MS 20000
 #define KEEPALIVE_TIMEOUT_MS 10000
 #define UNKNOWN_WAIT_MS 1000
-
-struct accept {
-    struct rpc_tag tag;
-    struct rpc_server *server;
-    grpc_call *call;
-    grpc_call_details details;
-    grpc_metadata_array metadata;
-};
-
-/* A call of a method that does not exist, until its client has sent a message. */
-struct unknown {
-    struct unknown *prev, *next;
-    struct rpc_call *call;
-    int64_t answer_at_ms;
-    char text[256];
-};
-
-struct rpc_server {
-    struct rpc_loop *loop;
-    grpc_server *server;
-    const struct rpc_method **methods; /* by path */
-    size_t n_methods;
-    struct accept accepts[ACCEPTS];
-    size_t calls;
-    bool stopping, down;
-    struct rpc_tag down_tag;
-    struct rpc_timer grace;
-    struct unknown *unknowns; /* those that came first are first */
-    struct rpc_timer unknown_timer;
-    struct rpc_call *turn; /* calls whose messages go out at the end of the turn */
-    struct rpc_end_of_turn end_of_turn;
-    void (*done)(void *arg);
-    void *done_arg;
-};
-
-struct rpc_call {
-    struct rpc_server *server;
-    const struct rpc_method *method;
-    grpc_call *call;
-    char *peer;
-    struct rpc_call_events events;
-    void *user;
-    size_t high_water;
-    struct rpc_tag recv_tag, send_tag, close_tag;
-    int pending; /* batches in the queue */
-    grpc_byte_buffer *incoming;
-    bool got_message, reading, closed, client_gone;
-    int cancelled;
-    /* sending */
-    struct rpc_message *queue;
-    size_t queued_bytes;
-    struct rpc_message *writing;
-    bool metadata_sent, busy, finishing, status_sent, was_full, in_turn;
-    struct rpc_call *turn_prev, *turn_next; /* among those to be pumped at the end of the turn */
-    grpc_status_code status;
-    grpc_slice status_text, details;
-};
+#define CONNECTIONS 16384
+#define STREAMS_OF_A_CONNECTION 4096
+#define CORKED_WRITES 3 /* in one turn: fewer go out as they are */
 
 /* ---- methods ---- */
 
@@ -120,6 +65,15 @@ static void maybe_down(struct rpc_server *s)
     }
 }
 
+static void leave_turn(struct rpc_call *c)
+{
+    if (!c->in_turn)
+        return;
+    c->in_turn = false;
+    DL_DELETE2(c->server->turn, c, turn_prev, turn_next);
+    c->server->n_turn--;
+}
+
 static void maybe_free(struct rpc_call *c)
 {
     if (c->pending > 0 || !c->closed)
@@ -127,8 +81,13 @@ static void maybe_free(struct rpc_call *c)
     struct rpc_server *s = c->server;
     if (c->events.on_close != NULL)
         c->events.on_close(c, c->user);
-    if (c->in_turn)
-        DL_DELETE2(s->turn, c, turn_prev, turn_next);
+    leave_turn(c);
+    rpc_limits_release(c);
+    rpc_limits_awaited(c);
+    rpc_limits_written(c, 0);
+    rpc_limits_dropped(c);
+    if (c->conn != NULL)
+        rpc_conn_end_call(s->conns, c->conn, c->cancelled != 0 && !c->status_sent);
     rpc_messages_free(c->queue);
     if (c->writing != NULL)
         rpc_message_free(c->writing);
@@ -190,43 +149,96 @@ static void pump(struct rpc_call *c)
         n += put_status(c, &ops[n], &trailer);
     c->busy = true;
     c->pending++;
+    rpc_limits_writing(c);
     rpc_must(grpc_call_start_batch(c->call, ops, n, &c->send_tag, NULL), "send");
 }
 
-/* A stream's messages go out when the turn is over: all that it said of them in one write. */
+/* What a turn says goes out when it is over: what it says to one connection together. */
 static void pump_later(struct rpc_call *c)
 {
     if (c->in_turn || c->busy) /* when the write that is out is done, the next one follows */
         return;
     c->in_turn = true;
+    c->server->n_turn++;
     DL_APPEND2(c->server->turn, c, turn_prev, turn_next);
+}
+
+void rpc_call_hurry(struct rpc_call *c)
+{
+    if (!c->in_turn || c->server->turn == c)
+        return;
+    DL_DELETE2(c->server->turn, c, turn_prev, turn_next);
+    DL_PREPEND2(c->server->turn, c, turn_prev, turn_next);
+}
+
+/* A packet for each write is what costs most in writing. Connections with several writes in this turn hold
+ * them back until the last one. Returns those with any. */
+static struct rpc_conn *cork_turn(struct rpc_server *s)
+{
+    struct rpc_conn *all = NULL;
+    struct rpc_call *c;
+    DL_FOREACH2 (s->turn, c, turn_next) {
+        struct rpc_conn_calls *calls = c->conn == NULL ? NULL : rpc_conn_calls(c->conn);
+        if (calls == NULL)
+            continue;
+        if (calls->writes++ == 0) {
+            calls->next_in_turn = all;
+            all = c->conn;
+        }
+        if (calls->writes == CORKED_WRITES)
+            calls->corked = rpc_conn_cork(s->conns, c->conn, true);
+    }
+    return all;
+}
+
+/* No call, and so no connection, is freed between the two. */
+static void uncork(struct rpc_server *s, struct rpc_conn *all)
+{
+    while (all != NULL) {
+        struct rpc_conn_calls *calls = rpc_conn_calls(all);
+        if (calls->corked)
+            (void)rpc_conn_cork(s->conns, all, false);
+        calls->writes = 0;
+        calls->corked = false;
+        all = calls->next_in_turn;
+    }
 }
 
 static void pump_turn(void *arg)
 {
     struct rpc_server *s = arg;
+    struct rpc_conn *corked = s->n_turn >= CORKED_WRITES ? cork_turn(s) : NULL;
     while (s->turn != NULL) {
         struct rpc_call *c = s->turn;
-        DL_DELETE2(s->turn, c, turn_prev, turn_next);
-        c->in_turn = false;
+        leave_turn(c);
         pump(c);
     }
+    uncork(s, corked);
 }
+
+static void start_read(struct rpc_call *c);
 
 static void on_sent(struct rpc_tag *tag, bool ok)
 {
     struct rpc_call *c = tag->owner;
     c->pending--;
     c->busy = false;
+    rpc_limits_written(c, c->writing != NULL ? c->writing->bytes : 0);
     if (c->writing != NULL) {
         c->queued_bytes -= c->writing->bytes;
         rpc_message_free(c->writing);
         c->writing = NULL;
     }
-    if (ok)
-        pump(c);
+    if (ok && c->queue != NULL && c->queue->next != NULL)
+        pump(c); /* more follow: it is kept until the last of them */
+    else if (ok && (c->queue != NULL || c->finishing))
+        pump_later(c);
     if (ok && c->was_full && c->queued_bytes * 2 <= c->high_water && !c->closed) {
         c->was_full = false;
+        if (c->held) {
+            c->held = false;
+            start_read(c);
+        }
         if (c->events.on_drained != NULL)
             c->events.on_drained(c, c->user);
     }
@@ -240,6 +252,7 @@ bool rpc_call_send(struct rpc_call *c, struct fm_bytes message)
     struct rpc_message *m = rpc_message_new(message);
     DL_APPEND(c->queue, m);
     c->queued_bytes += m->bytes;
+    rpc_limits_queued(c, m->bytes);
     pump_later(c);
     bool full = c->high_water > 0 && c->queued_bytes >= c->high_water;
     c->was_full = c->was_full || full;
@@ -265,10 +278,7 @@ void rpc_call_finish(struct rpc_call *c, const struct fm_err *err, struct fm_byt
         grpc_slice_unref(c->details);
         c->details = grpc_slice_from_copied_buffer((const char *)details.p, details.n);
     }
-    if (c->method->kind == RPC_UNARY)
-        pump(c);
-    else
-        pump_later(c);
+    pump_later(c);
 }
 
 void rpc_call_reply(struct rpc_call *c, struct fm_bytes message)
@@ -278,6 +288,7 @@ void rpc_call_reply(struct rpc_call *c, struct fm_bytes message)
     struct rpc_message *m = rpc_message_new(message);
     DL_APPEND(c->queue, m);
     c->queued_bytes += m->bytes;
+    rpc_limits_queued(c, m->bytes);
     rpc_call_finish(c, NULL, (struct fm_bytes){0});
 }
 
@@ -288,11 +299,12 @@ void rpc_call_abort(struct rpc_call *c, const struct fm_err *err)
     rpc_messages_free(c->queue);
     c->queue = NULL;
     c->queued_bytes = c->writing != NULL ? c->writing->bytes : 0;
+    rpc_limits_dropped(c);
     c->finishing = c->status_sent = true; /* cancelling sends the status; on_closed follows */
     (void)grpc_call_cancel_with_status(c->call, (grpc_status_code)err->code, err->msg, NULL);
 }
 
-static void fail(struct rpc_call *c, enum fm_code code, const char *text)
+void rpc_call_fail(struct rpc_call *c, enum fm_code code, const char *text)
 {
     struct fm_err err = {0};
     fm_err_set(&err, code, NULL, "%s", text);
@@ -310,12 +322,38 @@ static void start_read(struct rpc_call *c)
     rpc_must(grpc_call_start_batch(c->call, &op, 1, &c->recv_tag, NULL), "receive");
 }
 
+static void read_now(void *arg)
+{
+    struct rpc_call *c = arg;
+    c->pending--;
+    if (!c->closed)
+        start_read(c);
+    maybe_free(c);
+}
+
+/* Reading on makes gRPC write at once how much more the client may send. What the message was for comes
+ * first.
+ */
+static void read_later(struct rpc_call *c)
+{
+    c->pending++;
+    c->read.fn = read_now;
+    c->read.arg = c;
+    rpc_loop_later(c->server->loop, &c->read);
+}
+
+void rpc_call_start(struct rpc_call *c)
+{
+    rpc_limits_await(c);
+    start_read(c);
+}
+
 static void on_end_of_messages(struct rpc_call *c)
 {
     if (c->closed)
         return;
     if (c->method->kind != RPC_BIDI && !c->got_message)
-        fail(c, FM_INVALID_ARGUMENT, "the call carried no message");
+        rpc_call_fail(c, FM_INVALID_ARGUMENT, "the call carried no message");
     else if (c->method->kind == RPC_BIDI && c->events.on_half_close != NULL)
         c->events.on_half_close(c, c->user);
 }
@@ -324,7 +362,7 @@ static void on_message(struct rpc_call *c)
 {
     grpc_slice slice;
     if (rpc_read_all(c->incoming, &slice) < 0) {
-        fail(c, FM_INVALID_ARGUMENT, "the message cannot be decompressed");
+        rpc_call_fail(c, FM_INVALID_ARGUMENT, "the message cannot be decompressed");
         return;
     }
     c->got_message = true;
@@ -344,8 +382,11 @@ static void on_received(struct rpc_tag *tag, bool ok)
     struct rpc_call *c = tag->owner;
     c->pending--;
     c->reading = false;
+    rpc_limits_awaited(c);
     if (ok && c->incoming != NULL) {
-        if (!c->closed)
+        if (c->conn != NULL)
+            rpc_conn_received(c->server->conns, c->conn, grpc_byte_buffer_length(c->incoming));
+        if (!c->closed && (c->method->kind == RPC_BIDI || !c->finishing))
             on_message(c);
     } else {
         on_end_of_messages(c);
@@ -353,8 +394,9 @@ static void on_received(struct rpc_tag *tag, bool ok)
     if (c->incoming != NULL)
         grpc_byte_buffer_destroy(c->incoming);
     c->incoming = NULL;
-    if (c->reading)
-        start_read(c);
+    c->held = c->reading && c->was_full; /* who does not read the answers is not asked for more questions */
+    if (c->reading && !c->held)
+        read_later(c);
     maybe_free(c);
 }
 
@@ -381,7 +423,7 @@ void *rpc_call_user(const struct rpc_call *c)
 
 const char *rpc_call_peer(const struct rpc_call *c)
 {
-    return c->peer;
+    return c->conn != NULL ? rpc_conn_peer(c->conn) : c->peer;
 }
 
 /* ---- accepting ---- */
@@ -392,7 +434,7 @@ const char *rpc_call_peer(const struct rpc_call *c)
 
 static void refuse_unknown(struct rpc_call *c, void *user)
 {
-    fail(c, FM_UNIMPLEMENTED, ((struct unknown *)user)->text);
+    rpc_call_fail(c, FM_UNIMPLEMENTED, ((struct unknown *)user)->text);
 }
 
 static void on_unknown_message(struct rpc_call *c, void *user, struct fm_bytes message)
@@ -447,6 +489,7 @@ static void start_call(struct rpc_server *s, struct accept *a)
     c->server = s;
     c->call = a->call;
     c->peer = grpc_call_get_peer(c->call);
+    c->conn = rpc_conn_begin_call(s->conns, c->peer);
     c->status_text = grpc_empty_slice();
     c->details = grpc_empty_slice();
     c->recv_tag = (struct rpc_tag){on_received, c};
@@ -462,7 +505,8 @@ static void start_call(struct rpc_server *s, struct accept *a)
         start_unknown(c, a->details.method);
     else if (c->method->kind == RPC_BIDI)
         c->method->handler(c, c->method, (struct fm_bytes){0});
-    start_read(c);
+    if (rpc_limits_admit(c))
+        rpc_call_start(c);
 }
 
 static void arm(struct accept *a)
@@ -489,6 +533,37 @@ static void on_accepted(struct rpc_tag *tag, bool ok)
 
 /* ---- life ---- */
 
+static void *io_main(void *queue)
+{
+    while (grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
+           GRPC_QUEUE_SHUTDOWN)
+        continue;
+    return NULL;
+}
+
+/* Beside a loop that does no I/O: a queue in which nothing ever arrives, whose threads read and write for all
+ * connections. One that is sent more than it can take in keeps one of them. */
+static void start_io(struct rpc_server *s)
+{
+    if (rpc_loop_does_io(s->loop))
+        return;
+    s->io = grpc_completion_queue_create_for_next(NULL);
+    grpc_server_register_completion_queue(s->server, s->io, NULL);
+    for (size_t i = 0; i < IO_THREADS; i++)
+        if (pthread_create(&s->io_threads[i], NULL, io_main, s->io) != 0)
+            fm_abort("a thread for I/O could not be started");
+}
+
+static void stop_io(struct rpc_server *s)
+{
+    if (s->io == NULL)
+        return;
+    grpc_completion_queue_shutdown(s->io);
+    for (size_t i = 0; i < IO_THREADS; i++)
+        pthread_join(s->io_threads[i], NULL);
+    grpc_completion_queue_destroy(s->io);
+}
+
 struct rpc_server *rpc_server_new(struct rpc_loop *l, const struct rpc_server_config *cfg)
 {
     int keepalive = cfg->keepalive_ms > 0 ? cfg->keepalive_ms : KEEPALIVE_MS;
@@ -512,12 +587,13 @@ struct rpc_server *rpc_server_new(struct rpc_loop *l, const struct rpc_server_co
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)(uintptr_t)GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
          .value.integer = 5000                                                                              },
+        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_CHANNELZ,    .value.integer = 1},
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)(uintptr_t)GRPC_ARG_MAX_METADATA_SIZE,
          .value.integer = RPC_MAX_METADATA                                                                  },
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)(uintptr_t)GRPC_ARG_MAX_CONCURRENT_STREAMS,
-         .value.integer = 10000                                                                             },
+         .value.integer = STREAMS_OF_A_CONNECTION                                                           },
     };
     grpc_channel_args channel_args = {sizeof(args) / sizeof(args[0]), args};
     struct rpc_server *s = fm_xcalloc(1, sizeof(*s));
@@ -527,20 +603,16 @@ struct rpc_server *rpc_server_new(struct rpc_loop *l, const struct rpc_server_co
     rpc_loop_add_end(l, &s->end_of_turn);
     s->server = grpc_server_create(&channel_args, NULL);
     grpc_server_register_completion_queue(s->server, rpc_loop_queue(l), NULL);
+    start_io(s);
+    s->conns = rpc_conns_new(s->server, cfg->max_connections > 0 ? cfg->max_connections : CONNECTIONS,
+                             KEEPALIVE_TIMEOUT_MS);
+    rpc_limits_init(s, cfg);
     return s;
 }
 
 int rpc_server_listen(struct rpc_server *s, const char *address, int *ret_port, struct fm_err *err)
 {
-    grpc_server_credentials *creds = grpc_insecure_server_credentials_create();
-    int port = grpc_server_add_http2_port(s->server, address, creds);
-    grpc_server_credentials_release(creds);
-    if (port <= 0)
-        return fm_err_set(err, FM_UNAVAILABLE, "listen",
-                          "cannot listen on %s: the address is in use, not one of this machine, or unknown",
-                          address);
-    *ret_port = port;
-    return 0;
+    return rpc_conns_listen(s->conns, address, ret_port, err);
 }
 
 void rpc_server_start(struct rpc_server *s)
@@ -551,6 +623,7 @@ void rpc_server_start(struct rpc_server *s)
         s->accepts[i].server = s;
         arm(&s->accepts[i]);
     }
+    rpc_conns_start(s->conns);
 }
 
 static void on_down(struct rpc_tag *tag, bool ok)
@@ -559,6 +632,7 @@ static void on_down(struct rpc_tag *tag, bool ok)
     (void)ok;
     rpc_timer_stop(s->loop, &s->grace);
     rpc_timer_stop(s->loop, &s->unknown_timer);
+    rpc_timer_stop(s->loop, &s->silent_timer);
     s->down = true;
     maybe_down(s);
 }
@@ -573,6 +647,7 @@ static void on_grace_over(void *arg)
 void rpc_server_shutdown(struct rpc_server *s, int64_t grace_ms, void (*done)(void *arg), void *arg)
 {
     s->stopping = true;
+    rpc_conns_stop(s->conns);
     s->done = done;
     s->done_arg = arg;
     s->down_tag = (struct rpc_tag){on_down, s};
@@ -583,7 +658,10 @@ void rpc_server_shutdown(struct rpc_server *s, int64_t grace_ms, void (*done)(vo
 void rpc_server_free(struct rpc_server *s)
 {
     rpc_loop_remove_end(s->loop, &s->end_of_turn);
+    rpc_conns_stop(s->conns);
+    rpc_conns_free(s->conns);
     grpc_server_destroy(s->server);
+    stop_io(s);
     free(s->methods);
     free(s);
 }

@@ -378,8 +378,7 @@ static void do_effect(struct core *c, struct job *job, struct effect *e)
             host_send_intent_ack(c, job, e->epoch, (const char *)e->bytes.p);
         return;
     case EFFECT_BREAKPOINTS:
-        if (job->host != NULL && job->assign_sent)
-            host_send_breakpoints(c, job);
+        breakpoints_stored(c, job, e->ticket);
         return;
     case EFFECT_FAMILY:
         return; /* when the whole unit is done */
@@ -560,7 +559,10 @@ int64_t core_next_deadline(const struct core *c)
     if (c->retry_at_ms != 0 && (at < 0 || c->retry_at_ms < at))
         at = c->retry_at_ms;
     int64_t wake = timers_deadline(c);
-    return wake >= 0 && (at < 0 || wake < at) ? wake : at;
+    if (wake >= 0 && (at < 0 || wake < at))
+        at = wake;
+    int64_t beat = watches_deadline(c);
+    return beat >= 0 && (at < 0 || beat < at) ? beat : at;
 }
 
 void core_tick(struct core *c)
@@ -577,6 +579,7 @@ void core_tick(struct core *c)
     }
     hosts_tick(c);
     timers_tick(c);
+    watches_tick(c);
 }
 
 /* ---- life ---- */
@@ -693,7 +696,8 @@ void core_free(struct core *c)
         free_ops(job->ops);
         free_ops(job->pause_ops);
         free_ops(job->host_ops);
-        job->ops = job->pause_ops = job->host_ops = NULL;
+        free_ops(job->breakpoint_ops);
+        job->ops = job->pause_ops = job->host_ops = job->breakpoint_ops = NULL;
         job_remove(c, job);
     }
     struct conn *k, *ktmp;

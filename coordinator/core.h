@@ -71,8 +71,8 @@ struct core_io {
     bool (*watch_send)(void *arg, uint64_t ticket, struct fm_bytes response);
     /* Ends a watch with OK after what was sent. */
     void (*watch_end)(void *arg, uint64_t ticket);
-    /* Sends an encoded CoordinatorMessage. */
-    void (*host_send)(void *arg, uint64_t conn, struct fm_bytes message);
+    /* Sends an encoded CoordinatorMessage. Urgent: a job waits for it there. */
+    void (*host_send)(void *arg, uint64_t conn, struct fm_bytes message, bool urgent);
     /* Ends a host's stream; err NULL is OK. The core forgets the connection at once; core_host_closed need
      * not follow. */
     void (*host_close)(void *arg, uint64_t conn, const struct fm_err *err);
@@ -88,10 +88,12 @@ struct core_io {
 };
 
 struct core_config {
-    uint32_t lease_ms;       /* how long a silent host keeps its jobs */
-    uint32_t heartbeat_ms;   /* how often hosts send heartbeats */
-    uint32_t pause_grace_ms; /* how long a step may still take after PauseJob */
-    uint32_t snapshot_steps; /* write a snapshot at the latest after so many steps; 0: 256 */
+    uint32_t lease_ms;           /* how long a silent host keeps its jobs */
+    uint32_t heartbeat_ms;       /* how often hosts send heartbeats */
+    uint32_t pause_grace_ms;     /* how long a step may still take after PauseJob */
+    uint32_t watch_heartbeat_ms; /* a watch to which nothing was said hears so after one to two of these; 0:
+                                    never */
+    uint32_t snapshot_steps;     /* write a snapshot at the latest after so many steps; 0: 256 */
     size_t snapshot_bytes; /* of journal, below which folding it again costs less than a snapshot; 0: 8 KiB */
     size_t max_state_bytes; /* largest encoded job state; 0: 16 MiB */
     size_t

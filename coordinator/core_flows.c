@@ -13,6 +13,7 @@
 #include "program_check.h"
 
 #define MAX_NAMES 1024
+#define KEPT_FLOW_BYTES 65536 /* larger ones are decoded for each submit */
 
 /* ---- routine types ---- */
 
@@ -128,6 +129,8 @@ void def_unref(struct core *c, struct flow_def *d)
         return;
     HASH_DEL(c->defs, d);
     free_strings(d->types, d->n_types);
+    if (d->flow != NULL)
+        fermata__v1__flow__free_unpacked(d->flow, NULL);
     fm_buf_done(&d->body);
     free(d);
 }
@@ -538,6 +541,22 @@ static void on_def_for_submit(struct core *c, struct wait *w, struct store_done 
     def_unref(c, def);
 }
 
+static bool def_entry_ok(struct core *c, struct op *op, struct flow_def *def,
+                         const Fermata__V1__SubmitJobRequest *r)
+{
+    if (def->flow != NULL)
+        return entry_ok(c, op, def->flow, r);
+    Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, def->body.n, def->body.p);
+    if (flow == NULL)
+        fm_abort("a flow in memory does not decode");
+    bool ok = entry_ok(c, op, flow, r);
+    if (def->body.n <= KEPT_FLOW_BYTES)
+        def->flow = flow;
+    else
+        fermata__v1__flow__free_unpacked(flow, NULL);
+    return ok;
+}
+
 static struct flow_def *named_def(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r,
                                   uint32_t *ret_version)
 {
@@ -559,12 +578,7 @@ static struct flow_def *named_def(struct core *c, struct op *op, const Fermata__
         core_read(c, &q, on_def_for_submit, op);
         return NULL;
     }
-    Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, def->body.n, def->body.p);
-    if (flow == NULL)
-        fm_abort("a flow in memory does not decode");
-    bool ok = entry_ok(c, op, flow, r);
-    fermata__v1__flow__free_unpacked(flow, NULL);
-    if (ok)
+    if (def_entry_ok(c, op, def, r))
         return def;
     def_unref(c, def);
     return NULL;

@@ -278,7 +278,8 @@ static void make(struct core *c, struct op *op, struct flow_def *def)
         return;
     }
     put_records(c, f, job);
-    if (open_questions(c, f, job, &err) == 0 && !job_has_work(job) && job->head->n_pauses == 0)
+    bool deferred = job_state_deferred(job->state) > 0;
+    if (open_questions(c, f, job, &err) == 0 && !job_has_work(job) && job->head->n_pauses == 0 && !deferred)
         fm_err_set(&err, FM_FAILED_PRECONDITION, "step", "nothing was left to do after step %zu", f->n_steps);
     if (err.code != FM_OK || patch_shared(c, job, r, &err) < 0 || answer(c, job, r, &err) < 0) {
         drop(c, job);
@@ -286,6 +287,11 @@ static void make(struct core *c, struct op *op, struct flow_def *def)
         return;
     }
     struct commit *m = job_unit(c, job);
+    if (deferred &&
+        job->head->n_pauses == 0) { /* an operator's step has left them, and no answer brings them */
+        job->head->emit_deferred = true;
+        job->emit_deferred_input = job->head->input_count;
+    }
     job_park(c, job, r->answer == NULL ? PARK_ASKED : PARK_BY_STATE);
     Fermata__V1__ForkJobResponse response = FERMATA__V1__FORK_JOB_RESPONSE__INIT;
     response.job_id = job->text;

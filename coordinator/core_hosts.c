@@ -192,6 +192,7 @@ void host_queue_ack(struct host *h, const struct job *job, uint32_t epoch, uint3
     struct fm_buf b = {0};
     pb_pack(&ack, &b);
     fm_buf_put_len_delim(&h->acks, 1, b.p, b.n);
+    h->acks_urgent = h->acks_urgent || !released;
     fm_buf_done(&b);
 }
 
@@ -486,10 +487,7 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
         lost_unstarted(job, r->unstarted_tasks[i]);
     const char *why = r->message[0] != '\0' ? r->message : "its host gave it back";
     switch (r->reason) {
-    case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_DRAINING:
-        h->leaving = h->leaving ||
-                     !(h->draining || h->drain_asked); /* a host that gives work back by itself wants none */
-        break;
+    case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_DRAINING: /* perhaps of a drain that was taken back */
     case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_REFUSED:
         free(job->avoid_host);
         job->avoid_host = fm_xstrdup(h->id);

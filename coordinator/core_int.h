@@ -36,6 +36,8 @@ struct op {
     struct fm_buf text;   /* what a handler keeps between two runs */
     char pause_id[64];
     int64_t due_ms;              /* of a DrainHost that waits: until then */
+    uint64_t awaited_seq;        /* of a SetBreakpoints that waits: the message to the host, */
+    bool stored;                 /* … and whether they are on disk */
     struct fm_id child;          /* of an inner call: the child job it is about */
     struct child_ref *todo;      /* GetJob: jobs whose questions are still to be read */
     bool children_read;          /* … they are in `text` */
@@ -49,8 +51,9 @@ struct op {
 struct flow_def {
     UT_hash_handle hh;
     uint8_t digest[STORE_DIGEST_BYTES];
-    struct fm_buf body; /* encoded Flow */
-    char **types;       /* the routine types it needs, each once */
+    struct fm_buf body;      /* encoded Flow */
+    Fermata__V1__Flow *flow; /* decoded, once a submit has wanted it; NULL if it is large */
+    char **types;            /* the routine types it needs, each once */
     size_t n_types;
     uint32_t parallelism;
     uint64_t deadline_ms;
@@ -153,10 +156,12 @@ struct host {
     size_t assign_bytes;              /* of those */
     bool drain_asked;                 /* of this incarnation: that it gives jobs back is not its own wish */
     struct op *drain_ops;             /* DrainHost calls that wait */
+    bool breakpoints_awaited;         /* SetBreakpoints calls may wait for it */
     bool braked;                      /* many fell silent with it: its lease counts twice */
     int64_t resync_at_ms; /* end its stream then, so that it sends again what is not on disk; 0: no */
     uint64_t seq_out, seq_in;
     struct fm_buf acks; /* encoded fields of a StepAckBatch */
+    bool acks_urgent;   /* among them is one of a job that goes on there */
 };
 
 /* What of a host outlives its stay, and the coordinator: it is stored. */
@@ -197,6 +202,7 @@ struct watch {
     struct job *job;
     uint32_t next_step;
     bool need_head, full, reading;
+    bool spoken; /* since the last heartbeats */
 };
 
 /* A call that the core makes of itself, so that jobs can act on each other; its ticket has INNER_TICKET set.
@@ -240,7 +246,8 @@ struct core {
     int64_t
         wake_at_ms; /* wall time at which the store is asked which jobs are due; 0: nothing is known to be */
     bool due_reading;
-    int64_t retry_at_ms; /* try again what failed; 0: nothing did */
+    int64_t watch_beat_ms; /* the next heartbeats of watches */
+    int64_t retry_at_ms;   /* try again what failed; 0: nothing did */
     bool started, recovered, stopping, match_wanted;
     struct fm_id recover_after;
     size_t recover_loading;
@@ -389,7 +396,22 @@ int lost_check_answer(const Google__Protobuf__Value *answer, struct fm_err *err)
 void lost_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
                  const Google__Protobuf__Value *answer, const char *by);
 
+/* ---- core_breakpoints.c: SetBreakpoints ---- */
+
+void breakpoints_set(struct core *c, struct op *op);
+/* They are on disk, as the call with this ticket wants them: the host is told. */
+void breakpoints_stored(struct core *c, struct job *job, uint64_t ticket);
+/* The host has the job, on another stream than before. */
+void breakpoints_resend(struct core *c, struct job *job);
+/* The host has received the messages to it up to this one. */
+void breakpoints_received(struct core *c, struct host *h, uint64_t ack);
+/* The job leaves its host. */
+void breakpoints_left(struct core *c, struct job *job);
+
 /* ---- core_remedy.c: what operators do to a job, as steps of its journal ---- */
+
+/* Whether the job's flow has the routine. */
+bool job_has_routine(const struct job *job, const char *routine);
 
 void remedy_request(struct core *c, struct op *op);
 /* A task is consumed without running; its routine emits the event (if it is not empty). */
@@ -494,6 +516,9 @@ void watch_step(struct core *c, struct job *job, uint32_t number, struct fm_byte
 void watch_head(struct core *c, struct job *job);
 /* What a task in hand shows goes to the watches that are up to date; it is kept nowhere. */
 void watch_progress(struct core *c, const struct host *h, const Fermata__V1__Progress *m);
+/* Heartbeats: when the next ones are due (-1: never), and sending those that are. */
+int64_t watches_deadline(const struct core *c);
+void watches_tick(struct core *c);
 void watch_free(struct core *c, struct watch *w);
 void watch_fail_job(struct core *c, struct job *job, const struct fm_err *err);
 /* The head on disk, with the number of steps on disk. */

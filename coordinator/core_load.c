@@ -71,8 +71,8 @@ void job_remove(struct core *c, struct job *job)
 
 static void fail_ops(struct core *c, struct job *job, const struct fm_err *err)
 {
-    struct op **lists[] = {&job->ops, &job->pause_ops, &job->host_ops};
-    for (size_t i = 0; i < 3; i++) {
+    struct op **lists[] = {&job->ops, &job->pause_ops, &job->host_ops, &job->breakpoint_ops};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         struct op *list = *lists[i], *op, *tmp;
         *lists[i] = NULL;
         DL_FOREACH_SAFE (list, op, tmp) {
@@ -263,7 +263,8 @@ static bool is_active(const struct job *job)
 {
     int status = (int)job->head->status;
     return status == JOB_PENDING || status == JOB_RUNNING || job->inflight != NULL || job->next != NULL ||
-           job->watches != NULL || job->ops != NULL || job->pause_ops != NULL || job->host_ops != NULL;
+           job->watches != NULL || job->ops != NULL || job->pause_ops != NULL || job->host_ops != NULL ||
+           job->breakpoint_ops != NULL;
 }
 
 void job_rest(struct core *c, struct job *job)

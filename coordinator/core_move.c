@@ -62,6 +62,7 @@ void job_assigned(struct core *c, struct job *job)
 
 void job_leave_host(struct core *c, struct job *job)
 {
+    breakpoints_left(c, job);
     host_detach_job(job);
     pb_set_string(&job->head->host, "");
     job->head_dirty = true;
@@ -180,7 +181,7 @@ static bool can_run(const struct core *c, const struct job *job, enum park how)
 void job_park(struct core *c, struct job *job, enum park how)
 {
     lost_tasks(c, job);
-    bool runs = can_run(c, job, how);
+    bool runs = can_run(c, job, how) || has_deferred(job);
     bool paused = job_is_held(job) || (job->head->n_pauses > 0 && (how == PARK_ASKED || !runs));
     job_unit(c, job);
     if (job->host != NULL)

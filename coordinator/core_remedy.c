@@ -11,7 +11,6 @@
 #include "mem.h"
 #include "program_check.h"
 
-#define MAX_BREAKPOINTS 100
 #define MAX_KEYS 1000
 
 /* ---- making the step ---- */
@@ -213,7 +212,7 @@ static struct job *held_job(struct core *c, struct op *op, const char *job_id)
     if ((status == JOB_PAUSED || status == JOB_FAILED) && job->def != NULL)
         return job;
     struct fm_err err = {0};
-    if (job->def == NULL)
+    if (status == JOB_PAUSED || status == JOB_FAILED)
         fm_err_set(&err, FM_DATA_LOSS, "job_id", "the flow of job %s is not in the store", job->text);
     else
         fm_err_set(&err, FM_FAILED_PRECONDITION, "job_id",
@@ -391,7 +390,7 @@ static int check_patch(const Fermata__V1__PatchStateRequest *r, struct fm_err *e
     return 0;
 }
 
-static bool has_routine(const struct job *job, const char *routine)
+bool job_has_routine(const struct job *job, const char *routine)
 {
     Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     bool found = false;
@@ -413,7 +412,7 @@ static void patch_state(struct core *c, struct op *op)
     struct job *job = held_job(c, op, r->job_id);
     if (job == NULL)
         return;
-    if (r->routine[0] != '\0' && !has_routine(job, r->routine))
+    if (r->routine[0] != '\0' && !job_has_routine(job, r->routine))
         fm_err_set(&err, FM_INVALID_ARGUMENT, "routine", "the flow of job %s has no routine \"%s\"",
                    job->text, r->routine);
     if (err.code != FM_OK || remedy_patch(c, job, r, &err) < 0) {
@@ -428,99 +427,11 @@ static void patch_state(struct core *c, struct op *op)
     job_rest(c, job);
 }
 
-/* ---- SetBreakpoints ---- */
-
-static int check_breakpoints(const Fermata__V1__SetBreakpointsRequest *r, struct fm_err *err)
-{
-    if (r->n_breakpoints > MAX_BREAKPOINTS)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "breakpoints", "%zu breakpoints; the limit is %d",
-                          r->n_breakpoints, MAX_BREAKPOINTS);
-    for (size_t i = 0; i < r->n_breakpoints; i++) {
-        const Fermata__V1__Breakpoint *b = r->breakpoints[i];
-        char field[64];
-        snprintf(field, sizeof(field), "breakpoints[%zu].routine", i);
-        if (strcmp(b->routine, "*") != 0 && check_name(field, b->routine, err) < 0)
-            return -FM_INVALID_ARGUMENT;
-        snprintf(field, sizeof(field), "breakpoints[%zu].slot", i);
-        if (b->slot[0] != '\0' && check_name(field, b->slot, err) < 0)
-            return -FM_INVALID_ARGUMENT;
-        snprintf(field, sizeof(field), "breakpoints[%zu].condition", i);
-        if (check_text(field, b->condition, err) < 0)
-            return -FM_INVALID_ARGUMENT;
-    }
-    return 0;
-}
-
-static struct program_check *conditions_of(const Fermata__V1__SetBreakpointsRequest *r)
-{
-    struct program_check *k = program_check_new();
-    for (size_t i = 0; i < r->n_breakpoints; i++) {
-        char field[64];
-        snprintf(field, sizeof(field), "breakpoints[%zu].condition", i);
-        if (r->breakpoints[i]->condition[0] != '\0')
-            program_check_add_jq(k, field, r->breakpoints[i]->condition);
-    }
-    return k;
-}
-
-static void replace_breakpoints(struct job *job, const Fermata__V1__SetBreakpointsRequest *r)
-{
-    Fermata__V1__Job *h = job->head;
-    for (size_t i = 0; i < h->n_breakpoints; i++)
-        fermata__v1__breakpoint__free_unpacked(h->breakpoints[i], NULL);
-    free(h->breakpoints);
-    h->breakpoints = r->n_breakpoints == 0 ? NULL : fm_xcalloc(r->n_breakpoints, sizeof(*h->breakpoints));
-    h->n_breakpoints = r->n_breakpoints;
-    for (size_t i = 0; i < r->n_breakpoints; i++)
-        h->breakpoints[i] = pb_clone(r->breakpoints[i]);
-    job->head_dirty = true;
-}
-
-static void set_breakpoints(struct core *c, struct op *op)
-{
-    const Fermata__V1__SetBreakpointsRequest *r = OP_REQUEST(op, Fermata__V1__SetBreakpointsRequest);
-    struct fm_err err = {0};
-    if (check_breakpoints(r, &err) < 0) {
-        op_fail(c, op, &err);
-        return;
-    }
-    if (!programs_checked(c, op, conditions_of(r), &err))
-        return;
-    if (err.code != FM_OK) {
-        op_fail(c, op, &err);
-        return;
-    }
-    struct job *job = job_for_op(c, op, r->job_id);
-    if (job == NULL)
-        return;
-    int status = (int)job->head->status;
-    for (size_t i = 0; i < r->n_breakpoints && err.code == FM_OK && job->def != NULL; i++)
-        if (strcmp(r->breakpoints[i]->routine, "*") != 0 && !has_routine(job, r->breakpoints[i]->routine))
-            fm_err_set(&err, FM_INVALID_ARGUMENT, "breakpoints", "the flow of job %s has no routine \"%s\"",
-                       job->text, r->breakpoints[i]->routine);
-    if (job_status_final(status) && status != JOB_FAILED)
-        fm_err_set(&err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: nothing of it runs any more",
-                   job->text, job_status_name(status));
-    if (err.code != FM_OK) {
-        op_fail(c, op, &err);
-        job_rest(c, job);
-        return;
-    }
-    replace_breakpoints(job, r);
-    struct commit *m = job_unit(c, job);
-    commit_effect(m, EFFECT_BREAKPOINTS, (struct fm_bytes){0});
-    Fermata__V1__SetBreakpointsResponse response = FERMATA__V1__SET_BREAKPOINTS_RESPONSE__INIT;
-    response.status = job->head->status;
-    pbc_effect_reply(m, op->ticket, &response.base);
-    op_free(op);
-    job_rest(c, job);
-}
-
 void remedy_request(struct core *c, struct op *op)
 {
     switch ((int)op->method) {
     case CORE_SET_BREAKPOINTS:
-        set_breakpoints(c, op);
+        breakpoints_set(c, op);
         return;
     case CORE_RETRY_TASK:
         retry_task(c, op);

@@ -12,6 +12,7 @@
 
 #define STEPS_AT_ONCE 64
 #define FIELD_JOB_STEP_COUNT 8
+#define FIELD_HEARTBEAT 4
 
 void watch_free(struct core *c, struct watch *w)
 {
@@ -30,13 +31,19 @@ void job_put_view(const struct job *job, struct fm_buf *out, uint32_t field)
     fm_buf_done(&view);
 }
 
+static void watch_send(struct core *c, struct watch *w, const struct fm_buf *b)
+{
+    w->spoken = true;
+    if (!c->io.watch_send(c->io.arg, w->ticket, (struct fm_bytes){b->p, b->n}))
+        w->full = true;
+}
+
 static void send_head(struct core *c, struct watch *w)
 {
     struct fm_buf b = {0};
     job_put_view(w->job, &b, 1);
     w->need_head = false;
-    if (!c->io.watch_send(c->io.arg, w->ticket, (struct fm_bytes){b.p, b.n}))
-        w->full = true;
+    watch_send(c, w, &b);
     fm_buf_done(&b);
 }
 
@@ -45,8 +52,7 @@ static void send_step(struct core *c, struct watch *w, uint32_t number, struct f
     struct fm_buf b = {0};
     fm_buf_put_len_delim(&b, 2, step.p, step.n);
     w->next_step = number + 1;
-    if (!c->io.watch_send(c->io.arg, w->ticket, (struct fm_bytes){b.p, b.n}))
-        w->full = true;
+    watch_send(c, w, &b);
     fm_buf_done(&b);
 }
 
@@ -136,10 +142,38 @@ void watch_progress(struct core *c, const struct host *h, const Fermata__V1__Pro
             fm_buf_put_len_delim(&b, 3, body.p, body.n);
             fm_buf_done(&body);
         }
-        if (!c->io.watch_send(c->io.arg, w->ticket, (struct fm_bytes){b.p, b.n}))
-            w->full = true;
+        watch_send(c, w, &b);
     }
     fm_buf_done(&b);
+}
+
+/* ---- heartbeats ---- */
+
+int64_t watches_deadline(const struct core *c)
+{
+    return c->watches != NULL && c->cfg.watch_heartbeat_ms > 0 ? c->watch_beat_ms : -1;
+}
+
+void watches_tick(struct core *c)
+{
+    if (c->cfg.watch_heartbeat_ms == 0 || c->now_ms < c->watch_beat_ms)
+        return;
+    c->watch_beat_ms = c->now_ms + c->cfg.watch_heartbeat_ms;
+    struct watch *w, *tmp;
+    HASH_ITER (hh, c->watches, w, tmp) {
+        bool silent = !w->spoken && !w->full && !w->reading && w->next_step > w->job->steps_on_disk;
+        w->spoken = false;
+        if (!silent)
+            continue;
+        struct fm_buf b = {0}, body = {0};
+        if (w->job->steps_on_disk > 0)
+            fm_buf_put_tag_varint(&body, 1, w->job->steps_on_disk);
+        fm_buf_put_len_delim(&b, FIELD_HEARTBEAT, body.p, body.n);
+        watch_send(c, w, &b);
+        w->spoken = false;
+        fm_buf_done(&body);
+        fm_buf_done(&b);
+    }
 }
 
 void watch_head(struct core *c, struct job *job)

@@ -1,6 +1,7 @@
 /* SHA-256 of bytes and of messages. See digest.h. */
 #include "digest.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,10 +10,20 @@
 #include "job.h"
 #include "mem.h"
 
+static EVP_MD *sha256;
+
+/* Looking the algorithm up costs more than the sum of a short text. It is kept until the process ends. */
+static void find_sha256(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 void core_digest(struct fm_bytes bytes, uint8_t ret[STORE_DIGEST_BYTES])
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     unsigned int n = 0;
-    if (EVP_Digest(bytes.p, bytes.n, ret, &n, EVP_sha256(), NULL) != 1 || n != STORE_DIGEST_BYTES)
+    (void)pthread_once(&once, find_sha256);
+    if (sha256 == NULL || EVP_Digest(bytes.p, bytes.n, ret, &n, sha256, NULL) != 1 || n != STORE_DIGEST_BYTES)
         fm_abort("SHA-256 is not available");
 }
 

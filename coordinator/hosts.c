@@ -110,7 +110,7 @@ void host_requeue_all(struct core *c, struct host *h, const char *why)
 
 /* ---- sending ---- */
 
-void host_send(struct core *c, struct host *h, uint32_t field, struct fm_bytes body)
+static void send_field(struct core *c, struct host *h, uint32_t field, struct fm_bytes body, bool urgent)
 {
     if (h->conn == 0)
         return;
@@ -123,16 +123,22 @@ void host_send(struct core *c, struct host *h, uint32_t field, struct fm_bytes b
     }
     fm_buf_put_tag_varint(&b, FIELD_ACK, h->seq_in);
     fm_buf_put_len_delim(&b, field, body.p, body.n);
-    c->io.host_send(c->io.arg, h->conn, (struct fm_bytes){b.p, b.n});
+    c->io.host_send(c->io.arg, h->conn, (struct fm_bytes){b.p, b.n}, urgent);
     fm_buf_done(&b);
+}
+
+void host_send(struct core *c, struct host *h, uint32_t field, struct fm_bytes body)
+{
+    send_field(c, h, field, body, true);
 }
 
 void host_flush(struct core *c, struct host *h)
 {
     if (h->acks.n == 0)
         return;
-    host_send(c, h, FIELD_STEP_ACKS, (struct fm_bytes){h->acks.p, h->acks.n});
+    send_field(c, h, FIELD_STEP_ACKS, (struct fm_bytes){h->acks.p, h->acks.n}, h->acks_urgent);
     fm_buf_reset(&h->acks);
+    h->acks_urgent = false;
 }
 
 /* ---- streams ---- */
@@ -180,6 +186,7 @@ void core_host_closed(struct core *c, uint64_t conn)
         h->conn = 0;
         h->resync_at_ms = 0;
         fm_buf_reset(&h->acks);
+        h->acks_urgent = false;
         FM_LOG(INFO, HOST, "a host's stream ended; its jobs stay with it for the rest of its lease",
                FM_STR("host", h->id), FM_U64("jobs", h->n_jobs));
     }
@@ -249,6 +256,8 @@ static struct host *host_for_hello(struct core *c, const struct conn *k, const F
 
 static void take_hello(struct core *c, struct host *h, const struct conn *k, const Fermata__V1__Hello *m)
 {
+    /* what it was told before its stream broke may still make it give jobs back */
+    bool asked = h->drain_asked && h->incarnation != NULL && strcmp(h->incarnation, m->incarnation) == 0;
     clear_hello(h);
     h->conn = k->id;
     h->peer = fm_xstrdup(k->peer);
@@ -262,7 +271,7 @@ static void take_hello(struct core *c, struct host *h, const struct conn *k, con
     h->resync_at_ms = 0;
     h->last_heard_ms = c->now_ms;
     h->braked = false;
-    h->drain_asked = h->draining;
+    h->drain_asked = h->draining || asked;
     h->attached_wall_ms = c->wall_ms;
     h->labels = fm_xcalloc(m->n_labels + 1, sizeof(*h->labels));
     for (; h->n_labels < m->n_labels; h->n_labels++)
@@ -328,8 +337,7 @@ static void sort_out_jobs(struct core *c, struct host *h, const Fermata__V1__Hel
         job->assign_sent = true;
         job->inputs_sent = job_state_inputs(job->state);
         host_send_inputs(c, job);
-        if (job->head->n_breakpoints > 0 || job->head->single_step)
-            host_send_breakpoints(c, job);
+        breakpoints_resend(c, job);
         if (job->head->pause_requested)
             host_send_interrupt(c, h->conn, job, job->head->epoch,
                                 FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE);
@@ -446,6 +454,7 @@ void core_host_message(struct core *c, uint64_t conn, const ProtobufCMessage *me
     if (m->ack >= k->host->mark_seq || m->seq == 0) /* who does not number says nothing by numbers */
         k->host->mark_seq = 0;
     pace_acked(c, k->host, m->seq == 0 ? UINT64_MAX : m->ack);
+    breakpoints_received(c, k->host, m->seq == 0 ? UINT64_MAX : m->ack);
     dispatch(c, k, m);
 }
 

@@ -118,13 +118,6 @@ void pb_set_time(Google__Protobuf__Timestamp **field, int64_t wall_ms)
     (*field)->nanos = (int32_t)(wall_ms % 1000) * 1000000;
 }
 
-void pb_pack(const void *message, struct fm_buf *out)
-{
-    size_t n = protobuf_c_message_get_packed_size(message);
-    fm_buf_reserve(out, n);
-    out->n += protobuf_c_message_pack(message, out->p + out->n);
-}
-
 void *pb_clone(const void *message)
 {
     if (message == NULL)
@@ -287,8 +280,11 @@ static void set_digest(const struct job *job, Fermata__V1__Pause *p)
     }
     put_netstring(&b, data.p != NULL ? (const void *)data.p : "", data.n);
     core_digest((struct fm_bytes){b.p, b.n}, sum);
-    for (size_t i = 0; i < sizeof(sum); i++)
-        (void)snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+    for (size_t i = 0; i < sizeof(sum); i++) {
+        hex[2 * i] = "0123456789abcdef"[sum[i] >> 4];
+        hex[2 * i + 1] = "0123456789abcdef"[sum[i] & 15];
+    }
+    hex[2 * sizeof(sum)] = '\0';
     pb_set_string(&p->digest, hex);
     fm_buf_done(&b);
     fm_buf_done(&data);

@@ -12,6 +12,7 @@
 #include "fermata/v1/types.pb-c.h"
 #include "id.h"
 #include "job_state.h"
+#include "pack.h"
 #include "store.h"
 
 /* Statuses by short names; the values are those of the proto. */
@@ -89,9 +90,10 @@ struct job {
     uint32_t bad_steps; /* steps refused for breaking a rule */
     char *avoid_host;   /* a host that refused it a moment ago */
     struct commit *inflight, *next;
-    struct op *ops;       /* requests that wait for it to be loaded */
-    struct op *pause_ops; /* PauseJob calls that wait for the pause */
-    struct op *host_ops;  /* ResumeJob calls that wait for a host */
+    struct op *ops;            /* requests that wait for it to be loaded */
+    struct op *pause_ops;      /* PauseJob calls that wait for the pause */
+    struct op *host_ops;       /* ResumeJob calls that wait for a host */
+    struct op *breakpoint_ops; /* SetBreakpoints calls that wait for the disk and the host */
     struct watch *watches;
 };
 
@@ -102,8 +104,6 @@ void pb_set_time(Google__Protobuf__Timestamp **field, int64_t wall_ms);
 /* A deep copy, made by packing and unpacking; NULL for NULL. Free with protobuf_c_message_free_unpacked(m,
  * NULL). */
 void *pb_clone(const void *message);
-/* Packs into a new buffer. */
-void pb_pack(const void *message, struct fm_buf *out);
 
 /* A job that is being loaded. */
 struct job *job_new(const struct fm_id *id);

@@ -24,7 +24,7 @@ static struct options {
     bool verify;
     int log_format;
     int64_t lease_ms, heartbeat_ms, pause_grace_ms, shutdown_grace_ms, snapshot_steps, max_active_mib,
-        max_waiting_jobs, max_calls;
+        max_waiting_jobs, max_calls, max_connections, max_unread_mib, request_timeout_ms, watch_heartbeat_ms;
 } opt = {.listen = "127.0.0.1:7420",
          .data = "fermata-data",
          .log_level = "info",
@@ -35,7 +35,11 @@ static struct options {
          .snapshot_steps = 256,
          .max_active_mib = 2048,
          .max_waiting_jobs = 1000000,
-         .max_calls = 20000};
+         .max_calls = 20000,
+         .max_connections = 16384,
+         .max_unread_mib = 256,
+         .request_timeout_ms = 30000,
+         .watch_heartbeat_ms = 15000};
 
 /* clang-format off */
 static const struct conf_option options[] = {
@@ -59,6 +63,14 @@ static const struct conf_option options[] = {
      "jobs that may wait for a host; submits beyond it are refused", 1, 100000000, NULL},
     {"max-calls", CONF_INT, &opt.max_calls, "N",
      "calls of clients that may be open, watches among them; more are refused", 1, 1000000, NULL},
+    {"max-connections", CONF_INT, &opt.max_connections, "N",
+     "connections that may be open; then idle ones are closed for new ones. RLIMIT_NOFILE may allow fewer", 16, 1000000, NULL},
+    {"max-unread-mib", CONF_INT, &opt.max_unread_mib, "N",
+     "MiB of replies that clients have not read; beyond it the calls that stand still longest are ended", 1, 1048576, NULL},
+    {"request-timeout", CONF_DURATION, &opt.request_timeout_ms, "TIME",
+     "how long a call may take to send its request", 100, 3600000, NULL},
+    {"watch-heartbeat", CONF_DURATION, &opt.watch_heartbeat_ms, "TIME",
+     "how often a watch is told that it is alive when there is nothing else to tell", 50, 3600000, NULL},
     {"verify", CONF_BOOL, &opt.verify, NULL,
      "check the store in --data, which no coordinator may use, and exit: 0 when it is sound", 0, 0, NULL},
     {"backup", CONF_STRING, &opt.backup, "FILE",
@@ -181,12 +193,16 @@ static int run(void)
         return 1;
     }
     rpc_global_init();
-    app.loop = rpc_loop_new();
-    struct rpc_server_config server = {.max_message_bytes = LIMIT_STREAM_BYTES};
+    app.loop = rpc_loop_new_for_server();
+    struct rpc_server_config server = {.max_message_bytes = LIMIT_STREAM_BYTES,
+                                       .max_connections = (size_t)opt.max_connections,
+                                       .request_ms = (int)opt.request_timeout_ms,
+                                       .max_unread_bytes = (size_t)opt.max_unread_mib * 1024 * 1024};
     struct core_config core = {.lease_ms = (uint32_t)opt.lease_ms,
                                .heartbeat_ms = (uint32_t)opt.heartbeat_ms,
                                .pause_grace_ms = (uint32_t)opt.pause_grace_ms,
                                .snapshot_steps = (uint32_t)opt.snapshot_steps,
+                               .watch_heartbeat_ms = (uint32_t)opt.watch_heartbeat_ms,
                                .max_active_bytes = (size_t)opt.max_active_mib * 1024 * 1024,
                                .max_waiting_jobs = (size_t)opt.max_waiting_jobs,
                                .seed = fm_random_seed()};

@@ -206,6 +206,8 @@ void sched_place(struct core *c, struct job *job)
     } else if (!job->queued) {
         job->queued = true;
         c->n_pending++;
+        if (job->avoid_host != NULL)
+            core_retry_later(c); /* it was held in the meantime, while the others' refusals were forgotten */
         if (c->pending == NULL || c->pending->pend_prev->head->priority >= job->head->priority)
             DL_APPEND2(c->pending, job, pend_prev, pend_next);
         else

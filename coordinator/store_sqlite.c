@@ -1,7 +1,8 @@
 /* The SQLite store: a writer thread that commits whatever has accumulated while the last commit ran (one
- * fsync for all of it), and a reader thread. A unit that breaks a rule must not harm the others of its batch:
- * then the batch is rolled back and its units are applied one by one. See store.h. */
-#include "store_sqlite_int.h"
+ * fsync for all of it), a reader thread, and one that keeps the log short (store_sqlite_checkpoint.c). A unit
+ * that breaks a rule must not harm the others of its batch: then the batch is rolled back and its units are
+ * applied one by one. See store.h. */
+#include "store_sqlite_checkpoint.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,9 @@
 
 #include "log.h"
 #include "mem.h"
+
+/* What the core has not taken of what was read; then the reader waits. */
+#define ANSWER_BYTES (32u << 20)
 
 struct query_node {
     struct query_node *next;
@@ -26,9 +30,11 @@ struct sqlite_store {
     pthread_cond_t units_wake, queries_wake;
     struct store_unit *units; /* under lock */
     struct query_node *queries, *last_query;
+    size_t answer_bytes; /* under lock */
     bool closing;
     pthread_t writer, reader;
     struct sql_conn write_conn, read_conn; /* each of its thread */
+    struct checkpointer checkpointer;
 };
 
 /* ---- applying a unit ---- */
@@ -451,8 +457,9 @@ static void *writer_main(void *arg)
         if (b.units == NULL)
             break;
         run_batch(s, &b);
-        free_units(b.units);
         done_push(&s->done, b.first, b.last);
+        free_units(b.units);
+        checkpoint_after_commit(&s->checkpointer, &s->write_conn);
     }
     if (s->write_conn.db != NULL)
         (void)sqlite3_wal_checkpoint_v2(s->write_conn.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
@@ -465,9 +472,9 @@ static void *reader_main(void *arg)
     struct sqlite_store *s = arg;
     for (;;) {
         pthread_mutex_lock(&s->lock);
-        while (s->queries == NULL && !s->closing)
+        while ((s->queries == NULL || s->answer_bytes >= ANSWER_BYTES) && !s->closing)
             pthread_cond_wait(&s->queries_wake, &s->lock);
-        struct query_node *q = s->queries;
+        struct query_node *q = s->closing ? NULL : s->queries; /* nobody would take the answer */
         if (q != NULL) {
             s->queries = q->next;
             if (s->queries == NULL)
@@ -479,6 +486,9 @@ static void *reader_main(void *arg)
         struct done_node *n = sqlite_query(&s->read_conn, q->query);
         free(q->query);
         free(q);
+        pthread_mutex_lock(&s->lock);
+        s->answer_bytes += n->arena.used;
+        pthread_mutex_unlock(&s->lock);
         done_push(&s->done, n, n);
     }
     sql_close(&s->read_conn);
@@ -492,9 +502,9 @@ static void sqlite_submit(struct store *base, struct store_unit *u, bool more)
     struct sqlite_store *s = (struct sqlite_store *)base;
     pthread_mutex_lock(&s->lock);
     DL_APPEND(s->units, u);
-    if (!more)
-        pthread_cond_signal(&s->units_wake);
     pthread_mutex_unlock(&s->lock);
+    if (!more) /* not under the lock: the writer wants it at once */
+        pthread_cond_signal(&s->units_wake);
 }
 
 static void sqlite_read(struct store *base, const struct store_query *q)
@@ -508,18 +518,27 @@ static void sqlite_read(struct store *base, const struct store_query *q)
     else
         s->last_query->next = n;
     s->last_query = n;
-    pthread_cond_signal(&s->queries_wake);
     pthread_mutex_unlock(&s->lock);
+    pthread_cond_signal(&s->queries_wake);
 }
 
 static struct store_done *sqlite_poll(struct store *base)
 {
-    return done_pop(&((struct sqlite_store *)base)->done);
+    struct sqlite_store *s = (struct sqlite_store *)base;
+    struct store_done *d = done_pop(&s->done);
+    if (d == NULL || !d->is_query)
+        return d;
+    pthread_mutex_lock(&s->lock);
+    s->answer_bytes -= d->arena->used;
+    pthread_cond_signal(&s->queries_wake);
+    pthread_mutex_unlock(&s->lock);
+    return d;
 }
 
 static void sqlite_close(struct store *base)
 {
     struct sqlite_store *s = (struct sqlite_store *)base;
+    checkpoint_stop(&s->checkpointer);
     pthread_mutex_lock(&s->lock);
     s->closing = true;
     pthread_cond_signal(&s->units_wake);
@@ -527,6 +546,13 @@ static void sqlite_close(struct store *base)
     pthread_mutex_unlock(&s->lock);
     pthread_join(s->reader, NULL);
     pthread_join(s->writer, NULL);
+    checkpoint_done(&s->checkpointer);
+    while (s->queries != NULL) {
+        struct query_node *q = s->queries;
+        s->queries = q->next;
+        free(q->query);
+        free(q);
+    }
     done_queue_done(&s->done);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->units_wake);
@@ -555,6 +581,7 @@ struct store *store_sqlite_open(const struct store_sqlite_config *cfg, struct fm
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->units_wake, NULL);
     pthread_cond_init(&s->queries_wake, NULL);
+    checkpoint_start(&s->checkpointer, path);
     if (pthread_create(&s->writer, NULL, writer_main, s) != 0 ||
         pthread_create(&s->reader, NULL, reader_main, s) != 0)
         fm_abort("a thread of the store could not be started");

@@ -50,7 +50,8 @@ enum sql_id {
 /* A connection with its prepared statements. One thread at a time. */
 struct sql_conn {
     char *path;
-    sqlite3 *db; /* NULL while closed */
+    sqlite3 *db;   /* NULL while closed */
+    int log_pages; /* a writer's: how long the log was after its last commit */
     sqlite3_stmt *stmts[SQL_COUNT];
 };
 

@@ -99,6 +99,15 @@ static int run(struct sql_conn *c, const char *sql, const char *what, struct fm_
     return rc == SQLITE_OK ? 0 : sql_error(c, rc, what, err);
 }
 
+/* In place of SQLite's own, which copies the log within the commit. */
+static int note_log(void *arg, sqlite3 *db, const char *name, int pages)
+{
+    (void)db;
+    (void)name;
+    ((struct sql_conn *)arg)->log_pages = pages;
+    return SQLITE_OK;
+}
+
 int sql_open(struct sql_conn *c, bool writer, struct fm_err *err)
 {
     if (c->db != NULL)
@@ -114,7 +123,9 @@ int sql_open(struct sql_conn *c, bool writer, struct fm_err *err)
                   "settings", err);
     }
     if (ret == 0 && writer)
-        ret = run(c, "PRAGMA wal_autocheckpoint=2000; PRAGMA journal_size_limit=33554432;", "settings", err);
+        ret = run(c, "PRAGMA journal_size_limit=33554432;", "settings", err);
+    if (ret == 0 && writer)
+        (void)sqlite3_wal_hook(c->db, note_log, c);
     if (ret < 0)
         sql_close(c);
     return ret;

@@ -33,6 +33,8 @@ void svc_time(struct svc *s)
  * percent-encoded. */
 #define MAX_DETAILS_BYTES 4000u
 #define RETRY_CALL_MS 500
+#define POLLED_AT_ONCE 256
+#define POLLED_BYTES (1u << 20)
 
 static void add_any(Google__Rpc__Status *status, Google__Protobuf__Any *any, const char *type,
                     struct fm_buf *buf, const ProtobufCMessage *m)
@@ -264,12 +266,14 @@ static void io_watch_end(void *arg, uint64_t ticket)
         rpc_call_finish(c->call, NULL, (struct fm_bytes){0});
 }
 
-static void io_host_send(void *arg, uint64_t conn, struct fm_bytes message)
+static void io_host_send(void *arg, uint64_t conn, struct fm_bytes message, bool urgent)
 {
     struct svc_call *c = find_call(arg, conn);
     if (c == NULL)
         return;
     (void)rpc_call_send(c->call, message);
+    if (urgent)
+        rpc_call_hurry(c->call);
     if (rpc_call_queued(c->call) <= LIMIT_HOST_QUEUE_BYTES)
         return;
     struct fm_err err = {0};
@@ -380,13 +384,20 @@ static void on_turn(void *arg)
         rpc_timer_start(s->loop, &s->timer, at, on_timer, s);
 }
 
+/* Not all at once: between them the loop must get to what has been sent, else replies pile up that are long
+ * read or given up. */
 static void poll_store(void *arg)
 {
     struct svc *s = arg;
-    struct store_done *d;
+    struct store_done *d = NULL;
     svc_time(s);
-    while ((d = store_poll(s->store)) != NULL)
+    size_t bytes = 0;
+    for (int i = 0; i < POLLED_AT_ONCE && bytes < POLLED_BYTES && (d = store_poll(s->store)) != NULL; i++) {
+        bytes += d->arena->used;
         core_store_done(s->core, d);
+    }
+    if (d != NULL)
+        (void)rpc_loop_post(s->loop, poll_store, s);
 }
 
 void svc_store_notify(void *svc)

@@ -14,7 +14,7 @@
 struct svc;
 
 /* Who has a call's events. */
-enum svc_call_kind { SVC_CALL_CORE, SVC_CALL_HOST, SVC_CALL_REFLECTION };
+enum svc_call_kind { SVC_CALL_CORE, SVC_CALL_HOST, SVC_CALL_REFLECTION, SVC_CALL_HEALTH };
 
 /* A call under way: its number is the core's ticket or connection. */
 struct svc_call {

@@ -12,6 +12,7 @@
 struct health_watch {
     struct health_watch *prev, *next;
     struct svc *svc;
+    struct svc_call *registered;
     struct rpc_call *call;
     bool known;
 };
@@ -65,17 +66,21 @@ static void on_close(struct rpc_call *call, void *user)
     (void)call;
     struct health_watch *w = user;
     DL_DELETE(w->svc->health_watches, w);
+    svc_call_forget(w->registered);
     free(w);
 }
 
 static void watch(struct rpc_call *call, const struct rpc_method *method, struct fm_bytes message)
 {
     static const struct rpc_call_events events = {.on_close = on_close};
+    if (!svc_admit(call, 0))
+        return;
     const ProtobufCMessage *m = svc_decode(call, method->detail, message);
     if (m == NULL)
         return;
     struct health_watch *w = fm_xcalloc(1, sizeof(*w));
     w->svc = svc_instance();
+    w->registered = svc_call_new(w->svc, call, SVC_CALL_HEALTH);
     w->call = call;
     w->known = is_known(((const Grpc__Health__V1__HealthCheckRequest *)(const void *)m)->service);
     DL_APPEND(w->svc->health_watches, w);

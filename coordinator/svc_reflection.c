@@ -16,7 +16,8 @@
 #include "wire.h"
 #include "wire_pbc.h"
 
-#define MAX_QUEUED (8u * 1024 * 1024)
+/* Of answers that wait to be read; then no more questions are. */
+#define MAX_QUEUED (64u * 1024)
 
 /* A file of the set, with its bytes as protoc wrote them. */
 struct file {
@@ -271,13 +272,6 @@ static void on_message(struct rpc_call *call, void *user, struct fm_bytes messag
     if (m == NULL)
         return;
     const request_t *q = (const request_t *)(const void *)m;
-    if (rpc_call_queued(call) > MAX_QUEUED) {
-        struct fm_err err = {0};
-        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL,
-                   "answers wait to be read: read them before asking more");
-        svc_fail(call, &err);
-        return;
-    }
     prepare();
     switch (q->message_request_case) {
     case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME:
@@ -323,7 +317,7 @@ static void reflect(struct rpc_call *call, const struct rpc_method *method, stru
     (void)message;
     if (!svc_admit(call, 0))
         return;
-    rpc_call_events(call, &events, svc_call_new(svc_instance(), call, SVC_CALL_REFLECTION), 0);
+    rpc_call_events(call, &events, svc_call_new(svc_instance(), call, SVC_CALL_REFLECTION), MAX_QUEUED);
 }
 
 const struct rpc_method reflection_methods[] = {

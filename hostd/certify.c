@@ -137,9 +137,8 @@ static void call_again(void *arg)
     fm_buf_put_string(&b, 2, c->cert->incarnation);
     fm_buf_put_string(&b, 3, c->cert->how);
     c->channel = rpc_channel_new(c->loop, c->cert->target, MAX_RESPONSE_BYTES);
-    c->stream = rpc_stream_open(c->channel, CERTIFY_PATH, CALL_MS, &events, c);
-    rpc_stream_send(c->stream, (struct fm_bytes){b.p, b.n});
-    rpc_stream_close_send(c->stream);
+    c->stream =
+        rpc_stream_request(c->channel, CERTIFY_PATH, CALL_MS, (struct fm_bytes){b.p, b.n}, &events, c);
     fm_buf_done(&b);
 }
 

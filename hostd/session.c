@@ -370,6 +370,15 @@ static void on_reject(struct engine *e, const fermata_v1_StepReject *r)
     hjob_drop(job);
 }
 
+static void send_heartbeat(struct engine *e)
+{
+    struct fm_buf b = {0};
+    fm_buf_put_tag_varint(&b, 1, HASH_COUNT(e->jobs));
+    session_send(e, FIELD_HEARTBEAT, &b);
+    fm_buf_done(&b);
+    e->next_heartbeat_ms = e->now_ms + e->heartbeat_ms;
+}
+
 static void dispatch(struct engine *e, const fermata_v1_CoordinatorMessage *m)
 {
     struct hjob *job;
@@ -392,6 +401,8 @@ static void dispatch(struct engine *e, const fermata_v1_CoordinatorMessage *m)
         job = hjob_find(e, m->body.deliver.job_id, m->body.deliver.epoch);
         if (job != NULL)
             hjob_deliver(job, &m->body.deliver);
+        if (m->body.deliver.set_breakpoints)
+            send_heartbeat(e); /* somebody waits for them to hold */
         return;
     case fermata_v1_CoordinatorMessage_intent_ack_tag:
         job = hjob_find(e, m->body.intent_ack.job_id, m->body.intent_ack.epoch);
@@ -401,15 +412,6 @@ static void dispatch(struct engine *e, const fermata_v1_CoordinatorMessage *m)
     default:
         return; /* a heartbeat: that it came is all it says; or a kind that a later version knows */
     }
-}
-
-static void send_heartbeat(struct engine *e)
-{
-    struct fm_buf b = {0};
-    fm_buf_put_tag_varint(&b, 1, HASH_COUNT(e->jobs));
-    session_send(e, FIELD_HEARTBEAT, &b);
-    fm_buf_done(&b);
-    e->next_heartbeat_ms = e->now_ms + e->heartbeat_ms;
 }
 
 /* The coordinator counts the lease from what it hears of us, and we from when we sent what it has heard: so

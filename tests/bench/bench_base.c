@@ -122,9 +122,8 @@ static void call_once(void)
     raw.left--;
     raw.running++;
     c->began_us = fm_now_mono_us();
-    struct rpc_stream *s = rpc_stream_open(raw.channel, "/raw/Echo", 0, &events, c);
-    rpc_stream_send(s, (struct fm_bytes){request, sizeof(request)});
-    rpc_stream_close_send(s);
+    (void)rpc_stream_request(raw.channel, "/raw/Echo", 0, (struct fm_bytes){request, sizeof(request)},
+                             &events, c);
 }
 
 static void start_calls(void *arg)

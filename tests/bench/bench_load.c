@@ -30,18 +30,13 @@ struct drive {
 
 static void start_job(void);
 
-static void send_bytes(struct rpc_stream *s, const uint8_t *p, size_t n)
-{
-    rpc_stream_send(s, (struct fm_bytes){p, n});
-    rpc_stream_close_send(s);
-}
-
-static void send_message(struct rpc_stream *s, const ProtobufCMessage *m)
+static void call(const char *path, const ProtobufCMessage *m, const struct rpc_stream_events *events,
+                 void *user)
 {
     size_t n = protobuf_c_message_get_packed_size(m);
     uint8_t *p = fm_xmalloc(n);
     protobuf_c_message_pack(m, p);
-    send_bytes(s, p, n);
+    (void)rpc_stream_request(b.channel, path, 0, (struct fm_bytes){p, n}, events, user);
     free(p);
 }
 
@@ -73,7 +68,7 @@ static void answer(struct drive *d, const char *pause_id)
     r.pause_id = d->pause_id;
     r.answer = &v;
     d->answered_us = fm_now_mono_us();
-    send_message(rpc_stream_open(b.channel, "/fermata.v1.Jobs/ResumeJob", 0, &events, NULL), &r.base);
+    call("/fermata.v1.Jobs/ResumeJob", &r.base, &events, NULL);
 }
 
 static void on_paused(struct rpc_stream *s, struct drive *d, const Fermata__V1__Job *job)
@@ -140,7 +135,7 @@ static void on_submitted(struct rpc_stream *s, void *user, struct fm_bytes m)
     fermata__v1__submit_job_response__free_unpacked(r, NULL);
     Fermata__V1__WatchJobRequest w = FERMATA__V1__WATCH_JOB_REQUEST__INIT;
     w.job_id = d->job_id;
-    send_message(rpc_stream_open(b.channel, "/fermata.v1.Jobs/WatchJob", 0, &events, d), &w.base);
+    call("/fermata.v1.Jobs/WatchJob", &w.base, &events, d);
 }
 
 static void start_job(void)
@@ -150,7 +145,8 @@ static void start_job(void)
     d->index = b.started++;
     b.running++;
     d->began_us = fm_now_mono_us();
-    send_bytes(rpc_stream_open(b.channel, "/fermata.v1.Jobs/SubmitJob", 0, &events, d), b.submit, b.n_submit);
+    (void)rpc_stream_request(b.channel, "/fermata.v1.Jobs/SubmitJob", 0,
+                             (struct fm_bytes){b.submit, b.n_submit}, &events, d);
 }
 
 static void start_all(void *arg)

@@ -44,9 +44,8 @@ void call_start(struct rpc_channel *channel, const char *method, const ProtobufC
     snprintf(path, sizeof(path), "/fermata.v1.%s", method);
     fm_buf_reserve(&b, protobuf_c_message_get_packed_size(request) + 1);
     b.n = protobuf_c_message_pack(request, b.p);
-    struct rpc_stream *s = rpc_stream_open(channel, path, deadline_ms, &events, c);
-    rpc_stream_send(s, (struct fm_bytes){b.p, b.n});
-    rpc_stream_close_send(s);
+    struct fm_bytes message = {b.p, b.n};
+    struct rpc_stream *s = rpc_stream_request(channel, path, deadline_ms, message, &events, c);
     rpc_stream_unref(s); /* it lives until on_status all the same */
     fm_buf_done(&b);
 }

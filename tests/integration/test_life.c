@@ -94,6 +94,52 @@ static void jobs_of_a_killed_daemon_are_done_elsewhere_long_before_its_lease_end
     cluster_done(&c);
 }
 
+static size_t count_jobs(struct cluster *c, const char *status, const char *host)
+{
+    json_t *list = rpc(c->address, "Jobs/ListJobs",
+                       "{\"statuses\":[\"JOB_STATUS_%s\"],\"host\":\"%s\",\"page_size\":1000}", status, host);
+    size_t n = json_array_size(json_at(list, "jobs"));
+    json_decref(list);
+    return n;
+}
+
+static void wait_count(struct cluster *c, const char *status, const char *host, size_t n)
+{
+    long long until = test_now_ms() + DEADLINE_MS;
+    while (count_jobs(c, status, host) != n)
+        test_pause(until, status);
+}
+
+/* The time is printed, not asserted: the goal is 3.2 s for steps of 3 s. */
+static void a_hundred_jobs_of_a_killed_host_are_done_elsewhere(void **state)
+{
+    (void)state;
+    enum { JOBS = 100 };
+    struct cluster c;
+    char jobs[JOBS][32];
+    const char *room[] = {"--capacity", "200", NULL};
+    cluster_init(&c);
+    c.lease = "120s";
+    cluster_coordinator(&c, NULL);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":3000");
+    for (size_t i = 0; i < JOBS; i++)
+        snprintf(jobs[i], sizeof(jobs[i]), "%s", submit_trip(&c, "t"));
+    cluster_host(&c, 0, "a", room); /* gets them all */
+    wait_count(&c, "RUNNING", "a", JOBS);
+    cluster_host(&c, 1, "b", room);
+    long long killed_ms = test_now_ms();
+    assert_int_equal(kill(proc_daemon(&c.hosts[0], 0), SIGKILL), 0);
+    wait_count(&c, "COMPLETED", "", JOBS);
+    printf("%d jobs in a step of 3 s: all done %lld ms after the kill\n", JOBS, test_now_ms() - killed_ms);
+    for (size_t i = 0; i < JOBS; i++) {
+        json_t *done = wait_status(&c, jobs[i], "COMPLETED");
+        assert_string_equal(at(done, "job.epoch"), "2");
+        json_decref(done);
+        expect_one_step(&c, jobs[i]);
+    }
+    cluster_done(&c);
+}
+
 static void jobs_of_a_killed_supervisor_are_done_elsewhere_long_before_the_lease_ends(void **state)
 {
     (void)state;
@@ -417,6 +463,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_of_a_killed_daemon_are_done_elsewhere_long_before_its_lease_ends),
+        cmocka_unit_test(a_hundred_jobs_of_a_killed_host_are_done_elsewhere),
         cmocka_unit_test(jobs_of_a_killed_supervisor_are_done_elsewhere_long_before_the_lease_ends),
         cmocka_unit_test(programs_of_a_dead_daemon_are_ended),
         cmocka_unit_test(a_daemon_that_dies_is_started_again_and_gets_its_jobs_again),

@@ -135,6 +135,29 @@ static void more_open_calls_than_allowed_are_refused_until_some_have_ended(void 
     cluster_done(&c);
 }
 
+static void a_watch_that_hears_nothing_else_hears_that_it_is_alive(void **state)
+{
+    (void)state;
+    struct cluster c;
+    struct proc watcher;
+    cluster_init(&c);
+    const char *more[] = {"--watch-heartbeat", "100ms", NULL};
+    cluster_coordinator(&c, more);
+    cluster_host(&c, 0, "a", NULL);
+    put_trip(&c, "");
+    const char *job = submit_trip(&c, "t");
+    json_decref(wait_status(&c, job, "PAUSED"));
+    watch(&c, &watcher, job, 0);
+    for (int i = 0; i < 3; i++) {
+        proc_hear(&watcher, "\"heartbeat\"");
+        proc_hear(&watcher, "\"stepCount\": 1");
+    }
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":1}", job));
+    proc_hear(&watcher, "JOB_STATUS_COMPLETED");
+    assert_int_equal(proc_wait(&watcher), 0);
+    cluster_done(&c);
+}
+
 static void a_host_refuses_an_assignment_that_does_not_fit_and_gets_it_when_there_is_room(void **state)
 {
     (void)state;
@@ -195,6 +218,7 @@ int main(void)
         cmocka_unit_test(more_jobs_than_may_wait_are_refused_until_there_is_room),
         cmocka_unit_test(more_bytes_than_there_is_memory_for_are_refused_until_jobs_have_ended),
         cmocka_unit_test(more_open_calls_than_allowed_are_refused_until_some_have_ended),
+        cmocka_unit_test(a_watch_that_hears_nothing_else_hears_that_it_is_alive),
         cmocka_unit_test(a_host_refuses_an_assignment_that_does_not_fit_and_gets_it_when_there_is_room),
         cmocka_unit_test(many_large_jobs_reach_a_host_that_comes_late_without_flooding_it),
     };

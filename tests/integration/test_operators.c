@@ -1,7 +1,9 @@
 /* What operators do with real daemons: breakpoints, single steps, remedies, resuming a failed job, forks,
  * pausing one job of two. */
 #define _GNU_SOURCE
+#include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +15,7 @@
 #include <cmocka.h>
 
 #include "cluster.h"
+#include "grpcurl.h"
 #include "json_text.h"
 
 /* clang-format would take the JSON for C. */
@@ -65,6 +68,44 @@ static void a_breakpoint_holds_a_task_which_can_be_edited_stepped_and_released(v
     assert_string_equal(at(h, "steps[1].remedy.kind"), "REMEDY_KIND_EDIT_TASK");
     assert_string_equal(at(h, "steps[1].remedy.by"), "ada");
     json_decref(h);
+    cluster_done(&c);
+}
+
+static void breakpoints_are_answered_when_the_host_has_them(void **state)
+{
+    (void)state;
+    struct cluster c;
+    struct proc caller;
+    char command[1024], log[256];
+    static const char *const alone[] = {"--no-supervisor", NULL};
+    cluster_init(&c);
+    c.lease = "120s";
+    cluster_coordinator(&c, NULL);
+    cluster_host(&c, 0, "a", alone);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":60000");
+    const char *job = submit_trip(&c, "t");
+    json_decref(wait_status(&c, job, "RUNNING"));
+    proc_kill(&c.hosts[0], SIGSTOP);
+    snprintf(log, sizeof(log), "%s/caller.log", c.dir);
+    snprintf(command, sizeof(command), "exec %s -plaintext -d '{\"job_id\":\"%s\",\"breakpoints\":[{\"routine\":\"agent\"}]}' %s fermata.v1.Jobs/SetBreakpoints > %s",
+             grpcurl_program(), job, c.address, cluster_file(&c, "answer"));
+    const char *argv[] = {"sh", "-c", command, NULL};
+    proc_talk(&caller, log, argv);
+    long long until = test_now_ms() + DEADLINE_MS;
+    for (bool stored = false; !stored; test_pause(until, "the breakpoint is on disk")) {
+        json_t *j = rpc(c.address, "Jobs/GetJob", J({"job_id" : "%s"}), job);
+        stored = strcmp(at(j, "job.breakpoints[0].routine"), "agent") == 0;
+        json_decref(j);
+    }
+    char *text = file_text(cluster_file(&c, "answer"));
+    assert_string_equal(text, "");
+    free(text);
+    proc_kill(&c.hosts[0], SIGCONT);
+    assert_int_equal(proc_wait(&caller), 0);
+    text = file_text(cluster_file(&c, "answer"));
+    assert_non_null(strstr(text, "JOB_STATUS_RUNNING"));
+    free(text);
+    json_decref(rpc(c.address, "Jobs/CancelJob", J({"job_id" : "%s"}), job));
     cluster_done(&c);
 }
 
@@ -356,11 +397,39 @@ static void a_failed_job_that_goes_on_asks_its_open_question_again(void **state)
     cluster_done(&c);
 }
 
+static void a_fork_behind_a_skipped_task_goes_on_with_the_result_in_its_place(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    const char *job = submit_inline(
+        &c,
+        J({
+            "routines" : [
+                {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"fail" : "INTERNAL"} ]}}},
+                {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"append" : "seen"} ]}}}
+            ],
+            "connections" : [ {"from" : {"routine" : "a", "event" : "out"}, "to" : {"routine" : "b", "slot" : "in"}} ]
+        }),
+        J({}));
+    json_decref(wait_status(&c, job, "FAILED"));
+    json_t *r = rpc(c.address, "Jobs/SkipTask", J({"job_id" : "%s", "event" : "out", "data" : {"v" : 8}}), job);
+    assert_string_equal(at(r, "step"), "2");
+    json_decref(r);
+    r = rpc(c.address, "Jobs/ForkJob", J({"job_id" : "%s", "step" : 2}), job);
+    json_t *done = wait_status(&c, at(r, "jobId"), "COMPLETED");
+    assert_string_equal(at(done, "job.state.sharedData.seen[0].v"), "8");
+    json_decref(done);
+    json_decref(r);
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_breakpoint_with_a_condition_holds_the_tasks_that_meet_it),
         cmocka_unit_test(a_breakpoint_holds_a_task_which_can_be_edited_stepped_and_released),
+        cmocka_unit_test(breakpoints_are_answered_when_the_host_has_them),
         cmocka_unit_test(a_single_step_holds_the_next_task_whatever_it_is),
         cmocka_unit_test(a_failed_task_can_be_skipped_with_a_result_and_the_job_goes_on),
         cmocka_unit_test(a_failed_job_can_be_edited_patched_and_resumed_from_the_task_that_failed),
@@ -368,6 +437,7 @@ int main(void)
         cmocka_unit_test(pausing_one_job_does_not_touch_another),
         cmocka_unit_test(input_wakes_a_sleeping_job_and_a_pause_holds_it),
         cmocka_unit_test(a_failed_job_that_goes_on_asks_its_open_question_again),
+        cmocka_unit_test(a_fork_behind_a_skipped_task_goes_on_with_the_result_in_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

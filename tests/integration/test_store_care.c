@@ -143,12 +143,69 @@ static void a_backup_is_made_while_jobs_run_and_a_coordinator_goes_on_from_it(vo
     cluster_done(&c);
 }
 
+/* A coordinator whose disk dies when the file "bad" is there (bad_disk.c). */
+static void start_on_bad_disk(struct cluster *c)
+{
+    char library[512];
+    snprintf(library, sizeof(library), "%s/tests/support/libbad_disk.so", getenv("BUILD_DIR"));
+    assert_int_equal(access(library, R_OK), 0);
+    cluster_init(c);
+    c->lease = "60s";
+    assert_int_equal(setenv("LD_PRELOAD", library, 1), 0);
+    assert_int_equal(setenv("BAD_DISK", cluster_file(c, "bad"), 1), 0);
+    const char *sanitizer = getenv("ASAN_OPTIONS");
+    char options[256], *before = sanitizer == NULL ? NULL : strdup(sanitizer);
+    snprintf(options, sizeof(options), "%s:verify_asan_link_order=0", before == NULL ? "" : before);
+    assert_int_equal(setenv("ASAN_OPTIONS", options, 1), 0);
+    cluster_coordinator(c, NULL);
+    assert_int_equal(unsetenv("LD_PRELOAD"), 0);
+    assert_int_equal(before == NULL ? unsetenv("ASAN_OPTIONS") : setenv("ASAN_OPTIONS", before, 1), 0);
+    free(before);
+}
+
+/* Whether what was written when fsync failed is there is unknown: nothing of it is believed until it has been
+ * read again. */
+static void a_disk_that_fails_to_sync_fails_callers_and_loses_and_doubles_nothing(void **state)
+{
+    (void)state;
+    static const char submit[] = "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},"
+                                 "\"data\":{\"task\":\"t\"},\"request_id\":\"again\"}";
+    struct cluster c;
+    start_on_bad_disk(&c);
+    cluster_host(&c, 0, "a", NULL);
+    put_trip(&c, "\"ask\":false,\"delay_ms\":1000");
+    const char *job = submit_trip(&c, "t");
+    json_decref(wait_status(&c, job, "RUNNING"));
+    cluster_open_gate(&c, "bad");
+    char *refused = rpc_fails(c.address, "Jobs/SubmitJob", "Unavailable", "%s", submit);
+    assert_non_null(strstr(refused, "I/O error"));
+    free(refused);
+    json_decref(rpc(c.address, "Jobs/GetJob", "{\"job_id\":\"%s\"}", job)); /* reading goes on */
+    cluster_wait_log(&c, "coordinator.log", "steps could not be stored");
+    assert_int_equal(unlink(cluster_file(&c, "bad")), 0);
+    json_t *first = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(first, "job.epoch"), "1");
+    assert_string_equal(at(first, "job.stepCount"), "1");
+    json_t *second = rpc(c.address, "Jobs/SubmitJob", "%s", submit);
+    json_decref(wait_status(&c, at(second, "jobId"), "COMPLETED"));
+    json_t *all = rpc(c.address, "Jobs/ListJobs", "{}");
+    assert_int_equal(json_array_size(json_at(all, "jobs")), 2);
+    json_decref(first);
+    json_decref(second);
+    json_decref(all);
+    proc_stop(&c.hosts[0]);
+    proc_stop(&c.coordinator);
+    check_verdict(&c, 0, "2 jobs, 2 steps: 0 faults");
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_store_is_found_sound_and_damage_is_named),
         cmocka_unit_test(a_job_that_nothing_would_wake_is_found),
         cmocka_unit_test(what_is_no_store_is_said),
+        cmocka_unit_test(a_disk_that_fails_to_sync_fails_callers_and_loses_and_doubles_nothing),
         cmocka_unit_test(a_backup_is_made_while_jobs_run_and_a_coordinator_goes_on_from_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

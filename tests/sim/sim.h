@@ -265,6 +265,8 @@ void check_effect(const char *job_id, const char *task_id);
 void check_once(const char *job_id, const char *task_id, uint32_t epoch);
 /* A person lets a task run again by answering a question. */
 void grant(const char *job_id, const char *pause_id, const char *task_id);
+/* A unit is about to be applied. */
+void check_unit(const struct store_unit *u);
 /* The core says something to a host. */
 void check_said(const struct conn *k, struct fm_bytes message);
 /* Whether the coordinator has an open stream of the host, and has heard of it lately: then it is not dead. */

@@ -50,9 +50,10 @@ static void io_watch_end(void *arg, uint64_t ticket)
     }
 }
 
-static void io_host_send(void *arg, uint64_t conn, struct fm_bytes message)
+static void io_host_send(void *arg, uint64_t conn, struct fm_bytes message, bool urgent)
 {
     (void)arg;
+    (void)urgent;
     struct conn *k = conn_find(conn);
     check_said(k, message);
     if (k == NULL || !k->core_open || !k->host_open)
@@ -191,6 +192,7 @@ void commit(void)
         DL_DELETE(list, u);
         struct event *e = after(1, EV_STORE_DONE);
         e->gen = w.core_gen;
+        check_unit(u);
         struct store_done *applied = fails && !lies ? NULL : sim_store_apply(w.store, u);
         if (fails && applied != NULL)
             store_done_free(applied);

@@ -8,6 +8,7 @@
 #include "fermata/v1/host_agent.pb-c.h"
 #include "job.h"
 #include "mem.h"
+#include "store_int.h"
 
 /* ---- handlers that begin ---- */
 
@@ -68,7 +69,30 @@ void check_once(const char *job_id, const char *task_id, uint32_t epoch)
         fermata__v1__job__free_unpacked(h, NULL);
 }
 
-/* ---- what the coordinator says ---- */
+/* ---- what the coordinator stores and says ---- */
+
+/* No step is stored under an epoch that is over. */
+static void check_epoch(const struct record *r)
+{
+    char job_id[27];
+    fm_id_text(&r->job, job_id);
+    Fermata__V1__Job *h = sim_store_head(w.store, job_id);
+    Fermata__V1__Step *step = h != NULL ? fermata__v1__step__unpack(NULL, r->body.n, r->body.p) : NULL;
+    if (step != NULL && step->epoch < h->epoch)
+        wrong("step %u of job %s is of epoch %u, and the job's epoch is %u", step->number, job_id,
+              step->epoch, h->epoch);
+    if (step != NULL)
+        fermata__v1__step__free_unpacked(step, NULL);
+    if (h != NULL)
+        fermata__v1__job__free_unpacked(h, NULL);
+}
+
+void check_unit(const struct store_unit *u)
+{
+    for (const struct record *r = u->first; r != NULL; r = r->next)
+        if (r->kind == RECORD_STEP)
+            check_epoch(r);
+}
 
 static void check_acks(const Fermata__V1__StepAckBatch *b)
 {
@@ -211,7 +235,9 @@ void check_final(size_t j, const Fermata__V1__Job *h)
     check_token(j, s, job->token, 1, 1);
     for (size_t i = 0; i < job->n_inputs; i++) {
         const struct sim_input *in = &job->inputs[i];
-        check_token(j, s, in->token, in->acked, in->sent && !in->refused);
+        bool refused =
+            in->refused && !plan_may_fail(&job->plan); /* else an earlier try may have come later */
+        check_token(j, s, in->token, in->acked, in->sent && !refused);
         inputs += count_in_list(s->shared_data, "done", in->token);
     }
     if (number_of(s, "a", "n") != (double)inputs || number_of(s, "b", "n") != (double)inputs)

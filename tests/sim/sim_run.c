@@ -53,7 +53,7 @@ static void begin(uint64_t seed)
         chance(40) ? UINT64_MAX : fm_rng_next(&w.rng); /* some runs have only some kinds of faults */
     w.calm = chance(5);
     w.operators = chance(50);
-    w.n_hosts = 2 + rnd(MAX_HOSTS - 1);
+    w.n_hosts = 1 + rnd(MAX_HOSTS);
     w.n_jobs = 1 + rnd(MAX_JOBS / 2);
     start_core();
     for (size_t i = 0; i < w.n_hosts; i++) {

@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -98,6 +100,40 @@ static void an_output_that_nobody_reads_stalls_nobody_and_what_is_dropped_is_cou
     close(fds[1]);
 }
 
+/* Each write of the log is a packet. A line that comes after a pause is written at once; of those that
+ * follow, as many as come in five milliseconds together, however long the test takes. */
+static void lines_that_follow_closely_are_written_together(void **state)
+{
+    enum { LINES = 100, TOGETHER_MS = 5 };
+    const struct timespec apart = {0, 300000};
+    int ends[2];
+    struct fm_err err = {0};
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    struct fm_log_config cfg = {.fd = ends[1], .levels = "info"};
+    int64_t from_ms = fm_now_mono_ms();
+    assert_int_equal(fm_log_start(&cfg, &err), 0);
+    for (int i = 0; i < LINES; i++) {
+        FM_LOG(INFO, STATE, "line");
+        (void)nanosleep(&apart, NULL);
+    }
+    size_t packets = 0, lines = 0;
+    while (lines < LINES) { /* all come by themselves, without a stop */
+        char text[65536];
+        ssize_t n = read(ends[0], text, sizeof(text));
+        assert_true(n > 0);
+        packets++;
+        for (ssize_t i = 0; i < n; i++)
+            lines += text[i] == '\n';
+    }
+    int64_t ms = fm_now_mono_ms() - from_ms;
+    fm_log_stop();
+    assert_int_equal(lines, LINES);
+    assert_true(packets <= (size_t)(ms / TOGETHER_MS) + 4);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +141,7 @@ int main(void)
         cmocka_unit_test(a_json_line_escapes_what_would_break_it),
         cmocka_unit_test(a_level_that_is_off_costs_nothing_and_can_be_set_for_one_category),
         cmocka_unit_test(an_output_that_nobody_reads_stalls_nobody_and_what_is_dropped_is_counted),
+        cmocka_unit_test(lines_that_follow_closely_are_written_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

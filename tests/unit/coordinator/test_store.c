@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -464,6 +465,47 @@ static void what_was_acknowledged_survives_kill_9(void **state)
     }
 }
 
+/* Commits without a pause, a hundred megabytes of them. */
+static void the_log_stays_short_while_commits_never_pause(void **state)
+{
+    enum { UNITS = 3000, AT_ONCE = 50, BODY = 32 * 1024 };
+    static uint8_t body[BODY];
+    char log[128];
+    struct fm_id id = job_id(1);
+    off_t longest = 0;
+    (void)state;
+    memset(body, 'x', sizeof(body));
+    snprintf(log, sizeof(log), "%s/fermata.db-wal", fx.dir);
+    struct store_unit *first = store_unit_new(0);
+    put_job(first, 1, 1, true, "head");
+    assert_int_equal(commit(first), STORE_OK);
+    for (uint32_t sent = 0, done = 0; done < UNITS; done++) {
+        for (; sent < UNITS && sent - done < AT_ONCE; sent++) {
+            struct store_unit *u = store_unit_new(sent + 1);
+            store_put_step(u, &id, sent + 1, (struct fm_bytes){body, sizeof(body)});
+            store_submit(fx.store, u);
+        }
+        struct store_done *d = next_done();
+        assert_int_equal(d->status, STORE_OK);
+        store_done_free(d);
+        struct stat st;
+        if (stat(log, &st) == 0 && st.st_size > longest)
+            longest = st.st_size;
+    }
+    assert_true(longest > 4 * 1024 * 1024);
+    assert_true(longest < 64 * 1024 * 1024); /* 33 is where the writer waits, and what is in one commit */
+    struct store_done *d =
+        query((struct store_query){.kind = STORE_READ_STEPS, .job = id, .from = UNITS, .limit = 1});
+    assert_int_equal(d->n_steps, 1);
+    assert_int_equal(d->steps[0].body.n, BODY);
+    store_done_free(d);
+    store_close(fx.store);
+    open_store();
+    d = query((struct store_query){.kind = STORE_READ_STEPS, .job = id, .from = 1, .limit = 1});
+    assert_int_equal(d->n_steps, 1);
+    store_done_free(d);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -477,6 +519,7 @@ int main(void)
         TEST(what_is_remembered_of_hosts_is_replaced_listed_by_id_and_forgotten),
         TEST(a_store_of_the_first_version_is_brought_up_to_date),
         TEST(what_was_acknowledged_survives_kill_9),
+        TEST(the_log_stays_short_while_commits_never_pause),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,6 +77,7 @@ static const struct message {
     M(get_history_response, GetHistoryResponse),
     M(watch_job_request, WatchJobRequest),
     M(watch_job_response, WatchJobResponse),
+    M(watch_heartbeat, WatchHeartbeat),
     M(pause_job_request, PauseJobRequest),
     M(pause_job_response, PauseJobResponse),
     M(resume_job_request, ResumeJobRequest),
