@@ -72,15 +72,6 @@ static bool is_choice(const char *choice, const Google__Protobuf__Value *answer)
     return is_value(jv_parse(choice), answer, 0);
 }
 
-/* Length of the text, at most `most`, without a part of a character at its end. */
-static int whole_characters(const char *text, size_t most)
-{
-    size_t n = strnlen(text, most);
-    while (n == most && n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80)
-        n--;
-    return (int)n;
-}
-
 static int check_choices(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer,
                          struct fm_err *err)
 {
@@ -95,7 +86,7 @@ static int check_choices(const Fermata__V1__Pause *pause, const Google__Protobuf
             break;
         }
         const char *c = pause->choices[i];
-        int shown = whole_characters(c, MAX_CHOICE_BYTES);
+        int shown = (int)fm_utf8_cut(c, MAX_CHOICE_BYTES);
         n += (size_t)snprintf(list + n, sizeof(list) - n, "%s\"%.*s%s\"", i > 0 ? ", " : "", shown, c,
                               c[shown] != '\0' ? "…" : "");
     }

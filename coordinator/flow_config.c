@@ -295,6 +295,37 @@ void flow_check_config(const Fermata__V1__Routine *r, const char *path, struct f
         check_exec(field, r->config, err);
 }
 
+/* ---- tools that nobody answers ---- */
+
+static bool takes_call(const Fermata__V1__Connection *c, const char *routine, const char *tool)
+{
+    bool filtered;
+    if (c->from == NULL || strcmp(c->from->routine, routine) != 0 || strcmp(c->from->event, "tool_call") != 0)
+        return false;
+    const Google__Protobuf__Value *name = struct_get(c->filter, "name", &filtered);
+    return !filtered || (is_kind(name, PARAM_STRING) && strcmp(name->string_value, tool) == 0);
+}
+
+void flow_untaken_tools(const Fermata__V1__Flow *f,
+                        void (*add)(void *arg, const char *routine, const char *tool), void *arg)
+{
+    for (size_t i = 0; i < f->n_routines; i++) {
+        const Fermata__V1__Routine *r = f->routines[i];
+        bool found;
+        const Google__Protobuf__Value *tools = struct_get(r->config, "tools", &found);
+        if (strcmp(r->type, "llm_agent") != 0 || !is_kind(tools, PARAM_LIST))
+            continue;
+        for (size_t k = 0; k < tools->list_value->n_values; k++) {
+            const char *name = tool_name(tools->list_value->values[k]);
+            bool taken = name == NULL;
+            for (size_t n = 0; n < f->n_connections && !taken; n++)
+                taken = takes_call(f->connections[n], r->id, name);
+            if (!taken)
+                add(arg, r->id, name);
+        }
+    }
+}
+
 /* ---- programs and schemas ---- */
 
 static void add_tools(const Google__Protobuf__Value *tools, const char *path, struct program_check *k)

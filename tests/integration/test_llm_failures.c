@@ -159,6 +159,23 @@ static void a_limit_is_raised_by_its_name_by_its_number_or_as_the_configuration_
     }
 }
 
+static void a_tool_whose_calls_nobody_takes_is_warned_of(void **state)
+{
+    (void)state;
+    json_t *r = rpc(c.address, "Flows/PutFlow",
+        J({"flow" : {"name" : "tools", "routines" : [ {"id" : "agent", "type" : "llm_agent", "config" : {"provider" : "openai", "tools" : [ {"name" : "one"}, {"name" : "two"}, {"name" : "three"} ]}}, {"id" : "look", "type" : "log"} ],
+           "connections" : [ {"from" : {"routine" : "agent", "event" : "tool_call"}, "to" : {"routine" : "look", "slot" : "input"}, "filter" : {"name" : "one"}},
+                             {"from" : {"routine" : "agent", "event" : "tool_call"}, "to" : {"routine" : "look", "slot" : "input"}, "filter" : {"name" : "three"}} ]}}));
+    assert_int_equal(json_array_size(json_at(r, "warnings")), 1);
+    assert_non_null(strstr(at(r, "warnings[0]"), "no connection takes calls of the tool \"two\""));
+    json_decref(r);
+    r = rpc(c.address, "Flows/PutFlow",
+        J({"flow" : {"name" : "tools", "routines" : [ {"id" : "agent", "type" : "llm_agent", "config" : {"provider" : "openai", "tools" : [ {"name" : "one"}, {"name" : "two"} ]}}, {"id" : "look", "type" : "log"} ],
+           "connections" : [ {"from" : {"routine" : "agent", "event" : "tool_call"}, "to" : {"routine" : "look", "slot" : "input"}} ]}}));
+    assert_null(json_at(r, "warnings"));
+    json_decref(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +183,7 @@ int main(void)
         cmocka_unit_test(an_answer_and_the_next_call_are_one_step_when_a_failure_fails_the_job),
         cmocka_unit_test(a_choice_that_is_no_text_is_answered_by_its_text_or_by_its_value),
         cmocka_unit_test(what_failed_attempts_have_used_counts_for_the_limits),
+        cmocka_unit_test(a_tool_whose_calls_nobody_takes_is_warned_of),
         cmocka_unit_test(limits_and_timeouts_that_would_mean_nothing_are_refused),
         cmocka_unit_test(a_limit_is_raised_by_its_name_by_its_number_or_as_the_configuration_has_it),
     };
