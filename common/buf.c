@@ -32,6 +32,15 @@ size_t fm_utf8_sequence(const uint8_t *p, size_t n)
     return overlong || surrogate || beyond ? 0 : len;
 }
 
+size_t fm_utf8_cut(const char *text, size_t most)
+{
+    size_t n = strnlen(text, most);
+    bool cut = n == most && text[n] != '\0';
+    while (cut && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+        n--;
+    return n;
+}
+
 void fm_buf_reserve(struct fm_buf *b, size_t n)
 {
     if (b->p != NULL && b->cap - b->n >= n)

@@ -4,29 +4,96 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <jv.h>
+
 #include "arena.h"
 #include "job.h"
 #include "json_schema.h"
 #include "value.h"
 
 #define MEMORY_BYTES (32u * 1024 * 1024)
-#define MAX_LISTED 300
+#define MAX_LISTED_BYTES 1000
+#define MAX_CHOICE_BYTES 200
+#define MAX_DEPTH 64
+
+/* ---- choices ----
+ *
+ * They are texts. One that is JSON (a model may offer numbers or objects, which are shown as JSON) may also
+ * be answered by the value that it stands for. */
+
+static bool is_value(jv j, const Google__Protobuf__Value *v, unsigned depth);
+
+static bool is_list(jv j, const Google__Protobuf__ListValue *l, unsigned depth)
+{
+    bool same = jv_get_kind(j) == JV_KIND_ARRAY && (size_t)jv_array_length(jv_copy(j)) == l->n_values;
+    for (size_t i = 0; same && i < l->n_values; i++)
+        same = is_value(jv_array_get(jv_copy(j), (int)i), l->values[i], depth + 1);
+    jv_free(j);
+    return same;
+}
+
+static bool is_struct(jv j, const Google__Protobuf__Struct *s, unsigned depth)
+{
+    bool same = jv_get_kind(j) == JV_KIND_OBJECT && (size_t)jv_object_length(jv_copy(j)) == s->n_fields;
+    for (size_t i = 0; same && i < s->n_fields; i++)
+        same =
+            is_value(jv_object_get(jv_copy(j), jv_string(s->fields[i]->key)), s->fields[i]->value, depth + 1);
+    jv_free(j);
+    return same;
+}
+
+/* Whether the JSON is this value, in whatever order its keys are. Takes `j`. */
+static bool is_value(jv j, const Google__Protobuf__Value *v, unsigned depth)
+{
+    jv_kind kind = jv_get_kind(j);
+    bool same = false;
+    if (v != NULL && depth <= MAX_DEPTH && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE)
+        return is_list(j, v->list_value, depth);
+    if (v != NULL && depth <= MAX_DEPTH && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
+        return is_struct(j, v->struct_value, depth);
+    if (v == NULL)
+        same = false;
+    else if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE)
+        same = kind == JV_KIND_NULL;
+    else if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE)
+        same = kind == (v->bool_value ? JV_KIND_TRUE : JV_KIND_FALSE);
+    else if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE)
+        same = kind == JV_KIND_NUMBER && jv_number_value(j) == v->number_value;
+    else if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
+        same = kind == JV_KIND_STRING && strcmp(jv_string_value(j), v->string_value) == 0;
+    jv_free(j);
+    return same;
+}
+
+static bool is_choice(const char *choice, const Google__Protobuf__Value *answer)
+{
+    if (answer->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
+        return strcmp(choice, answer->string_value) == 0;
+    return is_value(jv_parse(choice), answer, 0);
+}
 
 static int check_choices(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer,
                          struct fm_err *err)
 {
-    char list[MAX_LISTED] = "";
+    char list[MAX_LISTED_BYTES + MAX_CHOICE_BYTES + 64] = "";
     size_t n = 0;
-    bool text = answer->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-    for (size_t i = 0; i < pause->n_choices; i++) {
-        if (text && strcmp(pause->choices[i], answer->string_value) == 0)
+    for (size_t i = 0; i < pause->n_choices; i++)
+        if (is_choice(pause->choices[i], answer))
             return 0;
-        if (n < sizeof(list))
-            n += (size_t)snprintf(list + n, sizeof(list) - n, "%s\"%.64s\"", i > 0 ? ", " : "",
-                                  pause->choices[i]);
+    for (size_t i = 0; i < pause->n_choices; i++) {
+        if (n > MAX_LISTED_BYTES) {
+            (void)snprintf(list + n, sizeof(list) - n, ", and %zu more", pause->n_choices - i);
+            break;
+        }
+        const char *c = pause->choices[i];
+        int shown = (int)fm_utf8_cut(c, MAX_CHOICE_BYTES);
+        n += (size_t)snprintf(list + n, sizeof(list) - n, "%s\"%.*s%s\"", i > 0 ? ", " : "", shown, c,
+                              c[shown] != '\0' ? "…" : "");
     }
     return fm_err_set(err, FM_INVALID_ARGUMENT, "answer", "the answer must be one of %s", list);
 }
+
+/* ---- schemas ---- */
 
 /* Puts what the schema does not like into an error. */
 static void on_fault(void *arg, const char *path, const char *message)

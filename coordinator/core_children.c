@@ -551,6 +551,7 @@ static void on_child_read(struct core *c, struct wait *w, struct store_done *d)
     Fermata__V1__Job *head =
         d->status == STORE_OK ? fermata__v1__job__unpack(NULL, d->head.n, d->head.p) : NULL;
     if (head != NULL) { /* one that is not there yet asks nothing */
+        (void)inbox_forget_expired(c, head);
         put_questions(op, head, of);
         add_refs(op, head, of);
         fermata__v1__job__free_unpacked(head, NULL);

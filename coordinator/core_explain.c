@@ -46,7 +46,7 @@ static void add(struct answer *a, const char *kind, int64_t at_ms, const char *f
     a->r.n_waits_for++;
 }
 
-static void add_pauses(struct answer *a, const Fermata__V1__Job *h)
+static void add_pauses(const struct core *c, struct answer *a, const Fermata__V1__Job *h)
 {
     for (size_t i = 0; i < h->n_pauses; i++) {
         const Fermata__V1__Pause *p = h->pauses[i];
@@ -64,7 +64,8 @@ static void add_pauses(struct answer *a, const Fermata__V1__Job *h)
         default:
             add(a, "question", at,
                 "routine %s asks \"%.200s\"; ResumeJob with pause_id %s answers it%s%.100s", p->routine,
-                p->question, p->pause_id, p->claimed_by[0] != '\0' ? "; claimed by " : "", p->claimed_by);
+                p->question, p->pause_id, inbox_is_claimed(c, p) ? "; claimed by " : "",
+                inbox_is_claimed(c, p) ? p->claimed_by : "");
             if (p->expires_at != NULL)
                 add(a, "timer", time_to_ms(p->expires_at), "then question %s closes with its default answer",
                     p->pause_id);
@@ -167,7 +168,7 @@ void explain_job(struct core *c, struct op *op)
     a->r.summary = a->summary;
     summarize(c, a, job);
     if (!job_status_final((int)job->head->status)) {
-        add_pauses(a, job->head);
+        add_pauses(c, a, job->head);
         add_rest(c, a, job);
     }
     if (!job_status_final((int)job->head->status))

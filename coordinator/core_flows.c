@@ -212,6 +212,22 @@ static struct flow_name *name_for_op(struct core *c, struct op *op, const char *
 
 /* ---- PutFlow ---- */
 
+static void add_warning(Fermata__V1__PutFlowResponse *r, const char *text)
+{
+    r->warnings = fm_xrealloc(r->warnings, (r->n_warnings + 1) * sizeof(*r->warnings));
+    r->warnings[r->n_warnings++] = fm_xstrdup(text);
+}
+
+static void warn_of_tool(void *arg, const char *routine, const char *tool)
+{
+    char text[400];
+    snprintf(text, sizeof(text),
+             "routine \"%.*s\": no connection takes calls of the tool \"%.*s\" (event tool_call); nobody "
+             "would answer them",
+             (int)fm_utf8_cut(routine, 64), routine, (int)fm_utf8_cut(tool, 64), tool);
+    add_warning(arg, text);
+}
+
 static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *flow, uint32_t version,
                       bool created, struct commit *m)
 {
@@ -220,7 +236,6 @@ static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *fl
     r.name = flow->name;
     r.version = version;
     r.created = created;
-    r.warnings = fm_xcalloc(flow->n_routines + 2, sizeof(*r.warnings));
     for (size_t i = 0; i < flow->n_routines; i++) {
         char text[256];
         if (flow_type_known(flow->routines[i]->type, &known))
@@ -229,13 +244,14 @@ static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *fl
                  "routine \"%.64s\": no host has offered routine type \"%.64s\" yet; jobs will wait for one "
                  "that does",
                  flow->routines[i]->id, flow->routines[i]->type);
-        r.warnings[r.n_warnings++] = fm_xstrdup(text);
+        add_warning(&r, text);
     }
+    flow_untaken_tools(flow, warn_of_tool, &r);
     if (op->check != NULL && op->check->skipped[0] != '\0') {
         char text[256];
         snprintf(text, sizeof(text), "some jq programs and JSON Schemas were not checked: %s",
                  op->check->skipped);
-        r.warnings[r.n_warnings++] = fm_xstrdup(text);
+        add_warning(&r, text);
     }
     if (m != NULL)
         pbc_effect_reply(m, op->ticket, &r.base);

@@ -15,26 +15,42 @@
 #define DEFAULT_CLAIM_MS (15ull * 60 * 1000)
 #define MAX_BY 256
 
-static bool is_claimed(const struct core *c, const Fermata__V1__Pause *p)
+bool inbox_is_claimed(const struct core *c, const Fermata__V1__Pause *p)
 {
     return p->claimed_by[0] != '\0' && time_to_ms(p->claim_expires_at) > c->wall_ms;
 }
 
-int inbox_may_answer(const struct core *c, const Fermata__V1__Pause *p, const char *by, struct fm_err *err)
+bool inbox_forget_expired(const struct core *c, Fermata__V1__Job *h)
 {
-    if (!is_claimed(c, p) || strcmp(p->claimed_by, by) == 0)
+    bool forgot = false;
+    for (size_t i = 0; i < h->n_pauses; i++) {
+        Fermata__V1__Pause *p = h->pauses[i];
+        if (p->claimed_by[0] == '\0' || inbox_is_claimed(c, p))
+            continue;
+        pb_set_string(&p->claimed_by, "");
+        google__protobuf__timestamp__free_unpacked(p->claim_expires_at, NULL);
+        p->claim_expires_at = NULL;
+        forgot = true;
+    }
+    return forgot;
+}
+
+int inbox_may_answer(const struct core *c, const Fermata__V1__Pause *p, const char *by, const char *field,
+                     struct fm_err *err)
+{
+    if (!inbox_is_claimed(c, p) || strcmp(p->claimed_by, by) == 0)
         return 0;
-    return fm_err_set(err, FM_FAILED_PRECONDITION, "answered_by",
-                      "pause %s is claimed by %.128s for another %lld s: answer in that name, or wait",
+    return fm_err_set(err, FM_FAILED_PRECONDITION, field,
+                      "pause %s is claimed by %.128s for another %lld s: %s must be that name, or wait",
                       p->pause_id, p->claimed_by,
-                      (long long)(time_to_ms(p->claim_expires_at) - c->wall_ms + 999) / 1000);
+                      (long long)(time_to_ms(p->claim_expires_at) - c->wall_ms + 999) / 1000, field);
 }
 
 /* ---- ListPauses ---- */
 
 static bool wants(const struct core *c, const Fermata__V1__ListPausesRequest *r, const Fermata__V1__Pause *p)
 {
-    bool reason = r->n_reasons == 0, claimed = is_claimed(c, p);
+    bool reason = r->n_reasons == 0, claimed = inbox_is_claimed(c, p);
     for (size_t i = 0; i < r->n_reasons && !reason; i++)
         reason = r->reasons[i] == p->reason;
     if (!reason || (r->routine[0] != '\0' && strcmp(r->routine, p->routine) != 0))
@@ -51,6 +67,8 @@ static size_t put_pauses(const struct core *c, const Fermata__V1__ListPausesRequ
 {
     Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, encoded.n, encoded.p);
     size_t n = 0;
+    if (h != NULL)
+        (void)inbox_forget_expired(c, h);
     for (size_t i = 0; h != NULL && i < h->n_pauses; i++) {
         if (!wants(c, r, h->pauses[i]))
             continue;
@@ -188,7 +206,7 @@ static void claim(struct core *c, struct op *op, const char *job_id, const char 
     if (job == NULL)
         return;
     Fermata__V1__Pause *p = find_meant(job, pause_id, &err);
-    if (p != NULL && inbox_may_answer(c, p, by, &err) < 0)
+    if (p != NULL && inbox_may_answer(c, p, by, "by", &err) < 0)
         p = NULL;
     if (p == NULL) {
         op_fail(c, op, &err);

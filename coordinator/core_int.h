@@ -429,8 +429,13 @@ int remedy_retry(struct core *c, struct job *job, const char *task_id, const cha
 
 void inbox_request(struct core *c, struct op *op);
 void explain_job(struct core *c, struct op *op);
-/* Whether `by` may answer: nobody else has claimed the pause. */
-int inbox_may_answer(const struct core *c, const Fermata__V1__Pause *p, const char *by, struct fm_err *err);
+/* Whether somebody has claimed the pause, and the claim lasts. */
+bool inbox_is_claimed(const struct core *c, const Fermata__V1__Pause *p);
+/* Takes claims that are over out of a decoded head, for those who read it. Returns whether there was one. */
+bool inbox_forget_expired(const struct core *c, Fermata__V1__Job *h);
+/* Whether `by`, said in `field` of a request, may answer: nobody else has claimed the pause. */
+int inbox_may_answer(const struct core *c, const Fermata__V1__Pause *p, const char *by, const char *field,
+                     struct fm_err *err);
 /* Counts what the step used in the ledger, in the job's unit. */
 void usage_count(struct core *c, struct job *job, const Fermata__V1__Step *step);
 /* True when this host cannot have the job now; `why` (may be NULL) gets the reason. */

@@ -413,8 +413,8 @@ static void resume_job(struct core *c, struct op *op)
     const Fermata__V1__Pause *p = NULL;
     bool failed = (int)job->head->status == JOB_FAILED && r->pause_id[0] == '\0';
     if (!failed && (p = find_asked(job, r, &err)) != NULL &&
-        inbox_may_answer(c, p, r->answered_by, &err) == 0 && job_check_answer(p, r, &err) == 0 &&
-        is_question(p))
+        inbox_may_answer(c, p, r->answered_by, "answered_by", &err) == 0 &&
+        job_check_answer(p, r, &err) == 0 && is_question(p))
         (void)admit_input(c, job, "answer", &r->answer->base, &err);
     if (err.code != FM_OK)
         op_fail(c, op, &err);

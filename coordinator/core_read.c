@@ -38,6 +38,18 @@ static int check_head(const struct fm_id *id, struct fm_bytes head, struct fm_er
     return -FM_DATA_LOSS;
 }
 
+/* The record as it is stored, without claims that are over. */
+static void put_head(const struct core *c, struct fm_bytes stored, struct fm_buf *out)
+{
+    Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, stored.n, stored.p);
+    if (h != NULL && inbox_forget_expired(c, h))
+        pb_pack(h, out);
+    else
+        fm_buf_append(out, stored.p, stored.n);
+    if (h != NULL)
+        fermata__v1__job__free_unpacked(h, NULL);
+}
+
 /* ---- GetJob ---- */
 
 /* Why a job waits for a host; nothing for others. */
@@ -71,7 +83,7 @@ static void on_get_job(struct core *c, struct wait *w, struct store_done *d)
         return;
     }
     struct fm_buf job = {0}, encoded = {0}, response = {0};
-    fm_buf_append(&job, d->head.p, d->head.n);
+    put_head(c, d->head, &job);
     if (job_state_step(state) > 0)
         fm_buf_put_tag_varint(&job, FIELD_JOB_STEP_COUNT, job_state_step(state));
     put_waiting_reason(c, &w->job, &job);
@@ -117,7 +129,7 @@ static void put_listed(struct core *c, const struct store_row *row, struct fm_bu
     struct fm_err err = {0};
     fm_buf_reset(job);
     if (check_head(&row->job, row->body, &err) == 0) {
-        fm_buf_append(job, row->body.p, row->body.n);
+        put_head(c, row->body, job);
         put_waiting_reason(c, &row->job, job);
         return;
     }

@@ -42,5 +42,8 @@ int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char
 
 /* True when the type is built in or known from a host. */
 bool flow_type_known(const char *type, const struct flow_types *known);
+/* Calls `add` for each tool of an agent whose calls no connection takes: nobody would answer them. */
+void flow_untaken_tools(const Fermata__V1__Flow *f,
+                        void (*add)(void *arg, const char *routine, const char *tool), void *arg);
 
 #endif

@@ -154,6 +154,15 @@ static void check_script(const char *path, const Google__Protobuf__Value *script
     }
 }
 
+/* NULL: it has none. */
+static const char *tool_name(const Google__Protobuf__Value *tool)
+{
+    bool found;
+    const Google__Protobuf__Value *v =
+        is_kind(tool, PARAM_MAP) ? struct_get(tool->struct_value, "name", &found) : NULL;
+    return is_kind(v, PARAM_STRING) ? v->string_value : NULL;
+}
+
 /* What is said of tools; a provider may know more of them. */
 static void check_tools(const char *path, const Google__Protobuf__Value *tools, struct fm_err *err)
 {
@@ -172,6 +181,48 @@ static void check_tools(const char *path, const Google__Protobuf__Value *tools, 
             FLOW_FAULT(err, field, "a tool must be an object");
         else
             flow_check_params(params, sizeof(params) / sizeof(params[0]), v->struct_value, field, err);
+        const char *name = tool_name(v);
+        bool known = false;
+        for (size_t k = 0; k < i && name != NULL && !known; k++) {
+            const char *other = tool_name(tools->list_value->values[k]);
+            known = other != NULL && strcmp(name, other) == 0;
+        }
+        if (known)
+            FLOW_FAULT(err, field, "there are two tools of the name \"%.64s\"", name);
+    }
+}
+
+/* Limits and timeouts of an agent: a wrong name, or a text for a number, would be no limit at all. */
+static void check_numbers(const char *path, const Google__Protobuf__Struct *config, struct fm_err *err)
+{
+    static const struct builtin_param limits[] = {
+        {"max_turns",   PARAM_NUMBER, false, 0, 1e15, NULL},
+        {"max_tokens",  PARAM_NUMBER, false, 0, 1e15, NULL},
+        {"max_cost",    PARAM_NUMBER, false, 0, 1e15, NULL},
+        {"max_time_ms", PARAM_NUMBER, false, 0, 1e15, NULL}
+    };
+    static const struct builtin_param timeouts[] = {
+        {"connect_ms",    PARAM_NUMBER, false, 0, 1e12, NULL},
+        {"first_byte_ms", PARAM_NUMBER, false, 0, 1e12, NULL},
+        {"total_ms",      PARAM_NUMBER, false, 0, 1e12, NULL}
+    };
+    static const struct {
+        const char *name, *owner;
+        const struct builtin_param *params;
+        size_t n;
+    } maps[] = {
+        {"limits",   "limits",   limits,   sizeof(limits) / sizeof(limits[0])    },
+        {"timeouts", "timeouts", timeouts, sizeof(timeouts) / sizeof(timeouts[0])}
+    };
+    for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+        char field[FLOW_PATH_BYTES];
+        bool found;
+        const Google__Protobuf__Value *v = struct_get(config, maps[i].name, &found);
+        if (!is_kind(v, PARAM_MAP))
+            continue;
+        flow_path(field, "%s.%s", path, maps[i].name);
+        check_keys(maps[i].params, maps[i].n, v->struct_value, field, maps[i].owner, err);
+        flow_check_params(maps[i].params, maps[i].n, v->struct_value, field, err);
     }
 }
 
@@ -238,8 +289,41 @@ void flow_check_config(const Fermata__V1__Routine *r, const char *path, struct f
     const Google__Protobuf__Value *tools = struct_get(r->config, "tools", &found);
     if (found)
         check_tools(field, tools, err);
+    if (strcmp(t->name, "llm_agent") == 0)
+        check_numbers(field, r->config, err);
     if (strcmp(t->name, "exec") == 0)
         check_exec(field, r->config, err);
+}
+
+/* ---- tools that nobody answers ---- */
+
+static bool takes_call(const Fermata__V1__Connection *c, const char *routine, const char *tool)
+{
+    bool filtered;
+    if (c->from == NULL || strcmp(c->from->routine, routine) != 0 || strcmp(c->from->event, "tool_call") != 0)
+        return false;
+    const Google__Protobuf__Value *name = struct_get(c->filter, "name", &filtered);
+    return !filtered || (is_kind(name, PARAM_STRING) && strcmp(name->string_value, tool) == 0);
+}
+
+void flow_untaken_tools(const Fermata__V1__Flow *f,
+                        void (*add)(void *arg, const char *routine, const char *tool), void *arg)
+{
+    for (size_t i = 0; i < f->n_routines; i++) {
+        const Fermata__V1__Routine *r = f->routines[i];
+        bool found;
+        const Google__Protobuf__Value *tools = struct_get(r->config, "tools", &found);
+        if (strcmp(r->type, "llm_agent") != 0 || !is_kind(tools, PARAM_LIST))
+            continue;
+        for (size_t k = 0; k < tools->list_value->n_values; k++) {
+            const char *name = tool_name(tools->list_value->values[k]);
+            bool taken = name == NULL;
+            for (size_t n = 0; n < f->n_connections && !taken; n++)
+                taken = takes_call(f->connections[n], r->id, name);
+            if (!taken)
+                add(arg, r->id, name);
+        }
+    }
 }
 
 /* ---- programs and schemas ---- */

@@ -507,12 +507,16 @@ static int check_unscheduled(const struct job_state *s, const Fermata__V1__Step 
     return 0;
 }
 
-/* A failed attempt that is tried again leaves nothing behind but its count. */
+/* A failed attempt that is tried again leaves nothing behind but its count, and in its routine's own state
+ * what it has used up. */
 static int check_retry(const Fermata__V1__Step *step, struct fm_err *err)
 {
-    if (step->n_new_tasks > 0 || step->n_changes > 0 || step->n_pauses > 0 || step->n_deferred_events > 0 ||
-        step->n_children > 0 || step->n_unscheduled > 0 || step->n_log > 0 || step->n_emissions > 0)
-        REFUSE("outcome", "an attempt that is tried again must not make, change or emit anything");
+    if (step->n_new_tasks > 0 || step->n_pauses > 0 || step->n_deferred_events > 0 || step->n_children > 0 ||
+        step->n_unscheduled > 0 || step->n_log > 0 || step->n_emissions > 0)
+        REFUSE("outcome", "an attempt that is tried again must not make or emit anything");
+    for (size_t i = 0; i < step->n_changes; i++)
+        if (strcmp(step->changes[i]->routine, step->routine) != 0)
+            REFUSE("changes.routine", "an attempt that is tried again must change no state but its own");
     if (step->retry_delay_ms > MAX_DELAY_MS)
         REFUSE("retry_delay_ms", "%llu ms; at most %llu are allowed",
                (unsigned long long)step->retry_delay_ms, (unsigned long long)MAX_DELAY_MS);

@@ -13,6 +13,7 @@
 #include "json_value.h"
 #include "log.h"
 #include "mem.h"
+#include "own_types.h"
 #include "value.h"
 #include "wire.h"
 
@@ -52,11 +53,21 @@ static void free_emissions(struct emission *list)
         fm_buf_done(&e->data);
 }
 
+/* All changes, or all but those that stay when the step fails. */
+static void drop_changes(struct fm_ctx *ctx, bool but_kept)
+{
+    struct change *c, *tmp;
+    DL_FOREACH_SAFE (ctx->changes, c, tmp) {
+        if (but_kept && c->kept)
+            continue;
+        DL_DELETE(ctx->changes, c);
+        fm_buf_done(&c->value);
+    }
+}
+
 void ctx_reset(struct fm_ctx *ctx)
 {
-    struct change *c;
-    DL_FOREACH (ctx->changes, c)
-        fm_buf_done(&c->value);
+    drop_changes(ctx, ctx->failed);
     struct child *k;
     DL_FOREACH (ctx->children, k)
         fm_buf_done(&k->body);
@@ -66,7 +77,6 @@ void ctx_reset(struct fm_ctx *ctx)
         fm_buf_done(&ctx->log[i]);
     for (size_t i = 0; i < ctx->n_pauses; i++)
         fm_buf_done(&ctx->pauses[i]);
-    ctx->changes = NULL;
     ctx->children = NULL;
     ctx->emissions = ctx->defers = NULL;
     ctx->n_log = ctx->n_pauses = ctx->n_unscheduled = 0;
@@ -75,6 +85,7 @@ void ctx_reset(struct fm_ctx *ctx)
 void ctx_clear(struct fm_ctx *ctx)
 {
     ctx_reset(ctx);
+    drop_changes(ctx, false);
     free(ctx->log);
     free(ctx->pauses);
     free(ctx->unscheduled);
@@ -292,6 +303,11 @@ const struct fm_value *fm_ctx_data(struct fm_ctx *ctx)
     return ctx->data;
 }
 
+bool fm_ctx_may_be_dropped(const struct fm_ctx *ctx)
+{
+    return policy_may_drop(&ctx->routine->policy);
+}
+
 /* ---- state ---- */
 
 static bool changes_key(const struct change *c, const char *routine, const char *key)
@@ -353,13 +369,14 @@ static bool may_append(struct fm_ctx *ctx, const char *routine, const char *key)
     return !kv_get(state_of(ctx->job, routine), key, strlen(key), &kept) || kept.is_list;
 }
 
-static void change(struct fm_ctx *ctx, bool shared, const char *key, int kind, const struct fm_value *v)
+static void change(struct fm_ctx *ctx, bool shared, const char *key, int kind, const struct fm_value *v,
+                   bool kept)
 {
     size_t n = strlen(key);
     const char *routine = shared ? "" : ctx->task->routine;
     bool append = kind == fermata_v1_StateChangeKind_STATE_CHANGE_KIND_APPEND;
     struct fm_err err = {0};
-    if (ctx->failed)
+    if (ctx->failed && !kept)
         return;
     if (n == 0 || n > MAX_KEY_BYTES || !wire_text_ok((const uint8_t *)key, n)) {
         (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
@@ -375,6 +392,7 @@ static void change(struct fm_ctx *ctx, bool shared, const char *key, int kind, c
     c->routine = routine;
     c->key = keep_text(ctx, key);
     c->kind = kind;
+    c->kept = kept;
     if (kind != fermata_v1_StateChangeKind_STATE_CHANGE_KIND_REMOVE &&
         value_encode(v, append ? 3 : 1, &c->value, &err) < 0) {
         fm_buf_done(&c->value);
@@ -414,17 +432,22 @@ const struct fm_value *fm_ctx_state_get(struct fm_ctx *ctx, const char *key)
 
 void fm_ctx_state_set(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
 {
-    change(ctx, false, key, fermata_v1_StateChangeKind_STATE_CHANGE_KIND_SET, v);
+    change(ctx, false, key, fermata_v1_StateChangeKind_STATE_CHANGE_KIND_SET, v, false);
+}
+
+void fm_ctx_state_keep(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
+{
+    change(ctx, false, key, fermata_v1_StateChangeKind_STATE_CHANGE_KIND_SET, v, true);
 }
 
 void fm_ctx_state_append(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
 {
-    change(ctx, false, key, fermata_v1_StateChangeKind_STATE_CHANGE_KIND_APPEND, v);
+    change(ctx, false, key, fermata_v1_StateChangeKind_STATE_CHANGE_KIND_APPEND, v, false);
 }
 
 void fm_ctx_state_remove(struct fm_ctx *ctx, const char *key)
 {
-    change(ctx, false, key, fermata_v1_StateChangeKind_STATE_CHANGE_KIND_REMOVE, NULL);
+    change(ctx, false, key, fermata_v1_StateChangeKind_STATE_CHANGE_KIND_REMOVE, NULL, false);
 }
 
 const struct fm_value *fm_ctx_shared_get(struct fm_ctx *ctx, const char *key)
@@ -434,17 +457,17 @@ const struct fm_value *fm_ctx_shared_get(struct fm_ctx *ctx, const char *key)
 
 void fm_ctx_shared_set(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
 {
-    change(ctx, true, key, fermata_v1_StateChangeKind_STATE_CHANGE_KIND_SET, v);
+    change(ctx, true, key, fermata_v1_StateChangeKind_STATE_CHANGE_KIND_SET, v, false);
 }
 
 void fm_ctx_shared_append(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
 {
-    change(ctx, true, key, fermata_v1_StateChangeKind_STATE_CHANGE_KIND_APPEND, v);
+    change(ctx, true, key, fermata_v1_StateChangeKind_STATE_CHANGE_KIND_APPEND, v, false);
 }
 
 void fm_ctx_shared_remove(struct fm_ctx *ctx, const char *key)
 {
-    change(ctx, true, key, fermata_v1_StateChangeKind_STATE_CHANGE_KIND_REMOVE, NULL);
+    change(ctx, true, key, fermata_v1_StateChangeKind_STATE_CHANGE_KIND_REMOVE, NULL, false);
 }
 
 /* ---- what a handler may do ---- */

@@ -117,6 +117,8 @@ uint64_t policy_attempt_ms(const struct policy *p, uint64_t spent_ms);
 int policy_read(struct policy *p, struct fm_bytes encoded, struct fm_arena *arena, struct fm_err *err);
 /* The policy of a routine of which nothing is said. */
 void policy_init(struct policy *p);
+/* Whether a job may go on without a task of the routine. */
+bool policy_may_drop(const struct policy *p);
 
 /* ---- jobs (hjob.c) ---- */
 
@@ -343,6 +345,7 @@ struct change {
     struct change *prev, *next;
     const char *routine, *key; /* routine "": shared data */
     int kind;                  /* StateChangeKind */
+    bool kept;                 /* stays when the step fails */
     struct fm_buf value;       /* encoded Value */
 };
 

@@ -78,6 +78,14 @@ int policy_read(struct policy *p, struct fm_bytes encoded, struct fm_arena *aren
     return 0;
 }
 
+bool policy_may_drop(const struct policy *p)
+{
+    return p->on_error == fermata_v1_ErrorPolicy_ERROR_POLICY_CONTINUE ||
+           p->on_error == fermata_v1_ErrorPolicy_ERROR_POLICY_SKIP ||
+           p->on_error == fermata_v1_ErrorPolicy_ERROR_POLICY_ROUTE ||
+           p->on_lost != fermata_v1_LostPolicy_LOST_POLICY_RETRY;
+}
+
 bool policy_retry(const struct policy *p, int code, bool permanent, uint32_t attempts, uint64_t spent_ms,
                   uint64_t retry_after_ms, double random, uint64_t *ret_delay_ms)
 {

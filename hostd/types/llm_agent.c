@@ -7,7 +7,8 @@
  * ask_user is built in: the job pauses with its question, and the answer comes to "user_input". A tool with
  * "approval": "required" pauses first and shows what will be done. When the model has nothing more to do:
  * event "completed" {"text", "calls"}. Each model call is one step; between two calls of one turn the agent
- * goes on by a task at its own slot "continue".
+ * goes on by a task at its own slot "continue", and also between an answer or a result and the next call when
+ * the flow's policies let the job go on without a call that has failed.
  *
  * What comes to "trigger" or "user_input" while tools are at work or a question is open is held: providers
  * want the results of calls right after the calls.
@@ -20,6 +21,7 @@
 
 #include "llm_agent.h"
 #include "log.h"
+#include "own_types.h"
 #include "registry.h"
 
 #define ATTEMPTS 5 /* at a model call, where the flow's policies say nothing */
@@ -212,14 +214,18 @@ static int call_model(struct fm_ctx *ctx)
 
 /* ---- the slots ---- */
 
-/* When nothing is awaited any more, what was held comes into the conversation, and the model is called again.
- */
+/* After an answer or a result. When nothing is awaited any more, what was held comes into the conversation,
+ * and the model is called again: in the same step, which is quicker, unless the job may go on without it.
+ * Then the answer would be lost with a call that fails, and the agent would await it for ever. */
 static int go_on(struct fm_ctx *ctx)
 {
     if (llm_is_busy(ctx))
         return 0;
     llm_append_held(ctx);
-    return call_model(ctx);
+    if (!fm_ctx_may_be_dropped(ctx))
+        return call_model(ctx);
+    go_on_later(ctx);
+    return 0;
 }
 
 static int take_input(struct fm_ctx *ctx, const char *slot, const struct fm_value *content)
@@ -241,9 +247,9 @@ static int on_trigger(struct fm_ctx *ctx, const struct fm_value *data)
     return take_input(ctx, "trigger", task != NULL ? task : data);
 }
 
-static int take_budget(struct fm_ctx *ctx, const struct fm_value *answer)
+static int take_budget(struct fm_ctx *ctx, const char *limit, const struct fm_value *answer)
 {
-    if (llm_raise_limits(ctx, answer))
+    if (llm_raise_limits(ctx, limit, answer))
         return go_on(ctx);
     llm_append_held(ctx); /* for whoever gives the agent another task */
     return complete(ctx, "", "budget");
@@ -258,7 +264,7 @@ static int on_user_input(struct fm_ctx *ctx, const struct fm_value *data)
     const char *kind = fm_value_string(fm_value_get(asked, "for"), "");
     const struct fm_value *call = fm_value_get(asked, "call");
     if (strcmp(kind, "budget") == 0)
-        return take_budget(ctx, answer);
+        return take_budget(ctx, fm_value_string(call, ""), answer);
     if (asked == NULL)
         return take_input(ctx, "user_input", answer != NULL ? answer : data);
     if (strcmp(kind, "approval") == 0)

@@ -9,6 +9,7 @@
 #include "json_value.h"
 #include "llm_agent.h"
 #include "log.h"
+#include "own_types.h"
 #include "prices.h"
 
 #define DEFAULT_MAX_TOKENS 1024
@@ -27,13 +28,14 @@ double llm_charge(struct fm_ctx *ctx, const struct llm_request *q, const struct 
     return cost;
 }
 
+/* Also of a step that fails: what was used was used. */
 void llm_count_usage(struct fm_ctx *ctx, const struct llm_reply *r, double cost)
 {
     if (fm_value_get(fm_ctx_config(ctx), "limits") == NULL)
         return;
     double tokens = (double)(r->input_tokens + r->output_tokens);
-    fm_ctx_state_set(ctx, "tokens", fm_number(ctx, llm_counter(ctx, "tokens") + tokens));
-    fm_ctx_state_set(ctx, "cost", fm_number(ctx, llm_counter(ctx, "cost") + cost));
+    fm_ctx_state_keep(ctx, "tokens", fm_number(ctx, llm_counter(ctx, "tokens") + tokens));
+    fm_ctx_state_keep(ctx, "cost", fm_number(ctx, llm_counter(ctx, "cost") + cost));
 }
 
 /* A limit as it is now: a raised one, or the configured one; negative: none. */
@@ -44,18 +46,10 @@ static double limit(struct fm_ctx *ctx, const char *name)
     return fm_value_number(raised, fm_value_number(set, -1));
 }
 
-/* What a failed attempt changes in the state is dropped, so the counters do not know what it has used; but
- * how many attempts there were is known. */
 void llm_charge_failed(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *r)
 {
-    double used = (double)(r->input_tokens + r->output_tokens), next = fm_ctx_attempt(ctx) + 1;
-    if (used <= 0)
-        return;
-    double cost = llm_charge(ctx, q, r), tokens_limit = limit(ctx, "max_tokens"),
-           cost_limit = limit(ctx, "max_cost");
-    if ((tokens_limit >= 0 && llm_counter(ctx, "tokens") + next * used > tokens_limit) ||
-        (cost_limit >= 0 && llm_counter(ctx, "cost") + next * cost > cost_limit))
-        fm_ctx_fail_permanent(ctx);
+    if (r->input_tokens + r->output_tokens > 0)
+        llm_count_usage(ctx, r, llm_charge(ctx, q, r));
 }
 
 /* What the next call may use at most: four bytes of the conversation are about one token. */
@@ -63,7 +57,7 @@ static void estimate(const struct turn *t, double *ret_in, double *ret_out)
 {
     struct fm_buf b = {0};
     json_value_write(t->request.messages, &b);
-    *ret_in = (double)b.n / 4;
+    *ret_in = (double)((b.n + 3) / 4);
     *ret_out = fm_value_number(fm_value_get(t->request.config, "max_tokens"), DEFAULT_MAX_TOKENS);
     fm_buf_done(&b);
 }
@@ -83,7 +77,7 @@ static enum llm_verdict ask_budget(struct fm_ctx *ctx, const char *name, double 
     fm_map_set(ctx, shown, "next_call", fm_number(ctx, next));
     fm_map_set(ctx, shown, "most", fm_number(ctx, most));
     const struct fm_question q = {.question = question, .slot = "user_input", .data = shown, .budget = true};
-    llm_remember_question(ctx, fm_ctx_ask(ctx, &q), "budget", NULL);
+    llm_remember_question(ctx, fm_ctx_ask(ctx, &q), "budget", fm_string(ctx, name));
     llm_share(ctx, "asked", "question", question);
     return LLM_ASKED;
 }
@@ -141,9 +135,15 @@ enum llm_verdict llm_check_limits(struct fm_ctx *ctx, const struct turn *t, cons
     return LLM_WITHIN;
 }
 
-bool llm_raise_limits(struct fm_ctx *ctx, const struct fm_value *answer)
+bool llm_raise_limits(struct fm_ctx *ctx, const char *asked, const struct fm_value *answer)
 {
     bool raised = false;
+    if (fm_value_kind(answer) == FM_NUMBER && asked[0] != '\0') { /* a number is what was asked for */
+        llm_put(ctx, "limits", asked, answer);
+        return true;
+    }
+    if (llm_find(answer, "limits") != NULL) /* as the configuration has them */
+        answer = llm_find(answer, "limits");
     static const char *const names[] = {"max_tokens", "max_cost", "max_turns", "max_time_ms"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         const struct fm_value *v = llm_find(answer, names[i]);

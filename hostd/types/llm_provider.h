@@ -54,8 +54,8 @@ extern const struct llm_provider llm_mock, llm_openai, llm_anthropic;
 
 /* Counts what a call has used, whether its reply was of use or not; returns what it costs. */
 double llm_charge(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
-/* The same of an attempt that has failed, after fm_ctx_fail: it is the last one when more like it would
- * exceed the limits. */
+/* The same of an attempt that has failed, after fm_ctx_fail; what it has used counts for the limits, which
+ * are looked at before the next one. */
 void llm_charge_failed(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
 
 /* ---- llm_http.c: what providers over HTTP share ---- */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "json_schema.h"
+#include "json_value.h"
 #include "llm_agent.h"
 
 #define MAX_ID_BYTES 128
@@ -257,12 +258,25 @@ void llm_start_call(struct fm_ctx *ctx, const struct fm_value *call)
         emit_call(ctx, call);
 }
 
+/* Whether the answer is the choice that was shown so: its text, or the value that the text stands for. */
+static bool answers_with(struct fm_ctx *ctx, const struct fm_value *answer, const char *shown)
+{
+    if (fm_value_kind(answer) == FM_STRING)
+        return strcmp(shown, fm_value_string(answer, "")) == 0;
+    struct fm_err err = {0};
+    const struct fm_value *v = json_value_of(ctx, shown, strlen(shown), &err);
+    struct fm_value *same = fm_map(ctx);
+    fm_err_done(&err);
+    fm_map_set(ctx, same, "const", v);
+    return v != NULL && meets(answer, same);
+}
+
 void llm_take_answer(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *answer)
 {
     const char *id = fm_value_string(fm_value_get(call, "id"), "");
     const struct fm_value *choices = fm_value_get(call, "arguments.choices");
-    for (size_t i = 0; fm_value_kind(answer) == FM_STRING && i < fm_value_size(choices); i++) {
-        if (strcmp(choice_text(ctx, fm_value_at(choices, i)), fm_value_string(answer, "")) != 0)
+    for (size_t i = 0; i < fm_value_size(choices); i++) {
+        if (!answers_with(ctx, answer, choice_text(ctx, fm_value_at(choices, i))))
             continue;
         answer = fm_value_at(choices, i); /* what the model has offered, not how it was shown */
         break;

@@ -99,6 +99,40 @@ static void a_claimed_question_is_answered_by_who_claimed_it(void **state)
     cluster_done(&c);
 }
 
+static void a_claim_that_is_over_is_shown_to_nobody(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 1);
+    const char *job = submit(&c, "f", "x", "Well?");
+    json_decref(wait_status(&c, job, "PAUSED"));
+    json_decref(rpc(c.address, "Jobs/ClaimPause", J({"job_id" : "%s", "by" : "ada", "ttl_ms" : 1}), job));
+    time_t end = time(NULL) + 20;
+    bool shown = true;
+    while (shown && time(NULL) < end) {
+        json_t *r = rpc(c.address, "Jobs/GetJob", J({"job_id" : "%s"}), job);
+        shown = json_at(r, "job.pauses[0].claimedBy") != NULL || json_at(r, "job.pauses[0].claimExpiresAt") != NULL;
+        json_decref(r);
+    }
+    assert_false(shown);
+    json_t *list = rpc(c.address, "Jobs/ListJobs", "{}");
+    assert_string_equal(at(list, "jobs[0].pauses[0].question"), "Well?");
+    assert_null(json_at(list, "jobs[0].pauses[0].claimedBy"));
+    json_decref(list);
+    json_t *r = rpc(c.address, "Jobs/ListPauses", "{}");
+    assert_string_equal(at(r, "pauses[0].jobId"), job);
+    assert_null(json_at(r, "pauses[0].pause.claimedBy"));
+    json_decref(r);
+    r = rpc(c.address, "Jobs/ExplainJob", J({"job_id" : "%s"}), job);
+    assert_null(strstr(at(r, "waitsFor[0].text"), "ada"));
+    json_decref(r);
+    json_decref(rpc(c.address, "Jobs/ClaimPause", J({"job_id" : "%s", "by" : "bob"}), job));
+    char *error = rpc_fails(c.address, "Jobs/ClaimPause", "FailedPrecondition", J({"job_id" : "%s", "by" : "ada"}), job);
+    assert_non_null(strstr(error, "by must be that name"));
+    free(error);
+    cluster_done(&c);
+}
+
 static void add_netstring(char *out, const char *text, size_t n)
 {
     sprintf(out + strlen(out), "%zu:", n);
@@ -296,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_inbox_lists_open_questions_by_filters_and_pages),
         cmocka_unit_test(a_claimed_question_is_answered_by_who_claimed_it),
+        cmocka_unit_test(a_claim_that_is_over_is_shown_to_nobody),
         cmocka_unit_test(an_answer_is_bound_to_what_was_shown),
         cmocka_unit_test(jobs_are_listed_by_time_and_counted_by_status),
         cmocka_unit_test(a_job_s_place_is_explained),

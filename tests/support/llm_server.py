@@ -9,6 +9,7 @@
     cut            ends in the middle                 garbage        is no JSON
     huge           30 MB                              cached         says a sentence, with cached tokens
     plain          plain JSON, whatever was asked for bad-args       calls a tool with arguments that are no JSON
+    ask-any        asks with choices of all kinds         stumble-KIND-N calls lookup (or asks), and refuses once what came back
     same-ids       calls lookup twice, with one id, in each of two turns
     thinking       thinks, calls lookup, says what came back (anthropic)
     echo           a stream with the key in it, one event, in two writes
@@ -92,6 +93,17 @@ def conversation_anthropic(b):
     return "calls without a result" if open_calls else None
 
 
+def results_of(body, openai):
+    """What the tools have said so far."""
+    results = []
+    for m in body["messages"]:
+        if openai and m["role"] == "tool":
+            results.append(m["content"])
+        elif not openai:
+            results += [b["content"] for b in m["content"] if b["type"] == "tool_result"]
+    return results
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -145,6 +157,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.error(401, f"the key {key} is not known")
         if model == "wrong":
             return self.error(400, "max_tokens is too large for this model")
+        if model.startswith("stumble-") and results_of(body, openai) and self.times(model) == 1:
+            return self.error(400, "not today")
         if model in ("slow", "silent"):
             time.sleep(30)
         if model == "garbage":
@@ -198,14 +212,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def reply(self, model, body, openai):
         """What the model answers, in the provider's words."""
-        results = []
-        for m in body["messages"]:
-            if openai and m["role"] == "tool":
-                results.append(m["content"])
-            elif not openai:
-                results += [b["content"] for b in m["content"] if b["type"] == "tool_result"]
+        results = results_of(body, openai)
         text, calls = "Peace is quiet.", []
-        if model in ("tools", "ask", "ask-bad", "thinking") and results or len(results) == 4:
+        if (model in ("tools", "ask", "ask-bad", "ask-any", "thinking") or model.startswith("stumble-")) and results or len(results) == 4:
             text = "I know: " + ", ".join(results)
         elif model == "same-ids":
             text, calls = "", [("lookup", {"what": "one"}), ("lookup", {"what": "two"})]
@@ -216,7 +225,11 @@ class Handler(BaseHTTPRequestHandler):
         elif model == "tools":
             text = "Let me look."
             calls = [("lookup", {"what": "one"}), ("lookup", {"what": "two"})]
-        elif model == "ask":
+        elif model.startswith("stumble-lookup"):
+            text, calls = "", [("lookup", {"what": "one"})]
+        elif model == "ask-any":
+            text, calls = "", [("ask_user", {"question": "Which one?", "choices": [2, {"a": 1, "b": [True, None]}, "red"]})]
+        elif model == "ask" or model.startswith("stumble-ask"):
             text, calls = "", [("ask_user", {"question": "Which colour?", "choices": ["red", "blue"]})]
         elif model == "ask-bad":
             text, calls = "", [("juggle", {})]

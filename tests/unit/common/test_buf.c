@@ -125,6 +125,16 @@ static void utf8_sequences_follow_rfc_3629(void **state)
         assert_int_equal(fm_utf8_sequence((const uint8_t *)cases[i].s, strlen(cases[i].s)), cases[i].len);
 }
 
+static void a_text_is_cut_between_characters(void **state)
+{
+    (void)state;
+    static const char text[] = "a\xf0\x9f\x98\x80"
+                               "b";
+    static const size_t lengths[] = {0, 1, 1, 1, 1, 5, 6, 6};
+    for (size_t i = 0; i < 8; i++)
+        assert_int_equal(fm_utf8_cut(text, i), lengths[i]);
+}
+
 static void memory_of_zero_bytes_is_memory(void **state)
 {
     (void)state;
@@ -161,6 +171,7 @@ int main(void)
         cmocka_unit_test(varints_have_their_least_size),
         cmocka_unit_test(fields_are_written_as_the_encoding_guide_shows),
         cmocka_unit_test(utf8_sequences_follow_rfc_3629),
+        cmocka_unit_test(a_text_is_cut_between_characters),
         cmocka_unit_test(memory_of_zero_bytes_is_memory),
         cmocka_unit_test(a_descriptor_closes_at_the_end_of_its_scope),
     };

@@ -304,7 +304,12 @@ static void a_step_that_breaks_a_rule_changes_nothing(void **state)
     s.changes = changes;
     s.n_changes = 2;
     refused(&f, &s, "step.changes.kind");
-    s = step(1, i1, 1);
+    s.n_changes = 1; /* an attempt that is tried again keeps what its routine has used up, and nothing else */
+    s.outcome = FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY;
+    refused(&f, &s, "step.changes.routine");
+    set.routine = R;
+    assert_int_equal(apply(&f, &s), 0);
+    s = step(2, i1, 1);
     assert_int_equal(apply(&f, &s), 0);
     refused(&f, &s, "step.number");
     fold_done(&f);

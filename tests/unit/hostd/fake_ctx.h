@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "json_value.h"
 #include "mem.h"
+#include "own_types.h"
 #include "registry.h"
 #include "serve.h"
 #include "value.h"
@@ -61,7 +62,7 @@ struct fm_ctx {
     fm_http_callback on_response; /* waits for fake_respond */
     void *on_response_arg;
     int fail_code;
-    bool permanent;
+    bool permanent, may_be_dropped;
     uint64_t retry_after_ms;
     char failure[256];
 };
@@ -330,6 +331,16 @@ const struct fm_value *fm_ctx_state_get(struct fm_ctx *ctx, const char *key)
 void fm_ctx_state_set(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
 {
     fm_map_set(ctx, ctx->state, key, v);
+}
+
+void fm_ctx_state_keep(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
+{
+    fm_map_set(ctx, ctx->state, key, v);
+}
+
+bool fm_ctx_may_be_dropped(const struct fm_ctx *ctx)
+{
+    return ctx->may_be_dropped;
 }
 
 void fm_ctx_state_append(struct fm_ctx *ctx, const char *key, const struct fm_value *v)

@@ -331,19 +331,22 @@ static void what_a_reply_that_is_of_no_use_has_used_is_counted(void **state)
     assert_int_equal(ctx->calls, 1);
 }
 
-static void a_reply_of_no_use_is_not_asked_for_again_beyond_the_limits(void **state)
+static void what_a_reply_of_no_use_has_used_counts_for_the_limits(void **state)
 {
     (void)state;
-    static const char *const limits[] = {"{'max_tokens':600}", "{'max_tokens':400}"}; /* this attempt and the next use 500 */
-    for (int i = 0; i < 2; i++) {
-        char more[100];
-        (void)snprintf(more, sizeof(more), ",'max_tokens':50,'limits':%s", limits[i]);
-        configure("openai", more);
-        ctx->state = fm_map(ctx);
+    configure("openai", ",'max_tokens':50,'limits':{'max_tokens':400}");
+    ctx->state = fm_map(ctx);
+    for (int i = 1; i <= 2; i++) {
         ask();
-        fails_with(respond("{'choices':[],'usage':{'prompt_tokens':200,'completion_tokens':50}}"), "malformed");
-        assert_int_equal(ctx->permanent, i == 1);
+        fails_with(respond("{'choices':[],'usage':{'prompt_tokens':150,'completion_tokens':50}}"), "malformed");
+        assert_false(ctx->permanent);
+        assert_int_equal(fm_value_number(fm_value_get(ctx->state, "tokens"), 0), i * 200);
+        assert_int_equal(ctx->n_pauses, 0);
     }
+    ctx->request.url = NULL;
+    assert_int_equal(fake_run(ctx, "trigger", "{'task':'Go.'}"), 0);
+    assert_null(ctx->request.url); /* the next call might exceed the limit: a person is asked */
+    assert_int_equal(ctx->n_pauses, 1);
 }
 
 static void a_reply_that_was_cut_off_in_a_call_is_not_asked_for_again(void **state)
@@ -497,7 +500,7 @@ int main(void)
         TEST(a_streamed_call_without_an_index_is_told_by_its_id),
         TEST(plain_json_in_answer_to_a_streamed_request_is_understood),
         TEST(what_a_reply_that_is_of_no_use_has_used_is_counted),
-        TEST(a_reply_of_no_use_is_not_asked_for_again_beyond_the_limits),
+        TEST(what_a_reply_of_no_use_has_used_counts_for_the_limits),
         TEST(a_reply_that_was_cut_off_in_a_call_is_not_asked_for_again),
         TEST(a_long_stream_takes_memory_for_its_text_only),
         TEST(a_secret_that_a_stream_gives_back_in_parts_is_not_shown),
