@@ -9,7 +9,7 @@
  * Debt: what gRPC holds of a peer (parts of messages, of header blocks) cannot be asked, but the kernel
  * counts the bytes that came, and the server those that arrived as messages. The difference, with an
  * allowance for headers and control frames, is a connection's debt; too much of it, and the connection is
- * shut. */
+ * shut. Connections on which nothing comes are not looked at: the first bytes that come wake the thread. */
 #define _GNU_SOURCE
 #include "rpc_conn.h"
 
@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -33,6 +34,7 @@
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 #include <grpc/support/alloc.h>
+#include <utlist.h>
 
 #include "clock.h"
 #include "log.h"
@@ -42,7 +44,9 @@
 #define BACKLOG 4096
 #define SPARE_FILES 256 /* for the store, logs, and connections that are being closed */
 #define PAUSE_MS 50     /* when the process has no more descriptors */
-#define LOOK_MS 100     /* at the debts; for many connections more seldom */
+#define LOOK_MS 100     /* at the debts of those on which something comes; for many more seldom */
+#define SWEEP_MS 5000   /* at which of all have been closed */
+#define WOKEN 256       /* connections taken from epoll at a time */
 #define LOOKED_AT_PER_MS 20
 #define CHUNK 256              /* connections looked at under one lock */
 #define DEBT_MAX (128u << 20)  /* of one connection */
@@ -61,6 +65,8 @@
 #define TRIMS 5               /* … so often, each time after twice the time, for it is freed bit by bit */
 
 struct rpc_conn {
+    struct rpc_conn *prev, *next; /* while `active` */
+    bool active;                  /* something has come since it was last looked at, or may have */
     int fd;
     uint64_t cookie;
     char peer[96];
@@ -84,19 +90,21 @@ struct rpc_conns {
     int timeout_ms;
     int listeners[MAX_LISTENERS];
     size_t n_listeners;
-    int wake;
+    int wake, epoll;
     pthread_t thread;
     bool running;
     /* the thread's */
     size_t max;
-    int64_t look_ms, complain_ms, trim_ms;
+    int64_t look_ms, sweep_ms, complain_ms, trim_ms;
     intptr_t last_channelz_id;
     int trims_left;
     uint64_t freed_bytes; /* what the connections that are over have cost, about */
     /* under the lock */
     pthread_mutex_t lock;
     struct rpc_conn **by_fd;
+    struct rpc_conn *active;
     size_t n_fds, live;
+    uint64_t debts; /* of all that are not shut */
 };
 
 /* ---- which connections there are; with the lock held ---- */
@@ -111,6 +119,9 @@ static void forget(struct rpc_conns *cs, struct rpc_conn *conn)
 {
     cs->by_fd[conn->fd] = NULL;
     cs->live--;
+    cs->debts -= conn->debt;
+    if (conn->active)
+        DL_DELETE(cs->active, conn);
     conn->gone = true;
     cs->freed_bytes += CONNECTION_BYTES + conn->received;
     if (conn->calls == 0)
@@ -127,7 +138,7 @@ static bool still_there(struct rpc_conns *cs, struct rpc_conn *conn)
     return false;
 }
 
-static void shut(struct rpc_conn *conn, const char *why)
+static void shut(struct rpc_conns *cs, struct rpc_conn *conn, const char *why)
 {
     uint64_t cookie;
     if (conn->shut || conn->gone || !cookie_of(conn->fd, &cookie) || cookie != conn->cookie)
@@ -136,6 +147,8 @@ static void shut(struct rpc_conn *conn, const char *why)
     conn->shut = true;
     FM_LOG(WARN, RPC, "a connection is shut", FM_STR("peer", conn->peer), FM_STR("reason", why),
            FM_U64("debt", conn->debt));
+    cs->debts -= conn->debt;
+    conn->debt = 0;
     /* A reset; and what has come and was not read, which may be megabytes, is not read any more. */
     if (connect(conn->fd, &nobody, sizeof(nobody)) < 0)
         (void)shutdown(conn->fd, SHUT_RDWR);
@@ -198,6 +211,8 @@ static struct rpc_conn *add(struct rpc_conns *cs, int fd, const struct sockaddr_
     name_peer(from, n, conn->peer);
     cs->by_fd[fd] = conn;
     cs->live++;
+    conn->active = true;
+    DL_APPEND(cs->active, conn);
     return conn;
 }
 
@@ -274,7 +289,7 @@ static uint64_t less(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
-static void count_resets(struct rpc_conn *conn, int64_t resets)
+static void count_resets(struct rpc_conns *cs, struct rpc_conn *conn, int64_t resets)
 {
     int64_t now_ms = fm_now_mono_ms(), more = (now_ms - conn->resets_ms) * RESETS_PER_S / 1000;
     if (more > 0)
@@ -283,71 +298,128 @@ static void count_resets(struct rpc_conn *conn, int64_t resets)
     if (conn->resets_left > RESETS_AT_ONCE)
         conn->resets_left = RESETS_AT_ONCE;
     if (conn->resets_left < 0)
-        shut(conn, "too many calls that are given up before they are answered");
+        shut(cs, conn, "too many calls that are given up before they are answered");
 }
 
 /* Streams that are reset before the server gets to them are never calls here, but cost as much until then. */
-static void look_at_streams(struct rpc_conn *conn)
+static void look_at_streams(struct rpc_conns *cs, struct rpc_conn *conn)
 {
     static const char key[] = "\"streamsStarted\":\"";
     char *json = conn->channelz_id != 0 ? grpc_channelz_get_socket(conn->channelz_id) : NULL;
     const char *at = json != NULL ? strstr(json, key) : NULL;
     if (at != NULL) {
         int64_t not_seen = strtoll(at + sizeof(key) - 1, NULL, 10) - conn->accepted;
-        count_resets(conn, not_seen - conn->not_seen);
+        count_resets(cs, conn, not_seen - conn->not_seen);
         conn->not_seen = not_seen;
     }
     if (json != NULL)
         gpr_free(json);
 }
 
-static void look_at(struct rpc_conn *conn, int64_t now_ms)
+/* Whether anything has come since the last time. */
+static bool look_at(struct rpc_conns *cs, struct rpc_conn *conn, int64_t now_ms)
 {
     struct tcp_info info;
     socklen_t n = sizeof(info);
     memset(&info, 0, sizeof(info));
     if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
-        return;
+        return false;
+    uint64_t fresh = info.tcpi_bytes_received - conn->received;
     uint64_t credit = conn->credit + (info.tcpi_bytes_acked - conn->sent) / SENT_PER_CREDIT +
                       (uint64_t)(now_ms - conn->looked_ms) * FREE_BYTES_PER_S / 1000;
-    conn->debt = less(conn->debt + info.tcpi_bytes_received - conn->received, credit);
-    if (info.tcpi_bytes_received - conn->received >= ASKED_BYTES)
-        look_at_streams(conn);
+    if (!conn->shut) {
+        cs->debts -= conn->debt;
+        conn->debt = less(conn->debt + fresh, credit);
+        cs->debts += conn->debt;
+    }
+    if (fresh >= ASKED_BYTES)
+        look_at_streams(cs, conn);
     conn->received = info.tcpi_bytes_received;
     conn->sent = info.tcpi_bytes_acked;
     conn->credit = 0;
     conn->looked_ms = now_ms;
     if (conn->debt > DEBT_MAX)
-        shut(conn, "too many bytes that are no complete message");
+        shut(cs, conn, "too many bytes that are no complete message");
+    return fresh > 0;
 }
 
-/* Looks at all connections; when all together owe too much, the largest debtor is shut. */
+/* The next bytes that come on it make it active again. */
+static void let_rest(struct rpc_conns *cs, struct rpc_conn *conn)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data = {.fd = conn->fd}};
+    if (epoll_ctl(cs->epoll, EPOLL_CTL_MOD, conn->fd, &e) < 0 &&
+        epoll_ctl(cs->epoll, EPOLL_CTL_ADD, conn->fd, &e) < 0)
+        return; /* it stays active */
+    DL_DELETE(cs->active, conn);
+    conn->active = false;
+}
+
+/* Those on which something has come. */
+static void take_woken(struct rpc_conns *cs)
+{
+    struct epoll_event events[WOKEN];
+    bool first = cs->active == NULL;
+    int n = epoll_wait(cs->epoll, events, WOKEN, 0);
+    pthread_mutex_lock(&cs->lock);
+    for (int i = 0; i < n; i++) {
+        size_t fd = (size_t)events[i].data.fd;
+        struct rpc_conn *conn = fd < cs->n_fds ? cs->by_fd[fd] : NULL;
+        if (conn == NULL || conn->active)
+            continue;
+        conn->active = true;
+        DL_APPEND(cs->active, conn);
+    }
+    pthread_mutex_unlock(&cs->lock);
+    if (first && n > 0)
+        cs->look_ms = fm_now_mono_ms() + LOOK_MS;
+}
+
+static struct rpc_conn *largest_debtor(const struct rpc_conns *cs)
+{
+    struct rpc_conn *worst = NULL;
+    for (size_t i = 0; i < cs->n_fds; i++) {
+        struct rpc_conn *conn = cs->by_fd[i];
+        if (conn != NULL && !conn->shut && (worst == NULL || conn->debt > worst->debt))
+            worst = conn;
+    }
+    return worst;
+}
+
+/* Forgets those that have been closed. */
+static void sweep(struct rpc_conns *cs, int64_t now_ms)
+{
+    for (size_t at = 0; at < cs->n_fds; at += CHUNK) { /* only this thread makes the table larger */
+        pthread_mutex_lock(&cs->lock);
+        for (size_t i = at; i < at + CHUNK && i < cs->n_fds; i++)
+            if (cs->by_fd[i] != NULL)
+                (void)still_there(cs, cs->by_fd[i]);
+        pthread_mutex_unlock(&cs->lock);
+    }
+    cs->sweep_ms = now_ms + SWEEP_MS;
+}
+
+/* Looks at the active connections; when all together owe too much, the largest debtor is shut. */
 static void look(struct rpc_conns *cs)
 {
     int64_t now_ms = fm_now_mono_ms();
-    uint64_t all = 0;
-    struct rpc_conn *worst = NULL;
-    size_t live = 0;
-    for (size_t at = 0; at < cs->n_fds; at += CHUNK) { /* only this thread makes the table larger */
+    size_t looked = 0;
+    pthread_mutex_lock(&cs->lock);
+    for (struct rpc_conn *conn = cs->active, *next; conn != NULL; conn = next) {
+        next = conn->next;
+        if (still_there(cs, conn) && !look_at(cs, conn, now_ms) && !conn->shut)
+            let_rest(cs, conn);
+        if (++looked % CHUNK != 0 || next == NULL)
+            continue;
+        pthread_mutex_unlock(&cs->lock); /* only this thread takes connections out of the list */
         pthread_mutex_lock(&cs->lock);
-        for (size_t i = at; i < at + CHUNK && i < cs->n_fds; i++) {
-            struct rpc_conn *conn = cs->by_fd[i];
-            if (conn == NULL || !still_there(cs, conn))
-                continue;
-            look_at(conn, now_ms);
-            live++;
-            all += conn->shut ? 0 : conn->debt;
-            if (!conn->shut && (worst == NULL || conn->debt > worst->debt))
-                worst = conn;
-        }
-        pthread_mutex_unlock(&cs->lock);
     }
-    if (worst != NULL && all > DEBTS_MAX) {
-        pthread_mutex_lock(&cs->lock);
-        shut(worst, "too many bytes that are no complete message, on all connections together");
-        pthread_mutex_unlock(&cs->lock);
-    }
-    cs->look_ms = now_ms + LOOK_MS + (int64_t)(live / LOOKED_AT_PER_MS);
+    if (cs->debts > DEBTS_MAX)
+        shut(cs, largest_debtor(cs),
+             "too many bytes that are no complete message, on all connections together");
+    pthread_mutex_unlock(&cs->lock);
+    if (now_ms >= cs->sweep_ms)
+        sweep(cs, now_ms);
+    cs->look_ms = now_ms + LOOK_MS + (int64_t)(looked / LOOKED_AT_PER_MS);
     if (cs->freed_bytes > MUCH_BYTES) {
         cs->freed_bytes = 0;
         if (cs->trims_left == 0)
@@ -363,31 +435,51 @@ static void look(struct rpc_conns *cs)
 
 /* ---- the thread ---- */
 
+/* How long until something is to be done without being woken; -1: for ever. */
+static int wait_ms(const struct rpc_conns *cs, int64_t now_ms, int64_t paused_until_ms)
+{
+    int64_t at = INT64_MAX;
+    if (now_ms < paused_until_ms)
+        at = paused_until_ms;
+    if ((cs->active != NULL || cs->freed_bytes > MUCH_BYTES) && cs->look_ms < at)
+        at = cs->look_ms;
+    if (cs->live > 0 && cs->sweep_ms < at)
+        at = cs->sweep_ms;
+    if (cs->trims_left > 0 && cs->trim_ms < at)
+        at = cs->trim_ms;
+    return at == INT64_MAX ? -1 : at <= now_ms ? 0 : (int)(at - now_ms);
+}
+
+static bool look_is_due(const struct rpc_conns *cs)
+{
+    int64_t now_ms = fm_now_mono_ms();
+    return now_ms >= cs->look_ms || (cs->trims_left > 0 && now_ms >= cs->trim_ms);
+}
+
 static void *accept_main(void *arg)
 {
     struct rpc_conns *cs = arg;
-    struct pollfd fds[MAX_LISTENERS + 1];
+    struct pollfd fds[MAX_LISTENERS + 2];
     int64_t paused_until_ms = 0;
     for (;;) {
         int64_t now_ms = fm_now_mono_ms();
         bool pause = false, paused = now_ms < paused_until_ms;
         for (size_t i = 0; i < cs->n_listeners; i++)
-            fds[i + 1] = (struct pollfd){cs->listeners[i], paused ? 0 : POLLIN, 0};
+            fds[i + 2] = (struct pollfd){cs->listeners[i], paused ? 0 : POLLIN, 0};
         fds[0] = (struct pollfd){cs->wake, POLLIN, 0};
-        int64_t until = paused && paused_until_ms < cs->look_ms ? paused_until_ms : cs->look_ms;
-        int wait_ms = cs->live == 0 && !paused && cs->freed_bytes <= MUCH_BYTES && cs->trims_left == 0 ? -1
-                      : until > now_ms ? (int)(until - now_ms)
-                                       : 0;
-        (void)poll(fds, 1 + (nfds_t)cs->n_listeners, wait_ms);
+        fds[1] = (struct pollfd){cs->epoll, POLLIN, 0};
+        (void)poll(fds, 2 + (nfds_t)cs->n_listeners, wait_ms(cs, now_ms, paused_until_ms));
         if (fds[0].revents != 0)
             return NULL;
+        if (fds[1].revents != 0)
+            take_woken(cs);
         for (size_t i = 0; i < cs->n_listeners && !paused; i++)
             for (int n = 0; n < BACKLOG && accept_one(cs, cs->listeners[i], &pause); n++)
-                if (fm_now_mono_ms() >= cs->look_ms)
+                if (look_is_due(cs))
                     look(cs);
         if (pause)
             paused_until_ms = fm_now_mono_ms() + PAUSE_MS;
-        if (fm_now_mono_ms() >= cs->look_ms)
+        if (look_is_due(cs))
             look(cs);
     }
 }
@@ -421,8 +513,9 @@ struct rpc_conns *rpc_conns_new(grpc_server *server, size_t max_conns, int timeo
     cs->timeout_ms = timeout_ms;
     cs->max = most_connections(max_conns);
     cs->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (cs->wake < 0)
-        fm_abort("an eventfd could not be made");
+    cs->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (cs->wake < 0 || cs->epoll < 0)
+        fm_abort("an eventfd or epoll could not be made");
     pthread_mutex_init(&cs->lock, NULL);
     return cs;
 }
@@ -514,6 +607,7 @@ void rpc_conns_free(struct rpc_conns *cs)
         free(cs->by_fd[i]);
     free(cs->by_fd);
     close(cs->wake);
+    (void)close(cs->epoll);
     grpc_server_credentials_release(cs->creds);
     pthread_mutex_destroy(&cs->lock);
     free(cs);
@@ -549,7 +643,7 @@ void rpc_conn_received(struct rpc_conns *cs, struct rpc_conn *conn, size_t bytes
 void rpc_conn_end_call(struct rpc_conns *cs, struct rpc_conn *conn, bool reset)
 {
     pthread_mutex_lock(&cs->lock);
-    count_resets(conn, reset ? 1 : -1);
+    count_resets(cs, conn, reset ? 1 : -1);
     if (--conn->calls == 0 && conn->gone)
         free(conn);
     else if (conn->calls == 0)
@@ -560,7 +654,7 @@ void rpc_conn_end_call(struct rpc_conns *cs, struct rpc_conn *conn, bool reset)
 void rpc_conn_shut(struct rpc_conns *cs, struct rpc_conn *conn, const char *why)
 {
     pthread_mutex_lock(&cs->lock);
-    shut(conn, why);
+    shut(cs, conn, why);
     pthread_mutex_unlock(&cs->lock);
 }
 
