@@ -199,6 +199,46 @@ static void a_disk_that_fails_to_sync_fails_callers_and_loses_and_doubles_nothin
     cluster_done(&c);
 }
 
+static int remembered_hosts(struct cluster *c)
+{
+    char file[256];
+    sqlite3 *db;
+    sqlite3_stmt *q;
+    snprintf(file, sizeof(file), "%s/fermata.db", c->data);
+    assert_int_equal(sqlite3_open_v2(file, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM hosts", -1, &q, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+    int n = sqlite3_column_int(q, 0);
+    assert_int_equal(sqlite3_finalize(q), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return n;
+}
+
+/* The host is away, and nothing else is to be remembered of it: nobody but the operator speaks of it again. */
+static void a_host_that_is_let_in_while_the_disk_fails_is_so_on_disk_as_soon_as_it_works(void **state)
+{
+    (void)state;
+    struct cluster c;
+    start_on_bad_disk(&c);
+    cluster_host(&c, 0, "a", NULL);
+    put_trip(&c, "\"ask\":false");
+    json_decref(rpc(c.address, "Hosts/CordonHost", "{\"host_id\":\"a\"}"));
+    proc_stop(&c.hosts[0]);
+    cluster_wait_log(&c, "coordinator.log", "host left");
+    cluster_open_gate(&c, "bad");
+    for (int i = 0; i < 2; i++) /* also when it is repeated it is not said that there is no such host */
+        free(rpc_fails(c.address, "Hosts/CordonHost", "Unavailable", "{\"host_id\":\"a\",\"uncordon\":true}"));
+    assert_int_equal(unlink(cluster_file(&c, "bad")), 0);
+    long long until = test_now_ms() + 20000;
+    while (remembered_hosts(&c) > 0)
+        test_pause(until, "the coordinator does not store again what it could not store");
+    proc_kill9(&c.coordinator);
+    cluster_coordinator(&c, NULL);
+    cluster_host(&c, 0, "a", NULL);
+    json_decref(wait_status(&c, submit_trip(&c, "t"), "COMPLETED"));
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +246,7 @@ int main(void)
         cmocka_unit_test(a_job_that_nothing_would_wake_is_found),
         cmocka_unit_test(what_is_no_store_is_said),
         cmocka_unit_test(a_disk_that_fails_to_sync_fails_callers_and_loses_and_doubles_nothing),
+        cmocka_unit_test(a_host_that_is_let_in_while_the_disk_fails_is_so_on_disk_as_soon_as_it_works),
         cmocka_unit_test(a_backup_is_made_while_jobs_run_and_a_coordinator_goes_on_from_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
