@@ -2,9 +2,9 @@
  * were when they were last here. And what operators do with them: CordonHost, DrainHost.
  *
  * What is remembered is changed at once and stored right away; an answer waits for the disk. When it cannot
- * be stored the call fails, what it wanted holds all the same, and is stored again until it is on disk. A host
- * of which nothing is to be remembered is forgotten when the disk has forgotten it: until then an operator can
- * repeat what failed. */
+ * be stored the call fails, what it wanted holds all the same, and is stored again until it is on disk. A
+ * host of which nothing is to be remembered is forgotten when the disk has forgotten it: until then an
+ * operator can repeat what failed. */
 #include "core_int.h"
 
 #include <string.h>

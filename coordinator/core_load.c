@@ -103,8 +103,9 @@ static void recovery_loaded(struct core *c)
     recovery_next(c);
 }
 
-/* The job has been read, or cannot be, or is not there. One that was read again because a unit failed left its
- * host for that; most take their place there again. Now it is known whether it is free for those that wait. */
+/* The job has been read, or cannot be, or is not there. One that was read again because a unit failed left
+ * its host for that; most take their place there again. Now it is known whether it is free for those that
+ * wait. */
 static void settle_place(struct core *c, struct job *job)
 {
     c->match_wanted = c->match_wanted || job->had_place;

@@ -143,7 +143,8 @@ static void a_backup_is_made_while_jobs_run_and_a_coordinator_goes_on_from_it(vo
     cluster_done(&c);
 }
 
-/* A coordinator whose disk dies when the file "bad" is there, and stands still while "slow" is (bad_disk.c). */
+/* A coordinator whose disk dies when the file "bad" is there, and stands still while "slow" is (bad_disk.c).
+ */
 static void start_on_bad_disk(struct cluster *c)
 {
     char library[512];
@@ -215,7 +216,8 @@ static int remembered_hosts(struct cluster *c)
     return n;
 }
 
-/* The host is away, and nothing else is to be remembered of it: nobody but the operator speaks of it again. */
+/* The host is away, and nothing else is to be remembered of it: nobody but the operator speaks of it again.
+ */
 static void a_host_that_is_let_in_while_the_disk_fails_is_so_on_disk_as_soon_as_it_works(void **state)
 {
     (void)state;
@@ -228,7 +230,8 @@ static void a_host_that_is_let_in_while_the_disk_fails_is_so_on_disk_as_soon_as_
     cluster_wait_log(&c, "coordinator.log", "host left");
     cluster_open_gate(&c, "bad");
     for (int i = 0; i < 2; i++) /* also when it is repeated it is not said that there is no such host */
-        free(rpc_fails(c.address, "Hosts/CordonHost", "Unavailable", "{\"host_id\":\"a\",\"uncordon\":true}"));
+        free(
+            rpc_fails(c.address, "Hosts/CordonHost", "Unavailable", "{\"host_id\":\"a\",\"uncordon\":true}"));
     assert_int_equal(unlink(cluster_file(&c, "bad")), 0);
     long long until = test_now_ms() + 20000;
     while (remembered_hosts(&c) > 0)
@@ -250,11 +253,13 @@ static void call_meanwhile(struct cluster *c, struct proc *p, const char *method
 }
 
 /* Waits until the call answers with this text at this path. */
-static void wait_answer(struct cluster *c, const char *method, const char *job, const char *path, const char *want)
+static void wait_answer(struct cluster *c, const char *method, const char *job, const char *path,
+                        const char *want)
 {
     long long until = test_now_ms() + 20000;
     for (bool is = false; !is;) {
-        json_t *r = job == NULL ? rpc(c->address, method, "{}") : rpc(c->address, method, "{\"job_id\":\"%s\"}", job);
+        json_t *r =
+            job == NULL ? rpc(c->address, method, "{}") : rpc(c->address, method, "{\"job_id\":\"%s\"}", job);
         is = strcmp(at(r, path), want) == 0;
         json_decref(r);
         if (!is)
@@ -262,7 +267,8 @@ static void wait_answer(struct cluster *c, const char *method, const char *job, 
     }
 }
 
-/* The repeated submit has the only place until the disk says that it is one; the disk is busy with something else. */
+/* The repeated submit has the only place until the disk says that it is one; the disk is busy with something
+ * else. */
 static void a_repeated_submit_leaves_its_place_to_a_job_that_waits(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /* Preloaded into a daemon: while the file named by BAD_DISK is there, fsync and fdatasync fail with EIO, as
- * on a disk that dies. What was written is, or is not, on it. While the file named by SLOW_DISK is there they do
- * not come to an end, and the file of that name with ".held" says that one has begun. */
+ * on a disk that dies. What was written is, or is not, on it. While the file named by SLOW_DISK is there they
+ * do not come to an end, and the file of that name with ".held" says that one has begun. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
