@@ -63,11 +63,9 @@ static bool is_to_be_remembered(const struct host_mark *m)
     return m->cordoned || m->incarnation[0] != '\0';
 }
 
-/* Stores it, or has the disk forget it when there is nothing to remember; then `answer` (may be NULL) goes to
- * the ticket. */
-static void mark_save(struct core *c, struct host_mark *m, uint64_t ticket, const ProtobufCMessage *answer)
+/* Puts it into the unit, or has the disk forget it when there is nothing to remember. */
+static void mark_put(struct commit *unit, struct host_mark *m)
 {
-    struct commit *unit = commit_new(c, NULL);
     m->n_units++;
     m->unsaved = false;
     if (is_to_be_remembered(m)) {
@@ -81,6 +79,13 @@ static void mark_save(struct core *c, struct host_mark *m, uint64_t ticket, cons
         store_delete_host(unit->unit, m->id);
     }
     commit_effect(unit, EFFECT_MARK, (struct fm_bytes){(const uint8_t *)m->id, strlen(m->id) + 1});
+}
+
+/* Stores it; then `answer` (may be NULL) goes to the ticket. */
+static void mark_save(struct core *c, struct host_mark *m, uint64_t ticket, const ProtobufCMessage *answer)
+{
+    struct commit *unit = commit_new(c, NULL);
+    mark_put(unit, m);
     if (answer != NULL)
         pbc_effect_reply(unit, ticket, answer);
     commit_submit(c, unit);
@@ -97,10 +102,16 @@ void mark_stored(struct core *c, const char *id, bool ok)
 
 void marks_retry(struct core *c)
 {
-    struct host_mark *m, *tmp;
-    HASH_ITER (hh, c->marks, m, tmp)
-        if (m->unsaved)
-            mark_save(c, m, 0, NULL);
+    struct commit *unit = NULL; /* one for all: as long as the store fails that is one line in the log */
+    for (struct host_mark *m = c->marks; m != NULL; m = m->hh.next) {
+        if (!m->unsaved)
+            continue;
+        if (unit == NULL)
+            unit = commit_new(c, NULL);
+        mark_put(unit, m);
+    }
+    if (unit != NULL)
+        commit_submit(c, unit);
 }
 
 void mark_apply(struct core *c, struct host *h)
