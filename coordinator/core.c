@@ -386,6 +386,9 @@ static void do_effect(struct core *c, struct job *job, struct effect *e)
         e->def->on_disk = true;
         def_unref(c, e->def);
         return;
+    case EFFECT_MARK:
+        mark_stored(c, (const char *)e->bytes.p, true);
+        return;
     }
 }
 
@@ -397,6 +400,8 @@ static void fail_effects(struct core *c, struct commit *m, const struct fm_err *
             core_fail(c, e->ticket, err);
         else if (e->kind == EFFECT_FLOW)
             def_unref(c, e->def);
+        else if (e->kind == EFFECT_MARK)
+            mark_stored(c, (const char *)e->bytes.p, false);
         else if (e->kind == EFFECT_ACK || e->kind == EFFECT_INTERRUPT)
             host_resync(c, e->conn);
     }
@@ -570,6 +575,7 @@ void core_tick(struct core *c)
     if (c->retry_at_ms != 0 && c->now_ms >= c->retry_at_ms) {
         c->retry_at_ms = 0;
         load_retry(c);
+        marks_retry(c);
         struct job *job;
         DL_FOREACH2 (c->pending, job, pend_next) {
             free(job->avoid_host);

@@ -2,7 +2,9 @@
  * were when they were last here. And what operators do with them: CordonHost, DrainHost.
  *
  * What is remembered is changed at once and stored right away; an answer waits for the disk. When it cannot
- * be stored the call fails, and what it wanted holds until the coordinator ends. */
+ * be stored the call fails, what it wanted holds all the same, and is stored again until it is on disk. A
+ * host of which nothing is to be remembered is forgotten when the disk has forgotten it: until then an
+ * operator can repeat what failed. */
 #include "core_int.h"
 
 #include <string.h>
@@ -56,12 +58,17 @@ Fermata__V1__Host *mark_view(const struct host_mark *m)
     return pb_clone(&v);
 }
 
-/* Stores it, or forgets it when there is nothing to remember; then `answer` (may be NULL) goes to the ticket.
- */
-static void mark_save(struct core *c, struct host_mark *m, uint64_t ticket, const ProtobufCMessage *answer)
+static bool is_to_be_remembered(const struct host_mark *m)
 {
-    struct commit *unit = commit_new(c, NULL);
-    if (m->cordoned || m->incarnation[0] != '\0') {
+    return m->cordoned || m->incarnation[0] != '\0';
+}
+
+/* Puts it into the unit, or has the disk forget it when there is nothing to remember. */
+static void mark_put(struct commit *unit, struct host_mark *m)
+{
+    m->n_units++;
+    m->unsaved = false;
+    if (is_to_be_remembered(m)) {
         Fermata__V1__Host *v = mark_view(m);
         struct fm_buf b = {0};
         pb_pack(v, &b);
@@ -70,11 +77,41 @@ static void mark_save(struct core *c, struct host_mark *m, uint64_t ticket, cons
         fermata__v1__host__free_unpacked(v, NULL);
     } else {
         store_delete_host(unit->unit, m->id);
-        mark_free(c, m);
     }
+    commit_effect(unit, EFFECT_MARK, (struct fm_bytes){(const uint8_t *)m->id, strlen(m->id) + 1});
+}
+
+/* Stores it; then `answer` (may be NULL) goes to the ticket. */
+static void mark_save(struct core *c, struct host_mark *m, uint64_t ticket, const ProtobufCMessage *answer)
+{
+    struct commit *unit = commit_new(c, NULL);
+    mark_put(unit, m);
     if (answer != NULL)
         pbc_effect_reply(unit, ticket, answer);
     commit_submit(c, unit);
+}
+
+void mark_stored(struct core *c, const char *id, bool ok)
+{
+    struct host_mark *m = mark_find(c, id);
+    m->n_units--;
+    m->unsaved = m->unsaved || !ok;
+    if (m->n_units == 0 && !m->unsaved && !is_to_be_remembered(m))
+        mark_free(c, m);
+}
+
+void marks_retry(struct core *c)
+{
+    struct commit *unit = NULL; /* one for all: as long as the store fails that is one line in the log */
+    for (struct host_mark *m = c->marks; m != NULL; m = m->hh.next) {
+        if (!m->unsaved)
+            continue;
+        if (unit == NULL)
+            unit = commit_new(c, NULL);
+        mark_put(unit, m);
+    }
+    if (unit != NULL)
+        commit_submit(c, unit);
 }
 
 void mark_apply(struct core *c, struct host *h)

@@ -93,7 +93,8 @@ enum effect_kind {
     EFFECT_INTENT,      /* the intent to run a task is on disk: tell the host; bytes: the task's id */
     EFFECT_BREAKPOINTS, /* tell the host */
     EFFECT_FAMILY,      /* start or cancel children, tell the parent: children_look */
-    EFFECT_FLOW         /* a flow definition is on disk */
+    EFFECT_FLOW,        /* a flow definition is on disk */
+    EFFECT_MARK         /* what is remembered of a host is on disk; bytes: the host's id */
 };
 
 struct effect {
@@ -169,6 +170,8 @@ struct host_mark {
     UT_hash_handle hh;
     char *id, *incarnation; /* "": it is not there */
     bool cordoned, draining;
+    size_t n_units; /* with it, under way to the disk */
+    bool unsaved;   /* one of them failed since it was last sent there */
 };
 
 /* An assignment that was sent, and of which it is not known that it arrived. */
@@ -601,6 +604,10 @@ void mark_apply(struct core *c, struct host *h);
 void mark_attached(struct core *c, const struct host *h);
 /* The host is gone: its jobs are elsewhere. Before host_remove. */
 void mark_left(struct core *c, struct host *h);
+/* A unit with what is remembered of the host has ended. */
+void mark_stored(struct core *c, const char *id, bool ok);
+/* Stores again what could not be stored. */
+void marks_retry(struct core *c);
 /* Forgets hosts that are not there and about which nothing is to be remembered. */
 void marks_sweep(struct core *c);
 void marks_free(struct core *c);

@@ -103,11 +103,21 @@ static void recovery_loaded(struct core *c)
     recovery_next(c);
 }
 
+/* The job has been read, or cannot be, or is not there. One that was read again because a unit failed left
+ * its host for that; most take their place there again. Now it is known whether it is free for those that
+ * wait. */
+static void settle_place(struct core *c, struct job *job)
+{
+    c->match_wanted = c->match_wanted || job->had_place;
+    job->had_place = false;
+}
+
 static void give_up(struct core *c, struct job *job, const struct fm_err *err)
 {
     FM_LOG(ERROR, STORAGE, "a job cannot be read", FM_STR("job", job->text), FM_ERR(err));
     fail_ops(c, job, err);
     watch_fail_job(c, job, err);
+    settle_place(c, job);
     job_remove(c, job);
     recovery_loaded(c);
 }
@@ -135,6 +145,7 @@ static void job_ready(struct core *c, struct job *job)
     job_run_ops(c, job);
     watch_pump_job(c, job);
     job->pins--;
+    settle_place(c, job);
     job_rest(c, job);
     recovery_loaded(c);
 }
@@ -207,6 +218,7 @@ static void on_job_read(struct core *c, struct wait *w, struct store_done *d)
         fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", job->text);
         fail_ops(c, job, &err);
         watch_fail_job(c, job, &err);
+        settle_place(c, job);
         job_remove(c, job);
         recovery_loaded(c);
     } else if (job_load(job, d, c->cfg.max_state_bytes, &err) < 0) {
@@ -307,6 +319,7 @@ void job_reload(struct core *c, struct job *job, struct fm_err *err)
     fail_ops(c, job, err);
     struct job *fresh = job_new(&job->id);
     fresh->watches = job->watches;
+    fresh->had_place = h != NULL;
     timers_note(c, c->wall_ms + RETRY_MS); /* what time had done is lost with the unit */
     job->watches = NULL;
     struct watch *w;

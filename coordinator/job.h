@@ -86,6 +86,7 @@ struct job {
     bool assign_waits, is_new, loading, queued, is_dirty, is_idle, head_dirty, assign_sent, interrupted;
     unsigned pins;      /* callers that still use it: it is not removed */
     bool time_wanted;   /* job_on_time, once it is loaded */
+    bool had_place;     /* on a host, before it was read again */
     int64_t recheck_ms; /* wall time of the next look at its children or its parent */
     uint32_t bad_steps; /* steps refused for breaking a rule */
     char *avoid_host;   /* a host that refused it a moment ago */

@@ -143,7 +143,8 @@ static void a_backup_is_made_while_jobs_run_and_a_coordinator_goes_on_from_it(vo
     cluster_done(&c);
 }
 
-/* A coordinator whose disk dies when the file "bad" is there (bad_disk.c). */
+/* A coordinator whose disk dies when the file "bad" is there, and stands still while "slow" is (bad_disk.c).
+ */
 static void start_on_bad_disk(struct cluster *c)
 {
     char library[512];
@@ -153,6 +154,7 @@ static void start_on_bad_disk(struct cluster *c)
     c->lease = "60s";
     assert_int_equal(setenv("LD_PRELOAD", library, 1), 0);
     assert_int_equal(setenv("BAD_DISK", cluster_file(c, "bad"), 1), 0);
+    assert_int_equal(setenv("SLOW_DISK", cluster_file(c, "slow"), 1), 0);
     const char *sanitizer = getenv("ASAN_OPTIONS");
     char options[256], *before = sanitizer == NULL ? NULL : strdup(sanitizer);
     snprintf(options, sizeof(options), "%s:verify_asan_link_order=0", before == NULL ? "" : before);
@@ -199,6 +201,107 @@ static void a_disk_that_fails_to_sync_fails_callers_and_loses_and_doubles_nothin
     cluster_done(&c);
 }
 
+static int remembered_hosts(struct cluster *c)
+{
+    char file[256];
+    sqlite3 *db;
+    sqlite3_stmt *q;
+    snprintf(file, sizeof(file), "%s/fermata.db", c->data);
+    assert_int_equal(sqlite3_open_v2(file, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM hosts", -1, &q, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+    int n = sqlite3_column_int(q, 0);
+    assert_int_equal(sqlite3_finalize(q), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return n;
+}
+
+/* The host is away, and nothing else is to be remembered of it: nobody but the operator speaks of it again.
+ */
+static void a_host_that_is_let_in_while_the_disk_fails_is_so_on_disk_as_soon_as_it_works(void **state)
+{
+    (void)state;
+    struct cluster c;
+    start_on_bad_disk(&c);
+    cluster_host(&c, 0, "a", NULL);
+    put_trip(&c, "\"ask\":false");
+    json_decref(rpc(c.address, "Hosts/CordonHost", "{\"host_id\":\"a\"}"));
+    proc_stop(&c.hosts[0]);
+    cluster_wait_log(&c, "coordinator.log", "host left");
+    cluster_open_gate(&c, "bad");
+    for (int i = 0; i < 2; i++) /* also when it is repeated it is not said that there is no such host */
+        free(
+            rpc_fails(c.address, "Hosts/CordonHost", "Unavailable", "{\"host_id\":\"a\",\"uncordon\":true}"));
+    assert_int_equal(unlink(cluster_file(&c, "bad")), 0);
+    long long until = test_now_ms() + 20000;
+    while (remembered_hosts(&c) > 0)
+        test_pause(until, "the coordinator does not store again what it could not store");
+    proc_kill9(&c.coordinator);
+    cluster_coordinator(&c, NULL);
+    cluster_host(&c, 0, "a", NULL);
+    json_decref(wait_status(&c, submit_trip(&c, "t"), "COMPLETED"));
+    cluster_done(&c);
+}
+
+/* A call that is under way until the disk goes on. */
+static void call_meanwhile(struct cluster *c, struct proc *p, const char *method, const char *request)
+{
+    char log[256];
+    snprintf(log, sizeof(log), "%s/call.log", c->dir);
+    const char *argv[] = {grpcurl_program(), "-plaintext", "-d", request, c->address, method, NULL};
+    proc_talk(p, log, argv);
+}
+
+/* Waits until the call answers with this text at this path. */
+static void wait_answer(struct cluster *c, const char *method, const char *job, const char *path,
+                        const char *want)
+{
+    long long until = test_now_ms() + 20000;
+    for (bool is = false; !is;) {
+        json_t *r =
+            job == NULL ? rpc(c->address, method, "{}") : rpc(c->address, method, "{\"job_id\":\"%s\"}", job);
+        is = strcmp(at(r, path), want) == 0;
+        json_decref(r);
+        if (!is)
+            test_pause(until, want);
+    }
+}
+
+/* The repeated submit has the only place until the disk says that it is one; the disk is busy with something
+ * else. */
+static void a_repeated_submit_leaves_its_place_to_a_job_that_waits(void **state)
+{
+    (void)state;
+    static const char submit[] = "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},"
+                                 "\"data\":{\"task\":\"t\"},\"request_id\":\"again\"}";
+    struct cluster c;
+    struct proc other, again, resume;
+    char request[128];
+    start_on_bad_disk(&c);
+    cluster_host(&c, 0, "a", (const char *const[]){"--capacity", "1", NULL});
+    put_trip(&c, "");
+    json_t *first = rpc(c.address, "Jobs/SubmitJob", "%s", submit);
+    const char *job = at(first, "jobId");
+    json_decref(wait_status(&c, job, "PAUSED"));
+    cluster_open_gate(&c, "slow");
+    call_meanwhile(&c, &other, "fermata.v1.Hosts/CordonHost", "{\"host_id\":\"a\",\"uncordon\":true}");
+    long long until = test_now_ms() + 20000;
+    while (access(cluster_file(&c, "slow.held"), F_OK) != 0)
+        test_pause(until, "the disk is busy");
+    call_meanwhile(&c, &again, "fermata.v1.Jobs/SubmitJob", submit);
+    wait_answer(&c, "Hosts/ListHosts", NULL, "hosts[0].jobCount", "1");
+    snprintf(request, sizeof(request), "{\"job_id\":\"%s\",\"answer\":\"y\"}", job);
+    call_meanwhile(&c, &resume, "fermata.v1.Jobs/ResumeJob", request);
+    wait_answer(&c, "Jobs/ExplainJob", job, "status", "JOB_STATUS_PENDING");
+    assert_int_equal(unlink(cluster_file(&c, "slow")), 0);
+    assert_int_equal(proc_wait(&other), 0);
+    assert_int_equal(proc_wait(&again), 0);
+    assert_int_equal(proc_wait(&resume), 0);
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    json_decref(first);
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +309,8 @@ int main(void)
         cmocka_unit_test(a_job_that_nothing_would_wake_is_found),
         cmocka_unit_test(what_is_no_store_is_said),
         cmocka_unit_test(a_disk_that_fails_to_sync_fails_callers_and_loses_and_doubles_nothing),
+        cmocka_unit_test(a_host_that_is_let_in_while_the_disk_fails_is_so_on_disk_as_soon_as_it_works),
+        cmocka_unit_test(a_repeated_submit_leaves_its_place_to_a_job_that_waits),
         cmocka_unit_test(a_backup_is_made_while_jobs_run_and_a_coordinator_goes_on_from_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

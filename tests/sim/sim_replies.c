@@ -199,8 +199,11 @@ static void take_error(struct op *op, const struct fm_err *err)
         certificate_failed(op, err);
         return;
     }
-    if (op->kind == OP_UNCORDON && err->code == FM_NOT_FOUND)
+    if (op->kind == OP_UNCORDON && err->code == FM_NOT_FOUND) {
         w.hosts[op->item].may_be_drained = false;
+        if (sim_store_is_cordoned(w.store, w.hosts[op->item].id))
+            wrong("%s is said to be unknown, and the disk says that it takes no work", w.hosts[op->item].id);
+    }
     if (op->kind == OP_FORK)
         w.jobs[op->job].fork_sent = false;
     if (is_transient(err) || is_too_late(op, err))

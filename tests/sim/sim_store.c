@@ -7,6 +7,7 @@
 
 #include <uthash.h>
 
+#include "fermata/v1/hosts.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
 #include "job.h"
 #include "mem.h"
@@ -567,4 +568,15 @@ void sim_store_count_kids(struct sim_store *s, const char *job_id, size_t *ret_a
 bool sim_store_has_request(struct sim_store *s, const char *scope, const char *request_id)
 {
     return find_request(s, scope, request_id) != NULL;
+}
+
+bool sim_store_is_cordoned(struct sim_store *s, const char *host_id)
+{
+    struct sim_named *n;
+    HASH_FIND_STR(s->hosts, host_id, n);
+    Fermata__V1__Host *h = n != NULL ? fermata__v1__host__unpack(NULL, n->body.n, n->body.p) : NULL;
+    bool is = h != NULL && h->cordoned;
+    if (h != NULL)
+        fermata__v1__host__free_unpacked(h, NULL);
+    return is;
 }

@@ -23,6 +23,8 @@ Fermata__V1__Job *sim_store_head(struct sim_store *s, const char *job_id);
 size_t sim_store_attempts(struct sim_store *s, const char *job_id, const char *task_id);
 /* How many children the job has, and how many of those have ended. */
 void sim_store_count_kids(struct sim_store *s, const char *job_id, size_t *ret_all, size_t *ret_ended);
+/* Whether it is remembered that the host takes no new work. */
+bool sim_store_is_cordoned(struct sim_store *s, const char *host_id);
 /* Whether a request id was claimed. */
 bool sim_store_has_request(struct sim_store *s, const char *scope, const char *request_id);
 
