@@ -105,24 +105,34 @@ static bool unquiet(const struct bench_result *r, double *ret_least, double *ret
     return *ret_most > 2 * *ret_least;
 }
 
-/* Returns false for a result that is no reason to warn. */
+/* What of a result shows that the machine was not quiet; false: nothing. */
 static bool warning(const struct bench_result *r, char *out, size_t n)
 {
     double least, most;
     char a[32], b[32];
     if (r->at_least_one && ratio_of(r) < 1) {
         snprintf(out, n,
-                 "the machine was not quiet: %s took less than %s, which cannot be: the disk was slower when "
-                 "that was measured",
+                 "%s took less than %s, which cannot be: the disk was slower when those were measured",
                  r->name, r->ratio_of);
         return true;
     }
     if (!unquiet(r, &least, &most))
         return false;
-    snprintf(out, n,
-             "the machine was not quiet: %s gave between %s and %s %s in this run; ratios to it mean little",
-             r->name, number(least, a, sizeof(a)), number(most, b, sizeof(b)), r->unit);
+    snprintf(out, n, "%s gave between %s and %s %s", r->name, number(least, a, sizeof(a)),
+             number(most, b, sizeof(b)), r->unit);
     return true;
+}
+
+#define NOT_QUIET                                                                                            \
+    "The machine was not quiet: ratios, and times that wait for the disk or a core, mean little."
+
+static void print_warnings(FILE *f, const char *head, const char *item)
+{
+    char text[256];
+    size_t n = 0;
+    for (size_t i = 0; i < n_results; i++)
+        if (warning(&results[i], text, sizeof(text)))
+            fprintf(f, "%s%s%s\n", n++ == 0 ? head : "", item, text);
 }
 
 /* ---- tables ---- */
@@ -136,7 +146,7 @@ static void print_rounds(FILE *f, const struct bench_result *r)
 
 void bench_print(FILE *f)
 {
-    char value[32], goal[32], text[256];
+    char value[32], goal[32];
     fprintf(f, "%-5s %-58s %12s %-8s %-14s %s\n", "", "", "measured", "", "goal", "");
     for (size_t i = 0; i < n_results; i++) {
         const struct bench_result *r = &results[i];
@@ -152,15 +162,13 @@ void bench_print(FILE *f)
         print_rounds(f, r);
         fprintf(f, "\n");
     }
-    for (size_t i = 0; i < n_results; i++)
-        if (warning(&results[i], text, sizeof(text)))
-            fprintf(f, "WARNING: %s\n", text);
+    print_warnings(f, "WARNING: " NOT_QUIET "\n", "  ");
 }
 
 /* What a page about the speed shows: the baselines and what has a goal. */
 static void print_markdown(FILE *f, const char *scale, json_t *about)
 {
-    char value[32], goal[32], text[256];
+    char value[32], goal[32];
     json_t *machine = json_object_get(about, "machine");
     const char *commit = json_string_value(json_object_get(about, "commit"));
     fprintf(f,
@@ -173,9 +181,7 @@ static void print_markdown(FILE *f, const char *scale, json_t *about)
             json_string_value(json_object_get(machine, "kernel")),
             json_real_value(json_object_get(about, "load_start")),
             json_real_value(json_object_get(about, "load_end")));
-    for (size_t i = 0; i < n_results; i++)
-        if (warning(&results[i], text, sizeof(text)))
-            fprintf(f, "\n**Warning:** %s.\n", text);
+    print_warnings(f, "\n**" NOT_QUIET "**\n\n", "* ");
     fprintf(f, "\n| | | measured | goal | reached | |\n| --- | --- | --- | --- | --- | --- |\n");
     for (size_t i = 0; i < n_results; i++) {
         const struct bench_result *r = &results[i];
