@@ -50,6 +50,8 @@ bool bench_write(const char *dir, const char *scale, const char *only);
 
 /* At the start of the run: what is known of the machine, and its load. */
 void bench_about_start(void);
+/* Others kept the cores busy when the run began: a load of more than twice the cores. */
+bool bench_about_busy(char *out, size_t n);
 /* With the load at the end: {date, version, commit, machine:{…}, load_start, load_end}. */
 json_t *bench_about(void);
 

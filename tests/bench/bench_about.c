@@ -25,6 +25,13 @@ void bench_about_start(void)
     load_start = load();
 }
 
+bool bench_about_busy(char *out, size_t n)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    snprintf(out, n, "the load average was %.1f at the start, on %ld cores", load_start, cores);
+    return load_start > 2 * (double)cores;
+}
+
 /* The value of a line "key : value" of /proc/cpuinfo. */
 static void cpu_model(char *out, size_t n)
 {

@@ -130,6 +130,8 @@ static void print_warnings(FILE *f, const char *head, const char *item)
 {
     char text[256];
     size_t n = 0;
+    if (bench_about_busy(text, sizeof(text)))
+        fprintf(f, "%s%s%s\n", n++ == 0 ? head : "", item, text);
     for (size_t i = 0; i < n_results; i++)
         if (warning(&results[i], text, sizeof(text)))
             fprintf(f, "%s%s%s\n", n++ == 0 ? head : "", item, text);
@@ -232,6 +234,8 @@ static json_t *as_json(const char *scale, const char *only, json_t *about)
     json_object_set_new(about, "scale", json_string(scale));
     if (only != NULL)
         json_object_set_new(about, "only", json_string(only));
+    if (bench_about_busy(text, sizeof(text)))
+        json_array_append_new(warnings, json_string(text));
     for (size_t i = 0; i < n_results; i++) {
         json_array_append_new(list, result_json(&results[i]));
         if (warning(&results[i], text, sizeof(text)))
