@@ -1,6 +1,6 @@
 /* Measures Fermata as a user would load it: real daemons, real gRPC, SQLite with fsync, everything on one
  * machine; with what the machine gives without Fermata from the same run. Asserts nothing of times.
- *   bench [--tiny|--quick|--full] [--out DIR]
+ *   bench [--tiny|--quick|--full] [--out DIR] [--only WORKLOAD]
  * Workloads: W1 pause and resume, W2 chains, W3 a long conversation, W4 many paused jobs, W5 fan-out, W6 many
  * model calls in flight, W7 start to first job, W8 codec, and the demo. */
 #define _GNU_SOURCE
@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "log.h"
 #include "mem.h"
 #include "rpc.h"
 
@@ -47,8 +48,8 @@ static const struct bench_sizes scales[] = {
      .w7_rounds = 5,
      .w8_rounds = 20000,
      .demo_jobs = 10,
-     .raw_calls = 4000,
-     .raw_rows = 100000},
+     .raw_calls = 2000,
+     .raw_rows = 50000 },
     {.name = "full",
      .w1_jobs = 1000,
      .w1_many = 20000,
@@ -63,8 +64,8 @@ static const struct bench_sizes scales[] = {
      .w7_rounds = 10,
      .w8_rounds = 50000,
      .demo_jobs = 20,
-     .raw_calls = 10000,
-     .raw_rows = 300000},
+     .raw_calls = 5000,
+     .raw_rows = 150000},
 };
 #define N_SCALES (sizeof(scales) / sizeof(scales[0]))
 
@@ -138,20 +139,20 @@ static void w1(void)
     bench_run(&c, &warm);
     bench_run(&c, &one);
     int64_t p50 = bench_quantile(one.paused_us, one.jobs, 0.5);
-    bench_ratio(bench_result("W1", "ms", ms(p50), 0.8, "submit to paused, c=1, p50"),
-                (double)p50 / base.call_us, "raw calls");
+    bench_against(bench_result("W1", "ms", ms(p50), 0.8, "submit to paused, c=1, p50"), (double)p50,
+                  &base.call_us, "raw calls");
     bench_result("W1", "ms", ms(bench_quantile(one.paused_us, one.jobs, 0.99)), 2,
                  "submit to paused, c=1, p99");
     p50 = bench_quantile(one.completed_us, one.jobs, 0.5);
-    bench_ratio(bench_result("W1", "ms", ms(p50), 0.8, "answer to completed on another host, c=1, p50"),
-                (double)p50 / base.call_us, "raw calls");
+    bench_against(bench_result("W1", "ms", ms(p50), 0.8, "answer to completed on another host, c=1, p50"),
+                  (double)p50, &base.call_us, "raw calls");
     bench_result("W1", "ms", ms(bench_quantile(one.completed_us, one.jobs, 0.99)), 2,
                  "answer to completed on another host, c=1, p99");
     double coordinator, after, from = cluster_cpu(&c, &coordinator), before = coordinator;
     bench_run(&c, &many);
     double cpu = cluster_cpu(&c, &after) - from, rate = (double)many.jobs / many.seconds;
-    bench_ratio(bench_result("W1", "jobs/s", rate, 10000, "c=64"), base.calls_per_s / rate,
-                "raw calls a job");
+    bench_against(bench_result("W1", "jobs/s", rate, 10000, "c=64"), 1e6 / rate, &base.call_64_us,
+                  "raw calls a job");
     bench_result("W1", "us", (after - before) / (double)many.jobs * 1e6, 0,
                  "c=64, coordinator's processor time a job");
     bench_result("W1", "us", (cpu - (after - before)) / (double)many.jobs * 1e6, 0,
@@ -185,7 +186,8 @@ static void put_chain(struct cluster *c, const char *name, const char *type)
     put_flow(c, flow);
 }
 
-static void chain(struct cluster *c, const char *name, double goal_ms, double goal_rate)
+/* own_commits: a step is durable before the next one starts; others share commits. */
+static void chain(struct cluster *c, const char *name, bool own_commits, double goal_ms, double goal_rate)
 {
     struct bench_load one = {
         .flow = name, .routine = "r0", .slot = "in", .jobs = sizes->w2_jobs, .concurrency = 1};
@@ -194,13 +196,17 @@ static void chain(struct cluster *c, const char *name, double goal_ms, double go
     many.concurrency = 64;
     bench_run(c, &one);
     double each = ms(bench_quantile(one.completed_us, one.jobs, 0.5)) / CHAIN;
-    bench_ratio(bench_result("W2", "ms", each, goal_ms, "%s steps, c=1, a step", name),
-                each * 1000 / base.sync_us, "fdatasyncs");
+    struct bench_result *r =
+        bench_result("W2", "ms", each, goal_ms, "%s steps, c=1, a step: p50 of a job by ten", name);
+    bench_against(r, each * 1000, &base.sqlite_commit_us,
+                  own_commits ? "raw SQLite commits" : "raw SQLite commits (shared)");
+    r->at_least_one = own_commits;
     double coordinator, after, from = cluster_cpu(c, &coordinator);
     bench_run(c, &many);
     double cpu = cluster_cpu(c, &after) - from, rate = (double)many.steps / many.seconds;
-    bench_ratio(bench_result("W2", "steps/s", rate, goal_rate, "%s steps, c=64", name),
-                100 * rate / base.sqlite_many, "% of raw SQLite");
+    bench_result("W2", "steps/s", rate, goal_rate, "%s steps, c=64", name);
+    bench_value_against(bench_result("W2", "%", 0, 50, "%s steps, c=64, of raw SQLite's 256 a commit", name),
+                        100 * rate, &base.sqlite_steps_s);
     bench_result("W2", "us", (after - coordinator) / (double)many.steps * 1e6, 0,
                  "%s steps, coordinator's processor time a step", name);
     bench_result("W2", "us", (cpu - (after - coordinator)) / (double)many.steps * 1e6, 0,
@@ -216,8 +222,8 @@ static void w2(void)
     start(&c, 2);
     put_chain(&c, "effectful", "probe_fx");
     put_chain(&c, "pure", "probe");
-    chain(&c, "effectful", 0.45, 60000);
-    chain(&c, "pure", 0.08, 80000);
+    chain(&c, "effectful", true, 0.45, 60000);
+    chain(&c, "pure", false, 0.08, 80000);
     cluster_done(&c);
 }
 
@@ -263,8 +269,11 @@ static void w3(void)
 
 /* ---- W4 ---- */
 
-/* With so many jobs in the store: starts the daemons, looks at them, loads them. */
-static void w4_point(struct cluster *c, size_t jobs, double empty_ms, double *ret_w1_ms)
+/* With an empty store. */
+static double empty_w1_ms, empty_host_mb;
+
+/* With so many jobs in the store: starts the daemons, looks at them, loads them. bytes: on disk, a job. */
+static void w4_point(struct cluster *c, size_t jobs, double bytes)
 {
     const char *more[] = {"--capacity", "20000", NULL};
     double from = bench_now();
@@ -279,17 +288,21 @@ static void w4_point(struct cluster *c, size_t jobs, double empty_ms, double *re
            mb = (double)bench_status(c->coordinator.pid, "VmRSS") / 1024,
            host_mb = (double)bench_status(c->hosts[0].pid, "VmRSS") / 1024;
     bool large = jobs >= 1000000;
+    if (jobs == 0) {
+        empty_w1_ms = w1_ms;
+        empty_host_mb = host_mb;
+    }
     bench_result("W4", "MB", mb, large ? 75 : 0, "%zu paused jobs: coordinator, resident", jobs);
-    bench_result("W4", "MB", host_mb, 0, "%zu paused jobs: hostd, resident", jobs);
+    bench_result("W4", "MB", host_mb, jobs > 0 ? empty_host_mb * 1.05 : 0, "%zu paused jobs: hostd, resident",
+                 jobs);
     bench_result("W4", "ms", start_ms, 1000, "%zu paused jobs: start of the coordinator", jobs);
-    struct bench_result *r = bench_result("W4", "ms", w1_ms, empty_ms * 1.1,
+    struct bench_result *r = bench_result("W4", "ms", w1_ms, jobs > 0 ? empty_w1_ms * 1.1 : 0,
                                           "%zu paused jobs: answer to completed, c=1, p50", jobs);
-    if (empty_ms > 0)
-        bench_ratio(r, w1_ms / empty_ms, "times the empty store's");
-    bench_point((double)jobs, mb, host_mb, start_ms, w1_ms);
+    if (jobs > 0)
+        bench_ratio(r, w1_ms / empty_w1_ms, "times the empty store's");
+    bench_point((double)jobs, mb, host_mb, start_ms, w1_ms, bytes);
     bench_load_done(&warm);
     bench_load_done(&l);
-    *ret_w1_ms = w1_ms;
 }
 
 static void stop(struct cluster *c)
@@ -299,8 +312,9 @@ static void stop(struct cluster *c)
     proc_stop(&c->coordinator);
 }
 
-/* Paused jobs made by clients and daemons: what is on the disk is what they leave there, with pages split. */
-static void w4_real(struct cluster *c, char *ret_like)
+/* Paused jobs made by clients and daemons: what is on the disk is what they leave there, with pages split.
+ * Returns bytes a job. */
+static double w4_real(struct cluster *c, char *ret_like)
 {
     stop(c);
     double before = bench_store_bytes(c->data);
@@ -317,19 +331,19 @@ static void w4_real(struct cluster *c, char *ret_like)
                  "on disk a paused job, %zu jobs made by the daemons", sizes->w4_real);
     snprintf(ret_like, 32, "%s", l.last_job);
     bench_load_done(&l);
+    return bytes;
 }
 
 static void w4(void)
 {
     struct cluster c;
-    double empty_ms, w1_ms;
     char like[32];
     say("W4: paused jobs");
     start(&c, 2);
     put_flow(&c, ASK_FLOW);
     stop(&c);
-    w4_point(&c, 0, 0, &empty_ms);
-    w4_real(&c, like);
+    w4_point(&c, 0, 0);
+    double bytes = w4_real(&c, like);
     size_t have = sizes->w4_real;
     for (size_t i = 1; i < 4 && sizes->w4_points[i] > 0; i++) {
         size_t want = sizes->w4_points[i];
@@ -338,11 +352,11 @@ static void w4(void)
         if (want > have) {
             bench_result("W4", "jobs/s", (double)(want - have) / (bench_now() - from), 0,
                          "paused jobs written through the store's code");
-            bench_result("W4", "bytes", (bench_store_bytes(c.data) - before) / (double)(want - have), 0,
-                         "%zu paused jobs: on disk a job so written", want);
+            bytes = (bench_store_bytes(c.data) - before) / (double)(want - have);
+            bench_result("W4", "bytes", bytes, 0, "%zu paused jobs: on disk a job so written", want);
         }
         have = want;
-        w4_point(&c, have, empty_ms, &w1_ms);
+        w4_point(&c, have, bytes);
         stop(&c);
         say("W4: next");
     }
@@ -400,8 +414,8 @@ static void w6(void)
     bench_result("W6", "KB", ((double)bench_status(host, "VmHWM") - rss) / in_flight,
                  sizes->w6_calls >= 1000 ? 16 : 0, "memory a call in flight, %zu calls of %u s",
                  sizes->w6_calls, sizes->w6_seconds);
-    bench_result("W6", "threads", (double)(bench_status(host, "Threads") - threads), 0,
-                 "more threads than before");
+    bench_result("W6", "threads", (double)(bench_status(host, "Threads") - threads) / in_flight,
+                 sizes->w6_calls >= 1000 ? 0.01 : 0, "more threads, a call in flight");
     bench_result("W6", "us", (bench_cpu(host) - cpu) / in_flight * 1e6, 0, "hostd's processor time a call");
     bench_result("W6", "s", l.seconds, 0, "all calls, submit to completed");
     bench_load_done(&warm);
@@ -432,94 +446,149 @@ static void w7(void)
     free(times);
 }
 
-static void demo_and_w8(void)
+static struct bench_load trip(size_t jobs)
+{
+    return (struct bench_load){.flow = "trip",
+                               .routine = "agent",
+                               .slot = "trigger",
+                               .answer = "Kyoto",
+                               .jobs = jobs,
+                               .concurrency = 1};
+}
+
+static void demo(void)
 {
     struct cluster c;
-    double bytes, encode, decode;
-    say("the demo, W8");
+    say("the demo");
     start(&c, 2);
     put_trip(&c, "\"delay_ms\":50");
-    struct bench_load l = {.flow = "trip",
-                           .routine = "agent",
-                           .slot = "trigger",
-                           .answer = "Kyoto",
-                           .jobs = sizes->demo_jobs,
-                           .concurrency = 1};
+    struct bench_load l = trip(sizes->demo_jobs);
     bench_run(&c, &l);
     for (size_t i = 0; i < l.jobs; i++)
         l.paused_us[i] += l.completed_us[i];
     bench_result("demo", "ms", ms(bench_quantile(l.paused_us, l.jobs, 0.5)), 103,
                  "2 x 50 ms of model time, on two hosts, p50");
+    bench_load_done(&l);
+    cluster_done(&c);
+}
+
+static void w8(void)
+{
+    struct cluster c;
+    double bytes, encode, decode;
+    say("W8: encode and decode of the demo's state");
+    start(&c, 2);
+    put_trip(&c, "");
+    struct bench_load l = trip(1);
+    bench_run(&c, &l);
     stop(&c);
     bench_store_codec(c.data, l.last_job, sizes->w8_rounds, &bytes, &encode, &decode);
-    bench_result("W8", "us", encode, 0, "encode the demo's state of %.0f bytes", bytes);
-    bench_result("W8", "us", decode, 0, "decode it");
+    bench_result("W8", "bytes", bytes, 0, "the demo's state, encoded");
+    bench_result("W8", "ns", encode * 1000, 0, "encode it, with the coordinator's encoder");
+    bench_result("W8", "ns", decode * 1000, 0, "decode it, with the coordinator's decoder");
     bench_load_done(&l);
     cluster_done(&c);
 }
 
 /* ---- */
 
-static void baselines(void)
-{
-    char dir[] = "/tmp/fermata-bench-XXXXXX";
-    say("what the machine gives");
-    if (mkdtemp(dir) == NULL)
-        fm_abort("mkdtemp");
-    bench_baselines(&base, sizes, dir);
-    const char *argv[] = {"rm", "-rf", dir, NULL};
-    char *out, *err;
-    (void)proc_run(argv, NULL, &out, &err);
-    free(out);
-    free(err);
-}
-
 static const struct workload {
     const char *name;
     void (*run)(void);
 } workloads[] = {
-    {"w1",   w1         },
-    {"w2",   w2         },
-    {"w3",   w3         },
-    {"w4",   w4         },
-    {"w5",   w5         },
-    {"w6",   w6         },
-    {"w7",   w7         },
-    {"demo", demo_and_w8},
+    {"w1",   w1  },
+    {"w2",   w2  },
+    {"w3",   w3  },
+    {"w4",   w4  },
+    {"w5",   w5  },
+    {"w6",   w6  },
+    {"w7",   w7  },
+    {"w8",   w8  },
+    {"demo", demo},
 };
+#define N_WORKLOADS (sizeof(workloads) / sizeof(workloads[0]))
+
+static const struct workload *find(const char *name)
+{
+    for (size_t i = 0; i < N_WORKLOADS; i++)
+        if (strcmp(name, workloads[i].name) == 0)
+            return &workloads[i];
+    return NULL;
+}
 
 static int usage(void)
 {
-    fprintf(stderr, "bench [--tiny|--quick|--full] [--out DIR] [--only w1|w2|w3|w4|w5|w6|w7|demo]\n");
+    fprintf(stderr, "bench [--tiny|--quick|--full] [--out DIR] [--only WORKLOAD]\nworkloads:");
+    for (size_t i = 0; i < N_WORKLOADS; i++)
+        fprintf(stderr, " %s", workloads[i].name);
+    fprintf(stderr, "\n");
     return 2;
+}
+
+static void baselines(void)
+{
+    say("what the machine gives");
+    bench_base_round(sizes);
+}
+
+/* The disk of a shared machine changes within a run: the baselines are measured at its ends and beside what
+ * is compared with them. */
+static void run_all(const struct workload *only)
+{
+    baselines();
+    for (size_t i = 0; i < N_WORKLOADS; i++) {
+        if (only != NULL && only != &workloads[i])
+            continue;
+        workloads[i].run();
+        if (only == NULL && workloads[i].run == w2)
+            baselines();
+    }
+    baselines();
+    bench_base_done(&base);
+}
+
+/* Only warnings: the servers of the baselines run in this process. */
+static void log_warnings(void)
+{
+    struct fm_err err = {0};
+    struct fm_log_config cfg = {.fd = 2, .levels = "warn"};
+    setenv("FERMATA_TEST_LOG", "warn", 1);
+    if (fm_log_start(&cfg, &err) < 0)
+        fm_abort(err.msg);
 }
 
 int main(int argc, char **argv)
 {
-    const char *out = NULL, *only = NULL;
+    const char *out = NULL;
+    const struct workload *only = NULL;
     for (int i = 1; i < argc; i++) {
         const struct bench_sizes *chosen = NULL;
         for (size_t k = 0; k < N_SCALES && strncmp(argv[i], "--", 2) == 0; k++)
             if (strcmp(argv[i] + 2, scales[k].name) == 0)
                 chosen = &scales[k];
-        if (chosen != NULL)
+        if (chosen != NULL) {
             sizes = chosen;
-        else if (strcmp(argv[i], "--out") == 0 && i + 1 < argc)
+        } else if (strcmp(argv[i], "--out") == 0 && i + 1 < argc) {
             out = argv[++i];
-        else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
-            only = argv[++i];
-        else
+        } else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
+            only = find(argv[++i]);
+            if (only == NULL) {
+                fprintf(stderr, "bench: --only %s: there is no such workload\n", argv[i]);
+                return usage();
+            }
+        } else {
+            fprintf(stderr, "bench: %s is not an option, or lacks its value\n", argv[i]);
             return usage();
+        }
     }
     began = bench_now();
-    setenv("FERMATA_TEST_LOG", "warn", 1);
+    bench_about_start();
+    log_warnings();
     rpc_global_init();
-    baselines();
-    for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++)
-        if (only == NULL || strcmp(only, workloads[i].name) == 0)
-            workloads[i].run();
+    run_all(only);
     say("done");
     rpc_global_shutdown();
-    bench_print();
-    return out == NULL || bench_write(out, sizes->name) ? 0 : 1;
+    fm_log_stop();
+    bench_print(stdout);
+    return out == NULL || bench_write(out, sizes->name, only != NULL ? only->name : NULL) ? 0 : 1;
 }

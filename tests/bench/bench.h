@@ -7,31 +7,53 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <jansson.h>
+
 #include "cluster.h"
 
 /* ---- results (bench_report.c) ---- */
 
-/* One measured number. goal 0: none. `ratio_of`: what it is a multiple of, as in "27 raw calls"; NULL:
- * nothing. */
+/* One measured number. */
 struct bench_result {
     char work[8];
     char name[80];
     char unit[16];
     double value, goal, ratio;
     bool more_is_better;
-    char ratio_of[40];
+    char ratio_of[40];  /* what it is a multiple of, as in "27 raw calls"; empty: nothing */
+    const double *base; /* divides `ratio`, when all rounds of the baselines are done; NULL: nothing */
+    bool value_is_ratio;
+    bool at_least_one; /* a ratio below 1 cannot be: the machine was not quiet */
+    double rounds[3];  /* of a baseline: what each round gave; the value is their median */
+    size_t n_rounds;
 };
 
 /* Returns the result, so that its ratio can be set. goal: 0 when there is none; a limit, unless more is
- * better. */
+ * better (rates and percentages). */
 struct bench_result *bench_result(const char *work, const char *unit, double value, double goal,
                                   const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 void bench_ratio(struct bench_result *r, double ratio, const char *of);
-/* A point of W4, for the plot. */
-void bench_point(double jobs, double coordinator_mb, double host_mb, double start_ms, double w1_ms);
-void bench_print(void);
-/* Writes result.json and w4.svg into the directory. Returns false and says why when it cannot. */
-bool bench_write(const char *dir, const char *scale);
+/* Its ratio is `amount` by a baseline, which is known when all have been measured. */
+void bench_against(struct bench_result *r, double amount, const double *baseline, const char *of);
+/* The result itself is `amount` by a baseline. */
+void bench_value_against(struct bench_result *r, double amount, const double *baseline);
+void bench_rounds(struct bench_result *r, const double *values, size_t n);
+/* A point of W4, for the plot and the JSON. bytes: on disk, a paused job. */
+void bench_point(double jobs, double coordinator_mb, double host_mb, double start_ms, double w1_ms,
+                 double bytes);
+void bench_print(FILE *f);
+/* Writes result.json, result.md and, if W4 was measured, result.svg into the directory; with `only`,
+ * result-ONLY.json and so on. Returns false and says why when it cannot. */
+bool bench_write(const char *dir, const char *scale, const char *only);
+
+/* ---- the run and the machine (bench_about.c) ---- */
+
+/* At the start of the run: what is known of the machine, and its load. */
+void bench_about_start(void);
+/* Others kept the cores busy when the run began: a load of more than twice the cores. */
+bool bench_about_busy(char *out, size_t n);
+/* With the load at the end: {date, version, commit, machine:{…}, load_start, load_end}. */
+json_t *bench_about(void);
 
 /* ---- sizes ---- */
 
@@ -54,13 +76,18 @@ struct bench_sizes {
 /* ---- baselines of the same run (bench_base.c) ---- */
 
 struct bench_base {
-    double call_us;                 /* unary echo, one at a time */
-    double calls_per_s;             /* 64 at a time */
-    double messages_per_s;          /* stream of 600 bytes */
-    double sync_us;                 /* fdatasync of an append of 4 KiB */
-    double sqlite_one, sqlite_many; /* steps/s, 1 and 256 in a commit */
+    double call_us;          /* unary echo, one at a time */
+    double call_64_us;       /* of 64 at a time, by calls */
+    double message_us;       /* in a stream, of 600 bytes */
+    double append_us;        /* write and fdatasync of 4 KiB that make the file longer */
+    double overwrite_us;     /* … of 4 KiB of the file */
+    double sqlite_commit_us; /* of one step */
+    double sqlite_steps_s;   /* with 256 in a commit: steps a second */
 };
-void bench_baselines(struct bench_base *b, const struct bench_sizes *sizes, const char *dir);
+/* Measures once more; at most three times. */
+void bench_base_round(const struct bench_sizes *sizes);
+/* The medians of the rounds, and results of them. */
+void bench_base_done(struct bench_base *ret);
 
 /* ---- load (bench_load.c) ---- */
 

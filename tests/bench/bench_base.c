@@ -1,5 +1,5 @@
-/* What the machine gives without Fermata, in the same run: gRPC calls and stream messages that do nothing,
- * fdatasync, and SQLite with the rows of a step. See bench.h. */
+/* What the machine gives without Fermata, in the same run, before, between and after the workloads: gRPC
+ * calls and stream messages that do nothing, fdatasync, and SQLite with the rows of a step. See bench.h. */
 #define _GNU_SOURCE
 #include "bench.h"
 
@@ -17,6 +17,10 @@
 
 #define MESSAGE_BYTES 600
 #define STREAM_WINDOW 256
+#define BATCH 256 /* steps of a commit of many */
+#define BLOCK 4096
+#define BLOCKS 64        /* of the file that is written over */
+#define WARM_STEPS 20000 /* more than the log may have before it is moved into its file */
 
 /* ---- gRPC ---- */
 
@@ -216,11 +220,10 @@ static void grpc_baselines(struct bench_base *b, size_t n)
     (void)calls(address, n / 10 + 1, 1); /* the connection, the caches */
     (void)calls(address, n, 1);
     b->call_us = (double)bench_quantile(raw.times_us, n, 0.5);
-    b->calls_per_s = (double)n / calls(address, n, 64);
+    b->call_64_us = calls(address, n, 64) * 1e6 / (double)n;
     raw.left = n * 10;
     raw.sent = raw.echoed = 0;
-    double seconds = with_loop(address, start_stream, NULL);
-    b->messages_per_s = (double)n * 10 / seconds;
+    b->message_us = with_loop(address, start_stream, NULL) * 1e6 / (double)(n * 10);
     (void)rpc_loop_post(raw.server_loop, stop_server, NULL);
     pthread_join(thread, NULL);
     rpc_server_free(raw.server);
@@ -228,24 +231,13 @@ static void grpc_baselines(struct bench_base *b, size_t n)
     free(raw.times_us);
 }
 
-/* ---- the disk ---- */
+/* ---- the disk, and SQLite on it ---- */
 
-static double fdatasync_us(const char *dir)
-{
-    char path[256], block[4096] = {0};
-    static int64_t times[300];
-    snprintf(path, sizeof(path), "%s/sync", dir);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    for (size_t i = 0; i < 300; i++) {
-        int64_t from = fm_now_mono_us();
-        if (write(fd, block, sizeof(block)) < 0 || fdatasync(fd) < 0)
-            fm_abort("fdatasync");
-        times[i] = fm_now_mono_us() - from;
-    }
-    close(fd);
-    unlink(path);
-    return (double)bench_quantile(times, 300, 0.5);
-}
+struct raw_db {
+    sqlite3 *db;
+    sqlite3_stmt *put_body, *put_record, *put_job;
+    size_t steps;
+};
 
 static void must(sqlite3 *db, int rc)
 {
@@ -264,64 +256,179 @@ static void step(sqlite3 *db, sqlite3_stmt *s)
     must(db, sqlite3_reset(s));
 }
 
-/* Steps a second: for each a body of 600 bytes, its row by job, and the job's row of 250 bytes changed. */
-static double sqlite_steps(const char *dir, size_t steps, size_t batch)
+static void open_db(struct raw_db *r, const char *path)
 {
-    char path[256];
-    static uint8_t body[600], head[250], id[16];
-    sqlite3 *db;
-    sqlite3_stmt *put_body, *put_record, *put_job;
-    snprintf(path, sizeof(path), "%s/raw%zu.db", dir, batch);
-    if (sqlite3_open(path, &db) != SQLITE_OK)
+    static const uint8_t body[200], head[250];
+    if (sqlite3_open(path, &r->db) != SQLITE_OK)
         fm_abort("sqlite3_open");
-    run(db,
+    run(r->db,
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=2000;"
         "CREATE TABLE jobs(id BLOB PRIMARY KEY, status INTEGER, head BLOB) WITHOUT ROWID;"
         "CREATE INDEX jobs_by_status ON jobs(status, id);"
         "CREATE TABLE records(job BLOB, number INTEGER, at INTEGER, PRIMARY KEY(job, number)) WITHOUT ROWID;"
         "CREATE TABLE bodies(id INTEGER PRIMARY KEY, body BLOB);");
-    must(db, sqlite3_prepare_v2(db, "INSERT INTO bodies(body) VALUES(?1)", -1, &put_body, NULL));
-    must(db, sqlite3_prepare_v2(db, "INSERT INTO records VALUES(?1, ?2, ?3)", -1, &put_record, NULL));
-    must(db, sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO jobs VALUES(?1, ?2, ?3)", -1, &put_job, NULL));
-    must(db, sqlite3_bind_blob(put_body, 1, body, sizeof(body), SQLITE_STATIC));
-    must(db, sqlite3_bind_blob(put_job, 3, head, sizeof(head), SQLITE_STATIC));
-    double from = bench_now();
-    for (size_t i = 0; i < steps; i++) {
-        size_t job = i / 10; /* ten steps each */
-        for (size_t k = 0; k < 8; k++)
-            id[7 - k] = (uint8_t)(job >> (8 * k));
-        if (i % batch == 0)
-            run(db, "BEGIN IMMEDIATE");
-        step(db, put_body);
-        must(db, sqlite3_bind_blob(put_record, 1, id, sizeof(id), SQLITE_STATIC));
-        must(db, sqlite3_bind_int64(put_record, 2, (int64_t)(i % 10) + 1));
-        must(db, sqlite3_bind_int64(put_record, 3, sqlite3_last_insert_rowid(db)));
-        step(db, put_record);
-        must(db, sqlite3_bind_blob(put_job, 1, id, sizeof(id), SQLITE_STATIC));
-        must(db, sqlite3_bind_int64(put_job, 2, (int64_t)(i % 4)));
-        step(db, put_job);
-        if (i % batch == batch - 1 || i + 1 == steps)
-            run(db, "COMMIT");
-    }
-    double seconds = bench_now() - from;
-    sqlite3_finalize(put_body);
-    sqlite3_finalize(put_record);
-    sqlite3_finalize(put_job);
-    sqlite3_close(db);
-    unlink(path);
-    return (double)steps / seconds;
+    must(r->db, sqlite3_prepare_v2(r->db, "INSERT INTO bodies(body) VALUES(?1)", -1, &r->put_body, NULL));
+    must(r->db,
+         sqlite3_prepare_v2(r->db, "INSERT INTO records VALUES(?1, ?2, ?3)", -1, &r->put_record, NULL));
+    must(r->db,
+         sqlite3_prepare_v2(r->db, "INSERT OR REPLACE INTO jobs VALUES(?1, ?2, ?3)", -1, &r->put_job, NULL));
+    must(r->db, sqlite3_bind_blob(r->put_body, 1, body, sizeof(body), SQLITE_STATIC));
+    must(r->db, sqlite3_bind_blob(r->put_job, 3, head, sizeof(head), SQLITE_STATIC));
 }
 
-void bench_baselines(struct bench_base *b, const struct bench_sizes *sizes, const char *dir)
+static void close_db(struct raw_db *r)
 {
+    sqlite3_finalize(r->put_body);
+    sqlite3_finalize(r->put_record);
+    sqlite3_finalize(r->put_job);
+    sqlite3_close(r->db);
+}
+
+/* One commit of so many steps: for each a body of 200 bytes, its row by job, and the job's row of 250 bytes
+ * changed. */
+static void commit(struct raw_db *r, size_t steps)
+{
+    uint8_t id[16] = {0};
+    run(r->db, "BEGIN IMMEDIATE");
+    for (size_t i = 0; i < steps; i++, r->steps++) {
+        size_t job = r->steps / 10; /* ten steps each */
+        for (size_t k = 0; k < 8; k++)
+            id[7 - k] = (uint8_t)(job >> (8 * k));
+        step(r->db, r->put_body);
+        must(r->db, sqlite3_bind_blob(r->put_record, 1, id, sizeof(id), SQLITE_STATIC));
+        must(r->db, sqlite3_bind_int64(r->put_record, 2, (int64_t)(r->steps % 10) + 1));
+        must(r->db, sqlite3_bind_int64(r->put_record, 3, sqlite3_last_insert_rowid(r->db)));
+        step(r->db, r->put_record);
+        must(r->db, sqlite3_bind_blob(r->put_job, 1, id, sizeof(id), SQLITE_STATIC));
+        must(r->db, sqlite3_bind_int64(r->put_job, 2, (int64_t)(r->steps % 4)));
+        step(r->db, r->put_job);
+    }
+    run(r->db, "COMMIT");
+}
+
+static int64_t synced_us(int fd, size_t block)
+{
+    static const char zeros[BLOCK];
+    int64_t from = fm_now_mono_us();
+    if (pwrite(fd, zeros, BLOCK, (off_t)(block * BLOCK)) < 0 || fdatasync(fd) < 0)
+        fm_abort("fdatasync");
+    return fm_now_mono_us() - from;
+}
+
+static int open_file(const char *dir, const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || unlink(path) < 0)
+        fm_abort(path);
+    return fd;
+}
+
+/* One at a time, p50: a block that makes a file longer, one that is written over, a commit of one step. In
+ * turn, so that all of them meet the same disk. */
+static void one_at_a_time(const char *dir, struct raw_db *r, size_t n, struct bench_base *b)
+{
+    int longer = open_file(dir, "longer"), over = open_file(dir, "over");
+    int64_t *append = fm_xcalloc(n, sizeof(*append)), *overwrite = fm_xcalloc(n, sizeof(*overwrite)),
+            *commits = fm_xcalloc(n, sizeof(*commits));
+    for (size_t i = 0; i < BLOCKS; i++)
+        (void)synced_us(over, i);
+    for (size_t i = 0; i < n; i++) {
+        append[i] = synced_us(longer, i);
+        overwrite[i] = synced_us(over, i % BLOCKS);
+        int64_t from = fm_now_mono_us();
+        commit(r, 1);
+        commits[i] = fm_now_mono_us() - from;
+    }
+    b->append_us = (double)bench_quantile(append, n, 0.5);
+    b->overwrite_us = (double)bench_quantile(overwrite, n, 0.5);
+    b->sqlite_commit_us = (double)bench_quantile(commits, n, 0.5);
+    free(append);
+    free(overwrite);
+    free(commits);
+    close(longer);
+    close(over);
+}
+
+/* SQLite's log has been moved into its file before, so that it is written over, as in a coordinator that has
+ * run for a while. */
+static void disk_baselines(const char *dir, size_t steps, struct bench_base *b)
+{
+    char path[256];
+    struct raw_db r = {0};
+    snprintf(path, sizeof(path), "%s/raw.db", dir);
+    open_db(&r, path);
+    while (r.steps < WARM_STEPS)
+        commit(&r, BATCH);
+    run(r.db, "PRAGMA wal_checkpoint(RESTART)");
+    one_at_a_time(dir, &r, steps / 300 + 1, b);
+    size_t before = r.steps;
+    double from = bench_now();
+    while (r.steps - before < steps)
+        commit(&r, BATCH);
+    b->sqlite_steps_s = (double)(r.steps - before) / (bench_now() - from);
+    close_db(&r);
+    unlink(path);
+}
+
+/* ---- rounds ---- */
+
+#define MAX_ROUNDS 3
+
+static const struct {
+    const char *name, *unit;
+    size_t offset;
+    bool rate; /* kept as microseconds, shown as a rate */
+} kinds[] = {
+    {"unary echo, c=1, p50",                              "us", offsetof(struct bench_base, call_us),          false},
+    {"unary echo, c=64",                                  "/s", offsetof(struct bench_base, call_64_us),       true },
+    {"stream echo, messages of 600 bytes",                "/s", offsetof(struct bench_base, message_us),       true },
+    {"fdatasync of 4 KiB appended, p50",                  "us", offsetof(struct bench_base, append_us),        false},
+    {"fdatasync of 4 KiB overwritten, p50",               "us", offsetof(struct bench_base, overwrite_us),     false},
+    {"SQLite, rows of a step, 1 a commit, warm log, p50", "us", offsetof(struct bench_base, sqlite_commit_us),
+     false                                                                                                          },
+    {"SQLite, rows of a step, 256 a commit, warm log",    "/s", offsetof(struct bench_base, sqlite_steps_s),
+     false                                                                                                          },
+};
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+static struct bench_base rounds[MAX_ROUNDS];
+static size_t n_rounds;
+
+static double *value_of(struct bench_base *b, size_t kind)
+{
+    return (double *)(void *)((char *)b + kinds[kind].offset);
+}
+
+void bench_base_round(const struct bench_sizes *sizes)
+{
+    char dir[] = "/tmp/fermata-bench-XXXXXX";
+    if (n_rounds == MAX_ROUNDS || mkdtemp(dir) == NULL)
+        fm_abort("no directory for the baselines");
+    struct bench_base *b = &rounds[n_rounds++];
     grpc_baselines(b, sizes->raw_calls);
-    b->sync_us = fdatasync_us(dir);
-    b->sqlite_one = sqlite_steps(dir, sizes->raw_rows / 50 + 1, 1);
-    b->sqlite_many = sqlite_steps(dir, sizes->raw_rows, 256);
-    bench_result("raw", "us", b->call_us, 0, "unary echo, c=1, p50");
-    bench_result("raw", "/s", b->calls_per_s, 0, "unary echo, c=64");
-    bench_result("raw", "/s", b->messages_per_s, 0, "stream echo, messages of %d bytes", MESSAGE_BYTES);
-    bench_result("raw", "us", b->sync_us, 0, "fdatasync of 4 KiB appended, p50");
-    bench_result("raw", "/s", b->sqlite_one, 0, "SQLite, rows of a step, 1 a commit");
-    bench_result("raw", "/s", b->sqlite_many, 0, "SQLite, rows of a step, 256 a commit");
+    disk_baselines(dir, sizes->raw_rows, b);
+    (void)rmdir(dir);
+}
+
+static int compare(const void *x, const void *y)
+{
+    double a = *(const double *)x, c = *(const double *)y;
+    return (a > c) - (a < c);
+}
+
+void bench_base_done(struct bench_base *ret)
+{
+    for (size_t k = 0; k < KINDS; k++) {
+        double v[MAX_ROUNDS], sorted[MAX_ROUNDS];
+        for (size_t i = 0; i < n_rounds; i++) {
+            double us = *value_of(&rounds[i], k);
+            v[i] = sorted[i] = kinds[k].rate ? 1e6 / us : us;
+        }
+        qsort(sorted, n_rounds, sizeof(sorted[0]), compare);
+        double median = (sorted[(n_rounds - 1) / 2] + sorted[n_rounds / 2]) / 2;
+        *value_of(ret, k) = kinds[k].rate ? 1e6 / median : median;
+        bench_rounds(bench_result("raw", kinds[k].unit, median, 0, "%s", kinds[k].name), v, n_rounds);
+    }
 }
