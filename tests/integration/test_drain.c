@@ -36,7 +36,7 @@ static void a_cordoned_host_gets_no_work_until_it_is_let_in_again_whoever_restar
 {
     (void)state;
     struct cluster c;
-    cluster_start_long(&c, 1);
+    cluster_start(&c, 1);
     put_trip(&c, "\"ask\":false");
     json_t *r = rpc(c.address, "Hosts/CordonHost", "{\"host_id\":\"a\"}");
     assert_string_equal(at(r, "host.cordoned"), "true");
@@ -66,7 +66,7 @@ static void draining_moves_each_job_at_its_next_step_boundary(void **state)
 {
     (void)state;
     struct cluster c;
-    cluster_start_long(&c, 2);
+    cluster_start(&c, 2);
     put_trip(&c,
              "\"delay_ms\":300,\"script\":[{\"say\":\"1\"},{\"say\":\"2\"},{\"say\":\"3\"},{\"say\":\"4\"}]");
     const char *job = submit_trip(&c, "t");

@@ -46,7 +46,7 @@ static void a_killed_host_loses_its_jobs_to_others_when_its_lease_ends(void **st
 {
     (void)state;
     struct cluster c;
-    cluster_start_alone(&c, 2); /* the lease alone decides */
+    cluster_start_alone(&c, 2, "2s");
     put_trip(&c, "\"ask\":false,\"delay_ms\":1500");
     const char *job = submit_trip(&c, "t");
     json_t *running = wait_status(&c, job, "RUNNING");
@@ -65,7 +65,7 @@ static void a_stopped_host_comes_back_too_late_and_its_step_is_refused(void **st
 {
     (void)state;
     struct cluster c;
-    cluster_start_alone(&c, 2); /* the lease alone decides */
+    cluster_start_alone(&c, 2, "2s");
     put_trip(&c, "\"ask\":false,\"delay_ms\":1000");
     const char *job = submit_trip(&c, "t");
     json_t *running = wait_status(&c, job, "RUNNING");
@@ -94,7 +94,7 @@ static void a_host_that_is_stopped_for_less_than_its_lease_loses_nothing(void **
 {
     (void)state;
     struct cluster c;
-    cluster_start_alone(&c, 2); /* the lease alone decides */
+    cluster_start_alone(&c, 2, "2s");
     put_trip(&c, "\"ask\":false,\"delay_ms\":300");
     const char *job = submit_trip(&c, "t");
     json_t *running = wait_status(&c, job, "RUNNING");
