@@ -232,7 +232,7 @@ const char *submit_loop(struct cluster *c)
 {
     return submit_inline(c,
                          "{\"routines\":[{\"id\":\"a\",\"type\":\"probe\",\"config\":{\"do\":{\"in\":[{"
-                         "\"wait\":20},{\"count_shared\":\"n\"},{\"emit\":\"next\"}]}}}],"
+                         "\"wait\":50},{\"count_shared\":\"n\"},{\"emit\":\"next\"}]}}}],"
                          "\"connections\":[{\"from\":{\"routine\":\"a\",\"event\":\"next\"},\"to\":{"
                          "\"routine\":\"a\",\"slot\":\"in\"}}]}",
                          "{}");
