@@ -78,7 +78,7 @@ static void a_blocking_handler_that_is_cancelled_paused_or_timed_out_counts_for_
     json_t *r = rpc(c.address, "Jobs/CancelJob", J({"job_id" : "%s"}), cancelled); /* does not wait for the handler */
     assert_string_equal(at(r, "status"), "JOB_STATUS_CANCELLED");
     json_decref(r);
-    const char *slow = submit_blocking(&c, J(, "policy" : {"attempt_timeout_ms" : 50}));
+    const char *slow = submit_blocking(&c, J(, "policy" : {"attempt_timeout_ms" : 2000}));
     json_t *failed = wait_status(&c, slow, "FAILED");
     assert_string_equal(at(failed, "job.error.code"), "DEADLINE_EXCEEDED");
     json_decref(failed);

@@ -49,7 +49,9 @@ static void a_host_that_talks_but_hears_nothing_loses_its_lease(void **state)
     (void)state;
     struct cluster c;
     struct proc hand;
-    cluster_start(&c, 0);
+    cluster_init(&c);
+    c.lease = "2s";
+    cluster_coordinator(&c, NULL);
     attach_by_hand(&c, &hand, "hand.log");
     say_hello(&hand, "one", 1);
     proc_hear(&hand, "\"welcome\"");
@@ -114,7 +116,6 @@ static void a_gap_in_the_numbers_of_steps_is_refused_and_the_job_is_given_again(
     struct cluster c;
     struct proc hand;
     cluster_init(&c);
-    c.lease = "120s";
     cluster_coordinator(&c, NULL);
     attach_by_hand(&c, &hand, "hand.log");
     proc_say(&hand,
@@ -177,7 +178,6 @@ static void a_job_that_its_host_has_never_got_is_given_again_when_the_host_comes
     struct cluster c;
     struct proc first, second;
     cluster_init(&c);
-    c.lease = "120s";
     cluster_coordinator(&c, NULL);
     attach_by_hand(&c, &first, "first.log");
     say_hello(&first, "one", 1);

@@ -222,7 +222,7 @@ static void a_failed_job_that_goes_on_finds_that_its_child_was_cancelled(void **
                          cluster_file(&c, "gate")) > 0);
     put_flow(&c, flow);
     free(flow);
-    const char *job = submit_parent(&c, "\"deadline_ms\" : 3000,");
+    const char *job = submit_parent(&c, "\"deadline_ms\" : 6000,");
     char child[32];
     child_of(&c, job, child);
     json_decref(wait_status(&c, job, "FAILED"));

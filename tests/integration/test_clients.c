@@ -175,7 +175,7 @@ static void a_job_can_be_cancelled_in_every_status_and_one_that_has_ended_stays_
     assert_string_equal(at(ended, "stepCount"), at(whole, "job.stepCount"));
     json_decref(whole);
     json_decref(ended);
-    put_trip(&c, "\"delay_ms\":20000");
+    put_trip(&c, "\"delay_ms\":600000");
     const char *running = submit_trip(&c, "running");
     json_decref(wait_status(&c, running, "RUNNING"));
     cancel(&c, running);

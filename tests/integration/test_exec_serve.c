@@ -207,7 +207,7 @@ static void a_program_that_never_answers_is_ended_with_its_group_and_others_go_o
     (void)state;
     char slow[32], next[32];
     pid_t first = served_by(submit(ENV("slow"), "", J({})));
-    snprintf(slow, sizeof(slow), "%s", submit(ENV("slow") J(, "timeout_ms" : 2000), "", with_file("child", "slow_child", J(, "hang" : true))));
+    snprintf(slow, sizeof(slow), "%s", submit(ENV("slow") J(, "timeout_ms" : 5000), "", with_file("child", "slow_child", J(, "hang" : true))));
     pid_t child = pid_in("slow_child");
     snprintf(next, sizeof(next), "%s", submit(ENV("slow"), "", J({}))); /* time limits are of tasks: it is the same program */
     fails_with(slow, "DEADLINE_EXCEEDED", "time limit");

@@ -37,26 +37,51 @@ static void check_history(struct cluster *c, const char *job, size_t n)
     json_decref(h);
 }
 
-static int host_index(const char *id)
+/* The index of the host on which the job is. */
+static int host_of(struct cluster *c, const char *job)
 {
-    return id[0] - 'a';
+    json_t *running = wait_status(c, job, "RUNNING");
+    int i = cluster_host_index(at(running, "job.host"));
+    json_decref(running);
+    return i;
+}
+
+/* Waits until the job was given away from there: it is under its second epoch. */
+static void wait_moved(struct cluster *c, const char *job)
+{
+    long long until = test_now_ms() + DEADLINE_MS;
+    for (bool moved = false; !moved;) {
+        json_t *running = wait_status(c, job, "RUNNING");
+        moved = strcmp(at(running, "job.epoch"), "2") == 0;
+        json_decref(running);
+        test_pause(until, "the job has moved");
+    }
+}
+
+/* Two hosts with probes and without supervisors: the lease alone decides. */
+static void start_leases(struct cluster *c, const char *lease)
+{
+    cluster_init(c);
+    c->alone = c->probes = true;
+    c->lease = lease;
+    cluster_coordinator(c, NULL);
+    cluster_host(c, 0, "a", NULL);
+    cluster_host(c, 1, "b", NULL);
 }
 
 static void a_killed_host_loses_its_jobs_to_others_when_its_lease_ends(void **state)
 {
     (void)state;
     struct cluster c;
-    cluster_start_alone(&c, 2); /* the lease alone decides */
-    put_trip(&c, "\"ask\":false,\"delay_ms\":1500");
-    const char *job = submit_trip(&c, "t");
-    json_t *running = wait_status(&c, job, "RUNNING");
-    int i = host_index(at(running, "job.host"));
+    start_leases(&c, "4s");
+    const char *job = submit_gates(&c, 1);
+    int i = host_of(&c, job);
     proc_kill9(&c.hosts[i]);
+    cluster_open_gate(&c, "gate1");
     json_t *done = wait_status(&c, job, "COMPLETED");
-    assert_int_equal(host_index(at(done, "job.lastHost")), 1 - i);
+    assert_int_equal(cluster_host_index(at(done, "job.lastHost")), 1 - i);
     assert_string_equal(at(done, "job.epoch"), "2");
     check_history(&c, job, 1);
-    json_decref(running);
     json_decref(done);
     cluster_done(&c);
 }
@@ -65,14 +90,14 @@ static void a_stopped_host_comes_back_too_late_and_its_step_is_refused(void **st
 {
     (void)state;
     struct cluster c;
-    cluster_start_alone(&c, 2); /* the lease alone decides */
-    put_trip(&c, "\"ask\":false,\"delay_ms\":1000");
-    const char *job = submit_trip(&c, "t");
-    json_t *running = wait_status(&c, job, "RUNNING");
-    int i = host_index(at(running, "job.host"));
+    start_leases(&c, "4s");
+    const char *job = submit_gates(&c, 1);
+    int i = host_of(&c, job);
     proc_kill(&c.hosts[i], SIGSTOP);
+    wait_moved(&c, job);
+    cluster_open_gate(&c, "gate1");
     json_t *done = wait_status(&c, job, "COMPLETED");
-    assert_int_equal(host_index(at(done, "job.lastHost")), 1 - i);
+    assert_int_equal(cluster_host_index(at(done, "job.lastHost")), 1 - i);
     proc_kill(&c.hosts[i], SIGCONT);
     long long until = test_now_ms() + DEADLINE_MS;
     for (;;) {
@@ -85,7 +110,6 @@ static void a_stopped_host_comes_back_too_late_and_its_step_is_refused(void **st
         test_pause(until, "the host is attached again");
     }
     check_history(&c, job, 1);
-    json_decref(running);
     json_decref(done);
     cluster_done(&c);
 }
@@ -94,16 +118,14 @@ static void a_host_that_is_stopped_for_less_than_its_lease_loses_nothing(void **
 {
     (void)state;
     struct cluster c;
-    cluster_start_alone(&c, 2); /* the lease alone decides */
-    put_trip(&c, "\"ask\":false,\"delay_ms\":300");
-    const char *job = submit_trip(&c, "t");
-    json_t *running = wait_status(&c, job, "RUNNING");
-    int i = host_index(at(running, "job.host"));
+    start_leases(&c, "60s");
+    const char *job = submit_gates(&c, 1);
+    int i = host_of(&c, job);
     proc_kill(&c.hosts[i], SIGSTOP);
+    cluster_open_gate(&c, "gate1"); /* nobody goes through it before the host goes on */
     proc_kill(&c.hosts[i], SIGCONT);
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.epoch"), "1");
-    json_decref(running);
     json_decref(done);
     cluster_done(&c);
 }
@@ -112,19 +134,23 @@ static void a_killed_host_that_is_started_again_gets_all_its_jobs_again(void **s
 {
     (void)state;
     struct cluster c;
-    cluster_start(&c, 1);
-    put_trip(&c, "\"delay_ms\":1000");
+    cluster_start_probes(&c, 1);
     const char *jobs[3];
     for (int i = 0; i < 3; i++) {
-        jobs[i] = submit_trip(&c, "t");
+        jobs[i] = submit_gates(&c, 1);
         json_decref(wait_status(&c, jobs[i], "RUNNING"));
     }
+    pid_t daemon = proc_daemon(&c.hosts[0], 0);
     proc_kill9(&c.hosts[0]);
+    long long until = test_now_ms() + DEADLINE_MS;
+    while (!proc_gone(daemon))
+        test_pause(until, "the daemon has ended with its supervisor");
     cluster_host(&c, 0, "a", NULL);
+    cluster_open_gate(&c, "gate1");
     for (int i = 0; i < 3; i++) {
-        json_t *paused = wait_status(&c, jobs[i], "PAUSED");
-        assert_string_equal(at(paused, "job.epoch"), "2");
-        json_decref(paused);
+        json_t *done = wait_status(&c, jobs[i], "COMPLETED");
+        assert_string_equal(at(done, "job.epoch"), "2");
+        json_decref(done);
         check_history(&c, jobs[i], 1);
     }
     cluster_done(&c);
@@ -134,36 +160,49 @@ static void sigterm_moves_the_jobs_of_a_host(void **state)
 {
     (void)state;
     struct cluster c;
-    cluster_start(&c, 2);
-    put_trip(&c,
-             "\"script\":[{\"say\":\"1\"},{\"say\":\"2\"},{\"say\":\"3\"},{\"say\":\"4\"}],\"delay_ms\":300");
-    const char *job = submit_trip(&c, "t");
-    json_t *running = wait_status(&c, job, "RUNNING");
-    int i = host_index(at(running, "job.host"));
-    proc_stop(&c.hosts[i]);
+    cluster_start_probes(&c, 2);
+    const char *job = submit_gates(&c, 4);
+    int i = host_of(&c, job);
+    proc_kill(&c.hosts[i], SIGTERM);
+    cluster_wait_stopping(&c, i);
+    cluster_open_gate(&c, "gate1");
+    assert_int_equal(proc_wait(&c.hosts[i]), 0);
+    for (int k = 2; k <= 4; k++) {
+        char gate[16];
+        snprintf(gate, sizeof(gate), "gate%d", k);
+        cluster_open_gate(&c, gate);
+    }
     json_t *done = wait_status(&c, job, "COMPLETED");
-    assert_int_equal(host_index(at(done, "job.lastHost")), 1 - i);
+    assert_int_equal(cluster_host_index(at(done, "job.lastHost")), 1 - i);
     check_history(&c, job, 4);
-    json_decref(running);
     json_decref(done);
     cluster_done(&c);
+}
+
+/* Asks when the gate is open, and ends with the answer. */
+static const char *submit_question(struct cluster *c, const char *gate)
+{
+    char flow[512];
+    snprintf(flow, sizeof(flow),
+             "{\"routines\":[{\"id\":\"a\",\"type\":\"probe\",\"config\":{\"do\":{\"in\":["
+             "{\"gate\":\"%s\"},{\"ask\":\"Go on?\"}],\"answer\":[{\"emit\":\"out\"}]}}}]}",
+             cluster_file(c, gate));
+    return submit_inline(c, flow, "{}");
 }
 
 static void a_killed_coordinator_comes_back_with_all_jobs(void **state)
 {
     (void)state;
     struct cluster c;
-    cluster_init(&c);
-    c.lease = "20s"; /* the host has all the time it needs to reconnect: it must not lose the job */
-    cluster_coordinator(&c, NULL);
-    cluster_host(&c, 0, "a", NULL);
-    cluster_host(&c, 1, "b", NULL);
-    put_trip(&c, "\"delay_ms\":700");
-    const char *paused = submit_trip(&c, "paused");
+    /* The lease is long: the host has all the time it needs to reconnect, and must not lose the job. */
+    cluster_start_probes(&c, 2);
+    cluster_open_gate(&c, "open");
+    const char *paused = submit_question(&c, "open");
     json_decref(wait_status(&c, paused, "PAUSED"));
-    const char *running = submit_trip(&c, "running");
+    const char *running = submit_question(&c, "closed");
     json_decref(wait_status(&c, running, "RUNNING"));
     proc_kill9(&c.coordinator);
+    cluster_open_gate(&c, "closed");
     cluster_coordinator(&c, NULL);
     json_t *j = wait_status(&c, running, "PAUSED");
     assert_string_equal(at(j, "job.epoch"),

@@ -194,7 +194,6 @@ static void many_large_jobs_reach_a_host_that_comes_late_without_flooding_it(voi
     static char ids[JOBS][32];
     cluster_init(&c);
     c.probes = true;
-    c.lease = "30s";
     cluster_coordinator(&c, NULL);
     cluster_open_gate(&c, "gate");
     for (int i = 0; i < JOBS; i++)

@@ -115,7 +115,6 @@ static void a_state_of_many_small_elements_goes_to_a_host_like_any_other(void **
     assert_non_null(data);
     cluster_init(&c);
     c.probes = true;
-    c.lease = "60s"; /* a sanitizer makes it slow */
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", NULL);
     p += sprintf(p, "{\"x\":[");

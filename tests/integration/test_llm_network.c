@@ -178,7 +178,6 @@ static void a_thousand_calls_are_under_way_in_one_host_without_a_thread_for_each
     struct rlimit files, few;
     char script[512], log[256], heard[32];
     cluster_init(&many);
-    many.lease = "30s";
     snprintf(script, sizeof(script), "%s/tests/support/llm_many.py", getenv("SOURCE_DIR"));
     snprintf(log, sizeof(log), "%s/many.log", many.dir);
     const char *argv[] = {"/usr/bin/python3", script, "1000", NULL};

@@ -151,7 +151,7 @@ static void a_job_that_took_too_long_asks_what_its_task_has_done_when_it_goes_on
         char *flow = NULL;
         assert_true(asprintf(&flow,
                              J({
-                                 "deadline_ms" : 1500,
+                                 "deadline_ms" : 5000,
                                  "routines" : [ {
                                      "id" : "a",
                                      "type" : "probe_fx",

@@ -218,7 +218,7 @@ static void pause_from_outside_takes_effect_and_the_job_goes_on_after_it(void **
     (void)state;
     struct cluster c;
     cluster_start(&c, 2);
-    put_trip(&c, "\"ask\":false,\"delay_ms\":20000");
+    put_trip(&c, "\"ask\":false,\"delay_ms\":600000");
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "RUNNING"));
     json_t *r = rpc(c.address, "Jobs/PauseJob", "{\"job_id\":\"%s\",\"reason\":\"lunch\"}", job);

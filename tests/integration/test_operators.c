@@ -79,7 +79,6 @@ static void breakpoints_are_answered_when_the_host_has_them(void **state)
     char command[1024], log[256];
     static const char *const alone[] = {"--no-supervisor", NULL};
     cluster_init(&c);
-    c.lease = "120s";
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", alone);
     put_trip(&c, "\"ask\":false,\"delay_ms\":60000");
@@ -374,7 +373,7 @@ static void a_failed_job_that_goes_on_asks_its_open_question_again(void **state)
     const char *job = submit_inline(
         &c,
         J({
-            "deadline_ms" : 3000,
+            "deadline_ms" : 6000,
             "routines" : [ {
                 "id" : "a",
                 "type" : "probe",

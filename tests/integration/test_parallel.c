@@ -291,7 +291,7 @@ static void an_unanswered_question_gets_its_default_answer_in_time(void **state)
                 "id" : "a",
                 "type" : "probe",
                 "config" : {
-                    "do" : {"in" : [ {"ask" : "Well?", "timeout_ms" : 1500, "default" : "no"} ], "answer" : [ {"append" : "got"} ]}
+                    "do" : {"in" : [ {"ask" : "Well?", "timeout_ms" : 5000, "default" : "no"} ], "answer" : [ {"append" : "got"} ]}
                 }
             } ]
         }),
@@ -424,7 +424,6 @@ static void no_effect_happens_before_the_steps_it_rests_on_are_on_disk(void **st
     struct cluster c;
     cluster_init(&c);
     c.probes = true;
-    c.lease = "20s";
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", NULL);
     char *flow = NULL;

@@ -125,7 +125,7 @@ static void a_long_delay_puts_the_job_to_sleep_and_its_count_survives_the_move_t
             "id" : "a",
             "type" : "probe",
             "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE"} ]}},
-            "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 1500, "factor" : 1}}
+            "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 4000, "factor" : 1}}
         } ]
     }),
                                     J({}));
@@ -158,7 +158,7 @@ static void a_timer_survives_a_restart_of_the_coordinator(void **state)
             "type" : "probe",
             "config" :
                 {"do" :
-                     {"in" : [ {"schedule" : "later", "ms" : 2500} ], "later" : [ {"emit" : "out"} ]}}
+                     {"in" : [ {"schedule" : "later", "ms" : 5000} ], "later" : [ {"emit" : "out"} ]}}
         } ]
     }),
                                     J({"x" : 7}));
@@ -349,12 +349,12 @@ static void a_job_fails_at_its_deadline_whatever_it_does(void **state)
     struct cluster c;
     cluster_start_probes(&c, 1);
     const char *running = submit_inline(&c, J({
-        "deadline_ms" : 1200,
+        "deadline_ms" : 6000,
         "routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"wait" : 60000} ]}}} ]
     }),
                                         J({}));
     const char *asking = submit_inline(&c, J({
-        "deadline_ms" : 1200,
+        "deadline_ms" : 6000,
         "routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"ask" : "Well?"} ]}}} ]
     }),
                                        J({}));

@@ -151,7 +151,7 @@ static void start_on_bad_disk(struct cluster *c)
     snprintf(library, sizeof(library), "%s/tests/support/libbad_disk.so", getenv("BUILD_DIR"));
     assert_int_equal(access(library, R_OK), 0);
     cluster_init(c);
-    c->lease = "60s";
+    c->probes = true;
     assert_int_equal(setenv("LD_PRELOAD", library, 1), 0);
     assert_int_equal(setenv("BAD_DISK", cluster_file(c, "bad"), 1), 0);
     assert_int_equal(setenv("SLOW_DISK", cluster_file(c, "slow"), 1), 0);
@@ -175,14 +175,15 @@ static void a_disk_that_fails_to_sync_fails_callers_and_loses_and_doubles_nothin
     struct cluster c;
     start_on_bad_disk(&c);
     cluster_host(&c, 0, "a", NULL);
-    put_trip(&c, "\"ask\":false,\"delay_ms\":1000");
-    const char *job = submit_trip(&c, "t");
+    put_trip(&c, "\"ask\":false");
+    const char *job = submit_gates(&c, 1);
     json_decref(wait_status(&c, job, "RUNNING"));
     cluster_open_gate(&c, "bad");
     char *refused = rpc_fails(c.address, "Jobs/SubmitJob", "Unavailable", "%s", submit);
     assert_non_null(strstr(refused, "I/O error"));
     free(refused);
     json_decref(rpc(c.address, "Jobs/GetJob", "{\"job_id\":\"%s\"}", job)); /* reading goes on */
+    cluster_open_gate(&c, "gate1");
     cluster_wait_log(&c, "coordinator.log", "steps could not be stored");
     assert_int_equal(unlink(cluster_file(&c, "bad")), 0);
     json_t *first = wait_status(&c, job, "COMPLETED");

@@ -35,7 +35,7 @@ static const char *log_level(void)
 void cluster_init(struct cluster *c)
 {
     memset(c, 0, sizeof(*c));
-    c->lease = "2s";
+    c->lease = "120s";
     c->heartbeat = "300ms";
     snprintf(c->dir, sizeof(c->dir), "/tmp/fermata-test-XXXXXX");
     assert_non_null(mkdtemp(c->dir));
@@ -109,13 +109,6 @@ void cluster_start(struct cluster *c, int n)
     start_all(c, n);
 }
 
-void cluster_start_long(struct cluster *c, int n)
-{
-    cluster_init(c);
-    c->lease = "120s";
-    start_all(c, n);
-}
-
 void cluster_wait_log(struct cluster *c, const char *file, const char *text)
 {
     char path[256];
@@ -156,10 +149,11 @@ int cluster_host_index(const char *id)
     return id[0] - 'a';
 }
 
-void cluster_start_alone(struct cluster *c, int n)
+void cluster_start_alone(struct cluster *c, int n, const char *lease)
 {
     cluster_init(c);
     c->alone = true;
+    c->lease = lease;
     start_all(c, n);
 }
 
@@ -209,6 +203,46 @@ const char *submit_inline(struct cluster *c, const char *flow, const char *data)
     snprintf(id, sizeof(ids[0]), "%s", at(r, "jobId"));
     json_decref(r);
     return id;
+}
+
+const char *submit_gates(struct cluster *c, int steps)
+{
+    json_t *routines = json_array(), *connections = json_array();
+    assert_in_range(steps, 1, 4);
+    for (int i = 0; i < steps; i++) {
+        char gate[16], id[] = {(char)('a' + i), '\0'}, next[] = {(char)('b' + i), '\0'};
+        snprintf(gate, sizeof(gate), "gate%d", i + 1);
+        json_array_append_new(routines,
+                              json_pack("{s:s, s:s, s:{s:{s:[{s:s}, {s:s}]}}}", "id", id, "type", "probe",
+                                        "config", "do", "in", "gate", cluster_file(c, gate), "emit", "out"));
+        if (i + 1 < steps)
+            json_array_append_new(connections,
+                                  json_pack("{s:{s:s, s:s}, s:{s:s, s:s}}", "from", "routine", id, "event",
+                                            "out", "to", "routine", next, "slot", "in"));
+    }
+    json_t *flow = json_pack("{s:o, s:o}", "routines", routines, "connections", connections);
+    char *text = json_dumps(flow, JSON_COMPACT);
+    const char *job = submit_inline(c, text, "{}");
+    free(text);
+    json_decref(flow);
+    return job;
+}
+
+const char *submit_loop(struct cluster *c)
+{
+    return submit_inline(c,
+                         "{\"routines\":[{\"id\":\"a\",\"type\":\"probe\",\"config\":{\"do\":{\"in\":[{"
+                         "\"wait\":50},{\"count_shared\":\"n\"},{\"emit\":\"next\"}]}}}],"
+                         "\"connections\":[{\"from\":{\"routine\":\"a\",\"event\":\"next\"},\"to\":{"
+                         "\"routine\":\"a\",\"slot\":\"in\"}}]}",
+                         "{}");
+}
+
+void cluster_wait_stopping(struct cluster *c, int i)
+{
+    char log[32];
+    snprintf(log, sizeof(log), "host%d.log", i);
+    cluster_wait_log(c, log, "stopping");
 }
 
 char *large_data(size_t bytes)

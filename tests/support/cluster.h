@@ -8,9 +8,11 @@
 #define MAX_HOSTS 4
 
 struct cluster {
-    bool alone;        /* hosts run without their supervisors: signals reach the daemon, nobody certifies */
-    bool probes;       /* hosts offer the routine types of probe_types.c; set before they are started */
-    const char *lease; /* of the hosts; "2s" unless changed before the coordinator starts */
+    bool alone;  /* hosts run without their supervisors: signals reach the daemon, nobody certifies */
+    bool probes; /* hosts offer the routine types of probe_types.c; set before they are started */
+    const char
+        *lease; /* of the hosts; changed before the coordinator starts. "120s", far beyond every deadline of a
+                   test: what happens does not come from its end, however slow the machine is */
     const char *heartbeat; /* "300ms" unless changed before the coordinator starts */
     char dir[128];         /* temporary */
     char data[160];        /* the store, below it */
@@ -29,17 +31,15 @@ void cluster_host(struct cluster *c, int i, const char *id, const char *const mo
 /* Stops everything (every daemon must exit with 0) and removes the directory. */
 void cluster_done(struct cluster *c);
 
-/* The same with a lease far beyond every deadline of a test: what happens does not come from its end. */
-void cluster_start_long(struct cluster *c, int n);
 /* Waits until the text stands in this log ("coordinator.log", "host0.log"). */
 void cluster_wait_log(struct cluster *c, const char *file, const char *text);
 /* Waits until the host is attached under another incarnation than that ("": under any). */
 void cluster_wait_attached(struct cluster *c, const char *host, const char *not_incarnation);
 /* 0 for "a", and so on. */
 int cluster_host_index(const char *id);
-/* The same with hosts that have no supervisor. */
-void cluster_start_alone(struct cluster *c, int n);
-/* The same with hosts that offer the types "probe" and "probe_fx". */
+/* The same with hosts that have no supervisor, and this lease: it alone decides who is dead. */
+void cluster_start_alone(struct cluster *c, int n, const char *lease);
+/* The same with hosts that offer the types of probe_types.c. */
 void cluster_start_probes(struct cluster *c, int n);
 /* A coordinator and n hosts "a", "b", … with labels zone=a and so on. */
 void cluster_start(struct cluster *c, int n);
@@ -51,6 +51,14 @@ const char *submit_trip(struct cluster *c, const char *task);
 /* Submits a job of an inline flow (JSON); its entry is slot "in" of routine "a", its data is JSON. Returns
  * the id. */
 const char *submit_inline(struct cluster *c, const char *flow, const char *data);
+/* Submits a job of so many steps (up to 4), for hosts with probes: step N begins, and ends when the test
+ * opens the gate "gateN". Returns the id. */
+const char *submit_gates(struct cluster *c, int steps);
+/* Submits a job that makes one step of some milliseconds after the other until it is cancelled, for hosts
+ * with probes; each step adds 1 to the "n" of the job's shared data. Returns the id. */
+const char *submit_loop(struct cluster *c);
+/* Waits until the daemon of hosts[i] has begun to stop. */
+void cluster_wait_stopping(struct cluster *c, int i);
 /* {"x": "xx…"} with so many bytes, for free(). */
 char *large_data(size_t bytes);
 /* A file for gates and marks, in the cluster's directory; valid until the fourth call from here. */

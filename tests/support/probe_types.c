@@ -13,10 +13,12 @@
 
 int registry_add_builtin_and_probes(struct registry *r, struct fm_err *err);
 
+#define LOOK_MS 40
+
 struct script {
     const struct fm_value *actions;
     size_t next;
-    const char *gate;
+    uint64_t look_ms; /* at a gate: after how long it looks again */
 };
 
 static int go_on(struct fm_ctx *ctx, void *arg);
@@ -162,8 +164,9 @@ static int run(struct fm_ctx *ctx, struct script *s)
             return 0;
         } else if ((text = fm_value_string(fm_value_get(a, "gate"), NULL)) != NULL) {
             if (access(text, F_OK) == 0)
-                continue; /* the test has opened it */
-            fm_ctx_call_after(ctx, 5, go_on, s);
+                continue;                               /* the test has opened it */
+            s->look_ms += s->look_ms < LOOK_MS ? 5 : 0; /* many may wait long */
+            fm_ctx_call_after(ctx, s->look_ms, go_on, s);
             return 0;
         } else {
             return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "action %zu is unknown", s->next);
