@@ -470,6 +470,35 @@ static void a_fork_begins_with_the_shared_data_of_the_job_at_whatever_step_and_h
     cluster_done(&c);
 }
 
+static void nobody_sends_to_a_routines_own_slot_but_its_tasks_can_be_remedied(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+#define SLEEPS "{\"inline_flow\":{\"routines\":[{\"id\":\"a\",\"type\":\"sleep\",\"config\":{\"ms\":36000000}}]},\"data\":{\"v\":1},\"entry\":{\"routine\":\"a\",\"slot\":\"%s\"}}"
+    char *error = rpc_fails(c.address, "Jobs/SubmitJob", "InvalidArgument", SLEEPS, "_due");
+    assert_non_null(strstr(error, "entry.slot"));
+    free(error);
+    json_t *r = rpc(c.address, "Jobs/SubmitJob", SLEEPS, "input");
+    char job[32];
+    snprintf(job, sizeof(job), "%.31s", at(r, "jobId"));
+    json_decref(r);
+    json_decref(wait_status(&c, job, "SLEEPING"));
+    error = rpc_fails(c.address, "Jobs/SendInput", "InvalidArgument", J({"job_id" : "%s", "to" : {"routine" : "a", "slot" : "_due"}}), job);
+    assert_non_null(strstr(error, "to.slot"));
+    assert_non_null(strstr(error, "routine's own"));
+    free(error);
+    json_decref(rpc(c.address, "Jobs/PauseJob", J({"job_id" : "%s"}), job));
+    json_decref(wait_status(&c, job, "PAUSED"));
+    json_decref(rpc(c.address, "Jobs/EditTask", J({"job_id" : "%s", "task_id" : "s1.0", "data" : {"v" : 2}}), job));
+    json_decref(rpc(c.address, "Jobs/RetryTask", J({"job_id" : "%s", "task_id" : "s1.0"}), job)); /* it is due at once */
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.state.outputs[0].data.v"), "2");
+    json_decref(done);
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,6 +510,7 @@ int main(void)
         cmocka_unit_test(a_failed_job_can_be_edited_patched_and_resumed_from_the_task_that_failed),
         cmocka_unit_test(a_fork_goes_another_way_from_an_earlier_step),
         cmocka_unit_test(a_fork_begins_with_the_shared_data_of_the_job_at_whatever_step_and_however_often),
+        cmocka_unit_test(nobody_sends_to_a_routines_own_slot_but_its_tasks_can_be_remedied),
         cmocka_unit_test(pausing_one_job_does_not_touch_another),
         cmocka_unit_test(input_wakes_a_sleeping_job_and_a_pause_holds_it),
         cmocka_unit_test(a_failed_job_that_goes_on_asks_its_open_question_again),

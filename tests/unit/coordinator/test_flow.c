@@ -286,6 +286,27 @@ static void slots_and_events_of_types_that_hosts_have_offered_are_checked(void *
               "flow.connections[0].to.slot", "it has: in");
 }
 
+static void a_slot_that_is_a_routines_own_is_no_target_whatever_the_type(void **state)
+{
+    (void)state;
+    const char *routines = "{'id':'a','type':'log'},{'id':'b','type':'sleep','config':{'ms':1}},"
+                           "{'id':'c','type':'acme.any'},{'id':'d','type':'later'}";
+    has_fault(parts(routines, "{'from':{'routine':'a','event':'output'},'to':{'routine':'b','slot':'_due'}}"),
+              "flow.connections[0].to.slot", "routine's own");
+    has_fault(parts(routines, "{'from':{'routine':'a','event':'output'},'to':{'routine':'c','slot':'_x'}}"),
+              "flow.connections[0].to.slot", "routine's own");
+    has_fault(parts(routines, "{'from':{'routine':'a','event':'output'},'to':{'routine':'d','slot':'_x'}}"),
+              "flow.connections[0].to.slot", "routine's own");
+    has_fault(parts("{'id':'a','type':'debounce','config':{'wait_ms':5},"
+                    "'merge':[{'slot':'_due','mode':'MERGE_MODE_N_OF_M','n':2}]}",
+                    ""),
+              "flow.routines[0].merge[0].slot", "routine's own");
+    has_fault(parts("{'id':'b','type':'sleep','config':{'ms':1}}",
+                    "{'from':{'routine':'b','event':'output'},'to':{'routine':'b','slot':'x'}}"),
+              "flow.connections[0].to.slot", "it has: input");
+    assert_null(strstr(err.msg, "_due"));
+}
+
 static void mapping_has_fault(const char *mapping, const char *text)
 {
     char connection[512];
@@ -483,6 +504,7 @@ int main(void)
         TEST(a_description_has_a_limit),
         TEST(a_connection_names_routines_slots_and_events_that_exist),
         TEST(slots_and_events_of_types_that_hosts_have_offered_are_checked),
+        TEST(a_slot_that_is_a_routines_own_is_no_target_whatever_the_type),
         TEST(a_mapping_has_proper_names_and_no_target_twice),
         TEST(the_configuration_of_built_in_types_is_checked),
         TEST(exactly_one_of_some_settings_must_be_there),
