@@ -366,29 +366,53 @@ static void list_routines(const Fermata__V1__Flow *flow, struct names *ret)
         add_name(ret, flow->routines[i]->id);
 }
 
+static const Fermata__V1__Routine *routine_of(const Fermata__V1__Flow *flow, const char *path,
+                                              const char *routine, struct fm_err *err)
+{
+    char field[FLOW_PATH_BYTES];
+    struct names have;
+    for (size_t i = 0; i < flow->n_routines; i++)
+        if (strcmp(flow->routines[i]->id, routine) == 0)
+            return flow->routines[i];
+    list_routines(flow, &have);
+    flow_path(field, "%s.routine", path);
+    fm_err_set(err, FM_INVALID_ARGUMENT, field, "the flow has no routine \"%.64s\"; it has: %s", routine,
+               have.list);
+    return NULL;
+}
+
+static int has_slot(const Fermata__V1__Routine *r, const char *path, const char *slot,
+                    const struct flow_types *known, struct fm_err *err)
+{
+    char field[FLOW_PATH_BYTES];
+    struct names have;
+    if (type_has(r->type, true, slot, known, &have))
+        return 0;
+    flow_path(field, "%s.slot", path);
+    return fm_err_set(err, FM_INVALID_ARGUMENT, field,
+                      "routine \"%.64s\" of type %.64s has no slot \"%.64s\"; it has: %s", r->id, r->type,
+                      slot, have.list);
+}
+
+int flow_check_place(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot,
+                     const struct flow_types *known, struct fm_err *err)
+{
+    if (strcmp(routine, "*") == 0)
+        return 0;
+    const Fermata__V1__Routine *r = routine_of(flow, path, routine, err);
+    if (r == NULL)
+        return -FM_INVALID_ARGUMENT;
+    return slot[0] == '\0' ? 0 : has_slot(r, path, slot, known, err);
+}
+
 int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot,
                      const Google__Protobuf__Struct *data, const struct flow_types *known, struct fm_err *err)
 {
     char field[FLOW_PATH_BYTES];
-    const Fermata__V1__Routine *r = NULL;
-    struct names have;
-    for (size_t i = 0; i < flow->n_routines && r == NULL; i++)
-        if (strcmp(flow->routines[i]->id, routine) == 0)
-            r = flow->routines[i];
-    if (r == NULL) {
-        list_routines(flow, &have);
-        flow_path(field, "%s.routine", path);
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "the flow has no routine \"%.64s\"; it has: %s",
-                          routine, have.list);
-    }
+    const Fermata__V1__Routine *r = routine_of(flow, path, routine, err);
     flow_path(field, "%s.slot", path);
-    if (own_slot(slot, field, err))
+    if (r == NULL || own_slot(slot, field, err) || has_slot(r, path, slot, known, err) < 0)
         return -FM_INVALID_ARGUMENT;
-    if (!type_has(r->type, true, slot, known, &have)) {
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field,
-                          "routine \"%.64s\" of type %.64s has no slot \"%.64s\"; it has: %s", routine,
-                          r->type, slot, have.list);
-    }
     const struct builtin_type *b = builtin_type_find(r->type);
     for (size_t i = 0; b != NULL && i < b->n_slots; i++)
         if (strcmp(b->slots[i].name, slot) == 0)

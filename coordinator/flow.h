@@ -40,6 +40,11 @@ int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char
                      const Google__Protobuf__Struct *data, const struct flow_types *known,
                      struct fm_err *err) FM_MUST_CHECK;
 
+/* Checks that a routine ("*": any) exists and its type has the slot ("": any; one of its own, too), as far as
+ * types are known. Paths begin with `path`. */
+int flow_check_place(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot,
+                     const struct flow_types *known, struct fm_err *err) FM_MUST_CHECK;
+
 /* True when the type is built in or known from a host. */
 bool flow_type_known(const char *type, const struct flow_types *known);
 /* Calls `add` for each tool of an agent whose calls no connection takes: nobody would answer them. */

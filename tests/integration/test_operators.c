@@ -488,6 +488,15 @@ static void nobody_sends_to_a_routines_own_slot_but_its_tasks_can_be_remedied(vo
     assert_non_null(strstr(error, "to.slot"));
     assert_non_null(strstr(error, "routine's own"));
     free(error);
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "a", "slot" : "_due"}, {"routine" : "*", "slot" : "x"} ]}), job));
+    error = rpc_fails(c.address, "Jobs/SetBreakpoints", "InvalidArgument", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "a"}, {"routine" : "a", "slot" : "inptu"} ]}), job);
+    assert_non_null(strstr(error, "breakpoints[1].slot"));
+    assert_non_null(strstr(error, "it has: input"));
+    free(error);
+    error = rpc_fails(c.address, "Jobs/SetBreakpoints", "InvalidArgument", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "b"} ]}), job);
+    assert_non_null(strstr(error, "breakpoints[0].routine"));
+    free(error);
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s"}), job));
     json_decref(rpc(c.address, "Jobs/PauseJob", J({"job_id" : "%s"}), job));
     json_decref(wait_status(&c, job, "PAUSED"));
     json_decref(rpc(c.address, "Jobs/EditTask", J({"job_id" : "%s", "task_id" : "s1.0", "data" : {"v" : 2}}), job));
