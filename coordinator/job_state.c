@@ -3,6 +3,7 @@
 #include "job_state.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -749,7 +750,7 @@ static void apply_records(struct job_state *s, const Fermata__V1__Step *step)
         s->usage.input_tokens += step->usage->input_tokens;
         s->usage.output_tokens += step->usage->output_tokens;
         s->usage.cached_tokens += step->usage->cached_tokens;
-        s->usage.cost += step->usage->cost;
+        s->usage.cost = round((s->usage.cost + step->usage->cost) * 1e9) / 1e9; /* money does not drift */
         s->usage.calls += step->usage->calls;
     }
 }
