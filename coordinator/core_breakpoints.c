@@ -9,6 +9,7 @@
 
 #include <utlist.h>
 
+#include "flow.h"
 #include "mem.h"
 #include "program_check.h"
 
@@ -125,6 +126,26 @@ static void replace_breakpoints(struct job *job, const Fermata__V1__SetBreakpoin
     job->head_dirty = true;
 }
 
+static void check_places(struct core *c, const struct job *job, const Fermata__V1__SetBreakpointsRequest *r,
+                         struct fm_err *err)
+{
+    if (job->def == NULL || r->n_breakpoints == 0)
+        return;
+    Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
+    const struct flow_types known = {flow_known_type, c};
+    if (flow == NULL) {
+        fm_err_set(err, FM_DATA_LOSS, "flow", "the flow of job %s is malformed", job->text);
+        return;
+    }
+    int rc = 0;
+    for (size_t i = 0; i < r->n_breakpoints && rc == 0; i++) {
+        char path[64];
+        snprintf(path, sizeof(path), "breakpoints[%zu]", i);
+        rc = flow_check_place(flow, path, r->breakpoints[i]->routine, r->breakpoints[i]->slot, &known, err);
+    }
+    fermata__v1__flow__free_unpacked(flow, NULL);
+}
+
 void breakpoints_set(struct core *c, struct op *op)
 {
     const Fermata__V1__SetBreakpointsRequest *r = OP_REQUEST(op, Fermata__V1__SetBreakpointsRequest);
@@ -143,10 +164,7 @@ void breakpoints_set(struct core *c, struct op *op)
     if (job == NULL)
         return;
     int status = (int)job->head->status;
-    for (size_t i = 0; i < r->n_breakpoints && err.code == FM_OK && job->def != NULL; i++)
-        if (strcmp(r->breakpoints[i]->routine, "*") != 0 && !job_has_routine(job, r->breakpoints[i]->routine))
-            fm_err_set(&err, FM_INVALID_ARGUMENT, "breakpoints", "the flow of job %s has no routine \"%s\"",
-                       job->text, r->breakpoints[i]->routine);
+    check_places(c, job, r, &err);
     if (job_status_final(status) && status != JOB_FAILED)
         fm_err_set(&err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: nothing of it runs any more",
                    job->text, job_status_name(status));

@@ -590,36 +590,43 @@ bool children_questions(struct core *c, struct op *op, struct fm_bytes head)
     return false;
 }
 
-bool children_forward_answer(struct core *c, struct op *op)
+/* The field of a request that has it. */
+static char **text_field(const ProtobufCMessage *request, const char *name)
 {
-    const Fermata__V1__ResumeJobRequest *r = OP_REQUEST(op, Fermata__V1__ResumeJobRequest);
+    const ProtobufCFieldDescriptor *f =
+        protobuf_c_message_descriptor_get_field_by_name(request->descriptor, name);
+    return (char **)(void *)((uintptr_t)request + f->offset);
+}
+
+bool children_forward(struct core *c, struct op *op)
+{
+    const char *job_id = *text_field(op->request, "job_id"), *pause_id = *text_field(op->request, "pause_id");
     struct fm_err err = {0};
     struct fm_id id;
     char child_id[27] = "";
-    const char *slash = strchr(r->pause_id, '/');
-    if (slash - r->pause_id == 26)
-        memcpy(child_id, r->pause_id, 26);
+    const char *slash = strchr(pause_id, '/');
+    if (slash - pause_id == 26)
+        memcpy(child_id, pause_id, 26);
     if (fm_id_parse(child_id, &id) < 0) {
         fm_err_set(&err, FM_INVALID_ARGUMENT, "pause_id",
-                   "\"%.128s\" does not begin with the id of a child job of 26 characters", r->pause_id);
+                   "\"%.128s\" does not begin with the id of a child job of 26 characters", pause_id);
         op_fail(c, op, &err);
         return false;
     }
     struct job *child = job_for_op(c, op, child_id);
     if (child == NULL)
         return false;
-    if (strcmp(child->head->parent, r->job_id) != 0) {
+    if (strcmp(child->head->parent, job_id) != 0) {
         fm_err_set(&err, FM_FAILED_PRECONDITION, "pause_id", "job %s is no child of job %.64s", child_id,
-                   r->job_id);
+                   job_id);
         op_fail(c, op, &err);
         job_rest(c, child);
         return false;
     }
-    op_park(op); /* now the request is its own */
-    Fermata__V1__ResumeJobRequest *own = (Fermata__V1__ResumeJobRequest *)(void *)op->request;
     fm_autofree char *rest = fm_xstrdup(slash + 1);
-    pb_set_string(&own->job_id, child_id);
-    pb_set_string(&own->pause_id, rest);
+    op_park(op); /* now the request is its own */
+    pb_set_string(text_field(op->request, "job_id"), child_id);
+    pb_set_string(text_field(op->request, "pause_id"), rest);
     job_rest(c, child);
     return true;
 }

@@ -18,6 +18,7 @@ struct fork {
     Fermata__V1__Job *head;
     struct record *steps, *inputs;
     size_t n_steps, n_inputs;
+    struct fm_buf start; /* encoded state before the first step; nothing: it was empty */
 };
 
 struct record {
@@ -40,6 +41,7 @@ void fork_free(struct fork *f)
         fermata__v1__job__free_unpacked(f->head, NULL);
     records_free(f->steps, f->n_steps);
     records_free(f->inputs, f->n_inputs);
+    fm_buf_done(&f->start);
     free(f);
 }
 
@@ -55,10 +57,32 @@ static struct record *copy_rows(const struct store_row *rows, size_t n)
 
 /* ---- the state after the step ---- */
 
+/* What the old job began with, in the state that a submit writes, too. Its first input says it: the snapshot
+ * may be gone. */
+static int read_start(struct fork *f, struct fm_err *err)
+{
+    if (f->n_inputs == 0 || f->inputs[0].number != 1)
+        return 0;
+    Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, f->inputs[0].body.n, f->inputs[0].body.p);
+    if (t == NULL)
+        return fm_err_set(err, FM_DATA_LOSS, "job_id", "the first input of job %s is malformed",
+                          f->head->job_id);
+    if (t->initial_shared_data != NULL && t->initial_shared_data->n_fields > 0) {
+        struct job_state *s = job_state_new();
+        job_state_set_shared(s, t->initial_shared_data);
+        job_state_encode(s, NULL, &f->start);
+        job_state_free(s);
+    }
+    fermata__v1__task__free_unpacked(t, NULL);
+    return 0;
+}
+
 /* The fold of what was copied; inputs that came later are left out. */
 static int fold(struct core *c, const struct fork *f, struct job *job, struct fm_err *err)
 {
-    struct store_done d = {.n_steps = f->n_steps, .n_inputs = f->n_inputs};
+    struct store_done d = {
+        .n_steps = f->n_steps, .n_inputs = f->n_inputs, .snapshot = {f->start.p, f->start.n}
+    };
     d.steps = fm_xcalloc(f->n_steps + 1, sizeof(*d.steps));
     d.inputs = fm_xcalloc(f->n_inputs + 1, sizeof(*d.inputs));
     for (size_t i = 0; i < f->n_steps; i++)
@@ -182,6 +206,8 @@ static void put_records(struct core *c, const struct fork *f, struct job *job)
 {
     struct commit *m = job_unit(c, job);
     uint32_t through = job->inputs != NULL ? job->inputs->input_number : job_state_inputs(job->state);
+    if (f->start.n > 0)
+        store_put_snapshot(m->unit, &job->id, 0, 0, (struct fm_bytes){f->start.p, f->start.n});
     for (size_t i = 0; i < f->n_inputs && f->inputs[i].number <= through; i++)
         store_put_input(m->unit, &job->id, f->inputs[i].number, f->inputs[i].body);
     for (size_t i = 0; i < f->n_steps; i++)
@@ -365,6 +391,11 @@ static void on_inputs(struct core *c, struct wait *w, struct store_done *d)
     }
     op->fork->inputs = copy_rows(d->inputs, d->n_inputs);
     op->fork->n_inputs = d->n_inputs;
+    struct fm_err err = {0};
+    if (read_start(op->fork, &err) < 0) {
+        op_fail(c, op, &err);
+        return;
+    }
     uint32_t step = OP_REQUEST(op, Fermata__V1__ForkJobRequest)->step;
     struct store_query q = {.kind = STORE_READ_STEPS,
                             .job = w->job,

@@ -202,6 +202,11 @@ static void claim(struct core *c, struct op *op, const char *job_id, const char 
         op_fail(c, op, &err);
         return;
     }
+    if (strchr(pause_id, '/') != NULL) {
+        if (children_forward(c, op))
+            op_run(c, op);
+        return;
+    }
     struct job *job = job_for_op(c, op, job_id);
     if (job == NULL)
         return;

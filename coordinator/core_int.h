@@ -377,9 +377,9 @@ bool children_due(const struct job *job);
 /* Collects the open questions of the children of a job for GetJob into op->text. Returns false while they are
  * being read: then the op runs again. */
 bool children_questions(struct core *c, struct op *op, struct fm_bytes head);
-/* An answer whose pause id begins with a child's id: the request is turned into one to the child. Returns
- * false when the op is parked or failed. */
-bool children_forward_answer(struct core *c, struct op *op);
+/* A ResumeJob, ClaimPause or ReleasePause whose pause id begins with a child's id: the request is turned into
+ * one to the child. Returns false when the op is parked or failed. */
+bool children_forward(struct core *c, struct op *op);
 void child_refs_free(struct child_ref *list);
 
 /* ---- core_lost.c: tasks whose loss must not go unnoticed ---- */

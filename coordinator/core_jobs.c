@@ -397,7 +397,7 @@ static void resume_job(struct core *c, struct op *op)
         return;
     }
     if (strchr(r->pause_id, '/') != NULL) {
-        if (children_forward_answer(c, op))
+        if (children_forward(c, op))
             op_run(c, op);
         return;
     }

@@ -59,7 +59,8 @@ struct names {
 static void add_name(struct names *n, const char *name)
 {
     size_t at = strlen(n->list);
-    snprintf(n->list + at, sizeof(n->list) - at, "%s%s", at > 0 ? ", " : "", name);
+    if (name[0] != '_') /* nobody may name those slots */
+        snprintf(n->list + at, sizeof(n->list) - at, "%s%s", at > 0 ? ", " : "", name);
     n->any = n->any || strcmp(name, "*") == 0;
 }
 
@@ -152,6 +153,17 @@ static bool type_has(const char *type, bool slot, const char *name, const struct
     return ret_have->any;
 }
 
+/* True when the slot is one of a routine's own, to which only its timers, answers and children lead. */
+static bool own_slot(const char *slot, const char *field, struct fm_err *err)
+{
+    if (slot[0] != '_')
+        return false;
+    FLOW_FAULT(err, field,
+               "slot \"%.64s\" is the routine's own: nothing may be sent to slots whose names begin with _",
+               slot);
+    return true;
+}
+
 bool flow_type_known(const char *type, const struct flow_types *known)
 {
     struct known_type k;
@@ -172,7 +184,7 @@ static void check_end(struct check *c, const char *path, const char *routine, bo
     flow_path(field, "%s.%s", path, what);
     if (name[0] == '\0')
         FAULT(c, field, "the %s is missing", what);
-    else if (type_has(r->type, slot, name, c->known, &have))
+    else if ((slot && own_slot(name, field, c->err)) || type_has(r->type, slot, name, c->known, &have))
         return;
     else if (slot || strcmp(name, "error") != 0)
         FAULT(c, field, "routine \"%.64s\" of type %.64s has no %s \"%.64s\"; it has: %s", r->id, r->type,
@@ -304,7 +316,8 @@ static void check_merges(struct check *c, const char *path)
             flow_path(field, "%s.routines[%zu].merge[%zu].slot", path, i, k);
             if (r->merge[k]->slot[0] == '\0')
                 FAULT(c, field, "the slot is missing");
-            else if (!type_has(r->type, true, r->merge[k]->slot, c->known, &have))
+            else if (!own_slot(r->merge[k]->slot, field, c->err) &&
+                     !type_has(r->type, true, r->merge[k]->slot, c->known, &have))
                 FAULT(c, field, "routine \"%.64s\" of type %.64s has no slot \"%.64s\"; it has: %s", r->id,
                       r->type, r->merge[k]->slot, have.list);
         }
@@ -353,27 +366,53 @@ static void list_routines(const Fermata__V1__Flow *flow, struct names *ret)
         add_name(ret, flow->routines[i]->id);
 }
 
+static const Fermata__V1__Routine *routine_of(const Fermata__V1__Flow *flow, const char *path,
+                                              const char *routine, struct fm_err *err)
+{
+    char field[FLOW_PATH_BYTES];
+    struct names have;
+    for (size_t i = 0; i < flow->n_routines; i++)
+        if (strcmp(flow->routines[i]->id, routine) == 0)
+            return flow->routines[i];
+    list_routines(flow, &have);
+    flow_path(field, "%s.routine", path);
+    fm_err_set(err, FM_INVALID_ARGUMENT, field, "the flow has no routine \"%.64s\"; it has: %s", routine,
+               have.list);
+    return NULL;
+}
+
+static int has_slot(const Fermata__V1__Routine *r, const char *path, const char *slot,
+                    const struct flow_types *known, struct fm_err *err)
+{
+    char field[FLOW_PATH_BYTES];
+    struct names have;
+    if (type_has(r->type, true, slot, known, &have))
+        return 0;
+    flow_path(field, "%s.slot", path);
+    return fm_err_set(err, FM_INVALID_ARGUMENT, field,
+                      "routine \"%.64s\" of type %.64s has no slot \"%.64s\"; it has: %s", r->id, r->type,
+                      slot, have.list);
+}
+
+int flow_check_place(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot,
+                     const struct flow_types *known, struct fm_err *err)
+{
+    if (strcmp(routine, "*") == 0)
+        return 0;
+    const Fermata__V1__Routine *r = routine_of(flow, path, routine, err);
+    if (r == NULL)
+        return -FM_INVALID_ARGUMENT;
+    return slot[0] == '\0' ? 0 : has_slot(r, path, slot, known, err);
+}
+
 int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot,
                      const Google__Protobuf__Struct *data, const struct flow_types *known, struct fm_err *err)
 {
     char field[FLOW_PATH_BYTES];
-    const Fermata__V1__Routine *r = NULL;
-    struct names have;
-    for (size_t i = 0; i < flow->n_routines && r == NULL; i++)
-        if (strcmp(flow->routines[i]->id, routine) == 0)
-            r = flow->routines[i];
-    if (r == NULL) {
-        list_routines(flow, &have);
-        flow_path(field, "%s.routine", path);
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "the flow has no routine \"%.64s\"; it has: %s",
-                          routine, have.list);
-    }
-    if (!type_has(r->type, true, slot, known, &have)) {
-        flow_path(field, "%s.slot", path);
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field,
-                          "routine \"%.64s\" of type %.64s has no slot \"%.64s\"; it has: %s", routine,
-                          r->type, slot, have.list);
-    }
+    const Fermata__V1__Routine *r = routine_of(flow, path, routine, err);
+    flow_path(field, "%s.slot", path);
+    if (r == NULL || own_slot(slot, field, err) || has_slot(r, path, slot, known, err) < 0)
+        return -FM_INVALID_ARGUMENT;
     const struct builtin_type *b = builtin_type_find(r->type);
     for (size_t i = 0; b != NULL && i < b->n_slots; i++)
         if (strcmp(b->slots[i].name, slot) == 0)

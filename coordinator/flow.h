@@ -34,11 +34,16 @@ int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, c
  */
 void flow_programs(const Fermata__V1__Flow *flow, const char *path, struct program_check *k);
 
-/* Checks where data enters: that routine and slot exist, and that fields of the data have the kinds the slot
- * wants. Paths begin with `path` ("entry", "to"). */
+/* Checks where data enters: that routine and slot exist, that the slot is not one of the routine's own (_…),
+ * and that fields of the data have the kinds the slot wants. Paths begin with `path` ("entry", "to"). */
 int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot,
                      const Google__Protobuf__Struct *data, const struct flow_types *known,
                      struct fm_err *err) FM_MUST_CHECK;
+
+/* Checks that a routine ("*": any) exists and its type has the slot ("": any; one of its own, too), as far as
+ * types are known. Paths begin with `path`. */
+int flow_check_place(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot,
+                     const struct flow_types *known, struct fm_err *err) FM_MUST_CHECK;
 
 /* True when the type is built in or known from a host. */
 bool flow_type_known(const char *type, const struct flow_types *known);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "builtin_types.h"
 #include "program_check.h"
@@ -163,6 +164,14 @@ static const char *tool_name(const Google__Protobuf__Value *tool)
     return is_kind(v, PARAM_STRING) ? v->string_value : NULL;
 }
 
+/* Providers take no other names of tools. */
+static bool tool_name_ok(const char *s)
+{
+    size_t n = strlen(s);
+    return n >= 1 && n <= 64 &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == n;
+}
+
 /* What is said of tools; a provider may know more of them. */
 static void check_tools(const char *path, const Google__Protobuf__Value *tools, struct fm_err *err)
 {
@@ -182,6 +191,10 @@ static void check_tools(const char *path, const Google__Protobuf__Value *tools, 
         else
             flow_check_params(params, sizeof(params) / sizeof(params[0]), v->struct_value, field, err);
         const char *name = tool_name(v);
+        if (name != NULL && !tool_name_ok(name))
+            FLOW_FAULT(err, field,
+                       "a tool's name has 1 to 64 of the characters A-Z a-z 0-9 _ - ; this is \"%.80s\"",
+                       name);
         bool known = false;
         for (size_t k = 0; k < i && name != NULL && !known; k++) {
             const char *other = tool_name(tools->list_value->values[k]);
@@ -250,9 +263,72 @@ static void check_one_of(const char *const *keys, const Google__Protobuf__Struct
                    have);
 }
 
+/* The text of a setting; NULL: it has none, or another kind of value, which is said elsewhere. */
+static const char *text_of(const Google__Protobuf__Struct *config, const char *key)
+{
+    bool found;
+    const Google__Protobuf__Value *v = struct_get(config, key, &found);
+    return is_kind(v, PARAM_STRING) ? v->string_value : NULL;
+}
+
+static void check_url(const char *path, const Google__Protobuf__Struct *config, const char *key,
+                      struct fm_err *err)
+{
+    char field[FLOW_PATH_BYTES];
+    const char *url = text_of(config, key);
+    flow_path(field, "%s.%s", path, key);
+    if (url != NULL && strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
+        FLOW_FAULT(err, field, "%s must begin with http:// or https://; this is \"%.64s\"", key, url);
+}
+
+/* It goes into the flow: so the error must not repeat what is perhaps the key itself. */
+static void check_api_key(const char *path, const Google__Protobuf__Struct *config, struct fm_err *err)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_",
+                      others[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789.";
+    char field[FLOW_PATH_BYTES];
+    const char *name = text_of(config, "api_key");
+    flow_path(field, "%s.api_key", path);
+    if (name != NULL &&
+        (strspn(name, letters) == 0 || strspn(name, others) != strlen(name) || strlen(name) > 128))
+        FLOW_FAULT(
+            err, field,
+            "api_key must name a secret of the host; it is never the key itself. A name has 1 to 128 of "
+            "the characters A-Z a-z 0-9 _ . and begins with no digit or dot");
+}
+
+static void check_agent(const char *path, const Google__Protobuf__Struct *config, struct fm_err *err)
+{
+    const char *provider = text_of(config, "provider"), *model = text_of(config, "model");
+    char field[FLOW_PATH_BYTES];
+    bool found;
+    check_numbers(path, config, err);
+    check_url(path, config, "base_url", err);
+    check_api_key(path, config, err);
+    (void)struct_get(config, "model", &found);
+    flow_path(field, "%s.model", path);
+    if (provider != NULL && (strcmp(provider, "openai") == 0 || strcmp(provider, "anthropic") == 0) &&
+        (!found || (model != NULL && model[0] == '\0')))
+        FLOW_FAULT(err, field, "model is missing: provider %s needs it", provider);
+}
+
+/* A list that says nothing. */
+static void check_not_empty(const char *path, const Google__Protobuf__Struct *config, const char *key,
+                            const char *what, struct fm_err *err)
+{
+    char field[FLOW_PATH_BYTES];
+    bool found;
+    const Google__Protobuf__Value *v = struct_get(config, key, &found);
+    flow_path(field, "%s.%s", path, key);
+    if (is_kind(v, PARAM_STRINGS) &&
+        (v->list_value->n_values == 0 || v->list_value->values[0]->string_value[0] == '\0'))
+        FLOW_FAULT(err, field, "%s must begin with %s", key, what);
+}
+
 /* Settings of exec that mean something in one mode only. */
 static void check_exec(const char *path, const Google__Protobuf__Struct *config, struct fm_err *err)
 {
+    check_not_empty(path, config, "command", "the program to be run", err);
     static const char *const settings[] = {"processes", "idle_ms"};
     bool found;
     const Google__Protobuf__Value *mode = struct_get(config, "mode", &found);
@@ -290,7 +366,11 @@ void flow_check_config(const Fermata__V1__Routine *r, const char *path, struct f
     if (found)
         check_tools(field, tools, err);
     if (strcmp(t->name, "llm_agent") == 0)
-        check_numbers(field, r->config, err);
+        check_agent(field, r->config, err);
+    if (strcmp(t->name, "http") == 0)
+        check_url(field, r->config, "url", err);
+    if (strcmp(t->name, "aggregate") == 0)
+        check_not_empty(field, r->config, "sources", "the name of a slot", err);
     if (strcmp(t->name, "exec") == 0)
         check_exec(field, r->config, err);
 }

@@ -3,6 +3,7 @@
 #include "job_state.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -526,7 +527,7 @@ static int check_retry(const Fermata__V1__Step *step, struct fm_err *err)
 static int check_remedy(const struct job_state *s, const struct task_item *inputs,
                         const Fermata__V1__Step *step, struct fm_err *err)
 {
-    if (step->n_new_tasks > 0 || step->deferred_emitted > 0)
+    if (step->n_new_tasks > 0 || step->deferred_emitted > 0 || step->n_deferred_outputs > 0)
         REFUSE("remedy", "an operator's step makes no tasks and emits no deferred events");
     if (step->task_id[0] != '\0' && !task_exists(s, inputs, step))
         REFUSE("task_id", "no task %.64s waits", step->task_id);
@@ -558,6 +559,9 @@ static int check_step(const struct job_state *s, const struct task_item *inputs,
                s->n_deferred);
     if (step->deferred_emitted == 0 && step->n_deferred_tasks > 0)
         REFUSE("deferred_tasks", "tasks of deferred events, but none was emitted");
+    if (step->n_deferred_outputs > step->deferred_emitted)
+        REFUSE("deferred_outputs", "%zu outputs of deferred events, but %u were emitted",
+               step->n_deferred_outputs, step->deferred_emitted);
     if (step->remedy != NULL)
         return check_remedy(s, inputs, step, err);
     if (step->task_id[0] == '\0')
@@ -588,6 +592,11 @@ static void apply_prelude(struct job_state *s, struct task_item **inputs, const 
     }
     for (size_t i = 0; i < step->n_deferred_tasks; i++)
         add_task(s, task_item_new(step->deferred_tasks[i]));
+    for (size_t i = 0; i < step->n_deferred_outputs; i++) {
+        Fermata__V1__Output o = *step->deferred_outputs[i];
+        o.step = step->number;
+        buf_put_message(&s->outputs, 6, &o.base);
+    }
     while (*inputs != NULL && (*inputs)->input_number <= step->inputs_through) {
         struct task_item *t = *inputs;
         DL_DELETE(*inputs, t);
@@ -741,7 +750,7 @@ static void apply_records(struct job_state *s, const Fermata__V1__Step *step)
         s->usage.input_tokens += step->usage->input_tokens;
         s->usage.output_tokens += step->usage->output_tokens;
         s->usage.cached_tokens += step->usage->cached_tokens;
-        s->usage.cost += step->usage->cost;
+        s->usage.cost = round((s->usage.cost + step->usage->cost) * 1e9) / 1e9; /* money does not drift */
         s->usage.calls += step->usage->calls;
     }
 }

@@ -48,7 +48,7 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_ADD_USAGE] =
         "INSERT INTO usage(day, job, flow, input, output, cached, cost, calls) VALUES(?1, ?2, ?3, ?4, ?5, "
         "?6, ?7, ?8) ON CONFLICT(day, job) DO UPDATE SET input=input+?4, output=output+?5, "
-        "cached=cached+?6, cost=cost+?7, calls=calls+?8",
+        "cached=cached+?6, cost=round(cost+?7, 9), calls=calls+?8",
     [SQL_LIST_DUE] =
         "SELECT id, wake FROM jobs WHERE wake<=?1 AND (wake, id)>(?2, ?3) ORDER BY wake, id LIMIT ?4",
     [SQL_NEXT_WAKE] = "SELECT min(wake) FROM jobs WHERE wake>?1",
@@ -451,12 +451,13 @@ static void sum_usage(struct reading *r)
     static const char *const keys[] = {"''", "u.flow", "l.value", "CAST(u.day AS TEXT)"};
     const struct store_query *q = r->q;
     char sql[512];
-    (void)snprintf(sql, sizeof(sql),
-                   "SELECT %s, sum(u.input), sum(u.output), sum(u.cached), sum(u.cost), sum(u.calls) FROM "
-                   "usage u%s WHERE "
-                   "u.day BETWEEN ?1 AND ?2 AND (?4='' OR u.flow=?4) GROUP BY 1 HAVING sum(u.calls) IS NOT "
-                   "NULL ORDER BY 1 LIMIT 10000",
-                   keys[q->group & 3], q->group == 2 ? " JOIN labels l ON l.job=u.job AND l.key=?3" : "");
+    (void)snprintf(
+        sql, sizeof(sql),
+        "SELECT %s, sum(u.input), sum(u.output), sum(u.cached), round(sum(u.cost), 9), sum(u.calls) FROM "
+        "usage u%s WHERE "
+        "u.day BETWEEN ?1 AND ?2 AND (?4='' OR u.flow=?4) GROUP BY 1 HAVING sum(u.calls) IS NOT "
+        "NULL ORDER BY 1 LIMIT 10000",
+        keys[q->group & 3], q->group == 2 ? " JOIN labels l ON l.job=u.job AND l.key=?3" : "");
     sqlite3_stmt *s = NULL;
     int rc = sqlite3_prepare_v2(r->c->db, sql, -1, &s, NULL);
     if (rc != SQLITE_OK) {

@@ -193,6 +193,8 @@ struct hjob {
     uint32_t prelude_deferred;    /* deferred events emitted since the last step */
     struct fm_buf *prelude_tasks; /* the tasks they made, encoded */
     size_t n_prelude_tasks;
+    struct fm_buf *prelude_outputs; /* those that no connection took, encoded */
+    size_t n_prelude_outputs;
     struct sent_step *sent;
     size_t sent_bytes, n_sent;
     enum job_phase phase;
@@ -318,6 +320,12 @@ void engine_note_grace(struct engine *e, int64_t at_ms);
 /* step.c */
 /* Starts the job's next task. Returns true when a step was made. */
 bool step_start(struct hjob *job);
+/* Makes a step that is only its prelude: the tasks of the deferred events get their places, and their ids,
+ * before an attempt begins that rests on them, or when no task is left to carry them. False when the
+ * coordinator would refuse it. */
+bool step_make_prelude(struct hjob *job);
+/* Forgets the prelude. */
+void step_clear_prelude(struct hjob *job);
 /* The handler or a callback has returned. */
 void step_returned(struct fm_ctx *ctx, int rc);
 /* Ends a handler without a step; its task stays. */

@@ -79,11 +79,10 @@ struct hjob *hjob_find(struct engine *e, struct pb_var id, uint32_t epoch)
 
 static void free_prelude(struct hjob *job)
 {
-    for (size_t i = 0; i < job->n_prelude_tasks; i++)
-        fm_buf_done(&job->prelude_tasks[i]);
+    step_clear_prelude(job);
     free(job->prelude_tasks);
-    job->prelude_tasks = NULL;
-    job->n_prelude_tasks = 0;
+    free(job->prelude_outputs);
+    job->prelude_tasks = job->prelude_outputs = NULL;
 }
 
 static void free_tasks(struct task *list)
@@ -266,8 +265,30 @@ static void encode_task(const struct task *t, const char *from_routine, const ch
         fm_abort(err.msg);
 }
 
+static struct fm_buf *add_buf(struct fm_buf **list, size_t *n)
+{
+    *list = fm_xrealloc(*list, (*n + 1) * sizeof(**list));
+    (*list)[*n] = (struct fm_buf){0};
+    return &(*list)[(*n)++];
+}
+
+/* No connection takes it. */
+static void put_deferred_output(struct hjob *job, const struct deferred *d)
+{
+    fermata_v1_Output m;
+    struct fm_err err = {0};
+    memset(&m, 0, sizeof(m));
+    m.routine = pb_var_str(d->routine);
+    m.event = pb_var_str(d->event);
+    m.data = pb_var_bytes(d->data.p, d->data.n);
+    if (pb_var_encode(fermata_v1_Output_fields, &m, add_buf(&job->prelude_outputs, &job->n_prelude_outputs),
+                      &err) < 0)
+        fm_abort(err.msg);
+}
+
 static void emit_one_deferred(struct hjob *job, const struct deferred *d)
 {
+    bool taken = false;
     const struct routine *from = flow_routine(job->flow, d->routine);
     for (size_t i = 0; i < from->n_out; i++) {
         const struct connection *c = from->out[i];
@@ -287,17 +308,17 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
                 .connection = c->number,
                 .data = {data.p, data.n}
             };
-            job->prelude_tasks =
-                fm_xrealloc(job->prelude_tasks, (job->n_prelude_tasks + 1) * sizeof(*job->prelude_tasks));
-            job->prelude_tasks[job->n_prelude_tasks] = (struct fm_buf){0};
-            encode_task(&t, d->routine, d->event, &job->prelude_tasks[job->n_prelude_tasks++]);
+            encode_task(&t, d->routine, d->event, add_buf(&job->prelude_tasks, &job->n_prelude_tasks));
             hjob_add_task(job, task_new(&t));
+            taken = true;
         }
         fm_buf_done(&data);
     }
+    if (!taken)
+        put_deferred_output(job, d);
 }
 
-/* Their tasks become part of the prelude of the job's next step. */
+/* Their tasks and outputs become part of the prelude of the job's next step. */
 static void emit_deferred(struct hjob *job)
 {
     struct deferred *d, *tmp;

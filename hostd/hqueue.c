@@ -182,6 +182,8 @@ static void idle(struct hjob *job)
     bool short_wait = at >= 0 && at - job->engine->now_ms <= SLEEP_MS;
     if (at >= 0)
         set_alarm(job, at);
+    if (job->prelude_deferred > 0 && !short_wait && step_make_prelude(job))
+        return; /* no task will carry it; the job leaves when that step is on disk */
     if (short_wait || job->n_sent > 0)
         return;
     give_back(job, job->n_tasks == 0 ? fermata_v1_ReleaseReason_RELEASE_REASON_IDLE

@@ -299,9 +299,11 @@ static int build(struct fm_ctx *ctx, struct result *r, struct fm_buf *out)
     put_header(ctx, &m);
     put_error(ctx, &m);
     m.outcome = (fermata_v1_StepOutcome)outcome_of(ctx, r);
-    struct pb_var *lists[] = {&m.deferred_tasks,  &m.new_tasks, &m.emissions,   &m.changes, &m.log,
-                              &m.deferred_events, &m.pauses,    &m.unscheduled, &m.children};
+    struct pb_var *lists[] = {
+        &m.deferred_tasks,  &m.new_tasks, &m.emissions,   &m.changes,  &m.log,
+        &m.deferred_events, &m.pauses,    &m.unscheduled, &m.children, &m.deferred_outputs};
     m.deferred_tasks = views(job->prelude_tasks, job->n_prelude_tasks);
+    m.deferred_outputs = views(job->prelude_outputs, job->n_prelude_outputs);
     m.new_tasks = views(r->tasks.bufs, r->tasks.n);
     m.emissions = views(r->emissions.bufs, r->emissions.n);
     m.changes = views(r->changes.bufs, r->changes.n);
@@ -388,11 +390,13 @@ static void remember(struct hjob *job, const struct fm_buf *step)
     session_add_step(job->engine, job, s->body);
 }
 
-static void clear_prelude(struct hjob *job)
+void step_clear_prelude(struct hjob *job)
 {
     for (size_t i = 0; i < job->n_prelude_tasks; i++)
         fm_buf_done(&job->prelude_tasks[i]);
-    job->n_prelude_tasks = 0;
+    for (size_t i = 0; i < job->n_prelude_outputs; i++)
+        fm_buf_done(&job->prelude_outputs[i]);
+    job->n_prelude_tasks = job->n_prelude_outputs = 0;
     job->prelude_deferred = 0;
 }
 
@@ -482,7 +486,7 @@ static void finish(struct fm_ctx *ctx)
            FM_STR("failed", ctx->failed ? ctx->fail_message : "no"));
     remember(job, &step);
     fm_buf_done(&step);
-    clear_prelude(job);
+    step_clear_prelude(job);
     apply(ctx, &r, outcome);
     result_done(&r);
     bool last = stops(ctx, outcome);
@@ -594,9 +598,7 @@ static const struct breakpoint *breakpoint_for(const struct hjob *job, const str
     return NULL;
 }
 
-/* A step that is only its prelude: the tasks of the deferred events get their places, and their ids, before
- * an attempt begins that rests on them. False when the coordinator would refuse it. */
-static bool make_prelude_step(struct hjob *job)
+bool step_make_prelude(struct hjob *job)
 {
     fermata_v1_Step m;
     struct fm_buf step = {0};
@@ -607,13 +609,15 @@ static bool make_prelude_step(struct hjob *job)
     m.inputs_through = job->inputs_through;
     m.deferred_emitted = job->prelude_deferred;
     m.deferred_tasks = views(job->prelude_tasks, job->n_prelude_tasks);
+    m.deferred_outputs = views(job->prelude_outputs, job->n_prelude_outputs);
     m.outcome = fermata_v1_StepOutcome_STEP_OUTCOME_CONTINUE;
     pack(fermata_v1_Step_fields, &m, &step);
     free(m.deferred_tasks.items);
+    free(m.deferred_outputs.items);
     bool good = acceptable(job->engine, &step, &err);
     if (good) {
         remember(job, &step);
-        clear_prelude(job);
+        step_clear_prelude(job);
     }
     fm_buf_done(&step);
     fm_err_done(&err);
@@ -636,7 +640,7 @@ bool step_start(struct hjob *job)
         hjob_break(job, t);
         return false;
     }
-    if (is_announced(t) && job->prelude_deferred > 0 && make_prelude_step(job)) {
+    if (is_announced(t) && job->prelude_deferred > 0 && step_make_prelude(job)) {
         hjob_return_task(job, t); /* it begins when that step is on disk */
         hjob_wake(job);
         return true;

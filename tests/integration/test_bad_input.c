@@ -87,6 +87,17 @@ static void a_flow_with_faults_has_all_of_them_listed(void **state)
     free(err);
 }
 
+static void a_pasted_key_is_refused_and_not_repeated(void **state)
+{
+    (void)state;
+    char *err =
+        rpc_fails(c.address, "Flows/PutFlow", "InvalidArgument",
+                  "{\"flow\":{\"name\":\"k\",\"routines\":[{\"id\":\"a\",\"type\":\"llm_agent\",\"config\":"
+                  "{\"provider\":\"openai\",\"model\":\"m\",\"api_key\":\"sk-live-0123\"}}]}}");
+    assert_null(strstr(err, "sk-live"));
+    expect(err, "flow.routines[0].config.api_key", "never the key itself");
+}
+
 static void an_unknown_job_and_a_malformed_id_differ(void **state)
 {
     (void)state;
@@ -352,6 +363,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_unknown_flow_entry_or_slot_is_named),
         cmocka_unit_test(a_flow_with_faults_has_all_of_them_listed),
+        cmocka_unit_test(a_pasted_key_is_refused_and_not_repeated),
         cmocka_unit_test(an_unknown_job_and_a_malformed_id_differ),
         cmocka_unit_test(a_late_or_wrong_answer_is_refused),
         cmocka_unit_test(a_repeated_request_gets_the_first_reply_or_is_refused),

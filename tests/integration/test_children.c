@@ -127,7 +127,7 @@ static void put_asking_child(struct cluster *c)
              }));
 }
 
-static void a_child_s_question_is_listed_with_its_parent_and_answered_by_its_own_id(void **state)
+static void a_child_s_question_is_listed_with_its_parent_and_claimed_and_answered_by_its_own_id(void **state)
 {
     (void)state;
     struct cluster c;
@@ -143,6 +143,14 @@ static void a_child_s_question_is_listed_with_its_parent_and_answered_by_its_own
     assert_memory_equal(pause, child, 26);
     assert_string_equal(at(j, "job.pauses[0].question"), "May I?");
     json_decref(j);
+    j = rpc(c.address, "Jobs/ClaimPause", J({"job_id" : "%s", "pause_id" : "%s", "by" : "ann"}), job, pause);
+    assert_string_equal(at(j, "pause.claimedBy"), "ann");
+    json_decref(j);
+    free(rpc_fails(c.address, "Jobs/ResumeJob", "FailedPrecondition", J({"job_id" : "%s", "pause_id" : "%s", "answer" : "yes", "answered_by" : "bob"}), job, pause));
+    j = wait_status(&c, child, "PAUSED");
+    assert_string_equal(at(j, "job.pauses[0].claimedBy"), "ann");
+    json_decref(j);
+    json_decref(rpc(c.address, "Jobs/ReleasePause", J({"job_id" : "%s", "pause_id" : "%s", "by" : "ann"}), job, pause));
     j = rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "pause_id" : "%s", "answer" : "yes"}), job, pause);
     json_decref(j);
     json_t *done = wait_status(&c, job, "COMPLETED");
@@ -239,7 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_s_result_comes_back_to_the_routine_that_started_it),
         cmocka_unit_test(a_child_s_failure_comes_up_and_one_that_cannot_start_fails_too),
-        cmocka_unit_test(a_child_s_question_is_listed_with_its_parent_and_answered_by_its_own_id),
+        cmocka_unit_test(a_child_s_question_is_listed_with_its_parent_and_claimed_and_answered_by_its_own_id),
         cmocka_unit_test(a_cancel_goes_down_to_the_children),
         cmocka_unit_test(a_coordinator_that_is_killed_meanwhile_loses_and_doubles_no_child),
         cmocka_unit_test(a_failed_job_that_goes_on_finds_that_its_child_was_cancelled),

@@ -57,15 +57,17 @@ static void a_program_may_do_all_that_a_handler_may(void **state)
     json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "blue"}), job));
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.routineStates.a.n"), "42");
-    assert_string_equal(at(done, "job.state.outputs[0].data.in.task.data.answer"), "blue");
-    assert_string_equal(at(done, "job.state.outputs[0].data.pause"), at(paused, "job.pauses[0].pauseId"));
-    assert_string_equal(at(done, "job.state.outputs[0].data.in.attempt"), "1");
-    assert_string_equal(at(done, "job.state.outputs[0].data.in.epoch"), "2");
-    assert_string_equal(at(done, "job.state.outputs[0].data.in.shared_data.list[0].a"), "1");
+    assert_string_equal(at(done, "job.state.outputs[0].event"), "later"); /* deferred, and no connection takes it */
+    assert_string_equal(at(done, "job.state.outputs[0].data.d"), "1");
+    assert_string_equal(at(done, "job.state.outputs[1].data.in.task.data.answer"), "blue");
+    assert_string_equal(at(done, "job.state.outputs[1].data.pause"), at(paused, "job.pauses[0].pauseId"));
+    assert_string_equal(at(done, "job.state.outputs[1].data.in.attempt"), "1");
+    assert_string_equal(at(done, "job.state.outputs[1].data.in.epoch"), "2");
+    assert_string_equal(at(done, "job.state.outputs[1].data.in.shared_data.list[0].a"), "1");
     assert_null(json_at(done, "job.state.sharedData.gone"));
     char key[64];
     snprintf(key, sizeof(key), "%.40s/i2", job);
-    assert_string_equal(at(done, "job.state.outputs[0].data.in.idempotency_key"), key);
+    assert_string_equal(at(done, "job.state.outputs[1].data.in.idempotency_key"), key);
     assert_string_not_equal(at(done, "job.lastHost"), at(paused, "job.lastHost"));
     json_decref(paused);
     json_decref(done);

@@ -270,9 +270,36 @@ static void a_live_model_answers(void **state)
     json_decref(r);
 }
 
+static void money_is_summed_up_without_drift(void **state)
+{
+    (void)state;
+    char *script = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&script, &n);
+    assert_non_null(f);
+    for (int i = 0; i < 150; i++)
+        fprintf(f, "%s{\"say\":\"%d\",\"usage\":{\"input_tokens\":400}}", i > 0 ? "," : "", i);
+    assert_int_equal(fclose(f), 0);
+    for (int i = 0; i < 2; i++) {
+        json_t *j = rpc(c.address, "Jobs/SubmitJob",
+            J({"inline_flow" : {"name" : "money", "routines" : [ {"id" : "a", "type" : "llm_agent", "config" : {"provider" : "mock", "script" : [ %s ]}} ]},
+               "entry" : {"routine" : "a", "slot" : "trigger"}}), script);
+        json_t *done = wait_status(&c, at(j, "jobId"), "COMPLETED");
+        assert_string_equal(at(done, "job.usage.calls"), "150");
+        assert_true(json_number_value(json_at(done, "job.usage.cost")) == 0.06); /* 150 × 0.0004 */
+        json_decref(done);
+        json_decref(j);
+    }
+    json_t *r = rpc(c.address, "Jobs/GetUsage", J({"flow" : "money"}));
+    assert_true(json_number_value(json_at(r, "sums[0].usage.cost")) == 0.12);
+    json_decref(r);
+    free(script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(money_is_summed_up_without_drift),
         cmocka_unit_test(a_model_says_something_with_either_provider_streamed_or_not),
         cmocka_unit_test(several_tools_are_called_and_the_loop_goes_on_until_the_model_ends),
         cmocka_unit_test(the_model_asks_a_person_by_the_built_in_tool),

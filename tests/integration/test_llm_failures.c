@@ -163,14 +163,14 @@ static void a_tool_whose_calls_nobody_takes_is_warned_of(void **state)
 {
     (void)state;
     json_t *r = rpc(c.address, "Flows/PutFlow",
-        J({"flow" : {"name" : "tools", "routines" : [ {"id" : "agent", "type" : "llm_agent", "config" : {"provider" : "openai", "tools" : [ {"name" : "one"}, {"name" : "two"}, {"name" : "three"} ]}}, {"id" : "look", "type" : "log"} ],
+        J({"flow" : {"name" : "tools", "routines" : [ {"id" : "agent", "type" : "llm_agent", "config" : {"provider" : "openai", "model" : "m", "tools" : [ {"name" : "one"}, {"name" : "two"}, {"name" : "three"} ]}}, {"id" : "look", "type" : "log"} ],
            "connections" : [ {"from" : {"routine" : "agent", "event" : "tool_call"}, "to" : {"routine" : "look", "slot" : "input"}, "filter" : {"name" : "one"}},
                              {"from" : {"routine" : "agent", "event" : "tool_call"}, "to" : {"routine" : "look", "slot" : "input"}, "filter" : {"name" : "three"}} ]}}));
     assert_int_equal(json_array_size(json_at(r, "warnings")), 1);
     assert_non_null(strstr(at(r, "warnings[0]"), "no connection takes calls of the tool \"two\""));
     json_decref(r);
     r = rpc(c.address, "Flows/PutFlow",
-        J({"flow" : {"name" : "tools", "routines" : [ {"id" : "agent", "type" : "llm_agent", "config" : {"provider" : "openai", "tools" : [ {"name" : "one"}, {"name" : "two"} ]}}, {"id" : "look", "type" : "log"} ],
+        J({"flow" : {"name" : "tools", "routines" : [ {"id" : "agent", "type" : "llm_agent", "config" : {"provider" : "openai", "model" : "m", "tools" : [ {"name" : "one"}, {"name" : "two"} ]}}, {"id" : "look", "type" : "log"} ],
            "connections" : [ {"from" : {"routine" : "agent", "event" : "tool_call"}, "to" : {"routine" : "look", "slot" : "input"}} ]}}));
     assert_null(json_at(r, "warnings"));
     json_decref(r);

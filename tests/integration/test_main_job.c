@@ -47,7 +47,8 @@ static void an_agent_asks_on_one_host_and_ends_on_another_with_its_state_intact(
     assert_int_equal(json_array_size(json_at(done, "job.state.sharedLog")), 2);
     assert_null(json_at(done, "job.state.deferredEvents"));
     assert_null(json_at(done, "job.state.pendingTasks"));
-    assert_non_null(strstr(at(done, "job.state.outputs[0].data.text"), "Kyoto"));
+    assert_string_equal(at(done, "job.state.outputs[0].event"), "question"); /* no connection takes it */
+    assert_non_null(strstr(at(done, "job.state.outputs[1].data.text"), "Kyoto"));
     json_t *history = rpc(c.address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
     assert_int_equal(json_array_size(json_at(history, "steps")), 2);
     assert_string_equal(at(history, "steps[0].host"), first);
@@ -92,6 +93,62 @@ static void deferred_events_are_emitted_on_resume_once_and_before_the_answer(voi
     assert_string_equal(at(history, "steps[1].taskId"), "d2.0");
     assert_string_equal(at(history, "steps[1].deferredEmitted"), "1");
     json_decref(history);
+    json_decref(done);
+    cluster_done(&c);
+}
+
+static void a_deferred_event_that_no_connection_takes_is_an_output_when_it_is_emitted(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 2);
+    const char *job = submit_inline(
+        &c,
+        "{\"routines\":[{\"id\":\"a\",\"type\":\"probe\",\"config\":{\"do\":{\"in\":[{\"defer\":\"note\"},"
+        "{\"ask\":\"Go on?\"}],\"answer\":[{\"emit\":\"end\"}]}}}]}",
+        "{\"v\":7}");
+    json_t *asks = wait_status(&c, job, "PAUSED");
+    assert_string_equal(at(asks, "job.state.deferredEvents[0].event"), "note");
+    assert_null(json_at(asks, "job.state.outputs"));
+    json_decref(asks);
+    resume(&c, job, "x", "{}");
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.state.outputs[0].event"), "note");
+    assert_string_equal(at(done, "job.state.outputs[0].routine"), "a");
+    assert_string_equal(at(done, "job.state.outputs[0].data.v"), "7");
+    assert_string_equal(at(done, "job.state.outputs[0].step"), "2");
+    assert_string_equal(at(done, "job.state.outputs[1].event"), "end");
+    assert_int_equal(json_array_size(json_at(done, "job.state.outputs")), 2);
+    json_decref(done);
+    json_t *history = rpc(c.address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    assert_string_equal(at(history, "steps[1].deferredEmitted"), "1");
+    assert_string_equal(at(history, "steps[1].deferredOutputs[0].event"), "note");
+    assert_string_equal(at(history, "steps[1].deferredOutputs[0].data.v"), "7");
+    json_decref(history);
+    cluster_done(&c);
+}
+
+/* The connection's filter does not let it pass, and there is no task whose step could carry it. */
+static void a_deferred_event_that_is_all_that_is_left_is_an_output_too(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    const char *job = submit_inline(
+        &c,
+        "{\"routines\":[{\"id\":\"a\",\"type\":\"probe\",\"config\":{\"do\":{\"in\":[{\"fail\":\"INTERNAL\"}]"
+        "}}},"
+        "{\"id\":\"b\",\"type\":\"log\"}],\"connections\":[{\"from\":{\"routine\":\"a\",\"event\":\"out\"},"
+        "\"to\":{\"routine\":\"b\",\"slot\":\"input\"},\"filter\":{\"ok\":true}}]}",
+        "{}");
+    json_decref(wait_status(&c, job, "FAILED"));
+    json_decref(rpc(c.address, "Jobs/SkipTask",
+                    "{\"job_id\":\"%s\",\"event\":\"out\",\"data\":{\"ok\":false}}", job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\"}", job));
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.state.outputs[0].event"), "out");
+    assert_true(json_is_false(json_at(done, "job.state.outputs[0].data.ok")));
+    assert_null(json_at(done, "job.state.deferredEvents"));
     json_decref(done);
     cluster_done(&c);
 }
@@ -183,7 +240,8 @@ static void a_script_may_ask_twice_and_end_with_a_question(void **state)
     }
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.stepCount"), "4");
-    assert_non_null(strstr(at(done, "job.state.outputs[1].data.text"), "two"));
+    assert_string_equal(at(done, "job.state.outputs[1].data.question"), "first?");
+    assert_non_null(strstr(at(done, "job.state.outputs[3].data.text"), "two"));
     json_decref(done);
     cluster_done(&c);
 }
@@ -268,6 +326,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_agent_asks_on_one_host_and_ends_on_another_with_its_state_intact),
         cmocka_unit_test(deferred_events_are_emitted_on_resume_once_and_before_the_answer),
+        cmocka_unit_test(a_deferred_event_that_no_connection_takes_is_an_output_when_it_is_emitted),
+        cmocka_unit_test(a_deferred_event_that_is_all_that_is_left_is_an_output_too),
         cmocka_unit_test(a_watch_shows_the_steps_and_ends_with_the_job_and_can_be_taken_up),
         cmocka_unit_test(a_resume_that_demands_another_host_waits_for_one_and_says_so),
         cmocka_unit_test(placement_by_name_by_label_and_on_the_same_host_is_kept),

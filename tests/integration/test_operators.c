@@ -423,6 +423,90 @@ static void a_fork_behind_a_skipped_task_goes_on_with_the_result_in_its_place(vo
     cluster_done(&c);
 }
 
+/* Forks `job` at the step, waits until the fork asks, and returns its id, to be used at once. */
+static json_t *fork_asks(struct cluster *c, const char *job, int step, const char *shared, char fork[32])
+{
+    json_t *r = rpc(c->address, "Jobs/ForkJob", J({"job_id" : "%s", "step" : %d, "shared_data" : %s}), job, step, shared);
+    snprintf(fork, 32, "%.31s", at(r, "jobId"));
+    json_decref(r);
+    return wait_status(c, fork, "PAUSED");
+}
+
+static void a_fork_begins_with_the_shared_data_of_the_job_at_whatever_step_and_however_often(void **state)
+{
+    (void)state;
+    struct cluster c;
+    char fork[32], again[32];
+    cluster_start_probes(&c, 1);
+    json_t *r = rpc(c.address, "Jobs/SubmitJob", J({
+        "inline_flow" : {"routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"ask" : "Well?"} ], "answer" : [ {"append" : "said"} ]}}} ]},
+        "entry" : {"routine" : "a", "slot" : "in"},
+        "shared_data" : {"k" : 1, "gone" : true}
+    }));
+    char job[32];
+    snprintf(job, sizeof(job), "%.31s", at(r, "jobId"));
+    json_decref(r);
+    json_decref(wait_status(&c, job, "PAUSED"));
+    json_t *asks = fork_asks(&c, job, 0, "{}", fork);
+    assert_string_equal(at(asks, "job.state.sharedData.k"), "1");
+    json_decref(asks);
+    asks = fork_asks(&c, job, 1, J({"z" : 9, "gone" : null}), fork);
+    assert_string_equal(at(asks, "job.state.sharedData.k"), "1");
+    assert_string_equal(at(asks, "job.state.sharedData.z"), "9");
+    assert_null(json_at(asks, "job.state.sharedData.gone"));
+    json_decref(asks);
+    asks = fork_asks(&c, fork, 1, "{}", again); /* before the step that changed the shared data of the first fork */
+    assert_string_equal(at(asks, "job.state.sharedData.k"), "1");
+    assert_true(json_is_true(json_at(asks, "job.state.sharedData.gone")));
+    json_decref(asks);
+    proc_stop(&c.coordinator);
+    cluster_coordinator(&c, NULL); /* it is on disk, too */
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "so"}), again));
+    json_t *done = wait_status(&c, again, "COMPLETED");
+    assert_string_equal(at(done, "job.state.sharedData.k"), "1");
+    assert_string_equal(at(done, "job.state.sharedData.said[0].answer"), "so");
+    json_decref(done);
+    cluster_done(&c);
+}
+
+static void nobody_sends_to_a_routines_own_slot_but_its_tasks_can_be_remedied(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+#define SLEEPS "{\"inline_flow\":{\"routines\":[{\"id\":\"a\",\"type\":\"sleep\",\"config\":{\"ms\":36000000}}]},\"data\":{\"v\":1},\"entry\":{\"routine\":\"a\",\"slot\":\"%s\"}}"
+    char *error = rpc_fails(c.address, "Jobs/SubmitJob", "InvalidArgument", SLEEPS, "_due");
+    assert_non_null(strstr(error, "entry.slot"));
+    free(error);
+    json_t *r = rpc(c.address, "Jobs/SubmitJob", SLEEPS, "input");
+    char job[32];
+    snprintf(job, sizeof(job), "%.31s", at(r, "jobId"));
+    json_decref(r);
+    json_decref(wait_status(&c, job, "SLEEPING"));
+    error = rpc_fails(c.address, "Jobs/SendInput", "InvalidArgument", J({"job_id" : "%s", "to" : {"routine" : "a", "slot" : "_due"}}), job);
+    assert_non_null(strstr(error, "to.slot"));
+    assert_non_null(strstr(error, "routine's own"));
+    free(error);
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "a", "slot" : "_due"}, {"routine" : "*", "slot" : "x"} ]}), job));
+    error = rpc_fails(c.address, "Jobs/SetBreakpoints", "InvalidArgument", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "a"}, {"routine" : "a", "slot" : "inptu"} ]}), job);
+    assert_non_null(strstr(error, "breakpoints[1].slot"));
+    assert_non_null(strstr(error, "it has: input"));
+    free(error);
+    error = rpc_fails(c.address, "Jobs/SetBreakpoints", "InvalidArgument", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "b"} ]}), job);
+    assert_non_null(strstr(error, "breakpoints[0].routine"));
+    free(error);
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s"}), job));
+    json_decref(rpc(c.address, "Jobs/PauseJob", J({"job_id" : "%s"}), job));
+    json_decref(wait_status(&c, job, "PAUSED"));
+    json_decref(rpc(c.address, "Jobs/EditTask", J({"job_id" : "%s", "task_id" : "s1.0", "data" : {"v" : 2}}), job));
+    json_decref(rpc(c.address, "Jobs/RetryTask", J({"job_id" : "%s", "task_id" : "s1.0"}), job)); /* it is due at once */
+    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.state.outputs[0].data.v"), "2");
+    json_decref(done);
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +517,8 @@ int main(void)
         cmocka_unit_test(a_failed_task_can_be_skipped_with_a_result_and_the_job_goes_on),
         cmocka_unit_test(a_failed_job_can_be_edited_patched_and_resumed_from_the_task_that_failed),
         cmocka_unit_test(a_fork_goes_another_way_from_an_earlier_step),
+        cmocka_unit_test(a_fork_begins_with_the_shared_data_of_the_job_at_whatever_step_and_however_often),
+        cmocka_unit_test(nobody_sends_to_a_routines_own_slot_but_its_tasks_can_be_remedied),
         cmocka_unit_test(pausing_one_job_does_not_touch_another),
         cmocka_unit_test(input_wakes_a_sleeping_job_and_a_pause_holds_it),
         cmocka_unit_test(a_failed_job_that_goes_on_asks_its_open_question_again),

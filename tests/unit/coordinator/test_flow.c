@@ -286,6 +286,27 @@ static void slots_and_events_of_types_that_hosts_have_offered_are_checked(void *
               "flow.connections[0].to.slot", "it has: in");
 }
 
+static void a_slot_that_is_a_routines_own_is_no_target_whatever_the_type(void **state)
+{
+    (void)state;
+    const char *routines = "{'id':'a','type':'log'},{'id':'b','type':'sleep','config':{'ms':1}},"
+                           "{'id':'c','type':'acme.any'},{'id':'d','type':'later'}";
+    has_fault(parts(routines, "{'from':{'routine':'a','event':'output'},'to':{'routine':'b','slot':'_due'}}"),
+              "flow.connections[0].to.slot", "routine's own");
+    has_fault(parts(routines, "{'from':{'routine':'a','event':'output'},'to':{'routine':'c','slot':'_x'}}"),
+              "flow.connections[0].to.slot", "routine's own");
+    has_fault(parts(routines, "{'from':{'routine':'a','event':'output'},'to':{'routine':'d','slot':'_x'}}"),
+              "flow.connections[0].to.slot", "routine's own");
+    has_fault(parts("{'id':'a','type':'debounce','config':{'wait_ms':5},"
+                    "'merge':[{'slot':'_due','mode':'MERGE_MODE_N_OF_M','n':2}]}",
+                    ""),
+              "flow.routines[0].merge[0].slot", "routine's own");
+    has_fault(parts("{'id':'b','type':'sleep','config':{'ms':1}}",
+                    "{'from':{'routine':'b','event':'output'},'to':{'routine':'b','slot':'x'}}"),
+              "flow.connections[0].to.slot", "it has: input");
+    assert_null(strstr(err.msg, "_due"));
+}
+
 static void mapping_has_fault(const char *mapping, const char *text)
 {
     char connection[512];
@@ -338,6 +359,42 @@ static void the_configuration_of_built_in_types_is_checked(void **state)
                      "once, serve");
     config_has_fault("exec", "{'command':['x'],'processes':2}", "flow.routines[0].config.processes",
                      "only for mode serve");
+}
+
+static void settings_that_cannot_work_are_refused(void **state)
+{
+    (void)state;
+    config_has_fault("exec", "{'command':[]}", "flow.routines[0].config.command", "the program");
+    config_has_fault("exec", "{'command':['','x']}", "flow.routines[0].config.command", "the program");
+    config_has_fault("aggregate", "{'sources':[]}", "flow.routines[0].config.sources", "a slot");
+    config_has_fault("http", "{'url':'ftp://x'}", "flow.routines[0].config.url", "http://");
+    config_has_fault("http", "{'url':'example.com'}", "flow.routines[0].config.url", "example.com");
+    config_has_fault("llm_agent", "{'provider':'openai'}", "flow.routines[0].config.model", "missing");
+    config_has_fault("llm_agent", "{'provider':'anthropic','model':''}", "flow.routines[0].config.model",
+                     "anthropic");
+    config_has_fault("llm_agent", "{'provider':'openai','model':'m','base_url':'localhost:8080/v1'}",
+                     "flow.routines[0].config.base_url", "https://");
+    config_has_fault("llm_agent", "{'provider':'mock','tools':[{'name':'look up'}]}",
+                     "flow.routines[0].config.tools[0]", "look up");
+    config_has_fault("llm_agent", "{'provider':'mock','tools':[{'name':''}]}",
+                     "flow.routines[0].config.tools[0]", "1 to 64");
+    fm_err_done(&err);
+    is_valid(parts("{'id':'a','type':'llm_agent','config':{'provider':'openai','model':'m',"
+                   "'base_url':'HTTP://127.0.0.1:1','api_key':'_My.KEY1','tools':[{'name':'look_up-1'}]}},"
+                   "{'id':'b','type':'exec','config':{'command':['sh','']}}",
+                   ""));
+}
+
+static void an_api_key_names_a_secret_and_a_pasted_key_is_refused_without_being_repeated(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"sk-proj-abc123", "", "9KEY", ".KEY", "two words"};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        char config[128];
+        snprintf(config, sizeof(config), "{'provider':'openai','model':'m','api_key':'%s'}", keys[i]);
+        config_has_fault("llm_agent", config, "flow.routines[0].config.api_key", "never the key itself");
+        assert_true(keys[i][0] == '\0' || strstr(err.msg, keys[i]) == NULL);
+    }
 }
 
 static void exactly_one_of_some_settings_must_be_there(void **state)
@@ -483,8 +540,11 @@ int main(void)
         TEST(a_description_has_a_limit),
         TEST(a_connection_names_routines_slots_and_events_that_exist),
         TEST(slots_and_events_of_types_that_hosts_have_offered_are_checked),
+        TEST(a_slot_that_is_a_routines_own_is_no_target_whatever_the_type),
         TEST(a_mapping_has_proper_names_and_no_target_twice),
         TEST(the_configuration_of_built_in_types_is_checked),
+        TEST(settings_that_cannot_work_are_refused),
+        TEST(an_api_key_names_a_secret_and_a_pasted_key_is_refused_without_being_repeated),
         TEST(exactly_one_of_some_settings_must_be_there),
         TEST(the_items_of_a_script_are_checked),
         TEST(of_a_setting_that_occurs_twice_the_last_one_counts),

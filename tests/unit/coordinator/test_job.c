@@ -285,6 +285,11 @@ static void a_step_that_breaks_a_rule_changes_nothing(void **state)
     s.deferred_emitted = 1;
     refused(&f, &s, "step.deferred_emitted");
     s = step(1, i1, 1);
+    Fermata__V1__Output o = FERMATA__V1__OUTPUT__INIT, *outputs[] = {&o};
+    s.deferred_outputs = outputs;
+    s.n_deferred_outputs = 1;
+    refused(&f, &s, "step.deferred_outputs");
+    s = step(1, i1, 1);
     Fermata__V1__Task t = FERMATA__V1__TASK__INIT, *tasks[] = {&t};
     t.task_id = bad;
     t.routine = R;
