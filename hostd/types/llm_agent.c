@@ -296,11 +296,16 @@ static int on_tool_result(struct fm_ctx *ctx, const struct fm_value *data)
     const char *id = fm_value_string(fm_value_get(data, "call_id"), fm_ctx_call_id(ctx));
     if (id[0] == '\0')
         id = only_waiting(ctx);
-    const struct fm_value *result = fm_value_get(data, "result"), *name = llm_take(ctx, "waiting", id);
+    bool is_asked = llm_is_asked(ctx, id);
+    const struct fm_value *result = fm_value_get(data, "result"),
+                          *name = is_asked ? NULL : llm_take(ctx, "waiting", id);
     if (name == NULL) {
         struct fm_value *m = fm_map(ctx);
         fm_map_set(ctx, m, "call_id", text(ctx, id));
-        fm_ctx_log(ctx, "a tool's result came for a call that does not wait for one; it is ignored", m);
+        fm_ctx_log(ctx,
+                   is_asked ? "a tool's result came for a call that waits for a person; it is ignored"
+                            : "a tool's result came for a call that does not wait for one; it is ignored",
+                   m);
         return 0;
     }
     llm_append_result(ctx, id, fm_value_string(name, ""), result != NULL ? result : data);

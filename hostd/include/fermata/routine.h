@@ -131,7 +131,7 @@ const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *s
 /* A question with all that may belong to it; what is zero is left out. */
 struct fm_question {
     const char *question, *slot;
-    const struct fm_value *data;          /* a map */
+    const struct fm_value *data;          /* a map; its "call_id" is the tool call that it is about, else the task's is */
     const struct fm_value *choices;       /* a list of strings: only these answers are accepted */
     const struct fm_value *answer_schema; /* JSON Schema, a map: only answers that meet it are accepted */
     uint64_t
