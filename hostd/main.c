@@ -14,6 +14,7 @@
 #include "prices.h"
 #include "process.h"
 #include "registry.h"
+#include "http.h"
 #include "secrets.h"
 #include "supervisor.h"
 #include "wire_nano.h"
@@ -128,7 +129,7 @@ static int run(const char *incarnation)
     if (fm_log_start(&log, &err) == 0) {
         if (nano_self_test(&err) == 0 && ADD_TYPES(registry, &err) == 0 &&
             prices_read(opt.prices, &err) == 0 && plugins_load(opt.plugins, registry, &err) == 0 &&
-            (secrets = secrets_read(opt.secrets, &err)) != NULL)
+            http_check_ca(opt.ca_file, &err) == 0 && (secrets = secrets_read(opt.secrets, &err)) != NULL)
             code = serve(registry, secrets, incarnation);
         fm_log_stop();
     }

@@ -224,7 +224,8 @@ struct fm_http_response {
     int status;        /* 0: there was no (complete) response; `error` says why */
     const char *error; /* "" when there was one; never with a secret in it */
     bool timed_out, too_large;
-    bool refused; /* it was never sent: the request itself is at fault, or a secret it names is not there */
+    bool refused; /* it was never sent, for good: the request itself is at fault, a secret it names is not there, or
+                     the server's certificate is not to be trusted */
     const char *headers; /* of the response: lines "name: value\n", names in lower case; NUL-terminated */
     const char *body;    /* NUL-terminated */
     size_t body_bytes;
