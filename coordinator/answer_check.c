@@ -108,9 +108,9 @@ static void on_fault(void *arg, const char *path, const char *message)
     char field[256];
     (void)snprintf(field, sizeof(field), "answer%s%.200s", path[0] != '\0' && path[0] != '[' ? "." : "",
                    path);
-    (void)fm_err_add(c->err, FM_INVALID_ARGUMENT, field, "the answer does not meet its schema: %s%s%.*s", message,
-                     c->wanted[0] != '\0' ? "; wanted is " : "", (int)fm_utf8_cut(c->wanted, MAX_WANTED_BYTES),
-                     c->wanted);
+    (void)fm_err_add(c->err, FM_INVALID_ARGUMENT, field, "the answer does not meet its schema: %s%s%.*s",
+                     message, c->wanted[0] != '\0' ? "; wanted is " : "",
+                     (int)fm_utf8_cut(c->wanted, MAX_WANTED_BYTES), c->wanted);
 }
 
 static struct fm_value *decode(const void *message, bool is_struct, struct fm_arena *a, struct fm_err *err)

@@ -466,7 +466,8 @@ int http_check_ca(const char *file, struct fm_err *err)
     free(line);
     (void)fclose(f);
     return whole ? 0
-                 : fm_err_set(err, FM_INVALID_ARGUMENT, "ca_file", "--ca-file %s has no certificate in it (PEM)", file);
+                 : fm_err_set(err, FM_INVALID_ARGUMENT, "ca_file",
+                              "--ca-file %s has no certificate in it (PEM)", file);
 }
 
 struct http *http_new(uv_loop_t *loop, struct outside *owner, const struct secrets *secrets,

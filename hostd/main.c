@@ -6,6 +6,7 @@
 
 #include "agent.h"
 #include "conf.h"
+#include "http.h"
 #include "id.h"
 #include "jq_eval.h"
 #include "log.h"
@@ -14,7 +15,6 @@
 #include "prices.h"
 #include "process.h"
 #include "registry.h"
-#include "http.h"
 #include "secrets.h"
 #include "supervisor.h"
 #include "wire_nano.h"

@@ -6,9 +6,9 @@
  * {"call_id", "result"}; when all calls of one reply are answered, the model is called again. The tool
  * ask_user is built in: the job pauses with its question, and the answer comes to "user_input". A tool with
  * "approval": "required" pauses first and shows what will be done. When the model has nothing more to do:
- * event "completed" {"text", "calls", "stop_reason", "stopped"}. Each model call is one step; between two calls of one turn the agent
- * goes on by a task at its own slot "continue", and also between an answer or a result and the next call when
- * the flow's policies let the job go on without a call that has failed.
+ * event "completed" {"text", "calls", "stop_reason", "stopped"}. Each model call is one step; between two
+ * calls of one turn the agent goes on by a task at its own slot "continue", and also between an answer or a
+ * result and the next call when the flow's policies let the job go on without a call that has failed.
  *
  * What comes to "trigger" or "user_input" while tools are at work or a question is open is held: providers
  * want the results of calls right after the calls.
@@ -81,8 +81,8 @@ static void log_call(struct fm_ctx *ctx, const struct turn *t, const char *resul
 /* Why the reply is not what the model would have said at length, in the provider's words; "" when it is. */
 static const char *why_short(const struct llm_reply *r)
 {
-    static const char *const reasons[] = {"length", "max_tokens", "model_context_window_exceeded", "content_filter",
-                                          "refusal"};
+    static const char *const reasons[] = {"length", "max_tokens", "model_context_window_exceeded",
+                                          "content_filter", "refusal"};
     for (size_t i = 0; r->stop != NULL && i < sizeof(reasons) / sizeof(reasons[0]); i++)
         if (strcmp(r->stop, reasons[i]) == 0)
             return reasons[i];
@@ -95,13 +95,15 @@ static void warn_of_short(struct fm_ctx *ctx, const char *stop)
     fm_map_set(ctx, m, "call", fm_number(ctx, llm_counter(ctx, "calls")));
     fm_map_set(ctx, m, "stop_reason", text(ctx, stop));
     fm_ctx_log(ctx,
-               strcmp(stop, "refusal") == 0          ? "warning: the model has refused to answer"
-               : strcmp(stop, "content_filter") == 0 ? "warning: the provider has kept back a part of the model's reply"
-                                                     : "warning: the model's reply was cut off",
+               strcmp(stop, "refusal") == 0 ? "warning: the model has refused to answer"
+               : strcmp(stop, "content_filter") == 0
+                   ? "warning: the provider has kept back a part of the model's reply"
+                   : "warning: the model's reply was cut off",
                m);
 }
 
-/* `stop`: why the last reply is short; `stopped`: the limit that has ended the agent; "" each: it is not so. */
+/* `stop`: why the last reply is short; `stopped`: the limit that has ended the agent; "" each: it is not so.
+ */
 static int complete(struct fm_ctx *ctx, const char *said, const char *stop, const char *stopped)
 {
     struct fm_value *end = fm_map(ctx);
@@ -288,7 +290,8 @@ static int take_budget(struct fm_ctx *ctx, const char *limit, const struct fm_va
 
 static int on_user_input(struct fm_ctx *ctx, const struct fm_value *data)
 {
-    const struct fm_value *answer = fm_value_get(data, "answer"), *asked = NULL;
+    const struct fm_value *answer = fm_value_get(data, "answer"), *said = fm_value_get(data, "text"),
+                          *asked = NULL;
     const char *pause_id = fm_ctx_pause_id(ctx);
     if (pause_id[0] != '\0')
         asked = llm_take(ctx, "asked", pause_id);
@@ -297,7 +300,7 @@ static int on_user_input(struct fm_ctx *ctx, const struct fm_value *data)
     if (strcmp(kind, "budget") == 0)
         return take_budget(ctx, fm_value_string(call, ""), answer);
     if (asked == NULL)
-        return take_input(ctx, "user_input", answer != NULL ? answer : data);
+        return take_input(ctx, "user_input", answer != NULL ? answer : said != NULL ? said : data);
     if (strcmp(kind, "approval") == 0)
         llm_take_approval(ctx, call, answer);
     else if (strcmp(kind, "ask_user") == 0)

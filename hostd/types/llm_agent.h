@@ -66,8 +66,8 @@ enum llm_verdict {
 enum llm_verdict llm_check_limits(struct fm_ctx *ctx, const struct turn *t, const char **ret_limit);
 /* Adds what a call has used to what the limits are compared with. */
 void llm_count_usage(struct fm_ctx *ctx, const struct llm_reply *r, double cost);
-/* Raises limits as an answer to the question about the limit `asked` says; never lowers one: then the question
- * comes again before the next call. False: the answer is "stop". */
+/* Raises limits as an answer to the question about the limit `asked` says; never lowers one: then the
+ * question comes again before the next call. False: the answer is "stop". */
 bool llm_raise_limits(struct fm_ctx *ctx, const char *asked, const struct fm_value *answer);
 
 #endif

@@ -262,7 +262,8 @@ bool llm_is_asked(struct fm_ctx *ctx, const char *call_id)
 {
     const struct fm_value *asked = fm_ctx_state_get(ctx, "asked");
     for (size_t i = 0; i < fm_value_size(asked); i++)
-        if (strcmp(fm_value_string(fm_value_get(fm_value_at(asked, i), "call.id"), ""), call_id) == 0 && call_id[0] != '\0')
+        if (strcmp(fm_value_string(fm_value_get(fm_value_at(asked, i), "call.id"), ""), call_id) == 0 &&
+            call_id[0] != '\0')
             return true;
     return false;
 }

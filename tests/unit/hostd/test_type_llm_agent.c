@@ -321,6 +321,15 @@ static void input_while_an_approval_is_open_comes_after_the_result(void **state)
     }
 }
 
+static void text_at_user_input_is_what_the_user_says(void **state)
+{
+    (void)state;
+    configure("ask", fm_bool(ctx, false));
+    assert_int_equal(fake_step(ctx, "user_input", "", fake_data(ctx, "text", "Hello.")), 0);
+    assert_string_equal(role(0), "user");
+    assert_string_equal(content(0), "Hello.");
+}
+
 static void a_result_of_a_call_that_waits_for_a_person_is_ignored_and_logged(void **state)
 {
     (void)state;
@@ -423,6 +432,7 @@ int main(void)
         TEST(a_result_of_no_call_leaves_the_conversation_as_it_is),
         TEST(input_while_tools_are_at_work_comes_after_their_results),
         TEST(input_while_an_approval_is_open_comes_after_the_result),
+        TEST(text_at_user_input_is_what_the_user_says),
         TEST(a_result_of_a_call_that_waits_for_a_person_is_ignored_and_logged),
         TEST(input_while_a_budget_is_asked_for_asks_no_second_time),
         TEST(input_before_the_agent_goes_on_makes_one_call_not_two),
