@@ -14,6 +14,7 @@
 #define MEMORY_BYTES (32u * 1024 * 1024)
 #define MAX_LISTED_BYTES 1000
 #define MAX_CHOICE_BYTES 200
+#define MAX_WANTED_BYTES 300
 #define MAX_DEPTH 64
 
 /* ---- choices ----
@@ -95,13 +96,21 @@ static int check_choices(const Fermata__V1__Pause *pause, const Google__Protobuf
 
 /* ---- schemas ---- */
 
+struct checking {
+    struct fm_err *err;
+    const char *wanted; /* the schema's description; "" */
+};
+
 /* Puts what the schema does not like into an error. */
 static void on_fault(void *arg, const char *path, const char *message)
 {
+    const struct checking *c = arg;
     char field[256];
     (void)snprintf(field, sizeof(field), "answer%s%.200s", path[0] != '\0' && path[0] != '[' ? "." : "",
                    path);
-    (void)fm_err_add(arg, FM_INVALID_ARGUMENT, field, "the answer does not meet its schema: %s", message);
+    (void)fm_err_add(c->err, FM_INVALID_ARGUMENT, field, "the answer does not meet its schema: %s%s%.*s",
+                     message, c->wanted[0] != '\0' ? "; wanted is " : "",
+                     (int)fm_utf8_cut(c->wanted, MAX_WANTED_BYTES), c->wanted);
 }
 
 static struct fm_value *decode(const void *message, bool is_struct, struct fm_arena *a, struct fm_err *err)
@@ -126,7 +135,8 @@ int answer_check(const Fermata__V1__Pause *pause, const Google__Protobuf__Value 
     const struct fm_value *schema = decode(pause->answer_schema, true, &arena, &fault), *v = NULL;
     if (schema != NULL)
         v = decode(answer, false, &arena, &fault);
-    int rc = v == NULL ? -FM_INVALID_ARGUMENT : json_schema_check(schema, v, on_fault, err, &fault);
+    struct checking c = {.err = err, .wanted = fm_value_string(fm_value_get(schema, "description"), "")};
+    int rc = v == NULL ? -FM_INVALID_ARGUMENT : json_schema_check(schema, v, on_fault, &c, &fault);
     fm_arena_done(&arena);
     if (fault.code != FM_OK)
         rc = fm_err_set(err,

@@ -295,7 +295,10 @@ static void on_signal(uv_signal_t *uv, int signum)
     if (a->stopping)
         return;
     a->stopping = true;
-    FM_LOG(INFO, HOST, "stopping", FM_I64("signal", signum), FM_U64("jobs", engine_job_count(a->engine)));
+    const char *reason = told == &a->told_by_supervisor ? "the supervisor was told to"
+                         : signum == SIGINT             ? "SIGINT"
+                                                        : "SIGTERM";
+    FM_LOG(INFO, HOST, "stopping", FM_STR("reason", reason), FM_U64("jobs", engine_job_count(a->engine)));
     uint64_t ms = (uint64_t)a->cfg->drain_timeout_ms;
     if (!a->welcomed && engine_job_count(a->engine) == 0 && ms > GOODBYE_MS)
         ms = GOODBYE_MS; /* nothing to give back: no long wait for a coordinator that may not be there */

@@ -74,6 +74,14 @@ static bool schema_ok(struct fm_ctx *ctx, const struct fm_value *schema)
     return false;
 }
 
+/* The call that a question is about: its data say so, else it is the one that the task belongs to. A question
+ * about the budget is about none: its task has only brought the last result. */
+static const char *call_of(struct fm_ctx *ctx, const struct fm_question *q)
+{
+    const char *task_s = q->budget ? "" : ctx->task->call_id;
+    return fm_value_string(fm_value_get(q->data, "call_id"), task_s);
+}
+
 const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
 {
     if (ctx->job->flow->parallelism > 1) /* which number the step will have is not known before it ends */
@@ -94,7 +102,7 @@ const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
     m.answer_schema = encoded(ctx, "the schema of an answer", q->answer_schema, false);
     m.default_answer = encoded(ctx, "the default answer", q->default_answer, true);
     m.timeout_ms = q->timeout_ms;
-    m.call_id = pb_var_str(ctx->task->call_id);
+    m.call_id = pb_var_str(call_of(ctx, q));
     if (ctx->failed)
         return ctx->pause_id;
     ctx->pauses = fm_xrealloc(ctx->pauses, (ctx->n_pauses + 1) * sizeof(*ctx->pauses));

@@ -33,7 +33,7 @@
 
 /* How failures of a routine are handled; what the flow's defaults say is in it. */
 struct policy {
-    uint32_t max_attempts; /* at least 1 */
+    uint32_t max_attempts; /* 0: nothing is said of it, until policy_settle */
     uint64_t initial_delay_ms, max_delay_ms;
     double factor, jitter;
     uint32_t retryable;                      /* a bit for each code */
@@ -117,6 +117,9 @@ uint64_t policy_attempt_ms(const struct policy *p, uint64_t spent_ms);
 int policy_read(struct policy *p, struct fm_bytes encoded, struct fm_arena *arena, struct fm_err *err);
 /* The policy of a routine of which nothing is said. */
 void policy_init(struct policy *p);
+/* After the last policy_read: the attempts are those that the routine's policy says, else the flow's
+ * defaults, else the type's own (0: it has none), else 1. */
+void policy_settle(struct policy *p, uint32_t default_attempts);
 /* Whether a job may go on without a task of the routine. */
 bool policy_may_drop(const struct policy *p);
 

@@ -3,6 +3,7 @@
 #include "http.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,13 @@ static void set_ended(struct request *r)
     DL_APPEND(r->http->ended, r);
 }
 
+/* The server is not the one that was meant, as far as its certificate tells: that does not pass by itself. */
+static bool is_untrusted(CURLcode code)
+{
+    return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+           code == CURLE_SSL_ISSUER_ERROR;
+}
+
 static void describe(struct request *r, struct fm_http_response *out)
 {
     long status = 0;
@@ -115,7 +123,7 @@ static void describe(struct request *r, struct fm_http_response *out)
                                      .error = whole ? "" : r->error,
                                      .timed_out = r->no_first_byte || r->code == CURLE_OPERATION_TIMEDOUT,
                                      .too_large = r->too_large,
-                                     .refused = r->refused,
+                                     .refused = r->refused || is_untrusted(r->code),
                                      .headers = (const char *)r->response_headers.p,
                                      .body = (const char *)r->response.p,
                                      .body_bytes = r->response.n - 1,
@@ -437,6 +445,30 @@ void http_cancel(struct http *h, uint64_t id)
 }
 
 /* ---- life ---- */
+
+int http_check_ca(const char *file, struct fm_err *err)
+{
+    FILE *f = file == NULL ? NULL : fopen(file, "re");
+    char *line = NULL;
+    size_t size = 0;
+    bool begun = false, whole = false;
+    if (file == NULL)
+        return 0;
+    if (f == NULL)
+        return fm_err_set(err, errno == ENOENT ? FM_NOT_FOUND : FM_PERMISSION_DENIED, "ca_file",
+                          "--ca-file %s cannot be read: %s", file, strerror(errno));
+    while (!whole && getline(&line, &size, f) > 0) {
+        begun = begun || strncmp(line, "-----BEGIN CERTIFICATE-----", 27) == 0 ||
+                strncmp(line, "-----BEGIN TRUSTED CERTIFICATE-----", 35) == 0;
+        whole = begun && (strncmp(line, "-----END CERTIFICATE-----", 25) == 0 ||
+                          strncmp(line, "-----END TRUSTED CERTIFICATE-----", 33) == 0);
+    }
+    free(line);
+    (void)fclose(f);
+    return whole ? 0
+                 : fm_err_set(err, FM_INVALID_ARGUMENT, "ca_file",
+                              "--ca-file %s has no certificate in it (PEM)", file);
+}
 
 struct http *http_new(uv_loop_t *loop, struct outside *owner, const struct secrets *secrets,
                       const char *ca_file)

@@ -7,9 +7,15 @@
 
 #include <fermata/routine.h>
 
+#include "err.h"
+
 struct outside;
 struct http;
 struct secrets;
+
+/* Whether the file can be read and has a certificate in it; NULL: none is wanted. Returns 0, or with err:
+ * -FM_NOT_FOUND, -FM_PERMISSION_DENIED, -FM_INVALID_ARGUMENT. */
+int http_check_ca(const char *file, struct fm_err *err) FM_MUST_CHECK;
 
 struct http *http_new(uv_loop_t *loop, struct outside *owner, const struct secrets *secrets,
                       const char *ca_file);

@@ -6,6 +6,7 @@
 
 #include "agent.h"
 #include "conf.h"
+#include "http.h"
 #include "id.h"
 #include "jq_eval.h"
 #include "log.h"
@@ -128,7 +129,7 @@ static int run(const char *incarnation)
     if (fm_log_start(&log, &err) == 0) {
         if (nano_self_test(&err) == 0 && ADD_TYPES(registry, &err) == 0 &&
             prices_read(opt.prices, &err) == 0 && plugins_load(opt.plugins, registry, &err) == 0 &&
-            (secrets = secrets_read(opt.secrets, &err)) != NULL)
+            http_check_ca(opt.ca_file, &err) == 0 && (secrets = secrets_read(opt.secrets, &err)) != NULL)
             code = serve(registry, secrets, incarnation);
         fm_log_stop();
     }

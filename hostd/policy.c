@@ -14,8 +14,7 @@
 
 void policy_init(struct policy *p)
 {
-    *p = (struct policy){.max_attempts = 1,
-                         .initial_delay_ms = 1000,
+    *p = (struct policy){.initial_delay_ms = 1000,
                          .max_delay_ms = 60000,
                          .factor = 2,
                          .retryable = USUALLY_RETRYABLE,
@@ -73,9 +72,15 @@ int policy_read(struct policy *p, struct fm_bytes encoded, struct fm_arena *aren
         p->on_error = (int)m.on_error;
     if (m.on_lost != fermata_v1_LostPolicy_LOST_POLICY_UNSPECIFIED)
         p->on_lost = (int)m.on_lost;
+    return 0;
+}
+
+void policy_settle(struct policy *p, uint32_t default_attempts)
+{
+    if (p->max_attempts == 0)
+        p->max_attempts = default_attempts > 0 ? default_attempts : 1;
     if (p->on_error == fermata_v1_ErrorPolicy_ERROR_POLICY_RETRY && p->max_attempts <= 1)
         p->max_attempts = DEFAULT_ATTEMPTS;
-    return 0;
 }
 
 bool policy_may_drop(const struct policy *p)

@@ -16,10 +16,13 @@
 #include "buf.h"
 #include "log.h"
 #include "mem.h"
+#include "secrets.h"
 
 #define DEFAULT_OUTPUT_BYTES (8u * 1024 * 1024)
 #define MAX_LINE_BYTES (4u * 1024 * 1024)
 #define MAX_LOG_LINE 2000
+#define MAX_SAID 200 /* of stderr, for the error of a program that fails */
+#define SAID_BETWEEN " | "
 #define TERM_GRACE_MS 2000 /* from SIGTERM to SIGKILL, and from the end of its input to SIGTERM */
 #define READ_BYTES 65536
 
@@ -45,6 +48,7 @@ struct process {
     char job[64]; /* for the log */
     struct fm_process_result result;
     char why[160];
+    char said[MAX_SAID + 1];
 };
 
 static rlim_t files_before; /* the soft limit of open files before it was raised; 0: it was not */
@@ -147,6 +151,7 @@ static void tell(struct process *p)
     p->told = true;
     DL_DELETE(p->all->list, p);
     p->result.error = p->why;
+    p->result.said = p->said;
     if (p->events != NULL)
         p->events->on_end(p->arg, &p->result);
     close_all(p);
@@ -267,12 +272,31 @@ static void on_out(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
         p->events->on_read(p->arg);
 }
 
+/* Keeps the last lines, as many as there is room for; of a line that is too long its beginning. */
+static void keep_said(struct process *p, const char *line)
+{
+    size_t n = fm_utf8_cut(line, MAX_SAID), between = strlen(SAID_BETWEEN);
+    if (line[strspn(line, " \t\r")] == '\0')
+        return;
+    while (p->said[0] != '\0' && strlen(p->said) + between + n > MAX_SAID) {
+        const char *next = strstr(p->said, SAID_BETWEEN);
+        if (next == NULL)
+            p->said[0] = '\0';
+        else
+            memmove(p->said, next + between, strlen(next + between) + 1);
+    }
+    size_t had = strlen(p->said);
+    snprintf(p->said + had, sizeof(p->said) - had, "%s%.*s", had > 0 ? SAID_BETWEEN : "", (int)n, line);
+}
+
 static void log_line(struct process *p, const char *line, size_t n)
 {
     char text[MAX_LOG_LINE + 1];
     size_t kept = n < MAX_LOG_LINE ? n : MAX_LOG_LINE;
     memcpy(text, line, kept);
     text[kept] = '\0';
+    secrets_hide_known(text, kept);
+    keep_said(p, text);
     FM_LOG(INFO, EXECUTION, "a child process says", FM_I64("pid", p->child.pid), FM_STR("job", p->job),
            FM_STR("text", text));
 }

@@ -48,10 +48,9 @@ static int parse_policy(struct parsing *p, const struct policy *defaults, const 
                         struct routine *out)
 {
     out->policy = *defaults;
-    if (out->type->default_attempts > out->policy.max_attempts)
-        out->policy.max_attempts = out->type->default_attempts;
     struct fm_bytes own = {m->policy.p, m->policy.n};
     int rc = m->policy.n == 0 ? 0 : policy_read(&out->policy, own, &p->f->arena, p->err);
+    policy_settle(&out->policy, out->type->default_attempts);
     if (out->policy.jitter <= 0 && out->type->default_attempts > 0)
         out->policy.jitter = DEFAULT_JITTER;
     return rc;
@@ -173,6 +172,7 @@ static int parse(struct parsing *p, struct fm_bytes encoded)
     policy_init(&defaults);
     f->unknown.id = "";
     f->unknown.policy = defaults;
+    policy_settle(&f->unknown.policy, 0);
     if (m.defaults.n > 0)
         rc = policy_read(&defaults, (struct fm_bytes){m.defaults.p, m.defaults.n}, &f->arena, p->err);
     for (size_t i = 0; i < f->n_routines && rc == 0; i++)

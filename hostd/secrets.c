@@ -14,10 +14,13 @@
 
 #define MAX_FILE_BYTES (1024 * 1024)
 #define MAX_NAME 128
+#define BOUND "FERMATA_SECRET_"
 #define MIN_REDACTED 4 /* shorter ones would blank out half of any text */
 
 /* What was put into requests, each value once, ended by NUL. */
 static struct fm_buf sent;
+/* All that secrets_read has found, in the same form. */
+static struct fm_buf known_values;
 
 static const char name_chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 static const char env_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
@@ -94,6 +97,14 @@ struct secrets *secrets_read(const char *file, struct fm_err *err)
         secrets_free(s);
         return NULL;
     }
+    fm_buf_reset(&known_values);
+    for (size_t i = 0; i < s->n; i++)
+        fm_buf_append(&known_values, s->entries[i].value, strlen(s->entries[i].value) + 1);
+    for (size_t i = 0; environ[i] != NULL; i++) { /* "NAME=<origin> <value>" */
+        const char *space = strncmp(environ[i], BOUND, strlen(BOUND)) == 0 ? strchr(environ[i], ' ') : NULL;
+        if (space != NULL)
+            fm_buf_append(&known_values, space + 1, strlen(space + 1) + 1);
+    }
     return s;
 }
 
@@ -104,6 +115,9 @@ void secrets_free(struct secrets *s)
     if (sent.n > 0)
         explicit_bzero(sent.p, sent.n);
     fm_buf_done(&sent);
+    if (known_values.n > 0)
+        explicit_bzero(known_values.p, known_values.n);
+    fm_buf_done(&known_values);
     free(s->text);
     free(s->entries);
     free(s);
@@ -114,7 +128,7 @@ void secrets_free(struct secrets *s)
 static const char *find_bound(const char *name, size_t n)
 {
     char variable[MAX_NAME + 1];
-    if (n > MAX_NAME || strncmp(name, "FERMATA_SECRET_", 15) != 0)
+    if (n > MAX_NAME || strncmp(name, BOUND, strlen(BOUND)) != 0)
         return NULL;
     snprintf(variable, sizeof(variable), "%.*s", (int)n, name);
     const char *text = getenv(variable), *space = text == NULL ? NULL : strchr(text, ' ');
@@ -217,4 +231,10 @@ bool secrets_hide(char *text, size_t n, size_t *ret_tail)
     if (ret_tail != NULL)
         *ret_tail = secrets_tail(&sent, text, n);
     return found;
+}
+
+void secrets_hide_known(char *text, size_t n)
+{
+    (void)secrets_redact(&known_values, text, n);
+    (void)secrets_redact(&sent, text, n);
 }

@@ -176,7 +176,7 @@ static bool on_line(void *arg, const char *line, size_t n)
         return true;
     if (rc <= 0)
         return rc == 0;
-    static const struct fm_process_result done = {.exit_code = 0, .error = ""};
+    static const struct fm_process_result done = {.exit_code = 0, .error = "", .said = ""};
     s->task = NULL;
     DL_DELETE(s->pool->servers, s);
     DL_PREPEND(s->pool->servers, s);

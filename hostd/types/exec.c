@@ -29,6 +29,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "err.h"
 #include "json_value.h"
 #include "mem.h"
 #include "registry.h"
@@ -61,25 +62,20 @@ static const char *text_at(const struct fm_value *m, const char *key)
 
 static int say_failure(struct fm_ctx *ctx, struct run *r, const struct fm_value *m)
 {
-    static const struct {
-        const char *name;
-        enum fm_failure code;
-    } codes[] = {
-        {"UNKNOWN",             FM_FAIL_UNKNOWN            },
-        {"INVALID_ARGUMENT",    FM_FAIL_INVALID_ARGUMENT   },
-        {"DEADLINE_EXCEEDED",   FM_FAIL_DEADLINE_EXCEEDED  },
-        {"RESOURCE_EXHAUSTED",  FM_FAIL_RESOURCE_EXHAUSTED },
-        {"FAILED_PRECONDITION", FM_FAIL_FAILED_PRECONDITION},
-        {"ABORTED",             FM_FAIL_ABORTED            },
-        {"INTERNAL",            FM_FAIL_INTERNAL           },
-        {"UNAVAILABLE",         FM_FAIL_UNAVAILABLE        },
-    };
-    const char *name = fm_value_string(fm_value_get(m, "code"), "UNKNOWN");
-    enum fm_failure code = FM_FAIL_UNKNOWN;
-    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-        if (strcmp(codes[i].name, name) == 0)
-            code = codes[i].code;
-    (void)fm_ctx_fail(ctx, code, "%s", text_at(m, "fail"));
+    const struct fm_value *given = fm_value_get(m, "code");
+    const char *name = given == NULL ? "UNKNOWN" : fm_value_string(given, "");
+    int code = FM_FAIL_CANCELLED;
+    while (code <= FM_FAIL_UNAUTHENTICATED && strcmp(fm_code_name(code), name) != 0)
+        code++;
+    if (code > FM_FAIL_UNAUTHENTICATED) {
+        char why[400];
+        (void)snprintf(why, sizeof(why),
+                       "\"code\" must be a text, the name of a gRPC status code such as UNAVAILABLE, and is "
+                       "\"%.64s\"; it says \"fail\": %.200s",
+                       name, text_at(m, "fail"));
+        return bad_line(ctx, r, why);
+    }
+    (void)fm_ctx_fail(ctx, (enum fm_failure)code, "%s", text_at(m, "fail"));
     if (!fm_value_bool(fm_value_get(m, "retryable"), true))
         fm_ctx_fail_permanent(ctx);
     double after = fm_value_number(fm_value_get(m, "retry_after_ms"), 0);
@@ -209,6 +205,7 @@ static bool is_retryable(struct fm_ctx *ctx, int code)
 static int on_end(struct fm_ctx *ctx, void *arg, const struct fm_process_result *p)
 {
     const struct run *r = arg;
+    const char *colon = p->said[0] != '\0' ? ": " : "";
     if (r->failed)
         return -1; /* it was ended because of what it has said */
     if (p->timed_out)
@@ -216,13 +213,14 @@ static int on_end(struct fm_ctx *ctx, void *arg, const struct fm_process_result 
     if (p->exit_code == 0 && !p->too_much_output)
         return 0;
     if (p->exit_code > 0 && !p->too_much_output && is_retryable(ctx, p->exit_code))
-        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the program exited with code %d", p->exit_code);
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the program exited with code %d%s%s", p->exit_code,
+                           colon, p->said);
     if (p->exit_code > 0 && !p->too_much_output)
-        (void)fm_ctx_fail(ctx, FM_FAIL_UNKNOWN, "the program exited with code %d%s", p->exit_code,
-                          p->exit_code == 127 ? " (it was not found)" : "");
+        (void)fm_ctx_fail(ctx, FM_FAIL_UNKNOWN, "the program exited with code %d%s%s%s", p->exit_code,
+                          p->exit_code == 127 ? " (it was not found)" : "", colon, p->said);
     else
         (void)fm_ctx_fail(ctx, p->too_much_output ? FM_FAIL_RESOURCE_EXHAUSTED : FM_FAIL_UNKNOWN,
-                          "the program failed: %s", p->error);
+                          "the program failed: %s%s%s", p->error, colon, p->said);
     fm_ctx_fail_permanent(ctx);
     return -1;
 }

@@ -283,9 +283,9 @@ static int fail_without_response(struct fm_ctx *ctx, const struct request *q,
 {
     char what[300];
     describe(q, what);
-    if (r->too_large) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "%s: the response is too large: %s", what,
-                          r->error);
+    if (r->too_large || r->refused) {
+        (void)fm_ctx_fail(ctx, r->too_large ? FM_FAIL_RESOURCE_EXHAUSTED : FM_FAIL_FAILED_PRECONDITION,
+                          "%s: %s%s", what, r->too_large ? "the response is too large: " : "", r->error);
         fm_ctx_fail_permanent(ctx);
         return -1;
     }

@@ -6,9 +6,9 @@
  * {"call_id", "result"}; when all calls of one reply are answered, the model is called again. The tool
  * ask_user is built in: the job pauses with its question, and the answer comes to "user_input". A tool with
  * "approval": "required" pauses first and shows what will be done. When the model has nothing more to do:
- * event "completed" {"text", "calls"}. Each model call is one step; between two calls of one turn the agent
- * goes on by a task at its own slot "continue", and also between an answer or a result and the next call when
- * the flow's policies let the job go on without a call that has failed.
+ * event "completed" {"text", "calls", "stop_reason", "stopped"}. Each model call is one step; between two
+ * calls of one turn the agent goes on by a task at its own slot "continue", and also between an answer or a
+ * result and the next call when the flow's policies let the job go on without a call that has failed.
  *
  * What comes to "trigger" or "user_input" while tools are at work or a question is open is held: providers
  * want the results of calls right after the calls.
@@ -78,12 +78,40 @@ static void log_call(struct fm_ctx *ctx, const struct turn *t, const char *resul
            FM_STR("provider", t->provider->name), FM_STR("result", result), FM_U64("ms", r->latency_ms));
 }
 
-static int complete(struct fm_ctx *ctx, const char *said, const char *stopped)
+/* Why the reply is not what the model would have said at length, in the provider's words; "" when it is. */
+static const char *why_short(const struct llm_reply *r)
+{
+    static const char *const reasons[] = {"length", "max_tokens", "model_context_window_exceeded",
+                                          "content_filter", "refusal"};
+    for (size_t i = 0; r->stop != NULL && i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (strcmp(r->stop, reasons[i]) == 0)
+            return reasons[i];
+    return "";
+}
+
+static void warn_of_short(struct fm_ctx *ctx, const char *stop)
+{
+    struct fm_value *m = fm_map(ctx);
+    fm_map_set(ctx, m, "call", fm_number(ctx, llm_counter(ctx, "calls")));
+    fm_map_set(ctx, m, "stop_reason", text(ctx, stop));
+    fm_ctx_log(ctx,
+               strcmp(stop, "refusal") == 0 ? "warning: the model has refused to answer"
+               : strcmp(stop, "content_filter") == 0
+                   ? "warning: the provider has kept back a part of the model's reply"
+                   : "warning: the model's reply was cut off",
+               m);
+}
+
+/* `stop`: why the last reply is short; `stopped`: the limit that has ended the agent; "" each: it is not so.
+ */
+static int complete(struct fm_ctx *ctx, const char *said, const char *stop, const char *stopped)
 {
     struct fm_value *end = fm_map(ctx);
     llm_share(ctx, "completed", "text", said);
     fm_map_set(ctx, end, "text", text(ctx, said));
     fm_map_set(ctx, end, "calls", fm_number(ctx, llm_counter(ctx, "calls")));
+    if (stop[0] != '\0')
+        fm_map_set(ctx, end, "stop_reason", text(ctx, stop));
     if (stopped[0] != '\0')
         fm_map_set(ctx, end, "stopped", text(ctx, stopped));
     fm_ctx_emit(ctx, "completed", end);
@@ -152,13 +180,16 @@ static void emit_text(struct fm_ctx *ctx, const char *said)
     fm_ctx_emit(ctx, "output", data);
 }
 
-static int take_text(struct fm_ctx *ctx, const struct turn *t)
+static int take_text(struct fm_ctx *ctx, struct turn *t)
 {
+    const char *stop = why_short(&t->reply);
+    if ((t->reply.text == NULL || t->reply.text[0] == '\0') && strcmp(stop, "refusal") == 0)
+        t->reply.text = "(The model has refused to answer.)"; /* providers want no empty message back */
     const char *said = t->reply.text != NULL ? t->reply.text : "";
     fm_ctx_state_append(ctx, "messages", reply_message(ctx, t));
     emit_text(ctx, said);
     if (!t->reply.goes_on)
-        return complete(ctx, said, "");
+        return complete(ctx, said, stop, "");
     llm_share(ctx, "working", "text", said);
     go_on_later(ctx);
     return 0;
@@ -173,6 +204,8 @@ static int on_reply(struct fm_ctx *ctx, void *arg)
     double cost = llm_charge(ctx, &t->request, r);
     llm_count_usage(ctx, r, cost);
     log_call(ctx, t, calls ? "tool_calls" : r->ask != NULL ? "ask" : "say", cost);
+    if (why_short(r)[0] != '\0')
+        warn_of_short(ctx, why_short(r));
     if (calls) {
         if (r->text != NULL && r->text[0] != '\0')
             emit_text(ctx, r->text);
@@ -203,7 +236,7 @@ static int call_model(struct fm_ctx *ctx)
     case LLM_ASKED:
         return 0;
     case LLM_ENDED:
-        return complete(ctx, "", ended);
+        return complete(ctx, "", "", ended);
     case LLM_FAILED:
         return -1;
     }
@@ -252,12 +285,13 @@ static int take_budget(struct fm_ctx *ctx, const char *limit, const struct fm_va
     if (llm_raise_limits(ctx, limit, answer))
         return go_on(ctx);
     llm_append_held(ctx); /* for whoever gives the agent another task */
-    return complete(ctx, "", "budget");
+    return complete(ctx, "", "", "budget");
 }
 
 static int on_user_input(struct fm_ctx *ctx, const struct fm_value *data)
 {
-    const struct fm_value *answer = fm_value_get(data, "answer"), *asked = NULL;
+    const struct fm_value *answer = fm_value_get(data, "answer"), *said = fm_value_get(data, "text"),
+                          *asked = NULL;
     const char *pause_id = fm_ctx_pause_id(ctx);
     if (pause_id[0] != '\0')
         asked = llm_take(ctx, "asked", pause_id);
@@ -266,7 +300,7 @@ static int on_user_input(struct fm_ctx *ctx, const struct fm_value *data)
     if (strcmp(kind, "budget") == 0)
         return take_budget(ctx, fm_value_string(call, ""), answer);
     if (asked == NULL)
-        return take_input(ctx, "user_input", answer != NULL ? answer : data);
+        return take_input(ctx, "user_input", answer != NULL ? answer : said != NULL ? said : data);
     if (strcmp(kind, "approval") == 0)
         llm_take_approval(ctx, call, answer);
     else if (strcmp(kind, "ask_user") == 0)
@@ -296,11 +330,16 @@ static int on_tool_result(struct fm_ctx *ctx, const struct fm_value *data)
     const char *id = fm_value_string(fm_value_get(data, "call_id"), fm_ctx_call_id(ctx));
     if (id[0] == '\0')
         id = only_waiting(ctx);
-    const struct fm_value *result = fm_value_get(data, "result"), *name = llm_take(ctx, "waiting", id);
+    bool is_asked = llm_is_asked(ctx, id);
+    const struct fm_value *result = fm_value_get(data, "result"),
+                          *name = is_asked ? NULL : llm_take(ctx, "waiting", id);
     if (name == NULL) {
         struct fm_value *m = fm_map(ctx);
         fm_map_set(ctx, m, "call_id", text(ctx, id));
-        fm_ctx_log(ctx, "a tool's result came for a call that does not wait for one; it is ignored", m);
+        fm_ctx_log(ctx,
+                   is_asked ? "a tool's result came for a call that waits for a person; it is ignored"
+                            : "a tool's result came for a call that does not wait for one; it is ignored",
+                   m);
         return 0;
     }
     llm_append_result(ctx, id, fm_value_string(name, ""), result != NULL ? result : data);

@@ -49,6 +49,8 @@ void llm_start_call(struct fm_ctx *ctx, const struct fm_value *call);
 /* Remembers what the answer to a pause is for; `call` may be NULL. */
 void llm_remember_question(struct fm_ctx *ctx, const char *pause_id, const char *kind,
                            const struct fm_value *call);
+/* Whether the call waits for a person: for an approval, or for the answer to ask_user. */
+bool llm_is_asked(struct fm_ctx *ctx, const char *call_id);
 /* Answers to ask_user and to a call that needs approval. */
 void llm_take_answer(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *answer);
 void llm_take_approval(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *answer);
@@ -64,7 +66,8 @@ enum llm_verdict {
 enum llm_verdict llm_check_limits(struct fm_ctx *ctx, const struct turn *t, const char **ret_limit);
 /* Adds what a call has used to what the limits are compared with. */
 void llm_count_usage(struct fm_ctx *ctx, const struct llm_reply *r, double cost);
-/* Raises limits as an answer to the question about the limit `asked` says; false: it does not. */
+/* Raises limits as an answer to the question about the limit `asked` says; never lowers one: then the
+ * question comes again before the next call. False: the answer is "stop". */
 bool llm_raise_limits(struct fm_ctx *ctx, const char *asked, const struct fm_value *answer);
 
 #endif

@@ -15,6 +15,7 @@ struct stream {
         struct llm_str arguments;
     } calls[LLM_MAX_STREAMED_CALLS];
     size_t n_calls;
+    bool refuses;
 };
 
 static const char *const passed[][2] = {
@@ -113,6 +114,16 @@ static int add_call(struct fm_ctx *ctx, struct llm_http *h, struct fm_value *lis
     return 0;
 }
 
+/* A refusal stands in a field of its own, beside an ordinary finish_reason. */
+static void take_refusal(struct llm_reply *reply, const char *refusal)
+{
+    if (refusal[0] == '\0')
+        return;
+    reply->stop = "refusal";
+    if (reply->text == NULL || reply->text[0] == '\0')
+        reply->text = refusal;
+}
+
 static int take_stream(struct fm_ctx *ctx, struct stream *s)
 {
     struct fm_value *list = fm_list(ctx);
@@ -121,6 +132,8 @@ static int take_stream(struct fm_ctx *ctx, struct stream *s)
                      s->calls[i].arguments.n > 0 ? s->calls[i].arguments.p : "") < 0)
             return -1;
     s->h.reply->text = s->h.text.p;
+    if (s->refuses)
+        s->h.reply->stop = "refusal";
     s->h.reply->tool_calls = list;
     return 0;
 }
@@ -138,6 +151,7 @@ static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value 
                            "the model's reply is malformed: it has no choices[0].message");
     h->reply->text = fm_value_string(fm_value_get(choice, "message.content"), NULL);
     h->reply->stop = fm_value_string(fm_value_get(choice, "finish_reason"), "");
+    take_refusal(h->reply, fm_value_string(fm_value_get(choice, "message.refusal"), ""));
     for (size_t i = 0; i < fm_value_size(calls); i++) {
         const struct fm_value *c = fm_value_at(calls, i);
         if (add_call(ctx, h, list, fm_value_string(fm_value_get(c, "id"), NULL),
@@ -193,9 +207,14 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
     const struct fm_value *choice = fm_value_at(fm_value_get(data, "choices"), 0),
                           *delta = fm_value_get(choice, "delta");
     const char *text = fm_value_string(fm_value_get(delta, "content"), ""),
+               *refusal = fm_value_string(fm_value_get(delta, "refusal"), ""),
                *stop = fm_value_string(fm_value_get(choice, "finish_reason"), NULL);
     take_usage(h->reply, data);
     llm_say(ctx, h, text);
+    if (refusal[0] != '\0') {
+        ((struct stream *)h)->refuses = true;
+        llm_say(ctx, h, refusal);
+    }
     if (stop != NULL)
         h->reply->stop = llm_keep(ctx, stop, strlen(stop));
     const struct fm_value *pieces = fm_value_get(delta, "tool_calls");

@@ -258,6 +258,16 @@ void llm_start_call(struct fm_ctx *ctx, const struct fm_value *call)
         emit_call(ctx, call);
 }
 
+bool llm_is_asked(struct fm_ctx *ctx, const char *call_id)
+{
+    const struct fm_value *asked = fm_ctx_state_get(ctx, "asked");
+    for (size_t i = 0; i < fm_value_size(asked); i++)
+        if (strcmp(fm_value_string(fm_value_get(fm_value_at(asked, i), "call.id"), ""), call_id) == 0 &&
+            call_id[0] != '\0')
+            return true;
+    return false;
+}
+
 /* Whether the answer is the choice that was shown so: its text, or the value that the text stands for. */
 static bool answers_with(struct fm_ctx *ctx, const struct fm_value *answer, const char *shown)
 {
@@ -290,7 +300,7 @@ void llm_take_approval(struct fm_ctx *ctx, const struct fm_value *call, const st
     const char *id = fm_value_string(fm_value_get(call, "id"), ""),
                *name = fm_value_string(fm_value_get(call, "name"), "");
     if (llm_find(fm_ctx_state_get(ctx, "waiting"), id) == NULL)
-        return; /* somebody has sent a result meanwhile */
+        return;
     if (strcmp(fm_value_string(answer, ""), "approve") == 0) {
         emit_call(ctx, call);
         return;

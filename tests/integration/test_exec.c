@@ -88,6 +88,7 @@ static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
 {
     (void)state;
     struct cluster c;
+    assert_int_equal(setenv("FERMATA_SECRET_shop", "https://shop.example.com secret-24680x", 1), 0);
     cluster_start(&c, 1);
     static const char retry[] = J(, "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 1}});
     const char *busy = submit_script(&c, "exit 75", "", retry, J({}));
@@ -102,6 +103,17 @@ static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
     const char *slow = submit_script(&c, "sleep 1000 & wait", J(, "timeout_ms" : 100), "", J({}));
     const char *stubborn = submit_script(&c, "trap '' TERM; while :; do sleep 0.01; done", J(, "timeout_ms" : 100), "", J({}));
     const char *loud = submit_script(&c, "yes '{\"log\":\"x\"}'", J(, "max_output_bytes" : 10000), "", J({}));
+    const char *absent = submit_script(&c, "echo '{\"fail\":\"no such order\",\"code\":\"NOT_FOUND\"}'", "", retry, J({}));
+    const char *odd = submit_script(&c, "echo '{\"fail\":\"no such order\",\"code\":\"MISSING\"}'", "", retry, J({}));
+    const char *tells = submit_script(&c, "printf 'Traceback\\n\\nKeyError: order-7531\\n' >&2; exit 1", "", retry, J({}));
+    const char *longer = submit_script(&c, "seq 1000 1100 >&2; exit 75", "", "", J({}));
+    const char *hidden = submit_script(&c, "echo \"the key is ${FERMATA_SECRET_shop#* }\" >&2; exit 1", "", "", J({}));
+    check_failure(&c, absent, "NOT_FOUND", "no such order", "1");
+    check_failure(&c, odd, "INVALID_ARGUMENT", "the name of a gRPC status code such as UNAVAILABLE, and is \"MISSING\"; it says \"fail\": no such order", "1");
+    check_failure(&c, tells, "UNKNOWN", "the program exited with code 1: Traceback | KeyError: order-7531", "1");
+    check_failure(&c, longer, "UNAVAILABLE", "code 75: 1072 | 1073", "1");
+    check_failure(&c, longer, "UNAVAILABLE", "| 1099 | 1100", "1");
+    check_failure(&c, hidden, "UNKNOWN", "code 1: the key is *************", "1");
     check_failure(&c, busy, "UNAVAILABLE", "code 75", "3");
     check_failure(&c, mapped, "UNAVAILABLE", "code 3", "3");
     check_failure(&c, fatal, "UNKNOWN", "code 2", "1");

@@ -190,6 +190,40 @@ static void a_tool_that_needs_approval_shows_what_it_will_do_and_waits(void **st
     }
 }
 
+static void an_open_question_names_the_call_that_it_is_about(void **state)
+{
+    (void)state;
+    static const char *const second[] = {J({"name" : "pay", "arguments" : {"sum" : 12}}), J({"name" : "ask_user", "arguments" : {"question" : "How much?"}})};
+    for (int i = 0; i < 2; i++) {
+        json_t *r = rpc(c.address, "Jobs/SubmitJob",
+            J({
+                "inline_flow" : {
+                    "routines" : [
+                        {"id" : "agent", "type" : "llm_agent", "config" : {"provider" : "mock",
+                            "script" : [ {"tool" : {"name" : "look", "arguments" : {"what" : "sum"}}}, {"tool" : %s}, {"say" : "Finished."} ],
+                            "tools" : [ {"name" : "look"}, {"name" : "pay", "approval" : "required"} ]}},
+                        {"id" : "look", "type" : "log"}
+                    ],
+                    "connections" : [
+                        {"from" : {"routine" : "agent", "event" : "tool_call"}, "to" : {"routine" : "look", "slot" : "input"}},
+                        {"from" : {"routine" : "look", "event" : "output"}, "to" : {"routine" : "agent", "slot" : "tool_result"}, "mapping" : {"arguments" : "result"}, "drop_unmapped" : true}
+                    ]
+                },
+                "entry" : {"routine" : "agent", "slot" : "trigger"}, "data" : {"task" : "Pay."}
+            }), second[i]);
+        json_t *j = wait_status(&c, at(r, "jobId"), "PAUSED");
+        const char *id = at(j, "job.state.routineStates.agent.messages[3].tool_calls[0].id");
+        assert_true(id[0] != '\0');
+        assert_string_equal(at(j, "job.pauses[0].data.call_id"), id);
+        assert_string_equal(at(j, "job.pauses[0].callId"), id); /* not the call whose result led to this one */
+        assert_string_not_equal(at(j, "job.state.routineStates.agent.messages[1].tool_calls[0].id"), id);
+        json_decref(j);
+        json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "%s"}), at(r, "jobId"), i == 0 ? "approve" : "12"));
+        json_decref(wait_status(&c, at(r, "jobId"), "COMPLETED"));
+        json_decref(r);
+    }
+}
+
 static void a_budget_that_might_be_exceeded_pauses_and_may_be_raised(void **state)
 {
     (void)state;
@@ -307,6 +341,7 @@ int main(void)
         cmocka_unit_test(errors_that_pass_are_tried_again_and_others_are_told_in_the_provider_s_words),
         cmocka_unit_test(a_secret_that_is_not_there_and_a_server_that_is_not_there),
         cmocka_unit_test(a_tool_that_needs_approval_shows_what_it_will_do_and_waits),
+        cmocka_unit_test(an_open_question_names_the_call_that_it_is_about),
         cmocka_unit_test(a_budget_that_might_be_exceeded_pauses_and_may_be_raised),
         cmocka_unit_test(who_watches_a_job_sees_the_text_that_a_model_is_still_writing),
         cmocka_unit_test(a_live_model_answers),

@@ -120,6 +120,7 @@ static void what_failed_attempts_have_used_counts_for_the_limits(void **state)
         json_t *j = wait_status(&c, job, i < 2 ? "PAUSED" : "FAILED");
         assert_string_equal(at(j, "job.usage.calls"), i < 2 ? "3" : "2");
         assert_int_equal(json_number_value(json_at(j, "job.state.routineStates.agent.tokens")), i < 2 ? 360 : 240);
+        assert_string_equal(at(j, "job.state.routineStates.agent.cost"), i < 2 ? "0.009" : "0.006"); /* not 0.009000000000000001 */
         if (i < 2) {
             assert_string_equal(at(j, "job.pauses[0].reason"), "PAUSE_REASON_BUDGET");
             answer(job, J("stop"));
@@ -159,6 +160,37 @@ static void a_limit_is_raised_by_its_name_by_its_number_or_as_the_configuration_
     }
 }
 
+static void an_answer_that_raises_no_limit_is_refused_and_says_what_is_wanted(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {J(-1), J({"max_tokens" : -1}), J({"max_tokens" : 10}), J({"max_tokens" : 60}), J(60), J({}), J(null), J({"max_token" : 9000}), J({"max_cost" : 5}),
+                                        J({"max_tokens" : 9000, "max_turns" : -1}), J({"max_tokens" : null}), J({"limits" : {"max_tokens" : -1}}), J("-5"), J("more"), J(true)};
+    char job[32];
+    snprintf(job, sizeof(job), "%.31s", submit("openai", "say", J(, "max_tokens" : 50, "limits" : {"max_tokens" : 60}), ""));
+    json_t *j = wait_status(&c, job, "PAUSED");
+    double least = json_number_value(json_at(j, "job.pauses[0].data.at_least"));
+    assert_true(least > 60);
+    json_decref(j);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char *error = rpc_fails(c.address, "Jobs/ResumeJob", "InvalidArgument", J({"job_id" : "%s", "answer" : %s}), job, wrong[i]);
+        if (strstr(error, "wanted is \"stop\", or the new limit, at least ") == NULL)
+            fail_msg("%s: %s", wrong[i], error);
+        free(error);
+    }
+    answer(job, J("20")); /* a text with too low a number: the question comes again */
+    j = wait_status(&c, job, "PAUSED");
+    assert_string_equal(at(j, "job.pauses[0].reason"), "PAUSE_REASON_BUDGET");
+    assert_true(json_number_value(json_at(j, "job.pauses[0].data.most")) == 60);
+    json_decref(j);
+    char enough[64];
+    snprintf(enough, sizeof(enough), "\"%.0f\"", least);
+    answer(job, enough);
+    j = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(j, "job.state.sharedData.agent.text"), "Peace is quiet.");
+    assert_true(json_number_value(json_at(j, "job.state.routineStates.agent.limits.max_tokens")) == least);
+    json_decref(j);
+}
+
 static void a_tool_whose_calls_nobody_takes_is_warned_of(void **state)
 {
     (void)state;
@@ -183,6 +215,7 @@ int main(void)
         cmocka_unit_test(an_answer_and_the_next_call_are_one_step_when_a_failure_fails_the_job),
         cmocka_unit_test(a_choice_that_is_no_text_is_answered_by_its_text_or_by_its_value),
         cmocka_unit_test(what_failed_attempts_have_used_counts_for_the_limits),
+        cmocka_unit_test(an_answer_that_raises_no_limit_is_refused_and_says_what_is_wanted),
         cmocka_unit_test(a_tool_whose_calls_nobody_takes_is_warned_of),
         cmocka_unit_test(limits_and_timeouts_that_would_mean_nothing_are_refused),
         cmocka_unit_test(a_limit_is_raised_by_its_name_by_its_number_or_as_the_configuration_has_it),

@@ -60,14 +60,40 @@ static void a_server_with_a_certificate_of_one_s_own_authority_is_trusted_only_w
     for (int i = 0; i < 2; i++)
         json_decref(wait_status(&c, submit(providers[i], "say", J(, "stream" : true), ""), "COMPLETED"));
     placement = J(, "placement" : {"labels" : {"name" : "a"}});
-    json_t *j = wait_status(&c, submit("openai", "say", "", J(, "policy" : {"retry" : {"max_attempts" : 1}})), "FAILED");
-    assert_string_equal(at(j, "job.error.code"), "UNAVAILABLE");
+    json_t *j = wait_status(&c, submit("openai", "say", "", ""), "FAILED");
+    assert_string_equal(at(j, "job.error.code"), "FAILED_PRECONDITION");
+    assert_string_equal(at(j, "job.stepCount"), "1"); /* not tried again: it will not pass */
     if (strstr(at(j, "job.error.message"), "certificate") == NULL)
         fail_msg("%s", at(j, "job.error.message"));
     json_decref(j);
+    json_t *r = rpc(c.address, "Jobs/SubmitJob", J({"inline_flow" : {"routines" : [ {"id" : "a", "type" : "http", "config" : {"url" : "%s"}} ]}, "entry" : {"routine" : "a", "slot" : "input"} %s}), base, placement);
+    j = wait_status(&c, at(r, "jobId"), "FAILED");
+    assert_string_equal(at(j, "job.error.code"), "FAILED_PRECONDITION");
+    assert_string_equal(at(j, "job.stepCount"), "1");
+    json_decref(j);
+    json_decref(r);
     placement = "";
     snprintf(base, sizeof(base), "%s", plain);
     proc_kill9(&tls);
+}
+
+static void a_host_with_a_ca_file_without_a_certificate_does_not_start(void **state)
+{
+    (void)state;
+    char hostd[512], none[256], empty[256];
+    snprintf(hostd, sizeof(hostd), "%s/hostd/hostd", getenv("BUILD_DIR"));
+    snprintf(none, sizeof(none), "%s/no-such.pem", c.dir);
+    snprintf(empty, sizeof(empty), "%s/prices.json", c.dir);
+    const char *const files[] = {none, empty}, *const faults[] = {"no-such.pem cannot be read: No such file", "prices.json has no certificate in it"};
+    for (int i = 0; i < 2; i++) {
+        char *out = NULL, *err = NULL;
+        const char *argv[] = {hostd, "--no-supervisor", "--coordinator", "127.0.0.1:1", "--id", "x", "--ca-file", files[i], NULL};
+        assert_int_equal(proc_run(argv, NULL, &out, &err), 2);
+        if (strstr(err, faults[i]) == NULL)
+            fail_msg("%s", err);
+        free(out);
+        free(err);
+    }
 }
 
 static void the_usual_variables_of_the_environment_name_a_proxy(void **state)
@@ -242,6 +268,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_server_with_a_certificate_of_one_s_own_authority_is_trusted_only_with_ca_file),
+        cmocka_unit_test(a_host_with_a_ca_file_without_a_certificate_does_not_start),
         cmocka_unit_test(the_usual_variables_of_the_environment_name_a_proxy),
         cmocka_unit_test(a_secret_that_comes_back_in_two_pieces_reaches_no_handler),
         cmocka_unit_test(a_large_request_does_not_wait_to_be_allowed),

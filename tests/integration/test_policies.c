@@ -211,6 +211,45 @@ static void an_error_that_is_not_retryable_fails_at_once(void **state)
     cluster_done(&c);
 }
 
+/* The types http and llm_agent make several attempts by themselves; nobody listens at port 1. */
+static void attempts_are_those_of_the_routine_else_of_the_flow_else_of_the_type(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *defaults, *own, *steps;
+    } cases[] = {
+        {J({"retry" : {"max_attempts" : 1}}),                         J({}),                               "1"},
+        {J({"retry" : {"max_attempts" : 2, "initial_delay_ms" : 1}}), J({}),                               "2"},
+        {J({"retry" : {"max_attempts" : 4, "initial_delay_ms" : 1}}), J({"retry" : {"max_attempts" : 1}}), "1"},
+        {J({"retry" : {"max_attempts" : 1, "initial_delay_ms" : 1}}), J({"retry" : {"max_attempts" : 2}}), "2"},
+        {J({"retry" : {"initial_delay_ms" : 1}}),                     J({}),                               "3"},
+    };
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        json_t *r = rpc(c.address, "Jobs/SubmitJob",
+                        J({
+                            "inline_flow" : {
+                                "defaults" : %s,
+                                "routines" : [ {
+                                    "id" : "a",
+                                    "type" : "http",
+                                    "config" : {"url" : "http://127.0.0.1:1/"},
+                                    "policy" : %s
+                                } ]
+                            },
+                            "entry" : {"routine" : "a", "slot" : "input"}
+                        }),
+                        cases[i].defaults, cases[i].own);
+        json_t *j = wait_status(&c, at(r, "jobId"), "FAILED");
+        assert_string_equal(at(j, "job.error.code"), "UNAVAILABLE");
+        assert_string_equal(at(j, "job.stepCount"), cases[i].steps);
+        json_decref(j);
+        json_decref(r);
+    }
+    cluster_done(&c);
+}
+
 /* "a" emits to "b", which fails; "c" shows that the job went on. */
 static const char *submit_failing(struct cluster *c, const char *policy)
 {
@@ -401,6 +440,7 @@ int main(void)
         cmocka_unit_test(a_long_delay_puts_the_job_to_sleep_and_its_count_survives_the_move_to_another_host),
         cmocka_unit_test(a_timer_survives_a_restart_of_the_coordinator),
         cmocka_unit_test(an_error_that_is_not_retryable_fails_at_once),
+        cmocka_unit_test(attempts_are_those_of_the_routine_else_of_the_flow_else_of_the_type),
         cmocka_unit_test(each_error_policy_does_what_it_says),
         cmocka_unit_test(an_attempt_that_takes_too_long_fails_alone),
         cmocka_unit_test(retries_of_one_job_do_not_use_up_those_of_another),

@@ -131,7 +131,8 @@ const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *s
 /* A question with all that may belong to it; what is zero is left out. */
 struct fm_question {
     const char *question, *slot;
-    const struct fm_value *data;          /* a map */
+    const struct fm_value
+        *data; /* a map; its "call_id" is the tool call that it is about, else the task's is */
     const struct fm_value *choices;       /* a list of strings: only these answers are accepted */
     const struct fm_value *answer_schema; /* JSON Schema, a map: only answers that meet it are accepted */
     uint64_t
@@ -157,14 +158,22 @@ void fm_ctx_start_job(struct fm_ctx *ctx, const struct fm_child *child);
 
 /* Codes of failures, with gRPC's numbers. */
 enum fm_failure {
+    FM_FAIL_CANCELLED = 1,
     FM_FAIL_UNKNOWN = 2,
     FM_FAIL_INVALID_ARGUMENT = 3,
     FM_FAIL_DEADLINE_EXCEEDED = 4,
+    FM_FAIL_NOT_FOUND = 5,
+    FM_FAIL_ALREADY_EXISTS = 6,
+    FM_FAIL_PERMISSION_DENIED = 7,
     FM_FAIL_RESOURCE_EXHAUSTED = 8,
     FM_FAIL_FAILED_PRECONDITION = 9,
     FM_FAIL_ABORTED = 10,
+    FM_FAIL_OUT_OF_RANGE = 11,
+    FM_FAIL_UNIMPLEMENTED = 12,
     FM_FAIL_INTERNAL = 13,
-    FM_FAIL_UNAVAILABLE = 14
+    FM_FAIL_UNAVAILABLE = 14,
+    FM_FAIL_DATA_LOSS = 15,
+    FM_FAIL_UNAUTHENTICATED = 16
 };
 /* The step fails; what it has emitted, set and logged is dropped. What follows is the flow's error policy for
  * the routine: a retry (when the code is one of its retryable codes), then stop, continue, skip or route.
@@ -224,7 +233,8 @@ struct fm_http_response {
     int status;        /* 0: there was no (complete) response; `error` says why */
     const char *error; /* "" when there was one; never with a secret in it */
     bool timed_out, too_large;
-    bool refused; /* it was never sent: the request itself is at fault, or a secret it names is not there */
+    bool refused; /* it was never sent, for good: the request itself is at fault, a secret it names is not
+                     there, or the server's certificate is not to be trusted */
     const char *headers; /* of the response: lines "name: value\n", names in lower case; NUL-terminated */
     const char *body;    /* NUL-terminated */
     size_t body_bytes;
@@ -260,6 +270,7 @@ struct fm_process_result {
     int signal;    /* that ended it; 0: none */
     bool timed_out, too_much_output;
     const char *error; /* why it could not be run or was ended, in words; "" when it exited by itself */
+    const char *said;  /* the last lines of its stderr, up to 200 bytes, known secrets blanked out; "" */
 };
 
 /* A line of its stdout without the newline (bytes after the last newline are a line, too); -1 ends the

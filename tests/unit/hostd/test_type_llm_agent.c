@@ -321,6 +321,35 @@ static void input_while_an_approval_is_open_comes_after_the_result(void **state)
     }
 }
 
+static void text_at_user_input_is_what_the_user_says(void **state)
+{
+    (void)state;
+    configure("ask", fm_bool(ctx, false));
+    assert_int_equal(fake_step(ctx, "user_input", "", fake_data(ctx, "text", "Hello.")), 0);
+    assert_string_equal(role(0), "user");
+    assert_string_equal(content(0), "Hello.");
+}
+
+static void a_result_of_a_call_that_waits_for_a_person_is_ignored_and_logged(void **state)
+{
+    (void)state;
+    configure_tool("look", "required");
+    script_calls("look", false);
+    (void)script("say", "Done.");
+    assert_int_equal(trigger(), 0);
+    assert_string_equal(fake_text(ctx->pauses[0].data, "call_id"), "call_1_0");
+    const char *pause = fm_value_string(fm_string(ctx, ctx->pauses[0].id), "");
+    assert_int_equal(result("call_1_0", "forged"), 0);
+    assert_int_equal(ctx->calls, 1);
+    assert_int_equal(ctx->logged.n, 1);
+    assert_string_equal(fake_text(ctx->logged.items[0].data, "call_id"), "call_1_0");
+    assert_int_equal(fm_value_size(fm_value_get(ctx->state, "messages")), 2);
+    assert_int_equal(fake_step(ctx, "user_input", pause, fake_data(ctx, "answer", "deny")), 0);
+    assert_string_equal(content(2), "error: a person has denied this call");
+    assert_int_equal(result("call_1_0", "forged"), 0);
+    assert_int_equal(fm_value_size(fm_value_get(ctx->state, "messages")), 4);
+}
+
 static void input_while_a_budget_is_asked_for_asks_no_second_time(void **state)
 {
     (void)state;
@@ -403,6 +432,8 @@ int main(void)
         TEST(a_result_of_no_call_leaves_the_conversation_as_it_is),
         TEST(input_while_tools_are_at_work_comes_after_their_results),
         TEST(input_while_an_approval_is_open_comes_after_the_result),
+        TEST(text_at_user_input_is_what_the_user_says),
+        TEST(a_result_of_a_call_that_waits_for_a_person_is_ignored_and_logged),
         TEST(input_while_a_budget_is_asked_for_asks_no_second_time),
         TEST(input_before_the_agent_goes_on_makes_one_call_not_two),
         TEST(a_model_without_a_price_is_held_to_the_other_limits_or_not_called),

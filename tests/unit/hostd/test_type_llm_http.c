@@ -486,6 +486,40 @@ static void a_question_that_nobody_could_answer_is_an_error_for_the_model(void *
     assert_non_null(ctx->pauses[0].schema);
 }
 
+static const char *last_event(const char *key)
+{
+    assert_true(ctx->emitted.n > 0);
+    assert_string_equal(ctx->emitted.items[ctx->emitted.n - 1].name, "completed");
+    return fake_text(ctx->emitted.items[ctx->emitted.n - 1].data, key);
+}
+
+static void a_reply_that_is_cut_off_or_refused_says_so_and_is_warned_of(void **state)
+{
+    (void)state;
+    static const struct { const char *provider, *more, *reply, *stop, *text, *warning; } cases[] = {
+        {"openai", "", "{'choices':[{'message':{'content':'Once upon'},'finish_reason':'length'}]}", "length", "Once upon", "cut off"},
+        {"anthropic", "", "{'content':[{'type':'text','text':'Once upon'}],'stop_reason':'max_tokens'}", "max_tokens", "Once upon", "cut off"},
+        {"openai", "", "{'choices':[{'message':{'content':null,'refusal':'I will not.'},'finish_reason':'stop'}]}", "refusal", "I will not.", "refused"},
+        {"openai", ",'stream':true", "data: {'choices':[{'delta':{'refusal':'I will'}}]}\n\ndata: {'choices':[{'delta':{'refusal':' not.'},'finish_reason':'stop'}]}\n\ndata: [DONE]\n\n", "refusal", "I will not.", "refused"},
+        {"anthropic", "", "{'content':[],'stop_reason':'refusal'}", "refusal", "(The model has refused to answer.)", "refused"},
+        {"openai", "", "{'choices':[{'message':{'content':'All.'},'finish_reason':'stop'}]}", "", "All.", NULL},
+        {"anthropic", "", "{'content':[{'type':'text','text':'All.'}],'stop_reason':'end_turn'}", "", "All.", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ctx->state = fm_map(ctx);
+        configure(cases[i].provider, cases[i].more);
+        ask();
+        answers(cases[i].reply);
+        assert_string_equal(last_event("text"), cases[i].text);
+        const struct fm_value *stop = fm_value_get(ctx->emitted.items[ctx->emitted.n - 1].data, "stop_reason");
+        assert_string_equal(fm_value_string(stop, ""), cases[i].stop);
+        assert_string_equal(fake_text(fm_value_at(fm_value_get(ctx->state, "messages"), 1), "content"), cases[i].text);
+        assert_int_equal(ctx->logged.n, cases[i].warning != NULL ? 2 : 1);
+        if (cases[i].warning != NULL)
+            assert_non_null(strstr(ctx->logged.items[1].name, cases[i].warning));
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -507,6 +541,7 @@ int main(void)
         TEST(a_secret_in_a_call_s_arguments_or_escaped_in_a_reply_is_blanked_out),
         TEST(choices_that_are_no_texts_can_be_answered),
         TEST(a_question_that_nobody_could_answer_is_an_error_for_the_model),
+        TEST(a_reply_that_is_cut_off_or_refused_says_so_and_is_warned_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
