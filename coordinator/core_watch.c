@@ -107,10 +107,6 @@ static void pump(struct core *c, struct watch *w)
     struct job *job = w->job;
     if (w->full || w->reading || job->loading || job->disk_head.n == 0)
         return;
-    if (beyond_the_end(w)) {
-        fail_beyond_the_end(c, w);
-        return;
-    }
     if (w->next_step <= job->steps_on_disk) {
         struct store_query q = {.kind = STORE_READ_STEPS,
                                 .job = job->id,
@@ -123,6 +119,11 @@ static void pump(struct core *c, struct watch *w)
     }
     if (!w->need_head)
         return;
+    if (beyond_the_end(
+            w)) { /* not before: in the middle of a unit the status is there, and not all steps are */
+        fail_beyond_the_end(c, w);
+        return;
+    }
     bool ended = job_status_final(job->disk_status);
     send_head(c, w);
     if (!ended)
