@@ -35,6 +35,7 @@
 #include "id.h"
 #include "ledger.h"
 #include "net.h"
+#include "operators.h"
 #include "oracle.h"
 #include "proc.h"
 #include "sandbox.h"
@@ -185,6 +186,7 @@ static void cause_faults(void)
     faults_plan(opt.seed, opt.seconds * 1000);
     while ((at = fm_now_mono_ms() - began_ms) < opt.seconds * 1000) {
         faults_turn(at);
+        operators_turn();
         daemons_turn();
         pause_ms(20);
     }
@@ -196,10 +198,12 @@ static void wait_for_clients(void)
 {
     int64_t until = fm_now_mono_ms() + QUIET_MS;
     clients_finish();
-    while (clients_busy() > 0) {
+    while (clients_busy() > 0 || !operators_settled()) {
+        operators_turn();
         daemons_turn();
         if (fm_now_mono_ms() > until) {
-            chaos_violation("%u clients have a job that does not end", clients_busy());
+            chaos_violation("%u clients have a job that does not end%s", clients_busy(),
+                            operators_settled() ? "" : ", or an operator is not answered");
             clients_describe();
             pause_ms(500);
             return;
@@ -259,20 +263,24 @@ static void run(const char *build_dir)
     if (pthread_create(&thread, NULL, run_loop, loop) != 0)
         chaos_die("a thread cannot be started");
     began_ms = fm_now_mono_ms();
+    operators_start(loop, target);
     clients_start(loop, target, opt.clients, opt.seed);
     cause_faults();
     wait_for_clients();
     struct rpc_channel *channel = rpc_channel_new(loop, target, 64u << 20);
     if (chaos_violations() == 0 || clients_busy() == 0)
         oracle_check(channel);
+    if (chaos_violations() == 0)
+        operators_check();
     rpc_channel_free(channel);
     daemons_stop();
     check_file();
     verify_store(build_dir);
     faults_report();
-    if (clients_busy() > 0)
+    if (clients_busy() > 0 || !operators_settled())
         return; /* the loop still has their calls; the process ends now */
     clients_free();
+    operators_free();
     rpc_loop_stop(loop);
     pthread_join(thread, NULL);
     rpc_loop_free(loop);
