@@ -216,7 +216,7 @@ static void answer_drain(struct core *c, struct host *h, struct op *op)
 {
     Fermata__V1__DrainHostResponse r = FERMATA__V1__DRAIN_HOST_RESPONSE__INIT;
     name_left(h, &r);
-    r.host = host_view(h);
+    r.host = host_view(c, h);
     if (op->due_ms != 0 && h->n_jobs > 0)
         log_left(h, &r);
     mark_save(c, mark_get(c, h->id), op->ticket, &r.base);
@@ -282,7 +282,7 @@ static void cordon_host(struct core *c, struct op *op, struct host *h, struct ho
         h->draining = m->draining;
         c->match_wanted = true;
     }
-    r.host = h != NULL ? host_view(h) : mark_view(m);
+    r.host = h != NULL ? host_view(c, h) : mark_view(m);
     mark_save(c, m, op->ticket, &r.base);
     fermata__v1__host__free_unpacked(r.host, NULL);
     op_free(op);

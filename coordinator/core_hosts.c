@@ -513,14 +513,14 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
 
 /* ---- the Hosts service ---- */
 
-Fermata__V1__Host *host_view(const struct host *h)
+Fermata__V1__Host *host_view(const struct core *c, const struct host *h)
 {
     Fermata__V1__Host v = FERMATA__V1__HOST__INIT;
     Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     at.seconds = h->attached_wall_ms / 1000;
     v.host_id = h->id;
-    v.status = h->conn != 0 ? FERMATA__V1__HOST_STATUS__HOST_STATUS_ATTACHED
-                            : FERMATA__V1__HOST_STATUS__HOST_STATUS_SILENT;
+    v.status = life_is_silent(c, h) ? FERMATA__V1__HOST_STATUS__HOST_STATUS_SILENT
+                                    : FERMATA__V1__HOST_STATUS__HOST_STATUS_ATTACHED;
     v.capacity = h->capacity;
     v.job_count = (uint32_t)h->n_jobs;
     v.cordoned = h->cordoned;
@@ -573,7 +573,7 @@ static void list_hosts(struct core *c, struct op *op)
     Fermata__V1__ListHostsResponse r = FERMATA__V1__LIST_HOSTS_RESPONSE__INIT;
     r.hosts = fm_xcalloc(HASH_COUNT(c->hosts) + HASH_COUNT(c->marks) + 1, sizeof(*r.hosts));
     for (struct host *h = c->hosts; h != NULL; h = h->hh.next)
-        r.hosts[r.n_hosts++] = host_view(h);
+        r.hosts[r.n_hosts++] = host_view(c, h);
     for (struct host_mark *m = c->marks; m != NULL; m = m->hh.next)
         if (m->cordoned && host_find(c, m->id) == NULL)
             r.hosts[r.n_hosts++] = mark_view(m);
@@ -618,7 +618,7 @@ static void get_host(struct core *c, struct op *op)
     if (h == NULL)
         return;
     Fermata__V1__GetHostResponse r = FERMATA__V1__GET_HOST_RESPONSE__INIT;
-    r.host = host_view(h);
+    r.host = host_view(c, h);
     r.job_ids = fm_xcalloc(h->n_jobs + 1, sizeof(*r.job_ids));
     struct job *job;
     DL_FOREACH2 (h->jobs, job, host_next)

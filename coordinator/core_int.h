@@ -545,7 +545,7 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
 void host_attach_job(struct host *h, struct job *job);
 void host_detach_job(struct job *job);
 /* A host as clients see it; free with fermata__v1__host__free_unpacked. */
-Fermata__V1__Host *host_view(const struct host *h);
+Fermata__V1__Host *host_view(const struct core *c, const struct host *h);
 struct host *host_find(struct core *c, const char *id);
 struct host *host_add(struct core *c, const char *id);
 void host_remove(struct core *c, struct host *h);
@@ -567,6 +567,8 @@ int64_t hosts_deadline(const struct core *c);
 
 void certify_death(struct core *c, struct op *op);
 /* When its jobs go to others. */
+/* Two heartbeats are missing, or its stream is gone. */
+bool life_is_silent(const struct core *c, const struct host *h);
 int64_t life_lease_end(const struct core *c, const struct host *h);
 /* Ends the leases that are over. */
 void life_tick(struct core *c);

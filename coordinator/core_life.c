@@ -20,8 +20,7 @@ static bool within(int64_t a, int64_t b, int64_t ms)
     return a - b <= ms && b - a <= ms;
 }
 
-/* Two heartbeats are missing, or its stream is gone. */
-static bool is_silent(const struct core *c, const struct host *h)
+bool life_is_silent(const struct core *c, const struct host *h)
 {
     return h->conn == 0 || c->now_ms >= host_silent_since(h) + 2 * (int64_t)c->cfg.heartbeat_ms;
 }
@@ -35,11 +34,11 @@ static bool brake(struct core *c, struct host *h)
     DL_FOREACH (c->losses, l)
         lost += within(l->silent_since_ms, since, lease);
     for (struct host *o = c->hosts; o != NULL; o = o->hh.next)
-        silent += is_silent(c, o) && within(host_silent_since(o), since, lease);
+        silent += life_is_silent(c, o) && within(host_silent_since(o), since, lease);
     if (silent + lost < BRAKE_HOSTS || (silent + lost) * 2 <= all + lost)
         return false;
     for (struct host *o = c->hosts; o != NULL; o = o->hh.next)
-        o->braked = o->braked || (is_silent(c, o) && within(host_silent_since(o), since, lease));
+        o->braked = o->braked || (life_is_silent(c, o) && within(host_silent_since(o), since, lease));
     FM_LOG(WARN, HOST,
            "more than half of the hosts fell silent within one lease: their jobs wait for a second one, for "
            "the fault may be the network's or the coordinator's",

@@ -123,7 +123,8 @@ static void ask(struct core *c, struct job *job, const struct task_item *t, size
     snprintf(
         question, sizeof(question),
         "Host %.128s was lost while it handled task %.64s of routine %.128s. What it has done is not known. "
-        "Answer \"retry\", \"fail\", or {\"done\": {\"event\": …, \"data\": {…}}}.",
+        "Answer \"retry\", \"fail\", {\"done\": {\"event\": …, \"data\": {…}}}, or {\"done\": {}} when it "
+        "emitted nothing.",
         job->head->last_host, t->id, t->routine);
     Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
     Google__Protobuf__Timestamp at = core_now(c);
@@ -197,20 +198,54 @@ static bool says(const Google__Protobuf__Value *v, const char *word)
            strcmp(v->string_value, word) == 0;
 }
 
+/* v is an object without other keys than `one` and `other`. */
+static int check_keys(const char *where, const Google__Protobuf__Value *v, const char *one, const char *other,
+                      struct fm_err *err)
+{
+    if (v->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, where, "%s must be an object", where);
+    for (size_t i = 0; i < v->struct_value->n_fields; i++) {
+        const char *key = v->struct_value->fields[i]->key;
+        if (strcmp(key, one) == 0 || strcmp(key, other) == 0)
+            continue;
+        return fm_err_set(err, FM_INVALID_ARGUMENT, where,
+                          "%s has the key \"%.64s\"; it may have \"%s\"%s%s%s", where, key, one,
+                          other[0] != '\0' ? " and \"" : "", other, other[0] != '\0' ? "\"" : "");
+    }
+    return 0;
+}
+
+/* What is not understood is refused: whoever gives a result must not see it vanish. */
+static int check_done(const Google__Protobuf__Value *done, struct fm_err *err)
+{
+    const Google__Protobuf__Value *event = field(done, "event"), *data = field(done, "data");
+    if (check_keys("answer.done", done, "event", "data", err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (event == NULL && data != NULL)
+        return fm_err_set(
+            err, FM_INVALID_ARGUMENT, "answer.done.event",
+            "answer.done has data but no event to emit it as; {} is a task that emitted nothing");
+    if (event != NULL && event->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "answer.done.event", "answer.done.event must be a text");
+    if (event != NULL && check_name("answer.done.event", event->string_value, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (data != NULL && data->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "answer.done.data", "answer.done.data must be an object");
+    return 0;
+}
+
 int lost_check_answer(const Google__Protobuf__Value *answer, struct fm_err *err)
 {
-    const Google__Protobuf__Value *done = field(answer, "done"), *event = field(done, "event"),
-                                  *data = field(done, "data");
+    const Google__Protobuf__Value *done = field(answer, "done");
     if (says(answer, "retry") || says(answer, "fail"))
         return 0;
-    if (done != NULL && done->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE &&
-        (event == NULL || event->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE) &&
-        (data == NULL || data->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE))
-        return 0;
+    if (done != NULL)
+        return check_keys("answer", answer, "done", "", err) < 0 ? -FM_INVALID_ARGUMENT
+                                                                 : check_done(done, err);
     return fm_err_set(
         err, FM_INVALID_ARGUMENT, "answer",
-        "the outcome of a task is unknown: answer \"retry\", \"fail\", or {\"done\": {\"event\": …, "
-        "\"data\": {…}}}");
+        "the outcome of a task is unknown: answer \"retry\", \"fail\", {\"done\": {\"event\": …, "
+        "\"data\": {…}}}, or {\"done\": {}} when it emitted nothing");
 }
 
 /* The task is consumed with the result that somebody knows. False when that cannot be. */

@@ -58,6 +58,27 @@ static void send_step(struct core *c, struct watch *w, uint32_t number, struct f
 
 static void pump(struct core *c, struct watch *w);
 
+/* The job has ended before the first step that is wanted, by more than the one that a watcher who has seen
+ * all of them asks for. */
+static bool beyond_the_end(const struct watch *w)
+{
+    return job_status_final(w->job->disk_status) && w->next_step > w->job->steps_on_disk &&
+           w->next_step - w->job->steps_on_disk > 1;
+}
+
+static void fail_beyond_the_end(struct core *c, struct watch *w)
+{
+    struct fm_err err = {0};
+    fm_err_set(
+        &err, FM_OUT_OF_RANGE, "from_step",
+        "from_step is %u, but job %s has ended, and its last step is %u; what was seen beyond it is not "
+        "in the store",
+        w->next_step, w->job->text, w->job->steps_on_disk);
+    c->io.fail(c->io.arg, w->ticket, &err);
+    fm_err_done(&err);
+    watch_free(c, w);
+}
+
 static void on_steps_read(struct core *c, struct wait *q, struct store_done *d)
 {
     struct watch *w;
@@ -98,6 +119,11 @@ static void pump(struct core *c, struct watch *w)
     }
     if (!w->need_head)
         return;
+    if (beyond_the_end(
+            w)) { /* not before: in the middle of a unit the status is there, and not all steps are */
+        fail_beyond_the_end(c, w);
+        return;
+    }
     bool ended = job_status_final(job->disk_status);
     send_head(c, w);
     if (!ended)
@@ -218,7 +244,7 @@ void watch_request(struct core *c, struct op *op)
     HASH_ADD(hh, c->watches, ticket, sizeof(w->ticket), w);
     DL_APPEND(job->watches, w);
     op_free(op);
-    if (job->disk_head.n > 0)
+    if (job->disk_head.n > 0 && !beyond_the_end(w))
         send_head(c,
                   w); /* the job as it is comes first, then its steps, then the job again if it has ended */
     w->need_head = job->disk_head.n == 0 || job_status_final(job->disk_status);

@@ -150,14 +150,19 @@ static void conn_free(struct core *c, struct conn *k)
     free(k);
 }
 
-/* Ends a stream with an error; the host behind it stays until its lease ends. */
-static void conn_close(struct core *c, struct conn *k, struct fm_err *err)
+static void conn_end(struct core *c, struct conn *k, const char *host_id, struct fm_err *err)
 {
-    FM_LOG(WARN, HOST, "a host's stream is ended", FM_STR("host", k->host != NULL ? k->host->id : ""),
-           FM_STR("peer", k->peer), FM_ERR(err));
+    FM_LOG(WARN, HOST, "a host's stream is ended", FM_STR("host", host_id), FM_STR("peer", k->peer),
+           FM_ERR(err));
     c->io.host_close(c->io.arg, k->id, err);
     fm_err_done(err);
     core_host_closed(c, k->id);
+}
+
+/* Ends a stream with an error; the host behind it stays until its lease ends. */
+static void conn_close(struct core *c, struct conn *k, struct fm_err *err)
+{
+    conn_end(c, k, k->host != NULL ? k->host->id : "", err);
 }
 
 void core_host_opened(struct core *c, uint64_t conn, const char *peer)
@@ -363,8 +368,8 @@ static void on_hello(struct core *c, struct conn *k, const Fermata__V1__Hello *m
         fm_err_set(&err, FM_INVALID_ARGUMENT, "hello", "Hello came twice on one stream");
     else if (check_hello(m, &err) == 0)
         h = host_for_hello(c, k, m, &err);
-    if (h == NULL) {
-        conn_close(c, k, &err);
+    if (h == NULL) { /* the log shall name it, if that is a name */
+        conn_end(c, k, check_name("hello.host_id", m->host_id, NULL) == 0 ? m->host_id : "", &err);
         return;
     }
     k->host = h;

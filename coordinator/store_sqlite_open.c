@@ -55,10 +55,20 @@ static const char side_tables[] =
 
 /* ---- errors ---- */
 
+#define RETRY_STORE_MS 1000
+
 bool sql_is_fatal(int rc)
 {
     int base = rc & 0xff;
     return base == SQLITE_IOERR || base == SQLITE_CORRUPT || base == SQLITE_NOTADB || base == SQLITE_CANTOPEN;
+}
+
+/* What passes by itself, or when somebody makes room: worth trying again. */
+static int full(const struct sql_conn *c, const char *what, struct fm_err *err)
+{
+    fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL,
+               "the store's disk is full (%s, %s): make room; it goes on by itself", c->path, what);
+    return fm_err_retry(err, RETRY_STORE_MS);
 }
 
 int sql_error(const struct sql_conn *c, int rc, const char *what, struct fm_err *err)
@@ -66,9 +76,7 @@ int sql_error(const struct sql_conn *c, int rc, const char *what, struct fm_err 
     const char *text = c->db != NULL ? sqlite3_errmsg(c->db) : sqlite3_errstr(rc);
     switch (rc & 0xff) {
     case SQLITE_FULL:
-        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL,
-                          "the store's disk is full (%s, %s): make room; it goes on by itself", c->path,
-                          what);
+        return full(c, what, err);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return fm_err_set(err, FM_DATA_LOSS, NULL,
@@ -79,11 +87,9 @@ int sql_error(const struct sql_conn *c, int rc, const char *what, struct fm_err 
                           what, text);
     case SQLITE_IOERR:
         if (c->db != NULL && sqlite3_system_errno(c->db) == ENOSPC)
-            return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL,
-                              "the store's disk is full (%s, %s): make room; it goes on by itself", c->path,
-                              what);
-        return fm_err_set(err, FM_UNAVAILABLE, NULL, "the store %s has an I/O error (%s: %s)", c->path, what,
-                          text);
+            return full(c, what, err);
+        fm_err_set(err, FM_UNAVAILABLE, NULL, "the store %s has an I/O error (%s: %s)", c->path, what, text);
+        return fm_err_retry(err, RETRY_STORE_MS);
     case SQLITE_CONSTRAINT:
         return fm_err_set(err, FM_INTERNAL, NULL, "a record is in the store already (%s: %s)", what, text);
     default:

@@ -266,7 +266,10 @@ static void on_drain_timeout(uv_timer_t *uv)
     struct agent *a = uv->data;
     size_t left = engine_job_count(a->engine);
     if (left > 0)
-        FM_LOG(WARN, HOST, "draining took too long, jobs are left to their lease", FM_U64("jobs", left));
+        FM_LOG(WARN, HOST,
+               "draining took too long; the jobs that are left go to other hosts when this end is certified, "
+               "or when the lease ends",
+               FM_U64("jobs", left));
     finish(a, left > 0 ? 1 : 0);
 }
 

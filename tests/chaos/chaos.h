@@ -8,6 +8,7 @@
 #include "err.h"
 
 #define CHAOS_DIR "/run/chaos" /* in the sandbox's own mount namespace: gone with it */
+#define CHAOS_DATA CHAOS_DIR "/data"
 #define N_HOSTS 3
 #define COORDINATOR_LINK N_HOSTS
 #define N_LINKS (N_HOSTS + 1)

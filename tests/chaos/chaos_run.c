@@ -1,8 +1,9 @@
 /* Real daemons under real faults. A coordinator and three hosts, each in a network namespace of its own, a
  * store on a small file system; clients that submit, answer, cancel and send inputs; and a schedule of faults
- * drawn from a seed: kill -9, SIGSTOP, partitions (whole and one-way), lost packets, slow links, a full disk,
- * a clock that is set. In the end an oracle compares what the clients were told with what is in the store
- * (oracle.c).
+ * drawn from a seed: kill -9 (of whole hosts, and of their daemons only), SIGSTOP, cordons and drains,
+ * partitions (whole and one-way), lost packets, slow links, a full disk, a clock that is set. In the end an
+ * oracle compares what the clients were told with what is in the store (oracle.c), and the stopped store is
+ * verified.
  *
  *     chaos_run [--seed N] [--seconds N] [--clients N]
  *
@@ -22,6 +23,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "call.h"
 #include "chaos.h"
@@ -33,6 +35,7 @@
 #include "id.h"
 #include "ledger.h"
 #include "net.h"
+#include "operators.h"
 #include "oracle.h"
 #include "proc.h"
 #include "sandbox.h"
@@ -161,6 +164,42 @@ static void put_flows(const char *target)
                         i, delays_ms[i]));
 }
 
+/* Durable sleeps (longer than a host keeps a job for), child jobs, and an agent whose loss must not go
+ * unnoticed: a client is asked (chaos3), or the failure takes its own way to the question (chaos4). */
+static void put_long_flows(const char *target)
+{
+    static const char *const policies[] = {
+        "\"on_lost\":\"LOST_POLICY_ASK\"",
+        "\"on_lost\":\"LOST_POLICY_FAIL\",\"on_error\":\"ERROR_POLICY_ROUTE\""};
+    json_decref(rpc(target, "Flows/PutFlow",
+                    "{\"flow\":{\"name\":\"chaos_child\",\"routines\":[{\"id\":\"in\",\"type\":\"log\"}]}}"));
+    for (int i = 0; i < 2; i++)
+        json_decref(rpc(target, "Flows/PutFlow",
+                        "{\"flow\":{\"name\":\"chaos%d\",\"routines\":["
+                        "{\"id\":\"start\",\"type\":\"log\"},{\"id\":\"inbox\",\"type\":\"log\"},{\"id\":"
+                        "\"done\",\"type\":\"log\"},"
+                        "{\"id\":\"nap\",\"type\":\"sleep\",\"config\":{\"ms\":1300}},"
+                        "{\"id\":\"child\",\"type\":\"job\",\"config\":{\"flow\":\"chaos_child\",\"routine\":"
+                        "\"in\",\"slot\":\"input\"}},"
+                        "{\"id\":\"agent\",\"type\":\"llm_agent\",\"config\":{\"provider\":\"mock\",\"ask\":"
+                        "false,\"delay_ms\":1000},\"policy\":{%s}},"
+                        "{\"id\":\"ask\",\"type\":\"human\"}],\"connections\":["
+                        "{\"from\":{\"routine\":\"start\",\"event\":\"output\"},\"to\":{\"routine\":"
+                        "\"nap\",\"slot\":\"input\"}},"
+                        "{\"from\":{\"routine\":\"nap\",\"event\":\"output\"},\"to\":{\"routine\":"
+                        "\"child\",\"slot\":\"start\"}},"
+                        "{\"from\":{\"routine\":\"child\",\"event\":\"completed\"},\"to\":{\"routine\":"
+                        "\"agent\",\"slot\":\"trigger\"}},"
+                        "{\"from\":{\"routine\":\"agent\",\"event\":\"completed\"},\"to\":{\"routine\":"
+                        "\"ask\",\"slot\":\"input\"}},%s"
+                        "{\"from\":{\"routine\":\"ask\",\"event\":\"output\"},\"to\":{\"routine\":\"done\","
+                        "\"slot\":\"input\"}}]}}",
+                        3 + i, policies[i],
+                        i == 0 ? ""
+                               : "{\"from\":{\"routine\":\"agent\",\"event\":\"error\"},\"to\":{\"routine\":"
+                                 "\"ask\",\"slot\":\"input\"}},"));
+}
+
 static void wait_for_coordinator(const char *target)
 {
     int64_t until = fm_now_mono_ms() + 30000;
@@ -183,6 +222,7 @@ static void cause_faults(void)
     faults_plan(opt.seed, opt.seconds * 1000);
     while ((at = fm_now_mono_ms() - began_ms) < opt.seconds * 1000) {
         faults_turn(at);
+        operators_turn();
         daemons_turn();
         pause_ms(20);
     }
@@ -194,10 +234,12 @@ static void wait_for_clients(void)
 {
     int64_t until = fm_now_mono_ms() + QUIET_MS;
     clients_finish();
-    while (clients_busy() > 0) {
+    while (clients_busy() > 0 || !operators_settled()) {
+        operators_turn();
         daemons_turn();
         if (fm_now_mono_ms() > until) {
-            chaos_violation("%u clients have a job that does not end", clients_busy());
+            chaos_violation("%u clients have a job that does not end%s", clients_busy(),
+                            operators_settled() ? "" : ", or an operator is not answered");
             clients_describe();
             pause_ms(500);
             return;
@@ -206,13 +248,39 @@ static void wait_for_clients(void)
     }
 }
 
+/* Every page of the file, and what SQLite says of it. */
 static void check_file(void)
 {
-    if (chaos_shell(false, "command -v sqlite3") != 0)
-        return;
-    if (chaos_shell(false,
-                    "test \"$(sqlite3 " CHAOS_DIR "/data/fermata.db 'PRAGMA integrity_check')\" = ok") != 0)
-        chaos_violation("the database is damaged");
+    sqlite3 *db = NULL;
+    sqlite3_stmt *s = NULL;
+    int rc = sqlite3_open_v2(CHAOS_DATA "/fermata.db", &db, SQLITE_OPEN_READWRITE, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_prepare_v2(db, "PRAGMA integrity_check(3)", -1, &s, NULL);
+    while (rc == SQLITE_OK && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+        const char *text = (const char *)sqlite3_column_text(s, 0);
+        if (strcmp(text, "ok") != 0)
+            chaos_violation("the database is damaged: %s", text);
+        rc = SQLITE_OK;
+    }
+    if (rc != SQLITE_DONE)
+        chaos_violation("the database cannot be checked: %s", sqlite3_errmsg(db));
+    (void)sqlite3_finalize(s);
+    (void)sqlite3_close(db);
+}
+
+/* What the coordinator itself says of its store: every job folded anew from its journal. */
+static void verify_store(const char *build_dir)
+{
+    char program[512], *out, *err;
+    snprintf(program, sizeof(program), "%s/coordinator/coordinator", build_dir);
+    const char *argv[] = {program, "--verify", "--data", CHAOS_DATA, NULL};
+    int code = proc_run(argv, NULL, &out, &err);
+    if (code != 0)
+        chaos_violation("--verify ends with code %d: %s%s", code, out, err);
+    else
+        chaos_say("--verify: %s", out);
+    free(out);
+    free(err);
 }
 
 static void run(const char *build_dir)
@@ -226,24 +294,30 @@ static void run(const char *build_dir)
         daemon_start(d);
     wait_for_coordinator(target);
     put_flows(target);
+    put_long_flows(target);
     rpc_global_init();
     struct rpc_loop *loop = rpc_loop_new();
     if (pthread_create(&thread, NULL, run_loop, loop) != 0)
         chaos_die("a thread cannot be started");
     began_ms = fm_now_mono_ms();
+    operators_start(loop, target);
     clients_start(loop, target, opt.clients, opt.seed);
     cause_faults();
     wait_for_clients();
     struct rpc_channel *channel = rpc_channel_new(loop, target, 64u << 20);
     if (chaos_violations() == 0 || clients_busy() == 0)
         oracle_check(channel);
+    if (chaos_violations() == 0)
+        operators_check();
     rpc_channel_free(channel);
     daemons_stop();
     check_file();
+    verify_store(build_dir);
     faults_report();
-    if (clients_busy() > 0)
+    if (clients_busy() > 0 || !operators_settled())
         return; /* the loop still has their calls; the process ends now */
     clients_free();
+    operators_free();
     rpc_loop_stop(loop);
     pthread_join(thread, NULL);
     rpc_loop_free(loop);

@@ -18,7 +18,7 @@
 
 #define DEADLINE_MS 4000
 #define MAX_MESSAGE (8u << 20)
-#define N_FLOWS 3
+#define N_FLOWS 5
 
 enum op {
     OP_NONE,
@@ -30,11 +30,12 @@ enum op {
     OP_ANSWER,
     OP_REPEAT,
     OP_LATE,
+    OP_DECIDE,
     OP_LOOK
 };
 
-static const char *const op_names[] = {"nothing", "submit", "input",  "cancel", "pause",
-                                       "release", "answer", "repeat", "late",   "look"};
+static const char *const op_names[] = {"nothing", "submit", "input", "cancel", "pause", "release",
+                                       "answer",  "repeat", "late",  "decide", "look"};
 
 struct client {
     struct fm_rng rng;
@@ -47,8 +48,8 @@ struct client {
     unsigned attempts;
     unsigned inputs_left;
     bool cancels, pauses, repeats, comes_late;
-    uint32_t releases;
-    char question[64], operator_pause[64], answered[64];
+    uint32_t releases, decisions;
+    char question[64], lost[64], operator_pause[64], answered[64];
     const char *status;
 };
 
@@ -59,6 +60,7 @@ static struct {
     unsigned n;
     atomic_bool finishing;
     atomic_uint busy;
+    unsigned decisions;
 } all;
 
 static void choose(struct client *c);
@@ -173,6 +175,22 @@ static void send_release(struct client *c)
     send_resume(c, c->operator_pause, id, false);
 }
 
+/* What a lost task has done is not known: it shall run again. */
+static void send_decision(struct client *c)
+{
+    Fermata__V1__ResumeJobRequest r = FERMATA__V1__RESUME_JOB_REQUEST__INIT;
+    Google__Protobuf__Value answer = GOOGLE__PROTOBUF__VALUE__INIT;
+    char id[32], retry[] = "retry";
+    snprintf(id, sizeof(id), "d%u.%u", c->job->no, c->decisions);
+    answer.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
+    answer.string_value = retry;
+    r.job_id = c->job->job_id;
+    r.pause_id = c->lost;
+    r.request_id = id;
+    r.answer = &answer;
+    send_call(c, "Jobs/ResumeJob", &r.base);
+}
+
 static void send_cancel(struct client *c)
 {
     Fermata__V1__CancelJobRequest r = FERMATA__V1__CANCEL_JOB_REQUEST__INIT;
@@ -216,9 +234,9 @@ static enum outcome *outcome_of(struct client *c)
 
 static void issue(struct client *c)
 {
-    static void (*const sends[])(struct client *) = {NULL,        send_submit,  send_input,  send_cancel,
-                                                     send_pause,  send_release, send_answer, send_answer,
-                                                     send_answer, send_look};
+    static void (*const sends[])(struct client *) = {NULL,        send_submit,   send_input,  send_cancel,
+                                                     send_pause,  send_release,  send_answer, send_answer,
+                                                     send_answer, send_decision, send_look};
     enum outcome *o = outcome_of(c);
     if (o != NULL && *o == NOT_SENT)
         *o = UNKNOWN;
@@ -295,11 +313,15 @@ static void check_grows(struct client *c, const char *what, uint32_t *seen, uint
 
 static void look_at_pauses(struct client *c, const Fermata__V1__Job *job)
 {
-    c->question[0] = c->operator_pause[0] = '\0';
+    c->question[0] = c->lost[0] = c->operator_pause[0] = '\0';
     for (size_t i = 0; i < job->n_pauses; i++) {
         const Fermata__V1__Pause *p = job->pauses[i];
         bool question = p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION;
-        snprintf(question ? c->question : c->operator_pause, sizeof(c->question), "%s", p->pause_id);
+        bool lost = p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN;
+        snprintf(question ? c->question
+                 : lost   ? c->lost
+                          : c->operator_pause,
+                 sizeof(c->question), "%s", p->pause_id);
     }
     if (c->question[0] != '\0' && c->job->answer == ACKED)
         chaos_violation("job %s (s%u): question %s is open although its answer was acknowledged",
@@ -337,6 +359,12 @@ static void on_looked(struct client *c, struct fm_bytes reply)
         fermata__v1__get_job_response__free_unpacked(r, NULL);
 }
 
+static void on_decided(struct client *c)
+{
+    c->lost[0] = '\0';
+    all.decisions++;
+}
+
 static void on_ok(struct client *c, struct fm_bytes reply)
 {
     enum outcome *o = outcome_of(c);
@@ -348,6 +376,8 @@ static void on_ok(struct client *c, struct fm_bytes reply)
         on_cancelled(c, reply);
     else if (c->op == OP_LOOK)
         on_looked(c, reply);
+    else if (c->op == OP_DECIDE)
+        on_decided(c);
     else if (c->op == OP_ANSWER)
         snprintf(c->answered, sizeof(c->answered), "%s", c->question);
     else if (c->op == OP_LATE)
@@ -379,6 +409,7 @@ static bool may_be_refused(const struct client *c, enum fm_code code)
     case OP_LATE:
     case OP_PAUSE:
     case OP_RELEASE:
+    case OP_DECIDE:
         return true;
     default:
         return false;
@@ -390,6 +421,8 @@ static void on_refused(struct client *c, const struct fm_err *status)
     enum outcome *o = outcome_of(c);
     if (o != NULL)
         *o = REFUSED;
+    if (c->op == OP_DECIDE)
+        c->lost[0] = '\0'; /* the next look shows whether it still asks */
     if (!may_be_refused(c, status->code))
         chaos_violation("job %s (s%u): %s, attempt %u, was refused: %s: %s", c->job->job_id, c->job->no,
                         op_names[c->op], c->attempts, fm_code_name((int)status->code), status->msg);
@@ -433,8 +466,8 @@ static void new_job(struct client *c)
     c->pauses = chance(c, 15);
     c->repeats = chance(c, 30);
     c->comes_late = chance(c, 30);
-    c->releases = 0;
-    c->answered[0] = c->question[0] = c->operator_pause[0] = '\0';
+    c->releases = c->decisions = 0;
+    c->answered[0] = c->question[0] = c->lost[0] = c->operator_pause[0] = '\0';
     c->status = "?";
     c->once = chance(c, 15);
     begin(c, OP_SUBMIT);
@@ -461,6 +494,9 @@ static void choose(struct client *c)
     } else if (c->operator_pause[0] != '\0' && chance(c, 50)) {
         c->releases++;
         begin(c, OP_RELEASE);
+    } else if (c->lost[0] != '\0') {
+        c->decisions++;
+        begin(c, OP_DECIDE);
     } else if (c->question[0] != '\0' && c->job->answer == NOT_SENT) {
         begin(c, OP_ANSWER);
     } else if (c->repeats && c->job->answer == ACKED) {
@@ -527,6 +563,7 @@ void clients_describe(void)
 
 void clients_free(void)
 {
+    chaos_say("%u decisions about tasks that were lost", all.decisions);
     for (unsigned i = 0; i < all.n; i++)
         rpc_channel_free(all.list[i].channel);
     free(all.list);

@@ -22,7 +22,7 @@
 #include "clock.h"
 #include "net.h"
 
-#define DATA CHAOS_DIR "/data"
+#define DATA CHAOS_DATA
 #define BALLAST DATA "/ballast"
 #define CLOCK_FILE CHAOS_DIR "/clock"
 #define STOP_MS 30000
@@ -157,14 +157,13 @@ bool daemon_runs(int d)
     return daemons[d].pid > 0;
 }
 
-/* The children first: whoever watches over them must not start them again in between. */
-static void signal_tree(pid_t pid, int signal)
+static void signal_tree(pid_t pid, int signal);
+
+static void signal_children(pid_t pid, int signal)
 {
     char path[64], text[512] = "";
     snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
     FILE *f = fopen(path, "r");
-    if (signal == SIGKILL || signal == SIGSTOP)
-        (void)kill(pid, signal == SIGKILL ? SIGSTOP : signal);
     if (f != NULL) {
         size_t n = fread(text, 1, sizeof(text) - 1, f);
         text[n] = '\0';
@@ -175,6 +174,14 @@ static void signal_tree(pid_t pid, int signal)
         signal_tree((pid_t)one, signal);
         at = end;
     }
+}
+
+/* The children first: whoever watches over them must not start them again in between. */
+static void signal_tree(pid_t pid, int signal)
+{
+    if (signal == SIGKILL || signal == SIGSTOP)
+        (void)kill(pid, SIGSTOP);
+    signal_children(pid, signal);
     (void)kill(pid, signal);
 }
 
@@ -191,6 +198,12 @@ void daemon_kill(int d)
         return;
     daemons[d].expectation = EXPECT_KILL;
     signal_tree(daemons[d].pid, SIGKILL);
+}
+
+void daemon_kill_children(int d)
+{
+    if (daemon_runs(d) && daemons[d].expectation == EXPECT_LIFE)
+        signal_children(daemons[d].pid, SIGKILL);
 }
 
 void daemon_terminate(int d)

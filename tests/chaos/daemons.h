@@ -19,6 +19,9 @@ void daemon_start(int d);
 void daemon_signal(int d, int signal);
 /* It shall not run. */
 void daemon_kill(int d);
+/* kill -9 of what it has started itself, a host's daemon; not of whoever watches over that, who shall see it
+ * and start another. */
+void daemon_kill_children(int d);
 void daemon_terminate(int d);
 bool daemon_runs(int d);
 /* Notices what has ended and starts what shall run. An end that was not asked for is a violation, but that of

@@ -11,10 +11,11 @@
 #include "id.h"
 #include "mem.h"
 #include "net.h"
+#include "operators.h"
 
-enum target { ANY_HOST, ANY_LINK, THE_COORDINATOR, THE_COORDINATOR_LINK, THE_DISK, THE_CLOCK };
+enum target { ANY_HOST, ANY_LINK, ANY_OPERATOR, THE_COORDINATOR, THE_COORDINATOR_LINK, THE_DISK, THE_CLOCK };
 
-#define N_TARGETS (N_HOSTS + N_HOSTS + 4)
+#define N_TARGETS (3 * N_HOSTS + 4)
 
 struct fault_kind {
     const char *name;
@@ -33,6 +34,26 @@ static void stop(int which)
 static void go_on(int which)
 {
     daemon_signal(which, SIGCONT);
+}
+
+static void is_over(int which)
+{
+    (void)which; /* its supervisor has started another */
+}
+
+static void cordon(int which)
+{
+    operators_want(which, HOST_CORDONED);
+}
+
+static void drain(int which)
+{
+    operators_want(which, HOST_DRAINED);
+}
+
+static void uncordon(int which)
+{
+    operators_want(which, HOST_OPEN);
 }
 
 static void lose_from(int which)
@@ -83,22 +104,25 @@ static void step_home(int which)
 
 /* The lease is 2 s: some last longer, some not. */
 static const struct fault_kind kinds[] = {
-    {"kill -9 of a host",               ANY_HOST,             10, 0,   3000, daemon_kill,      daemon_start},
-    {"a host is stopped",               ANY_HOST,             8,  200, 4500, stop,             go_on       },
-    {"a host leaves",                   ANY_HOST,             4,  500, 3000, daemon_terminate, daemon_start},
-    {"a host's link is down",           ANY_LINK,             8,  200, 6000, net_link_down,    net_heal    },
-    {"a host is not heard",             ANY_LINK,             5,  200, 6000, lose_from,        net_heal    },
-    {"a host does not hear",            ANY_LINK,             5,  200, 6000, lose_to,          net_heal    },
-    {"a host's link loses packets",     ANY_LINK,             6,  500, 6000, lossy,            net_heal    },
-    {"a host's link is slow",           ANY_LINK,             5,  500, 5000, net_slow,         net_heal    },
-    {"kill -9 of the coordinator",      THE_COORDINATOR,      10, 0,   800,  daemon_kill,      daemon_start},
-    {"the coordinator is stopped",      THE_COORDINATOR,      3,  200, 3000, stop,             go_on       },
-    {"the coordinator is restarted",    THE_COORDINATOR,      3,  300, 1500, daemon_terminate, daemon_start},
-    {"the coordinator's link is down",  THE_COORDINATOR_LINK, 2,  200, 3000, net_link_down,    net_heal    },
-    {"the coordinator's link is lossy", THE_COORDINATOR_LINK, 4,  500, 4000, lossy,            net_heal    },
-    {"the disk is full",                THE_DISK,             4,  300, 2500, fill,             empty       },
-    {"host 0's clock is 2 h behind",    THE_CLOCK,            3,  200, 4000, step_back,        step_home   },
-    {"host 0's clock is a day ahead",   THE_CLOCK,            3,  200, 4000, step_ahead,       step_home   },
+    {"kill -9 of a host",               ANY_HOST,             10, 0,   3000, daemon_kill,          daemon_start},
+    {"kill -9 of a host's daemon",      ANY_HOST,             8,  0,   500,  daemon_kill_children, is_over     },
+    {"a host is stopped",               ANY_HOST,             8,  200, 4500, stop,                 go_on       },
+    {"a host leaves",                   ANY_HOST,             4,  500, 3000, daemon_terminate,     daemon_start},
+    {"a host's link is down",           ANY_LINK,             8,  200, 6000, net_link_down,        net_heal    },
+    {"a host is not heard",             ANY_LINK,             5,  200, 6000, lose_from,            net_heal    },
+    {"a host does not hear",            ANY_LINK,             5,  200, 6000, lose_to,              net_heal    },
+    {"a host's link loses packets",     ANY_LINK,             6,  500, 6000, lossy,                net_heal    },
+    {"a host's link is slow",           ANY_LINK,             5,  500, 5000, net_slow,             net_heal    },
+    {"a host is cordoned",              ANY_OPERATOR,         4,  300, 4000, cordon,               uncordon    },
+    {"a host is drained",               ANY_OPERATOR,         5,  300, 5000, drain,                uncordon    },
+    {"kill -9 of the coordinator",      THE_COORDINATOR,      10, 0,   800,  daemon_kill,          daemon_start},
+    {"the coordinator is stopped",      THE_COORDINATOR,      3,  200, 3000, stop,                 go_on       },
+    {"the coordinator is restarted",    THE_COORDINATOR,      3,  300, 1500, daemon_terminate,     daemon_start},
+    {"the coordinator's link is down",  THE_COORDINATOR_LINK, 2,  200, 3000, net_link_down,        net_heal    },
+    {"the coordinator's link is lossy", THE_COORDINATOR_LINK, 4,  500, 4000, lossy,                net_heal    },
+    {"the disk is full",                THE_DISK,             4,  300, 2500, fill,                 empty       },
+    {"host 0's clock is 2 h behind",    THE_CLOCK,            3,  200, 4000, step_back,            step_home   },
+    {"host 0's clock is a day ahead",   THE_CLOCK,            3,  200, 4000, step_ahead,           step_home   },
 };
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -143,20 +167,23 @@ static int target_of(const struct fault_kind *k, int host, int *ret_which)
     case ANY_LINK:
         *ret_which = host;
         return N_HOSTS + host;
+    case ANY_OPERATOR:
+        *ret_which = host;
+        return 2 * N_HOSTS + host;
     case THE_COORDINATOR:
         *ret_which = COORDINATOR;
-        return 2 * N_HOSTS;
+        return 3 * N_HOSTS;
     case THE_COORDINATOR_LINK:
         *ret_which = COORDINATOR_LINK;
-        return 2 * N_HOSTS + 1;
+        return 3 * N_HOSTS + 1;
     case THE_DISK:
         *ret_which = 0;
-        return 2 * N_HOSTS + 2;
+        return 3 * N_HOSTS + 2;
     case THE_CLOCK:
         break;
     }
     *ret_which = 0;
-    return 2 * N_HOSTS + 3;
+    return 3 * N_HOSTS + 3;
 }
 
 void faults_plan(uint64_t seed, int64_t duration_ms)

@@ -17,7 +17,7 @@
 
 #define END_MS 60000
 
-static unsigned n_jobs, n_completed, n_cancelled, n_steps, n_moved;
+static unsigned n_children, n_jobs, n_completed, n_cancelled, n_steps, n_moved;
 
 static void *must_call(struct rpc_channel *c, const char *method, const ProtobufCMessage *request,
                        const ProtobufCMessageDescriptor *type)
@@ -152,6 +152,28 @@ static Fermata__V1__GetJobResponse *get_job(struct rpc_channel *c, char *job_id)
     return must_call(c, "Jobs/GetJob", &r.base, &fermata__v1__get_job_response__descriptor);
 }
 
+/* The pause that asks what a lost task has done; NULL: none. */
+static char *lost_pause(const Fermata__V1__Job *job)
+{
+    for (size_t i = 0; i < job->n_pauses; i++)
+        if (job->pauses[i]->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN)
+            return job->pauses[i]->pause_id;
+    return NULL;
+}
+
+static void run_again(struct rpc_channel *c, char *job_id, char *pause_id)
+{
+    Fermata__V1__ResumeJobRequest r = FERMATA__V1__RESUME_JOB_REQUEST__INIT;
+    Google__Protobuf__Value v = GOOGLE__PROTOBUF__VALUE__INIT;
+    char retry[] = "retry";
+    v.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
+    v.string_value = retry;
+    r.job_id = job_id;
+    r.pause_id = pause_id;
+    r.answer = &v;
+    release(must_call(c, "Jobs/ResumeJob", &r.base, &fermata__v1__resume_job_response__descriptor));
+}
+
 static void answer(struct rpc_channel *c, const struct entry *e, char *job_id)
 {
     Fermata__V1__ResumeJobRequest r = FERMATA__V1__RESUME_JOB_REQUEST__INIT;
@@ -180,9 +202,11 @@ static Fermata__V1__GetJobResponse *bring_to_its_end(struct rpc_channel *c, cons
         case FERMATA__V1__JOB_STATUS__JOB_STATUS_FAILED:
             return r;
         case FERMATA__V1__JOB_STATUS__JOB_STATUS_PAUSED:
-            if (!answered)
+            if (lost_pause(r->job) != NULL)
+                run_again(c, job_id, lost_pause(r->job));
+            else if (!answered)
                 answer(c, e, job_id);
-            answered = true;
+            answered = answered || lost_pause(r->job) == NULL;
             break;
         default:
             break;
@@ -232,6 +256,10 @@ static char (*list_jobs(struct rpc_channel *c))[27]
             must_call(c, "Jobs/ListJobs", &r.base, &fermata__v1__list_jobs_response__descriptor);
         for (size_t i = 0; i < page->n_jobs; i++) {
             const Fermata__V1__Job *job = page->jobs[i];
+            if (job->parent[0] != '\0') { /* has its parent's label, too */
+                n_children++;
+                continue;
+            }
             const char *token = job->n_labels == 1 ? job->labels[0]->value : "";
             struct entry *e = token[0] == 's' ? ledger_at((uint32_t)strtoul(token + 1, NULL, 10)) : NULL;
             if (e == NULL)
@@ -245,6 +273,34 @@ static char (*list_jobs(struct rpc_channel *c))[27]
         release(page);
     } while (page_token[0] != '\0');
     return ids;
+}
+
+/* Children end with their parents, or soon after. */
+static void wait_for_children(struct rpc_channel *c)
+{
+    const struct timespec moment = {0, 50000000};
+    int64_t until = fm_now_mono_ms() + END_MS;
+    for (;;) {
+        Fermata__V1__CountJobsRequest r = FERMATA__V1__COUNT_JOBS_REQUEST__INIT;
+        char flow[] = "chaos_child";
+        r.flow = flow;
+        Fermata__V1__CountJobsResponse *all =
+            must_call(c, "Jobs/CountJobs", &r.base, &fermata__v1__count_jobs_response__descriptor);
+        uint64_t open = all->total;
+        for (size_t i = 0; i < all->n_counts; i++)
+            if (all->counts[i]->status == FERMATA__V1__JOB_STATUS__JOB_STATUS_COMPLETED ||
+                all->counts[i]->status == FERMATA__V1__JOB_STATUS__JOB_STATUS_CANCELLED)
+                open -= all->counts[i]->count;
+        release(all);
+        if (open == 0)
+            return;
+        if (fm_now_mono_ms() > until) {
+            chaos_violation("%llu child jobs of jobs that have ended have not, or have failed",
+                            (unsigned long long)open);
+            return;
+        }
+        nanosleep(&moment, NULL);
+    }
 }
 
 void oracle_check(struct rpc_channel *c)
@@ -263,8 +319,10 @@ void oracle_check(struct rpc_channel *c)
             check_job(c, e, ids[no]);
     }
     free(ids);
-    chaos_say("%u submits (%u without an answer): %u jobs, %u completed, %u cancelled, %u given to hosts "
+    wait_for_children(c);
+    chaos_say("%u submits (%u without an answer): %u jobs, %u children seen, %u completed, %u cancelled, %u "
+              "given to hosts "
               "more often "
               "than twice, %u steps",
-              ledger_count(), unknown, n_jobs, n_completed, n_cancelled, n_moved, n_steps);
+              ledger_count(), unknown, n_jobs, n_children, n_completed, n_cancelled, n_moved, n_steps);
 }

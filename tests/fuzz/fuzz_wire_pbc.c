@@ -1,5 +1,6 @@
 /* The guard and protobuf-c: what the guard lets pass must decode, and what was decoded must pass again and
- * encode to the same bytes. The first byte picks the message. */
+ * encode to the same bytes. The first byte picks the message: of the list here, then the request of every
+ * method of Flows, Jobs and Hosts in the order of their tables. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "fermata/v1/jobs.pb-c.h"
 #include "fuzz.h"
 #include "grpc/reflection/v1/reflection.pb-c.h"
+#include "svc.h"
 #include "wire_pbc.h"
 
 #define LIMIT (1024u * 1024)
@@ -20,22 +22,36 @@ static struct fm_buf pack(const ProtobufCMessage *m)
     return b;
 }
 
+static const ProtobufCMessageDescriptor *const messages[] = {
+    &fermata__v1__host_message__descriptor,
+    &fermata__v1__submit_job_request__descriptor,
+    &fermata__v1__put_flow_request__descriptor,
+    &fermata__v1__resume_job_request__descriptor,
+    &fermata__v1__list_jobs_request__descriptor,
+    &fermata__v1__job_state__descriptor,
+    &grpc__reflection__v1__server_reflection_request__descriptor};
+#define N_MESSAGES (sizeof(messages) / sizeof(messages[0]))
+
+static const ProtobufCMessageDescriptor *pick(size_t i)
+{
+    i %= N_MESSAGES + n_flows_methods + n_jobs_methods + n_hosts_methods;
+    if (i < N_MESSAGES)
+        return messages[i];
+    i -= N_MESSAGES;
+    if (i < n_flows_methods)
+        return flows_methods[i].detail;
+    i -= n_flows_methods;
+    return i < n_jobs_methods ? jobs_methods[i].detail : hosts_methods[i - n_jobs_methods].detail;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const ProtobufCMessageDescriptor *const messages[] = {
-        &fermata__v1__host_message__descriptor,
-        &fermata__v1__submit_job_request__descriptor,
-        &fermata__v1__put_flow_request__descriptor,
-        &fermata__v1__resume_job_request__descriptor,
-        &fermata__v1__list_jobs_request__descriptor,
-        &fermata__v1__job_state__descriptor,
-        &grpc__reflection__v1__server_reflection_request__descriptor};
     struct fm_arena arena, again;
     struct fm_err err = {0};
     ProtobufCMessage *m, *m2;
     if (size == 0)
         return 0;
-    const ProtobufCMessageDescriptor *d = messages[data[0] % (sizeof(messages) / sizeof(messages[0]))];
+    const ProtobufCMessageDescriptor *d = pick(data[0]);
     fm_arena_init(&arena, 256u * LIMIT);
     fm_arena_init(&again, 256u * LIMIT);
     if (pbc_decode(d, (struct fm_bytes){data + 1, size - 1}, LIMIT, &arena, &m, &err) == 0) {

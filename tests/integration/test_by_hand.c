@@ -162,6 +162,7 @@ static void a_second_host_with_the_same_id_is_refused_while_the_lease_of_the_fir
     char *err = file_text(path);
     assert_non_null(strstr(err, "AlreadyExists"));
     free(err);
+    cluster_wait_log(&c, "coordinator.log", "a host's stream is ended host=hand"); /* which one was refused */
     json_decref(rpc(c.address, "Hosts/CertifyDeath", "{\"host_id\":\"hand\",\"incarnation\":\"one\"}"));
     attach_by_hand(&c, &third, "third.log");
     say_hello(&third, "three", 1);

@@ -365,6 +365,41 @@ static void a_host_that_is_stopped_for_five_seconds_loses_nothing_with_the_usual
     cluster_done(&c);
 }
 
+static void wait_host_status(struct cluster *c, const char *status)
+{
+    long long until = test_now_ms() + DEADLINE_MS;
+    for (bool there = false; !there; test_pause(until, status)) {
+        json_t *one = rpc(c->address, "Hosts/GetHost", "{\"host_id\":\"a\"}");
+        json_t *all = rpc(c->address, "Hosts/ListHosts", "{}");
+        there =
+            strcmp(at(one, "host.status"), status) == 0 && strcmp(at(all, "hosts[0].status"), status) == 0;
+        json_decref(one);
+        json_decref(all);
+    }
+}
+
+static void a_host_that_falls_silent_is_shown_as_silent_although_its_stream_is_open(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_init(&c);
+    c.alone = true;
+    c.lease = "60s";
+    cluster_coordinator(&c, NULL);
+    cluster_host(&c, 0, "a", NULL);
+    wait_host_status(&c, "HOST_STATUS_ATTACHED");
+    proc_kill(&c.hosts[0], SIGSTOP);
+    wait_host_status(&c, "HOST_STATUS_SILENT");
+    char path[256];
+    snprintf(path, sizeof(path), "%s/coordinator.log", c.dir);
+    char *log = file_text(path);
+    assert_null(strstr(log, "a host's stream ended"));
+    free(log);
+    proc_kill(&c.hosts[0], SIGCONT);
+    wait_host_status(&c, "HOST_STATUS_ATTACHED");
+    cluster_done(&c);
+}
+
 /* The coordinator hears nothing and says nothing, so the host must think that the job is elsewhere by now. */
 static void a_host_stops_its_jobs_itself_when_its_lease_is_over(void **state)
 {
@@ -493,6 +528,7 @@ int main(void)
         cmocka_unit_test(a_host_without_supervisor_is_what_was_started),
         cmocka_unit_test(a_supervised_host_that_cannot_start_ends_with_its_code),
         cmocka_unit_test(a_host_that_is_stopped_for_five_seconds_loses_nothing_with_the_usual_lease),
+        cmocka_unit_test(a_host_that_falls_silent_is_shown_as_silent_although_its_stream_is_open),
         cmocka_unit_test(a_host_stops_its_jobs_itself_when_its_lease_is_over),
         cmocka_unit_test(when_most_hosts_fall_silent_their_jobs_wait_for_a_second_lease),
         cmocka_unit_test(a_restarted_coordinator_waits_for_hosts_before_it_gives_their_jobs_away),

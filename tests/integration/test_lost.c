@@ -57,6 +57,28 @@ static void lose_host(struct cluster *c, const char *job, size_t effects)
     json_decref(running);
 }
 
+/* An answer with a result that would not reach the job is refused, and the question stays open. */
+static void refuses_what_it_would_drop(struct cluster *c, const char *job)
+{
+    static const char *const answers[][2] = {
+        {J({"done" : {"ok" : 5}}), "answer.done has the key \"ok\"; it may have \"event\" and \"data\""},
+        {J({"done" : {"event" : "out", "dat" : {"v" : 8}}}), "answer.done has the key \"dat\""},
+        {J({"done" : {"data" : {"v" : 8}}}), "answer.done has data but no event"},
+        {J({"done" : {"event" : "out"}, "data" : {"v" : 8}}), "answer has the key \"data\"; it may have \"done\""},
+        {J({"done" : {"event" : 5}}), "answer.done.event must be a text"},
+        {J({"done" : {"event" : ""}}), "answer.done.event"},
+        {J({"done" : {"event" : "out", "data" : 5}}), "answer.done.data must be an object"},
+        {J({"done" : true}), "answer.done must be an object"},
+    };
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        char *error = rpc_fails(c->address, "Jobs/ResumeJob", "InvalidArgument", J({"job_id" : "%s", "answer" : %s}), job, answers[i][0]);
+        if (strstr(error, answers[i][1]) == NULL)
+            fail_msg("%s: \"%s\" wanted, but: %s", answers[i][0], answers[i][1], error);
+        free(error);
+    }
+    json_decref(wait_status(c, job, "PAUSED"));
+}
+
 static void a_person_decides_when_the_outcome_of_a_task_is_unknown(void **state)
 {
     (void)state;
@@ -73,6 +95,7 @@ static void a_person_decides_when_the_outcome_of_a_task_is_unknown(void **state)
         json_decref(paused);
         char *error = rpc_fails(c.address, "Jobs/ResumeJob", "InvalidArgument", J({"job_id" : "%s", "answer" : "maybe"}), job);
         free(error);
+        refuses_what_it_would_drop(&c, job);
         cluster_open_gate(&c, "gate");
         json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : %s}), job, answers[i]));
         json_t *end = wait_status(&c, job, i == 1 ? "FAILED" : "COMPLETED");

@@ -129,11 +129,36 @@ static void a_step_that_is_missing_in_the_store_is_told_to_who_reads_and_never_s
     cluster_done(&c);
 }
 
+static void a_watch_from_beyond_the_end_of_a_job_is_told_its_last_step(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    const char *job = submit_items(&c, 2, 10);
+    json_decref(wait_status(&c, job, "RUNNING"));
+    char request[128];
+    struct proc early;
+    snprintf(request, sizeof(request), J({"job_id" : "%s", "from_step" : 9}), job);
+    const char *const argv[] = {grpcurl_program(), "-plaintext", "-d", request, c.address, "fermata.v1.Jobs/WatchJob", NULL};
+    proc_talk(&early, cluster_file(&c, "early.log"), argv);
+    proc_hear(&early, "JOB_STATUS_RUNNING");
+    cluster_open_gate(&c, "gate");
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    assert_int_not_equal(proc_wait(&early), 0); /* also when the job ends while it waits */
+    expect(file_text(cluster_file(&c, "early.log")), "its last step is 3");
+    expect(rpc_fails(c.address, "Jobs/WatchJob", "OutOfRange", J({"job_id" : "%s", "from_step" : 5}), job), "its last step is 3");
+    json_t *all = rpc_stream_all(c.address, "Jobs/WatchJob", J({"job_id" : "%s", "from_step" : 4}), job); /* who has seen all of it */
+    assert_int_equal(json_array_size(all), 2);
+    json_decref(all);
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reader_that_stands_still_gets_every_step_once_when_it_reads_again),
         cmocka_unit_test(a_step_that_is_missing_in_the_store_is_told_to_who_reads_and_never_skipped),
+        cmocka_unit_test(a_watch_from_beyond_the_end_of_a_job_is_told_its_last_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

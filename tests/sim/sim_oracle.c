@@ -87,11 +87,38 @@ static void check_epoch(const struct record *r)
         fermata__v1__job__free_unpacked(h, NULL);
 }
 
+/* A record replaces an older one of the same job: what has ended has ended (only a FAILED job can go on), and
+ * no number falls. A unit may stand for several changes, so more cannot be said of its status. */
+static void check_head_change(const struct record *r)
+{
+    char job_id[27];
+    fm_id_text(&r->job, job_id);
+    Fermata__V1__Job *old = sim_store_head(w.store, job_id);
+    Fermata__V1__Job *now = old != NULL ? fermata__v1__job__unpack(NULL, r->body.n, r->body.p) : NULL;
+    if (old != NULL && now == NULL)
+        wrong("the record of job %s is malformed", job_id);
+    if (now != NULL) {
+        bool ended = (int)old->status == JOB_COMPLETED || (int)old->status == JOB_CANCELLED;
+        if (ended && now->status != old->status)
+            wrong("job %s was %s and is stored as %s", job_id, job_status_name((int)old->status),
+                  job_status_name((int)now->status));
+        if (now->epoch < old->epoch || now->revision < old->revision || now->input_count < old->input_count)
+            wrong("job %s goes back: epoch %u, revision %u, %u inputs after epoch %u, revision %u, %u inputs",
+                  job_id, now->epoch, now->revision, now->input_count, old->epoch, old->revision,
+                  old->input_count);
+        fermata__v1__job__free_unpacked(now, NULL);
+    }
+    if (old != NULL)
+        fermata__v1__job__free_unpacked(old, NULL);
+}
+
 void check_unit(const struct store_unit *u)
 {
     for (const struct record *r = u->first; r != NULL; r = r->next)
         if (r->kind == RECORD_STEP)
             check_epoch(r);
+        else if (r->kind == RECORD_JOB && !r->is_new) /* one that is there already lets the unit fail */
+            check_head_change(r);
 }
 
 static void check_acks(const Fermata__V1__StepAckBatch *b)
