@@ -73,6 +73,28 @@ static void a_sound_store_is_found_sound_and_damage_is_named(void **state)
     cluster_done(&c);
 }
 
+/* It is the store that is damaged, and nothing that the caller has said. */
+static void a_job_that_does_not_fold_is_told_as_data_loss_without_a_field(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"Jobs/GetJob", "Jobs/WatchJob", "Jobs/ExplainJob", "Jobs/CancelJob"};
+    struct cluster c;
+    cluster_start(&c, 1);
+    put_trip(&c, "\"script\":[{\"say\":\"1\"},{\"say\":\"2\"},{\"say\":\"3\"},{\"ask\":\"Well?\"}]");
+    const char *job = submit_trip(&c, "t");
+    json_decref(wait_status(&c, job, "PAUSED"));
+    proc_stop(&c.coordinator);
+    change(&c, "DELETE FROM records WHERE number=2");
+    cluster_coordinator(&c, NULL);
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        char *error = rpc_fails(c.address, methods[i], "DataLoss", "{\"job_id\":\"%s\"}", job);
+        if (strstr(error, "stored step 3 does not fold") == NULL || strstr(error, "BadRequest") != NULL)
+            fail_msg("%s: %s", methods[i], error);
+        free(error);
+    }
+    cluster_done(&c);
+}
+
 static void a_job_that_nothing_would_wake_is_found(void **state)
 {
     (void)state;
@@ -306,6 +328,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_store_is_found_sound_and_damage_is_named),
+        cmocka_unit_test(a_job_that_does_not_fold_is_told_as_data_loss_without_a_field),
         cmocka_unit_test(a_job_that_nothing_would_wake_is_found),
         cmocka_unit_test(what_is_no_store_is_said),
         cmocka_unit_test(a_disk_that_fails_to_sync_fails_callers_and_loses_and_doubles_nothing),
