@@ -137,6 +137,9 @@ static void a_backup_is_made_while_jobs_run_and_a_coordinator_goes_on_from_it(vo
     if (care("--backup", file, c.data, &said) != 0)
         fail_msg("%s", said);
     free(said);
+    struct stat st;
+    assert_int_equal(stat(file, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600); /* as the store */
     assert_int_equal(care("--backup", file, c.data, &said), 1);
     assert_non_null(strstr(said, "there already"));
     free(said);
