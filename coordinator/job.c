@@ -177,8 +177,7 @@ static int fold_steps(const struct store_done *done, size_t max_state_bytes, str
         Fermata__V1__Step *step =
             fermata__v1__step__unpack(NULL, done->steps[i].body.n, done->steps[i].body.p);
         if (step == NULL)
-            return fm_err_set(err, FM_DATA_LOSS, NULL, "stored step %u is malformed",
-                              done->steps[i].number);
+            return fm_err_set(err, FM_DATA_LOSS, NULL, "stored step %u is malformed", done->steps[i].number);
         struct task_item *task = NULL;
         int rc = job_state_apply(state, inputs, step, done->steps[i].body.n, 2 * max_state_bytes, &task, err);
         free(task);

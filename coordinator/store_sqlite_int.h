@@ -7,6 +7,9 @@
 
 #include "store_int.h"
 
+#define SCHEMA_VERSION 3
+#define APPLICATION_ID 0x46524d54 /* "FRMT" */
+
 enum sql_id {
     SQL_BEGIN,
     SQL_BEGIN_READ,

@@ -14,8 +14,6 @@
 #include "log.h"
 #include "mem.h"
 
-#define SCHEMA_VERSION 3
-#define APPLICATION_ID 0x46524d54 /* "FRMT" */
 #define QUICK_CHECK_BYTES (256 * 1024 * 1024)
 
 /* Steps (number > 0) and inputs (number < 0) of jobs. Their bodies are stored in the order in which they
