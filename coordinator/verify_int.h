@@ -24,7 +24,7 @@ struct verify_flow {
 struct verify {
     sqlite3 *db;
     FILE *out;
-    size_t jobs, steps;
+    size_t jobs, steps, unchecked; /* rows without a checksum */
     int faults;
     struct verify_flow *flows; /* the sound ones */
     struct {
@@ -46,7 +46,7 @@ const char *verify_text(sqlite3_stmt *s, int at);
 /* Decodes a message after the same check as those from outside; NULL when it is malformed. */
 void *verify_decode(const ProtobufCMessageDescriptor *d, struct fm_bytes body);
 
-/* Checks one job: verify_job.c. The row has id, status, flow, host, head, wake. */
+/* Checks one job: verify_job.c. The row has id, status, flow, host, head, wake, sum. */
 void verify_job(struct verify *v, sqlite3_stmt *row, void *unused);
 
 #endif

@@ -9,6 +9,7 @@
 #include "digest.h"
 #include "job.h"
 #include "mem.h"
+#include "store_sqlite_int.h"
 #include "verify_int.h"
 
 #define MAX_STATE_BYTES ((size_t)1 << 30)
@@ -35,6 +36,17 @@ static void complain(struct verify *v, const struct checking *c, const char *fmt
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     verify_fault(v, "job %s: %s", c->job->text, text);
+}
+
+/* Column `at` is the checksum; one that an older version has not written is accepted. */
+static void check_sum(struct verify *v, const struct checking *c, sqlite3_stmt *s, int at, int64_t number,
+                      struct fm_bytes body, const char *what)
+{
+    if (sqlite3_column_type(s, at) == SQLITE_NULL)
+        v->unchecked++;
+    else if (sqlite3_column_int64(s, at) != sql_sum(&c->job->id, number, body))
+        complain(v, c, "%s %lld does not match its checksum", what,
+                 (long long)(number < 0 ? -number : number));
 }
 
 /* ---- row and record ---- */
@@ -88,6 +100,7 @@ static void on_input(struct verify *v, sqlite3_stmt *s, void *arg)
         c->broken = true;
         return;
     }
+    check_sum(v, c, s, 2, -number, verify_bytes(s, 1), "input");
     Fermata__V1__Task *t = verify_decode(&fermata__v1__task__descriptor, verify_bytes(s, 1));
     struct fm_err err = {0};
     struct task_item *item = t == NULL ? NULL : task_item_parse(verify_bytes(s, 1), &err);
@@ -125,6 +138,7 @@ static void on_snapshot(struct verify *v, sqlite3_stmt *s, void *arg)
     struct checking *c = arg;
     uint32_t step, inputs;
     long long number = sqlite3_column_int64(s, 0), through = sqlite3_column_int64(s, 2);
+    check_sum(v, c, s, 3, number, verify_bytes(s, 1), "the snapshot of step");
     if (!state_digest(verify_bytes(s, 1), c->snapshot_digest, &step, &inputs)) {
         complain(v, c, "its snapshot of step %lld is malformed", number);
         return;
@@ -182,6 +196,7 @@ static void on_step(struct verify *v, sqlite3_stmt *s, void *arg)
         c->broken = true;
         return;
     }
+    check_sum(v, c, s, 2, number, body, "step");
     Fermata__V1__Step *step = verify_decode(&fermata__v1__step__descriptor, body);
     if (step == NULL || step->number != number) {
         complain(v, c, "step %lld is malformed or another's", number);
@@ -211,17 +226,17 @@ static void fold_all(struct verify *v, struct checking *c)
     c->job->state = job_state_new();
     c->next = 1;
     verify_each(v, "table records",
-                "SELECT -r.number, b.body FROM records r LEFT JOIN bodies b ON b.id=r.at "
+                "SELECT -r.number, b.body, b.sum FROM records r LEFT JOIN bodies b ON b.id=r.at "
                 "WHERE r.job=?1 AND r.number<0 ORDER BY r.number DESC",
                 &id, on_input, c);
     if (c->next - 1 != c->head->input_count)
         complain(v, c, "%u inputs are stored; its record counts %u", c->next - 1, c->head->input_count);
-    verify_each(v, "table snapshots", "SELECT number, body, inputs FROM snapshots WHERE job=?1", &id,
+    verify_each(v, "table snapshots", "SELECT number, body, inputs, sum FROM snapshots WHERE job=?1", &id,
                 on_snapshot, c);
     compare_snapshot(v, c);
     c->next = 1;
     verify_each(v, "table records",
-                "SELECT r.number, b.body FROM records r LEFT JOIN bodies b ON b.id=r.at "
+                "SELECT r.number, b.body, b.sum FROM records r LEFT JOIN bodies b ON b.id=r.at "
                 "WHERE r.job=?1 AND r.number>=0 ORDER BY r.number",
                 &id, on_step, c);
     uint32_t last = c->next - 1, least = c->head->step_count;
@@ -287,6 +302,10 @@ void verify_job(struct verify *v, sqlite3_stmt *row, void *unused)
     struct checking c = {.job = job_new(&id)};
     c.job->head = verify_decode(&fermata__v1__job__descriptor, verify_bytes(row, 4));
     c.head = c.job->head;
+    if (sqlite3_column_type(row, 6) == SQLITE_NULL)
+        v->unchecked++;
+    else if (sqlite3_column_int64(row, 6) != sql_sum(&id, 0, verify_bytes(row, 4)))
+        complain(v, &c, "its record does not match its checksum");
     if (c.head == NULL) {
         complain(v, &c, "its record is malformed");
     } else if ((int)c.head->status < JOB_PENDING || (int)c.head->status > JOB_CANCELLED) {

@@ -160,6 +160,12 @@ static void every_kind_of_damage_is_named(void **state)
         {"UPDATE snapshots SET "
          "body=CAST(substr(body,1,instr(body,x'78787878')-1)||x'4841434b'||substr(body,instr(body,x'78787878'"
          ")+4) AS BLOB)", "is not what its steps fold to"},
+        {"UPDATE bodies SET body=CAST(substr(body,1,instr(body,x'78787878')-1)||x'4841434b'||substr(body,instr(body,"
+         "x'78787878')+4) AS BLOB) WHERE id IN (SELECT at FROM records WHERE number=4) AND instr(body,x'78787878')>0",
+         "step 4 does not match its checksum"},
+        {"UPDATE bodies SET sum=sum+1 WHERE id IN (SELECT at FROM records WHERE number=-1)", "input 1 does not match its checksum"},
+        {"UPDATE records SET at=(SELECT at FROM records WHERE number=3) WHERE number=4", "step 4 does not match its checksum"},
+        {"UPDATE jobs SET sum=0", "its record does not match its checksum"},
         {"UPDATE snapshots SET number=number-1", "its row says"},
         {"UPDATE snapshots SET body=x'ff'", "is malformed"},
         {"UPDATE flow_defs SET body=x'ff'", "its body does not match its digest"},
@@ -198,6 +204,30 @@ static void every_kind_of_damage_is_named(void **state)
         change(&c, damage[i].sql);
         check_verdict(&c, 1, damage[i].said);
     }
+    cluster_done(&c);
+}
+
+/* What an older version has written is checked as far as it goes, and a coordinator goes on from it. */
+static void a_store_without_checksums_is_checked_as_it_is_and_gets_them_for_what_is_new(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 1);
+    put_trip(&c, "");
+    const char *job = submit_trip(&c, "t");
+    json_decref(wait_status(&c, job, "PAUSED"));
+    proc_stop(&c.coordinator);
+    change(&c, "ALTER TABLE jobs DROP COLUMN sum; ALTER TABLE bodies DROP COLUMN sum; ALTER TABLE snapshots "
+               "DROP COLUMN "
+               "sum; PRAGMA user_version=3; UPDATE jobs SET wake=NULL");
+    check_verdict(&c, 0, "1 jobs, 1 steps: 0 faults");
+    check_verdict(&c, 0, "3 records were written by an older version and have no checksum");
+    cluster_coordinator(&c, NULL);
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":\"x\"}", job));
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    proc_stop(&c.coordinator);
+    check_verdict(&c, 0,
+                  "2 records were written by an older version and have no checksum"); /* the record is new */
     cluster_done(&c);
 }
 
@@ -478,6 +508,7 @@ int main(void)
         cmocka_unit_test(a_job_that_does_not_fold_is_told_as_data_loss_without_a_field),
         cmocka_unit_test(a_job_that_nothing_would_wake_is_found),
         cmocka_unit_test(every_kind_of_damage_is_named),
+        cmocka_unit_test(a_store_without_checksums_is_checked_as_it_is_and_gets_them_for_what_is_new),
         cmocka_unit_test(what_is_no_store_is_said_and_nothing_is_written),
         cmocka_unit_test(a_killed_coordinators_store_is_checked_with_its_log_and_not_changed),
         cmocka_unit_test(a_disk_that_fails_to_sync_fails_callers_and_loses_and_doubles_nothing),
