@@ -70,6 +70,15 @@ static int sync_path(const char *path, int flags, struct fm_err *err)
     return 0;
 }
 
+/* Nobody but its owner may read it, as the store itself. */
+static int make_file(const char *path, struct fm_err *err)
+{
+    fm_autoclose int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fm_err_set(err, FM_UNAVAILABLE, "backup", "%s cannot be made: %s", path, strerror(errno));
+    return 0;
+}
+
 static int make(const char *from_path, const char *temporary, struct fm_err *err)
 {
     sqlite3 *from = NULL, *to = NULL;
@@ -78,7 +87,10 @@ static int make(const char *from_path, const char *temporary, struct fm_err *err
         ret = fail(err, rc, from, "the store cannot be opened");
     if (ret == 0) {
         (void)sqlite3_busy_timeout(from, 10000);
-        rc = sqlite3_open_v2(temporary, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+        ret = make_file(temporary, err);
+    }
+    if (ret == 0) {
+        rc = sqlite3_open_v2(temporary, &to, SQLITE_OPEN_READWRITE, NULL);
         if (rc != SQLITE_OK)
             ret = fail(err, rc, to, "the copy cannot be made");
     }

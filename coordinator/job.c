@@ -177,18 +177,25 @@ static int fold_steps(const struct store_done *done, size_t max_state_bytes, str
         Fermata__V1__Step *step =
             fermata__v1__step__unpack(NULL, done->steps[i].body.n, done->steps[i].body.p);
         if (step == NULL)
-            return fm_err_set(err, FM_DATA_LOSS, "step", "stored step %u is malformed",
-                              done->steps[i].number);
+            return fm_err_set(err, FM_DATA_LOSS, NULL, "stored step %u is malformed", done->steps[i].number);
         struct task_item *task = NULL;
         int rc = job_state_apply(state, inputs, step, done->steps[i].body.n, 2 * max_state_bytes, &task, err);
         free(task);
         fermata__v1__step__free_unpacked(step, NULL);
         if (rc < 0) {
             fm_err_wrap(err, "stored step %u does not fold", done->steps[i].number);
-            return -FM_DATA_LOSS;
+            return rc;
         }
     }
     return 0;
+}
+
+/* Whatever rule was broken: it is the store that is damaged, not a field of anybody's request. */
+static int damaged(struct fm_err *err)
+{
+    char msg[sizeof(err->msg)];
+    memcpy(msg, err->msg, sizeof(msg));
+    return fm_err_set(err, FM_DATA_LOSS, NULL, "%s", msg);
 }
 
 int job_fold_stored(const struct store_done *done, size_t max_state_bytes, struct job_state **ret_state,
@@ -208,7 +215,7 @@ int job_fold_stored(const struct store_done *done, size_t max_state_bytes, struc
     if (rc < 0) {
         job_state_free(state);
         task_list_free(inputs);
-        return rc;
+        return damaged(err);
     }
     *ret_state = state;
     *ret_inputs = inputs;
@@ -219,7 +226,7 @@ int job_load(struct job *job, const struct store_done *done, size_t max_state_by
 {
     Fermata__V1__Job *head = fermata__v1__job__unpack(NULL, done->head.n, done->head.p);
     if (head == NULL)
-        return fm_err_set(err, FM_DATA_LOSS, "job", "the stored record of job %s is malformed", job->text);
+        return fm_err_set(err, FM_DATA_LOSS, NULL, "the stored record of job %s is malformed", job->text);
     int rc = job_fold_stored(done, max_state_bytes, &job->state, &job->inputs, err);
     if (rc < 0) {
         fermata__v1__job__free_unpacked(head, NULL);

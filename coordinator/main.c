@@ -72,7 +72,7 @@ static const struct conf_option options[] = {
     {"watch-heartbeat", CONF_DURATION, &opt.watch_heartbeat_ms, "TIME",
      "how often a watch is told that it is alive when there is nothing else to tell", 50, 3600000, NULL},
     {"verify", CONF_BOOL, &opt.verify, NULL,
-     "check the store in --data, which no coordinator may use, and exit: 0 when it is sound", 0, 0, NULL},
+     "check the store in --data (a directory, or a file: a backup), which no coordinator may use, and exit: 0 when it is sound", 0, 0, NULL},
     {"backup", CONF_STRING, &opt.backup, "FILE",
      "copy the store in --data to a new file, also while a coordinator uses it, and exit", 0, 4096, NULL},
     {"log-level", CONF_STRING, &opt.log_level, "LEVELS",

@@ -158,10 +158,12 @@ static enum applied put_job(struct applying *a, const struct record *r)
         bind_text(s, 4, r->host);
         sql_bind_bytes(s, 5, r->body.p, r->body.n);
         bind_wake(s, 6, r->wake_ms);
+        (void)sqlite3_bind_int(s, 7, sql_sum(&r->job, 0, r->body));
     } else {
         bind_text(s, 3, r->host);
         sql_bind_bytes(s, 4, r->body.p, r->body.n);
         bind_wake(s, 5, r->wake_ms);
+        (void)sqlite3_bind_int(s, 6, sql_sum(&r->job, 0, r->body));
     }
     if (run(a, s, "job") == FAILED)
         return FAILED;
@@ -179,6 +181,7 @@ static enum applied put_numbered(struct applying *a, int64_t number, const struc
     if (s == NULL)
         return FAILED;
     sql_bind_bytes(s, 1, r->body.p, r->body.n);
+    (void)sqlite3_bind_int(s, 2, sql_sum(&r->job, number, r->body));
     if (run(a, s, "record") == FAILED)
         return FAILED;
     int64_t at = sqlite3_last_insert_rowid(a->c->db);
@@ -200,6 +203,7 @@ static enum applied put_snapshot(struct applying *a, const struct record *r)
     (void)sqlite3_bind_int64(s, 2, r->number);
     sql_bind_bytes(s, 3, r->body.p, r->body.n);
     (void)sqlite3_bind_int64(s, 4, r->inputs);
+    (void)sqlite3_bind_int(s, 5, sql_sum(&r->job, r->number, r->body));
     return run(a, s, "snapshot");
 }
 

@@ -7,6 +7,10 @@
 
 #include "store_int.h"
 
+#define SCHEMA_VERSION 4
+#define SUMS_VERSION 4            /* the first with checksums */
+#define APPLICATION_ID 0x46524d54 /* "FRMT" */
+
 enum sql_id {
     SQL_BEGIN,
     SQL_BEGIN_READ,
@@ -65,6 +69,9 @@ sqlite3_stmt *sql_get(struct sql_conn *c, enum sql_id id, struct fm_err *err);
 int sql_error(const struct sql_conn *c, int rc, const char *what, struct fm_err *err);
 /* True when the connection cannot be trusted any more and has to be opened again. */
 bool sql_is_fatal(int rc);
+/* The checksum of what is stored of a job under a number: that of a step, the negative one of an input, 0 for
+ * its record; of a snapshot, its step. As a signed number SQLite needs at most 4 bytes for it. */
+int32_t sql_sum(const struct fm_id *job, int64_t number, struct fm_bytes body);
 void sql_bind_bytes(sqlite3_stmt *s, int at, const void *p, size_t n);
 
 /* Lock, directory, file, schema, checks: store_sqlite_open.c. Returns the lock's descriptor or -code. */

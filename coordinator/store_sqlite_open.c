@@ -14,8 +14,6 @@
 #include "log.h"
 #include "mem.h"
 
-#define SCHEMA_VERSION 3
-#define APPLICATION_ID 0x46524d54 /* "FRMT" */
 #define QUICK_CHECK_BYTES (256 * 1024 * 1024)
 
 /* Steps (number > 0) and inputs (number < 0) of jobs. Their bodies are stored in the order in which they
@@ -25,6 +23,11 @@
     "CREATE TABLE records(job BLOB, number INTEGER, at INTEGER NOT NULL, PRIMARY KEY(job, number)) WITHOUT " \
     "ROWID;"                                                                                                 \
     "CREATE TABLE bodies(id INTEGER PRIMARY KEY, body BLOB NOT NULL);"
+
+/* Checksums (sql_sum) of records, bodies and snapshots. What an older version has written has none. */
+#define SUMS_SCHEMA                                                                                          \
+    "ALTER TABLE jobs ADD COLUMN sum INTEGER; ALTER TABLE bodies ADD COLUMN sum INTEGER; "                   \
+    "ALTER TABLE snapshots ADD COLUMN sum INTEGER;"
 
 static const char schema[] =
     "CREATE TABLE jobs(id BLOB PRIMARY KEY, status INTEGER NOT NULL, flow TEXT NOT NULL, host TEXT NOT NULL, "
@@ -42,7 +45,7 @@ static const char schema[] =
     "CREATE INDEX requests_by_job ON requests(job);"
     "CREATE TABLE flow_defs(digest BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE flows(name TEXT, version INTEGER, digest BLOB NOT NULL, summary BLOB NOT NULL, PRIMARY "
-    "KEY(name, version)) WITHOUT ROWID;";
+    "KEY(name, version)) WITHOUT ROWID;" SUMS_SCHEMA;
 
 /* Not part of the schema's version: a store of any version gets them when it is opened, and an older
  * coordinator does not mind them. */
@@ -249,7 +252,9 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
     "(SELECT s.body FROM steps s WHERE s.job=r.job AND s.number=r.number), "
     "(SELECT i.body FROM inputs i WHERE i.job=r.job AND i.number=-r.number)) FROM records r ORDER BY r.at;"
     "DROP TABLE steps; DROP TABLE inputs; DROP INDEX jobs_by_host; ALTER TABLE jobs DROP COLUMN digest;"
-    "ALTER TABLE snapshots ADD COLUMN inputs INTEGER NOT NULL DEFAULT 0;"};
+    "ALTER TABLE snapshots ADD COLUMN inputs INTEGER NOT NULL DEFAULT 0;",
+    /* There were no checksums. */
+    SUMS_SCHEMA};
 
 /* In one transaction. */
 static int migrate(struct sql_conn *c, int64_t version, struct fm_err *err)

@@ -15,12 +15,14 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_GET_REQUEST] = "SELECT digest, job, reply FROM requests WHERE scope=?1 AND request_id=?2",
     [SQL_PUT_REQUEST] =
         "INSERT INTO requests(scope, request_id, job, digest, reply) VALUES(?1, ?2, ?3, ?4, ?5)",
-    [SQL_NEW_JOB] = "INSERT INTO jobs(id, status, flow, host, head, wake) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-    [SQL_SET_JOB] = "UPDATE jobs SET status=?2, host=?3, head=?4, wake=?5 WHERE id=?1",
+    [SQL_NEW_JOB] =
+        "INSERT INTO jobs(id, status, flow, host, head, wake, sum) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [SQL_SET_JOB] = "UPDATE jobs SET status=?2, host=?3, head=?4, wake=?5, sum=?6 WHERE id=?1",
     [SQL_PUT_LABEL] = "INSERT OR IGNORE INTO labels(key, value, job) VALUES(?1, ?2, ?3)",
-    [SQL_PUT_BODY] = "INSERT INTO bodies(body) VALUES(?1)",
+    [SQL_PUT_BODY] = "INSERT INTO bodies(body, sum) VALUES(?1, ?2)",
     [SQL_PUT_RECORD] = "INSERT INTO records(job, number, at) VALUES(?1, ?2, ?3)",
-    [SQL_PUT_SNAPSHOT] = "INSERT OR REPLACE INTO snapshots(job, number, body, inputs) VALUES(?1, ?2, ?3, ?4)",
+    [SQL_PUT_SNAPSHOT] =
+        "INSERT OR REPLACE INTO snapshots(job, number, body, inputs, sum) VALUES(?1, ?2, ?3, ?4, ?5)",
     [SQL_PUT_FLOW_DEF] = "INSERT OR IGNORE INTO flow_defs(digest, body) VALUES(?1, ?2)",
     [SQL_PUT_FLOW] = "INSERT INTO flows(name, version, digest, summary) VALUES(?1, ?2, ?3, ?4)",
     [SQL_DELETE_FLOW] = "DELETE FROM flows WHERE name=?1",

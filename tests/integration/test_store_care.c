@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -73,6 +74,29 @@ static void a_sound_store_is_found_sound_and_damage_is_named(void **state)
     cluster_done(&c);
 }
 
+/* It is the store that is damaged, and nothing that the caller has said. */
+static void a_job_that_does_not_fold_is_told_as_data_loss_without_a_field(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"Jobs/GetJob", "Jobs/WatchJob", "Jobs/ExplainJob",
+                                          "Jobs/CancelJob"};
+    struct cluster c;
+    cluster_start(&c, 1);
+    put_trip(&c, "\"script\":[{\"say\":\"1\"},{\"say\":\"2\"},{\"say\":\"3\"},{\"ask\":\"Well?\"}]");
+    const char *job = submit_trip(&c, "t");
+    json_decref(wait_status(&c, job, "PAUSED"));
+    proc_stop(&c.coordinator);
+    change(&c, "DELETE FROM records WHERE number=2");
+    cluster_coordinator(&c, NULL);
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        char *error = rpc_fails(c.address, methods[i], "DataLoss", "{\"job_id\":\"%s\"}", job);
+        if (strstr(error, "stored step 3 does not fold") == NULL || strstr(error, "BadRequest") != NULL)
+            fail_msg("%s: %s", methods[i], error);
+        free(error);
+    }
+    cluster_done(&c);
+}
+
 static void a_job_that_nothing_would_wake_is_found(void **state)
 {
     (void)state;
@@ -90,12 +114,180 @@ static void a_job_that_nothing_would_wake_is_found(void **state)
     cluster_done(&c);
 }
 
-static void what_is_no_store_is_said(void **state)
+/* A job with labels and a snapshot that waits for an answer, one that has ended, and a host that is
+ * remembered. */
+static void make_store(struct cluster *c)
+{
+    char long_text[3001], script[16000];
+    memset(long_text, 'x', sizeof(long_text) - 1);
+    long_text[sizeof(long_text) - 1] = '\0';
+    snprintf(
+        script, sizeof(script),
+        "\"script\":[{\"say\":\"%s\"},{\"say\":\"%s\"},{\"say\":\"%s\"},{\"say\":\"%s\"},{\"ask\":\"?\"}]",
+        long_text, long_text, long_text, long_text);
+    cluster_start(c, 1);
+    put_trip(c, script);
+    json_t *j = rpc(
+        c->address, "Jobs/SubmitJob",
+        "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},\"data\":{\"task\":\"t\"},"
+        "\"shared_data\":{\"a\":1,\"b\":2},\"labels\":{\"team\":\"red\"}}");
+    json_decref(wait_status(c, at(j, "jobId"), "PAUSED"));
+    json_decref(j);
+    put_trip(c, "\"ask\":false");
+    json_decref(wait_status(c, submit_trip(c, "t"), "COMPLETED"));
+    json_decref(rpc(c->address, "Hosts/CordonHost", "{\"host_id\":\"a\"}"));
+    proc_stop(&c->hosts[0]);
+    proc_stop(&c->coordinator);
+    check_verdict(c, 0, "2 jobs, 6 steps: 0 faults");
+}
+
+static void every_kind_of_damage_is_named(void **state)
+{
+    (void)state;
+    /* clang-format off */
+    static const struct {
+        const char *sql, *said;
+    } damage[] = {
+        {"DELETE FROM records WHERE number>0", "0 steps are stored; its record counts 5"},
+        {"DELETE FROM bodies WHERE id IN (SELECT at FROM records WHERE number=1)",
+         "the body of step 1 is missing"},
+        {"DELETE FROM bodies WHERE id IN (SELECT at FROM records WHERE number=-1)",
+         "the body of input 1 is missing"},
+        {"DELETE FROM records WHERE number=5", "4 steps are stored; its record counts 5"},
+        {"DELETE FROM records WHERE number=-1", "0 inputs are stored; its record counts 1"},
+        {"UPDATE bodies SET body=x'ff' WHERE id IN (SELECT at FROM records WHERE number=2)",
+         "step 2 is malformed"},
+        {"UPDATE snapshots SET "
+         "body=CAST(substr(body,1,instr(body,x'78787878')-1)||x'4841434b'||substr(body,instr(body,x'78787878'"
+         ")+4) AS BLOB)", "is not what its steps fold to"},
+        {"UPDATE bodies SET body=CAST(substr(body,1,instr(body,x'78787878')-1)||x'4841434b'||substr(body,instr(body,"
+         "x'78787878')+4) AS BLOB) WHERE id IN (SELECT at FROM records WHERE number=4) AND instr(body,x'78787878')>0",
+         "step 4 does not match its checksum"},
+        {"UPDATE bodies SET sum=sum+1 WHERE id IN (SELECT at FROM records WHERE number=-1)", "input 1 does not match its checksum"},
+        {"UPDATE records SET at=(SELECT at FROM records WHERE number=3) WHERE number=4", "step 4 does not match its checksum"},
+        {"UPDATE jobs SET sum=0", "its record does not match its checksum"},
+        {"UPDATE snapshots SET number=number-1", "its row says"},
+        {"UPDATE snapshots SET body=x'ff'", "is malformed"},
+        {"UPDATE flow_defs SET body=x'ff'", "its body does not match its digest"},
+        {"DELETE FROM flow_defs", "its flow has no sound definition"},
+        {"DELETE FROM flow_defs", "flow \"trip\" version 1: it has no sound definition"},
+        {"UPDATE flows SET summary=x'ff'", "its summary is malformed"},
+        {"UPDATE jobs SET status=5 WHERE status=3", "its row says status 5, its record PAUSED"},
+        {"UPDATE jobs SET flow='other'", "its row says flow \"other\""},
+        {"UPDATE jobs SET host='other'", "its row says host \"other\""},
+        {"UPDATE jobs SET wake=1", "its row wakes it at 1, but it waits for no time"},
+        {"UPDATE jobs SET head=x'ff'", "its record is malformed"},
+        {"UPDATE jobs SET head=CAST(substr(head,1,28)||x'1063'||substr(head,31) AS BLOB)",
+         "status 99 is unknown"},
+        {"DELETE FROM labels", "0 labels are stored; its record has 1"},
+        {"UPDATE labels SET value='blue'", "label team=blue is stored; its record has none"},
+        {"UPDATE hosts SET body=x'ff'", "host \"a\": its record is malformed"},
+        {"INSERT INTO labels VALUES('k','v',zeroblob(16))", "labels of a job that is not in the store"},
+        {"INSERT INTO bodies(body) VALUES(x'00')", "bodies that are of no step or input: 1"},
+        {"INSERT INTO records VALUES(zeroblob(16),1,1)", "steps or inputs of a job that is not in the store"},
+        {"INSERT INTO snapshots(job,number,body) VALUES(zeroblob(16),1,x'00')",
+         "snapshot of a job that is not in the store"},
+        {"INSERT INTO usage VALUES('x',zeroblob(16),'',0,0,0,0,0)", "a row of usage is malformed"},
+    };
+    /* clang-format on */
+    struct cluster c;
+    char sound[256];
+    make_store(&c);
+    snprintf(sound, sizeof(sound), "%s", c.data);
+    for (size_t i = 0; i < sizeof(damage) / sizeof(damage[0]); i++) {
+        snprintf(c.data, sizeof(c.data), "%.140s/%zu", c.dir, i);
+        const char *copy[] = {"cp", "-r", sound, c.data, NULL};
+        char *out = NULL, *err = NULL;
+        assert_int_equal(proc_run(copy, NULL, &out, &err), 0);
+        free(out);
+        free(err);
+        change(&c, damage[i].sql);
+        check_verdict(&c, 1, damage[i].said);
+    }
+    cluster_done(&c);
+}
+
+/* What an older version has written is checked as far as it goes, and a coordinator goes on from it. */
+static void a_store_without_checksums_is_checked_as_it_is_and_gets_them_for_what_is_new(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 1);
+    put_trip(&c, "");
+    const char *job = submit_trip(&c, "t");
+    json_decref(wait_status(&c, job, "PAUSED"));
+    proc_stop(&c.coordinator);
+    change(&c, "ALTER TABLE jobs DROP COLUMN sum; ALTER TABLE bodies DROP COLUMN sum; ALTER TABLE snapshots "
+               "DROP COLUMN "
+               "sum; PRAGMA user_version=3; UPDATE jobs SET wake=NULL");
+    check_verdict(&c, 0, "1 jobs, 1 steps: 0 faults");
+    check_verdict(&c, 0, "3 records were written by an older version and have no checksum");
+    cluster_coordinator(&c, NULL);
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":\"x\"}", job));
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    proc_stop(&c.coordinator);
+    check_verdict(&c, 0,
+                  "2 records were written by an older version and have no checksum"); /* the record is new */
+    cluster_done(&c);
+}
+
+static size_t files_in(const char *dir)
+{
+    DIR *d = opendir(dir);
+    size_t n = 0;
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;)
+        n += e->d_name[0] != '.';
+    assert_int_equal(closedir(d), 0);
+    return n;
+}
+
+static void what_is_no_store_is_said_and_nothing_is_written(void **state)
 {
     (void)state;
     struct cluster c;
     cluster_init(&c);
     check_verdict(&c, 1, "there is no directory");
+    assert_int_equal(mkdir(c.data, 0700), 0);
+    check_verdict(&c, 1, "there is no store in");
+    assert_int_equal(files_in(c.data), 0);
+    char file[256];
+    snprintf(file, sizeof(file), "%.180s/fermata.db", c.data);
+    FILE *f = fopen(file, "w");
+    assert_non_null(f);
+    check_verdict(&c, 1, "there is no store in");
+    assert_int_equal(files_in(c.data), 1);
+    struct stat st;
+    assert_int_equal(stat(file, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    for (int i = 0; i < 1000; i++)
+        fputs("no database", f);
+    assert_int_equal(fclose(f), 0);
+    check_verdict(&c, 1, "is damaged");
+    assert_int_equal(files_in(c.data), 1);
+    cluster_done(&c);
+}
+
+/* What a killed coordinator committed last is only in SQLite's log. */
+static void a_killed_coordinators_store_is_checked_with_its_log_and_not_changed(void **state)
+{
+    (void)state;
+    struct cluster c;
+    char file[256];
+    struct stat before, after;
+    cluster_start(&c, 1);
+    put_trip(&c, "\"ask\":false");
+    json_decref(wait_status(&c, submit_trip(&c, "t"), "COMPLETED"));
+    proc_kill9(&c.coordinator);
+    snprintf(file, sizeof(file), "%.180s/fermata.db-wal", c.data);
+    assert_int_equal(stat(file, &before), 0);
+    check_verdict(&c, 0, "1 jobs, 1 steps: 0 faults");
+    assert_int_equal(stat(file, &after), 0);
+    assert_true(before.st_size > 0 && before.st_size == after.st_size);
+    assert_int_equal(before.st_mtime, after.st_mtime);
+    change(&c, "PRAGMA user_version=2; UPDATE jobs SET wake=NULL");
+    check_verdict(&c, 1, "has schema version 2");
+    check_verdict(&c, 1, "has schema version 2"); /* it was not brought up to date */
     cluster_done(&c);
 }
 
@@ -115,6 +307,9 @@ static void a_backup_is_made_while_jobs_run_and_a_coordinator_goes_on_from_it(vo
     if (care("--backup", file, c.data, &said) != 0)
         fail_msg("%s", said);
     free(said);
+    struct stat st;
+    assert_int_equal(stat(file, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600); /* as the store */
     assert_int_equal(care("--backup", file, c.data, &said), 1);
     assert_non_null(strstr(said, "there already"));
     free(said);
@@ -129,9 +324,13 @@ static void a_backup_is_made_while_jobs_run_and_a_coordinator_goes_on_from_it(vo
     assert_int_equal(proc_run(argv, NULL, &out, &err), 0);
     free(out);
     free(err);
-    if (care("--verify", NULL, restored, &said) != 0)
-        fail_msg("%s", said);
-    free(said);
+    const char *const places[] = {restored, file}; /* also the file itself */
+    for (int i = 0; i < 2; i++) {
+        if (care("--verify", NULL, places[i], &said) != 0)
+            fail_msg("%s", said);
+        free(said);
+    }
+    assert_int_equal(files_in(restored), 1);
     snprintf(c.data, sizeof(c.data), "%.159s", restored);
     cluster_coordinator(&c, NULL);
     for (int i = 0; i < 20; i++) {
@@ -307,8 +506,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_store_is_found_sound_and_damage_is_named),
+        cmocka_unit_test(a_job_that_does_not_fold_is_told_as_data_loss_without_a_field),
         cmocka_unit_test(a_job_that_nothing_would_wake_is_found),
-        cmocka_unit_test(what_is_no_store_is_said),
+        cmocka_unit_test(every_kind_of_damage_is_named),
+        cmocka_unit_test(a_store_without_checksums_is_checked_as_it_is_and_gets_them_for_what_is_new),
+        cmocka_unit_test(what_is_no_store_is_said_and_nothing_is_written),
+        cmocka_unit_test(a_killed_coordinators_store_is_checked_with_its_log_and_not_changed),
         cmocka_unit_test(a_disk_that_fails_to_sync_fails_callers_and_loses_and_doubles_nothing),
         cmocka_unit_test(a_host_that_is_let_in_while_the_disk_fails_is_so_on_disk_as_soon_as_it_works),
         cmocka_unit_test(a_repeated_submit_leaves_its_place_to_a_job_that_waits),

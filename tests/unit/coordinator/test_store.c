@@ -14,7 +14,7 @@
 #include <sqlite3.h>
 
 #include "mem.h"
-#include "store.h"
+#include "store_sqlite_int.h"
 
 static struct fixture {
     char dir[64];
@@ -418,6 +418,17 @@ static void a_store_of_the_first_version_is_brought_up_to_date(void **state)
     store_done_free(d);
 }
 
+/* The value is that of another implementation, which goes bit by bit. */
+static void a_checksum_is_the_crc_of_job_number_and_body(void **state)
+{
+    (void)state;
+    struct fm_id id;
+    for (size_t i = 0; i < sizeof(id.b); i++)
+        id.b[i] = (uint8_t)i;
+    assert_int_equal(sql_sum(&id, -3, text("123456789")), 1323085723);
+    assert_int_not_equal(sql_sum(&id, 3, text("123456789")), 1323085723);
+}
+
 /* A child writes steps and says on a pipe which are acknowledged, until it is killed. */
 static void write_until_killed(int pipe_fd, uint32_t from)
 {
@@ -517,6 +528,7 @@ int main(void)
         TEST(jobs_that_are_due_are_listed_by_time_and_the_next_wake_time_is_told),
         TEST(flows_keep_their_versions),
         TEST(what_is_remembered_of_hosts_is_replaced_listed_by_id_and_forgotten),
+        TEST(a_checksum_is_the_crc_of_job_number_and_body),
         TEST(a_store_of_the_first_version_is_brought_up_to_date),
         TEST(what_was_acknowledged_survives_kill_9),
         TEST(the_log_stays_short_while_commits_never_pause),
