@@ -286,6 +286,12 @@ static void put_deferred_output(struct hjob *job, const struct deferred *d)
         fm_abort(err.msg);
 }
 
+/* An agent's question is a notice beside the pause, which shows the same: nobody misses it. */
+static bool is_notice(const struct routine *from, const char *event)
+{
+    return from->type != NULL && strcmp(from->type->name, "llm_agent") == 0 && strcmp(event, "question") == 0;
+}
+
 static void emit_one_deferred(struct hjob *job, const struct deferred *d)
 {
     bool taken = false;
@@ -314,7 +320,7 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
         }
         fm_buf_done(&data);
     }
-    if (!taken)
+    if (!taken && !is_notice(from, d->event))
         put_deferred_output(job, d);
 }
 
