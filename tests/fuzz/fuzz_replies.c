@@ -79,7 +79,7 @@ static void bring_lines(const uint8_t *p, size_t n)
 
 static void end_call(const struct kind *k, const uint8_t *p, size_t n, int status)
 {
-    const struct fm_process_result process = {.exit_code = status == 200 ? 0 : 75, .error = ""};
+    const struct fm_process_result process = {.exit_code = status == 200 ? 0 : 75, .error = "", .said = ""};
     struct fm_buf body = {0};
     fm_buf_append(&body, p, n);
     fm_buf_append(&body, "", 1);
