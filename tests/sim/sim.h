@@ -1,13 +1,19 @@
+/* clang-format off */
 /* The simulated world, and what the files of the simulation share. All that happens follows from one seed.
  *
  *   sim_run.c      a run: beginning, end, command line
  *   sim_events.c   time, chance, the queue of events, what each event does
  *   sim_coord.c    the coordinator's core: its outputs, start and crash, its store
- *   sim_hosts.c    the hosts' engines: their outputs, start, crash, leaving; streams between them and the
- * core sim_flows.c    the flows and data of the jobs sim_clients.c  who submits, answers, decides, pauses,
- * drains, certifies sim_replies.c  what they make of the replies sim_oracle.c   what must be true, during a
- * run and after it sim_faults.c   what goes wrong sim_types.c    the routine types;  sim_store.c: the durable
- * records */
+ *   sim_hosts.c    the hosts' engines: their outputs, start, crash, leaving; streams between them and the core
+ *   sim_flows.c    the flows and data of the jobs
+ *   sim_clients.c  who submits, answers, decides, pauses, drains, certifies
+ *   sim_replies.c  what they make of the replies
+ *   sim_oracle.c   what must be true, during a run and after it
+ *   sim_copies.c   what the hosts have of the jobs, compared with the journal
+ *   sim_faults.c   what goes wrong
+ *   sim_types.c    the routine types
+ *   sim_store.c    the durable records */
+/* clang-format on */
 #ifndef SIM_H
 #define SIM_H
 
@@ -256,6 +262,12 @@ void client_sees(size_t j, const Fermata__V1__Job *h);
 
 /* The answer to a request; err NULL: it was done. */
 void take_reply(uint64_t ticket, struct fm_bytes r, const struct fm_err *err);
+
+/* ---- sim_copies.c ---- */
+
+/* A host has taken this message of the core: if it acknowledges steps, the host's data are compared with the
+ * journal. */
+void check_copies(size_t host, struct fm_bytes message);
 
 /* ---- sim_oracle.c ---- */
 

@@ -72,6 +72,13 @@ void event_free(struct event *e)
 
 /* ---- what happens ---- */
 
+static void to_host(size_t host, struct fm_bytes message)
+{
+    engine_message(w.hosts[host].engine, message, w.now);
+    if (w.hosts[host].engine != NULL)
+        check_copies(host, message);
+}
+
 static void carry_out(struct event *e)
 {
     struct sim_host *h = &w.hosts[e->host];
@@ -93,7 +100,7 @@ static void carry_out(struct event *e)
     case EV_TO_HOST: {
         struct conn *k = conn_find(e->id);
         if (k != NULL && k->host_open && w.hosts[k->host].engine != NULL)
-            engine_message(w.hosts[k->host].engine, (struct fm_bytes){e->bytes.p, e->bytes.n}, w.now);
+            to_host(k->host, (struct fm_bytes){e->bytes.p, e->bytes.n});
         return;
     }
     case EV_CORE_SEES_CLOSE:
