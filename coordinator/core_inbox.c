@@ -136,7 +136,7 @@ static void list_pauses(struct core *c, struct op *op)
                             .flow = r->flow,
                             .statuses = statuses,
                             .n_statuses = 3,
-                            .limit = MAX_SCANNED};
+                            .limit = core_page(c, MAX_SCANNED)};
     struct store_label labels[MAX_LABELS];
     struct fm_err err = {0};
     uint32_t page;

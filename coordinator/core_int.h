@@ -273,6 +273,8 @@ void op_run(struct core *c, struct op *op);
 /* Submits a query; `done` gets the result. */
 struct wait *core_read(struct core *c, struct store_query *q,
                        void (*done)(struct core *, struct wait *, struct store_done *), struct op *op);
+/* How many rows of a list are read at a time, usually. */
+uint32_t core_page(const struct core *c, uint32_t usual);
 /* The time of this input, for records. */
 Google__Protobuf__Timestamp core_now(const struct core *c);
 
