@@ -505,6 +505,16 @@ void hjob_assign(struct engine *e, const fermata_v1_Assign *m)
     hjob_wake(job);
 }
 
+/* What waits for its intent has not begun, and need not. */
+static void abort_unstarted(struct hjob *job)
+{
+    for (size_t i = 0; i < job->flow->n_routines; i++) {
+        struct fm_ctx *run = job->flow->routines[i].run;
+        if (run != NULL && run->waits_for_intent)
+            step_abort(run);
+    }
+}
+
 void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
 {
     struct fm_err err = {0};
@@ -514,6 +524,8 @@ void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
         refuse(job, err.msg);
         return;
     }
+    if (m->set_breakpoints)
+        abort_unstarted(job); /* no task begins past them */
     count_bytes(job, items_bytes(&m->inputs));
     if (job->phase == PHASE_STOPPED && job->n_tasks > 0)
         job->phase = PHASE_READY; /* if the last step has ended the job, the coordinator has refused the
@@ -547,16 +559,6 @@ void hjob_ack(struct hjob *job, uint32_t number, bool released)
 }
 
 /* ---- interrupts ---- */
-
-/* What waits for its intent has not begun, and need not. */
-static void abort_unstarted(struct hjob *job)
-{
-    for (size_t i = 0; i < job->flow->n_routines; i++) {
-        struct fm_ctx *run = job->flow->routines[i].run;
-        if (run != NULL && run->waits_for_intent)
-            step_abort(run);
-    }
-}
 
 void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms)
 {
