@@ -470,9 +470,12 @@ int64_t host_silent_since(const struct host *h)
     return h->mark_seq != 0 && h->mark_ms < h->last_heard_ms ? h->mark_ms : h->last_heard_ms;
 }
 
+/* Before all jobs are read no lease ends: no host could have come back. */
 int64_t hosts_deadline(const struct core *c)
 {
     int64_t at = c->marks_sweep_ms != 0 ? c->marks_sweep_ms : -1;
+    if (!c->recovered)
+        return -1;
     for (const struct host *h = c->hosts; h != NULL; h = h->hh.next) {
         int64_t lease_end = life_lease_end(c, h);
         int64_t due = h->resync_at_ms != 0 && h->resync_at_ms < lease_end ? h->resync_at_ms : lease_end;
@@ -506,6 +509,8 @@ void host_lost(struct core *c, struct host *h, const char *why)
 void hosts_tick(struct core *c)
 {
     struct conn *k, *ktmp;
+    if (!c->recovered)
+        return;
     HASH_ITER (hh, c->conns, k, ktmp) {
         struct host *h = k->host;
         struct fm_err err = {0};

@@ -635,7 +635,8 @@ bool step_start(struct hjob *job)
     struct task *t = hjob_take_task(job);
     if (t == NULL)
         return false;
-    if (breakpoint_for(job, t) != NULL) {
+    /* The coordinator knows a task of a deferred event only by the step that makes it. */
+    if (breakpoint_for(job, t) != NULL && (job->prelude_deferred == 0 || step_make_prelude(job))) {
         hjob_return_task(job, t);
         hjob_break(job, t);
         return false;

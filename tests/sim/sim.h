@@ -158,7 +158,7 @@ struct sim_job {
     struct sim_input inputs[MAX_INPUTS];
     size_t n_inputs;
     bool op_open, got_final, got_history;
-    uint32_t steps, forked_at;
+    uint32_t steps, forked_at, revision;
     uint32_t patch_sent, patch_acked;
     size_t breaks_sent;  /* how often its breakpoints were set */
     char break_at[16];   /* routine whose tasks are held for sure; "": of none */

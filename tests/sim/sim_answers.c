@@ -230,6 +230,9 @@ static bool forks(size_t j, const Fermata__V1__Job *h)
 void client_sees(size_t j, const Fermata__V1__Job *h)
 {
     struct sim_job *job = &w.jobs[j];
+    if (h->revision < job->revision)
+        return; /* overtaken by a later view */
+    job->revision = h->revision;
     job->status = (int)h->status;
     job->final = job->status == JOB_COMPLETED || job->status == JOB_CANCELLED;
     if (w.core == NULL)

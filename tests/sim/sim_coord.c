@@ -51,7 +51,6 @@ static void io_watch_end(void *arg, uint64_t ticket)
     if (ticket == w.watch_ticket) {
         w.watch_ended = true;
         w.watch_ticket = 0;
-        inbox_forget();
     }
 }
 
@@ -130,6 +129,7 @@ void crash_core(void)
     w.core_ready = false;
     w.core_gen++;
     w.watch_ticket = 0;
+    inbox_forget();
     struct op *op, *otmp;
     HASH_ITER (hh, w.ops, op, otmp) { /* no reply comes any more: the clients will ask again */
         HASH_DEL(w.ops, op);

@@ -110,6 +110,7 @@ void inbox_page(struct fm_bytes bytes, const struct fm_err *err)
         return;
     }
     Fermata__V1__ListPausesResponse *r = fermata__v1__list_pauses_response__unpack(NULL, bytes.n, bytes.p);
+    trace("%zu pauses are listed after \"%s\", more after \"%s\"", r->n_pauses, b->token, r->next_page_token);
     for (size_t i = 0; i < r->n_pauses; i++)
         count(b, r->pauses[i]);
     snprintf(b->token, sizeof(b->token), "%s", r->next_page_token);

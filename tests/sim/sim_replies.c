@@ -41,7 +41,7 @@ static void forked(struct op *op, struct fm_bytes bytes)
     job->forked_at = (uint32_t)op->item;
     job->final = job->cancel_acked = job->cancel_sent = job->op_open = job->got_final = job->got_history =
         job->fork_open = job->answer_acked = false;
-    job->patch_acked = 0;
+    job->patch_acked = job->revision = 0;
     job->break_at[0] = job->break_sent[0] = '\0';
     for (size_t i = 0; i < job->n_inputs; i++)
         job->inputs[i].acked = job->inputs[i].refused = false; /* those after the step are not in the fork */
