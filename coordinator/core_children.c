@@ -206,10 +206,41 @@ bool children_due(const struct job *job)
     return false;
 }
 
+static bool has_child(const Fermata__V1__Job *h, const char *child_id)
+{
+    for (size_t i = 0; i < h->n_children; i++)
+        if (strcmp(h->children[i]->job_id, child_id) == 0)
+            return true;
+    return false;
+}
+
+/* While a unit is being gathered, only those children are started that are on disk without it; the rest is
+ * done when it is on disk. */
+static void start_stored(struct core *c, struct job *job)
+{
+    commit_effect(job->next, EFFECT_FAMILY, (struct fm_bytes){0});
+    Fermata__V1__Job *disk = job_status_final((int)job->head->status)
+                                 ? NULL
+                                 : fermata__v1__job__unpack(NULL, job->disk_head.n, job->disk_head.p);
+    for (size_t i = 0; disk != NULL && i < job->head->n_children; i++) {
+        const Fermata__V1__Child *child = job->head->children[i];
+        struct fm_id id;
+        if (!child->started && child->start != NULL && has_child(disk, child->job_id) &&
+            fm_id_parse(child->job_id, &id) == 0 && !call_under_way(c, &job->id, &id))
+            start_child(c, job, child, &id);
+    }
+    if (disk != NULL)
+        fermata__v1__job__free_unpacked(disk, NULL);
+}
+
 void children_look(struct core *c, struct job *job)
 {
     bool ended = job_status_final((int)job->head->status);
     job->recheck_ms = c->wall_ms + RECHECK_MS;
+    if (job->next != NULL) {
+        start_stored(c, job);
+        return;
+    }
     if (ended && job->head->parent_waits)
         tell_parent(c, job);
     /* A call may change the list at once. */

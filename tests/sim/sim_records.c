@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "job.h"
+#include "sim_oracle.h"
 #include "store_int.h"
 
 #define LATE_MS 6000 /* what nobody has done by then is forgotten */
@@ -107,6 +108,25 @@ static void check_wake(const char *job_id, const Fermata__V1__Job *h, int64_t wa
               wake_ms == 0 ? -1 : (long long)(wake_ms - WALL_MS));
 }
 
+/* A child begins when the step that starts it is on disk. */
+static void check_birth(const char *job_id, const Fermata__V1__Job *h)
+{
+    const struct sim_job *parent = NULL;
+    for (size_t j = 0; j < w.n_jobs && parent == NULL; j++)
+        if (h->parent[0] != '\0' && strcmp(w.jobs[j].id, h->parent) == 0)
+            parent = &w.jobs[j];
+    if (parent == NULL || parent->cancel_sent || plan_may_fail(&parent->plan))
+        return; /* one whose parent ends meanwhile may be born too late */
+    Fermata__V1__Job *of = sim_store_head(w.store, h->parent);
+    bool known = false;
+    for (size_t i = 0; of != NULL && i < of->n_children; i++)
+        known = known || strcmp(of->children[i]->job_id, job_id) == 0;
+    if (!known)
+        wrong("job %s is started by job %s, and the disk does not know", job_id, h->parent);
+    if (of != NULL)
+        fermata__v1__job__free_unpacked(of, NULL);
+}
+
 static void check_head(const struct record *r)
 {
     char job_id[27];
@@ -118,6 +138,8 @@ static void check_head(const struct record *r)
     } else {
         if (old != NULL && !r->is_new) /* one that is there already lets the unit fail */
             check_goes_on(job_id, old, now);
+        if (old == NULL)
+            check_birth(job_id, now);
         check_status(job_id, now);
         check_wake(job_id, now, r->wake_ms);
         fermata__v1__job__free_unpacked(now, NULL);
