@@ -320,17 +320,21 @@ static void put_flow(struct core *c, struct op *op)
     uint8_t digest[STORE_DIGEST_BYTES];
     encode_flow(r->flow, &body, digest);
     bool same = n->version > 0 && memcmp(n->digest, digest, STORE_DIGEST_BYTES) == 0;
-    struct commit *m = commit_new(
-        c, NULL); /* also for the same flow: the reply waits until an earlier put of it is on disk */
-    if (!same) {
-        name_set(c, r->flow->name, n->version + 1, digest);
+    struct commit *m = NULL;
+    if (same) { /* the reply goes with the earlier put of it, if that is not on disk yet */
+        HASH_FIND(hh, c->commits, &n->put_tag, sizeof(n->put_tag), m);
+    } else {
+        m = commit_new(c, NULL);
+        n = name_set(c, r->flow->name, n->version + 1, digest);
+        n->put_tag = m->tag;
         store_flow(c, r->flow, m, n->version, &body, digest);
         m->flow_name = fm_xstrdup(r->flow->name);
         FM_LOG(INFO, FLOW, "flow stored", FM_STR("flow", r->flow->name), FM_U64("version", n->version));
     }
     fm_buf_done(&body);
     reply_put(c, op, r->flow, n->version, !same, m);
-    commit_submit(c, m);
+    if (!same)
+        commit_submit(c, m);
 }
 
 /* ---- GetFlow, GetFlowGraph, ListFlows, DeleteFlow ---- */

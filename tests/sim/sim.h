@@ -153,6 +153,7 @@ struct sim_job {
     struct sim_plan plan;
     bool submitted, cancel_acked, cancel_sent, final, is_fork, fork_open;
     size_t n_forks;
+    int64_t let_go_at; /* when somebody last let it go on */
     bool answer_acked; /* that of its question */
     int status;
     struct sim_input inputs[MAX_INPUTS];

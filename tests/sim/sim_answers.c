@@ -25,6 +25,7 @@ static void resume(size_t j, enum op_kind kind, const char *pause, Google__Proto
     r.request_id = request_id;
     r.answer = answer;
     r.single_step = step;
+    w.jobs[j].let_go_at = w.now;
     request(CORE_RESUME_JOB, kind, j, 0, pause, &r.base);
 }
 
@@ -159,6 +160,7 @@ static void revive(size_t j, const Fermata__V1__Job *h)
     }
     Fermata__V1__ResumeJobRequest r = FERMATA__V1__RESUME_JOB_REQUEST__INIT;
     r.job_id = job->id;
+    w.jobs[j].let_go_at = w.now;
     request(CORE_RESUME_JOB, OP_GO_ON, j, 0, "", &r.base);
 }
 

@@ -106,13 +106,14 @@ bool host_talks(size_t host)
 
 /* ---- what clients are told ---- */
 
-void check_paused(size_t j, const Fermata__V1__PauseJobResponse *r)
+void check_paused(size_t j, int64_t at, const Fermata__V1__PauseJobResponse *r)
 {
     Fermata__V1__Job *h = sim_store_head(w.store, w.jobs[j].id);
     bool held = false;
     for (size_t i = 0; h != NULL && i < h->n_pauses; i++)
         held = held || h->pauses[i]->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR;
-    if (h == NULL || (!held && !job_status_final((int)h->status)))
+    bool let_go = w.jobs[j].let_go_at >= at; /* … before that was on disk */
+    if (h == NULL || (!held && !let_go && !job_status_final((int)h->status)))
         wrong("job %zu is said to be paused (%s), and on disk it is not", j, job_status_name((int)r->status));
     if (h != NULL)
         fermata__v1__job__free_unpacked(h, NULL);

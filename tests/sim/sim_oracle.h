@@ -17,8 +17,8 @@ void release(const char *job_id, const char *task_id);
 bool host_talks(size_t host);
 /* Whether the job may be FAILED for a while: then its client lets it go on. */
 bool plan_may_fail(const struct sim_plan *p);
-/* A PauseJob was answered. */
-void check_paused(size_t j, const Fermata__V1__PauseJobResponse *r);
+/* A PauseJob that was sent at this time was answered. */
+void check_paused(size_t j, int64_t at, const Fermata__V1__PauseJobResponse *r);
 void check_final(size_t j, const Fermata__V1__Job *h);
 void check_history(size_t j, const Fermata__V1__GetHistoryResponse *r);
 /* Child jobs, when their parents have ended. False: they have not ended yet. */

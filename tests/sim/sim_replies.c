@@ -103,7 +103,7 @@ static void drained(struct op *op, struct fm_bytes bytes)
 static void paused(struct op *op, struct fm_bytes bytes)
 {
     Fermata__V1__PauseJobResponse *r = fermata__v1__pause_job_response__unpack(NULL, bytes.n, bytes.p);
-    check_paused(op->job, r);
+    check_paused(op->job, op->at, r);
     fermata__v1__pause_job_response__free_unpacked(r, NULL);
 }
 
@@ -135,6 +135,8 @@ static void take_ok(struct op *op, struct fm_bytes bytes)
         return;
     case OP_PUT_FLOW:
         w.flow_stored = true;
+        if (!sim_store_has_flow(w.store, "kid"))
+            wrong("a flow is acknowledged and not on disk");
         return;
     case OP_DRAIN:
         drained(op, bytes);

@@ -408,3 +408,10 @@ bool sim_store_is_cordoned(struct sim_store *s, const char *host_id)
         fermata__v1__host__free_unpacked(h, NULL);
     return is;
 }
+
+bool sim_store_has_flow(struct sim_store *s, const char *name)
+{
+    struct stored_named *n;
+    HASH_FIND_STR(s->flows, name, n);
+    return n != NULL;
+}

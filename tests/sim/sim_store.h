@@ -39,6 +39,8 @@ void sim_store_each_job(struct sim_store *s,
 Fermata__V1__Host *sim_store_host(struct sim_store *s, const char *host_id);
 /* Whether it is remembered that the host takes no new work. */
 bool sim_store_is_cordoned(struct sim_store *s, const char *host_id);
+/* Whether there is a flow of this name. */
+bool sim_store_has_flow(struct sim_store *s, const char *name);
 /* Whether a request id was claimed. */
 bool sim_store_has_request(struct sim_store *s, const char *scope, const char *request_id);
 
