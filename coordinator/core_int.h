@@ -30,10 +30,11 @@ struct op {
     enum core_method method;
     ProtobufCMessage *request; /* own copy once parked, else the caller's */
     bool owned;
-    size_t *meter;        /* where what it owns is counted, NULL: of the core's own */
-    struct fm_bytes raw;  /* the caller's, or own once parked */
-    bool request_checked; /* the request id was looked up: it is new */
-    struct fm_buf text;   /* what a handler keeps between two runs */
+    size_t *meter;             /* where what it owns is counted, NULL: of the core's own */
+    struct fm_bytes raw;       /* the caller's, or own once parked */
+    bool request_checked;      /* the request id was looked up: it is new … */
+    uint32_t request_revision; /* … as long as the job's record has this revision */
+    struct fm_buf text;        /* what a handler keeps between two runs */
     char pause_id[64];
     int64_t due_ms;              /* of a DrainHost that waits: until then */
     uint64_t awaited_seq;        /* of a SetBreakpoints that waits: the message to the host, */

@@ -217,8 +217,10 @@ static bool request_is_new(struct core *c, struct op *op, const char *scope, con
         DL_APPEND(job->ops, op);
         return false;
     }
-    if (op->request_checked)
+    if (op->request_checked && op->request_revision == job->head->revision)
         return true;
+    op->request_checked = false; /* or the answer was overtaken by a unit that may have claimed it */
+    op->request_revision = job->head->revision;
     struct store_query q = {.kind = STORE_READ_REQUEST, .scope = scope, .request_id = request_id};
     core_read(c, &q, on_request_read, op);
     return false;
