@@ -77,8 +77,18 @@ void lost_unstarted(struct job *job, const char *task_id)
     remove_id(job, &job->head->intents, &job->head->n_intents, task_id);
 }
 
+/* What was announced of the task is answered no more: it would be taken for an answer to the next attempt's. */
+static void forget_intents(const struct commit *m, const char *task_id)
+{
+    for (struct effect *e = m == NULL ? NULL : m->effects; e != NULL; e = e->next)
+        if (e->kind == EFFECT_INTENT && strcmp((const char *)e->bytes.p, task_id) == 0)
+            e->epoch = 0;
+}
+
 void lost_intent_done(struct job *job, const char *task_id)
 {
+    forget_intents(job->inflight, task_id);
+    forget_intents(job->next, task_id);
     lost_unstarted(job, task_id);
     remove_id(job, &job->head->lost_tasks, &job->head->n_lost_tasks, task_id);
 }

@@ -275,8 +275,9 @@ void session_tick(struct engine *e);
 void session_check_lease(struct engine *e);
 int64_t session_deadline(const struct engine *e);
 void session_drained(struct engine *e);
-/* Says that a task is about to be handled, so that its loss is noticed. */
-void session_intent(struct engine *e, const struct hjob *job, const char *task_id);
+/* Says that a task is about to be handled, so that its loss is noticed. Returns the number of the message; 0:
+ * it goes after the next Welcome. */
+uint64_t session_intent(struct engine *e, const struct hjob *job, const char *task_id);
 /* Shows what a handler has so far; false when it is left out because there is too much of it. */
 bool session_progress(struct engine *e, const struct fm_ctx *ctx, const char *text);
 
@@ -309,7 +310,9 @@ struct task *hjob_take_task(struct hjob *job);
 void hjob_abort_runs(struct hjob *job);
 /* A timer of the job has fired. */
 void hjob_alarm(struct hjob *job);
-void hjob_intent_ack(struct hjob *job, struct pb_var task_id);
+/* The disk knows that the task is about to be handled, if the coordinator had `heard` that message by then.
+ */
+void hjob_intent_ack(struct hjob *job, struct pb_var task_id, uint64_t heard);
 /* A task has reached a breakpoint: the job is given back when its handlers have ended. */
 void hjob_break(struct hjob *job, const struct task *t);
 struct deferred *deferred_new(const char *routine, const char *event, struct fm_bytes data);
@@ -327,6 +330,8 @@ bool step_start(struct hjob *job);
  * before an attempt begins that rests on them, or when no task is left to carry them. False when the
  * coordinator would refuse it. */
 bool step_make_prelude(struct hjob *job);
+/* Whether a breakpoint holds the task. */
+bool step_is_held(const struct hjob *job, const struct task *t);
 /* Forgets the prelude. */
 void step_clear_prelude(struct hjob *job);
 /* The handler or a callback has returned. */
@@ -398,6 +403,7 @@ struct fm_ctx {
     struct engine_work *work; /* in whose memory lies what a blocking handler has done */
     bool on_worker;           /* of a blocking handler: made of copies */
     bool waits_for_intent, failed, has_usage;
+    uint64_t intent_seq; /* number of the message that said so */
     int fail_code;
     char fail_message[512];
     bool fail_permanent;

@@ -505,12 +505,12 @@ void hjob_assign(struct engine *e, const fermata_v1_Assign *m)
     hjob_wake(job);
 }
 
-/* What waits for its intent has not begun, and need not. */
-static void abort_unstarted(struct hjob *job)
+/* What waits for its intent has not begun, and need not; `held`: only what a breakpoint holds now. */
+static void abort_unstarted(struct hjob *job, bool held)
 {
     for (size_t i = 0; i < job->flow->n_routines; i++) {
         struct fm_ctx *run = job->flow->routines[i].run;
-        if (run != NULL && run->waits_for_intent)
+        if (run != NULL && run->waits_for_intent && (!held || step_is_held(job, run->task)))
             step_abort(run);
     }
 }
@@ -525,7 +525,7 @@ void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
         return;
     }
     if (m->set_breakpoints)
-        abort_unstarted(job); /* no task begins past them */
+        abort_unstarted(job, true); /* no task begins past them */
     count_bytes(job, items_bytes(&m->inputs));
     if (job->phase == PHASE_STOPPED && job->n_tasks > 0)
         job->phase = PHASE_READY; /* if the last step has ended the job, the coordinator has refused the
@@ -576,6 +576,6 @@ void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms)
         job->interrupt_at_ms = job->engine->now_ms + grace_ms;
         engine_note_grace(job->engine, job->interrupt_at_ms);
     }
-    abort_unstarted(job);
+    abort_unstarted(job, false);
     hjob_wake(job);
 }

@@ -236,11 +236,12 @@ void hjob_abort_runs(struct hjob *job)
     }
 }
 
-void hjob_intent_ack(struct hjob *job, struct pb_var task_id)
+void hjob_intent_ack(struct hjob *job, struct pb_var task_id, uint64_t heard)
 {
     for (size_t i = 0; i < job->flow->n_routines; i++) {
         struct fm_ctx *run = job->flow->routines[i].run;
-        if (run == NULL || !run->waits_for_intent || !pb_var_eq(task_id, run->task->id))
+        if (run == NULL || !run->waits_for_intent || !pb_var_eq(task_id, run->task->id) ||
+            run->intent_seq > heard) /* or it is about an earlier attempt */
             continue;
         step_go(run);
         return;

@@ -132,10 +132,10 @@ void session_release(struct engine *e, const struct hjob *job, int reason, const
     fm_buf_done(&b);
 }
 
-void session_intent(struct engine *e, const struct hjob *job, const char *task_id)
+uint64_t session_intent(struct engine *e, const struct hjob *job, const char *task_id)
 {
     if (!e->welcomed)
-        return; /* after the next Welcome */
+        return 0;
     session_flush(e);
     fermata_v1_Intent m;
     memset(&m, 0, sizeof(m));
@@ -146,6 +146,7 @@ void session_intent(struct engine *e, const struct hjob *job, const char *task_i
     pack(fermata_v1_Intent_fields, &m, &b);
     session_send(e, FIELD_INTENT, &b);
     fm_buf_done(&b);
+    return e->seq_out;
 }
 
 /* The end of the text that is short enough, from the beginning of a character. */
@@ -295,9 +296,9 @@ static void resend(struct hjob *job, uint32_t applied)
     for (struct sent_step *s = job->sent; s != NULL; s = s->next)
         session_add_step(job->engine, job, s->body);
     for (size_t i = 0; i < job->flow->n_routines; i++) {
-        const struct fm_ctx *run = job->flow->routines[i].run;
+        struct fm_ctx *run = job->flow->routines[i].run;
         if (run != NULL && run->waits_for_intent)
-            session_intent(job->engine, job, run->task->id);
+            run->intent_seq = session_intent(job->engine, job, run->task->id);
     }
 }
 
@@ -407,7 +408,7 @@ static void dispatch(struct engine *e, const fermata_v1_CoordinatorMessage *m)
     case fermata_v1_CoordinatorMessage_intent_ack_tag:
         job = hjob_find(e, m->body.intent_ack.job_id, m->body.intent_ack.epoch);
         if (job != NULL)
-            hjob_intent_ack(job, m->body.intent_ack.task_id);
+            hjob_intent_ack(job, m->body.intent_ack.task_id, m->seq == 0 ? UINT64_MAX : m->ack);
         return;
     default:
         return; /* a heartbeat: that it came is all it says; or a kind that a later version knows */

@@ -586,16 +586,15 @@ static bool condition_holds(const struct hjob *job, const struct breakpoint *b, 
     return holds;
 }
 
-/* The breakpoint that holds the task; NULL: none. */
-static const struct breakpoint *breakpoint_for(const struct hjob *job, const struct task *t)
+bool step_is_held(const struct hjob *job, const struct task *t)
 {
     if (strcmp(job->released_task, t->id) == 0)
-        return NULL;
+        return false;
     for (const struct breakpoint *b = job->breakpoints; b != NULL; b = b->next)
         if ((strcmp(b->routine, "*") == 0 || strcmp(b->routine, t->routine) == 0) &&
             (b->slot[0] == '\0' || strcmp(b->slot, t->slot) == 0) && condition_holds(job, b, t))
-            return b;
-    return NULL;
+            return true;
+    return false;
 }
 
 bool step_make_prelude(struct hjob *job)
@@ -636,7 +635,7 @@ bool step_start(struct hjob *job)
     if (t == NULL)
         return false;
     /* The coordinator knows a task of a deferred event only by the step that makes it. */
-    if (breakpoint_for(job, t) != NULL && (job->prelude_deferred == 0 || step_make_prelude(job))) {
+    if (step_is_held(job, t) && (job->prelude_deferred == 0 || step_make_prelude(job))) {
         hjob_return_task(job, t);
         hjob_break(job, t);
         return false;
@@ -657,7 +656,7 @@ bool step_start(struct hjob *job)
         hjob_wake(job); /* another one may run beside it */
     if (is_announced(t)) {
         ctx->waits_for_intent = t->announced = true;
-        session_intent(job->engine, job, t->id);
+        ctx->intent_seq = session_intent(job->engine, job, t->id);
         return true;
     }
     step_go(ctx);

@@ -48,14 +48,14 @@ static void check_assign(const struct conn *k, const Fermata__V1__Assign *a)
         fermata__v1__job__free_unpacked(h, NULL);
 }
 
-/* A handler may begin: the disk knows that it will, or has its step, when the host had asked twice. */
+/* A handler may begin: the disk knows that it will. */
 static void check_intent(const Fermata__V1__Intent *m)
 {
     Fermata__V1__Job *h = sim_store_head(w.store, m->job_id);
     bool known = false;
     for (size_t i = 0; h != NULL && i < h->n_intents; i++)
         known = known || strcmp(h->intents[i], m->task_id) == 0;
-    if (!known && !sim_store_is_consumed(w.store, m->job_id, m->task_id))
+    if (!known)
         wrong("task %s of job %s may begin, and the disk does not know", m->task_id, m->job_id);
     if (h != NULL)
         fermata__v1__job__free_unpacked(h, NULL);

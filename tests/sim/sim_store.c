@@ -324,40 +324,23 @@ Fermata__V1__Job *sim_store_head(struct sim_store *s, const char *job_id)
     return j == NULL ? NULL : head_of(j);
 }
 
-/* Counts the steps of the task for which `is` says so. */
-static size_t count_steps(struct sim_store *s, const char *job_id, const char *task_id,
-                          bool (*is)(const Fermata__V1__Step *step))
-{
-    const struct stored_job *j = by_text(s, job_id);
-    size_t n = 0;
-    for (size_t i = 0; j != NULL && i < j->steps.n; i++) {
-        const struct fm_buf *b = &j->steps.items[i].bytes;
-        Fermata__V1__Step *step = fermata__v1__step__unpack(NULL, b->n, b->p);
-        n += strcmp(step->task_id, task_id) == 0 && is(step);
-        fermata__v1__step__free_unpacked(step, NULL);
-    }
-    return n;
-}
-
 static bool runs_again(const Fermata__V1__Step *step)
 {
     return step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY ||
            (step->remedy != NULL && step->remedy->kind == FERMATA__V1__REMEDY_KIND__REMEDY_KIND_RETRY_TASK);
 }
 
-static bool consumes(const Fermata__V1__Step *step)
-{
-    return !runs_again(step) && step->outcome != FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_FAIL;
-}
-
 size_t sim_store_attempts(struct sim_store *s, const char *job_id, const char *task_id)
 {
-    return count_steps(s, job_id, task_id, runs_again);
-}
-
-bool sim_store_is_consumed(struct sim_store *s, const char *job_id, const char *task_id)
-{
-    return count_steps(s, job_id, task_id, consumes) > 0;
+    const struct stored_job *j = by_text(s, job_id);
+    size_t n = 0;
+    for (size_t i = 0; j != NULL && i < j->steps.n; i++) {
+        const struct fm_buf *b = &j->steps.items[i].bytes;
+        Fermata__V1__Step *step = fermata__v1__step__unpack(NULL, b->n, b->p);
+        n += strcmp(step->task_id, task_id) == 0 && runs_again(step);
+        fermata__v1__step__free_unpacked(step, NULL);
+    }
+    return n;
 }
 
 uint64_t sim_store_calls(struct sim_store *s, const char *job_id)

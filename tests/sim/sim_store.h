@@ -26,8 +26,6 @@ uint32_t sim_store_last_input(struct sim_store *s, const char *job_id);
 Fermata__V1__Job *sim_store_head(struct sim_store *s, const char *job_id);
 /* How many steps let a task be run again: failed attempts, and what operators did. */
 size_t sim_store_attempts(struct sim_store *s, const char *job_id, const char *task_id);
-/* Whether a step has consumed the task. */
-bool sim_store_is_consumed(struct sim_store *s, const char *job_id, const char *task_id);
 /* How many calls of models the ledger counts for it. */
 uint64_t sim_store_calls(struct sim_store *s, const char *job_id);
 /* How many children the job has, and how many of those have ended. */
