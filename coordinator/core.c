@@ -376,7 +376,7 @@ static void do_effect(struct core *c, struct job *job, struct effect *e)
         host_send_interrupt(c, e->conn, job, e->epoch, (int)e->number);
         return;
     case EFFECT_PAUSED:
-        job_reply_paused(c, job);
+        job_reply_paused(c, job, e->ticket);
         return;
     case EFFECT_INTENT:
         if (job->host != NULL && job->assign_sent && job->head->epoch == e->epoch)

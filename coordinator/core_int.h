@@ -36,6 +36,7 @@ struct op {
     uint32_t request_revision; /* … as long as the job's record has this revision */
     struct fm_buf text;        /* what a handler keeps between two runs */
     char pause_id[64];
+    uint64_t unit_tag;           /* of a PauseJob: the unit that brings its pause to the disk; 0: none yet */
     int64_t due_ms;              /* of a DrainHost that waits: until then */
     uint64_t awaited_seq;        /* of a SetBreakpoints that waits: the message to the host, */
     bool stored;                 /* … and whether they are on disk */
@@ -316,8 +317,10 @@ void job_must_move(struct core *c, struct job *job, enum job_event event);
 void job_leave_host(struct core *c, struct job *job);
 /* Writes a snapshot if one is due. */
 void job_checkpoint(struct core *c, struct job *job);
-/* Answers the PauseJob calls that wait. */
-void job_reply_paused(struct core *c, struct job *job);
+/* The PauseJob calls that wait are answered when the unit is on disk. */
+void job_answer_paused(struct job *job, struct commit *m);
+/* Answers those that have waited for this unit. */
+void job_reply_paused(struct core *c, struct job *job, uint64_t tag);
 /* A job that waits goes on if nothing holds it and something can run. */
 void job_go_on(struct core *c, struct job *job);
 

@@ -518,8 +518,7 @@ static void pause_job(struct core *c, struct op *op)
     op_park(op);
     DL_APPEND(job->pause_ops, op);
     if (job_count_pauses(job, FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR) > 0) {
-        commit_effect(job_unit(c, job), EFFECT_PAUSED,
-                      (struct fm_bytes){0}); /* paused already: say so when that is on disk */
+        job_answer_paused(job, job_unit(c, job)); /* paused already: say so when that is on disk */
     } else if (status != JOB_RUNNING) {
         job_hold(c, job);
     } else if (!job->head->pause_requested) {

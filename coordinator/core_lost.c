@@ -77,7 +77,8 @@ void lost_unstarted(struct job *job, const char *task_id)
     remove_id(job, &job->head->intents, &job->head->n_intents, task_id);
 }
 
-/* What was announced of the task is answered no more: it would be taken for an answer to the next attempt's. */
+/* What was announced of the task is answered no more: it would be taken for an answer to the next attempt's.
+ */
 static void forget_intents(const struct commit *m, const char *task_id)
 {
     for (struct effect *e = m == NULL ? NULL : m->effects; e != NULL; e = e->next)

@@ -19,14 +19,24 @@ void job_must_move(struct core *c, struct job *job, enum job_event event)
         fm_abort(err.msg); /* callers have looked at the status */
 }
 
-void job_reply_paused(struct core *c, struct job *job)
+void job_answer_paused(struct job *job, struct commit *m)
 {
-    struct op *list = job->pause_ops, *op, *tmp;
-    job->pause_ops = NULL;
-    DL_FOREACH_SAFE (list, op, tmp) {
-        DL_DELETE(list, op);
+    struct op *op;
+    DL_FOREACH (job->pause_ops, op)
+        if (op->unit_tag == 0)
+            op->unit_tag = m->tag;
+    commit_effect(m, EFFECT_PAUSED, (struct fm_bytes){0})->ticket = m->tag;
+}
+
+void job_reply_paused(struct core *c, struct job *job, uint64_t tag)
+{
+    struct op *op, *tmp;
+    DL_FOREACH_SAFE (job->pause_ops, op, tmp) {
+        if (op->unit_tag != tag)
+            continue; /* it came later */
+        DL_DELETE(job->pause_ops, op);
         Fermata__V1__PauseJobResponse r = FERMATA__V1__PAUSE_JOB_RESPONSE__INIT;
-        r.status = job->head->status;
+        r.status = (Fermata__V1__JobStatus)job->disk_status;
         r.step_count = job->steps_on_disk;
         for (size_t i = 0; i < job->head->n_pauses; i++)
             if (job->head->pauses[i]->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR)
@@ -106,7 +116,7 @@ void job_hold(struct core *c, struct job *job)
     put_snapshot(c, job, true);
     struct commit *m = job_unit(c, job);
     reply_host_ops(job, m);
-    commit_effect(m, EFFECT_PAUSED, (struct fm_bytes){0});
+    job_answer_paused(job, m);
     FM_LOG(INFO, STATE, "job paused by an operator", FM_STR("job", job->text),
            FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)));
 }
@@ -136,7 +146,7 @@ void job_end(struct core *c, struct job *job, enum job_event event)
     end_family(c, job, m);
     reply_host_ops(job, m);
     if (job->pause_ops != NULL)
-        commit_effect(m, EFFECT_PAUSED, (struct fm_bytes){0});
+        job_answer_paused(job, m);
     FM_LOG(INFO, STATE, "job ended", FM_STR("job", job->text),
            FM_STR("status", job_status_name((int)job->head->status)), FM_U64("epoch", job->head->epoch),
            FM_U64("step", job_state_step(job->state)));
