@@ -1,6 +1,6 @@
 /* The client: channels and streams. A stream may be used from any thread: a lock guards its queue; batches of
  * one direction are never started twice. See rpc.h. */
-#include "rpc_int.h"
+#include "rpc_loop.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* The loop: a completion queue, its thread, posted functions, timers; and what server and client share. A
  * posted function wakes the queue by an empty batch on a call of its own, whose tag appears in the queue at
  * once (public API of the C core). See rpc.h. */
-#include "rpc_int.h"
+#include "rpc_loop.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* What rpc_loop.c, rpc_server.c and rpc_client.c share. */
-#ifndef FM_RPC_INT_H
-#define FM_RPC_INT_H
+/* The loop as server and client see it: tags, messages, and what is done at the end of a turn. */
+#ifndef FM_RPC_LOOP_H
+#define FM_RPC_LOOP_H
 
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
