@@ -238,7 +238,7 @@ void rpc_call_reply(struct rpc_call *c, struct fm_bytes message)
     DL_APPEND(c->queue, m);
     c->queued_bytes += m->bytes;
     rpc_limits_queued(&c->calls->limits, &c->bound, m->bytes);
-    rpc_call_finish(c, NULL, (struct fm_bytes){0});
+    rpc_call_finish(c, NULL, FM_NO_BYTES);
 }
 
 void rpc_call_abort(struct rpc_call *c, const struct fm_err *err)
@@ -255,9 +255,9 @@ void rpc_call_abort(struct rpc_call *c, const struct fm_err *err)
 
 void rpc_call_fail(struct rpc_call *c, enum fm_code code, const char *text)
 {
-    struct fm_err err = {0};
-    fm_err_set(&err, code, NULL, "%s", text);
-    rpc_call_finish(c, &err, (struct fm_bytes){0});
+    fm_auto(fm_err) err = {0};
+    (void)fm_err_set(&err, code, NULL, "%s", text);
+    rpc_call_finish(c, &err, FM_NO_BYTES);
 }
 
 /* ---- receiving ---- */
@@ -402,7 +402,7 @@ void rpc_call_begin(struct rpc_call *c, const struct rpc_method *method, void *s
     c->method = method;
     c->service = service;
     if (method->kind == RPC_BIDI && method->handler != NULL)
-        method->handler(c, method, (struct fm_bytes){0});
+        method->handler(c, method, FM_NO_BYTES);
     if (method->kind != RPC_UNARY || rpc_limits_admit(&c->bound))
         begin(c);
 }

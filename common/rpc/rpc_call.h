@@ -1,4 +1,5 @@
-/* The calls of a server, for rpc_server.c; what handlers may do with them is in rpc.h. On the loop's thread. */
+/* The calls of a server, for rpc_server.c; what handlers may do with them is in rpc.h. On the loop's thread.
+ */
 #ifndef FM_RPC_CALL_H
 #define FM_RPC_CALL_H
 
@@ -8,9 +9,9 @@
 struct rpc_calls {
     struct rpc_loop *loop;
     struct rpc_conns *conns;
-    size_t n;                                /* that are not freed */
-    void (*on_gone)(struct rpc_calls *all);  /* one has been freed */
-    struct rpc_call *turn;                   /* those that write at the end of the turn */
+    size_t n;                               /* that are not freed */
+    void (*on_gone)(struct rpc_calls *all); /* one has been freed */
+    struct rpc_call *turn;                  /* those that write at the end of the turn */
     size_t n_turn;
     struct rpc_end_of_turn end_of_turn;
     struct rpc_limits limits;

@@ -1,6 +1,6 @@
-/* Bounds for what clients can make a server keep: calls whose request does not come, and replies that nobody
- * reads. Within the bounds nobody is hindered; beyond them the call goes that has been at it for the longest
- * time, so a client that does what clients do is not the one. On the loop's thread. */
+/* Bounds for what clients can make a server keep: calls whose request does not arrive, and replies that
+ * nobody reads. Within the bounds nobody is hindered; beyond them the call ends that has been waiting
+ * longest, which is never that of a well-behaved client. On the loop's thread. */
 #include "rpc_limits.h"
 
 #include <stdio.h>
@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "clock.h"
+#include "mem.h"
 
 #define REQUEST_MS 30000
 #define REQUESTS_AWAITED 8192
@@ -32,8 +33,9 @@ void rpc_limits_stop(struct rpc_limits *l)
 
 /* ---- turns ----
  *
- * So many unary calls of a connection are in hand at a time, until their replies are taken. A client
- * with many calls waits only for its own; the clients of other connections wait for at most 256 of them. */
+ * At most CALLS_IN_HAND unary calls of a connection are in hand at a time, until their replies are taken. A
+ * client with many calls waits only for its own; the clients of other connections wait for at most 256 of
+ * them. */
 
 bool rpc_limits_admit(struct rpc_bound *c)
 {
@@ -70,14 +72,14 @@ void rpc_limits_release(struct rpc_limits *l, struct rpc_bound *c)
     l->actions->start(next->call);
 }
 
-/* ---- requests that do not come ---- */
+/* ---- requests that do not arrive ---- */
 
 static void on_silent_timer(void *arg)
 {
     struct rpc_limits *l = arg;
     char text[96];
     int64_t now_ms = fm_now_mono_ms();
-    snprintf(text, sizeof(text), "the request did not come within %d ms", l->request_ms);
+    snprintf(text, sizeof(text), "the request did not arrive within %d ms", l->request_ms);
     while (l->silent != NULL && l->silent->began_ms + l->request_ms <= now_ms) {
         struct rpc_bound *c = l->silent;
         rpc_limits_awaited(l, c);
@@ -98,7 +100,7 @@ void rpc_limits_await(struct rpc_limits *l, struct rpc_bound *c)
         return;
     struct rpc_bound *oldest = l->silent;
     rpc_limits_awaited(l, oldest);
-    l->actions->fail(oldest->call, FM_RESOURCE_EXHAUSTED, "too many calls wait for their request");
+    l->actions->fail(oldest->call, FM_RESOURCE_EXHAUSTED, "too many calls are waiting for their request");
 }
 
 void rpc_limits_awaited(struct rpc_limits *l, struct rpc_bound *c)
@@ -112,14 +114,13 @@ void rpc_limits_awaited(struct rpc_limits *l, struct rpc_bound *c)
 
 /* ---- replies that nobody reads ---- */
 
-/* The connection whose write has been out for the longest time is not read from: all that waits on it goes.
- */
+/* The connection whose write has been out longest is not being read: all that waits on it is dropped. */
 static void drop_oldest_writer(struct rpc_limits *l)
 {
-    static const char why[] = "too many bytes of replies wait for their clients to read them";
-    struct fm_err err = {0};
+    static const char why[] = "too many bytes of replies are waiting for their clients to read them";
+    fm_auto(fm_err) err = {0};
     struct rpc_bound *c, *oldest = NULL;
-    fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "%s", why);
+    (void)fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "%s", why);
     DL_FOREACH2 (l->writers, c, writer_next) {
         if (oldest == NULL && c->counted_bytes > 0)
             oldest = c;

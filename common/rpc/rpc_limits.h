@@ -1,4 +1,5 @@
-/* Bounds for what clients can make a server keep; it ends the calls that go beyond them. On the loop's thread. */
+/* Bounds for what clients can make a server keep; it ends the calls that go beyond them. On the loop's
+ * thread. */
 #ifndef FM_RPC_LIMITS_H
 #define FM_RPC_LIMITS_H
 

@@ -51,7 +51,7 @@ void rpc_message_free(struct rpc_message *m);
 void rpc_messages_free(struct rpc_message *list);
 
 /* The received bytes as one slice (unref it), or -1 when they cannot be read (bad compression). */
-int rpc_read_all(grpc_byte_buffer *buffer, grpc_slice *ret);
+int rpc_read_all(grpc_byte_buffer *buffer, grpc_slice *ret) FM_MUST_CHECK;
 struct fm_bytes rpc_slice_bytes(const grpc_slice *slice);
 /* A failed start of a batch is a bug of ours. */
 void rpc_must(grpc_call_error e, const char *what);
