@@ -11,8 +11,8 @@
 #include "builtin_types.h"
 #include "clock.h"
 #include "json_value.h"
-#include "provider.h"
 #include "mem.h"
+#include "provider.h"
 #include "secrets.h"
 
 #define MAX_RESPONSE_BYTES (16u * 1024 * 1024)
@@ -392,7 +392,7 @@ static int on_response(struct fm_ctx *ctx, void *arg, const struct fm_http_respo
     struct llm_http *h = arg;
     if (take_response(ctx, h, r) == 0)
         return h->done(ctx, h->arg);
-    llm_charge_failed(ctx, h->q, h->reply); /* a reply that is of no use is paid for all the same */
+    h->q->charge_failed(ctx, h->q, h->reply); /* a reply that is of no use is paid for all the same */
     return -1;
 }
 
