@@ -13,8 +13,8 @@
 #include "log.h"
 #include "mem.h"
 #include "rpc.h"
-#include "size_limits.h"
 #include "server.h"
+#include "size_limits.h"
 #include "verify.h"
 
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -195,9 +195,9 @@ static int run(void)
     rpc_global_init();
     app.loop = rpc_loop_new();
     struct rpc_server_config rpc = {.max_message_bytes = LIMIT_STREAM_BYTES,
-                                       .max_connections = (size_t)opt.max_connections,
-                                       .request_ms = (int)opt.request_timeout_ms,
-                                       .max_unread_bytes = (size_t)opt.max_unread_mib * 1024 * 1024};
+                                    .max_connections = (size_t)opt.max_connections,
+                                    .request_ms = (int)opt.request_timeout_ms,
+                                    .max_unread_bytes = (size_t)opt.max_unread_mib * 1024 * 1024};
     struct core_config core = {.lease_ms = (uint32_t)opt.lease_ms,
                                .heartbeat_ms = (uint32_t)opt.heartbeat_ms,
                                .pause_grace_ms = (uint32_t)opt.pause_grace_ms,

@@ -25,7 +25,7 @@
 #include "method.h"
 #include "methods_table.h"
 #include "op.h"
-#include "pb.h"
+#include "pbc.h"
 #include "place.h"
 #include "program_check.h"
 #include "programs.h"

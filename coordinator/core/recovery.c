@@ -25,7 +25,6 @@
 
 #define RECOVERY_PAGE 256
 
-
 static void recovery_next(struct core *c);
 
 static void on_marks_listed(struct core *c, struct wait *w, struct store_done *d)

@@ -9,9 +9,10 @@
 #include "buf.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fermata/value.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "json_schema.h"
-#include "pb.h"
+#include "pbc.h"
 #include "value.h"
 
 #define MEMORY_BYTES (32u * 1024 * 1024)

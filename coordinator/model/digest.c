@@ -9,7 +9,7 @@
 
 #include "buf.h"
 #include "mem.h"
-#include "pb.h"
+#include "pbc.h"
 #include "store.h"
 
 static EVP_MD *sha256;

@@ -1,4 +1,5 @@
-/* fold.c */
+/* The fold. A step is checked completely before the first element moves, so that it is applied whole or not
+ * at all. See job_state.h. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,12 @@
 #include "google/protobuf/struct.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "job_state.h"
+#include "job_state_int.h"
 #include "kv.h"
+#include "pbc.h"
+
+#define MAX_KEY_BYTES 256
+#define MAX_DELAY_MS (10ull * 366 * 86400 * 1000)
 
 #define REFUSE(field, ...) return fm_err_set(err, FM_INVALID_ARGUMENT, "step." field, __VA_ARGS__)
 
@@ -219,7 +225,7 @@ static void apply_prelude(struct job_state *s, struct task_item **inputs, const 
 static Google__Protobuf__Timestamp later(const Google__Protobuf__Timestamp *t, uint64_t ms)
 {
     Google__Protobuf__Timestamp due = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
-    int64_t at = time_ms(t) + (int64_t)ms;
+    int64_t at = time_to_ms(t) + (int64_t)ms;
     due.seconds = at / 1000;
     due.nanos = (int32_t)(at % 1000) * 1000000;
     return due;

@@ -1,14 +1,3 @@
-bool children_due(const struct job *job)
-{
-    const Fermata__V1__Job *h = job->head;
-    if (job_status_final((int)h->status))
-        return h->parent_waits || h->n_children > 0;
-    for (size_t i = 0; i < h->n_children; i++)
-        if (!h->children[i]->started)
-            return true;
-    return false;
-}
-
 /* A job's record and the table of its transitions. See job.h. */
 #include "job.h"
 
@@ -25,8 +14,9 @@ bool children_due(const struct job *job)
 #include "google/protobuf/timestamp.pb-c.h"
 #include "id.h"
 #include "job_state.h"
+#include "job_state_int.h"
 #include "mem.h"
-#include "pb.h"
+#include "pbc.h"
 #include "store.h"
 
 /* ---- transitions ---- */
@@ -117,8 +107,6 @@ int job_move(struct job *job, enum job_event event, int64_t wall_ms, struct fm_e
         pb_set_time(&job->head->finished_at, wall_ms);
     return 0;
 }
-
-/* ---- messages on the heap ---- */
 
 /* ---- life ---- */
 
@@ -411,4 +399,15 @@ bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_s
     uint32_t steps = job_state_step(job->state) - job->snapshot_step;
     return steps > 0 && (at_rest || steps >= snapshot_steps) && job->journal_bytes >= snapshot_bytes &&
            job->journal_bytes >= job_state_bytes(job->state);
+}
+
+bool children_due(const struct job *job)
+{
+    const Fermata__V1__Job *h = job->head;
+    if (job_status_final((int)h->status))
+        return h->parent_waits || h->n_children > 0;
+    for (size_t i = 0; i < h->n_children; i++)
+        if (!h->children[i]->started)
+            return true;
+    return false;
 }

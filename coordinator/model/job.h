@@ -12,7 +12,7 @@
 #include "fermata/v1/types.pb-c.h"
 #include "id.h"
 #include "job_state.h"
-#include "pb.h"
+#include "pbc.h"
 #include "store.h"
 
 /* Statuses by short names; the values are those of the proto. */

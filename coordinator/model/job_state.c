@@ -1,5 +1,4 @@
-/* The fold. A step is checked completely before the first element moves, so that it is applied whole or not
- * at all. See job_state.h. */
+/* The state of a job: its elements, encoding and decoding. The fold is in fold.c. */
 #include "job_state.h"
 
 #include <math.h>
@@ -13,44 +12,14 @@
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
 #include "google/protobuf/struct.pb-c.h"
-#include "google/protobuf/timestamp.pb-c.h"
+#include "job_state_int.h"
 #include "kv.h"
 #include "mem.h"
 #include "wire.h"
 
-#define MAX_KEY_BYTES 256
-#define MAX_DELAY_MS (10ull * 366 * 86400 * 1000)
-
-struct routine_state {
-    UT_hash_handle hh;
-    char *routine;
-    struct kv kv;
-};
-
-struct item {
-    struct item *prev, *next;
-    struct fm_bytes body;
-};
-
-struct job_state {
-    struct task_item *tasks;
-    size_t n_tasks;
-    struct item *deferred;
-    size_t n_deferred;
-    struct kv shared;
-    struct routine_state *routines;
-    struct fm_buf log;     /* encoded field 4 of JobState, again and again */
-    struct fm_buf outputs; /* field 6 */
-    uint32_t step, inputs;
-    bool has_usage;
-    Fermata__V1__Usage usage;
-    size_t bytes; /* of tasks and deferred events; the others count themselves */
-};
-
 /* ---- elements ---- */
 
-static struct task_item *task_item_alloc(struct fm_bytes body, const char *id, const char *routine,
-                                         const char *slot)
+struct task_item *task_item_alloc(struct fm_bytes body, const char *id, const char *routine, const char *slot)
 {
     size_t n_id = strlen(id) + 1, n_routine = strlen(routine) + 1, n_slot = strlen(slot) + 1;
     struct task_item *t = fm_xmalloc(sizeof(*t) + body.n + n_id + n_routine + n_slot);
@@ -151,7 +120,7 @@ static struct item *item_new(struct fm_bytes body)
     return i;
 }
 
-static struct item *item_pack(const ProtobufCMessage *m)
+struct item *item_pack(const ProtobufCMessage *m)
 {
     size_t n = protobuf_c_message_get_packed_size(m);
     struct item *i = fm_xcalloc(1, sizeof(*i) + n);
@@ -161,7 +130,7 @@ static struct item *item_pack(const ProtobufCMessage *m)
 }
 
 /* Appends message `m` as field `field`. */
-static void buf_put_message(struct fm_buf *out, uint32_t field, const ProtobufCMessage *m)
+void buf_put_message(struct fm_buf *out, uint32_t field, const ProtobufCMessage *m)
 {
     size_t n = protobuf_c_message_get_packed_size(m);
     fm_buf_put_len_header(out, field, n);
@@ -169,7 +138,7 @@ static void buf_put_message(struct fm_buf *out, uint32_t field, const ProtobufCM
     out->n += protobuf_c_message_pack(m, out->p + out->n);
 }
 
-static struct routine_state *routine_get(struct job_state *s, const char *routine, size_t n)
+struct routine_state *routine_get(struct job_state *s, const char *routine, size_t n)
 {
     struct routine_state *r;
     HASH_FIND(hh, s->routines, routine, n, r);
@@ -268,14 +237,14 @@ size_t job_state_bytes(const struct job_state *s)
     return n;
 }
 
-static void add_task(struct job_state *s, struct task_item *t)
+void add_task(struct job_state *s, struct task_item *t)
 {
     DL_APPEND(s->tasks, t);
     s->n_tasks++;
     s->bytes += t->body.n;
 }
 
-static void add_deferred(struct job_state *s, struct item *i)
+void add_deferred(struct job_state *s, struct item *i)
 {
     DL_APPEND(s->deferred, i);
     s->n_deferred++;
@@ -404,11 +373,4 @@ void job_state_encode(const struct job_state *s, const struct task_item *more, s
     if (s->inputs != 0)
         fm_buf_put_tag_varint(out, 8, s->inputs);
     job_state_put_usage(s, 9, out);
-}
-
-/* ---- the fold ---- */
-
-static int64_t time_ms(const Google__Protobuf__Timestamp *t)
-{
-    return t == NULL ? 0 : t->seconds * 1000 + t->nanos / 1000000;
 }

@@ -6,7 +6,7 @@
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
-#include "pb.h"
+#include "pbc.h"
 
 bool pause_is_claimed(const Fermata__V1__Pause *p, int64_t wall_ms)
 {

@@ -14,7 +14,7 @@
 #include "jq_eval.h"
 #include "json_schema.h"
 #include "mem.h"
-#include "pb.h"
+#include "pbc.h"
 #include "value.h"
 
 #define JQ_CPU_MS 5000 /* of one program: no more than a host gives it by default */

@@ -24,7 +24,7 @@
 #include "fermata/v1/types.pb-c.h"
 #include "guard.h"
 #include "mem.h"
-#include "sqlite_int.h"
+#include "sql.h"
 #include "store.h"
 #include "verify_int.h"
 #include "wire.h"

@@ -15,7 +15,7 @@
 #include "id.h"
 #include "job.h"
 #include "job_state.h"
-#include "sqlite_int.h"
+#include "sql.h"
 #include "store.h"
 #include "verify_int.h"
 

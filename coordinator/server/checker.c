@@ -1,4 +1,4 @@
-/* The thread for checks. See server_check.h. */
+/* The thread for checks. See checker.h. */
 #include "checker.h"
 
 #include <pthread.h>
@@ -8,7 +8,6 @@
 
 #include "mem.h"
 #include "program_check.h"
-#include "server_check.h"
 
 struct checker {
     pthread_t thread;

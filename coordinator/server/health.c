@@ -58,8 +58,8 @@ static void send_status(struct health_watch *w)
 {
     Grpc__Health__V1__HealthCheckResponse r = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
     uint8_t b[16];
-    r.status =
-        w->known ? status(w->server) : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
+    r.status = w->known ? status(w->server)
+                        : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
     size_t n = protobuf_c_message_pack(&r.base, b);
     (void)rpc_call_send(w->call, (struct fm_bytes){b, n});
 }

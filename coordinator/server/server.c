@@ -26,10 +26,8 @@
 #include "program_check.h"
 #include "rpc.h"
 #include "send.h"
-#include "server_check.h"
 #include "size_limits.h"
 #include "store.h"
-#include "store_int.h"
 #include "wire.h"
 
 /* Handlers get a call and a method only; there is one shell in a process. */
@@ -226,7 +224,7 @@ static void on_drained(struct rpc_call *call, void *user)
 }
 
 const ProtobufCMessage *server_decode(struct rpc_call *call, const ProtobufCMessageDescriptor *d,
-                                   struct fm_bytes message)
+                                      struct fm_bytes message)
 {
     struct server *s = instance;
     struct fm_err err = {0};
@@ -449,7 +447,7 @@ void server_store_notify(void *server)
 /* ---- life ---- */
 
 void server_init(struct server *s, struct rpc_loop *loop, struct rpc_server *server, struct store *store,
-              const struct core_config *cfg, void (*on_recovered)(void *arg), void *arg)
+                 const struct core_config *cfg, void (*on_recovered)(void *arg), void *arg)
 {
     const struct core_io io = {
         .arg = s,

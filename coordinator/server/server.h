@@ -49,14 +49,14 @@ struct server {
 /* Makes the core and adds the method tables of all services to the server. `store` stays the caller's.
  * on_recovered(arg) is called on the loop's thread when clients may come. One in a process. */
 void server_init(struct server *s, struct rpc_loop *loop, struct rpc_server *server, struct store *store,
-              const struct core_config *cfg, void (*on_recovered)(void *arg), void *arg);
+                 const struct core_config *cfg, void (*on_recovered)(void *arg), void *arg);
 /* Begins recovery. */
 void server_start(struct server *s);
 /* There is something to poll in the store: any thread. */
 void server_store_notify(void *server);
 /* Refuses what is new, ends watches and host streams. When all that is under way in the store has been
- * answered, or after grace_ms, the other calls are ended, too, and on_quiet(arg of server_init) is called: time
- * to shut the server down. Once. */
+ * answered, or after grace_ms, the other calls are ended, too, and on_quiet(arg of server_init) is called:
+ * time to shut the server down. Once. */
 void server_stop(struct server *s, int64_t grace_ms, void (*on_quiet)(void *arg));
 /* After the loop has ended. */
 void server_done(struct server *s);
@@ -68,7 +68,7 @@ bool server_admit(struct rpc_call *call, size_t reserve);
 
 /* Decodes a request into the service's arena; on a fault ends the call and returns NULL. */
 const ProtobufCMessage *server_decode(struct rpc_call *call, const ProtobufCMessageDescriptor *d,
-                                   struct fm_bytes message);
+                                      struct fm_bytes message);
 /* Ends a call with an error and its details (google.rpc.Status with BadRequest and ErrorInfo). */
 void server_fail(struct rpc_call *call, const struct fm_err *err);
 /* Ends a call with a message. */

@@ -11,7 +11,7 @@
 #include "job.h"
 #include "mem.h"
 #include "method.h"
-#include "pb.h"
+#include "pbc.h"
 #include "program_check.h"
 #include "state.h"
 

@@ -61,8 +61,7 @@ struct inner {
     UT_hash_handle hh;
     uint64_t ticket;
     struct fm_id parent, child;
-    void (*done)(struct core *c, struct inner *call,
-                 const struct fm_err *err); /* err NULL: it is on disk */
+    void (*done)(struct core *c, struct inner *call, const struct fm_err *err); /* err NULL: it is on disk */
 };
 #define INNER_TICKET (1ull << 63)
 

@@ -22,7 +22,7 @@ struct core {
     struct fm_idgen ids;
     uint64_t next_tag;
     bool started, recovered, stopping;
-    bool match_wanted; /* jobs that wait may find a host now */
+    bool match_wanted;   /* jobs that wait may find a host now */
     int64_t retry_at_ms; /* try again what failed; 0: nothing did */
     int64_t wake_at_ms;  /* wall time at which the store is asked which jobs are due; 0: nothing is
                             known to be */
@@ -30,16 +30,16 @@ struct core {
     size_t waiting_bytes; /* of requests that wait and of units under way to the disk */
 
     /* base */
-    struct wait *waits; /* query.c */
-    struct unit *units; /* unit.c: under way */
+    struct wait *waits;  /* query.c */
+    struct unit *units;  /* unit.c: under way */
     struct inner *inner; /* op.c */
 
     /* flows */
-    struct flow_def *defs;      /* defs.c */
-    struct flow_name *names;    /* defs.c */
-    struct type_info *types;    /* defs.c: all that any host ever said, by name */
-    struct sound *sound;        /* programs.c: digests of jq programs and schemas */
-    struct check_wait *checks;  /* programs.c: under way */
+    struct flow_def *defs;     /* defs.c */
+    struct flow_name *names;   /* defs.c */
+    struct type_info *types;   /* defs.c: all that any host ever said, by name */
+    struct sound *sound;       /* programs.c: digests of jq programs and schemas */
+    struct check_wait *checks; /* programs.c: under way */
 
     /* hosts */
     struct host *hosts;       /* host.c */
@@ -50,9 +50,9 @@ struct core {
     int64_t marks_sweep_ms; /* forget hosts that did not come back after a restart then; 0: no */
 
     /* jobs */
-    struct job *jobs;    /* table.c: by id */
-    struct job *dirty;   /* unit.c: have a unit to submit */
-    struct job *idle;    /* table.c: kept to spare a read, oldest first */
+    struct job *jobs;  /* table.c: by id */
+    struct job *dirty; /* unit.c: have a unit to submit */
+    struct job *idle;  /* table.c: kept to spare a read, oldest first */
     size_t idle_bytes;
     struct job *pending; /* place.c: wait for a host, oldest first */
     size_t n_pending;
@@ -70,7 +70,7 @@ struct core {
     void (*job_used)(struct core *c, struct job *job);   /* a handler has had the job */
     void (*job_loaded)(struct core *c, struct job *job); /* a job was read; NULL: it is not there, or
                                                             cannot be read */
-    const struct method *submit, *cancel; /* which jobs use of each other */
+    const struct method *submit, *cancel;                /* which jobs use of each other */
 };
 
 #endif

@@ -13,10 +13,9 @@
 #include "job.h"
 #include "mem.h"
 #include "op.h"
-#include "pb.h"
+#include "pbc.h"
 #include "state.h"
 #include "store.h"
-#include "store_int.h"
 
 struct unit *unit_new(struct core *c, struct job *job)
 {

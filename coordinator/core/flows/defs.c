@@ -15,7 +15,7 @@
 #include "flow.h"
 #include "job.h"
 #include "mem.h"
-#include "pb.h"
+#include "pbc.h"
 #include "state.h"
 #include "store.h"
 #include "unit.h"
@@ -157,8 +157,7 @@ void def_effect(struct unit *u, struct flow_def *def)
     unit_effect(u, &def_effect_kind, (struct fm_bytes){0})->own = def;
 }
 
-void flow_encode(const Fermata__V1__Flow *flow, struct fm_buf *body,
-                        uint8_t digest[STORE_DIGEST_BYTES])
+void flow_encode(const Fermata__V1__Flow *flow, struct fm_buf *body, uint8_t digest[STORE_DIGEST_BYTES])
 {
     Fermata__V1__Flow *copy = pb_clone(flow);
     copy->version = 0;

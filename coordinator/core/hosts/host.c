@@ -16,7 +16,7 @@
 #include "mem.h"
 #include "op.h"
 #include "pace.h"
-#include "pb.h"
+#include "pbc.h"
 #include "state.h"
 
 Fermata__V1__Host *host_view(const struct core *c, const struct host *h)

@@ -18,7 +18,7 @@
 #include "host.h"
 #include "job.h"
 #include "mem.h"
-#include "pb.h"
+#include "pbc.h"
 #include "state.h"
 #include "store.h"
 #include "unit.h"

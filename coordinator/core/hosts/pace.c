@@ -1,4 +1,4 @@
-/* pace.c */
+/* The pace of assignments: how much of them is under way to a host. */
 #include "pace.h"
 
 #include <stdlib.h>
@@ -28,7 +28,7 @@ void pace_sent(struct host *h, size_t bytes)
     DL_APPEND(h->sent_assigns, s);
 }
 
-static void take_acked(struct host *h, uint64_t seq)
+void pace_take_acked(struct host *h, uint64_t seq)
 {
     while (h->sent_assigns != NULL && h->sent_assigns->seq <= seq) {
         struct sent_assign *s = h->sent_assigns;
@@ -40,7 +40,7 @@ static void take_acked(struct host *h, uint64_t seq)
 
 void pace_reset(struct host *h)
 {
-    take_acked(h, UINT64_MAX);
+    pace_take_acked(h, UINT64_MAX);
     while (h->assigns != NULL)
         pace_forget(h, h->assigns);
 }

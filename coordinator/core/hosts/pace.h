@@ -4,9 +4,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct host;
 struct job;
+
+#define UNDER_WAY_BYTES (16u * 1024 * 1024) /* of assignments, to one host */
 
 /* True when an assignment may go to the host now; else it goes when others have arrived. */
 bool pace_assign(struct host *h, struct job *job);
@@ -16,5 +19,7 @@ void pace_sent(struct host *h, size_t bytes);
 void pace_reset(struct host *h);
 /* The job leaves its host. */
 void pace_forget(struct host *h, struct job *job);
+/* Assignments up to this message have arrived. */
+void pace_take_acked(struct host *h, uint64_t seq);
 
 #endif

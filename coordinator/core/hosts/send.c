@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "buf.h"
+#include "defs.h"
 #include "err.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
@@ -14,7 +15,7 @@
 #include "job.h"
 #include "job_state.h"
 #include "pace.h"
-#include "pb.h"
+#include "pbc.h"
 #include "state.h"
 #include "unit.h"
 
@@ -42,7 +43,7 @@ enum {
 
 void pace_acked(struct core *c, struct host *h, uint64_t seq)
 {
-    take_acked(h, seq);
+    pace_take_acked(h, seq);
     while (h->assigns != NULL && h->assign_bytes < UNDER_WAY_BYTES) {
         struct job *job = h->assigns;
         pace_forget(h, job);
@@ -50,7 +51,7 @@ void pace_acked(struct core *c, struct host *h, uint64_t seq)
     }
 }
 
-static void send_message(struct core *c, struct host *h, uint32_t field, const void *message)
+void host_send_message(struct core *c, struct host *h, uint32_t field, const void *message)
 {
     struct fm_buf b = {0};
     pb_pack(message, &b);
@@ -92,13 +93,13 @@ void host_send_breakpoints(struct core *c, struct job *job)
     fm_buf_done(&b);
 }
 
-void host_send_intent_ack(struct core *c, struct job *job, uint32_t epoch, const char *task_id)
+static void host_send_intent_ack(struct core *c, struct job *job, uint32_t epoch, const char *task_id)
 {
     Fermata__V1__Intent m = FERMATA__V1__INTENT__INIT;
     m.job_id = job->text;
     m.epoch = epoch;
     m.task_id = (char *)(uintptr_t)task_id;
-    send_message(c, job->host, FIELD_INTENT_ACK, &m);
+    host_send_message(c, job->host, FIELD_INTENT_ACK, &m);
 }
 
 void host_send_assign(struct core *c, struct job *job)
@@ -183,7 +184,7 @@ void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_
     m.epoch = epoch;
     m.kind = (Fermata__V1__InterruptKind)kind;
     m.grace_ms = c->cfg.pause_grace_ms;
-    send_message(c, h, FIELD_INTERRUPT, &m);
+    host_send_message(c, h, FIELD_INTERRUPT, &m);
 }
 
 void host_queue_ack(struct host *h, const struct job *job, uint32_t epoch, uint32_t number, bool released)

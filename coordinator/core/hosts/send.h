@@ -26,6 +26,8 @@ enum {
     FIELD_INTENT_ACK = 10
 };
 
+/* Sends a message as this field of CoordinatorMessage: encoded, or to be encoded. */
+void host_send_message(struct core *c, struct host *h, uint32_t field, const void *message);
 void host_send(struct core *c, struct host *h, uint32_t field, struct fm_bytes body);
 void host_send_assign(struct core *c, struct job *job);
 void host_send_inputs(struct core *c, struct job *job);

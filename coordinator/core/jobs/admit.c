@@ -6,6 +6,7 @@
 #include "err.h"
 #include "job.h"
 #include "job_state.h"
+#include "pace.h"
 #include "state.h"
 
 #define RETRY_FULL_MS 1000

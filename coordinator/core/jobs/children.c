@@ -14,6 +14,7 @@
 #include "admit.h"
 #include "buf.h"
 #include "check.h"
+#include "defs.h"
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
@@ -28,7 +29,7 @@
 #include "method.h"
 #include "move.h"
 #include "op.h"
-#include "pb.h"
+#include "pbc.h"
 #include "state.h"
 #include "unit.h"
 

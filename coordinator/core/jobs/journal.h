@@ -4,7 +4,6 @@
 
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
-#include "google/protobuf/struct.pb-c.h"
 
 struct core;
 struct job;
@@ -16,12 +15,6 @@ void job_set_error(struct job *job, const char *code, const char *message, const
  * job_state_apply. */
 int job_apply_step(struct core *c, struct job *job, const Fermata__V1__Step *step,
                    struct task_item **ret_task, struct fm_err *err);
-/* A task is consumed without running; its routine emits the event (if it is not empty). */
-int remedy_skip(struct core *c, struct job *job, const char *task_id, const char *event,
-                const Google__Protobuf__Struct *data, const char *by, const char *reason, struct fm_err *err);
-/* A task gets its attempts anew. */
-int remedy_retry(struct core *c, struct job *job, const char *task_id, const char *by, const char *reason,
-                 struct fm_err *err);
 /* Counts what the step used in the ledger, in the job's unit. */
 void usage_count(struct core *c, struct job *job, const Fermata__V1__Step *step);
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "defs.h"
 #include "err.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
@@ -24,10 +25,10 @@
 #include "id.h"
 #include "job.h"
 #include "job_state.h"
-#include "journal.h"
 #include "log.h"
 #include "mem.h"
-#include "pb.h"
+#include "pbc.h"
+#include "remedies.h"
 #include "send.h"
 #include "state.h"
 #include "table.h"

@@ -20,7 +20,7 @@
 #include "lost.h"
 #include "mem.h"
 #include "op.h"
-#include "pb.h"
+#include "pbc.h"
 #include "place.h"
 #include "state.h"
 #include "store.h"

@@ -20,7 +20,7 @@
 #include "job.h"
 #include "mem.h"
 #include "op.h"
-#include "pb.h"
+#include "pbc.h"
 #include "send.h"
 #include "state.h"
 #include "unit.h"

@@ -11,7 +11,7 @@
 #include "job.h"
 #include "method.h"
 #include "op.h"
-#include "pb.h"
+#include "pbc.h"
 #include "query.h"
 #include "state.h"
 #include "store.h"
@@ -41,8 +41,7 @@ static void on_request_read(struct core *c, struct wait *w, struct store_done *d
     op_fail(c, op, &err);
 }
 
-int request_look_up(struct core *c, struct op *op, const char *scope, const char *request_id,
-                    struct job *job)
+int request_look_up(struct core *c, struct op *op, const char *scope, const char *request_id, struct job *job)
 {
     if (request_id[0] == '\0')
         return 0;
@@ -60,7 +59,7 @@ int request_look_up(struct core *c, struct op *op, const char *scope, const char
 }
 
 void request_claim(struct job *job, const struct op *op, const char *scope, const char *request_id,
-                       const ProtobufCMessage *response, struct unit *m)
+                   const ProtobufCMessage *response, struct unit *m)
 {
     if (request_id[0] == '\0')
         return;

@@ -4,6 +4,7 @@
 #include "timers.h"
 
 #include "children.h"
+#include "defs.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
 #include "google/protobuf/struct.pb-c.h"
@@ -15,7 +16,7 @@
 #include "load.h"
 #include "log.h"
 #include "move.h"
-#include "pb.h"
+#include "pbc.h"
 #include "query.h"
 #include "send.h"
 #include "state.h"

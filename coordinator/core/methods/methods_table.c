@@ -5,38 +5,38 @@
 
 #include "method.h"
 
-#define METHODS(METHOD)                                                                              \
-    METHOD(put_flow)                                                                                 \
-    METHOD(get_flow)                                                                                 \
-    METHOD(list_flows)                                                                               \
-    METHOD(delete_flow)                                                                              \
-    METHOD(get_flow_graph)                                                                           \
-    METHOD(submit_job)                                                                               \
-    METHOD(get_job)                                                                                  \
-    METHOD(list_jobs)                                                                                \
-    METHOD(get_history)                                                                              \
-    METHOD(watch_job)                                                                                \
-    METHOD(pause_job)                                                                                \
-    METHOD(resume_job)                                                                               \
-    METHOD(cancel_job)                                                                               \
-    METHOD(delete_job)                                                                               \
-    METHOD(send_input)                                                                               \
-    METHOD(fork_job)                                                                                 \
-    METHOD(set_breakpoints)                                                                          \
-    METHOD(retry_task)                                                                               \
-    METHOD(skip_task)                                                                                \
-    METHOD(edit_task)                                                                                \
-    METHOD(patch_state)                                                                              \
-    METHOD(list_pauses)                                                                              \
-    METHOD(claim_pause)                                                                              \
-    METHOD(release_pause)                                                                            \
-    METHOD(count_jobs)                                                                               \
-    METHOD(explain_job)                                                                              \
-    METHOD(get_usage)                                                                                \
-    METHOD(list_hosts)                                                                               \
-    METHOD(get_host)                                                                                 \
-    METHOD(cordon_host)                                                                              \
-    METHOD(drain_host)                                                                               \
+#define METHODS(METHOD)                                                                                      \
+    METHOD(put_flow)                                                                                         \
+    METHOD(get_flow)                                                                                         \
+    METHOD(list_flows)                                                                                       \
+    METHOD(delete_flow)                                                                                      \
+    METHOD(get_flow_graph)                                                                                   \
+    METHOD(submit_job)                                                                                       \
+    METHOD(get_job)                                                                                          \
+    METHOD(list_jobs)                                                                                        \
+    METHOD(get_history)                                                                                      \
+    METHOD(watch_job)                                                                                        \
+    METHOD(pause_job)                                                                                        \
+    METHOD(resume_job)                                                                                       \
+    METHOD(cancel_job)                                                                                       \
+    METHOD(delete_job)                                                                                       \
+    METHOD(send_input)                                                                                       \
+    METHOD(fork_job)                                                                                         \
+    METHOD(set_breakpoints)                                                                                  \
+    METHOD(retry_task)                                                                                       \
+    METHOD(skip_task)                                                                                        \
+    METHOD(edit_task)                                                                                        \
+    METHOD(patch_state)                                                                                      \
+    METHOD(list_pauses)                                                                                      \
+    METHOD(claim_pause)                                                                                      \
+    METHOD(release_pause)                                                                                    \
+    METHOD(count_jobs)                                                                                       \
+    METHOD(explain_job)                                                                                      \
+    METHOD(get_usage)                                                                                        \
+    METHOD(list_hosts)                                                                                       \
+    METHOD(get_host)                                                                                         \
+    METHOD(cordon_host)                                                                                      \
+    METHOD(drain_host)                                                                                       \
     METHOD(certify_death)
 
 #define DECLARE(name) extern const struct method name##_method;

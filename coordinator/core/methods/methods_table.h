@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-struct method;
+#include "method.h"
 
 /* The package that all of them are in. */
 #define METHODS_PACKAGE "fermata.v1"

@@ -14,7 +14,8 @@
 #include "op.h"
 #include "state.h"
 
-#define BRAKE_HOSTS 3 /* so few may vanish together by chance */
+#define HELLO_MS 10000 /* for the first message of a stream */
+#define BRAKE_HOSTS 3  /* so few may vanish together by chance */
 
 /* ---- the brake ----
  *

@@ -26,7 +26,7 @@
 #include "mem.h"
 #include "move.h"
 #include "pace.h"
-#include "pb.h"
+#include "pbc.h"
 #include "send.h"
 #include "state.h"
 #include "steps.h"
@@ -314,7 +314,8 @@ void session_message(struct core *c, uint64_t conn, const ProtobufCMessage *mess
     k->host->seq_in = k->seq_in;
     k->host->last_heard_ms = c->now_ms;
     k->host->braked = false;
-    if (m->ack >= k->host->mark_seq || m->seq == 0) /* a host that does not number its messages acknowledges none by number */
+    if (m->ack >= k->host->mark_seq ||
+        m->seq == 0) /* a host that does not number its messages acknowledges none by number */
         k->host->mark_seq = 0;
     pace_acked(c, k->host, m->seq == 0 ? UINT64_MAX : m->ack);
     breakpoints_received(c, k->host, m->seq == 0 ? UINT64_MAX : m->ack);

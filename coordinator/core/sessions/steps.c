@@ -19,7 +19,7 @@
 #include "lost.h"
 #include "mem.h"
 #include "move.h"
-#include "pb.h"
+#include "pbc.h"
 #include "send.h"
 #include "state.h"
 #include "table.h"
@@ -37,7 +37,7 @@ static void reject(struct core *c, struct host *h, const char *job_id, const Fer
     m.epoch = step->epoch;
     m.number = step->number;
     m.reason = (char *)(uintptr_t)reason;
-    send_message(c, h, FIELD_STEP_REJECT, &m);
+    host_send_message(c, h, FIELD_STEP_REJECT, &m);
 }
 
 /* ---- steps ---- */

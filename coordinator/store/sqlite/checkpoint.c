@@ -9,7 +9,7 @@
 #include "err.h"
 #include "log.h"
 #include "mem.h"
-#include "sqlite_int.h"
+#include "sql.h"
 
 /* The log is long enough to be copied. Not later: as long as the file grows, each sync costs several times
  * what it costs when old pages of the log are written over. */

@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-#include "sqlite_int.h"
+#include "sql.h"
 
 enum checkpoint_state {
     CHECKPOINT_IDLE,

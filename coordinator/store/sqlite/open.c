@@ -13,7 +13,7 @@
 #include "err.h"
 #include "log.h"
 #include "mem.h"
-#include "sqlite_int.h"
+#include "sql.h"
 
 #define QUICK_CHECK_BYTES (256 * 1024 * 1024)
 

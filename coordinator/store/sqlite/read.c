@@ -7,7 +7,7 @@
 #include "buf.h"
 #include "err.h"
 #include "id.h"
-#include "sqlite_int.h"
+#include "sql.h"
 #include "store.h"
 #include "store_int.h"
 

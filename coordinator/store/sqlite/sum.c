@@ -3,7 +3,7 @@
 
 #include "buf.h"
 #include "id.h"
-#include "sqlite_int.h"
+#include "sql.h"
 
 #define POLYNOMIAL 0x82f63b78u /* reflected */
 

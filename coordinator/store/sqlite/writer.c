@@ -12,7 +12,7 @@
 #include "err.h"
 #include "log.h"
 #include "mem.h"
-#include "sqlite_int.h"
+#include "sql.h"
 #include "store.h"
 #include "store_int.h"
 

@@ -16,7 +16,8 @@
 #include "mem.h"
 #include "method.h"
 #include "op.h"
-#include "pb.h"
+#include "pbc.h"
+#include "program_check.h"
 #include "query.h"
 #include "state.h"
 #include "store.h"
@@ -120,15 +121,14 @@ static void store_flow(struct core *c, const Fermata__V1__Flow *flow, struct uni
     def_effect(m, def);
 }
 
-static int check_put(struct core *c, struct op *op, const Fermata__V1__PutFlowRequest *r,
-                     struct fm_err *err)
+static int check_put(struct core *c, struct op *op, const Fermata__V1__PutFlowRequest *r, struct fm_err *err)
 {
     if (r->flow == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "flow", "flow is missing");
     size_t bytes = protobuf_c_message_get_packed_size(&r->flow->base);
     if (bytes > MAX_INPUT_BYTES)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "flow", "the flow has %zu bytes; the limit is %u",
-                          bytes, MAX_INPUT_BYTES);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "flow", "the flow has %zu bytes; the limit is %u", bytes,
+                          MAX_INPUT_BYTES);
     int rc = flow_check(c, op, r->flow, "flow", true, err);
     if (rc == -FM_INVALID_ARGUMENT)
         fm_err_wrap(err, "the flow has %zu fault%s", err->n_more > 0 ? err->n_more + err->n_cut : 1,
@@ -164,7 +164,8 @@ static int put_flow(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method put_flow_method = {
-    "Flows/PutFlow", METHOD_UNARY, &fermata__v1__put_flow_request__descriptor, ROLE_AUTHOR, ADMIT_ALWAYS, put_flow, NULL};
+    "Flows/PutFlow", METHOD_UNARY, &fermata__v1__put_flow_request__descriptor, ROLE_AUTHOR, ADMIT_ALWAYS,
+    put_flow,        NULL};
 
 /* ---- GetFlow, GetFlowGraph, ListFlows, DeleteFlow ---- */
 
@@ -233,13 +234,14 @@ static int get_flow(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method get_flow_method = {
-    "Flows/GetFlow", METHOD_UNARY, &fermata__v1__get_flow_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS, get_flow, NULL};
+    "Flows/GetFlow", METHOD_UNARY, &fermata__v1__get_flow_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    get_flow,        NULL};
 
 static int get_flow_graph(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__GetFlowGraphRequest *r = OP_REQUEST(op, Fermata__V1__GetFlowGraphRequest);
-    if (protobuf_c_enum_descriptor_get_value(&fermata__v1__flow_graph_format__descriptor,
-                                             (int)r->format) == NULL)
+    if (protobuf_c_enum_descriptor_get_value(&fermata__v1__flow_graph_format__descriptor, (int)r->format) ==
+        NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "format", "there is no format %d of graphs",
                           (int)r->format);
     int rc = check_name("name", r->name, err);
@@ -250,8 +252,13 @@ static int get_flow_graph(struct core *c, struct op *op, struct fm_err *err)
     return OP_WAITS;
 }
 
-const struct method get_flow_graph_method = {
-    "Flows/GetFlowGraph", METHOD_UNARY, &fermata__v1__get_flow_graph_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS, get_flow_graph, NULL};
+const struct method get_flow_graph_method = {"Flows/GetFlowGraph",
+                                             METHOD_UNARY,
+                                             &fermata__v1__get_flow_graph_request__descriptor,
+                                             ROLE_VIEWER,
+                                             ADMIT_ALWAYS,
+                                             get_flow_graph,
+                                             NULL};
 
 static void on_list_flows(struct core *c, struct wait *w, struct store_done *d)
 {
@@ -289,7 +296,8 @@ static int list_flows(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method list_flows_method = {
-    "Flows/ListFlows", METHOD_UNARY, &fermata__v1__list_flows_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS, list_flows, NULL};
+    "Flows/ListFlows", METHOD_UNARY, &fermata__v1__list_flows_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    list_flows,        NULL};
 
 static int delete_flow(struct core *c, struct op *op, struct fm_err *err)
 {
@@ -314,5 +322,10 @@ static int delete_flow(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method delete_flow_method = {
-    "Flows/DeleteFlow", METHOD_UNARY, &fermata__v1__delete_flow_request__descriptor, ROLE_AUTHOR, ADMIT_ALWAYS, delete_flow, NULL};
+const struct method delete_flow_method = {"Flows/DeleteFlow",
+                                          METHOD_UNARY,
+                                          &fermata__v1__delete_flow_request__descriptor,
+                                          ROLE_AUTHOR,
+                                          ADMIT_ALWAYS,
+                                          delete_flow,
+                                          NULL};

@@ -46,8 +46,8 @@ void flow_wanted_free(struct core *c, void *own)
     free(w);
 }
 
-static int check_entry(struct core *c, const Fermata__V1__Flow *flow,
-                       const Fermata__V1__SubmitJobRequest *r, struct fm_err *err)
+static int check_entry(struct core *c, const Fermata__V1__Flow *flow, const Fermata__V1__SubmitJobRequest *r,
+                       struct fm_err *err)
 {
     struct flow_types known = {flow_known_type, c};
     return flow_check_entry(flow, "entry", r->entry->routine, r->entry->slot, r->data, &known, err);
@@ -139,8 +139,7 @@ static int named_def(struct core *c, struct op *op, const Fermata__V1__SubmitJob
 }
 
 int flow_for_submit(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r,
-                    struct flow_def **ret, const char **ret_name, uint32_t *ret_version,
-                    struct fm_err *err)
+                    struct flow_def **ret, const char **ret_name, uint32_t *ret_version, struct fm_err *err)
 {
     *ret_name = r->flow;
     if (r->inline_flow == NULL)

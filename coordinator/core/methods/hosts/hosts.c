@@ -56,8 +56,13 @@ static int cordon_host(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method cordon_host_method = {
-    "Hosts/CordonHost", METHOD_UNARY, &fermata__v1__cordon_host_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS, cordon_host, NULL};
+const struct method cordon_host_method = {"Hosts/CordonHost",
+                                          METHOD_UNARY,
+                                          &fermata__v1__cordon_host_request__descriptor,
+                                          ROLE_OPERATOR,
+                                          ADMIT_ALWAYS,
+                                          cordon_host,
+                                          NULL};
 
 static int drain_host(struct core *c, struct op *op, struct fm_err *err)
 {
@@ -90,8 +95,13 @@ static int drain_host(struct core *c, struct op *op, struct fm_err *err)
     return OP_WAITS;
 }
 
-const struct method drain_host_method = {
-    "Hosts/DrainHost", METHOD_UNARY, &fermata__v1__drain_host_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS, drain_host, NULL};
+const struct method drain_host_method = {"Hosts/DrainHost",
+                                         METHOD_UNARY,
+                                         &fermata__v1__drain_host_request__descriptor,
+                                         ROLE_OPERATOR,
+                                         ADMIT_ALWAYS,
+                                         drain_host,
+                                         NULL};
 
 /* ---- ListHosts, GetHost ---- */
 
@@ -119,7 +129,8 @@ static int list_hosts(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method list_hosts_method = {
-    "Hosts/ListHosts", METHOD_UNARY, &fermata__v1__list_hosts_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS, list_hosts, NULL};
+    "Hosts/ListHosts", METHOD_UNARY, &fermata__v1__list_hosts_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    list_hosts,        NULL};
 
 static void answer_host(struct core *c, struct op *op, const struct host *h)
 {
@@ -157,7 +168,8 @@ static int get_host(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method get_host_method = {
-    "Hosts/GetHost", METHOD_UNARY, &fermata__v1__get_host_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS, get_host, NULL};
+    "Hosts/GetHost", METHOD_UNARY, &fermata__v1__get_host_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    get_host,        NULL};
 
 /* ---- CertifyDeath ---- */
 
@@ -205,5 +217,10 @@ static int certify_death(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method certify_death_method = {
-    "Hosts/CertifyDeath", METHOD_UNARY, &fermata__v1__certify_death_request__descriptor, ROLE_HOST, ADMIT_ALWAYS, certify_death, NULL};
+const struct method certify_death_method = {"Hosts/CertifyDeath",
+                                            METHOD_UNARY,
+                                            &fermata__v1__certify_death_request__descriptor,
+                                            ROLE_HOST,
+                                            ADMIT_ALWAYS,
+                                            certify_death,
+                                            NULL};

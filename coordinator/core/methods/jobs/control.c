@@ -15,7 +15,7 @@
 #include "method.h"
 #include "move.h"
 #include "op.h"
-#include "pb.h"
+#include "pbc.h"
 #include "send.h"
 #include "state.h"
 #include "store.h"
@@ -36,7 +36,7 @@
 static int pause_job(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__PauseJobRequest *r = OP_REQUEST(op, Fermata__V1__PauseJobRequest);
-    if (check_text("reason", r->reason, err) < 0) 
+    if (check_text("reason", r->reason, err) < 0)
         return -(int)err->code;
     struct job *job;
     int rc = job_for_op(c, op, r->job_id, &job, err);
@@ -62,12 +62,13 @@ static int pause_job(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method pause_job_method = {
-    "Jobs/PauseJob", METHOD_UNARY, &fermata__v1__pause_job_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS, pause_job, NULL};
+    "Jobs/PauseJob", METHOD_UNARY, &fermata__v1__pause_job_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
+    pause_job,       NULL};
 
 static int cancel_job(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__CancelJobRequest *r = OP_REQUEST(op, Fermata__V1__CancelJobRequest);
-    if (check_text("reason", r->reason, err) < 0) 
+    if (check_text("reason", r->reason, err) < 0)
         return -(int)err->code;
     struct job *job;
     int rc = job_for_op(c, op, r->job_id, &job, err);
@@ -94,7 +95,8 @@ static int cancel_job(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method cancel_job_method = {
-    "Jobs/CancelJob", METHOD_UNARY, &fermata__v1__cancel_job_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS, cancel_job, NULL};
+    "Jobs/CancelJob", METHOD_UNARY, &fermata__v1__cancel_job_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
+    cancel_job,       NULL};
 
 static int delete_job(struct core *c, struct op *op, struct fm_err *err)
 {
@@ -104,8 +106,8 @@ static int delete_job(struct core *c, struct op *op, struct fm_err *err)
     if (rc != 0)
         return rc;
     if (!job_status_final((int)job->head->status))
-        return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: cancel it first",
-                          job->text, job_status_name((int)job->head->status));
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: cancel it first", job->text,
+                          job_status_name((int)job->head->status));
     if (job->next != NULL || job->inflight != NULL) {
         op_park(op);
         DL_APPEND(job->ops, op);
@@ -120,4 +122,5 @@ static int delete_job(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method delete_job_method = {
-    "Jobs/DeleteJob", METHOD_UNARY, &fermata__v1__delete_job_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS, delete_job, NULL};
+    "Jobs/DeleteJob", METHOD_UNARY, &fermata__v1__delete_job_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
+    delete_job,       NULL};

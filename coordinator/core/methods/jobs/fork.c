@@ -7,6 +7,7 @@
 
 #include <uthash.h>
 
+#include "answer.h"
 #include "buf.h"
 #include "check.h"
 #include "defs.h"
@@ -22,13 +23,13 @@
 #include "method.h"
 #include "move.h"
 #include "op.h"
-#include "pb.h"
+#include "pbc.h"
 #include "query.h"
+#include "remedies.h"
 #include "request_id.h"
 #include "send.h"
 #include "state.h"
 #include "store.h"
-#include "store_int.h"
 #include "submit.h"
 #include "table.h"
 #include "unit.h"
@@ -483,4 +484,5 @@ static int fork_job(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method fork_job_method = {
-    "Jobs/ForkJob", METHOD_UNARY, &fermata__v1__fork_job_request__descriptor, ROLE_SUBMITTER, ADMIT_JOB, fork_job, fork_free};
+    "Jobs/ForkJob", METHOD_UNARY, &fermata__v1__fork_job_request__descriptor, ROLE_SUBMITTER, ADMIT_JOB,
+    fork_job,       fork_free};

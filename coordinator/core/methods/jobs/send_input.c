@@ -88,4 +88,5 @@ static int send_input(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method send_input_method = {
-    "Jobs/SendInput", METHOD_UNARY, &fermata__v1__send_input_request__descriptor, ROLE_SUBMITTER, ADMIT_INPUT, send_input, NULL};
+    "Jobs/SendInput", METHOD_UNARY, &fermata__v1__send_input_request__descriptor, ROLE_SUBMITTER, ADMIT_INPUT,
+    send_input,       NULL};

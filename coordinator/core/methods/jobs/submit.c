@@ -1,4 +1,4 @@
-/* submit.c */
+/* SubmitJob. */
 #include "submit.h"
 
 #include <stdlib.h>
@@ -23,12 +23,15 @@
 #include "mem.h"
 #include "method.h"
 #include "op.h"
-#include "pb.h"
+#include "pbc.h"
 #include "place.h"
 #include "state.h"
 #include "store.h"
 #include "table.h"
 #include "unit.h"
+#include "wanted.h"
+
+#define MAX_PRIORITY 1000
 
 static int check_submit(const Fermata__V1__SubmitJobRequest *r, struct fm_err *err)
 {
@@ -111,7 +114,8 @@ static void submit_records(struct core *c, struct job *job, const Fermata__V1__S
     unit_reply_bytes(m, op->ticket, (struct fm_bytes){reply.p, reply.n});
     fm_buf_done(&reply);
     if (!job->def->on_disk) {
-        store_put_flow_def(m->records, job->def->digest, (struct fm_bytes){job->def->body.p, job->def->body.n});
+        store_put_flow_def(m->records, job->def->digest,
+                           (struct fm_bytes){job->def->body.p, job->def->body.n});
         job->def->refs++;
         def_effect(m, job->def);
     }
@@ -170,4 +174,6 @@ static int submit_job(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method submit_job_method = {
-    "Jobs/SubmitJob", METHOD_UNARY, &fermata__v1__submit_job_request__descriptor, ROLE_SUBMITTER, ADMIT_JOB, submit_job, flow_wanted_free};
+    "Jobs/SubmitJob", METHOD_UNARY, &fermata__v1__submit_job_request__descriptor,
+    ROLE_SUBMITTER,   ADMIT_JOB,    submit_job,
+    flow_wanted_free};

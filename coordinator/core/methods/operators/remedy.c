@@ -2,11 +2,10 @@
  * state. Each is a step of the journal, made by the coordinator, and folded in as any other. */
 #include "remedy.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
+#include "defs.h"
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
@@ -20,8 +19,9 @@
 #include "method.h"
 #include "move.h"
 #include "op.h"
-#include "pb.h"
+#include "pbc.h"
 #include "place.h"
+#include "remedies.h"
 #include "state.h"
 #include "unit.h"
 
@@ -152,7 +152,8 @@ static int retry_task(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method retry_task_method = {
-    "Jobs/RetryTask", METHOD_UNARY, &fermata__v1__retry_task_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS, retry_task, NULL};
+    "Jobs/RetryTask", METHOD_UNARY, &fermata__v1__retry_task_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
+    retry_task,       NULL};
 
 static int skip_task(struct core *c, struct op *op, struct fm_err *err)
 {
@@ -182,7 +183,8 @@ static int skip_task(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method skip_task_method = {
-    "Jobs/SkipTask", METHOD_UNARY, &fermata__v1__skip_task_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS, skip_task, NULL};
+    "Jobs/SkipTask", METHOD_UNARY, &fermata__v1__skip_task_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
+    skip_task,       NULL};
 
 static int edit_task(struct core *c, struct op *op, struct fm_err *err)
 {
@@ -208,36 +210,10 @@ static int edit_task(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method edit_task_method = {
-    "Jobs/EditTask", METHOD_UNARY, &fermata__v1__edit_task_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS, edit_task, NULL};
+    "Jobs/EditTask", METHOD_UNARY, &fermata__v1__edit_task_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
+    edit_task,       NULL};
 
 /* ---- PatchState ---- */
-
-int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateRequest *r, struct fm_err *err)
-{
-    size_t n_set = r->set == NULL ? 0 : r->set->n_fields, n = n_set + r->n_remove;
-    Fermata__V1__StateChange *changes = fm_xcalloc(n + 1, sizeof(*changes));
-    Fermata__V1__StateChange **pointers = fm_xcalloc(n + 1, sizeof(*pointers));
-    for (size_t i = 0; i < n; i++) {
-        fermata__v1__state_change__init(&changes[i]);
-        pointers[i] = &changes[i];
-        changes[i].routine = r->routine;
-        changes[i].key = i < n_set ? r->set->fields[i]->key : r->remove[i - n_set];
-        changes[i].kind = i < n_set ? FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_SET
-                                    : FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_REMOVE;
-        changes[i].value = i < n_set ? r->set->fields[i]->value : NULL;
-    }
-    Fermata__V1__Remedy remedy =
-        remedy_of(FERMATA__V1__REMEDY_KIND__REMEDY_KIND_PATCH_STATE, r->by, r->reason);
-    Fermata__V1__Step step = FERMATA__V1__STEP__INIT;
-    step.routine = r->routine;
-    step.n_changes = n;
-    step.changes = pointers;
-    step.remedy = &remedy;
-    int rc = apply(c, job, &step, err);
-    free(changes);
-    free(pointers);
-    return rc;
-}
 
 static int check_patch(const Fermata__V1__PatchStateRequest *r, struct fm_err *err)
 {
@@ -282,5 +258,10 @@ static int patch_state(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method patch_state_method = {
-    "Jobs/PatchState", METHOD_UNARY, &fermata__v1__patch_state_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS, patch_state, NULL};
+const struct method patch_state_method = {"Jobs/PatchState",
+                                          METHOD_UNARY,
+                                          &fermata__v1__patch_state_request__descriptor,
+                                          ROLE_OPERATOR,
+                                          ADMIT_ALWAYS,
+                                          patch_state,
+                                          NULL};

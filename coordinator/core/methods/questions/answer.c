@@ -24,8 +24,9 @@
 #include "move.h"
 #include "op.h"
 #include "pause.h"
-#include "pb.h"
+#include "pbc.h"
 #include "place.h"
+#include "remedy.h"
 #include "request_id.h"
 #include "state.h"
 #include "unit.h"
@@ -204,4 +205,5 @@ static int resume_job(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method resume_job_method = {
-    "Jobs/ResumeJob", METHOD_UNARY, &fermata__v1__resume_job_request__descriptor, ROLE_RESPONDER, ADMIT_INPUT, resume_job, NULL};
+    "Jobs/ResumeJob", METHOD_UNARY, &fermata__v1__resume_job_request__descriptor, ROLE_RESPONDER, ADMIT_INPUT,
+    resume_job,       NULL};

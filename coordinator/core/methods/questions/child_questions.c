@@ -16,7 +16,7 @@
 #include "mem.h"
 #include "op.h"
 #include "pause.h"
-#include "pb.h"
+#include "pbc.h"
 #include "query.h"
 #include "state.h"
 #include "store.h"
@@ -51,8 +51,7 @@ static void add_refs(struct child_questions *q, const Fermata__V1__Job *head, co
     }
 }
 
-static void put_questions(struct child_questions *q, const Fermata__V1__Job *head,
-                          const struct child_ref *of)
+static void put_questions(struct child_questions *q, const Fermata__V1__Job *head, const struct child_ref *of)
 {
     for (size_t i = 0; i < head->n_pauses; i++) {
         char id[sizeof(of->prefix) + 128];
@@ -164,8 +163,8 @@ int children_forward(struct core *c, struct op *op, struct fm_err *err)
         if (rc != 0)
             return rc;
         if (strcmp(child->head->parent, job_id) != 0)
-            return fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
-                              "job %s is not a child of job %.64s", child_id, job_id);
+            return fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id", "job %s is not a child of job %.64s",
+                              child_id, job_id);
         fm_autofree char *rest = fm_xstrdup(slash + 1);
         op_park(op); /* now the request is its own */
         pb_set_string(text_field(op->request, "job_id"), child_id);

@@ -17,7 +17,7 @@
 #include "method.h"
 #include "op.h"
 #include "pause.h"
-#include "pb.h"
+#include "pbc.h"
 #include "query.h"
 #include "state.h"
 #include "store.h"
@@ -131,7 +131,8 @@ static int list_pauses(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method list_pauses_method = {
-    "Jobs/ListPauses", METHOD_UNARY, &fermata__v1__list_pauses_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS, list_pauses, NULL};
+    "Jobs/ListPauses", METHOD_UNARY, &fermata__v1__list_pauses_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    list_pauses,       NULL};
 
 /* ---- claims ---- */
 
@@ -207,8 +208,13 @@ static int claim_pause(struct core *c, struct op *op, struct fm_err *err)
     return claim(c, op, r->job_id, r->pause_id, r->by, r->ttl_ms == 0 ? DEFAULT_CLAIM_MS : r->ttl_ms, err);
 }
 
-const struct method claim_pause_method = {
-    "Jobs/ClaimPause", METHOD_UNARY, &fermata__v1__claim_pause_request__descriptor, ROLE_RESPONDER, ADMIT_ALWAYS, claim_pause, NULL};
+const struct method claim_pause_method = {"Jobs/ClaimPause",
+                                          METHOD_UNARY,
+                                          &fermata__v1__claim_pause_request__descriptor,
+                                          ROLE_RESPONDER,
+                                          ADMIT_ALWAYS,
+                                          claim_pause,
+                                          NULL};
 
 static int release_pause(struct core *c, struct op *op, struct fm_err *err)
 {
@@ -222,5 +228,10 @@ static int release_pause(struct core *c, struct op *op, struct fm_err *err)
     return claim(c, op, r->job_id, r->pause_id, r->by, 0, err);
 }
 
-const struct method release_pause_method = {
-    "Jobs/ReleasePause", METHOD_UNARY, &fermata__v1__release_pause_request__descriptor, ROLE_RESPONDER, ADMIT_ALWAYS, release_pause, NULL};
+const struct method release_pause_method = {"Jobs/ReleasePause",
+                                            METHOD_UNARY,
+                                            &fermata__v1__release_pause_request__descriptor,
+                                            ROLE_RESPONDER,
+                                            ADMIT_ALWAYS,
+                                            release_pause,
+                                            NULL};

@@ -12,7 +12,7 @@
 #include "job.h"
 #include "method.h"
 #include "op.h"
-#include "pb.h"
+#include "pbc.h"
 #include "query.h"
 #include "state.h"
 #include "store.h"
@@ -59,7 +59,8 @@ static int count_jobs(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method count_jobs_method = {
-    "Jobs/CountJobs", METHOD_UNARY, &fermata__v1__count_jobs_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS, count_jobs, NULL};
+    "Jobs/CountJobs", METHOD_UNARY, &fermata__v1__count_jobs_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    count_jobs,       NULL};
 
 /* ---- the ledger ---- */
 
@@ -150,4 +151,5 @@ static int get_usage(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method get_usage_method = {
-    "Jobs/GetUsage", METHOD_UNARY, &fermata__v1__get_usage_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS, get_usage, NULL};
+    "Jobs/GetUsage", METHOD_UNARY, &fermata__v1__get_usage_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    get_usage,       NULL};

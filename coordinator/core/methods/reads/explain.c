@@ -17,7 +17,7 @@
 #include "method.h"
 #include "op.h"
 #include "pause.h"
-#include "pb.h"
+#include "pbc.h"
 #include "place.h"
 #include "state.h"
 
@@ -191,4 +191,5 @@ static int explain_job(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 const struct method explain_job_method = {
-    "Jobs/ExplainJob", METHOD_UNARY, &fermata__v1__explain_job_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS, explain_job, NULL};
+    "Jobs/ExplainJob", METHOD_UNARY, &fermata__v1__explain_job_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    explain_job,       NULL};

@@ -20,7 +20,7 @@
 #include "method.h"
 #include "op.h"
 #include "pause.h"
-#include "pb.h"
+#include "pbc.h"
 #include "place.h"
 #include "query.h"
 #include "state.h"
@@ -125,7 +125,8 @@ static int get_job(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method get_job_method = {
-    "Jobs/GetJob", METHOD_UNARY, &fermata__v1__get_job_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS, get_job, child_questions_free};
+    "Jobs/GetJob", METHOD_UNARY,        &fermata__v1__get_job_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    get_job,       child_questions_free};
 
 /* ---- ListJobs ---- */
 
@@ -241,7 +242,8 @@ static int list_jobs(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method list_jobs_method = {
-    "Jobs/ListJobs", METHOD_UNARY, &fermata__v1__list_jobs_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS, list_jobs, NULL};
+    "Jobs/ListJobs", METHOD_UNARY, &fermata__v1__list_jobs_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    list_jobs,       NULL};
 
 /* ---- GetHistory ---- */
 
@@ -303,4 +305,5 @@ static int get_history(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method get_history_method = {
-    "Jobs/GetHistory", METHOD_UNARY, &fermata__v1__get_history_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS, get_history, NULL};
+    "Jobs/GetHistory", METHOD_UNARY, &fermata__v1__get_history_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    get_history,       NULL};

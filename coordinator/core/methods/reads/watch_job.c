@@ -20,4 +20,5 @@ static int watch_job(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method watch_job_method = {
-    "Jobs/WatchJob", METHOD_STREAM, &fermata__v1__watch_job_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS, watch_job, NULL};
+    "Jobs/WatchJob", METHOD_STREAM, &fermata__v1__watch_job_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    watch_job,       NULL};

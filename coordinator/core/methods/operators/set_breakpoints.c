@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "breakpoints.h"
 #include "check.h"
 #include "defs.h"
 #include "err.h"
@@ -16,7 +17,7 @@
 #include "mem.h"
 #include "method.h"
 #include "op.h"
-#include "pb.h"
+#include "pbc.h"
 #include "program_check.h"
 #include "programs.h"
 #include "state.h"

@@ -2,8 +2,8 @@
  * protobuf_c_message_pack, for a third of the work. It walks from the last field to the first, so that
  * the length of what is nested is known when it is written, where protobuf-c goes through a message
  * once more for each level that it is nested in. */
-#ifndef FM_MODEL_PB_H
-#define FM_MODEL_PB_H
+#ifndef FM_MODEL_PBC_H
+#define FM_MODEL_PBC_H
 
 #include <stdint.h>
 

@@ -1,42 +1,5 @@
-int64_t time_to_ms(const Google__Protobuf__Timestamp *t)
-{
-    return t == NULL ? 0 : t->seconds * 1000 + t->nanos / 1000000;
-}
-
-void pb_set_string(char **field, const char *value)
-{
-    char *copy = value[0] == '\0' ? (char *)(uintptr_t)protobuf_c_empty_string : fm_xstrdup(value);
-    if (*field != NULL && *field != protobuf_c_empty_string)
-        free(*field);
-    *field = copy;
-}
-
-void pb_set_time(Google__Protobuf__Timestamp **field, int64_t wall_ms)
-{
-    if (*field == NULL) {
-        *field = fm_xmalloc(sizeof(**field));
-        google__protobuf__timestamp__init(*field);
-    }
-    (*field)->seconds = wall_ms / 1000;
-    (*field)->nanos = (int32_t)(wall_ms % 1000) * 1000000;
-}
-
-void *pb_clone(const void *message)
-{
-    if (message == NULL)
-        return NULL;
-    struct fm_buf b = {0};
-    pb_pack(message, &b);
-    const ProtobufCMessage *m = message;
-    void *copy = protobuf_c_message_unpack(m->descriptor, NULL, b.n, b.p);
-    if (copy == NULL)
-        fm_abort_oom(b.n);
-    fm_buf_done(&b);
-    return copy;
-}
-
-/* Encodes from the back to the front. See pack.h. */
-#include "pb.h"
+/* Encodes from the back to the front. See pbc.h. */
+#include "pbc.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -299,4 +262,41 @@ void pb_pack(const void *message, struct fm_buf *out)
     fm_buf_reserve(out, n > 0 ? n : 1); /* also an empty message gives bytes that are there */
     fm_buf_append(out, b.at, n);
     free(b.heap);
+}
+
+int64_t time_to_ms(const Google__Protobuf__Timestamp *t)
+{
+    return t == NULL ? 0 : t->seconds * 1000 + t->nanos / 1000000;
+}
+
+void pb_set_string(char **field, const char *value)
+{
+    char *copy = value[0] == '\0' ? (char *)(uintptr_t)protobuf_c_empty_string : fm_xstrdup(value);
+    if (*field != NULL && *field != protobuf_c_empty_string)
+        free(*field);
+    *field = copy;
+}
+
+void pb_set_time(Google__Protobuf__Timestamp **field, int64_t wall_ms)
+{
+    if (*field == NULL) {
+        *field = fm_xmalloc(sizeof(**field));
+        google__protobuf__timestamp__init(*field);
+    }
+    (*field)->seconds = wall_ms / 1000;
+    (*field)->nanos = (int32_t)(wall_ms % 1000) * 1000000;
+}
+
+void *pb_clone(const void *message)
+{
+    if (message == NULL)
+        return NULL;
+    struct fm_buf b = {0};
+    pb_pack(message, &b);
+    const ProtobufCMessage *m = message;
+    void *copy = protobuf_c_message_unpack(m->descriptor, NULL, b.n, b.p);
+    if (copy == NULL)
+        fm_abort_oom(b.n);
+    fm_buf_done(&b);
+    return copy;
 }
