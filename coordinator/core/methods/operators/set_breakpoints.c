@@ -120,5 +120,10 @@ static int set_breakpoints(struct core *c, struct op *op, struct fm_err *err)
     return OP_WAITS;
 }
 
-const struct method set_breakpoints_method = {
-    "Jobs/SetBreakpoints", METHOD_UNARY, &fermata__v1__set_breakpoints_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS, set_breakpoints, NULL};
+const struct method set_breakpoints_method = {"Jobs/SetBreakpoints",
+                                              METHOD_UNARY,
+                                              &fermata__v1__set_breakpoints_request__descriptor,
+                                              ROLE_OPERATOR,
+                                              ADMIT_ALWAYS,
+                                              set_breakpoints,
+                                              NULL};
