@@ -14,6 +14,8 @@
 
 /* Appends the encoding of a message (of proto3). */
 void pb_pack(const void *message, struct fm_buf *out);
+/* Appends a message as a field of one that is being put together. */
+void pb_put(struct fm_buf *out, uint32_t field, const void *message);
 /* A deep copy, made by packing and unpacking; NULL for NULL. Free with
  * protobuf_c_message_free_unpacked(m, NULL). */
 void *pb_clone(const void *message);

@@ -18,12 +18,13 @@
 #include "pace.h"
 #include "pbc.h"
 #include "state.h"
+#include "times.h"
 
 Fermata__V1__Host *host_view(const struct core *c, const struct host *h)
 {
     Fermata__V1__Host v = FERMATA__V1__HOST__INIT;
     Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
-    at.seconds = h->attached_wall_ms / 1000;
+    at.seconds = fm_ms_seconds(h->attached_wall_ms);
     v.host_id = h->id;
     v.status = host_is_silent(c, h) ? FERMATA__V1__HOST_STATUS__HOST_STATUS_SILENT
                                     : FERMATA__V1__HOST_STATUS__HOST_STATUS_ATTACHED;

@@ -69,7 +69,7 @@ static const struct task_item *find_task(const struct job *job, const char *task
                    job->text, task_id);
         return NULL;
     }
-    fm_err_set(err, FM_NOT_FOUND, "task_id", "no task %.64s waits in job %s", task_id, job->text);
+    (void)fm_err_set(err, FM_NOT_FOUND, "task_id", "no task %.64s waits in job %s", task_id, job->text);
     return NULL;
 }
 

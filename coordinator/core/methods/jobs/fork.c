@@ -240,7 +240,7 @@ static void put_records(struct core *c, const struct fork *f, struct job *job)
     if (through > 0)
         inputs_effect(m, through);
     if (f->n_steps > 0)
-        step_effect(m, (uint32_t)f->n_steps, (struct fm_bytes){0});
+        step_effect(m, (uint32_t)f->n_steps, FM_NO_BYTES);
     for (size_t i = 0; i < f->n_steps; i++)
         job->journal_bytes += f->steps[i].body.n;
 }
@@ -282,9 +282,9 @@ static const Fermata__V1__Pause *find_asked(const struct job *job, const Fermata
     else if (job->head->n_pauses == 1)
         p = job->head->pauses[0];
     if (p == NULL)
-        fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
-                   "%zu questions were open after step %u; \"%.64s\" is none", job->head->n_pauses,
-                   job_state_step(job->state), r->pause_id);
+        (void)fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
+                         "%zu questions were open after step %u; \"%.64s\" is none", job->head->n_pauses,
+                         job_state_step(job->state), r->pause_id);
     return p;
 }
 
@@ -330,7 +330,8 @@ static void make(struct core *c, struct op *op, struct flow_def *def)
     put_records(c, f, job);
     bool deferred = job_state_deferred(job->state) > 0;
     if (open_questions(c, f, job, &err) == 0 && !job_has_work(job) && job->head->n_pauses == 0 && !deferred)
-        fm_err_set(&err, FM_FAILED_PRECONDITION, "step", "nothing was left to do after step %zu", f->n_steps);
+        (void)fm_err_set(&err, FM_FAILED_PRECONDITION, "step", "nothing was left to do after step %zu",
+                         f->n_steps);
     if (err.code != FM_OK || patch_shared(c, job, r, &err) < 0 || answer(c, job, r, &err) < 0) {
         drop(c, job);
         op_fail(c, op, &err);
@@ -367,7 +368,7 @@ static void on_def(struct core *c, struct wait *w, struct store_done *d)
                                   ? fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p)
                                   : NULL;
     if (flow == NULL) {
-        fm_err_set(&err, FM_DATA_LOSS, "flow", "the flow of job %s cannot be read", f->head->job_id);
+        (void)fm_err_set(&err, FM_DATA_LOSS, "flow", "the flow of job %s cannot be read", f->head->job_id);
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
         return;
     }
@@ -383,12 +384,13 @@ static void on_steps(struct core *c, struct wait *w, struct store_done *d)
     struct fm_err err = {0};
     if (d->status == STORE_OK && d->n_steps < r->step) {
         if (d->more)
-            fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "step",
-                       "the journal up to step %u has more than %u bytes: it is too large to be forked",
-                       r->step, MAX_JOURNAL_BYTES);
+            (void)fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "step",
+                             "the journal up to step %u has more than %u bytes: it is too large to be forked",
+                             r->step, MAX_JOURNAL_BYTES);
         else
-            fm_err_set(&err, FM_INVALID_ARGUMENT, "step", "job %s has %zu steps; step %u is not among them",
-                       r->job_id, d->n_steps, r->step);
+            (void)fm_err_set(&err, FM_INVALID_ARGUMENT, "step",
+                             "job %s has %zu steps; step %u is not among them", r->job_id, d->n_steps,
+                             r->step);
     }
     if (d->status != STORE_OK || err.code != FM_OK) {
         op_fail(c, op, d->status != STORE_OK ? &d->err : &err);
@@ -439,9 +441,9 @@ static void on_head(struct core *c, struct wait *w, struct store_done *d)
     Fermata__V1__Job *head =
         d->status == STORE_OK ? fermata__v1__job__unpack(NULL, d->head.n, d->head.p) : NULL;
     if (d->status == STORE_NOT_FOUND)
-        fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
+        (void)fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
     else if (d->status == STORE_OK && (head == NULL || head->flow_digest.len != STORE_DIGEST_BYTES))
-        fm_err_set(&err, FM_DATA_LOSS, "job_id", "the record of job %s is malformed", r->job_id);
+        (void)fm_err_set(&err, FM_DATA_LOSS, "job_id", "the record of job %s is malformed", r->job_id);
     if (d->status == STORE_FAILED || err.code != FM_OK) {
         if (head != NULL)
             fermata__v1__job__free_unpacked(head, NULL);

@@ -14,6 +14,7 @@
 #include "load.h"
 #include "method.h"
 #include "move.h"
+#include "name.h"
 #include "op.h"
 #include "request_id.h"
 #include "state.h"
@@ -31,9 +32,9 @@ static int check_input(const Fermata__V1__SendInputRequest *r, struct fm_err *er
     if (r->to == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "to",
                           "to is missing: the routine and the slot that get the data");
-    if (check_name("to.routine", r->to->routine, err) < 0 || check_name("to.slot", r->to->slot, err) < 0 ||
-        check_size("data", r->data, err) < 0 || check_request_id(r->request_id, err) < 0 ||
-        check_text("sent_by", r->sent_by, err) < 0)
+    if (fm_name_check("to.routine", r->to->routine, err) < 0 ||
+        fm_name_check("to.slot", r->to->slot, err) < 0 || check_size("data", r->data, err) < 0 ||
+        check_request_id(r->request_id, err) < 0 || check_text("sent_by", r->sent_by, err) < 0)
         return -FM_INVALID_ARGUMENT;
     return 0;
 }
