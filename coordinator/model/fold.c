@@ -255,7 +255,7 @@ static void replace_task(struct job_state *s, struct task_item *old, struct task
 static struct task_item *retry_task(struct job_state *s, const Fermata__V1__Step *step)
 {
     struct task_item *old = (struct task_item *)(uintptr_t)job_state_find_task(s, step->task_id);
-    Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, old->body.n, old->body.p);
+    fm_auto_pb Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, old->body.n, old->body.p);
     if (t == NULL)
         return NULL;
     t->failed_attempts++;
@@ -264,7 +264,6 @@ static struct task_item *retry_task(struct job_state *s, const Fermata__V1__Step
     t->due_at = step->retry_delay_ms > 0 ? &due : NULL;
     replace_task(s, old, task_item_new(t));
     t->due_at = had;
-    fermata__v1__task__free_unpacked(t, NULL);
     return old;
 }
 

@@ -285,12 +285,11 @@ static int read_field(struct job_state *s, uint32_t field, uint64_t val, struct 
         s->inputs = (uint32_t)val;
         return 0;
     case FIELD_JOB_STATE_USAGE: {
-        Fermata__V1__Usage *u = fermata__v1__usage__unpack(NULL, len.n, len.p);
+        fm_auto_pb Fermata__V1__Usage *u = fermata__v1__usage__unpack(NULL, len.n, len.p);
         if (u == NULL)
             return -1;
         s->usage = *u;
         s->has_usage = true;
-        fermata__v1__usage__free_unpacked(u, NULL);
         return 0;
     }
     default:

@@ -277,6 +277,13 @@ int64_t time_to_ms(const Google__Protobuf__Timestamp *t)
     return t == NULL ? 0 : fm_time_ms(t->seconds, t->nanos);
 }
 
+void pb_free_local(void *message)
+{
+    ProtobufCMessage *m = *(ProtobufCMessage **)message;
+    if (m != NULL)
+        protobuf_c_message_free_unpacked(m, NULL);
+}
+
 void pb_set_string(char **field, const char *value)
 {
     char *copy = value[0] == '\0' ? (char *)(uintptr_t)protobuf_c_empty_string : fm_xstrdup(value);

@@ -187,15 +187,13 @@ void lost_tasks(struct core *c, struct job *job)
 {
     if (job->head->n_intents == 0)
         return;
-    Fermata__V1__Flow *flow =
+    fm_auto_pb Fermata__V1__Flow *flow =
         job->def == NULL ? NULL : fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     for (size_t i = 0; job->head->n_intents > 0; i++) {
         fm_autofree char *id = fm_xstrdup(job->head->intents[0]);
         lost_unstarted(job, id);
         lose_task(c, job, flow, id, i);
     }
-    if (flow != NULL)
-        fermata__v1__flow__free_unpacked(flow, NULL);
 }
 
 /* ---- somebody has decided ---- */

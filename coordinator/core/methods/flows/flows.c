@@ -209,7 +209,7 @@ static void on_get_flow(struct core *c, struct wait *w, struct store_done *d)
 static void on_get_flow_graph(struct core *c, struct wait *w, struct store_done *d)
 {
     const Fermata__V1__GetFlowGraphRequest *r = OP_REQUEST(w->op, Fermata__V1__GetFlowGraphRequest);
-    Fermata__V1__Flow *flow = flow_read(c, w->op, d, r->name, r->version);
+    fm_auto_pb Fermata__V1__Flow *flow = flow_read(c, w->op, d, r->name, r->version);
     if (flow == NULL)
         return;
     Fermata__V1__GetFlowGraphResponse response = FERMATA__V1__GET_FLOW_GRAPH_RESPONSE__INIT;
@@ -221,7 +221,6 @@ static void on_get_flow_graph(struct core *c, struct wait *w, struct store_done 
     response.graph = (char *)text.p;
     response.version = flow->version;
     op_reply(c, w->op, &response.base);
-    fermata__v1__flow__free_unpacked(flow, NULL);
 }
 
 static int get_flow(struct core *c, struct op *op, struct fm_err *err)
@@ -273,12 +272,10 @@ static void on_list_flows(struct core *c, struct wait *w, struct store_done *d)
     for (size_t i = 0; i < d->n_rows; i++)
         fm_buf_put_len_delim(&b, FIELD_LIST_FLOWS_RESPONSE_FLOWS, d->rows[i].body.p, d->rows[i].body.n);
     if (d->more && d->n_rows > 0) {
-        Fermata__V1__FlowSummary *last = fermata__v1__flow_summary__unpack(
+        fm_auto_pb Fermata__V1__FlowSummary *last = fermata__v1__flow_summary__unpack(
             NULL, d->rows[d->n_rows - 1].body.n, d->rows[d->n_rows - 1].body.p);
-        if (last != NULL) {
+        if (last != NULL)
             fm_buf_put_string(&b, FIELD_LIST_FLOWS_RESPONSE_NEXT_PAGE_TOKEN, last->name);
-            fermata__v1__flow_summary__free_unpacked(last, NULL);
-        }
     }
     op_reply_bytes(c, op, fm_buf_bytes(&b));
 }

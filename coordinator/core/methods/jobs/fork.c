@@ -87,7 +87,8 @@ static int read_start(struct fork *f, struct fm_err *err)
 {
     if (f->n_inputs == 0 || f->inputs[0].number != 1)
         return 0;
-    Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, f->inputs[0].body.n, f->inputs[0].body.p);
+    fm_auto_pb Fermata__V1__Task *t =
+        fermata__v1__task__unpack(NULL, f->inputs[0].body.n, f->inputs[0].body.p);
     if (t == NULL)
         return fm_err_set(err, FM_DATA_LOSS, "job_id", "the first input of job %s is malformed",
                           f->head->job_id);
@@ -97,7 +98,6 @@ static int read_start(struct fork *f, struct fm_err *err)
         job_state_encode(s, NULL, &f->start);
         job_state_free(s);
     }
-    fermata__v1__task__free_unpacked(t, NULL);
     return 0;
 }
 
@@ -131,10 +131,9 @@ static bool is_answered(const struct fork *f, const char *pause_id, uint32_t inp
 {
     bool found = false;
     for (size_t i = 0; i < f->n_inputs && !found && f->inputs[i].number <= inputs_through; i++) {
-        Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, f->inputs[i].body.n, f->inputs[i].body.p);
+        fm_auto_pb Fermata__V1__Task *t =
+            fermata__v1__task__unpack(NULL, f->inputs[i].body.n, f->inputs[i].body.p);
         found = t != NULL && strcmp(t->pause_id, pause_id) == 0;
-        if (t != NULL)
-            fermata__v1__task__free_unpacked(t, NULL);
     }
     return found;
 }
@@ -143,10 +142,9 @@ static size_t count_results(const struct fork *f, uint32_t inputs_through)
 {
     size_t n = 0;
     for (size_t i = 0; i < f->n_inputs && f->inputs[i].number <= inputs_through; i++) {
-        Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, f->inputs[i].body.n, f->inputs[i].body.p);
+        fm_auto_pb Fermata__V1__Task *t =
+            fermata__v1__task__unpack(NULL, f->inputs[i].body.n, f->inputs[i].body.p);
         n += t != NULL && t->child_job_id[0] != '\0';
-        if (t != NULL)
-            fermata__v1__task__free_unpacked(t, NULL);
     }
     return n;
 }
@@ -157,7 +155,8 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
     uint32_t through = job_state_inputs(job->state);
     size_t children = 0;
     for (size_t i = 0; i < f->n_steps; i++) {
-        Fermata__V1__Step *s = fermata__v1__step__unpack(NULL, f->steps[i].body.n, f->steps[i].body.p);
+        fm_auto_pb Fermata__V1__Step *s =
+            fermata__v1__step__unpack(NULL, f->steps[i].body.n, f->steps[i].body.p);
         if (s == NULL)
             return fm_err_set(err, FM_DATA_LOSS, "step", "step %u is malformed", f->steps[i].number);
         children += s->n_children;
@@ -175,7 +174,6 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
             p->timeout_ms = 0;
             job_add_pause(job, p);
         }
-        fermata__v1__step__free_unpacked(s, NULL);
     }
     if (children != count_results(f, through))
         return fm_err_set(err, FM_FAILED_PRECONDITION, "step",

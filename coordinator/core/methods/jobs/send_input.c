@@ -16,6 +16,7 @@
 #include "move.h"
 #include "name.h"
 #include "op.h"
+#include "pbc.h"
 #include "request_id.h"
 #include "state.h"
 #include "unit.h"
@@ -45,12 +46,11 @@ static int check_input_slot(struct core *c, const struct job *job, const Fermata
     if (job_status_final((int)job->head->status))
         return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it takes no more input",
                           job->text, job_status_name((int)job->head->status));
-    Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
+    fm_auto_pb Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     if (flow == NULL)
         return fm_err_set(err, FM_DATA_LOSS, "flow", "the flow of job %s is malformed", job->text);
     struct flow_types known = {flow_known_type, c};
     int rc = flow_check_entry(flow, "to", r->to->routine, r->to->slot, r->data, &known, err);
-    fermata__v1__flow__free_unpacked(flow, NULL);
     return rc;
 }
 

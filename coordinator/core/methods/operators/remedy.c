@@ -230,12 +230,10 @@ static int check_patch(const Fermata__V1__PatchStateRequest *r, struct fm_err *e
 
 bool job_has_routine(const struct job *job, const char *routine)
 {
-    Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
+    fm_auto_pb Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     bool found = false;
     for (size_t i = 0; flow != NULL && i < flow->n_routines && !found; i++)
         found = strcmp(flow->routines[i]->id, routine) == 0;
-    if (flow != NULL)
-        fermata__v1__flow__free_unpacked(flow, NULL);
     return found;
 }
 

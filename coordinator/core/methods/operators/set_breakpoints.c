@@ -80,7 +80,7 @@ static void check_places(struct core *c, const struct job *job, const Fermata__V
 {
     if (job->def == NULL || r->n_breakpoints == 0)
         return;
-    Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
+    fm_auto_pb Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     const struct flow_types known = {flow_known_type, c};
     if (flow == NULL) {
         (void)fm_err_set(err, FM_DATA_LOSS, "flow", "the flow of job %s is malformed", job->text);
@@ -92,7 +92,6 @@ static void check_places(struct core *c, const struct job *job, const Fermata__V
         snprintf(path, sizeof(path), "breakpoints[%zu]", i);
         rc = flow_check_place(flow, path, r->breakpoints[i]->routine, r->breakpoints[i]->slot, &known, err);
     }
-    fermata__v1__flow__free_unpacked(flow, NULL);
 }
 
 static int set_breakpoints(struct core *c, struct op *op, struct fm_err *err)

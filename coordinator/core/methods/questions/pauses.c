@@ -50,7 +50,7 @@ static bool wants(const struct core *c, const Fermata__V1__ListPausesRequest *r,
 static size_t put_pauses(const struct core *c, const Fermata__V1__ListPausesRequest *r,
                          struct fm_bytes encoded, struct fm_buf *out)
 {
-    Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, encoded.n, encoded.p);
+    fm_auto_pb Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, encoded.n, encoded.p);
     size_t n = 0;
     if (h != NULL)
         (void)job_forget_expired_claims(h, c->wall_ms);
@@ -76,8 +76,6 @@ static size_t put_pauses(const struct core *c, const Fermata__V1__ListPausesRequ
         free(labels);
         n++;
     }
-    if (h != NULL)
-        fermata__v1__job__free_unpacked(h, NULL);
     return n;
 }
 

@@ -49,13 +49,11 @@ static int check_head(const struct fm_id *id, struct fm_bytes head, struct fm_er
 /* The record as it is stored, without claims that are over. */
 static void put_head(const struct core *c, struct fm_bytes stored, struct fm_buf *out)
 {
-    Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, stored.n, stored.p);
+    fm_auto_pb Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, stored.n, stored.p);
     if (h != NULL && job_forget_expired_claims(h, c->wall_ms))
         pb_pack(h, out);
     else
         fm_buf_append(out, stored.p, stored.n);
-    if (h != NULL)
-        fermata__v1__job__free_unpacked(h, NULL);
 }
 
 /* ---- GetJob ---- */
