@@ -21,7 +21,8 @@ struct reading {
     struct engine *e;
     struct hjob *job;
     struct fm_err *err;
-    int64_t wall_ms; /* the coordinator's clock at the assignment; 0: not said */
+    int64_t wall_ms;    /* the coordinator's clock at the assignment; 0: not said */
+    bool emit_deferred; /* the new inputs bring the deferred events first */
 };
 
 static int out_of_memory(struct reading *r)
@@ -110,13 +111,12 @@ static int read_state(struct reading *r, struct pb_var encoded)
     return rc;
 }
 
-/* ---- deferred events and inputs ---- */
+/* ---- inputs ---- */
 
-/* Takes the inputs that are new; an answer among them brings the deferred events first. */
-static int take_inputs(struct reading *r, struct pb_var inputs, bool deferred)
+/* Takes the inputs that are new. */
+static int take_inputs(struct reading *r, struct pb_var inputs)
 {
     struct hjob *job = r->job;
-    bool emitted = false;
     for (size_t i = 0; i < inputs.n; i++) {
         fermata_v1_Task m;
         memset(&m, 0, sizeof(m));
@@ -125,15 +125,14 @@ static int take_inputs(struct reading *r, struct pb_var inputs, bool deferred)
             return rc;
         if (m.input_number <= job->inputs_through)
             continue; /* it came before the stream broke */
-        if (deferred && !emitted)
+        if (r->emit_deferred)
             prelude_emit_deferred(job);
-        emitted = true;
         rc = read_task(r, inputs.items[i]);
         if (rc < 0)
             return rc;
         job->inputs_through = m.input_number;
     }
-    if (deferred && !emitted && inputs.n == 0)
+    if (r->emit_deferred && inputs.n == 0)
         prelude_emit_deferred(job);
     return 0;
 }
@@ -142,7 +141,7 @@ static void refuse(struct hjob *job, const char *why)
 {
     FM_LOG(WARN, STATE, "an assignment is refused", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
            FM_STR("why", why));
-    hjob_release(job, fermata_v1_ReleaseReason_RELEASE_REASON_REFUSED, why);
+    hjob_release(job, RELEASE_REFUSED, why);
 }
 
 /* Jobs that only wait for their last acknowledgement do not count: the coordinator has given their places
@@ -218,7 +217,7 @@ static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
     if (rc == 0 && m->emit_deferred)
         prelude_emit_deferred(job);
     if (rc == 0)
-        rc = take_inputs(r, m->inputs, false);
+        rc = take_inputs(r, m->inputs);
     if (rc == 0)
         mark_lost(job, &m->lost_tasks);
     return rc;
@@ -258,7 +257,7 @@ void hjob_assign(struct session *s, const fermata_v1_Assign *m)
     job->session = s;
     HASH_ADD_KEYPTR(hh, e->jobs, job->id, 26, job);
     fm_auto(fm_err) err = {0};
-    struct reading r = {e, job, &err, 0};
+    struct reading r = {.e = e, .job = job, .err = &err};
     size_t bytes = m->flow.n + m->state.n + items_bytes(&m->inputs);
     if (e->draining)
         fm_err_set(&err, FM_UNAVAILABLE, NULL, "the host is draining");
@@ -285,9 +284,8 @@ void hjob_assign(struct session *s, const fermata_v1_Assign *m)
 void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
 {
     fm_auto(fm_err) err = {0};
-    struct reading r = {job->engine, job, &err, 0};
-    if (take_inputs(&r, m->inputs, m->emit_deferred) < 0 ||
-        (m->set_breakpoints && read_breakpoints(&r, &m->breakpoints) < 0)) {
+    struct reading r = {.e = job->engine, .job = job, .err = &err, .emit_deferred = m->emit_deferred};
+    if (take_inputs(&r, m->inputs) < 0 || (m->set_breakpoints && read_breakpoints(&r, &m->breakpoints) < 0)) {
         refuse(job, err.msg);
         return;
     }
@@ -295,18 +293,6 @@ void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
     if (job->phase == PHASE_STOPPED && job->n_tasks > 0)
         job->phase = PHASE_READY; /* if the last step has ended the job, the coordinator has refused the
                                      input, and this cannot come */
-    hjob_wake(job);
-}
-
-/* ---- acknowledgements ---- */
-
-void hjob_ack(struct hjob *job, uint32_t number, bool released)
-{
-    hjob_stored(job, number);
-    if (released) {
-        hjob_drop(job);
-        return;
-    }
     hjob_wake(job);
 }
 
@@ -322,19 +308,18 @@ static void abort_unstarted(struct hjob *job)
     }
 }
 
-void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms)
+void hjob_interrupt(struct hjob *job, enum interrupt_kind kind, uint32_t grace_ms)
 {
-    if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_CANCEL) {
+    if (kind == INTERRUPT_CANCEL) {
         FM_LOG(INFO, STATE, "job cancelled", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
                FM_U64("step", job->last_step));
         hjob_drop(job);
         return;
     }
-    if (kind != fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE &&
-        kind != fermata_v1_InterruptKind_INTERRUPT_KIND_DRAIN)
+    if (kind != INTERRUPT_PAUSE && kind != INTERRUPT_DRAIN)
         return;
     job->interrupt = kind;
-    if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE)
+    if (kind == INTERRUPT_PAUSE)
         hjob_set_grace(job, job->engine->now_ms + grace_ms);
     abort_unstarted(job);
     hjob_wake(job);

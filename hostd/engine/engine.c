@@ -128,7 +128,7 @@ static void give_back_all(struct engine *e)
     struct hjob *job, *tmp;
     e->session.drain_due = false;
     HASH_ITER (hh, e->jobs, job, tmp)
-        hjob_interrupt(job, fermata_v1_InterruptKind_INTERRUPT_KIND_DRAIN, 0);
+        hjob_interrupt(job, INTERRUPT_DRAIN, 0);
     run(e);
     if (e->jobs != NULL && !e->session.welcomed && !e->session.connected)
         FM_LOG(INFO, HOST, "draining while the coordinator is away: jobs stay until it is back",

@@ -48,7 +48,7 @@ void hjob_drop(struct hjob *job)
     hjob_free(job);
 }
 
-void hjob_release(struct hjob *job, int reason, const char *message)
+void hjob_release(struct hjob *job, enum release_reason reason, const char *message)
 {
     struct session *s = job->session;
     fermata_v1_Release m;

@@ -173,8 +173,13 @@ static void on_acks(struct engine *e, const fermata_v1_StepAckBatch *b)
         if (pb_var_decode(fermata_v1_StepAck_fields, &a, b->acks.items[i], &e->arena, &err) < 0)
             continue;
         struct hjob *job = hjob_find(e, a.job_id, a.epoch);
-        if (job != NULL)
-            hjob_ack(job, a.number, a.released);
+        if (job == NULL)
+            continue;
+        hjob_stored(job, a.number);
+        if (a.released)
+            hjob_drop(job);
+        else
+            hjob_wake(job);
     }
 }
 
@@ -206,7 +211,7 @@ static void dispatch(struct session *s, const fermata_v1_CoordinatorMessage *m)
     case fermata_v1_CoordinatorMessage_interrupt_tag:
         job = hjob_find(e, m->body.interrupt.job_id, m->body.interrupt.epoch);
         if (job != NULL)
-            hjob_interrupt(job, (int)m->body.interrupt.kind, m->body.interrupt.grace_ms);
+            hjob_interrupt(job, (enum interrupt_kind)m->body.interrupt.kind, m->body.interrupt.grace_ms);
         return;
     case fermata_v1_CoordinatorMessage_deliver_tag:
         job = hjob_find(e, m->body.deliver.job_id, m->body.deliver.epoch);

@@ -79,7 +79,8 @@ static bool is_far_ahead(const struct hjob *job)
 /* Takes the next task that may run out of its queue; NULL: none may now. */
 static struct task *take_task(struct hjob *job)
 {
-    if (job->phase == PHASE_STOPPED || job->interrupt != 0 || job->break_task != NULL || is_far_ahead(job))
+    if (job->phase == PHASE_STOPPED || job->interrupt != INTERRUPT_NONE || job->break_task != NULL ||
+        is_far_ahead(job))
         return NULL;
     release_due(job);
     struct routine *r = choose(job);
@@ -121,17 +122,14 @@ void hjob_alarm(struct hjob *job)
     hjob_wake(job);
 }
 
-static int release_reason(int interrupt)
+static enum release_reason release_reason(enum interrupt_kind interrupt)
 {
-    return interrupt == fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE
-               ? fermata_v1_ReleaseReason_RELEASE_REASON_PAUSED
-               : fermata_v1_ReleaseReason_RELEASE_REASON_DRAINING;
+    return interrupt == INTERRUPT_PAUSE ? RELEASE_PAUSED : RELEASE_DRAINING;
 }
 
-/* Gives the job back, for a reason (ReleaseReason). */
-static void give_back(struct hjob *job, int reason)
+static void give_back(struct hjob *job, enum release_reason reason)
 {
-    if (job->session->welcomed) /* else after the next Welcome */
+    if (job->session->welcomed) /* else it is given back after the next Welcome */
         hjob_release(job, reason, "");
 }
 
@@ -146,8 +144,7 @@ static void idle(struct hjob *job)
         return; /* no task will carry it; the job leaves when that step is on disk */
     if (short_wait || job->n_sent > 0)
         return;
-    give_back(job, job->n_tasks == 0 ? fermata_v1_ReleaseReason_RELEASE_REASON_IDLE
-                                     : fermata_v1_ReleaseReason_RELEASE_REASON_SLEEPING);
+    give_back(job, job->n_tasks == 0 ? RELEASE_IDLE : RELEASE_SLEEPING);
 }
 
 void hjob_wake(struct hjob *job)
@@ -155,14 +152,14 @@ void hjob_wake(struct hjob *job)
     struct engine *e = job->engine;
     if (job->is_ready || job->phase == PHASE_STOPPED)
         return;
-    if (job->interrupt != 0) {
+    if (job->interrupt != INTERRUPT_NONE) {
         if (job->n_running == 0)
             give_back(job, release_reason(job->interrupt));
         return;
     }
     if (job->break_task != NULL) {
         if (job->n_running == 0)
-            give_back(job, fermata_v1_ReleaseReason_RELEASE_REASON_BREAKPOINT);
+            give_back(job, RELEASE_BREAKPOINT);
         return;
     }
     release_due(job);

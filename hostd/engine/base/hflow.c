@@ -33,11 +33,11 @@ static int parse_merge(struct parsing *p, const struct pb_var *list, struct rout
             return rc;
         struct merge *made = &out->merges[out->n_merges];
         made->slot = pb_var_dup(m.slot, &p->f->arena);
-        made->mode = (int)m.mode;
+        made->mode = (enum merge_mode)m.mode;
         made->n = m.n > 0 ? m.n : 1;
         if (made->slot == NULL)
             return out_of_memory(p);
-        if (m.mode > fermata_v1_MergeMode_MERGE_MODE_EACH)
+        if (made->mode > MERGE_EACH)
             out->n_merges++;
     }
     return 0;

@@ -89,7 +89,7 @@ struct hjob {
     struct sent_step *sent;
     size_t sent_bytes, n_sent;
     enum job_phase phase;
-    int interrupt;           /* InterruptKind, 0: none */
+    enum interrupt_kind interrupt;
     int64_t interrupt_at_ms; /* abort then; 0: no */
     struct hjob *ready_prev, *ready_next;
     bool is_ready; /* in the list of those that may run */

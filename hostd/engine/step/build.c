@@ -148,7 +148,7 @@ static void put_changes(struct fm_ctx *ctx, struct list *out)
         m.routine = pb_var_str(c->routine);
         m.key = pb_var_str(c->key);
         m.kind = (fermata_v1_StateChangeKind)c->kind;
-        if (c->kind != fermata_v1_StateChangeKind_STATE_CHANGE_KIND_REMOVE)
+        if (c->kind != CHANGE_REMOVE)
             m.value = pb_var_bytes(c->value.p, c->value.n);
         pb_var_pack(fermata_v1_StateChange_fields, &m, list_add(out));
     }
@@ -176,14 +176,14 @@ static bool nothing_left(const struct fm_ctx *ctx, const struct result *r)
     return ctx->job->n_tasks == 1 && r->new_tasks == NULL;
 }
 
-static int outcome_of(const struct fm_ctx *ctx, const struct result *r)
+static enum step_outcome outcome_of(const struct fm_ctx *ctx, const struct result *r)
 {
-    if (ctx->out.failed && ctx->verdict != 0)
+    if (ctx->out.failed && ctx->verdict != OUTCOME_NONE)
         return ctx->verdict;
     bool left = !nothing_left(ctx, r);
     if (ctx->out.n_pauses > 0 && (!left || ctx->job->flow->parallelism <= 1))
-        return fermata_v1_StepOutcome_STEP_OUTCOME_PAUSE;
-    return left ? fermata_v1_StepOutcome_STEP_OUTCOME_CONTINUE : fermata_v1_StepOutcome_STEP_OUTCOME_COMPLETE;
+        return OUTCOME_PAUSE;
+    return left ? OUTCOME_CONTINUE : OUTCOME_COMPLETE;
 }
 
 static void put_error(const struct fm_ctx *ctx, fermata_v1_Step *m)
@@ -191,7 +191,7 @@ static void put_error(const struct fm_ctx *ctx, fermata_v1_Step *m)
     if (!ctx->out.failed)
         return;
     m->has_error = true;
-    m->error.code = pb_var_str(fm_code_name(ctx->out.fail_code));
+    m->error.code = pb_var_str(fm_code_name(ctx->out.failure.code));
     m->error.message = pb_var_str(ctx->out.fail_message);
     m->error.routine = pb_var_str(ctx->task->routine);
     m->error.task_id = pb_var_str(ctx->task->id);
@@ -241,7 +241,7 @@ static struct pb_var child_views(const struct fm_ctx *ctx)
     return pb_var_list(items, n);
 }
 
-int build_step(struct fm_ctx *ctx, struct result *r, struct fm_buf *out)
+enum step_outcome build_step(struct fm_ctx *ctx, struct result *r, struct fm_buf *out)
 {
     struct hjob *job = ctx->job;
     struct emission *e;
@@ -253,7 +253,8 @@ int build_step(struct fm_ctx *ctx, struct result *r, struct fm_buf *out)
     memset(&m, 0, sizeof(m));
     put_header(ctx, &m);
     put_error(ctx, &m);
-    m.outcome = (fermata_v1_StepOutcome)outcome_of(ctx, r);
+    enum step_outcome outcome = outcome_of(ctx, r);
+    m.outcome = (fermata_v1_StepOutcome)outcome;
     struct pb_var *lists[] = {
         &m.deferred_tasks,  &m.new_tasks, &m.emissions,   &m.changes,  &m.log,
         &m.deferred_events, &m.pauses,    &m.unscheduled, &m.children, &m.deferred_outputs};
@@ -270,5 +271,5 @@ int build_step(struct fm_ctx *ctx, struct result *r, struct fm_buf *out)
     pb_var_pack(fermata_v1_Step_fields, &m, out);
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         free(lists[i]->items);
-    return (int)m.outcome;
+    return outcome;
 }

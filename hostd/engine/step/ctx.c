@@ -35,12 +35,13 @@ static void free_emissions(struct emission *list)
         fm_buf_done(&e->data);
 }
 
-/* All changes, or all but those that stay when the step fails. */
-static void drop_changes(struct fm_ctx *ctx, bool but_kept)
+enum dropped { DROP_ALL, DROP_BUT_KEPT };
+
+static void drop_changes(struct fm_ctx *ctx, enum dropped which)
 {
     struct change *c, *tmp;
     DL_FOREACH_SAFE (ctx->out.changes, c, tmp) {
-        if (but_kept && c->kept)
+        if (which == DROP_BUT_KEPT && c->kept)
             continue;
         DL_DELETE(ctx->out.changes, c);
         fm_buf_done(&c->value);
@@ -49,7 +50,7 @@ static void drop_changes(struct fm_ctx *ctx, bool but_kept)
 
 void ctx_reset(struct fm_ctx *ctx)
 {
-    drop_changes(ctx, ctx->out.failed);
+    drop_changes(ctx, ctx->out.failed ? DROP_BUT_KEPT : DROP_ALL);
     struct child *k;
     DL_FOREACH (ctx->out.children, k)
         fm_buf_done(&k->body);
@@ -67,7 +68,7 @@ void ctx_reset(struct fm_ctx *ctx)
 void ctx_clear(struct fm_ctx *ctx)
 {
     ctx_reset(ctx);
-    drop_changes(ctx, false);
+    drop_changes(ctx, DROP_ALL);
     free(ctx->out.log);
     free(ctx->out.pauses);
     free(ctx->out.unscheduled);
@@ -88,7 +89,7 @@ int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...)
         return -1; /* the first fault is the one that counts */
     va_list ap;
     ctx->out.failed = true;
-    ctx->out.fail_code = (int)code;
+    ctx->out.failure.code = (int)code;
     va_start(ap, fmt);
     (void)vsnprintf(ctx->out.fail_message, sizeof(ctx->out.fail_message), fmt, ap);
     va_end(ap);
@@ -97,12 +98,12 @@ int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...)
 
 void fm_ctx_fail_permanent(struct fm_ctx *ctx)
 {
-    ctx->out.fail_permanent = true;
+    ctx->out.failure.permanent = true;
 }
 
 void fm_ctx_retry_after(struct fm_ctx *ctx, uint64_t ms)
 {
-    ctx->out.retry_after_ms = ms;
+    ctx->out.failure.retry_after_ms = ms;
 }
 
 /* The next attempt would need as much. */

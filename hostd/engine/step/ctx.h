@@ -6,6 +6,8 @@
 
 #include "arena.h"
 #include "buf.h"
+#include "kinds.h"
+#include "policy.h"
 
 struct call;
 struct engine_work;
@@ -16,9 +18,9 @@ struct task;
 struct change {
     struct change *prev, *next;
     const char *routine, *key; /* routine "": shared data */
-    int kind;                  /* StateChangeKind */
-    bool kept;                 /* stays when the step fails */
-    struct fm_buf value;       /* encoded Value */
+    enum change_kind kind;
+    bool kept;           /* stays when the step fails */
+    struct fm_buf value; /* encoded Value */
 };
 
 struct emission {
@@ -48,10 +50,9 @@ struct outcome {
     struct child *children;
     const char **unscheduled; /* ids of scheduled tasks that the step drops */
     size_t n_unscheduled;
-    bool failed, fail_permanent, has_usage;
-    int fail_code;
+    bool failed, has_usage;
+    struct failure failure;
     char fail_message[512];
-    uint64_t retry_after_ms;
     uint64_t usage_in, usage_out, usage_cached;
     double usage_cost;
     uint32_t usage_calls;
@@ -66,8 +67,8 @@ struct fm_ctx {
     struct outcome out;
     struct call *calls;
     size_t open_calls;
-    uint64_t timeout_call; /* 0: none */
-    int verdict; /* StepOutcome of a failed attempt: RETRY, FAIL; 0: the policy lets the job go on */
+    uint64_t timeout_call;     /* 0: none */
+    enum step_outcome verdict; /* on a failed attempt: RETRY, FAIL; NONE: the policy lets the job go on */
     uint64_t retry_delay_ms;
     struct engine_work *work; /* in whose memory lies what a blocking handler has done */
     bool on_worker;           /* of a blocking handler: made of copies */

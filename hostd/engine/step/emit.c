@@ -25,15 +25,13 @@ void ctx_log(struct fm_ctx *ctx, const char *message, const struct fm_value *dat
     if (!ctx_encode(ctx, "the data of a log entry", data, &encoded))
         return;
     fermata_v1_LogEntry m;
-    struct fm_err err = {0};
     memset(&m, 0, sizeof(m));
     m.message = pb_var_str(clean(ctx, message));
     if (data != NULL)
         m.data = pb_var_bytes(encoded.p, encoded.n);
     ctx->out.log = fm_xrealloc(ctx->out.log, (ctx->out.n_log + 1) * sizeof(*ctx->out.log));
     ctx->out.log[ctx->out.n_log] = (struct fm_buf){0};
-    if (pb_var_encode(fermata_v1_LogEntry_fields, &m, &ctx->out.log[ctx->out.n_log++], &err) < 0)
-        (void)fm_ctx_fail(ctx, FM_FAIL_INTERNAL, "%s", err.msg);
+    pb_var_pack(fermata_v1_LogEntry_fields, &m, &ctx->out.log[ctx->out.n_log++]);
 }
 
 void fm_ctx_log(struct fm_ctx *ctx, const char *message, const struct fm_value *data)

@@ -109,7 +109,7 @@ bool prelude_make_step(struct hjob *job)
     m.deferred_emitted = job->prelude_deferred;
     m.deferred_tasks = build_views(job->prelude_tasks, job->n_prelude_tasks);
     m.deferred_outputs = build_views(job->prelude_outputs, job->n_prelude_outputs);
-    m.outcome = fermata_v1_StepOutcome_STEP_OUTCOME_CONTINUE;
+    m.outcome = (fermata_v1_StepOutcome)OUTCOME_CONTINUE;
     pb_var_pack(fermata_v1_Step_fields, &m, &step);
     free(m.deferred_tasks.items);
     free(m.deferred_outputs.items);

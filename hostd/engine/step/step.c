@@ -26,7 +26,7 @@
 static const struct fm_value *describe_failure(struct fm_ctx *ctx)
 {
     struct fm_value *m = fm_map(ctx);
-    fm_map_set(ctx, m, "code", fm_string(ctx, fm_code_name(ctx->out.fail_code)));
+    fm_map_set(ctx, m, "code", fm_string(ctx, fm_code_name(ctx->out.failure.code)));
     fm_map_set(ctx, m, "message", fm_string(ctx, ctx->out.fail_message));
     fm_map_set(ctx, m, "routine", fm_string(ctx, ctx->task->routine));
     fm_map_set(ctx, m, "slot", fm_string(ctx, ctx->task->slot));
@@ -51,22 +51,22 @@ static void judge(struct fm_ctx *ctx)
     uint64_t spent = ctx->task->spent_ms + ctx_took_us(ctx) / 1000;
     double random = (double)fm_rng_below(&e->rng, 1u << 20) / (double)(1u << 20);
     ctx_reset(ctx);
-    if (policy_retry(p, ctx->out.fail_code, ctx->out.fail_permanent, ctx->task->failed_attempts + 1, spent,
-                     ctx->out.retry_after_ms, random, &ctx->retry_delay_ms)) {
-        ctx->verdict = fermata_v1_StepOutcome_STEP_OUTCOME_RETRY;
+    if (policy_retry(p, &ctx->out.failure, ctx->task->failed_attempts + 1, spent, random,
+                     &ctx->retry_delay_ms)) {
+        ctx->verdict = OUTCOME_RETRY;
         return;
     }
     switch (p->on_error) {
-    case fermata_v1_ErrorPolicy_ERROR_POLICY_CONTINUE:
+    case ON_ERROR_CONTINUE:
         ctx_log(ctx, "task failed", describe_failure(ctx));
         break;
-    case fermata_v1_ErrorPolicy_ERROR_POLICY_ROUTE:
+    case ON_ERROR_ROUTE:
         emit_error(ctx);
         break;
-    case fermata_v1_ErrorPolicy_ERROR_POLICY_SKIP:
+    case ON_ERROR_SKIP:
         break;
     default:
-        ctx->verdict = fermata_v1_StepOutcome_STEP_OUTCOME_FAIL;
+        ctx->verdict = OUTCOME_FAIL;
         break;
     }
 }
@@ -88,7 +88,7 @@ static void drop_unscheduled(struct fm_ctx *ctx)
 }
 
 /* The step is made: the job becomes what it says. */
-static void apply(struct fm_ctx *ctx, struct result *r, int outcome)
+static void apply(struct fm_ctx *ctx, struct result *r, enum step_outcome outcome)
 {
     struct hjob *job = ctx->job;
     struct task *own = ctx->task, *t, *ttmp;
@@ -96,7 +96,7 @@ static void apply(struct fm_ctx *ctx, struct result *r, int outcome)
     drop_unscheduled(ctx);
     ctx_apply_changes(ctx); /* they name the task's routine: it must still be there */
     ctx->task = NULL;
-    if (outcome == fermata_v1_StepOutcome_STEP_OUTCOME_RETRY) {
+    if (outcome == OUTCOME_RETRY) {
         own->failed_attempts++;
         own->spent_ms += ctx_took_us(ctx) / 1000 + ctx->retry_delay_ms;
         own->due_ms = job->engine->now_ms + (int64_t)ctx->retry_delay_ms;
@@ -126,22 +126,22 @@ static void leave(struct fm_ctx *ctx)
 }
 
 /* Builds the step; one that the coordinator would refuse becomes a failure. Returns its outcome. */
-static int make(struct fm_ctx *ctx, struct result *r, struct fm_buf *step)
+static enum step_outcome make(struct fm_ctx *ctx, struct result *r, struct fm_buf *step)
 {
     fm_auto(fm_err) err = {0};
     if (ctx->out.failed)
         judge(ctx);
-    int outcome = build_step(ctx, r, step);
+    enum step_outcome outcome = build_step(ctx, r, step);
     if (session_check_step(ctx->job->session, step, &err) == 0)
         return outcome;
     result_done(r);
     *r = (struct result){0};
     fm_buf_reset(step);
-    ctx->out.failed = ctx->out.fail_permanent = true;
-    ctx->out.fail_code = (int)err.code;
+    ctx->out.failed = ctx->out.failure.permanent = true;
+    ctx->out.failure.code = (int)err.code;
     snprintf(ctx->out.fail_message, sizeof(ctx->out.fail_message), "the step is not acceptable: %.400s",
              err.msg);
-    ctx->verdict = 0;
+    ctx->verdict = OUTCOME_NONE;
     judge(ctx);
     return build_step(ctx, r, step);
 }
@@ -152,7 +152,7 @@ static void finish(struct fm_ctx *ctx)
     fm_auto(fm_buf) step = {0};
     struct result r = {0};
     calls_cancel(ctx);
-    int outcome = make(ctx, &r, &step);
+    enum step_outcome outcome = make(ctx, &r, &step);
     FM_LOG(DEBUG, EXECUTION, "step made", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
            FM_U64("step", job->last_step + 1), FM_STR("routine", ctx->task->routine),
            FM_STR("slot", ctx->task->slot), FM_U64("attempt", ctx->task->failed_attempts + 1),
@@ -162,8 +162,7 @@ static void finish(struct fm_ctx *ctx)
     apply(ctx, &r, outcome);
     result_done(&r);
     leave(ctx);
-    if (outcome != fermata_v1_StepOutcome_STEP_OUTCOME_CONTINUE &&
-        outcome != fermata_v1_StepOutcome_STEP_OUTCOME_RETRY) { /* the host's work on the job is over */
+    if (outcome != OUTCOME_CONTINUE && outcome != OUTCOME_RETRY) { /* the host's work on the job is over */
         step_abort_all(job);
         job->phase = PHASE_STOPPED;
     }
