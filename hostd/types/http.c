@@ -24,7 +24,7 @@
 #include "builtin.h"
 #include "clock.h"
 #include "jq_eval.h"
-#include "json_value.h"
+#include "own_types.h"
 #include "secrets.h"
 #include "wire.h"
 
@@ -70,7 +70,7 @@ static const struct fm_value *setting(struct fm_ctx *ctx, const char *name, bool
     int rc = jq_eval(program, (struct fm_bytes){json.p, json.n}, &expr_limits, &out, &err);
     const struct fm_value *v = NULL;
     if (rc == 0 && out.n > 0)
-        v = json_value_of(ctx, (const char *)out.text.p, strlen((const char *)out.text.p), &err);
+        v = ctx_json(ctx, (const char *)out.text.p, strlen((const char *)out.text.p), &err);
     *ret_ok = err.code == FM_OK;
     if (!*ret_ok) {
         (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "%s: %s", expr, err.msg);
@@ -378,7 +378,7 @@ static void put_body(struct fm_ctx *ctx, struct fm_value *out, const struct fm_h
     struct fm_err err = {0};
     const struct fm_value *json = NULL;
     if (is_json(r) && r->body_bytes > 0)
-        json = json_value_of(ctx, r->body, r->body_bytes, &err);
+        json = ctx_json(ctx, r->body, r->body_bytes, &err);
     if (json != NULL)
         fm_map_set(ctx, out, "body", json);
     else if (wire_text_ok((const uint8_t *)r->body, r->body_bytes))

@@ -14,7 +14,7 @@
 
 #include "builtin.h"
 #include "jq_eval.h"
-#include "json_value.h"
+#include "own_types.h"
 
 #define MAX_OUTPUT_BYTES (8u * 1024 * 1024)
 
@@ -44,7 +44,7 @@ static const struct fm_value *next_output(struct fm_ctx *ctx, const char **at)
 {
     struct fm_err err = {0};
     size_t n = strlen(*at);
-    const struct fm_value *v = json_value_of(ctx, *at, n, &err);
+    const struct fm_value *v = ctx_json(ctx, *at, n, &err);
     *at += n + 1;
     if (v == NULL) {
         (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "an output of the jq program: %s", err.msg);

@@ -172,7 +172,7 @@ static void change(struct fm_ctx *ctx, const char *routine, enum change_kind kin
         (void)add(ctx, routine, kind, key, v);
 }
 
-void fm_ctx_state_keep(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
+void ctx_keep_state(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
 {
     struct change *c = add(ctx, own(ctx), CHANGE_SET, key, v);
     if (c != NULL)

@@ -11,7 +11,6 @@
 #include "calls.h"
 #include "engine_state.h"
 #include "hjob.h"
-#include "json_value.h"
 #include "mem.h"
 #include "own_types.h"
 #include "value.h"
@@ -131,12 +130,12 @@ void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n)
     return p;
 }
 
-struct fm_arena *fm_ctx_arena(struct fm_ctx *ctx)
+struct fm_arena *ctx_arena(struct fm_ctx *ctx)
 {
     return &ctx->arena;
 }
 
-struct fm_arena *fm_ctx_scratch(struct fm_ctx *ctx)
+struct fm_arena *ctx_scratch(struct fm_ctx *ctx)
 {
     if (ctx->scratch.limit == 0)
         fm_arena_init(&ctx->scratch, ctx->arena.limit);
@@ -302,7 +301,7 @@ const struct fm_value *fm_ctx_data(struct fm_ctx *ctx)
     return ctx->data;
 }
 
-bool fm_ctx_may_be_dropped(const struct fm_ctx *ctx)
+bool ctx_may_be_dropped(const struct fm_ctx *ctx)
 {
     return policy_may_drop(&ctx->routine->policy);
 }

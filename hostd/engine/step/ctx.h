@@ -62,7 +62,7 @@ struct fm_ctx {
     struct hjob *job;
     struct task *task;
     struct routine *routine;
-    struct fm_arena arena, scratch; /* scratch: see fm_ctx_scratch */
+    struct fm_arena arena, scratch; /* scratch: see ctx_scratch */
     const struct fm_value *data, *config;
     struct outcome out;
     struct call *calls;

@@ -10,8 +10,8 @@
 
 #include "builtin_types.h"
 #include "clock.h"
-#include "json_value.h"
 #include "mem.h"
+#include "own_types.h"
 #include "provider.h"
 #include "secrets.h"
 
@@ -159,7 +159,7 @@ static const struct fm_value *hidden(struct fm_ctx *ctx, const struct fm_value *
         return NULL;
     json_value_write(v, &b);
     if (secrets_hide((char *)b.p, b.n, NULL))
-        v = json_value_of(ctx, (const char *)b.p, b.n, &err);
+        v = ctx_json(ctx, (const char *)b.p, b.n, &err);
     if (v == NULL) /* nothing but text was replaced by stars: only memory can be short */
         (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model's reply: %s", err.msg);
     fm_err_done(&err);
@@ -186,7 +186,7 @@ const struct fm_value *llm_arguments(struct fm_ctx *ctx, const struct llm_http *
     if (text[0] == '\0')
         return fm_map(ctx);
     text = hidden_text(ctx, text); /* the error may show a part of it */
-    const struct fm_value *v = json_value_of(ctx, text, strlen(text), &err);
+    const struct fm_value *v = ctx_json(ctx, text, strlen(text), &err);
     bool cut = strcmp(stop, "length") == 0 || strcmp(stop, "max_tokens") == 0;
     if (v == NULL)
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
@@ -226,7 +226,7 @@ static uint64_t retry_after_ms(const struct fm_http_response *r)
 static const char *complaint(struct fm_ctx *ctx, const char *body, size_t n)
 {
     struct fm_err err = {0};
-    const struct fm_value *v = json_value_of(ctx, body, n, &err);
+    const struct fm_value *v = ctx_json(ctx, body, n, &err);
     const char *text = fm_value_string(fm_value_get(v, "error.message"), NULL);
     if (text == NULL)
         text = fm_value_string(fm_value_get(v, "error"), fm_value_string(fm_value_get(v, "message"), NULL));
@@ -296,7 +296,7 @@ static int on_line(struct fm_ctx *ctx, struct llm_http *h, const char *line, siz
         h->complete = true;
         return 0;
     }
-    const struct fm_value *data = json_value_read(line, n, fm_ctx_scratch(ctx), &err);
+    const struct fm_value *data = json_value_read(line, n, ctx_scratch(ctx), &err);
     h->had_event = true;
     if (data == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream is malformed: %s", err.msg);
@@ -360,7 +360,7 @@ static int take_stream(struct fm_ctx *ctx, struct llm_http *h)
 static int take_json(struct fm_ctx *ctx, struct llm_http *h, const struct fm_http_response *r)
 {
     struct fm_err err = {0};
-    const struct fm_value *json = json_value_of(ctx, r->body, r->body_bytes, &err);
+    const struct fm_value *json = ctx_json(ctx, r->body, r->body_bytes, &err);
     if (json == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: %s", err.msg);
         fm_err_done(&err);
