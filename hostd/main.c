@@ -1,4 +1,4 @@
-/* hostd's life: read options, register the routine types, run the agent. */
+/* hostd's life: read options, register the routine types, run the daemon. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "jq_eval.h"
 #include "log.h"
 #include "mem.h"
+#include "name.h"
 #include "plugin.h"
 #include "prices.h"
 #include "process.h"
@@ -53,9 +54,9 @@ static const struct conf_option options[] = {
     {"capacity", CONF_INT, &opt.capacity, "N",
      "how many jobs it takes at once", 1, 100000, NULL},
     {"inbox-mib", CONF_INT, &opt.inbox_mib, "N",
-     "MiB of data with which its jobs may come; more are refused", 1, 1048576, NULL},
+     "MiB of data that its jobs may bring; more jobs are refused", 1, 1048576, NULL},
     {"drain-timeout", CONF_DURATION, &opt.drain_timeout_ms, "TIME",
-     "how long giving jobs back may take after SIGTERM", 0, 3600000, NULL},
+     "how long it may take to give jobs back after SIGTERM", 0, 3600000, NULL},
     {"workers", CONF_INT, &opt.workers, "N",
      "threads for handlers that block", 1, 256, NULL},
     {"plugins", CONF_STRING, &opt.plugins, "FILES",
@@ -86,7 +87,7 @@ static int check_options(struct fm_err *err)
             return fm_err_set(err, FM_INVALID_ARGUMENT, "id", "the machine has no name: give --id");
         opt.id = fm_xstrdup(name);
     }
-    if (strspn(opt.id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != strlen(opt.id))
+    if (opt.id[fm_name_span(opt.id)] != '\0')
         return fm_err_set(err, FM_INVALID_ARGUMENT, "id",
                           "--id %.100s: only the characters A-Z a-z 0-9 _ . - are allowed", opt.id);
     return 0;
@@ -97,7 +98,7 @@ static int serve(const struct registry *registry, const struct secrets *secrets,
     struct engine_label *labels = fm_xcalloc(opt.labels.n + 1, sizeof(*labels));
     for (size_t i = 0; i < opt.labels.n; i++)
         labels[i] = (struct engine_label){opt.labels.items[i].key, opt.labels.items[i].value};
-    struct agent_config cfg = {
+    struct daemon_config cfg = {
         .target = opt.coordinator,
         .drain_timeout_ms = opt.drain_timeout_ms,
         .outside = {secrets,              opt.ca_file},
@@ -114,7 +115,7 @@ static int serve(const struct registry *registry, const struct secrets *secrets,
         .attached = supervisor_attached,
         .stop_signal = opt.no_supervisor ? 0 : SUPERVISOR_STOP_SIGNAL
     };
-    int code = agent_run(&cfg);
+    int code = daemon_run(&cfg);
     free(labels);
     return code;
 }

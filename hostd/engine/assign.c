@@ -5,6 +5,7 @@
 
 #include <utlist.h>
 
+#include "clock.h"
 #include "ctx.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
@@ -56,7 +57,7 @@ static int read_task(struct reading *r, struct fm_bytes encoded)
         t.call_id == NULL)
         return out_of_memory(r);
     if (m.has_due_at && r->wall_ms != 0) {
-        int64_t due = m.due_at.seconds * 1000 + m.due_at.nanos / 1000000;
+        int64_t due = fm_time_ms(m.due_at.seconds, m.due_at.nanos);
         t.due_ms = due > r->wall_ms ? r->e->now_ms + (due - r->wall_ms) : 0;
     }
     hjob_add_task(r->job, task_new(&t));
@@ -74,7 +75,7 @@ static int read_deferred(struct reading *r, struct fm_bytes encoded)
     const char *routine = pb_var_dup(m.routine, a), *event = pb_var_dup(m.event, a);
     if (routine == NULL || event == NULL)
         return out_of_memory(r);
-    struct deferred *d = deferred_new(routine, event, (struct fm_bytes){m.data.p, m.data.n});
+    struct deferred *d = deferred_new(routine, event, pb_var_view(m.data));
     DL_APPEND(r->job->deferred, d);
     return 0;
 }
@@ -96,17 +97,16 @@ static int read_state(struct reading *r, struct pb_var encoded)
 {
     fermata_v1_JobState m;
     memset(&m, 0, sizeof(m));
-    int rc = pb_var_decode(fermata_v1_JobState_fields, &m, (struct fm_bytes){encoded.p, encoded.n},
-                           &r->e->arena, r->err);
+    int rc = pb_var_decode(fermata_v1_JobState_fields, &m, pb_var_view(encoded), &r->e->arena, r->err);
     for (size_t i = 0; rc == 0 && i < m.pending_tasks.n; i++)
         rc = read_task(r, m.pending_tasks.items[i]);
     for (size_t i = 0; rc == 0 && i < m.deferred_events.n; i++)
         rc = read_deferred(r, m.deferred_events.items[i]);
     for (size_t i = 0; rc == 0 && i < m.routine_states.n; i++)
         rc = read_routine_state(r, m.routine_states.items[i]);
-    if (rc == 0 && kv_read_struct(&r->job->shared, (struct fm_bytes){m.shared_data.p, m.shared_data.n}) < 0)
+    if (rc == 0 && kv_read_struct(&r->job->shared, pb_var_view(m.shared_data)) < 0)
         rc = fm_err_set(r->err, FM_INVALID_ARGUMENT, "assign.state", "the shared data is malformed");
-    r->job->last_step = r->job->acked_step = m.step_number;
+    r->job->last_step = m.step_number;
     r->job->inputs_through = m.inputs_through;
     return rc;
 }
@@ -139,7 +139,7 @@ static int take_inputs(struct reading *r, struct pb_var inputs)
 
 static void refuse(struct hjob *job, const char *why)
 {
-    FM_LOG(WARN, STATE, "an assignment is refused", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
+    FM_LOG(WARN, STATE, "refusing an assignment", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
            FM_STR("why", why));
     hjob_release(job, RELEASE_REFUSED, why);
 }
@@ -201,11 +201,11 @@ static void mark_lost(struct hjob *job, const struct pb_var *ids)
 static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
 {
     struct hjob *job = r->job;
-    job->flow = flow_parse((struct fm_bytes){m->flow.p, m->flow.n}, r->e->registry, r->err);
+    job->flow = flow_parse(pb_var_view(m->flow), r->e->registry, r->err);
     if (job->flow == NULL)
         return -1;
     if (m->has_now)
-        r->wall_ms = m->now.seconds * 1000 + m->now.nanos / 1000000;
+        r->wall_ms = fm_time_ms(m->now.seconds, m->now.nanos);
     job->clock_ms = r->wall_ms - r->e->now_ms;
     const char *released = pb_var_dup(m->released_task, &r->e->arena);
     if (released == NULL)
@@ -241,7 +241,7 @@ void hjob_assign(struct session *s, const fermata_v1_Assign *m)
 {
     struct engine *e = s->engine;
     if (m->job_id.n != 26) {
-        session_close(s, "an assignment without a proper job id");
+        session_close(s, "an assignment has no valid job id");
         return;
     }
     struct hjob *old;
@@ -262,7 +262,8 @@ void hjob_assign(struct session *s, const fermata_v1_Assign *m)
     if (e->draining)
         fm_err_set(&err, FM_UNAVAILABLE, NULL, "the host is draining");
     else if (is_full(e))
-        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "the host is full: it takes %u jobs", e->capacity);
+        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "the host is full: it takes at most %u jobs",
+                   e->capacity);
     else if (e->held_bytes > 0 &&
              e->held_bytes + bytes > e->inbox_bytes) /* one job alone is never too large */
         fm_err_set(

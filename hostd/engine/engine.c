@@ -100,7 +100,8 @@ static void end_grace(struct engine *e)
             continue;
         }
         FM_LOG(INFO, EXECUTION,
-               "the step in hand took too long for the pause, it is aborted and runs again after the resume",
+               "the step at work did not end in time for the pause; it is aborted and runs again after the "
+               "resume",
                FM_STR("job", job->id), FM_U64("epoch", job->epoch), FM_U64("step", job->last_step));
         step_abort_all(job);
         hjob_wake(job);
@@ -131,7 +132,7 @@ static void give_back_all(struct engine *e)
         hjob_interrupt(job, INTERRUPT_DRAIN, 0);
     run(e);
     if (e->jobs != NULL && !e->session.welcomed && !e->session.connected)
-        FM_LOG(INFO, HOST, "draining while the coordinator is away: jobs stay until it is back",
+        FM_LOG(INFO, HOST, "draining while the coordinator is away: the jobs are kept until it is back",
                FM_U64("jobs", HASH_COUNT(e->jobs)));
 }
 

@@ -15,7 +15,7 @@
 static void add_unstarted(struct pb_var *list, const struct task *t)
 {
     struct fm_bytes *items = fm_xrealloc(list->items, (list->n + 1) * sizeof(*items));
-    items[list->n] = (struct fm_bytes){(const uint8_t *)t->id, strlen(t->id)};
+    items[list->n] = fm_bytes_of(t->id);
     *list = pb_var_list(items, list->n + 1);
 }
 

@@ -5,6 +5,7 @@
 
 #include <utlist.h>
 
+#include "agreed.h"
 #include "assign.h"
 #include "ctx.h"
 #include "engine.h"
@@ -16,7 +17,6 @@
 #include "queue.h"
 #include "wire_nano.h"
 
-#define PROTOCOL_VERSION 1
 #define WELCOME_MS 10000
 /* The coordinator sends a bounded amount ahead: it must hear that this much has come. */
 #define UNSAID_BYTES (4u * 1024 * 1024)
@@ -44,9 +44,9 @@ static void add_type(struct fm_buf *out, const struct fm_routine_type *t)
     struct fm_bytes *slots = fm_xcalloc(t->n_slots + 1, sizeof(*slots)),
                     *events = fm_xcalloc(t->n_events + 1, sizeof(*events));
     for (size_t i = 0; i < t->n_slots; i++)
-        slots[i] = (struct fm_bytes){(const uint8_t *)t->slots[i].name, strlen(t->slots[i].name)};
+        slots[i] = fm_bytes_of(t->slots[i].name);
     for (size_t i = 0; i < t->n_events; i++)
-        events[i] = (struct fm_bytes){(const uint8_t *)t->events[i], strlen(t->events[i])};
+        events[i] = fm_bytes_of(t->events[i]);
     fermata_v1_RoutineType m;
     memset(&m, 0, sizeof(m));
     m.name = pb_var_str(t->name);
@@ -75,7 +75,7 @@ static void send_hello(struct session *s)
     fm_auto(fm_buf) b = {0};
     fm_buf_put_string(&b, fermata_v1_Hello_host_id_tag, e->host_id);
     fm_buf_put_string(&b, fermata_v1_Hello_incarnation_tag, e->incarnation);
-    fm_buf_put_tag_varint(&b, fermata_v1_Hello_protocol_version_tag, PROTOCOL_VERSION);
+    fm_buf_put_tag_varint(&b, fermata_v1_Hello_protocol_version_tag, FM_PROTOCOL_VERSION);
     for (size_t i = 0; i < e->n_labels; i++)
         add_entry(&b, fermata_v1_Hello_labels_tag, e->labels[i].key, e->labels[i].value);
     fm_buf_put_tag_varint(&b, fermata_v1_Hello_capacity_tag, e->capacity);
@@ -135,7 +135,7 @@ static void on_verdict(struct engine *e, struct fm_bytes encoded)
         resend(job, v.applied_step);
         return;
     }
-    FM_LOG(INFO, STATE, "the coordinator has given the job to another host, dropping it",
+    FM_LOG(INFO, STATE, "the coordinator has given the job to another host; dropping it",
            FM_STR("job", job->id), FM_U64("epoch", job->epoch), FM_U64("step", job->last_step));
     hjob_drop(job);
 }
@@ -189,7 +189,7 @@ static void on_reject(struct engine *e, const fermata_v1_StepReject *r)
     if (job == NULL)
         return;
     const char *reason = pb_var_dup(r->reason, &e->arena);
-    FM_LOG(WARN, STATE, "a step was refused, dropping the job", FM_STR("job", job->id),
+    FM_LOG(WARN, STATE, "the coordinator refused a step; dropping the job", FM_STR("job", job->id),
            FM_U64("epoch", job->epoch), FM_U64("step", r->number), FM_STR("reason", reason));
     hjob_drop(job);
 }
@@ -249,12 +249,12 @@ void protocol_take(struct session *s, struct fm_bytes message)
     memset(&m, 0, sizeof(m));
     fm_arena_reset(&e->arena);
     if (nano_decode(fermata_v1_CoordinatorMessage_fields, "CoordinatorMessage", &m, message,
-                    ENGINE_MAX_MESSAGE_BYTES, &e->arena, &err) < 0) {
+                    FM_MAX_TO_HOST_BYTES, &e->arena, &err) < 0) {
         session_close(s, err.msg);
         return;
     }
     if (m.seq != 0 && m.seq != s->seq_in + 1) {
-        session_close(s, "a message of the coordinator is missing");
+        session_close(s, "a message from the coordinator is missing");
         return;
     }
     s->seq_in++;
@@ -284,13 +284,13 @@ static void end_lease(struct session *s)
     s->has_lease = false;
     if (e->jobs != NULL)
         FM_LOG(WARN, HOST,
-               "the lease is over without a sign that the coordinator hears this host, dropping all jobs",
+               "the lease has ended without a sign that the coordinator hears this host; dropping all jobs",
                FM_U64("jobs", HASH_COUNT(e->jobs)), FM_U64("lease_ms", s->lease_ms));
     HASH_ITER (hh, e->jobs, job, tmp)
         if (job->session == s)
             hjob_drop(job);
     if (s->connected)
-        session_close(s, "nothing was heard for the time of the lease");
+        session_close(s, "nothing was heard from the coordinator for the length of the lease");
 }
 
 void protocol_check_lease(struct session *s)
@@ -307,7 +307,7 @@ void protocol_tick(struct session *s)
     if (s->welcomed)
         session_heartbeat(s);
     else
-        session_close(s, "no Welcome came");
+        session_close(s, "the coordinator sent no Welcome in time");
 }
 
 int64_t protocol_deadline(const struct session *s)

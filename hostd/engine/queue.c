@@ -195,7 +195,7 @@ static bool condition_holds(const struct hjob *job, const struct breakpoint *b, 
     bool holds = true;
     if (data != NULL) {
         json_value_write(data, &json);
-        holds = e->io.condition(e->io.arg, b->condition, (struct fm_bytes){json.p, json.n});
+        holds = e->io.condition(e->io.arg, b->condition, fm_buf_bytes(&json));
     }
     return holds;
 }

@@ -14,6 +14,7 @@
 
 #include "builtin.h"
 #include "jq_eval.h"
+#include "name.h"
 #include "own_types.h"
 
 #define MAX_OUTPUT_BYTES (8u * 1024 * 1024)
@@ -28,8 +29,8 @@ static int run(struct fm_ctx *ctx, const struct fm_value *data, struct jq_output
     struct fm_buf json = {0};
     struct fm_err err = {0};
     json_value_write(data, &json);
-    int rc = jq_eval(fm_value_string(fm_value_get(config, "program"), ""), (struct fm_bytes){json.p, json.n},
-                     &limits, ret, &err);
+    int rc = jq_eval(fm_value_string(fm_value_get(config, "program"), ""), fm_buf_bytes(&json), &limits, ret,
+                     &err);
     fm_buf_done(&json);
     if (rc == 0)
         return 0;
@@ -91,9 +92,7 @@ static int route_to(struct fm_ctx *ctx, const struct fm_value *data, const struc
     if (!truthy(to))
         return 0;
     const char *event = fm_value_string(to, "");
-    size_t n = strlen(event);
-    if (n == 0 || n > 128 ||
-        strspn(event, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != n)
+    if (!fm_name_ok(event))
         return fm_ctx_fail(
             ctx, FM_FAIL_INVALID_ARGUMENT,
             "the jq program put out what is no name of an event (1 to 128 of A-Z a-z 0-9 _ . -): "

@@ -27,8 +27,8 @@ static int load(const char *file, struct registry *r, struct fm_err *err)
                           dlerror());
     const struct fm_plugin *p = dlsym(so, SYMBOL);
     if (p == NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "%s is no plugin: it has no symbol %s", file,
-                          SYMBOL);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "%s is not a plugin: it has no symbol %s",
+                          file, SYMBOL);
     if (p->abi != FM_ROUTINE_ABI)
         return fm_err_set(
             err, FM_INVALID_ARGUMENT, "plugins",

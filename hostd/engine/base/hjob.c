@@ -215,8 +215,6 @@ void hjob_stored(struct hjob *job, uint32_t number)
         job->n_sent--;
         free(s);
     }
-    if (number > job->acked_step)
-        job->acked_step = number;
 }
 
 void hjob_set_grace(struct hjob *job, int64_t at_ms)

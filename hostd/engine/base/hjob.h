@@ -78,8 +78,7 @@ struct hjob {
     struct deferred *deferred;
     struct kv shared;
     struct routine_state *routines;
-    uint32_t last_step; /* number of the last step made */
-    uint32_t acked_step;
+    uint32_t last_step;           /* number of the last step made */
     uint32_t inputs_through;      /* inputs taken */
     uint32_t prelude_deferred;    /* deferred events emitted since the last step */
     struct fm_buf *prelude_tasks; /* the tasks they made, encoded */

@@ -49,7 +49,7 @@ static int read_retry(struct policy *p, const fermata_v1_RetryPolicy *m, struct 
         int code = code_by_name(name);
         if (code < 0)
             return fm_err_set(err, FM_INVALID_ARGUMENT, "flow",
-                              "a retryable code is no name of a gRPC status code");
+                              "a retryable code is not the name of a gRPC status code");
         p->retryable |= BIT(code);
     }
     return 0;

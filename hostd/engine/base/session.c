@@ -38,7 +38,7 @@ void session_send(struct session *s, uint32_t field, const struct fm_buf *body)
         s->awaited_sent_ms = e->now_ms;
     }
     fm_buf_put_len_delim(&b, field, body->p, body->n);
-    e->io.send(e->io.arg, (struct fm_bytes){b.p, b.n});
+    e->io.send(e->io.arg, fm_buf_bytes(&b));
 }
 
 void session_close(struct session *s, const char *why)
@@ -47,7 +47,7 @@ void session_close(struct session *s, const char *why)
         return;
     s->closing = true;
     s->welcomed = false;
-    FM_LOG(WARN, HOST, "the stream to the coordinator is ended", FM_STR("why", why));
+    FM_LOG(WARN, HOST, "ending the stream to the coordinator", FM_STR("why", why));
     s->engine->io.close(s->engine->io.arg, why);
 }
 
@@ -86,8 +86,7 @@ void session_add_step(struct session *s, const struct hjob *job, struct fm_bytes
 int session_check_step(const struct session *s, const struct fm_buf *step, struct fm_err *err)
 {
     const struct wire_limits limits = {s->max_step_bytes, MAX_STEP_DEPTH, MAX_STEP_ELEMENTS};
-    return wire_check(wire_msg_of_nano(fermata_v1_Step_fields, "Step"), (struct fm_bytes){step->p, step->n},
-                      &limits, err);
+    return wire_check(wire_msg_of_nano(fermata_v1_Step_fields, "Step"), fm_buf_bytes(step), &limits, err);
 }
 
 /* ---- tasks at work ---- */

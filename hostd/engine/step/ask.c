@@ -53,7 +53,7 @@ static struct pb_var choice_views(struct fm_ctx *ctx, const struct fm_value *cho
     struct fm_bytes *items = fm_ctx_alloc(ctx, (n + 1) * sizeof(*items));
     for (size_t i = 0; i < n; i++) {
         const char *s = fm_value_string(fm_value_at(choices, i), "");
-        items[i] = (struct fm_bytes){(const uint8_t *)s, strlen(s)};
+        items[i] = fm_bytes_of(s);
     }
     return pb_var_list(items, n);
 }

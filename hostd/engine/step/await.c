@@ -10,7 +10,8 @@
 static bool on_loop(struct fm_ctx *ctx)
 {
     if (ctx->on_worker)
-        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "a blocking handler makes no asynchronous calls");
+        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION,
+                          "a blocking handler may not make asynchronous calls");
     return !ctx->on_worker;
 }
 
@@ -19,7 +20,7 @@ static bool can_call(struct fm_ctx *ctx)
     if (!on_loop(ctx))
         return false;
     if (ctx->job->engine->io.start_call == NULL)
-        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "this host makes no such calls");
+        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "this host does not make such calls");
     return !ctx->out.failed;
 }
 

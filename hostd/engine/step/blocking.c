@@ -31,7 +31,7 @@ static void copy_kv(const struct kv *from, struct kv *to)
 {
     struct fm_buf b = {0};
     kv_put_struct(from, &b);
-    if (kv_read_struct(to, (struct fm_bytes){b.p, b.n}) < 0)
+    if (kv_read_struct(to, fm_buf_bytes(&b)) < 0)
         fm_abort("a state cannot be read back");
     fm_buf_done(&b);
 }
@@ -65,7 +65,7 @@ static bool copy_ctx(struct fm_ctx *ctx, struct engine_work *w)
     w->ctx.job = &w->job;
     w->ctx.task = task_new(ctx->task);
     w->routine.id = w->ctx.task->routine;
-    w->routine.config = (struct fm_bytes){0};
+    w->routine.config = FM_NO_BYTES;
     w->routine.decoded = NULL;
     w->ctx.routine = &w->routine;
     w->ctx.on_worker = true;

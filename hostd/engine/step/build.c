@@ -34,7 +34,7 @@ struct pb_var build_views(const struct fm_buf *bufs, size_t n)
 {
     struct fm_bytes *items = fm_xcalloc(n + 1, sizeof(*items));
     for (size_t i = 0; i < n; i++)
-        items[i] = (struct fm_bytes){bufs[i].p, bufs[i].n};
+        items[i] = fm_buf_bytes(&bufs[i]);
     return pb_var_list(items, n);
 }
 
@@ -224,7 +224,7 @@ static struct pb_var text_views(const char *const *texts, size_t n)
 {
     struct fm_bytes *items = fm_xcalloc(n + 1, sizeof(*items));
     for (size_t i = 0; i < n; i++)
-        items[i] = (struct fm_bytes){(const uint8_t *)texts[i], strlen(texts[i])};
+        items[i] = fm_bytes_of(texts[i]);
     return pb_var_list(items, n);
 }
 
@@ -237,7 +237,7 @@ static struct pb_var child_views(const struct fm_ctx *ctx)
     struct fm_bytes *items = fm_xcalloc(n + 1, sizeof(*items));
     n = 0;
     DL_FOREACH (ctx->out.children, c)
-        items[n++] = (struct fm_bytes){c->body.p, c->body.n};
+        items[n++] = fm_buf_bytes(&c->body);
     return pb_var_list(items, n);
 }
 

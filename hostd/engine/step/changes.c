@@ -6,6 +6,7 @@
 
 #include <utlist.h>
 
+#include "agreed.h"
 #include "ctx.h"
 #include "fermata/v1/types.pb.h"
 #include "hjob.h"
@@ -14,7 +15,6 @@
 #include "value.h"
 #include "wire.h"
 
-#define MAX_KEY_BYTES 256
 #define SHARED ""           /* stands for a routine's id where the shared data are meant */
 #define DEPTH_IN_LIST 3     /* see value_encode */
 #define VALUE_LIST_TAG 0x32 /* field 6 of google.protobuf.Value: list_value */
@@ -61,7 +61,7 @@ static const struct fm_value *decode(struct fm_ctx *ctx, struct kv_value kept, c
     fm_auto(fm_buf) b = {0};
     fm_auto(fm_err) err = {0};
     kv_put_value(kept, &b);
-    const struct fm_value *v = value_decode((struct fm_bytes){b.p, b.n}, &ctx->arena, &err);
+    const struct fm_value *v = value_decode(fm_buf_bytes(&b), &ctx->arena, &err);
     if (v == NULL)
         (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "key \"%.64s\" of the state: %s", key, err.msg);
     return v;
@@ -94,7 +94,7 @@ static const struct fm_value *get_all(struct fm_ctx *ctx, const char *routine)
     fm_auto(fm_buf) b = {0};
     fm_auto(fm_err) err = {0};
     kv_put_struct(state_of(ctx->job, routine), &b);
-    const struct fm_value *v = value_decode_struct((struct fm_bytes){b.p, b.n}, &ctx->arena, &err);
+    const struct fm_value *v = value_decode_struct(fm_buf_bytes(&b), &ctx->arena, &err);
     if (v == NULL)
         (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "the state: %s", err.msg);
     return v;
@@ -140,10 +140,10 @@ static struct change *add(struct fm_ctx *ctx, const char *routine, enum change_k
 {
     size_t n = strlen(key);
     fm_auto(fm_err) err = {0};
-    if (n == 0 || n > MAX_KEY_BYTES || !wire_text_ok((const uint8_t *)key, n)) {
+    if (n == 0 || n > FM_MAX_KEY_BYTES || !wire_text_ok((const uint8_t *)key, n)) {
         (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
-                          "a key of the state has %zu bytes; it must have 1 to %d, valid UTF-8", n,
-                          MAX_KEY_BYTES);
+                          "a key of the state has %zu bytes; it must have 1 to %d bytes of valid UTF-8", n,
+                          FM_MAX_KEY_BYTES);
         return NULL;
     }
     if (kind == CHANGE_APPEND && !may_append(ctx, routine, key)) {

@@ -212,14 +212,15 @@ struct fm_value *fm_map_copy(struct fm_ctx *ctx, const struct fm_value *map)
 void fm_list_add(struct fm_ctx *ctx, struct fm_value *list, const struct fm_value *v)
 {
     if (value_list_add(&ctx->arena, list, v) < 0)
-        (void)fm_ctx_fail(ctx, FM_FAIL_INTERNAL, "a value was added to what is no list, or memory ran out");
+        (void)fm_ctx_fail(ctx, FM_FAIL_INTERNAL,
+                          "a value was added to something that is not a list, or memory ran out");
 }
 
 void fm_map_set(struct fm_ctx *ctx, struct fm_value *map, const char *key, const struct fm_value *v)
 {
     if (value_map_set(&ctx->arena, map, key, v) < 0)
-        (void)fm_ctx_fail(ctx, FM_FAIL_INTERNAL, "key \"%.64s\" was set in what is no map, or memory ran out",
-                          key);
+        (void)fm_ctx_fail(ctx, FM_FAIL_INTERNAL,
+                          "key \"%.64s\" was set in something that is not a map, or memory ran out", key);
 }
 
 /* ---- what a handler knows ---- */

@@ -171,7 +171,7 @@ static void finish(struct fm_ctx *ctx)
 bool step_returned(struct fm_ctx *ctx, int rc)
 {
     if (rc != 0 && !ctx->out.failed)
-        (void)fm_ctx_fail(ctx, FM_FAIL_UNKNOWN, "the handler failed and did not say why");
+        (void)fm_ctx_fail(ctx, FM_FAIL_UNKNOWN, "the handler failed without saying why");
     if (ctx->open_calls > 0 && !ctx->out.failed)
         return false;
     finish(ctx);
@@ -218,7 +218,7 @@ static bool prepare(struct fm_ctx *ctx)
     if (ctx->task->lost) {
         fm_err_done(&err);
         (void)fm_ctx_fail(ctx, FM_FAIL_ABORTED,
-                          "the host was lost while it handled the task; what it has done is not known");
+                          "the host was lost while it handled the task; what it did is not known");
         fm_ctx_fail_permanent(ctx);
         return false;
     }

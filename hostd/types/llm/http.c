@@ -3,13 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include <curl/curl.h>
 #include <openssl/evp.h>
 
 #include "builtin_types.h"
-#include "clock.h"
+#include "http_header.h"
 #include "mem.h"
 #include "own_types.h"
 #include "provider.h"
@@ -205,21 +203,12 @@ int llm_stream_failed(struct fm_ctx *ctx, const char *why)
 
 /* ---- errors ---- */
 
-static uint64_t retry_after_ms(const struct fm_http_response *r)
+static uint64_t retry_after_ms(struct fm_ctx *ctx, const struct fm_http_response *r)
 {
     char text[64];
-    double ms = 0;
-    if (fm_http_header(r, "retry-after-ms", text, sizeof(text))) {
-        ms = strtod(text, NULL);
-    } else if (fm_http_header(r, "retry-after", text, sizeof(text))) {
-        char *end = NULL;
-        double seconds = strtod(text, &end);
-        if (end != text && *end == '\0')
-            ms = seconds * 1000;
-        else
-            ms = ((double)curl_getdate(text, NULL) - (double)fm_now_wall_ms() / 1000) * 1000;
-    }
-    return ms > 0 ? (ms < (double)MAX_RETRY_AFTER_MS ? (uint64_t)ms : MAX_RETRY_AFTER_MS) : 0;
+    if (fm_http_header(r, "retry-after-ms", text, sizeof(text)))
+        return http_wait_ms(strtod(text, NULL), MAX_RETRY_AFTER_MS);
+    return http_retry_after_ms(r, fm_ctx_now_ms(ctx), MAX_RETRY_AFTER_MS);
 }
 
 /* What the provider says is wrong; its own words if it has some. */
@@ -259,7 +248,7 @@ static int error_response(struct fm_ctx *ctx, const struct llm_http *h, const st
                       id[0] != '\0' ? ")" : "");
     if (!later)
         fm_ctx_fail_permanent(ctx);
-    uint64_t after = retry_after_ms(r);
+    uint64_t after = retry_after_ms(ctx, r);
     if (after > 0)
         fm_ctx_retry_after(ctx, after);
     return -1;
@@ -402,8 +391,7 @@ static void digest(const struct fm_buf *body, char hex[65])
     unsigned int n = 0;
     hex[0] = '\0';
     if (EVP_Digest(body->p, body->n, sum, &n, EVP_sha256(), NULL) == 1)
-        for (unsigned int i = 0; i < 32; i++)
-            (void)snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+        fm_hex(sum, n, hex);
 }
 
 static const char *url_of(struct fm_ctx *ctx, const struct fm_value *config, const char *default_base,

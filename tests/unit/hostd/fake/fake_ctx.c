@@ -26,8 +26,7 @@ void fake_done(struct fm_ctx *ctx)
     fm_arena_done(&ctx->scratch);
 }
 
-int fake_step(struct fm_ctx *ctx, const char *slot, const char *pause_id,
-                            const struct fm_value *data)
+int fake_step(struct fm_ctx *ctx, const char *slot, const char *pause_id, const struct fm_value *data)
 {
     fm_handler handler = registry_handler(ctx->type, slot);
     if (handler == NULL)

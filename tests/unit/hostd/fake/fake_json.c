@@ -110,8 +110,7 @@ int fake_run(struct fm_ctx *ctx, const char *slot, const char *quoted)
     return fake_step(ctx, slot, "", fake_json(ctx, quoted));
 }
 
-void fake_fails(struct fm_ctx *ctx, const char *slot, const char *quoted, int code,
-                              const char *text)
+void fake_fails(struct fm_ctx *ctx, const char *slot, const char *quoted, int code, const char *text)
 {
     assert_int_equal(fake_run(ctx, slot, quoted), -1);
     assert_int_equal(ctx->fail_code, code);
