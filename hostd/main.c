@@ -95,7 +95,7 @@ static int check_options(struct fm_err *err)
 
 static int serve(const struct registry *registry, const struct secrets *secrets, const char *incarnation)
 {
-    struct engine_label *labels = fm_xcalloc(opt.labels.n + 1, sizeof(*labels));
+    fm_autofree struct engine_label *labels = fm_xcalloc(opt.labels.n + 1, sizeof(*labels));
     for (size_t i = 0; i < opt.labels.n; i++)
         labels[i] = (struct engine_label){opt.labels.items[i].key, opt.labels.items[i].value};
     struct daemon_config cfg = {
@@ -115,14 +115,12 @@ static int serve(const struct registry *registry, const struct secrets *secrets,
         .attached = supervisor_attached,
         .stop_signal = opt.no_supervisor ? 0 : SUPERVISOR_STOP_SIGNAL
     };
-    int code = daemon_run(&cfg);
-    free(labels);
-    return code;
+    return daemon_run(&cfg);
 }
 
 static int run(const char *incarnation)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     struct fm_log_config log = {.fd = STDERR_FILENO, .json = opt.log_format == 1, .levels = opt.log_level};
     struct registry *registry = registry_new();
     struct secrets *secrets = NULL;
@@ -170,7 +168,7 @@ int main(int argc, char **argv)
         return supervisor_certifier_main(argv);
     if (argc == 2 && strcmp(argv[1], JQ_WORKER_ARG) == 0)
         return jq_worker_main();
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     enum conf_action action;
     int rc = conf_read(options, N_OPTIONS, argc, argv, &action, &err);
     if (rc == 0 && action == CONF_RUN)

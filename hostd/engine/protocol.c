@@ -41,8 +41,8 @@ static void add_message(struct fm_buf *out, uint32_t field, const pb_msgdesc_t *
 
 static void add_type(struct fm_buf *out, const struct fm_routine_type *t)
 {
-    struct fm_bytes *slots = fm_xcalloc(t->n_slots + 1, sizeof(*slots)),
-                    *events = fm_xcalloc(t->n_events + 1, sizeof(*events));
+    fm_autofree struct fm_bytes *slots = fm_xcalloc(t->n_slots + 1, sizeof(*slots));
+    fm_autofree struct fm_bytes *events = fm_xcalloc(t->n_events + 1, sizeof(*events));
     for (size_t i = 0; i < t->n_slots; i++)
         slots[i] = fm_bytes_of(t->slots[i].name);
     for (size_t i = 0; i < t->n_events; i++)
@@ -55,8 +55,6 @@ static void add_type(struct fm_buf *out, const struct fm_routine_type *t)
     m.events = pb_var_list(events, t->n_events);
     m.effects = (t->flags & FM_EFFECTS) != 0;
     add_message(out, fermata_v1_Hello_routine_types_tag, fermata_v1_RoutineType_fields, &m);
-    free(slots);
-    free(events);
 }
 
 static void add_held(struct fm_buf *out, const struct hjob *job)
@@ -124,7 +122,7 @@ static void resend(struct hjob *job, uint32_t applied)
 static void on_verdict(struct engine *e, struct fm_bytes encoded)
 {
     fermata_v1_HeldVerdict v;
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     memset(&v, 0, sizeof(v));
     if (pb_var_decode(fermata_v1_HeldVerdict_fields, &v, encoded, &e->arena, &err) < 0)
         return;
@@ -168,7 +166,7 @@ static void on_acks(struct engine *e, const fermata_v1_StepAckBatch *b)
 {
     for (size_t i = 0; i < b->acks.n; i++) {
         fermata_v1_StepAck a;
-        struct fm_err err = {0};
+        fm_auto(fm_err) err = {0};
         memset(&a, 0, sizeof(a));
         if (pb_var_decode(fermata_v1_StepAck_fields, &a, b->acks.items[i], &e->arena, &err) < 0)
             continue;

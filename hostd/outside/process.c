@@ -430,7 +430,8 @@ static void init_handles(struct process *p)
 static int spawn(struct process *p, const struct fm_process *want)
 {
     char numbers[3][32];
-    char **argv = child_argv(p->all, want, numbers), **env = child_env(want);
+    fm_autofree char **argv = child_argv(p->all, want, numbers);
+    fm_autofree char **env = child_env(want);
     uv_stdio_container_t stdio[3] = {
         {(uv_stdio_flags)(UV_CREATE_PIPE | UV_READABLE_PIPE), {(uv_stream_t *)&p->in} },
         {(uv_stdio_flags)(UV_CREATE_PIPE | UV_WRITABLE_PIPE), {(uv_stream_t *)&p->out}},
@@ -447,8 +448,6 @@ static int spawn(struct process *p, const struct fm_process *want)
     int rc = uv_spawn(p->all->loop, &p->child, &o);
     p->child.data = p; /* also after a failure libuv has a handle to close */
     p->open++;
-    free(argv);
-    free(env);
     return rc;
 }
 

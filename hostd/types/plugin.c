@@ -58,11 +58,10 @@ static int load(const char *file, struct registry *r, struct fm_err *err)
 int plugin_probe_main(const char *file)
 {
     struct registry *r = registry_new();
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     int rc = load(file, r, &err);
     if (rc < 0)
         printf("%s\n", err.msg);
-    fm_err_done(&err);
     registry_free(r);
     (void)fflush(stdout);
     return rc < 0 ? 1 : 0;

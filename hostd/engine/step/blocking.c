@@ -29,11 +29,10 @@ struct engine_work {
 
 static void copy_kv(const struct kv *from, struct kv *to)
 {
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     kv_put_struct(from, &b);
     if (kv_read_struct(to, fm_buf_bytes(&b)) < 0)
         fm_abort("a state cannot be read back");
-    fm_buf_done(&b);
 }
 
 static void copy_job(const struct fm_ctx *ctx, struct engine_work *w)
@@ -59,7 +58,7 @@ static void copy_job(const struct fm_ctx *ctx, struct engine_work *w)
 
 static bool copy_ctx(struct fm_ctx *ctx, struct engine_work *w)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     w->routine = *ctx->routine; /* of its texts only the type's are used, which live as long as the process */
     w->routine.queue = NULL;
     w->ctx.job = &w->job;
@@ -74,7 +73,6 @@ static bool copy_ctx(struct fm_ctx *ctx, struct engine_work *w)
     w->ctx.data = w->ctx.config == NULL ? NULL : value_decode_struct(ctx->task->data, &w->ctx.arena, &err);
     if (w->ctx.data == NULL)
         (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "the task's data: %s", err.msg);
-    fm_err_done(&err);
     return w->ctx.data != NULL;
 }
 

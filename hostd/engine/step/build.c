@@ -88,7 +88,7 @@ static void add_new_task(struct fm_ctx *ctx, struct result *r, struct task *t, u
 /* The call id in the data of a tool call: what descends from it carries it. */
 static const char *call_id_of(struct fm_ctx *ctx, const char *event, struct fm_bytes data)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (strcmp(event, "tool_call") != 0)
         return NULL;
     const struct fm_value *v = value_decode_struct(data, &ctx->arena, &err);
@@ -114,7 +114,7 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
     uint32_t taken = 0;
     for (size_t i = 0; i < from->n_out; i++) {
         const struct connection *c = from->out[i];
-        struct fm_buf mapped = {0};
+        fm_auto(fm_buf) mapped = {0};
         if (!connection_takes(c, m->event, data))
             continue;
         if (mapping_apply(c, data, &mapped) == 0) {
@@ -128,7 +128,6 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
             add_new_task(ctx, r, &t, 0, m->event);
             taken++;
         }
-        fm_buf_done(&mapped);
     }
     fermata_v1_Emission e;
     memset(&e, 0, sizeof(e));

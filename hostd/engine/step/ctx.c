@@ -152,7 +152,7 @@ char *ctx_keep_text(struct fm_ctx *ctx, const char *s)
 
 bool ctx_encode(struct fm_ctx *ctx, const char *what, const struct fm_value *data, struct fm_buf *out)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (value_encode_struct(data, out, &err) == 0)
         return true;
     fm_buf_done(out);
@@ -284,7 +284,7 @@ const char *fm_ctx_call_id(struct fm_ctx *ctx)
 
 const struct fm_value *fm_ctx_config(struct fm_ctx *ctx)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (ctx->config != NULL)
         return ctx->config;
     struct routine *r = ctx->routine;
@@ -293,7 +293,6 @@ const struct fm_value *fm_ctx_config(struct fm_ctx *ctx)
     ctx->config = r->decoded;
     if (ctx->config == NULL)
         (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the configuration of the routine: %s", err.msg);
-    fm_err_done(&err);
     return ctx->config;
 }
 

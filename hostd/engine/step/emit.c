@@ -78,12 +78,11 @@ void fm_ctx_emit(struct fm_ctx *ctx, const char *event, const struct fm_value *d
 
 void ctx_emit_error(struct fm_ctx *ctx, const struct fm_value *data)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     struct emission *e = fm_ctx_alloc(ctx, sizeof(*e));
     e->event = "error";
     if (value_encode_struct(data, &e->data, &err) < 0)
         fm_buf_reset(&e->data);
-    fm_err_done(&err);
     DL_APPEND(ctx->out.emissions, e);
 }
 

@@ -59,7 +59,7 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
     for (size_t i = 0; i < from->n_out; i++) {
         const struct connection *c = from->out[i];
         char id[48];
-        struct fm_buf data = {0};
+        fm_auto(fm_buf) data = {0};
         if (!connection_takes(c, d->event, d->data))
             continue;
         snprintf(id, sizeof(id), "d%u.%zu", job->last_step + 1, job->n_prelude_tasks);
@@ -78,7 +78,6 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
             hjob_add_task(job, task_new(&t));
             taken = true;
         }
-        fm_buf_done(&data);
     }
     if (!taken && !is_notice(from, d->event))
         put_deferred_output(job, d);

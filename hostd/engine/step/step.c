@@ -208,7 +208,7 @@ void step_abort_all(struct hjob *job)
 
 static bool prepare(struct fm_ctx *ctx)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (ctx->routine->type == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the flow has no routine \"%.64s\"",
                           ctx->task->routine);
@@ -216,17 +216,14 @@ static bool prepare(struct fm_ctx *ctx)
     }
     ctx->data = value_decode_struct(ctx->task->data, &ctx->arena, &err);
     if (ctx->task->lost) {
-        fm_err_done(&err);
         (void)fm_ctx_fail(ctx, FM_FAIL_ABORTED,
                           "the host was lost while it handled the task; what it did is not known");
         fm_ctx_fail_permanent(ctx);
         return false;
     }
-    if (ctx->data == NULL) {
+    if (ctx->data == NULL)
         (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "the data of the task: %s", err.msg);
-        return false;
-    }
-    return true;
+    return ctx->data != NULL;
 }
 
 static int run_handler(struct fm_ctx *ctx)
