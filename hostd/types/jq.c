@@ -95,9 +95,7 @@ static int route_to(struct fm_ctx *ctx, const struct fm_value *data, const struc
     if (!fm_name_ok(event))
         return fm_ctx_fail(
             ctx, FM_FAIL_INVALID_ARGUMENT,
-            "the jq program put out what is no name of an event (1 to 128 of A-Z a-z 0-9 _ . -): "
-            "\"%.64s\"",
-            event);
+            "the jq program put out what is not the name of an event (" FM_NAME_RULE "): \"%.64s\"", event);
     fm_ctx_emit(ctx, event, data);
     return 0;
 }

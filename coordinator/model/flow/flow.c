@@ -3,7 +3,6 @@
  */
 #include "flow.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,14 +41,6 @@ static bool name_ok(const char *s)
     if (n == 0 || n > MAX_NAME)
         return false;
     return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
-}
-
-void flow_path(char out[FLOW_PATH_BYTES], const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(out, FLOW_PATH_BYTES, fmt, ap);
-    va_end(ap);
 }
 
 #define FAULT(c, field, ...) FLOW_FAULT((c)->err, field, __VA_ARGS__)
