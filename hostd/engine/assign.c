@@ -14,6 +14,7 @@
 #include "mem.h"
 #include "prelude.h"
 #include "queue.h"
+#include "session.h"
 #include "step.h"
 
 /* ---- assignment ---- */

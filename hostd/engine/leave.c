@@ -6,10 +6,10 @@
 #include <utlist.h>
 
 #include "calls.h"
-#include "ctx.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
 #include "mem.h"
+#include "session.h"
 #include "step.h"
 
 static void add_unstarted(struct pb_var *list, const struct task *t)

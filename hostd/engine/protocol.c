@@ -8,7 +8,6 @@
 #include "agreed.h"
 #include "assign.h"
 #include "ctx.h"
-#include "engine.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
 #include "leave.h"
@@ -111,11 +110,11 @@ static void resend(struct hjob *job, uint32_t applied)
 {
     hjob_stored(job, applied);
     for (const struct sent_step *step = job->sent; step != NULL; step = step->next)
-        session_add_step(job->session, job, step->body);
+        session_add_step(job->session, job->id, step->body);
     for (size_t i = 0; i < job->flow->n_routines; i++) {
         const struct fm_ctx *run = job->flow->routines[i].run;
         if (run != NULL && run->waits_for_intent)
-            session_intent(job->session, job, run->task->id);
+            session_intent(job->session, job->id, job->epoch, run->task->id);
     }
 }
 
@@ -161,6 +160,14 @@ static void on_welcome(struct session *s, const fermata_v1_Welcome *w)
 }
 
 /* ---- messages ---- */
+
+static void send_heartbeat(struct session *s)
+{
+    fm_auto(fm_buf) b = {0};
+    fm_buf_put_tag_varint(&b, fermata_v1_Heartbeat_job_count_tag, HASH_COUNT(s->engine->jobs));
+    session_send(s, fermata_v1_HostMessage_heartbeat_tag, &b);
+    s->next_heartbeat_ms = s->engine->now_ms + s->heartbeat_ms;
+}
 
 static void on_acks(struct engine *e, const fermata_v1_StepAckBatch *b)
 {
@@ -216,7 +223,7 @@ static void dispatch(struct session *s, const fermata_v1_CoordinatorMessage *m)
         if (job != NULL)
             hjob_deliver(job, &m->body.deliver);
         if (m->body.deliver.set_breakpoints)
-            session_heartbeat(s); /* somebody waits for them to hold */
+            send_heartbeat(s); /* somebody waits for them to hold */
         return;
     case fermata_v1_CoordinatorMessage_intent_ack_tag:
         job = hjob_find(e, m->body.intent_ack.job_id, m->body.intent_ack.epoch);
@@ -269,7 +276,7 @@ void protocol_acknowledge(struct session *s, size_t n)
 {
     s->unsaid_bytes += n;
     if (s->welcomed && s->unsaid_bytes > UNSAID_BYTES)
-        session_heartbeat(s);
+        send_heartbeat(s);
 }
 
 /* ---- time ---- */
@@ -303,7 +310,7 @@ void protocol_tick(struct session *s)
     if (!s->connected || s->closing || s->engine->now_ms < s->next_heartbeat_ms)
         return;
     if (s->welcomed)
-        session_heartbeat(s);
+        send_heartbeat(s);
     else
         session_close(s, "the coordinator sent no Welcome in time");
 }

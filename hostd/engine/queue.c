@@ -15,6 +15,7 @@
 #include "log.h"
 #include "mem.h"
 #include "prelude.h"
+#include "session.h"
 #include "step.h"
 #include "value.h"
 
@@ -113,7 +114,7 @@ static void set_alarm(struct hjob *job, int64_t at)
         call_cancel(job->engine, job->alarm);
     int64_t wait = at - job->engine->now_ms;
     job->alarm_ms = at;
-    job->alarm = call_alarm(job, wait > 0 ? (uint64_t)wait : 0);
+    job->alarm = call_alarm(job->engine, job, wait > 0 ? (uint64_t)wait : 0);
 }
 
 void hjob_alarm(struct hjob *job)
@@ -250,7 +251,7 @@ void hjob_run_next(struct hjob *job)
         hjob_wake(job); /* another one may run beside it */
     if (is_announced(t)) {
         ctx->waits_for_intent = t->announced = true;
-        session_intent(job->session, job, t->id);
+        session_intent(job->session, job->id, job->epoch, t->id);
     } else if (step_go(ctx)) {
         hjob_wake(job);
     }

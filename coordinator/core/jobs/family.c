@@ -1,8 +1,8 @@
-/* What parents and children tell each other. A step names the children it starts; they become entries of the parent's record with
- * the step. When that is on disk, each child is submitted by an inner call, under an id chosen before and a
- * request id that names parent and number, so that it exists once however often this is tried. When a child
- * ends, its parent gets the result as an input and forgets the child, in one unit; then the child forgets
- * that its parent waits. When a parent ends, its children are cancelled; one that FAILED
+/* What parents and children tell each other. A step names the children it starts; they become entries of the
+ * parent's record with the step. When that is on disk, each child is submitted by an inner call, under an id
+ * chosen before and a request id that names parent and number, so that it exists once however often this is
+ * tried. When a child ends, its parent gets the result as an input and forgets the child, in one unit; then
+ * the child forgets that its parent waits. When a parent ends, its children are cancelled; one that FAILED
  * and goes on later finds their results. Whatever is interrupted is taken up
  * again by the wake time of the record that still shows it. */
 #include "family.h"

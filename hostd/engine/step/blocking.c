@@ -10,7 +10,6 @@
 
 #include <utlist.h>
 
-#include "calls.h"
 #include "ctx.h"
 #include "engine_state.h"
 #include "hjob.h"
@@ -108,7 +107,7 @@ int blocking_start(struct fm_ctx *ctx, fm_handler handler)
         blocking_free(w);
         return -1;
     }
-    struct call *k = call_new(ctx, CALL_WORK, cancel, NULL);
+    struct call *k = call_new(&ctx->waits, CALL_WORK, cancel, NULL);
     k->work = w;
     e->io.start_work(e->io.arg, k->id, w);
     return 0;

@@ -8,7 +8,6 @@
 
 #include <utlist.h>
 
-#include "calls.h"
 #include "engine_state.h"
 #include "hjob.h"
 #include "mem.h"
@@ -23,6 +22,8 @@ struct fm_ctx *ctx_new(struct hjob *job, struct task *t)
     ctx->job = job;
     ctx->task = t;
     ctx->routine = t->to;
+    ctx->waits.engine = job->engine;
+    ctx->waits.ctx = ctx;
     fm_arena_init(&ctx->arena, RUN_MEMORY_BYTES);
     return ctx;
 }
@@ -77,7 +78,7 @@ void ctx_clear(struct fm_ctx *ctx)
 
 void ctx_free(struct fm_ctx *ctx)
 {
-    calls_cancel(ctx);
+    calls_cancel(&ctx->waits);
     ctx_clear(ctx);
     free(ctx);
 }

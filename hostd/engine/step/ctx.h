@@ -6,10 +6,10 @@
 
 #include "arena.h"
 #include "buf.h"
+#include "calls.h"
 #include "kinds.h"
 #include "policy.h"
 
-struct call;
 struct engine_work;
 struct hjob;
 struct routine;
@@ -65,9 +65,7 @@ struct fm_ctx {
     struct fm_arena arena, scratch; /* scratch: see ctx_scratch */
     const struct fm_value *data, *config;
     struct outcome out;
-    struct call *calls;
-    size_t open_calls;
-    uint64_t timeout_call;     /* 0: none */
+    struct waits waits;
     enum step_outcome verdict; /* on a failed attempt: RETRY, FAIL; NONE: the policy lets the job go on */
     uint64_t retry_delay_ms;
     struct engine_work *work; /* in whose memory lies what a blocking handler has done */

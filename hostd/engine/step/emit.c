@@ -10,6 +10,8 @@
 #include "fermata/v1/types.pb.h"
 #include "hjob.h"
 #include "mem.h"
+#include "registry.h"
+#include "session.h"
 #include "value.h"
 
 /* The text with bytes that are not UTF-8 as '?'. */
@@ -43,9 +45,11 @@ void fm_ctx_progress(struct fm_ctx *ctx, const char *text)
 {
     if (ctx->out.failed || ctx->on_worker)
         return;
-    struct engine *e = ctx->job->engine;
-    if (e->now_ms >= ctx->next_progress_ms && session_progress(ctx->job->session, ctx->job, ctx->task, text))
-        ctx->next_progress_ms = e->now_ms + PROGRESS_MS;
+    const struct hjob *job = ctx->job;
+    const struct progress p = {job->id, job->epoch, ctx->task->id, ctx->task->routine, text};
+    int64_t now_ms = job->engine->now_ms;
+    if (now_ms >= ctx->next_progress_ms && session_progress(job->session, &p))
+        ctx->next_progress_ms = now_ms + PROGRESS_MS;
 }
 
 static struct emission *new_emission(struct fm_ctx *ctx, const char *what, const struct fm_value *data)

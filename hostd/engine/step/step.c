@@ -10,7 +10,6 @@
 
 #include "blocking.h"
 #include "build.h"
-#include "calls.h"
 #include "changes.h"
 #include "emit.h"
 #include "engine_state.h"
@@ -19,6 +18,7 @@
 #include "log.h"
 #include "mem.h"
 #include "merge.h"
+#include "session.h"
 #include "value.h"
 
 /* ---- failures ---- */
@@ -151,7 +151,7 @@ static void finish(struct fm_ctx *ctx)
     struct hjob *job = ctx->job;
     fm_auto(fm_buf) step = {0};
     struct result r = {0};
-    calls_cancel(ctx);
+    calls_cancel(&ctx->waits);
     enum step_outcome outcome = make(ctx, &r, &step);
     FM_LOG(DEBUG, EXECUTION, "step made", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
            FM_U64("step", job->last_step + 1), FM_STR("routine", ctx->task->routine),
@@ -172,7 +172,7 @@ bool step_returned(struct fm_ctx *ctx, int rc)
 {
     if (rc != 0 && !ctx->out.failed)
         (void)fm_ctx_fail(ctx, FM_FAIL_UNKNOWN, "the handler failed without saying why");
-    if (ctx->open_calls > 0 && !ctx->out.failed)
+    if (ctx->waits.n > 0 && !ctx->out.failed)
         return false;
     finish(ctx);
     return true;
@@ -180,7 +180,7 @@ bool step_returned(struct fm_ctx *ctx, int rc)
 
 void step_timed_out(struct fm_ctx *ctx)
 {
-    ctx->timeout_call = 0;
+    ctx->waits.timeout = 0;
     (void)fm_ctx_fail(ctx, FM_FAIL_DEADLINE_EXCEEDED, "the attempt took longer than %llu ms",
                       (unsigned long long)policy_attempt_ms(&ctx->routine->policy, ctx->task->spent_ms));
     finish(ctx);
@@ -255,6 +255,6 @@ bool step_go(struct fm_ctx *ctx)
     ctx_start_clock(ctx);
     uint64_t limit = policy_attempt_ms(&ctx->routine->policy, ctx->task->spent_ms);
     if (limit > 0)
-        call_timeout(ctx, limit);
+        call_timeout(&ctx->waits, limit);
     return step_returned(ctx, prepare(ctx) ? run_handler(ctx) : -1);
 }
