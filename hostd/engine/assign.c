@@ -283,6 +283,18 @@ void hjob_assign(struct session *s, const fermata_v1_Assign *m)
     hjob_wake(job);
 }
 
+enum aborted { ALL_UNSTARTED, HELD_UNSTARTED };
+
+/* What waits for its intent has not begun, and need not; HELD_UNSTARTED: only what a breakpoint holds now. */
+static void abort_unstarted(struct hjob *job, enum aborted which)
+{
+    for (size_t i = 0; i < job->flow->n_routines; i++) {
+        struct fm_ctx *run = job->flow->routines[i].run;
+        if (run != NULL && run->waits_for_intent && (which == ALL_UNSTARTED || hjob_is_held(job, run->task)))
+            step_abort(run);
+    }
+}
+
 void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
 {
     fm_auto(fm_err) err = {0};
@@ -291,6 +303,8 @@ void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
         refuse(job, err.msg);
         return;
     }
+    if (m->set_breakpoints)
+        abort_unstarted(job, HELD_UNSTARTED); /* no task begins past them */
     count_bytes(job, items_bytes(&m->inputs));
     if (job->phase == PHASE_STOPPED && job->n_tasks > 0)
         job->phase = PHASE_READY; /* if the last step has ended the job, the coordinator has refused the
@@ -299,16 +313,6 @@ void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
 }
 
 /* ---- interrupts ---- */
-
-/* What waits for its intent has not begun, and need not. */
-static void abort_unstarted(struct hjob *job)
-{
-    for (size_t i = 0; i < job->flow->n_routines; i++) {
-        struct fm_ctx *run = job->flow->routines[i].run;
-        if (run != NULL && run->waits_for_intent)
-            step_abort(run);
-    }
-}
 
 void hjob_interrupt(struct hjob *job, enum interrupt_kind kind, uint32_t grace_ms)
 {
@@ -323,6 +327,6 @@ void hjob_interrupt(struct hjob *job, enum interrupt_kind kind, uint32_t grace_m
     job->interrupt = kind;
     if (kind == INTERRUPT_PAUSE)
         hjob_set_grace(job, job->engine->now_ms + grace_ms);
-    abort_unstarted(job);
+    abort_unstarted(job, ALL_UNSTARTED);
     hjob_wake(job);
 }

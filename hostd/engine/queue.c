@@ -201,16 +201,15 @@ static bool condition_holds(const struct hjob *job, const struct breakpoint *b, 
     return holds;
 }
 
-/* The breakpoint that holds the task; NULL: none. */
-static const struct breakpoint *breakpoint_for(const struct hjob *job, const struct task *t)
+bool hjob_is_held(const struct hjob *job, const struct task *t)
 {
     if (strcmp(job->released_task, t->id) == 0)
-        return NULL;
+        return false;
     for (const struct breakpoint *b = job->breakpoints; b != NULL; b = b->next)
         if ((strcmp(b->routine, "*") == 0 || strcmp(b->routine, t->routine) == 0) &&
             (b->slot[0] == '\0' || strcmp(b->slot, t->slot) == 0) && condition_holds(job, b, t))
-            return b;
-    return NULL;
+            return true;
+    return false;
 }
 
 /* A task has reached a breakpoint: the job is given back when its handlers have ended. */
@@ -237,7 +236,8 @@ void hjob_run_next(struct hjob *job)
     struct task *t = take_task(job);
     if (t == NULL)
         return;
-    if (breakpoint_for(job, t) != NULL) {
+    /* The coordinator knows a task of a deferred event only by the step that makes it. */
+    if (hjob_is_held(job, t) && (job->prelude_deferred == 0 || prelude_make_step(job))) {
         hold_at_breakpoint(job, t);
         return;
     }
