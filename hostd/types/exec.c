@@ -31,7 +31,6 @@
 
 #include "builtin.h"
 #include "err.h"
-#include "json_value.h"
 #include "mem.h"
 #include "own_types.h"
 
@@ -176,7 +175,7 @@ static int on_line(struct fm_ctx *ctx, void *arg, const char *line, size_t n)
         return 0;
     if (r->done)
         return bad_line(ctx, r, "something follows {\"done\": true}");
-    const struct fm_value *m = json_value_of(ctx, line, n, &err);
+    const struct fm_value *m = ctx_json(ctx, line, n, &err);
     if (m == NULL || fm_value_kind(m) != FM_MAP) {
         int rc = bad_line(ctx, r, m == NULL ? err.msg : "it must be a JSON object");
         fm_err_done(&err);

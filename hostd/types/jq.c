@@ -14,8 +14,8 @@
 
 #include "builtin.h"
 #include "jq_eval.h"
-#include "json_value.h"
 #include "name.h"
+#include "own_types.h"
 
 #define MAX_OUTPUT_BYTES (8u * 1024 * 1024)
 
@@ -29,8 +29,8 @@ static int run(struct fm_ctx *ctx, const struct fm_value *data, struct jq_output
     struct fm_buf json = {0};
     struct fm_err err = {0};
     json_value_write(data, &json);
-    int rc = jq_eval(fm_value_string(fm_value_get(config, "program"), ""), (struct fm_bytes){json.p, json.n},
-                     &limits, ret, &err);
+    int rc = jq_eval(fm_value_string(fm_value_get(config, "program"), ""), fm_buf_bytes(&json), &limits, ret,
+                     &err);
     fm_buf_done(&json);
     if (rc == 0)
         return 0;
@@ -45,7 +45,7 @@ static const struct fm_value *next_output(struct fm_ctx *ctx, const char **at)
 {
     struct fm_err err = {0};
     size_t n = strlen(*at);
-    const struct fm_value *v = json_value_of(ctx, *at, n, &err);
+    const struct fm_value *v = ctx_json(ctx, *at, n, &err);
     *at += n + 1;
     if (v == NULL) {
         (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "an output of the jq program: %s", err.msg);

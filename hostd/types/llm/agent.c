@@ -255,7 +255,7 @@ static int go_on(struct fm_ctx *ctx)
     if (llm_is_busy(ctx))
         return 0;
     llm_append_held(ctx);
-    if (!fm_ctx_may_be_dropped(ctx))
+    if (!ctx_may_be_dropped(ctx))
         return call_model(ctx);
     go_on_later(ctx);
     return 0;

@@ -1,8 +1,11 @@
 /* The routine types human and log. */
+#include <stdio.h>
+
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "builtin.h"
 #include "fake_ctx.h"
 
 static struct fm_ctx fake, *ctx = &fake;

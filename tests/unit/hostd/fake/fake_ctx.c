@@ -1,73 +1,15 @@
-/* A context for tests of routine types without an engine: state and shared data are maps, and what a handler
- * does is kept for the test to look at. Include it once in a test program: it defines the fm_ctx_ functions
- * that fm_host would bring. */
-#ifndef FM_FAKE_CTX_H
-#define FM_FAKE_CTX_H
+/* The fake context. See fake_ctx.h. */
+#include "fake_ctx.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "arena.h"
-#include "builtin.h"
 #include "clock.h"
-#include "json_value.h"
 #include "mem.h"
-#include "own_types.h"
-#include "registry.h"
 #include "value.h"
 
-/* An event, a deferred event, a task at an own slot, or an entry of the log. */
-struct fake_item {
-    char name[128];
-    const struct fm_value *data;
-};
-
-struct fake_list {
-    struct fake_item items[16];
-    size_t n;
-};
-
-struct fake_pause {
-    char id[16], question[256], slot[64];
-    const struct fm_value *data, *choices, *schema;
-};
-
-struct fake_timer {
-    char slot[64], key[257];
-    const struct fm_value *data;
-    uint64_t ms;
-};
-
-struct fm_ctx {
-    struct fm_arena arena, scratch;
-    const struct fm_routine_type *type;
-    struct fm_value *state, *shared;
-    const struct fm_value *config, *data;
-    char slot[64], pause_id[16];
-    uint32_t step;
-    struct fake_list emitted, deferred, enqueued, logged, shown;
-    struct fake_pause pauses[4];
-    size_t n_pauses;
-    struct fake_timer timers[8]; /* all that are scheduled and not due */
-    size_t n_timers;
-    struct fm_child child; /* the last job started */
-    size_t n_children;
-    uint64_t input_tokens, output_tokens, cached_tokens, delay_ms;
-    uint32_t calls;
-    fm_callback later; /* the callback that waits, its argument */
-    void *later_arg;
-    struct fm_http_request request; /* the last one; texts but for the body are the handler's */
-    fm_chunk_callback on_chunk;
-    fm_http_callback on_response; /* waits for fake_respond */
-    void *on_response_arg;
-    int fail_code;
-    bool permanent, may_be_dropped;
-    uint64_t retry_after_ms;
-    char failure[256];
-};
-
-static inline void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *type)
+void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *type)
 {
     memset(ctx, 0, sizeof(*ctx));
     fm_arena_init(&ctx->arena, 16u << 20);
@@ -78,16 +20,13 @@ static inline void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *t
     ctx->config = value_map(&ctx->arena);
 }
 
-static inline void fake_done(struct fm_ctx *ctx)
+void fake_done(struct fm_ctx *ctx)
 {
     fm_arena_done(&ctx->arena);
     fm_arena_done(&ctx->scratch);
 }
 
-/* A step: the handler of the slot and all its callbacks. What earlier steps emitted is forgotten, their state
- * is kept. */
-static inline int fake_step(struct fm_ctx *ctx, const char *slot, const char *pause_id,
-                            const struct fm_value *data)
+int fake_step(struct fm_ctx *ctx, const char *slot, const char *pause_id, const struct fm_value *data)
 {
     fm_handler handler = registry_handler(ctx->type, slot);
     if (handler == NULL)
@@ -111,8 +50,7 @@ static inline int fake_step(struct fm_ctx *ctx, const char *slot, const char *pa
     return rc;
 }
 
-/* A piece of the response's body. */
-static inline int fake_piece(struct fm_ctx *ctx, const char *text)
+int fake_piece(struct fm_ctx *ctx, const char *text)
 {
     if (ctx->on_chunk == NULL)
         fm_abort("the step does not read its response in pieces");
@@ -120,8 +58,7 @@ static inline int fake_piece(struct fm_ctx *ctx, const char *text)
     return rc < 0 ? rc : 0;
 }
 
-/* The response to the request that the step has sent; a status of 0 is none. */
-static inline int fake_respond(struct fm_ctx *ctx, const struct fm_http_response *r)
+int fake_respond(struct fm_ctx *ctx, const struct fm_http_response *r)
 {
     fm_http_callback done = ctx->on_response;
     if (done == NULL)
@@ -130,8 +67,7 @@ static inline int fake_respond(struct fm_ctx *ctx, const struct fm_http_response
     return done(ctx, ctx->on_response_arg, r);
 }
 
-/* Takes the timer i out, whose time has come; returns its data. */
-static inline const struct fm_value *fake_due(struct fm_ctx *ctx, size_t i)
+const struct fm_value *fake_due(struct fm_ctx *ctx, size_t i)
 {
     if (i >= ctx->n_timers)
         fm_abort("there is no such timer");
@@ -141,15 +77,14 @@ static inline const struct fm_value *fake_due(struct fm_ctx *ctx, size_t i)
     return data;
 }
 
-/* A map with one text. */
-static inline struct fm_value *fake_data(struct fm_ctx *ctx, const char *key, const char *text)
+struct fm_value *fake_data(struct fm_ctx *ctx, const char *key, const char *text)
 {
     struct fm_value *map = fm_map(ctx);
     fm_map_set(ctx, map, key, fm_string(ctx, text));
     return map;
 }
 
-static inline const char *fake_text(const struct fm_value *v, const char *path)
+const char *fake_text(const struct fm_value *v, const char *path)
 {
     return fm_value_string(fm_value_get(v, path), "(none)");
 }
@@ -333,12 +268,12 @@ void fm_ctx_state_set(struct fm_ctx *ctx, const char *key, const struct fm_value
     fm_map_set(ctx, ctx->state, key, v);
 }
 
-void fm_ctx_state_keep(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
+void ctx_keep_state(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
 {
     fm_map_set(ctx, ctx->state, key, v);
 }
 
-bool fm_ctx_may_be_dropped(const struct fm_ctx *ctx)
+bool ctx_may_be_dropped(const struct fm_ctx *ctx)
 {
     return ctx->may_be_dropped;
 }
@@ -520,12 +455,12 @@ void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *ar
     ctx->later_arg = arg;
 }
 
-struct fm_arena *fm_ctx_arena(struct fm_ctx *ctx)
+struct fm_arena *ctx_arena(struct fm_ctx *ctx)
 {
     return &ctx->arena;
 }
 
-struct fm_arena *fm_ctx_scratch(struct fm_ctx *ctx)
+struct fm_arena *ctx_scratch(struct fm_ctx *ctx)
 {
     fm_arena_reset(&ctx->scratch);
     return &ctx->scratch;
@@ -549,5 +484,3 @@ void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n)
         fm_abort("the test's arena is full");
     return p;
 }
-
-#endif

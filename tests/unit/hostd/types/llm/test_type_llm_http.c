@@ -1,5 +1,6 @@
 /* The agent with its providers over HTTP, without a network: what is sent, and what is made of what comes
  * back. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 
 #include "agent.h"
 #include "fake_json.h"
+#include "mem.h"
 #include "provider.h"
 #include "secrets.h"
 
@@ -53,7 +55,7 @@ static void ask(void)
 static const struct fm_value *sent(const char *path)
 {
     struct fm_err err = {0};
-    const struct fm_value *v = json_value_of(ctx, ctx->request.body, ctx->request.body_bytes, &err);
+    const struct fm_value *v = ctx_json(ctx, ctx->request.body, ctx->request.body_bytes, &err);
     assert_non_null(v);
     return fm_value_get(v, path);
 }

@@ -1,13 +1,16 @@
-/* Values of a fake context from JSON and compared with JSON; single quotes stand for double ones. */
-#ifndef FM_FAKE_JSON_H
-#define FM_FAKE_JSON_H
+/* Values from JSON and compared with JSON. See fake_json.h. */
+#include "fake_json.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 #include <jansson.h>
-#include <stdlib.h>
 
-#include "fake_ctx.h"
+#include <cmocka.h>
 
-static inline struct fm_value *fake_from(struct fm_ctx *ctx, json_t *j)
+#include "mem.h"
+
+static struct fm_value *fake_from(struct fm_ctx *ctx, json_t *j)
 {
     const char *key;
     json_t *item;
@@ -36,7 +39,7 @@ static inline struct fm_value *fake_from(struct fm_ctx *ctx, json_t *j)
     return fm_null(ctx);
 }
 
-static inline json_t *fake_parse(const char *quoted)
+static json_t *fake_parse(const char *quoted)
 {
     char *json = fm_xstrdup(quoted);
     json_error_t fault;
@@ -50,8 +53,7 @@ static inline json_t *fake_parse(const char *quoted)
     return j;
 }
 
-/* The value that a text describes. */
-static inline struct fm_value *fake_json(struct fm_ctx *ctx, const char *quoted)
+struct fm_value *fake_json(struct fm_ctx *ctx, const char *quoted)
 {
     json_t *j = fake_parse(quoted);
     struct fm_value *v = fake_from(ctx, j);
@@ -59,7 +61,7 @@ static inline struct fm_value *fake_json(struct fm_ctx *ctx, const char *quoted)
     return v;
 }
 
-static inline json_t *fake_to(const struct fm_value *v)
+static json_t *fake_to(const struct fm_value *v)
 {
     json_t *j;
     switch (fm_value_kind(v)) {
@@ -85,8 +87,7 @@ static inline json_t *fake_to(const struct fm_value *v)
     return json_null();
 }
 
-/* The value is what the text describes. */
-static inline void fake_is(struct fm_ctx *ctx, const struct fm_value *v, const char *quoted)
+void fake_is(struct fm_ctx *ctx, const struct fm_value *v, const char *quoted)
 {
     json_t *is = fake_to(v), *want = fake_to(fake_json(ctx, quoted)); /* so all numbers are real ones */
     if (!json_equal(is, want)) {
@@ -97,28 +98,22 @@ static inline void fake_is(struct fm_ctx *ctx, const struct fm_value *v, const c
     json_decref(want);
 }
 
-/* The step has emitted this as its event i. */
-static inline void fake_emitted(struct fm_ctx *ctx, size_t i, const char *event, const char *quoted)
+void fake_emitted(struct fm_ctx *ctx, size_t i, const char *event, const char *quoted)
 {
     assert_true(i < ctx->emitted.n);
     assert_string_equal(ctx->emitted.items[i].name, event);
     fake_is(ctx, ctx->emitted.items[i].data, quoted);
 }
 
-/* A step whose handler is given what the text describes. */
-static inline int fake_run(struct fm_ctx *ctx, const char *slot, const char *quoted)
+int fake_run(struct fm_ctx *ctx, const char *slot, const char *quoted)
 {
     return fake_step(ctx, slot, "", fake_json(ctx, quoted));
 }
 
-/* A step that must fail with this code and say this. */
-static inline void fake_fails(struct fm_ctx *ctx, const char *slot, const char *quoted, int code,
-                              const char *text)
+void fake_fails(struct fm_ctx *ctx, const char *slot, const char *quoted, int code, const char *text)
 {
     assert_int_equal(fake_run(ctx, slot, quoted), -1);
     assert_int_equal(ctx->fail_code, code);
     if (strstr(ctx->failure, text) == NULL)
         fail_msg("\"%s\" does not say \"%s\"", ctx->failure, text);
 }
-
-#endif

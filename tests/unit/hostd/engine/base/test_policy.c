@@ -7,8 +7,9 @@
 
 static uint64_t delay(const struct policy *p, uint32_t attempts, uint64_t retry_after_ms, double random)
 {
+    const struct failure busy = {.code = FM_UNAVAILABLE, .retry_after_ms = retry_after_ms};
     uint64_t ms = 0;
-    assert_true(policy_retry(p, FM_UNAVAILABLE, false, attempts, 0, retry_after_ms, random, &ms));
+    assert_true(policy_retry(p, &busy, attempts, 0, random, &ms));
     return ms;
 }
 
@@ -43,16 +44,19 @@ static void a_server_s_retry_after_is_kept_and_spread(void **state)
 static void an_attempt_is_not_tried_again_when_it_may_not_be(void **state)
 {
     (void)state;
+    const struct failure busy = {.code = FM_UNAVAILABLE},
+                         hopeless = {.code = FM_UNAVAILABLE, .permanent = true},
+                         wrong = {.code = FM_INVALID_ARGUMENT};
     struct policy p;
     uint64_t ms;
     policy_init(&p);
     p.max_attempts = 2;
-    assert_true(policy_retry(&p, FM_UNAVAILABLE, false, 1, 0, 0, 0, &ms));
-    assert_false(policy_retry(&p, FM_UNAVAILABLE, false, 2, 0, 0, 0, &ms));
-    assert_false(policy_retry(&p, FM_UNAVAILABLE, true, 1, 0, 0, 0, &ms));
-    assert_false(policy_retry(&p, FM_INVALID_ARGUMENT, false, 1, 0, 0, 0, &ms));
+    assert_true(policy_retry(&p, &busy, 1, 0, 0, &ms));
+    assert_false(policy_retry(&p, &busy, 2, 0, 0, &ms));
+    assert_false(policy_retry(&p, &hopeless, 1, 0, 0, &ms));
+    assert_false(policy_retry(&p, &wrong, 1, 0, 0, &ms));
     p.timeout_ms = 1500;
-    assert_false(policy_retry(&p, FM_UNAVAILABLE, false, 1, 600, 0, 0, &ms));
+    assert_false(policy_retry(&p, &busy, 1, 600, 0, &ms));
 }
 
 int main(void)

@@ -1,10 +1,12 @@
 /* The routine types split, sleep and job. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
 
+#include "builtin.h"
 #include "clock.h"
 #include "fake_json.h"
 

@@ -358,7 +358,7 @@ static void assign(void *arg)
 
 struct host {
     struct registry *registry;
-    struct agent_config cfg;
+    struct daemon_config cfg;
     char target[32];
     pthread_t thread;
     int code;
@@ -367,7 +367,7 @@ struct host {
 static void *host_main(void *arg)
 {
     struct host *h = arg;
-    h->code = agent_run(&h->cfg);
+    h->code = daemon_run(&h->cfg);
     return NULL;
 }
 
@@ -382,7 +382,7 @@ static void host_start(struct host *h, int port, int64_t drain_timeout_ms)
     h->registry = registry_new();
     assert_int_equal(registry_add(h->registry, &test_type, &err), 0);
     snprintf(h->target, sizeof(h->target), "127.0.0.1:%d", port);
-    h->cfg = (struct agent_config){
+    h->cfg = (struct daemon_config){
         .target = h->target,
         .drain_timeout_ms = drain_timeout_ms,
         .engine = {.host_id = "h1",

@@ -4,6 +4,7 @@
 
 #include <cmocka.h>
 
+#include "builtin.h"
 #include "fake_json.h"
 #include "jq_eval.h"
 

@@ -1,11 +1,13 @@
 /* The routine type http, without a network: what it sends, and what it makes of what comes back. This program
  * is its own worker for jq. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
 
+#include "builtin.h"
 #include "fake_json.h"
 #include "jq_eval.h"
 

@@ -4,6 +4,7 @@
 
 #include <cmocka.h>
 
+#include "builtin.h"
 #include "fake_json.h"
 
 static struct fm_ctx fake, *ctx = &fake;

@@ -1,9 +1,11 @@
 /* The routine types that gather data over several tasks: aggregate, batch, debounce. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "builtin.h"
 #include "fake_json.h"
 
 static struct fm_ctx fake, *ctx = &fake;
