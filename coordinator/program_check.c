@@ -110,7 +110,9 @@ static void check_schema(struct program_check *k, struct program *p)
     if (schema == NULL)
         (void)fm_err_add(&k->err, FM_INVALID_ARGUMENT, p->field, "%s", err.msg);
     else
-        p->ok = json_schema_verify(schema, p->field, p->kind == PROGRAM_TOOL_SCHEMA, &k->err) == 0;
+        p->ok = json_schema_verify(
+                    schema, p->field,
+                    p->kind == PROGRAM_TOOL_SCHEMA ? JSON_SCHEMA_FOREIGN : JSON_SCHEMA_WHOLE, &k->err) == 0;
     fm_arena_done(&arena);
     fm_err_done(&err);
 }

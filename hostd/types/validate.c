@@ -16,14 +16,14 @@ struct report {
     struct fm_value *errors;
 };
 
-static void on_fault(void *arg, const char *path, const char *message)
+static void on_fault(void *arg, const struct json_schema_fault *fault)
 {
     struct report *r = arg;
     if (fm_value_size(r->errors) == MAX_ERRORS)
         return;
     struct fm_value *e = fm_map(r->ctx);
-    fm_map_set(r->ctx, e, "path", fm_string(r->ctx, path));
-    fm_map_set(r->ctx, e, "message", fm_string(r->ctx, message));
+    fm_map_set(r->ctx, e, "path", fm_string(r->ctx, fault->path));
+    fm_map_set(r->ctx, e, "message", fm_string(r->ctx, fault->message));
     fm_list_add(r->ctx, r->errors, e);
 }
 
