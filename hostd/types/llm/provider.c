@@ -1,5 +1,5 @@
 /* The table of providers. See llm_provider.h. */
-#include "llm_provider.h"
+#include "provider.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "json_value.h"
-#include "llm_provider.h"
+#include "provider.h"
 
 #define BASE_URL "https://api.anthropic.com/v1"
 #define VERSION "anthropic-version: 2023-06-01"

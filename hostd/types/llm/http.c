@@ -11,7 +11,7 @@
 #include "builtin_types.h"
 #include "clock.h"
 #include "json_value.h"
-#include "llm_provider.h"
+#include "provider.h"
 #include "mem.h"
 #include "secrets.h"
 

@@ -5,7 +5,7 @@
  * N}}; each with "usage": {"input_tokens", "output_tokens", "cached_tokens"} if wanted; ask (false: without a
  * script, no question). Without a script the model asks one question about the task and then says what it was
  * told. */
-#include "llm_provider.h"
+#include "provider.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "json_value.h"
-#include "llm_agent.h"
+#include "agent.h"
 #include "log.h"
 #include "own_types.h"
 #include "prices.h"

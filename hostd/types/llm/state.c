@@ -1,5 +1,5 @@
 /* The agent's state: its conversation, and small maps. See llm_agent.c for the keys. */
-#include "llm_agent.h"
+#include "agent.h"
 
 #include <string.h>
 

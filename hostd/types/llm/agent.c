@@ -19,7 +19,7 @@
  * status, calls, text or question}. */
 #include <string.h>
 
-#include "llm_agent.h"
+#include "agent.h"
 #include "log.h"
 #include "own_types.h"
 #include "registry.h"

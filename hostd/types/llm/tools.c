@@ -4,7 +4,7 @@
 
 #include "json_schema.h"
 #include "json_value.h"
-#include "llm_agent.h"
+#include "agent.h"
 
 #define MAX_ID_BYTES 128
 #define MAX_CHOICES 1000

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "llm_provider.h"
+#include "provider.h"
 
 #define BASE_URL "https://api.openai.com/v1"
 

@@ -3,7 +3,7 @@
 #ifndef FM_LLM_AGENT_H
 #define FM_LLM_AGENT_H
 
-#include "llm_provider.h"
+#include "provider.h"
 
 /* What waits for the model's reply. */
 struct turn {
