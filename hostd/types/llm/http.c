@@ -11,8 +11,8 @@
 #include "builtin_types.h"
 #include "clock.h"
 #include "json_value.h"
-#include "provider.h"
 #include "mem.h"
+#include "provider.h"
 #include "secrets.h"
 
 #define MAX_RESPONSE_BYTES (16u * 1024 * 1024)

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json_value.h"
 #include "agent.h"
+#include "json_value.h"
 #include "log.h"
 #include "own_types.h"
 #include "prices.h"

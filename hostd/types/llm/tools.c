@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent.h"
 #include "json_schema.h"
 #include "json_value.h"
-#include "agent.h"
 
 #define MAX_ID_BYTES 128
 #define MAX_CHOICES 1000
