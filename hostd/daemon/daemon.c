@@ -1,7 +1,7 @@
-/* The shell around the engine. See agent.h. Threads: everything here runs on the libuv loop's thread, but for
- * on_message and on_status, which run on the gRPC loop's thread and only queue what came and wake the other
- * one. */
-#include "agent.h"
+/* The shell around the engine. See daemon.h. Threads: everything here runs on the libuv loop's thread, but
+ * for on_message and on_status, which run on the gRPC loop's thread and only queue what came and wake the
+ * other one. */
+#include "daemon.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -23,7 +23,6 @@
 #include "workers.h"
 
 #define ATTACH_PATH "/fermata.v1.HostAgent/Attach"
-#define MAX_MESSAGE_BYTES (64u * 1024 * 1024)
 #define INBOX_BYTES (64u * 1024 * 1024) /* what may wait for the engine; then the stream is not read */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
@@ -347,7 +346,7 @@ static void on_reconnect(uv_timer_t *uv)
 {
     static const struct rpc_stream_events events = {on_message, on_status};
     struct agent *a = uv->data;
-    a->channel = rpc_channel_new(a->rpc, a->cfg->target, MAX_MESSAGE_BYTES);
+    a->channel = rpc_channel_new(a->rpc, a->cfg->target, ENGINE_MAX_MESSAGE_BYTES);
     a->stream = rpc_stream_open(a->channel, ATTACH_PATH, 0, &events, a);
     engine_connected(a->engine, fm_now_mono_ms());
     after_input(a);

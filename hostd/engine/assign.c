@@ -1,155 +1,19 @@
-/* The jobs a host holds: assignment, inputs, acknowledgements, interrupts, forgetting. See engine_int.h. */
-#include "engine_int.h"
+/* What the coordinator says of the jobs that a host holds. See assign.h. */
+#include "assign.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include <utlist.h>
 
+#include "ctx.h"
+#include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
+#include "leave.h"
 #include "log.h"
 #include "mem.h"
-#include "wire_nano.h"
-
-/* ---- pieces ---- */
-
-static char *put_text(char **at, const char *s)
-{
-    size_t n = strlen(s) + 1;
-    char *copy = memcpy(*at, s, n);
-    *at += n;
-    return copy;
-}
-
-struct task *task_new(const struct task *from)
-{
-    size_t text = strlen(from->id) + strlen(from->routine) + strlen(from->slot) + strlen(from->pause_id) +
-                  strlen(from->key) + strlen(from->call_id) + 6;
-    struct task *t = fm_xmalloc(sizeof(*t) + from->data.n + text);
-    *t = *from;
-    t->prev = t->next = NULL;
-    uint8_t *body = (uint8_t *)(t + 1);
-    if (from->data.n > 0)
-        memcpy(body, from->data.p, from->data.n);
-    char *at = (char *)body + from->data.n;
-    t->data = (struct fm_bytes){body, from->data.n};
-    t->id = put_text(&at, from->id);
-    t->routine = put_text(&at, from->routine);
-    t->slot = put_text(&at, from->slot);
-    t->pause_id = put_text(&at, from->pause_id);
-    t->key = put_text(&at, from->key);
-    t->call_id = put_text(&at, from->call_id);
-    return t;
-}
-
-struct deferred *deferred_new(const char *routine, const char *event, struct fm_bytes data)
-{
-    struct deferred *d = fm_xmalloc(sizeof(*d) + data.n + strlen(routine) + strlen(event) + 2);
-    memset(d, 0, sizeof(*d));
-    uint8_t *body = (uint8_t *)(d + 1);
-    if (data.n > 0)
-        memcpy(body, data.p, data.n);
-    char *at = (char *)body + data.n;
-    d->data = (struct fm_bytes){body, data.n};
-    d->routine = put_text(&at, routine);
-    d->event = put_text(&at, event);
-    return d;
-}
-
-struct routine_state *hjob_routine_state(struct hjob *job, const char *routine)
-{
-    struct routine_state *r;
-    HASH_FIND_STR(job->routines, routine, r);
-    if (r != NULL)
-        return r;
-    r = fm_xcalloc(1, sizeof(*r));
-    r->routine = fm_xstrdup(routine);
-    HASH_ADD_KEYPTR(hh, job->routines, r->routine, strlen(r->routine), r);
-    return r;
-}
-
-struct hjob *hjob_find(struct engine *e, struct pb_var id, uint32_t epoch)
-{
-    struct hjob *job;
-    if (id.n == 0)
-        return NULL;
-    HASH_FIND(hh, e->jobs, id.p, id.n, job);
-    return job != NULL && job->epoch == epoch ? job : NULL;
-}
-
-static void free_prelude(struct hjob *job)
-{
-    step_clear_prelude(job);
-    free(job->prelude_tasks);
-    free(job->prelude_outputs);
-    job->prelude_tasks = job->prelude_outputs = NULL;
-}
-
-static void free_tasks(struct task *list)
-{
-    struct task *t, *tmp;
-    DL_FOREACH_SAFE (list, t, tmp)
-        free(t);
-}
-
-static void free_breakpoints(struct hjob *job)
-{
-    while (job->breakpoints != NULL) {
-        struct breakpoint *b = job->breakpoints;
-        job->breakpoints = b->next;
-        free(b->routine);
-        free(b->slot);
-        free(b->condition);
-        free(b);
-    }
-}
-
-void hjob_free_states(struct hjob *job)
-{
-    struct routine_state *r, *rtmp;
-    HASH_ITER (hh, job->routines, r, rtmp) {
-        HASH_DEL(job->routines, r);
-        kv_done(&r->kv);
-        free(r->routine);
-        free(r);
-    }
-}
-
-static void hjob_free(struct hjob *job)
-{
-    for (size_t i = 0; job->flow != NULL && i < job->flow->n_routines; i++)
-        free_tasks(job->flow->routines[i].queue);
-    if (job->flow != NULL)
-        free_tasks(job->flow->unknown.queue);
-    free_tasks(job->scheduled);
-    free_breakpoints(job);
-    free(job->released_task);
-    free(job->break_task);
-    struct deferred *d, *dtmp;
-    DL_FOREACH_SAFE (job->deferred, d, dtmp)
-        free(d);
-    struct sent_step *s, *stmp;
-    DL_FOREACH_SAFE (job->sent, s, stmp)
-        free(s);
-    hjob_free_states(job);
-    kv_done(&job->shared);
-    free_prelude(job);
-    flow_free(job->flow);
-    free(job);
-}
-
-void hjob_drop(struct hjob *job)
-{
-    struct engine *e = job->engine;
-    hjob_abort_runs(job);
-    if (job->alarm != 0)
-        call_cancel(e, job->alarm);
-    if (job->is_ready)
-        DL_DELETE2(e->ready, job, ready_prev, ready_next);
-    HASH_DEL(e->jobs, job);
-    e->held_bytes -= job->bytes;
-    hjob_free(job);
-}
+#include "prelude.h"
+#include "queue.h"
+#include "step.h"
 
 /* ---- assignment ---- */
 
@@ -248,94 +112,6 @@ static int read_state(struct reading *r, struct pb_var encoded)
 
 /* ---- deferred events and inputs ---- */
 
-static void encode_task(const struct task *t, const char *from_routine, const char *from_event,
-                        struct fm_buf *out)
-{
-    fermata_v1_Task m;
-    struct fm_err err = {0};
-    memset(&m, 0, sizeof(m));
-    m.task_id = pb_var_str(t->id);
-    m.routine = pb_var_str(t->routine);
-    m.slot = pb_var_str(t->slot);
-    m.data = pb_var_bytes(t->data.p, t->data.n);
-    m.from_routine = pb_var_str(from_routine);
-    m.from_event = pb_var_str(from_event);
-    m.connection = t->connection;
-    if (pb_var_encode(fermata_v1_Task_fields, &m, out, &err) < 0)
-        fm_abort(err.msg);
-}
-
-static struct fm_buf *add_buf(struct fm_buf **list, size_t *n)
-{
-    *list = fm_xrealloc(*list, (*n + 1) * sizeof(**list));
-    (*list)[*n] = (struct fm_buf){0};
-    return &(*list)[(*n)++];
-}
-
-/* No connection takes it. */
-static void put_deferred_output(struct hjob *job, const struct deferred *d)
-{
-    fermata_v1_Output m;
-    struct fm_err err = {0};
-    memset(&m, 0, sizeof(m));
-    m.routine = pb_var_str(d->routine);
-    m.event = pb_var_str(d->event);
-    m.data = pb_var_bytes(d->data.p, d->data.n);
-    if (pb_var_encode(fermata_v1_Output_fields, &m, add_buf(&job->prelude_outputs, &job->n_prelude_outputs),
-                      &err) < 0)
-        fm_abort(err.msg);
-}
-
-/* An agent's question is a notice beside the pause, which shows the same: nobody misses it. */
-static bool is_notice(const struct routine *from, const char *event)
-{
-    return from->type != NULL && strcmp(from->type->name, "llm_agent") == 0 && strcmp(event, "question") == 0;
-}
-
-static void emit_one_deferred(struct hjob *job, const struct deferred *d)
-{
-    bool taken = false;
-    const struct routine *from = flow_routine(job->flow, d->routine);
-    for (size_t i = 0; i < from->n_out; i++) {
-        const struct connection *c = from->out[i];
-        char id[48];
-        struct fm_buf data = {0};
-        if (!connection_takes(c, d->event, d->data))
-            continue;
-        snprintf(id, sizeof(id), "d%u.%zu", job->last_step + 1, job->n_prelude_tasks);
-        if (mapping_apply(c, d->data, &data) == 0) {
-            const struct task t = {
-                .id = id,
-                .routine = c->to_routine,
-                .slot = c->slot,
-                .pause_id = "",
-                .key = "",
-                .call_id = "",
-                .connection = c->number,
-                .data = {data.p, data.n}
-            };
-            encode_task(&t, d->routine, d->event, add_buf(&job->prelude_tasks, &job->n_prelude_tasks));
-            hjob_add_task(job, task_new(&t));
-            taken = true;
-        }
-        fm_buf_done(&data);
-    }
-    if (!taken && !is_notice(from, d->event))
-        put_deferred_output(job, d);
-}
-
-/* Their tasks and outputs become part of the prelude of the job's next step. */
-static void emit_deferred(struct hjob *job)
-{
-    struct deferred *d, *tmp;
-    DL_FOREACH_SAFE (job->deferred, d, tmp) {
-        emit_one_deferred(job, d);
-        DL_DELETE(job->deferred, d);
-        job->prelude_deferred++;
-        free(d);
-    }
-}
-
 /* Takes the inputs that are new; an answer among them brings the deferred events first. */
 static int take_inputs(struct reading *r, struct pb_var inputs, bool deferred)
 {
@@ -350,7 +126,7 @@ static int take_inputs(struct reading *r, struct pb_var inputs, bool deferred)
         if (m.input_number <= job->inputs_through)
             continue; /* it came before the stream broke */
         if (deferred && !emitted)
-            emit_deferred(job);
+            prelude_emit_deferred(job);
         emitted = true;
         rc = read_task(r, inputs.items[i]);
         if (rc < 0)
@@ -358,7 +134,7 @@ static int take_inputs(struct reading *r, struct pb_var inputs, bool deferred)
         job->inputs_through = m.input_number;
     }
     if (deferred && !emitted && inputs.n == 0)
-        emit_deferred(job);
+        prelude_emit_deferred(job);
     return 0;
 }
 
@@ -366,8 +142,7 @@ static void refuse(struct hjob *job, const char *why)
 {
     FM_LOG(WARN, STATE, "an assignment is refused", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
            FM_STR("why", why));
-    session_release(job->engine, job, fermata_v1_ReleaseReason_RELEASE_REASON_REFUSED, why, "");
-    hjob_drop(job);
+    hjob_release(job, fermata_v1_ReleaseReason_RELEASE_REASON_REFUSED, why);
 }
 
 /* Jobs that only wait for their last acknowledgement do not count: the coordinator has given their places
@@ -385,7 +160,7 @@ static bool is_full(const struct engine *e)
 /* Replaces the breakpoints. */
 static int read_breakpoints(struct reading *r, const struct pb_var *list)
 {
-    free_breakpoints(r->job);
+    hjob_free_breakpoints(r->job);
     for (size_t i = 0; i < list->n; i++) {
         fermata_v1_Breakpoint m;
         memset(&m, 0, sizeof(m));
@@ -441,7 +216,7 @@ static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
     if (rc == 0)
         rc = read_breakpoints(r, &m->breakpoints);
     if (rc == 0 && m->emit_deferred)
-        emit_deferred(job);
+        prelude_emit_deferred(job);
     if (rc == 0)
         rc = take_inputs(r, m->inputs, false);
     if (rc == 0)
@@ -463,10 +238,11 @@ static void count_bytes(struct hjob *job, size_t n)
     job->engine->held_bytes += n;
 }
 
-void hjob_assign(struct engine *e, const fermata_v1_Assign *m)
+void hjob_assign(struct session *s, const fermata_v1_Assign *m)
 {
+    struct engine *e = s->engine;
     if (m->job_id.n != 26) {
-        session_close(e, "an assignment without a proper job id");
+        session_close(s, "an assignment without a proper job id");
         return;
     }
     struct hjob *old;
@@ -479,8 +255,9 @@ void hjob_assign(struct engine *e, const fermata_v1_Assign *m)
     memcpy(job->id, m->job_id.p, m->job_id.n);
     job->epoch = m->epoch;
     job->engine = e;
+    job->session = s;
     HASH_ADD_KEYPTR(hh, e->jobs, job->id, 26, job);
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     struct reading r = {e, job, &err, 0};
     size_t bytes = m->flow.n + m->state.n + items_bytes(&m->inputs);
     if (e->draining)
@@ -507,7 +284,7 @@ void hjob_assign(struct engine *e, const fermata_v1_Assign *m)
 
 void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     struct reading r = {job->engine, job, &err, 0};
     if (take_inputs(&r, m->inputs, m->emit_deferred) < 0 ||
         (m->set_breakpoints && read_breakpoints(&r, &m->breakpoints) < 0)) {
@@ -522,19 +299,6 @@ void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
 }
 
 /* ---- acknowledgements ---- */
-
-void hjob_stored(struct hjob *job, uint32_t number)
-{
-    while (job->sent != NULL && job->sent->number <= number) {
-        struct sent_step *s = job->sent;
-        DL_DELETE(job->sent, s);
-        job->sent_bytes -= s->body.n;
-        job->n_sent--;
-        free(s);
-    }
-    if (number > job->acked_step)
-        job->acked_step = number;
-}
 
 void hjob_ack(struct hjob *job, uint32_t number, bool released)
 {
@@ -570,10 +334,8 @@ void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms)
         kind != fermata_v1_InterruptKind_INTERRUPT_KIND_DRAIN)
         return;
     job->interrupt = kind;
-    if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE) {
-        job->interrupt_at_ms = job->engine->now_ms + grace_ms;
-        engine_note_grace(job->engine, job->interrupt_at_ms);
-    }
+    if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE)
+        hjob_set_grace(job, job->engine->now_ms + grace_ms);
     abort_unstarted(job);
     hjob_wake(job);
 }

@@ -1,59 +1,29 @@
-/* The tasks of a job that wait on this host: which may run now, which wait for their time, what to do when
- * none can run. Each routine has a queue of tasks that are due; a failed task that is tried again stays first
- * in its queue and holds those behind it, so that the order within a routine is kept. See engine_int.h. */
-#include "engine_int.h"
+/* Which task of a job runs when. Each routine has a queue of tasks that are due; a failed task that is tried
+ * again stays first in its queue and holds those behind it, so that the order within a routine is kept. See
+ * queue.h. */
+#include "queue.h"
 
 #include <string.h>
 
 #include <utlist.h>
 
+#include "calls.h"
+#include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
+#include "json.h"
+#include "leave.h"
 #include "log.h"
 #include "mem.h"
+#include "prelude.h"
+#include "step.h"
+#include "value.h"
 
-/* ---- adding ---- */
+/* How far the host works ahead of what is on disk. */
+#define MAX_AHEAD_STEPS 64
+#define MAX_AHEAD_BYTES (1024u * 1024)
+#define SLEEP_MS 1000 /* a job with nothing to do for longer leaves the host */
 
-static void enqueue(struct hjob *job, struct task *t)
-{
-    t->scheduled = false;
-    t->seq = ++job->next_seq;
-    DL_APPEND(t->to->queue, t);
-}
-
-/* For insertion: a new one goes behind those that are due at the same time. */
-static int by_due(const struct task *there, const struct task *added)
-{
-    return there->due_ms > added->due_ms ? 1 : -1;
-}
-
-void hjob_add_task(struct hjob *job, struct task *t)
-{
-    job->n_tasks++;
-    t->to = flow_routine(job->flow, t->routine);
-    if (t->due_ms != 0 && t->failed_attempts == 0) {
-        t->scheduled = true;
-        DL_INSERT_INORDER(job->scheduled, t, by_due);
-        return;
-    }
-    if (t->due_ms != 0 && t->to->queue == NULL)
-        t->to->held_until_ms = t->due_ms; /* a next attempt: it holds its routine */
-    enqueue(job, t);
-}
-
-void hjob_return_task(struct hjob *job, struct task *t)
-{
-    DL_PREPEND(t->to->queue, t);
-    (void)job;
-}
-
-struct task *hjob_find_scheduled(struct hjob *job, const char *routine, const char *key)
-{
-    struct task *t;
-    DL_FOREACH (job->scheduled, t)
-        if (strcmp(t->routine, routine) == 0 && strcmp(t->key, key) == 0)
-            return t;
-    return NULL;
-}
+/* ---- choosing ---- */
 
 /* Scheduled tasks that are due now go into their queues; routines that were held are free. */
 static void release_due(struct hjob *job)
@@ -63,7 +33,7 @@ static void release_due(struct hjob *job)
         struct task *t = job->scheduled;
         DL_DELETE(job->scheduled, t);
         t->due_ms = 0;
-        enqueue(job, t);
+        hjob_enqueue(job, t);
     }
     for (size_t i = 0; i < job->flow->n_routines; i++) {
         struct routine *r = &job->flow->routines[i];
@@ -72,16 +42,13 @@ static void release_due(struct hjob *job)
     }
 }
 
-/* ---- choosing ---- */
-
 static bool may_run(const struct hjob *job, const struct routine *r)
 {
     if (r->queue == NULL || r->run != NULL || r->held_until_ms != 0)
         return false;
     /* an effect never rests on a step that could still vanish */
     bool effects = r->type != NULL && (r->type->flags & FM_EFFECTS) != 0;
-    bool intent = r->policy.on_lost > fermata_v1_LostPolicy_LOST_POLICY_RETRY;
-    return !((effects || intent) && job->n_sent > 0);
+    return !((effects || policy_announces(&r->policy)) && job->n_sent > 0);
 }
 
 /* Of the first tasks of all queues the one that comes first; without parallelism it must be the very first
@@ -103,11 +70,16 @@ static struct routine *choose(const struct hjob *job)
     return best != NULL && may_run(job, best) ? best : NULL;
 }
 
-struct task *hjob_take_task(struct hjob *job)
+/* Whether the job is as far ahead of what is on disk as it may be. */
+static bool is_far_ahead(const struct hjob *job)
 {
-    if (job->phase == PHASE_STOPPED || job->interrupt != 0 || job->break_task != NULL)
-        return NULL;
-    if (job->n_sent >= MAX_AHEAD_STEPS || job->sent_bytes >= MAX_AHEAD_BYTES)
+    return job->n_sent >= MAX_AHEAD_STEPS || job->sent_bytes >= MAX_AHEAD_BYTES;
+}
+
+/* Takes the next task that may run out of its queue; NULL: none may now. */
+static struct task *take_task(struct hjob *job)
+{
+    if (job->phase == PHASE_STOPPED || job->interrupt != 0 || job->break_task != NULL || is_far_ahead(job))
         return NULL;
     release_due(job);
     struct routine *r = choose(job);
@@ -156,23 +128,11 @@ static int release_reason(int interrupt)
                : fermata_v1_ReleaseReason_RELEASE_REASON_DRAINING;
 }
 
-/* Gives the job back. What it has sent stands before the release in the stream. */
+/* Gives the job back, for a reason (ReleaseReason). */
 static void give_back(struct hjob *job, int reason)
 {
-    struct engine *e = job->engine;
-    if (!e->welcomed)
-        return; /* after the next Welcome */
-    session_release(e, job, reason, "", job->break_task != NULL ? job->break_task : "");
-    hjob_drop(job);
-}
-
-void hjob_break(struct hjob *job, const struct task *t)
-{
-    FM_LOG(INFO, EXECUTION, "a task has reached a breakpoint", FM_STR("job", job->id), FM_STR("task", t->id),
-           FM_STR("routine", t->routine));
-    free(job->break_task);
-    job->break_task = fm_xstrdup(t->id);
-    hjob_wake(job);
+    if (job->session->welcomed) /* else after the next Welcome */
+        hjob_release(job, reason, "");
 }
 
 /* No task is due and no handler at work: waits here for a short time; for a long one the job leaves. */
@@ -182,7 +142,7 @@ static void idle(struct hjob *job)
     bool short_wait = at >= 0 && at - job->engine->now_ms <= SLEEP_MS;
     if (at >= 0)
         set_alarm(job, at);
-    if (job->prelude_deferred > 0 && !short_wait && step_make_prelude(job))
+    if (job->prelude_deferred > 0 && !short_wait && prelude_make_step(job))
         return; /* no task will carry it; the job leaves when that step is on disk */
     if (short_wait || job->n_sent > 0)
         return;
@@ -206,7 +166,7 @@ void hjob_wake(struct hjob *job)
         return;
     }
     release_due(job);
-    if (job->n_sent >= MAX_AHEAD_STEPS || job->sent_bytes >= MAX_AHEAD_BYTES)
+    if (is_far_ahead(job))
         return;
     if (choose(job) != NULL) {
         job->is_ready = true;
@@ -222,18 +182,95 @@ void hjob_wake(struct hjob *job)
         set_alarm(job, next_due(job));
 }
 
-/* ---- handlers at work ---- */
+/* ---- breakpoints ---- */
 
-void hjob_abort_runs(struct hjob *job)
+/* A condition that cannot be put to the data holds: rather a task too many is held than one too few. */
+static bool condition_holds(const struct hjob *job, const struct breakpoint *b, const struct task *t)
 {
-    job->interrupt_at_ms = 0;
-    if (job->flow == NULL)
-        return;
-    for (size_t i = 0; i <= job->flow->n_routines; i++) {
-        struct routine *r = i < job->flow->n_routines ? &job->flow->routines[i] : &job->flow->unknown;
-        if (r->run != NULL)
-            step_abort(r->run);
+    const struct engine *e = job->engine;
+    if (b->condition[0] == '\0' || e->io.condition == NULL)
+        return true;
+    fm_auto(fm_arena) arena = {0};
+    fm_auto(fm_err) err = {0};
+    fm_auto(fm_buf) json = {0};
+    fm_arena_init(&arena, RUN_MEMORY_BYTES);
+    const struct fm_value *data = value_decode_struct(t->data, &arena, &err);
+    bool holds = true;
+    if (data != NULL) {
+        json_value_write(data, &json);
+        holds = e->io.condition(e->io.arg, b->condition, (struct fm_bytes){json.p, json.n});
     }
+    return holds;
+}
+
+/* The breakpoint that holds the task; NULL: none. */
+static const struct breakpoint *breakpoint_for(const struct hjob *job, const struct task *t)
+{
+    if (strcmp(job->released_task, t->id) == 0)
+        return NULL;
+    for (const struct breakpoint *b = job->breakpoints; b != NULL; b = b->next)
+        if ((strcmp(b->routine, "*") == 0 || strcmp(b->routine, t->routine) == 0) &&
+            (b->slot[0] == '\0' || strcmp(b->slot, t->slot) == 0) && condition_holds(job, b, t))
+            return b;
+    return NULL;
+}
+
+/* A task has reached a breakpoint: the job is given back when its handlers have ended. */
+static void hold_at_breakpoint(struct hjob *job, struct task *t)
+{
+    FM_LOG(INFO, EXECUTION, "a task has reached a breakpoint", FM_STR("job", job->id), FM_STR("task", t->id),
+           FM_STR("routine", t->routine));
+    free(job->break_task);
+    job->break_task = fm_xstrdup(t->id);
+    hjob_return_task(t);
+    hjob_wake(job);
+}
+
+/* ---- running ---- */
+
+/* Whether the task's attempt is announced, and so its loss noticed. */
+static bool is_announced(const struct task *t)
+{
+    return policy_announces(&t->to->policy) && !t->lost;
+}
+
+void hjob_run_next(struct hjob *job)
+{
+    struct task *t = take_task(job);
+    if (t == NULL)
+        return;
+    if (breakpoint_for(job, t) != NULL) {
+        hold_at_breakpoint(job, t);
+        return;
+    }
+    if (is_announced(t) && job->prelude_deferred > 0 && prelude_make_step(job)) {
+        hjob_return_task(t); /* it begins when that step is on disk */
+        hjob_wake(job);
+        return;
+    }
+    struct fm_ctx *ctx = step_new(job, t);
+    if (job->flow->parallelism > 1)
+        hjob_wake(job); /* another one may run beside it */
+    if (is_announced(t)) {
+        ctx->waits_for_intent = t->announced = true;
+        session_intent(job->session, job, t->id);
+    } else if (step_go(ctx)) {
+        hjob_wake(job);
+    }
+}
+
+void hjob_returned(struct fm_ctx *ctx, int rc)
+{
+    struct hjob *job = ctx->job;
+    if (step_returned(ctx, rc))
+        hjob_wake(job);
+}
+
+void hjob_timed_out(struct fm_ctx *ctx)
+{
+    struct hjob *job = ctx->job;
+    step_timed_out(ctx);
+    hjob_wake(job);
 }
 
 void hjob_intent_ack(struct hjob *job, struct pb_var task_id)
@@ -242,7 +279,8 @@ void hjob_intent_ack(struct hjob *job, struct pb_var task_id)
         struct fm_ctx *run = job->flow->routines[i].run;
         if (run == NULL || !run->waits_for_intent || !pb_var_eq(task_id, run->task->id))
             continue;
-        step_go(run);
+        if (step_go(run))
+            hjob_wake(job);
         return;
     }
 }

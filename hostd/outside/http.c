@@ -15,7 +15,7 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
-#include "outside.h"
+#include "outside_events.h"
 #include "secrets.h"
 
 #define CONNECT_TIMEOUT_MS 10000
@@ -27,7 +27,7 @@
 
 struct http {
     uv_loop_t *loop;
-    struct outside *owner;
+    const struct outside_events *events;
     const struct secrets *secrets;
     const char *ca_file;
     CURLM *multi;
@@ -47,7 +47,7 @@ struct request {
     struct fm_buf body, used, response, response_headers;
     size_t max_response;
     size_t received; /* bytes of the body in all */
-    size_t told;     /* bytes of `response` that outside_data was told of */
+    size_t told;     /* bytes of `response` that the handler was told of */
     int64_t started_us;
     uv_timer_t first_byte; /* started only when there is a limit */
     bool cancelled, is_ended, too_large, refused, no_first_byte, got_first;
@@ -141,7 +141,7 @@ static bool tell_data(struct request *r, bool all)
         n -= secrets_tail(&r->used, fresh, n);
     if (n == 0)
         return true;
-    int rc = outside_data(r->http->owner, r->id, (struct fm_bytes){(uint8_t *)fresh, n});
+    int rc = r->http->events->data(r->http->events->arg, r->id, (struct fm_bytes){(uint8_t *)fresh, n});
     if (rc < 0)
         snprintf(r->error, sizeof(r->error), "the response was refused");
     if (rc == 1) {
@@ -166,7 +166,7 @@ static void tell_ended(struct http *h)
             describe(r, &response);
             FM_LOG(DEBUG, LLM, "HTTP request ended", FM_I64("status", response.status),
                    FM_U64("ms", response.duration_ms), FM_STR("error", response.error));
-            outside_done(h->owner, r->id, &response);
+            h->events->done(h->events->arg, r->id, &response);
         }
         request_free(r);
     }
@@ -470,12 +470,12 @@ int http_check_ca(const char *file, struct fm_err *err)
                               "--ca-file %s has no certificate in it (PEM)", file);
 }
 
-struct http *http_new(uv_loop_t *loop, struct outside *owner, const struct secrets *secrets,
+struct http *http_new(uv_loop_t *loop, const struct outside_events *events, const struct secrets *secrets,
                       const char *ca_file)
 {
     struct http *h = fm_xcalloc(1, sizeof(*h));
     h->loop = loop;
-    h->owner = owner;
+    h->events = events;
     h->secrets = secrets;
     h->ca_file = ca_file;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (h->multi = curl_multi_init()) == NULL)

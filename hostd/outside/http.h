@@ -9,7 +9,7 @@
 
 #include "err.h"
 
-struct outside;
+struct outside_events;
 struct http;
 struct secrets;
 
@@ -17,9 +17,10 @@ struct secrets;
  * -FM_NOT_FOUND, -FM_PERMISSION_DENIED, -FM_INVALID_ARGUMENT. */
 int http_check_ca(const char *file, struct fm_err *err) FM_MUST_CHECK;
 
-struct http *http_new(uv_loop_t *loop, struct outside *owner, const struct secrets *secrets,
+/* What `events` and the rest point to must outlive it. */
+struct http *http_new(uv_loop_t *loop, const struct outside_events *events, const struct secrets *secrets,
                       const char *ca_file);
-/* Starts a request; outside_data tells pieces of the body, outside_done the response, never before this has
+/* Starts a request; events->data tells pieces of the body, events->done the response, never before this has
  * returned. */
 void http_start(struct http *h, uint64_t id, const struct fm_http_request *r);
 /* Ends it; nothing more is told of it. */

@@ -8,11 +8,13 @@
 #include "clock.h"
 #include "http.h"
 #include "mem.h"
+#include "outside_events.h"
 #include "process.h"
 #include "serve.h"
 
 struct outside {
     struct engine *engine;
+    struct outside_events events;
     struct http *http;
     struct processes *processes;
     struct servers *servers;
@@ -29,12 +31,27 @@ struct run {
     uint64_t id;
 };
 
+/* ---- what comes of a call ---- */
+
+static int on_data(void *arg, uint64_t id, struct fm_bytes data)
+{
+    struct outside *c = arg;
+    return engine_call_data(c->engine, id, data, fm_now_mono_ms());
+}
+
+static void on_done(void *arg, uint64_t id, const void *result)
+{
+    struct outside *c = arg;
+    engine_call_done(c->engine, id, result, fm_now_mono_ms());
+    c->after(c->arg);
+}
+
 /* ---- processes for one call ---- */
 
 static bool on_line(void *arg, const char *line, size_t n)
 {
     struct run *r = arg;
-    return outside_data(r->owner, r->id, (struct fm_bytes){(const uint8_t *)line, n}) == 0;
+    return on_data(r->owner, r->id, (struct fm_bytes){(const uint8_t *)line, n}) == 0;
 }
 
 static void on_end(void *arg, const struct fm_process_result *result)
@@ -44,7 +61,7 @@ static void on_end(void *arg, const struct fm_process_result *result)
     uint64_t id = r->id;
     DL_DELETE(c->runs, r);
     free(r);
-    outside_done(c, id, result);
+    on_done(c, id, result);
 }
 
 static void run_start(struct outside *c, uint64_t id, const struct process_request *request)
@@ -80,9 +97,10 @@ struct outside *outside_new(uv_loop_t *loop, const struct outside_config *cfg, v
     struct outside *c = fm_xcalloc(1, sizeof(*c));
     c->after = after;
     c->arg = arg;
-    c->http = http_new(loop, c, cfg->secrets, cfg->ca_file);
+    c->events = (struct outside_events){c, on_data, on_done};
+    c->http = http_new(loop, &c->events, cfg->secrets, cfg->ca_file);
     c->processes = processes_new(loop);
-    c->servers = servers_new(c->processes, c);
+    c->servers = servers_new(c->processes, &c->events);
     return c;
 }
 
@@ -109,17 +127,6 @@ void outside_cancel(struct outside *c, uint64_t id, enum engine_call_kind kind)
         serve_cancel(c->servers, id);
     else
         run_cancel(c, id);
-}
-
-int outside_data(struct outside *c, uint64_t id, struct fm_bytes data)
-{
-    return engine_call_data(c->engine, id, data, fm_now_mono_ms());
-}
-
-void outside_done(struct outside *c, uint64_t id, const void *result)
-{
-    engine_call_done(c->engine, id, result, fm_now_mono_ms());
-    c->after(c->arg);
 }
 
 void outside_stop(struct outside *c)

@@ -27,9 +27,4 @@ void outside_cancel(struct outside *c, uint64_t id, enum engine_call_kind kind);
 void outside_stop(struct outside *c);
 void outside_free(struct outside *c);
 
-/* ---- for http.c and serve.c: what they have to say of a call, see engine_call_data ---- */
-
-int outside_data(struct outside *c, uint64_t id, struct fm_bytes data);
-void outside_done(struct outside *c, uint64_t id, const void *result);
-
 #endif

@@ -11,14 +11,14 @@
 #include "buf.h"
 #include "log.h"
 #include "mem.h"
-#include "outside.h"
+#include "outside_events.h"
 #include "process.h"
 
 #define MAX_QUOTED 200
 
 struct servers {
     struct processes *processes;
-    struct outside *owner;
+    const struct outside_events *events;
     struct pool *pools;
     struct ticket *tickets;
 };
@@ -145,7 +145,7 @@ static void finish(struct servers *all, struct ticket *t, const struct fm_proces
 {
     uint64_t id = t->id;
     ticket_free(all, t);
-    outside_done(all->owner, id, r);
+    all->events->done(all->events->arg, id, r);
 }
 
 /* ---- what a process says ---- */
@@ -171,7 +171,7 @@ static bool on_line(void *arg, const char *line, size_t n)
         accuse(s, line, n);
         return false;
     }
-    int rc = outside_data(all->owner, t->id, (struct fm_bytes){(const uint8_t *)line, n});
+    int rc = all->events->data(all->events->arg, t->id, (struct fm_bytes){(const uint8_t *)line, n});
     if (s->task != t) /* cancelled meanwhile */
         return true;
     if (rc <= 0)
@@ -280,11 +280,11 @@ void serve_cancel(struct servers *all, uint64_t id)
     ticket_free(all, t);
 }
 
-struct servers *servers_new(struct processes *processes, struct outside *owner)
+struct servers *servers_new(struct processes *processes, const struct outside_events *events)
 {
     struct servers *all = fm_xcalloc(1, sizeof(*all));
     all->processes = processes;
-    all->owner = owner;
+    all->events = events;
     return all;
 }
 

@@ -6,30 +6,15 @@
 #ifndef FM_SERVE_H
 #define FM_SERVE_H
 
-#include <fermata/routine.h>
+#include "engine_io.h"
 
-struct outside;
+struct outside_events;
 struct processes;
 struct servers;
 
-/* A task for such a program: the request of a CALL_SERVED. */
-struct served_task {
-    /* The program. `input` is what it gets for this task; `timeout_ms` begins when it gets that;
-     * `max_output_bytes` is of this task, `max_memory_bytes` of the process. */
-    const struct fm_process *process;
-    const char *job;    /* for the log */
-    uint32_t processes; /* that may run side by side; at least 1 */
-    uint64_t idle_ms;   /* how long one rests before it is ended */
-};
-
-/* For a handler: gives a task to such a program. `on_line` returns 0 to go on, 1 when the task is done (then
- * `done` is called with exit code 0), -1 to end the process. When the process ends with the task in its hand,
- * `done` is told how. (In call.c; no part of the ABI.) */
-void ctx_serve(struct fm_ctx *ctx, const struct served_task *t, fm_line_callback on_line,
-               fm_process_callback done, void *arg);
-
-struct servers *servers_new(struct processes *processes, struct outside *owner);
-/* Takes a task; outside_data tells its lines, outside_done its end, never before this has returned. */
+/* What `events` points to must outlive it. */
+struct servers *servers_new(struct processes *processes, const struct outside_events *events);
+/* Takes a task; events->data tells its lines, events->done its end, never before this has returned. */
 void serve_start(struct servers *all, uint64_t id, const struct served_task *t);
 /* Nobody waits for it any more: the process that has it in hand is killed, with its group. */
 void serve_cancel(struct servers *all, uint64_t id);

@@ -2,8 +2,8 @@
  * one passes. The wait is a durable timer. */
 #include <stdio.h>
 
+#include "builtin.h"
 #include "collect.h"
-#include "registry.h"
 
 static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 {

@@ -10,9 +10,9 @@
  * much memory or output with RESOURCE_EXHAUSTED; none of them is retried. Blocks, so runs on the pool. */
 #include <string.h>
 
+#include "builtin.h"
 #include "jq_eval.h"
 #include "json_value.h"
-#include "registry.h"
 
 #define MAX_OUTPUT_BYTES (8u * 1024 * 1024)
 

@@ -1,6 +1,6 @@
 /* Routine type "split" (common/catalog/types/split.json): makes of a list one event per element. A list that
  * is not there, or no list, fails with INVALID_ARGUMENT. */
-#include "registry.h"
+#include "builtin.h"
 
 /* The fields named by "with", for an event. */
 static struct fm_value *event_data(struct fm_ctx *ctx, const struct fm_value *data,

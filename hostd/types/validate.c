@@ -4,9 +4,9 @@
  */
 #include <string.h>
 
+#include "builtin.h"
 #include "err.h"
 #include "json_schema.h"
-#include "registry.h"
 
 #define MAX_ERRORS 100
 

@@ -1,11 +1,13 @@
-/* Flows as a host needs them: parsed once at assignment; parameter mapping of connections. */
-#include "engine_int.h"
+/* Flows as a host needs them. See hflow.h. */
+#include "hflow.h"
 
 #include <string.h>
 
 #include "fermata/v1/types.pb.h"
+#include "kv.h"
 #include "mem.h"
-#include "wire_nano.h"
+#include "pb_var.h"
+#include "wire.h"
 
 struct parsing {
     struct flow *f;

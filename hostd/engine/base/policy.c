@@ -1,10 +1,10 @@
-/* Policies of routines: what is tried again, when, and how long an attempt may take. Pure functions. See
- * engine_int.h. */
-#include "engine_int.h"
+/* Policies of routines. See policy.h. */
+#include "policy.h"
 
 #include <string.h>
 
 #include "fermata/v1/types.pb.h"
+#include "pb_var.h"
 
 #define BIT(code) (1u << (code))
 #define USUALLY_RETRYABLE                                                                                    \
@@ -89,6 +89,11 @@ bool policy_may_drop(const struct policy *p)
            p->on_error == fermata_v1_ErrorPolicy_ERROR_POLICY_SKIP ||
            p->on_error == fermata_v1_ErrorPolicy_ERROR_POLICY_ROUTE ||
            p->on_lost != fermata_v1_LostPolicy_LOST_POLICY_RETRY;
+}
+
+bool policy_announces(const struct policy *p)
+{
+    return p->on_lost > fermata_v1_LostPolicy_LOST_POLICY_RETRY;
 }
 
 bool policy_retry(const struct policy *p, int code, bool permanent, uint32_t attempts, uint64_t spent_ms,

@@ -13,8 +13,6 @@ void registry_free(struct registry *r);
 /* Checks and adds a type: its table is copied, what it leads to must live as long as the registry. Returns 0,
  * -FM_INVALID_ARGUMENT (the table is not sound, or of an ABI that is not known) or -FM_ALREADY_EXISTS. */
 int registry_add(struct registry *r, const struct fm_routine_type *type, struct fm_err *err) FM_MUST_CHECK;
-/* Adds the built-in types. */
-int registry_add_builtin(struct registry *r, struct fm_err *err) FM_MUST_CHECK;
 const struct fm_routine_type *registry_find(const struct registry *r, const char *name);
 size_t registry_count(const struct registry *r);
 const struct fm_routine_type *registry_at(const struct registry *r, size_t i);
@@ -26,11 +24,5 @@ bool registry_has_event(const struct fm_routine_type *type, const char *event);
 uint32_t registry_event_flags(const struct fm_routine_type *type, const char *event);
 /* Whether tables of this version of the ABI can be read. */
 bool registry_abi_known(uint32_t abi);
-
-extern const struct fm_routine_type exec_type;
-extern const struct fm_routine_type llm_agent_type, human_type, log_type;
-extern const struct fm_routine_type split_type, sleep_type, aggregate_type, batch_type, debounce_type,
-    job_type;
-extern const struct fm_routine_type validate_type, jq_type, http_type;
 
 #endif

@@ -1,6 +1,6 @@
 /* What a handler asks of the world beyond its step: a question to a person, another job. Part of the routine
  * API (fermata/routine.h). */
-#include "engine_int.h"
+#include "ctx.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -8,8 +8,10 @@
 #include <utlist.h>
 
 #include "fermata/v1/types.pb.h"
+#include "hjob.h"
 #include "json_schema.h"
 #include "mem.h"
+#include "registry.h"
 #include "value.h"
 
 static int pack(struct fm_ctx *ctx, const pb_msgdesc_t *desc, const void *m, struct fm_buf *out)
@@ -26,7 +28,7 @@ static struct pb_var encoded(struct fm_ctx *ctx, const char *what, const struct 
     struct fm_buf b = {0};
     struct fm_err err = {0};
     struct pb_var out = {0};
-    if (v == NULL || ctx->failed)
+    if (v == NULL || ctx->out.failed)
         return out;
     int rc = any ? value_encode(v, 1, &b, &err) : value_encode_struct(v, &b, &err);
     if (rc < 0) {
@@ -54,7 +56,7 @@ static struct pb_var choice_views(struct fm_ctx *ctx, const struct fm_value *cho
 
 static bool has_slot(struct fm_ctx *ctx, const char *slot, const char *what)
 {
-    if (ctx->failed)
+    if (ctx->out.failed)
         return false;
     if (slot != NULL && registry_handler(ctx->routine->type, slot) != NULL)
         return true;
@@ -85,9 +87,9 @@ static const char *call_of(struct fm_ctx *ctx, const struct fm_question *q)
 const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
 {
     if (ctx->job->flow->parallelism > 1) /* which number the step will have is not known before it ends */
-        snprintf(ctx->pause_id, sizeof(ctx->pause_id), "p-%.40s.%zu", ctx->task->id, ctx->n_pauses);
+        snprintf(ctx->pause_id, sizeof(ctx->pause_id), "p-%.40s.%zu", ctx->task->id, ctx->out.n_pauses);
     else
-        snprintf(ctx->pause_id, sizeof(ctx->pause_id), "p%u.%zu", fm_ctx_step(ctx), ctx->n_pauses);
+        snprintf(ctx->pause_id, sizeof(ctx->pause_id), "p%u.%zu", fm_ctx_step(ctx), ctx->out.n_pauses);
     if (!has_slot(ctx, q->slot, "answer") || !schema_ok(ctx, q->answer_schema))
         return ctx->pause_id;
     fermata_v1_Pause m;
@@ -103,11 +105,11 @@ const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
     m.default_answer = encoded(ctx, "the default answer", q->default_answer, true);
     m.timeout_ms = q->timeout_ms;
     m.call_id = pb_var_str(call_of(ctx, q));
-    if (ctx->failed)
+    if (ctx->out.failed)
         return ctx->pause_id;
-    ctx->pauses = fm_xrealloc(ctx->pauses, (ctx->n_pauses + 1) * sizeof(*ctx->pauses));
-    ctx->pauses[ctx->n_pauses] = (struct fm_buf){0};
-    (void)pack(ctx, fermata_v1_Pause_fields, &m, &ctx->pauses[ctx->n_pauses++]);
+    ctx->out.pauses = fm_xrealloc(ctx->out.pauses, (ctx->out.n_pauses + 1) * sizeof(*ctx->out.pauses));
+    ctx->out.pauses[ctx->out.n_pauses] = (struct fm_buf){0};
+    (void)pack(ctx, fermata_v1_Pause_fields, &m, &ctx->out.pauses[ctx->out.n_pauses++]);
     char *id = fm_ctx_alloc(ctx, sizeof(ctx->pause_id));
     memcpy(id, ctx->pause_id, sizeof(ctx->pause_id));
     return id;
@@ -134,9 +136,9 @@ void fm_ctx_start_job(struct fm_ctx *ctx, const struct fm_child *child)
     m.data = encoded(ctx, "the data of a job", child->data, false);
     m.shared_data = encoded(ctx, "the shared data of a job", child->shared_data, false);
     m.result_slot = pb_var_str(child->result_slot);
-    if (ctx->failed)
+    if (ctx->out.failed)
         return;
     struct child *c = fm_ctx_alloc(ctx, sizeof(*c));
     if (pack(ctx, fermata_v1_ChildStart_fields, &m, &c->body) == 0)
-        DL_APPEND(ctx->children, c);
+        DL_APPEND(ctx->out.children, c);
 }

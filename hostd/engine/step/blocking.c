@@ -1,9 +1,8 @@
 /* Handlers that block (FM_BLOCKING) run on a worker thread. Such a handler gets a context of its own, made of
  * copies: of the task, of its routine's state, of the shared data. So it shares nothing with the loop's
  * thread and needs no lock. When it has returned, what it did moves into the step's real context. When the
- * step is aborted before, the handler runs on, unheard, and its context is freed when it returns. See
- * engine_int.h. */
-#include "engine_int.h"
+ * step is aborted before, the handler runs on, unheard, and its context is freed when it returns. */
+#include "blocking.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -11,6 +10,10 @@
 
 #include <utlist.h>
 
+#include "calls.h"
+#include "ctx.h"
+#include "engine_state.h"
+#include "hjob.h"
 #include "mem.h"
 #include "value.h"
 
@@ -89,6 +92,13 @@ void blocking_free(struct engine_work *w)
     free(w);
 }
 
+/* Nobody waits for it any more. */
+static void cancel(struct engine *e, const struct call *k)
+{
+    (void)e;
+    atomic_store(&k->work->cancelled, true);
+}
+
 int blocking_start(struct fm_ctx *ctx, fm_handler handler)
 {
     struct engine *e = ctx->job->engine;
@@ -100,17 +110,13 @@ int blocking_start(struct fm_ctx *ctx, fm_handler handler)
         blocking_free(w);
         return -1;
     }
-    uint64_t id = call_work(ctx, w);
-    e->io.start_work(e->io.arg, id, w);
+    struct call *k = call_new(ctx, CALL_WORK, cancel, NULL);
+    k->work = w;
+    e->io.start_work(e->io.arg, k->id, w);
     return 0;
 }
 
-void blocking_cancel(struct engine_work *w)
-{
-    atomic_store(&w->cancelled, true);
-}
-
-void engine_work_run(struct engine_work *w)
+void blocking_run(struct engine_work *w)
 {
     if (!atomic_load(&w->cancelled)) /* no handler starts after its step was aborted */
         w->rc = w->handler(&w->ctx, w->ctx.data);
@@ -118,34 +124,8 @@ void engine_work_run(struct engine_work *w)
 
 int blocking_adopt(struct fm_ctx *ctx, struct engine_work *w)
 {
-    struct fm_ctx *from = &w->ctx;
-    ctx->changes = from->changes;
-    ctx->emissions = from->emissions;
-    ctx->defers = from->defers;
-    ctx->log = from->log;
-    ctx->n_log = from->n_log;
-    ctx->pauses = from->pauses;
-    ctx->n_pauses = from->n_pauses;
-    ctx->children = from->children;
-    ctx->unscheduled = from->unscheduled;
-    ctx->n_unscheduled = from->n_unscheduled;
-    ctx->has_usage = from->has_usage;
-    ctx->usage_in = from->usage_in;
-    ctx->usage_out = from->usage_out;
-    ctx->usage_cached = from->usage_cached;
-    ctx->usage_cost = from->usage_cost;
-    ctx->usage_calls = from->usage_calls;
-    ctx->failed = from->failed;
-    ctx->fail_code = from->fail_code;
-    memcpy(ctx->fail_message, from->fail_message, sizeof(ctx->fail_message));
-    ctx->fail_permanent = from->fail_permanent;
-    ctx->retry_after_ms = from->retry_after_ms;
+    ctx->out = w->ctx.out;
     ctx->work = w; /* all of this lies in its memory */
-    from->changes = NULL;
-    from->emissions = from->defers = NULL;
-    from->children = NULL;
-    from->log = from->pauses = NULL;
-    from->n_log = from->n_pauses = from->n_unscheduled = 0;
-    from->unscheduled = NULL;
+    w->ctx.out = (struct outcome){0};
     return w->rc;
 }

@@ -1,12 +1,15 @@
 /* Merging of inputs: a slot with a merge mode collects the data that come to it in the routine's state, one
  * step a datum, and makes a task of what belongs together. So what waits is durable, and moves with the job.
- * See engine_int.h. */
-#include "engine_int.h"
+ */
+#include "merge.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "emit.h"
 #include "fermata/v1/types.pb.h"
+#include "hflow.h"
+#include "hjob.h"
 
 #define KEY_BYTES 200
 
@@ -20,9 +23,9 @@ const struct merge *merge_find(const struct routine *r, const char *slot)
 
 static void make(struct fm_ctx *ctx, const char *slot, const struct fm_value *data)
 {
-    fm_ctx_enqueue(ctx, slot, data);
-    if (ctx->emissions != NULL)
-        ctx->emissions->prev->merged = true;
+    struct emission *e = ctx_enqueue(ctx, slot, data);
+    if (e != NULL)
+        e->merged = true;
 }
 
 static struct fm_value *items_of(struct fm_ctx *ctx, const struct fm_value *list)
@@ -116,5 +119,5 @@ int merge_take(struct fm_ctx *ctx, const struct merge *m)
         make(ctx, m->slot, items_of(ctx, fm_ctx_state_get(ctx, key)));
         break;
     }
-    return ctx->failed ? -1 : 0;
+    return ctx->out.failed ? -1 : 0;
 }

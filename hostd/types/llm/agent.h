@@ -5,6 +5,8 @@
 
 #include "provider.h"
 
+extern const struct fm_routine_type llm_agent_type;
+
 /* What waits for the model's reply. */
 struct turn {
     const struct llm_provider *provider;
@@ -64,6 +66,11 @@ enum llm_verdict {
     LLM_FAILED  /* after fm_ctx_fail */
 };
 enum llm_verdict llm_check_limits(struct fm_ctx *ctx, const struct turn *t, const char **ret_limit);
+/* Counts what a call has used, whether its reply was of use or not; returns what it costs. */
+double llm_charge(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
+/* The same of an attempt that has failed, after fm_ctx_fail; what it has used counts for the limits, which
+ * are looked at before the next one. */
+void llm_charge_failed(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
 /* Adds what a call has used to what the limits are compared with. */
 void llm_count_usage(struct fm_ctx *ctx, const struct llm_reply *r, double cost);
 /* Raises limits as an answer to the question about the limit `asked` says; never lowers one: then the

@@ -392,7 +392,7 @@ static int on_response(struct fm_ctx *ctx, void *arg, const struct fm_http_respo
     struct llm_http *h = arg;
     if (take_response(ctx, h, r) == 0)
         return h->done(ctx, h->arg);
-    llm_charge_failed(ctx, h->q, h->reply); /* a reply that is of no use is paid for all the same */
+    h->q->charge_failed(ctx, h->q, h->reply); /* a reply that is of no use is paid for all the same */
     return -1;
 }
 

@@ -13,6 +13,7 @@
 #define LLM_MAX_STREAMED_CALLS 64 /* of tools, in one streamed reply */
 
 struct llm_provider;
+struct llm_reply;
 
 /* What is asked of a model. */
 struct llm_request {
@@ -21,6 +22,8 @@ struct llm_request {
     const struct fm_value *messages; /* the whole conversation, a list */
     const struct fm_value *tools;    /* list of {"name", "description", "parameters"} */
     uint32_t calls_before;           /* calls that this agent has made before */
+    /* What is done with what a reply has used that is of no use, after fm_ctx_fail. */
+    void (*charge_failed)(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
 };
 
 /* A model's reply. */
@@ -51,12 +54,6 @@ struct llm_provider {
 const struct llm_provider *llm_provider_find(const char *name);
 
 extern const struct llm_provider llm_mock, llm_openai, llm_anthropic;
-
-/* Counts what a call has used, whether its reply was of use or not; returns what it costs. */
-double llm_charge(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
-/* The same of an attempt that has failed, after fm_ctx_fail; what it has used counts for the limits, which
- * are looked at before the next one. */
-void llm_charge_failed(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
 
 /* ---- llm_http.c: what providers over HTTP share ---- */
 

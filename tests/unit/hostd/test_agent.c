@@ -17,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent.h"
 #include "arena.h"
+#include "daemon.h"
 #include "fermata/v1/host_agent.pb.h"
 #include "mem.h"
 #include "pb_var.h"

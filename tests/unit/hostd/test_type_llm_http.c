@@ -5,9 +5,10 @@
 
 #include <cmocka.h>
 
+#include "agent.h"
 #include "fake_json.h"
+#include "provider.h"
 #include "secrets.h"
-#include "types/llm_provider.h"
 
 #define SECRET "sk-very-secret-key"
 

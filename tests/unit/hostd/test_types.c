@@ -4,8 +4,9 @@
 
 #include <cmocka.h>
 
+#include "builtin.h"
 #include "builtin_types.h"
-#include "engine_int.h"
+#include "hflow.h"
 #include "registry.h"
 #include "value.h"
 
