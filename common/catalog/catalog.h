@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #include "arena.h"
-#include "json_schema.h"
+#include "rules.h"
 
 #define TYPE_SCHEMA_BYTES 65536u      /* the most that a configuration's schema may have, as text */
 #define TYPE_SCHEMAS_BYTES (1u << 20) /* the most that those of a host's types may have together */
@@ -35,10 +35,6 @@ struct type_event {
     const char *name;
     bool notice, call;
 };
-
-/* Reports what is wrong with a configuration beyond what its schema says. Of values of the wrong kind, which
- * the schema reports, it says nothing. */
-typedef void (*type_rules)(const struct fm_value *config, json_schema_report report, void *arg);
 
 struct type_spec {
     const char *name;

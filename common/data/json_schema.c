@@ -1,6 +1,6 @@
 /* JSON Schema over values. First the schema itself is walked, so that the check of the value need not ask
  * what kind a keyword's value has. What both do is bounded by a budget of comparisons. See json_schema.h. */
-#include "json_schema_int.h"
+#include "json_schema.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -10,41 +10,12 @@
 #include <string.h>
 
 #include "buf.h"
+#include "json_schema_pattern.h"
+#include "json_schema_walk.h"
 #include "nearest.h"
 
 #define MAX_SUGGESTED 16 /* unknown properties of one check for which a known one is looked for */
 #define VALUE_BYTES 80   /* of a value in a message */
-
-bool schema_spend(struct check *c, size_t n)
-{
-    c->work += n;
-    return c->work <= JSON_SCHEMA_WORK;
-}
-
-/* ---- where we are ---- */
-
-size_t schema_path_down(struct check *c, const char *fmt, ...)
-{
-    size_t was = c->path_n;
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(c->path + was, sizeof(c->path) - was, fmt, ap);
-    va_end(ap);
-    if (n > 0)
-        c->path_n = was + (size_t)n < sizeof(c->path) - 1 ? was + (size_t)n : sizeof(c->path) - 1;
-    return was;
-}
-
-size_t schema_path_key(struct check *c, const char *key)
-{
-    return schema_path_down(c, "%s%.128s", c->path_n > 0 ? "." : "", key);
-}
-
-void schema_path_back(struct check *c, size_t was)
-{
-    c->path_n = was;
-    c->path[was] = '\0';
-}
 
 static void say(struct check *c, const struct json_schema_fault *f, const char *fmt, va_list ap)
 {
@@ -116,54 +87,6 @@ static void show(const struct fm_value *v, char out[VALUE_BYTES])
         snprintf(out, VALUE_BYTES, "%s%s", article(kind_name(v)), kind_name(v));
         break;
     }
-}
-
-const struct fm_value *schema_member(struct check *c, const struct fm_value *map, const char *key)
-{
-    size_t n = fm_value_kind(map) == FM_MAP ? fm_value_size(map) : 0;
-    (void)schema_spend(c, n / 8 + 1);
-    for (size_t i = n; i-- > 0;)
-        if (strcmp(fm_value_key(map, i), key) == 0)
-            return fm_value_at(map, i);
-    return NULL;
-}
-
-bool schema_has_member(struct check *c, const struct fm_value *map, const char *key)
-{
-    size_t n = fm_value_kind(map) == FM_MAP ? fm_value_size(map) : 0;
-    (void)schema_spend(c, n / 8 + 1);
-    for (size_t i = n; i-- > 0;)
-        if (strcmp(fm_value_key(map, i), key) == 0)
-            return true;
-    return false;
-}
-
-bool schema_equal(struct check *c, const struct fm_value *a, const struct fm_value *b)
-{
-    if (!schema_spend(c, 1) || fm_value_kind(a) != fm_value_kind(b) || fm_value_size(a) != fm_value_size(b))
-        return false;
-    switch (fm_value_kind(a)) {
-    case FM_NULL:
-        return true;
-    case FM_BOOL:
-        return fm_value_bool(a, false) == fm_value_bool(b, false);
-    case FM_NUMBER:
-        return fm_value_number(a, 0) == fm_value_number(b, 0);
-    case FM_STRING:
-        return strcmp(fm_value_string(a, ""), fm_value_string(b, "")) == 0;
-    case FM_LIST:
-        for (size_t i = 0; i < fm_value_size(a); i++)
-            if (!schema_equal(c, fm_value_at(a, i), fm_value_at(b, i)))
-                return false;
-        return true;
-    case FM_MAP:
-        for (size_t i = 0; i < fm_value_size(a); i++)
-            if (!schema_has_member(c, b, fm_value_key(a, i)) ||
-                !schema_equal(c, fm_value_at(a, i), schema_member(c, b, fm_value_key(a, i))))
-                return false;
-        return true;
-    }
-    return false;
 }
 
 static size_t characters(const char *s)

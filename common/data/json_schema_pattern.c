@@ -1,6 +1,6 @@
 /* Patterns of JSON Schemas: POSIX extended regular expressions whose cost is known before they are compiled.
- * See json_schema_int.h. */
-#include "json_schema_int.h"
+ * See json_schema_walk.h. */
+#include "json_schema_pattern.h"
 
 #include <stdint.h>
 #include <string.h>

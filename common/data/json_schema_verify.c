@@ -1,25 +1,12 @@
 /* The walk over a schema itself, after which a check need not ask what kind a keyword's value has. See
- * json_schema_int.h. */
-#include "json_schema_int.h"
+ * json_schema_verify.h. */
+#include "json_schema_verify.h"
 
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-int schema_refuse(struct check *c, const char *fmt, ...)
-{
-    char text[256];
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    if (!c->collect)
-        return fm_err_set(c->err, FM_INVALID_ARGUMENT, "schema", "%s: %s", c->path, text);
-    c->n_faults++;
-    (void)fm_err_add(c->err, FM_INVALID_ARGUMENT, c->path, "%s", text);
-    return 0;
-}
+#include "json_schema_pattern.h"
+#include "json_schema_walk.h"
 
 static int faulty(struct check *c, const char *what)
 {

@@ -56,7 +56,7 @@ static const char *faults_of(const char *type, const char *quoted)
     faults[0] = '\0';
     check(t->config, v);
     if (t->rules != NULL)
-        t->rules(v, note, NULL);
+        t->rules(t->config, v, note, NULL);
     return faults;
 }
 
@@ -101,7 +101,7 @@ static void each_setting_is_described_with_examples_that_meet_its_schema(void **
         for (size_t k = 0; k < fm_value_size(examples); k++) {
             check(t->config, fm_value_at(examples, k));
             if (t->rules != NULL)
-                t->rules(fm_value_at(examples, k), note, NULL);
+                t->rules(t->config, fm_value_at(examples, k), note, NULL);
         }
         if (faults[0] != '\0')
             fail_msg("an example of %s: %s", t->name, faults);

@@ -1,10 +1,14 @@
-/* What the files of the JSON Schema check share. Private to json_schema*.c. */
-#ifndef FM_JSON_SCHEMA_INT_H
-#define FM_JSON_SCHEMA_INT_H
+/* What the walk over a schema and the check of a value share: where they are, what they may still do, and
+ * members of objects. Private to json_schema*.c. */
+#ifndef FM_JSON_SCHEMA_WALK_H
+#define FM_JSON_SCHEMA_WALK_H
 
 #include <regex.h>
 
-#include "json_schema.h"
+#include <fermata/value.h>
+
+#include "err.h"
+#include "json_schema_types.h"
 
 #define MAX_PATTERNS 64
 #define PATH_BYTES 256
@@ -30,8 +34,6 @@ struct check {
     size_t n_patterns;
 };
 
-/* ---- json_schema.c ---- */
-
 /* False when the check is out of work. */
 bool schema_spend(struct check *c, size_t n);
 /* Go down; return what schema_path_back wants. A path that is too long is cut. */
@@ -43,17 +45,7 @@ const struct fm_value *schema_member(struct check *c, const struct fm_value *map
 bool schema_has_member(struct check *c, const struct fm_value *map, const char *key);
 bool schema_equal(struct check *c, const struct fm_value *a, const struct fm_value *b);
 
-/* ---- json_schema_verify.c ---- */
-
 /* A fault of the schema. Returns 0 when the walk is to go on. */
 int schema_refuse(struct check *c, const char *fmt, ...) FM_PRINTF(2, 3);
-/* Walks over a schema. Returns 0, or the error of the first fault when they are not collected. */
-int schema_verify(struct check *c, const struct fm_value *schema);
-
-/* ---- json_schema_pattern.c ---- */
-
-int schema_compile_pattern(struct check *c, const struct fm_value *source, regex_t *ret, bool *ret_ok);
-/* Whether the pattern, which the schema's walk has found, matches. */
-bool schema_matches(const struct check *c, const struct fm_value *source, const char *text);
 
 #endif
