@@ -1,6 +1,6 @@
-/* What rpc_loop.c, rpc_server.c and rpc_client.c share. */
-#ifndef FM_RPC_INT_H
-#define FM_RPC_INT_H
+/* The loop as server and client see it: tags, messages, and what is done at the end of a turn. */
+#ifndef FM_RPC_LOOP_H
+#define FM_RPC_LOOP_H
 
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
@@ -51,7 +51,7 @@ void rpc_message_free(struct rpc_message *m);
 void rpc_messages_free(struct rpc_message *list);
 
 /* The received bytes as one slice (unref it), or -1 when they cannot be read (bad compression). */
-int rpc_read_all(grpc_byte_buffer *buffer, grpc_slice *ret);
+int rpc_read_all(grpc_byte_buffer *buffer, grpc_slice *ret) FM_MUST_CHECK;
 struct fm_bytes rpc_slice_bytes(const grpc_slice *slice);
 /* A failed start of a batch is a bug of ours. */
 void rpc_must(grpc_call_error e, const char *what);
