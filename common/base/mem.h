@@ -25,8 +25,7 @@ void fm_autofree_cleanup(void *p);
 void fm_autoclose_cleanup(int *fd);
 #define fm_autofree __attribute__((cleanup(fm_autofree_cleanup)))
 #define fm_autoclose __attribute__((cleanup(fm_autoclose_cleanup)))
-/* The same for a struct that has a function NAME_done: `fm_auto(fm_buf) b = {0};`. */
-#define fm_auto(name) __attribute__((cleanup(name##_done))) struct name
+#define fm_auto(type) __attribute__((cleanup(type##_done))) struct type
 /* The pointer, which is NULL from then on. */
 #define fm_take(pointer) fm_take_from(&(pointer))
 void *fm_take_from(void *pointer);
