@@ -36,7 +36,7 @@ struct job_state {
 };
 
 struct task_item *task_item_alloc(struct fm_bytes body, const char *id, const char *routine,
-    const char *slot);
+                                  const char *slot);
 struct item *item_pack(const ProtobufCMessage *m);
 void add_task(struct job_state *s, struct task_item *t);
 void add_deferred(struct job_state *s, struct item *i);

@@ -50,7 +50,7 @@ static void check(struct rpc_call *call, const struct rpc_method *method, struct
         return;
     }
     Grpc__Health__V1__HealthCheckResponse r = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
-    r.status = status(server_instance());
+    r.status = status(rpc_call_service(call));
     server_reply(call, &r.base);
 }
 
@@ -82,7 +82,7 @@ static void watch(struct rpc_call *call, const struct rpc_method *method, struct
     if (m == NULL)
         return;
     struct health_watch *w = fm_xcalloc(1, sizeof(*w));
-    w->server = server_instance();
+    w->server = rpc_call_service(call);
     w->registered = server_call_new(w->server, call, SERVER_CALL_HEALTH);
     w->call = call;
     w->known = is_known(((const Grpc__Health__V1__HealthCheckRequest *)(const void *)m)->service);

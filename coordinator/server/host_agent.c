@@ -54,7 +54,7 @@ static void attach(struct rpc_call *call, const struct rpc_method *method, struc
         .on_message = on_message, .on_half_close = on_half_close, .on_close = on_close};
     (void)method;
     (void)message;
-    struct server *s = server_instance();
+    struct server *s = rpc_call_service(call);
     if (!server_admit(call, LIMIT_HOST_STREAMS))
         return;
     struct server_call *c = server_call_new(s, call, SERVER_CALL_HOST);

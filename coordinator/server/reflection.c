@@ -317,7 +317,7 @@ static void reflect(struct rpc_call *call, const struct rpc_method *method, stru
     (void)message;
     if (!server_admit(call, 0))
         return;
-    rpc_call_events(call, &events, server_call_new(server_instance(), call, SERVER_CALL_REFLECTION),
+    rpc_call_events(call, &events, server_call_new(rpc_call_service(call), call, SERVER_CALL_REFLECTION),
                     MAX_QUEUED);
 }
 

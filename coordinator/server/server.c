@@ -30,14 +30,6 @@
 #include "store.h"
 #include "wire.h"
 
-/* Handlers get a call and a method only; there is one shell in a process. */
-static struct server *instance;
-
-struct server *server_instance(void)
-{
-    return instance;
-}
-
 void server_time(struct server *s)
 {
     core_set_time(s->core, fm_now_mono_ms(), fm_now_wall_ms());
@@ -167,7 +159,7 @@ void server_reply(struct rpc_call *call, const ProtobufCMessage *message)
 
 bool server_admit(struct rpc_call *call, size_t reserve)
 {
-    struct server *s = instance;
+    struct server *s = rpc_call_service(call);
     size_t limit = (s->max_calls > 0 ? s->max_calls : LIMIT_OPEN_CALLS) + reserve,
            open = HASH_COUNT(s->calls);
     if (open < limit)
@@ -226,7 +218,7 @@ static void on_drained(struct rpc_call *call, void *user)
 const ProtobufCMessage *server_decode(struct rpc_call *call, const ProtobufCMessageDescriptor *d,
                                       struct fm_bytes message)
 {
-    struct server *s = instance;
+    struct server *s = rpc_call_service(call);
     struct fm_err err = {0};
     ProtobufCMessage *request;
     const struct wire_limits limits = {LIMIT_REQUEST_BYTES, LIMIT_REQUEST_DEPTH, LIMIT_REQUEST_ELEMENTS};
@@ -241,7 +233,7 @@ const ProtobufCMessage *server_decode(struct rpc_call *call, const ProtobufCMess
 static void begin_core_call(struct rpc_call *call, const struct rpc_method *method, struct fm_bytes message)
 {
     static const struct rpc_call_events events = {.on_close = on_close, .on_drained = on_drained};
-    struct server *s = instance;
+    struct server *s = rpc_call_service(call);
     const struct method *m = method->detail;
     if (!server_admit(call, 0))
         return;
@@ -272,7 +264,7 @@ static void add_core_methods(struct server *s)
                                          .detail = m};
     }
     s->n_rows = n;
-    rpc_server_add(s->server, s->rows, n, NULL);
+    rpc_server_add(s->server, s->rows, n, s);
 }
 
 /* ---- what the core says ---- */
@@ -463,7 +455,6 @@ void server_init(struct server *s, struct rpc_loop *loop, struct rpc_server *ser
         .recovered = io_recovered,
     };
     memset(s, 0, sizeof(*s));
-    instance = s;
     s->loop = loop;
     s->server = server;
     s->store = store;
@@ -473,9 +464,9 @@ void server_init(struct server *s, struct rpc_loop *loop, struct rpc_server *ser
     s->checker = checker_new(on_checked, s);
     s->core = core_new(cfg, &io);
     add_core_methods(s);
-    rpc_server_add(server, agent_methods, n_agent_methods, NULL);
-    rpc_server_add(server, health_methods, n_health_methods, NULL);
-    rpc_server_add(server, reflection_methods, n_reflection_methods, NULL);
+    rpc_server_add(server, agent_methods, n_agent_methods, s);
+    rpc_server_add(server, health_methods, n_health_methods, s);
+    rpc_server_add(server, reflection_methods, n_reflection_methods, s);
     rpc_loop_on_turn(loop, on_turn, s);
 }
 

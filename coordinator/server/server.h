@@ -47,7 +47,7 @@ struct server {
 };
 
 /* Makes the core and adds the method tables of all services to the server. `store` stays the caller's.
- * on_recovered(arg) is called on the loop's thread when clients may come. One in a process. */
+ * on_recovered(arg) is called on the loop's thread when clients may come. */
 void server_init(struct server *s, struct rpc_loop *loop, struct rpc_server *server, struct store *store,
                  const struct core_config *cfg, void (*on_recovered)(void *arg), void *arg);
 /* Begins recovery. */
@@ -81,8 +81,6 @@ struct server_call *server_call_new(struct server *s, struct rpc_call *call, enu
 void server_call_forget(struct server_call *c);
 /* Tells the core the time; before every input to it. */
 void server_time(struct server *s);
-/* The one of server_init. */
-struct server *server_instance(void);
 
 extern const struct rpc_method agent_methods[], health_methods[], reflection_methods[];
 extern const size_t n_agent_methods, n_health_methods, n_reflection_methods;
