@@ -120,14 +120,15 @@ static bool is_of_type(const struct fm_value *v, const char *type)
     return strcmp(kind_name(v), type) == 0;
 }
 
-static void check_type(struct check *c, const struct fm_value *type, const struct fm_value *v)
+/* False after a fault. */
+static bool check_type(struct check *c, const struct fm_value *type, const struct fm_value *v)
 {
     char allowed[128] = "";
     size_t n = fm_value_kind(type) == FM_LIST ? fm_value_size(type) : 1;
     for (size_t i = 0; i < n; i++) {
         const char *name = fm_value_string(fm_value_kind(type) == FM_LIST ? fm_value_at(type, i) : type, "");
         if (is_of_type(v, name))
-            return;
+            return true;
         size_t at = strlen(allowed);
         snprintf(allowed + at, sizeof(allowed) - at, "%s%s%s", i > 0 ? " or " : "", article(name), name);
     }
@@ -135,6 +136,7 @@ static void check_type(struct check *c, const struct fm_value *type, const struc
         fault(c, "is %.15g; it must be %s", fm_value_number(v, 0), allowed);
     else
         fault(c, "is %s%s; it must be %s", article(kind_name(v)), kind_name(v), allowed);
+    return false;
 }
 
 static void check_enum(struct check *c, const struct fm_value *allowed, const struct fm_value *v)
@@ -324,9 +326,8 @@ static void check_value(struct check *c, const struct fm_value *schema, const st
             fault(c, "is not allowed");
         return;
     }
-    if ((k = schema_member(c, schema, "type")) != NULL)
-        check_type(c, k, v);
-    if ((k = schema_member(c, schema, "enum")) != NULL)
+    bool is_type = (k = schema_member(c, schema, "type")) == NULL || check_type(c, k, v);
+    if (is_type && (k = schema_member(c, schema, "enum")) != NULL)
         check_enum(c, k, v);
     if (schema_has_member(c, schema, "const") && !schema_equal(c, schema_member(c, schema, "const"), v))
         fault(c, "is not the value that is wanted");

@@ -21,8 +21,8 @@
 #include "mem.h"
 #include "op.h"
 #include "pbc.h"
-#include "send.h"
 #include "routine_types.h"
+#include "send.h"
 #include "state.h"
 #include "unit.h"
 

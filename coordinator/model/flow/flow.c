@@ -3,7 +3,6 @@
  */
 #include "flow.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,14 +41,6 @@ static bool name_ok(const char *s)
     if (n == 0 || n > MAX_NAME)
         return false;
     return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
-}
-
-void flow_path(char out[FLOW_PATH_BYTES], const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(out, FLOW_PATH_BYTES, fmt, ap);
-    va_end(ap);
 }
 
 #define FAULT(c, field, ...) FLOW_FAULT((c)->err, field, __VA_ARGS__)
@@ -128,13 +119,6 @@ static void check_routines(struct check *c, const char *path)
 }
 
 /* ---- slots and events ---- */
-
-const struct type_spec *flow_type(const char *type, const struct flow_types *known)
-{
-    const struct type_spec *told = known == NULL ? NULL : known->find(known->arg, type);
-    const struct type_spec *builtin = type_catalog_find(type);
-    return told != NULL && (told->config != NULL || builtin == NULL) ? told : builtin;
-}
 
 /* True when the type has that slot (or event), or nobody knows the type; else `ret_have` lists what it has.
  */
