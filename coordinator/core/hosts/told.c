@@ -48,8 +48,8 @@ static struct told_schema *schema_of(struct core *c, const struct host *h, const
         return s;
     told_schema_unref(s);
     (void)fm_err_set(err, FM_FAILED_PRECONDITION, NULL,
-                     "host %s offers the same version of it with another schema of its configuration: what "
-                     "is not the same needs another version",
+                     "host %s offers the same version with a configuration schema that demands something "
+                     "else: give one of the two another version",
                      o->id);
     return NULL;
 }
@@ -83,6 +83,8 @@ void told_take(struct core *c, struct host *h, const Fermata__V1__Hello *m)
         fm_auto(fm_err) err = {0};
         struct told_schema *schema = schema_of(c, h, t, &bytes, &err);
         if (err.code != FM_OK) {
+            if (err.field[0] != '\0')
+                fm_err_wrap(&err, "%s", err.field);
             host_refuse_type(h, t->name, t->version, err.msg);
             continue;
         }

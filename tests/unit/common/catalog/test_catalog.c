@@ -153,7 +153,7 @@ static void a_schema_is_bounded_and_has_no_patterns(void **state)
 {
     (void)state;
     struct fm_err err = {0};
-    schema_has_fault("{", "no JSON");
+    schema_has_fault("{", "not JSON");
     schema_has_fault("[]", "must be an object");
     schema_has_fault("{\"$ref\":\"#\"}", "not supported");
     schema_has_fault("{\"properties\":{\"a\":{\"pattern\":\"x\"}}}", "no patterns");
