@@ -10,6 +10,7 @@
 #include "buf.h"
 #include "defs.h"
 #include "err.h"
+#include "family.h"
 #include "fermata/v1/types.pb-c.h"
 #include "host.h"
 #include "id.h"
@@ -348,6 +349,7 @@ struct core *core_new(const struct core_config *cfg, const struct core_io *io)
         c->cfg.cache_bytes = 1024u * 1024;
     fm_idgen_init(&c->ids, cfg->seed);
     c->job_used = job_rest;
+    c->family_changed = family_look;
     c->submit = method_find("Jobs/SubmitJob");
     c->cancel = method_find("Jobs/CancelJob");
     recovery_init(c);

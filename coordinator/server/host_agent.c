@@ -1,5 +1,7 @@
 /* The HostAgent service: one stream a host. Each message is guarded and decoded here, and goes to the core
  * (hosts.c). */
+#include "host_agent.h"
+
 #include "arena.h"
 #include "buf.h"
 #include "core.h"
@@ -7,7 +9,7 @@
 #include "fermata/v1/host_agent.pb-c.h"
 #include "guard.h"
 #include "rpc.h"
-#include "server.h"
+#include "server_calls.h"
 #include "size_limits.h"
 
 static void on_message(struct rpc_call *call, void *user, struct fm_bytes message)

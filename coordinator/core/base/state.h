@@ -70,7 +70,9 @@ struct core {
     void (*job_used)(struct core *c, struct job *job);   /* a handler has had the job */
     void (*job_loaded)(struct core *c, struct job *job); /* a job was read; NULL: it is not there, or
                                                             cannot be read */
-    const struct method *submit, *cancel;                /* which jobs use of each other */
+    /* A unit that changed what a job has to do with its parent or children is on disk. */
+    void (*family_changed)(struct core *c, struct job *job);
+    const struct method *submit, *cancel; /* which jobs use of each other */
 };
 
 #endif
