@@ -18,6 +18,7 @@
 #include "op.h"
 #include "pbc.h"
 #include "request_id.h"
+#include "routine_types.h"
 #include "state.h"
 #include "unit.h"
 
@@ -49,7 +50,7 @@ static int check_input_slot(struct core *c, const struct job *job, const Fermata
     fm_auto_pb Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     if (flow == NULL)
         return fm_err_set(err, FM_DATA_LOSS, "flow", "the flow of job %s is malformed", job->text);
-    struct flow_types known = {flow_known_type, c};
+    struct flow_types known = {types_find, c};
     int rc = flow_check_entry(flow, "to", r->to->routine, r->to->slot, r->data, &known, err);
     return rc;
 }
