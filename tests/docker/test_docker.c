@@ -141,15 +141,14 @@ static int down(void **state)
 
 static void resume(struct cluster *c, const char *job)
 {
-    json_decref(rpc(
-        c->address, "Jobs/ResumeJob",
-        "{\"job_id\":\"%s\",\"answer\":\"Kyoto\",\"placement\":{\"mode\":\"PLACEMENT_MODE_ANOTHER_HOST\"}}",
-        job));
+    json_decref(rpc(c->address, "Jobs/ResumeJob",
+                    "{'job_id':'%s','answer':'Kyoto','placement':{'mode':'PLACEMENT_MODE_ANOTHER_HOST'}}",
+                    job));
 }
 
 static void check_steps(struct cluster *c, const char *job, size_t n)
 {
-    json_t *h = rpc(c->address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    json_t *h = rpc(c->address, "Jobs/GetHistory", "{'job_id':'%s'}", job);
     assert_int_equal(json_array_size(json_at(h, "steps")), n);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(
@@ -160,7 +159,7 @@ static void check_steps(struct cluster *c, const char *job, size_t n)
 static void a_job_pauses_in_one_container_and_ends_in_another(void **state)
 {
     struct cluster *c = *state;
-    put_trip(c, "\"delay_ms\":50");
+    put_trip(c, "'delay_ms':50");
     const char *job = submit_trip(c, "Plan a trip");
     json_t *paused = wait_status(c, job, "PAUSED");
     resume(c, job);
@@ -178,7 +177,7 @@ static void a_job_pauses_in_one_container_and_ends_in_another(void **state)
 static void the_job_of_a_killed_container_goes_on_in_another(void **state)
 {
     struct cluster *c = *state;
-    put_trip(c, "\"ask\":false,\"delay_ms\":2000");
+    put_trip(c, "'ask':false,'delay_ms':2000");
     const char *job = submit_trip(c, "t");
     json_t *running = wait_status(c, job, "RUNNING");
     char service[32], id[80];
@@ -196,7 +195,7 @@ static void the_job_of_a_killed_container_goes_on_in_another(void **state)
 static void a_container_cut_off_and_back_has_its_late_steps_refused(void **state)
 {
     struct cluster *c = *state;
-    put_trip(c, "\"ask\":false,\"delay_ms\":5000");
+    put_trip(c, "'ask':false,'delay_ms':5000");
     const char *job = submit_trip(c, "t");
     json_t *running = wait_status(c, job, "RUNNING");
     char service[32], id[80];
@@ -209,7 +208,7 @@ static void a_container_cut_off_and_back_has_its_late_steps_refused(void **state
     free(sh("docker network connect %s_fermata %s", project, id));
     wait_hosts(c, 3);
     check_steps(c, job, 1);
-    json_t *history = rpc(c->address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    json_t *history = rpc(c->address, "Jobs/GetHistory", "{'job_id':'%s'}", job);
     assert_string_equal(at(history, "steps[0].epoch"), "2");
     assert_string_equal(at(history, "steps[0].host"), at(done, "job.lastHost"));
     json_decref(history);
@@ -220,7 +219,7 @@ static void a_container_cut_off_and_back_has_its_late_steps_refused(void **state
 static void a_killed_coordinator_container_comes_back_with_all_jobs(void **state)
 {
     struct cluster *c = *state;
-    put_trip(c, "\"delay_ms\":3000");
+    put_trip(c, "'delay_ms':3000");
     const char *paused = submit_trip(c, "paused");
     json_decref(wait_status(c, paused, "PAUSED"));
     const char *running = submit_trip(c, "running");

@@ -15,10 +15,6 @@
 #include <cmocka.h>
 
 #include "cluster.h"
-#include "json_text.h"
-
-/* clang-format would take the JSON for C. */
-/* clang-format off */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -54,7 +50,8 @@ static time_t time_of(const char *text)
     return timegm(&tm);
 }
 
-/* Wakes an hour from now by the clock of the coordinator's machine; retries, questions and leases are durations. */
+/* Wakes an hour from now by the clock of the coordinator's machine; retries, questions and leases are
+ * durations. */
 static void times_and_durations_hold_on_hosts_whose_clocks_are_days_off(void **state)
 {
     (void)state;
@@ -70,14 +67,22 @@ static void times_and_durations_hold_on_hosts_whose_clocks_are_days_off(void **s
         time_t t = time(NULL) + 3600;
         struct tm tm;
         assert_int_not_equal(strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm)), 0);
-        json_t *r = rpc(c.address, "Jobs/SubmitJob", J({"inline_flow" : {"routines" : [ {"id" : "s", "type" : "sleep", "config" : {"until_path" : "at"}} ]},
-                        "entry" : {"routine" : "s", "slot" : "input"}, "data" : {"at" : "%s"}}), now);
+        json_t *r = rpc(c.address, "Jobs/SubmitJob",
+                        "{'inline_flow':{'routines':[{'id':'s','type':'sleep',"
+                        "'config':{'until_path':'at'}}]},'entry':{'routine':'s','slot':'input'},"
+                        "'data':{'at':'%s'}}",
+                        now);
         json_t *asleep = wait_status(&c, at(r, "jobId"), "SLEEPING");
         assert_in_range(time_of(at(asleep, "job.wakeAt")), t - 60, t + 60);
         json_decref(asleep);
         json_decref(r);
-        const char *tried = submit_inline(&c, J({"routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE", "attempts" : 2}, {"ask" : "Well?", "timeout_ms" : 1100, "default" : "no"} ], "answer" : [ {"emit" : "out"} ]}},
-                                                    "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 1200, "factor" : 1}}} ]}), "{}");
+        const char *tried =
+            submit_inline(&c,
+                          "{'routines':[{'id':'a','type':'probe',"
+                          "'config':{'do':{'in':[{'fail':'UNAVAILABLE','attempts':2},"
+                          "{'ask':'Well?','timeout_ms':1100,'default':'no'}],'answer':[{'emit':'out'}]}},"
+                          "'policy':{'retry':{'max_attempts':3,'initial_delay_ms':1200,'factor':1}}}]}",
+                          "{}");
         json_t *done = wait_status(&c, tried, "COMPLETED");
         assert_string_equal(at(done, "job.stepCount"), "4");
         assert_string_equal(at(done, "job.state.outputs[0].data.answer"), "no");

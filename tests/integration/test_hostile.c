@@ -126,7 +126,7 @@ static void start(const char *const more[])
     cluster_init(&c);
     cluster_coordinator(&c, more);
     cluster_host(&c, 0, "a", NULL);
-    put_trip(&c, "\"ask\":false");
+    put_trip(&c, "'ask':false");
     snprintf(known_job, sizeof(known_job), "%s", submit_trip(&c, "t"));
     json_decref(wait_status(&c, known_job, "COMPLETED"));
 }

@@ -13,10 +13,6 @@
 #include <cmocka.h>
 
 #include "cluster.h"
-#include "json_text.h"
-
-/* clang-format would take the JSON for C. */
-/* clang-format off */
 
 static void must(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void must(const char *fmt, ...)
@@ -40,15 +36,17 @@ static void the_example_is_built_against_the_installed_header_and_runs_a_job(voi
     struct cluster c;
     cluster_init(&c);
     must("cmake --install %s --prefix %s/prefix", getenv("BUILD_DIR"), c.dir);
-    must("cmake -S %s/examples/plugin_c -B %s/plugin -DCMAKE_PREFIX_PATH=%s/prefix && cmake --build %s/plugin",
-         getenv("SOURCE_DIR"), c.dir, c.dir, c.dir);
+    must(
+        "cmake -S %s/examples/plugin_c -B %s/plugin -DCMAKE_PREFIX_PATH=%s/prefix && cmake --build %s/plugin",
+        getenv("SOURCE_DIR"), c.dir, c.dir, c.dir);
     char path[256];
     snprintf(path, sizeof(path), "%s/plugin/word_count.so", c.dir);
     const char *more[] = {"--plugins", path, NULL};
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", more);
     json_t *r = rpc(c.address, "Jobs/SubmitJob",
-                    J({"inline_flow" : {"routines" : [ {"id" : "a", "type" : "word_count"} ]}, "entry" : {"routine" : "a", "slot" : "text"}, "data" : {"text" : "the sign  that holds a note"}}));
+                    "{'inline_flow':{'routines':[{'id':'a','type':'word_count'}]},"
+                    "'entry':{'routine':'a','slot':'text'},'data':{'text':'the sign  that holds a note'}}");
     json_t *done = wait_status(&c, at(r, "jobId"), "COMPLETED");
     assert_string_equal(at(done, "job.state.outputs[0].data.words"), "6");
     assert_string_equal(at(done, "job.state.routineStates.a.total"), "6");
@@ -74,17 +72,21 @@ static void check_refused(struct cluster *c, const char *file, const char *text)
     snprintf(hostd, sizeof(hostd), "%s/hostd/hostd", getenv("BUILD_DIR"));
     snprintf(path, sizeof(path), "%s/%s", c->dir, file);
     snprintf(err, sizeof(err), "%s/refused.log", c->dir);
-    const char *argv[] = {hostd, "--no-supervisor", "--coordinator", "127.0.0.1:1", "--id", "x", "--plugins", path, NULL};
+    const char *argv[] = {
+        hostd, "--no-supervisor", "--coordinator", "127.0.0.1:1", "--id", "x", "--plugins", path, NULL};
     char *said = proc_fails(err, 2, argv);
     if (strstr(said, text) == NULL)
         fail_msg("\"%s\" does not say \"%s\"", said, text);
     free(said);
 }
 
-#define HEAD "#include <fermata/routine.h>\nstatic int h(struct fm_ctx *c, const struct fm_value *d) { (void)c; (void)d; return 0; }\n" \
-             "static const struct fm_slot s[] = {{\"in\", h}};\n" \
-             "static const struct fm_routine_type t = {.abi = FM_ROUTINE_ABI, .name = NAME, .version = 1, .slots = s, .n_slots = 1};\n" \
-             "static const struct fm_routine_type *const ts[] = {&t};\n"
+#define HEAD                                                                                                 \
+    "#include <fermata/routine.h>\nstatic int h(struct fm_ctx *c, const struct fm_value *d) { (void)c; "     \
+    "(void)d; return 0; }\n"                                                                                 \
+    "static const struct fm_slot s[] = {{\"in\", h}};\n"                                                     \
+    "static const struct fm_routine_type t = {.abi = FM_ROUTINE_ABI, .name = NAME, .version = 1, .slots = "  \
+    "s, .n_slots = 1};\n"                                                                                    \
+    "static const struct fm_routine_type *const ts[] = {&t};\n"
 
 static void what_is_no_good_plugin_is_refused_by_name(void **state)
 {
@@ -92,12 +94,23 @@ static void what_is_no_good_plugin_is_refused_by_name(void **state)
     struct cluster c;
     cluster_init(&c);
     build(&c, "none", "int x;\n");
-    build(&c, "old", "#define NAME \"x\"\n" HEAD "const struct fm_plugin fermata_plugin = {.abi = FM_ROUTINE_ABI + 1, .types = ts, .n_types = 1};\n");
-    build(&c, "crash", "#define NAME \"x\"\n" HEAD "static int i(char *w, size_t n) { (void)w; (void)n; *(volatile int *)0 = 1; return 0; }\n"
-                       "const struct fm_plugin fermata_plugin = {.abi = FM_ROUTINE_ABI, .types = ts, .n_types = 1, .init = i};\n");
-    build(&c, "refuse", "#include <stdio.h>\n#define NAME \"x\"\n" HEAD "static int i(char *w, size_t n) { snprintf(w, n, \"no licence\"); return 1; }\n"
-                        "const struct fm_plugin fermata_plugin = {.abi = FM_ROUTINE_ABI, .types = ts, .n_types = 1, .init = i};\n");
-    build(&c, "twice", "#define NAME \"log\"\n" HEAD "const struct fm_plugin fermata_plugin = {.abi = FM_ROUTINE_ABI, .types = ts, .n_types = 1};\n");
+    build(
+        &c, "old",
+        "#define NAME \"x\"\n" HEAD
+        "const struct fm_plugin fermata_plugin = {.abi = FM_ROUTINE_ABI + 1, .types = ts, .n_types = 1};\n");
+    build(&c, "crash",
+          "#define NAME \"x\"\n" HEAD
+          "static int i(char *w, size_t n) { (void)w; (void)n; *(volatile int *)0 = 1; return 0; }\n"
+          "const struct fm_plugin fermata_plugin = {.abi = FM_ROUTINE_ABI, .types = ts, .n_types = 1, .init "
+          "= i};\n");
+    build(&c, "refuse",
+          "#include <stdio.h>\n#define NAME \"x\"\n" HEAD
+          "static int i(char *w, size_t n) { snprintf(w, n, \"no licence\"); return 1; }\n"
+          "const struct fm_plugin fermata_plugin = {.abi = FM_ROUTINE_ABI, .types = ts, .n_types = 1, .init "
+          "= i};\n");
+    build(&c, "twice",
+          "#define NAME \"log\"\n" HEAD
+          "const struct fm_plugin fermata_plugin = {.abi = FM_ROUTINE_ABI, .types = ts, .n_types = 1};\n");
     check_refused(&c, "missing.so", "cannot be loaded");
     check_refused(&c, "none.so", "no symbol fermata_plugin");
     check_refused(&c, "old.so", "version 2 of the routine ABI");

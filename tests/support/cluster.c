@@ -196,9 +196,8 @@ const char *submit_inline(struct cluster *c, const char *flow, const char *data)
 {
     static char ids[64][32];
     static int next;
-    json_t *r =
-        rpc(c->address, "Jobs/SubmitJob",
-            "{\"inline_flow\":%s,\"entry\":{\"routine\":\"a\",\"slot\":\"in\"},\"data\":%s}", flow, data);
+    json_t *r = rpc(c->address, "Jobs/SubmitJob",
+                    "{'inline_flow':%s,'entry':{'routine':'a','slot':'in'},'data':%s}", flow, data);
     char *id = ids[next++ % 64];
     snprintf(id, sizeof(ids[0]), "%s", at(r, "jobId"));
     json_decref(r);
@@ -231,10 +230,10 @@ const char *submit_gates(struct cluster *c, int steps)
 const char *submit_loop(struct cluster *c)
 {
     return submit_inline(c,
-                         "{\"routines\":[{\"id\":\"a\",\"type\":\"probe\",\"config\":{\"do\":{\"in\":[{"
-                         "\"wait\":50},{\"count_shared\":\"n\"},{\"emit\":\"next\"}]}}}],"
-                         "\"connections\":[{\"from\":{\"routine\":\"a\",\"event\":\"next\"},\"to\":{"
-                         "\"routine\":\"a\",\"slot\":\"in\"}}]}",
+                         "{'routines':[{'id':'a','type':'probe',"
+                         "'config':{'do':{'in':[{'wait':50},{'count_shared':'n'},{'emit':'next'}]}}}],"
+                         "'connections':[{'from':{'routine':'a','event':'next'},"
+                         "'to':{'routine':'a','slot':'in'}}]}",
                          "{}");
 }
 
@@ -249,9 +248,9 @@ char *large_data(size_t bytes)
 {
     char *data = malloc(bytes + 16);
     assert_non_null(data);
-    memcpy(data, "{\"x\":\"", 6);
+    memcpy(data, "{'x':'", 6);
     memset(data + 6, 'x', bytes);
-    memcpy(data + 6 + bytes, "\"}", 3);
+    memcpy(data + 6 + bytes, "'}", 3);
     return data;
 }
 
@@ -270,8 +269,8 @@ void cluster_done(struct cluster *c)
 void put_trip(struct cluster *c, const char *settings)
 {
     json_decref(rpc(c->address, "Flows/PutFlow",
-                    "{\"flow\":{\"name\":\"trip\",\"routines\":[{\"id\":\"agent\",\"type\":\"llm_agent\","
-                    "\"config\":{\"provider\":\"mock\"%s%s}}]}}",
+                    "{'flow':{'name':'trip','routines':[{'id':'agent','type':'llm_agent',"
+                    "'config':{'provider':'mock'%s%s}}]}}",
                     settings[0] != '\0' ? "," : "", settings));
 }
 
@@ -279,10 +278,9 @@ const char *submit_trip(struct cluster *c, const char *task)
 {
     static char ids[8][32];
     static unsigned next;
-    json_t *j = rpc(c->address, "Jobs/SubmitJob",
-                    "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},\"data\":{"
-                    "\"task\":\"%s\"}}",
-                    task);
+    json_t *j =
+        rpc(c->address, "Jobs/SubmitJob",
+            "{'flow':'trip','entry':{'routine':'agent','slot':'trigger'},'data':{'task':'%s'}}", task);
     char *id = ids[next++ % 8];
     snprintf(id, sizeof(ids[0]), "%.30s", at(j, "jobId"));
     json_decref(j);
@@ -296,7 +294,7 @@ json_t *wait_status(struct cluster *c, const char *job, const char *status)
     snprintf(want, sizeof(want), "JOB_STATUS_%s", status);
     long long until = test_now_ms() + DEADLINE_MS;
     for (;;) {
-        json_t *j = rpc(c->address, "Jobs/GetJob", "{\"job_id\":\"%s\"}", job);
+        json_t *j = rpc(c->address, "Jobs/GetJob", "{'job_id':'%s'}", job);
         const char *have = at(j, "job.status");
         if (strcmp(have, want) == 0)
             return j;

@@ -44,7 +44,7 @@ void cluster_start_probes(struct cluster *c, int n);
 /* A coordinator and n hosts "a", "b", … with labels zone=a and so on. */
 void cluster_start(struct cluster *c, int n);
 
-/* Puts the one-agent flow "trip" with these further settings of the agent, for example "\"delay_ms\":50"; and
+/* Puts the one-agent flow "trip" with these further settings of the agent, for example "'delay_ms':50"; and
  * submits a job of it. Returns the job's id. */
 void put_trip(struct cluster *c, const char *settings);
 const char *submit_trip(struct cluster *c, const char *task);

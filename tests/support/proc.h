@@ -25,6 +25,8 @@ char *proc_fails(const char *err_file, int code, const char *const argv[]);
 /* Starts argv with a pipe on standard input, and does not wait for a line. */
 void proc_talk(struct proc *p, const char *err_file, const char *const argv[]);
 void proc_say(struct proc *p, const char *text);
+/* Reads one line into p->line; false at the end. */
+bool proc_line(struct proc *p);
 /* Reads lines until one contains the text. */
 void proc_hear(struct proc *p, const char *text);
 void proc_kill(struct proc *p, int signal);
