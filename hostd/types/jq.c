@@ -5,7 +5,7 @@
  *     rejected;
  *   "route": each output names an event (or is a list of names) at which the data goes on; null and false:
  * none. max_outputs (1 to 100,000; default 10,000), timeout_ms (of processor time, 1 to 60,000; default
- * 5,000). Programs run in a worker process (common/jq_eval.h): they see neither the host's environment nor
+ * 5,000). Programs run in a worker process (common/jq/jq_eval.h): they see neither the host's environment nor
  * other input, modules are refused, and one that loops for ever or needs more than 512 MiB fails its task
  * only. error(…) and faults of the program fail with INVALID_ARGUMENT, too much time with DEADLINE_EXCEEDED,
  * too much memory or output with RESOURCE_EXHAUSTED; none of them is retried. No effects; blocks, so runs on

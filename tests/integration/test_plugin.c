@@ -63,7 +63,9 @@ static void build(struct cluster *c, const char *name, const char *text)
     assert_non_null(f);
     fputs(text, f);
     assert_int_equal(fclose(f), 0);
-    must("cc -shared -fPIC -I%s/hostd/include -o %s/%s.so %s", getenv("SOURCE_DIR"), c->dir, name, path);
+    const char *source = getenv("SOURCE_DIR");
+    must("cc -shared -fPIC -I%s/hostd/include -I%s/common/include -o %s/%s.so %s", source, source, c->dir,
+         name, path);
 }
 
 static void check_refused(struct cluster *c, const char *file, const char *text)

@@ -1,9 +1,9 @@
 /* Values inside hostd: trees in an arena, read from and written to google.protobuf's Value and Struct. The
- * accessors are in the public header fermata/routine.h. Not thread-safe. */
+ * accessors are in the public header fermata/value.h. Not thread-safe. */
 #ifndef FM_VALUE_H
 #define FM_VALUE_H
 
-#include <fermata/routine.h>
+#include <fermata/value.h>
 
 #include "arena.h"
 #include "buf.h"

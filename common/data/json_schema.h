@@ -9,7 +9,7 @@
 #ifndef FM_JSON_SCHEMA_H
 #define FM_JSON_SCHEMA_H
 
-#include <fermata/routine.h>
+#include <fermata/value.h>
 
 #include "err.h"
 

@@ -4,7 +4,7 @@
 
 #include <cmocka.h>
 
-#include "json_value.h"
+#include "json.h"
 
 static struct fm_arena arena;
 static struct fm_err err;

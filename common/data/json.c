@@ -1,5 +1,5 @@
-/* JSON text and values. Reading is jansson's; so is the check of UTF-8, NULs and depth. See json_value.h. */
-#include "json_value.h"
+/* JSON text and values. Reading is jansson's; so is the check of UTF-8, NULs and depth. See json.h. */
+#include "json.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -101,11 +101,6 @@ struct fm_value *json_value_read(const char *text, size_t n, struct fm_arena *a,
     struct fm_value *v = convert(j, 1, a, err);
     json_decref(j);
     return v;
-}
-
-struct fm_value *json_value_of(struct fm_ctx *ctx, const char *text, size_t n, struct fm_err *err)
-{
-    return json_value_read(text, n, fm_ctx_arena(ctx), err);
 }
 
 /* ---- writing ---- */

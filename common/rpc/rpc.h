@@ -1,5 +1,5 @@
 /* gRPC, as far as Fermata needs it: a loop, a server with a table of methods, a client stream. Moves bytes;
- * knows no message of the project. Nothing of <grpc/…> is seen outside common/rpc_*.c.
+ * knows no message of the project. Nothing of <grpc/…> is seen outside common/rpc/.
  *
  * Threads: a loop has one completion queue and one thread, which runs all callbacks of its server, calls and
  * streams; their functions are called from there only, unless said otherwise. So a user whose state is
