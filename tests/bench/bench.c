@@ -91,7 +91,7 @@ static void start(struct cluster *c, int hosts)
     const char *more[] = {"--capacity", "20000", NULL};
     cluster_init(c);
     c->alone = c->probes = true;
-    c->lease = "30s";
+    cluster_lease(c, 30);
     c->heartbeat = "2s";
     cluster_coordinator(c, NULL);
     for (int i = 0; i < hosts; i++)

@@ -41,7 +41,7 @@
 #include "sandbox.h"
 
 #define SKIP 77
-#define QUIET_MS 90000
+#define QUIET_MS (30000 + DEADLINE_MS)
 
 static atomic_uint violations;
 static int64_t began_ms;
@@ -196,7 +196,7 @@ static void put_long_flows(const char *target)
 
 static void wait_for_coordinator(const char *target)
 {
-    int64_t until = fm_now_mono_ms() + 30000;
+    int64_t until = fm_now_mono_ms() + DEADLINE_MS;
     while (chaos_shell(false, "%s -plaintext -max-time 2 %s list", grpcurl_program(), target) != 0) {
         if (fm_now_mono_ms() > until)
             chaos_die("the coordinator does not answer");

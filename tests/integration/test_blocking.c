@@ -16,18 +16,14 @@
 
 static const char *submit_blocking(struct cluster *c, const char *more)
 {
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         "{'routines':[{'id':'a','type':'probe_block',"
-                         "'config':{'do':{'in':[{'count':'n'},{'touch':'%s'},{'block':'%s'},{'count':'n'},"
-                         "{'append':'seen'},{'log':'done'},{'emit':'out'}]}}%s},"
-                         "{'id':'b','type':'probe','config':{'do':{'in':[{'append':'seen'}]}}}],"
-                         "'connections':[{'from':{'routine':'a','event':'out'},"
-                         "'to':{'routine':'b','slot':'in'}}]}",
-                         cluster_file(c, "started"), cluster_file(c, "gate"), more) > 0);
-    const char *job = submit_inline(c, flow, "{'x':1}");
-    free(flow);
-    return job;
+    return submit_flow(c, "{'x':1}",
+                       "{'routines':[{'id':'a','type':'probe_block',"
+                       "'config':{'do':{'in':[{'count':'n'},{'touch':'%s'},{'block':'%s'},{'count':'n'},"
+                       "{'append':'seen'},{'log':'done'},{'emit':'out'}]}}%s},"
+                       "{'id':'b','type':'probe','config':{'do':{'in':[{'append':'seen'}]}}}],"
+                       "'connections':[{'from':{'routine':'a','event':'out'},"
+                       "'to':{'routine':'b','slot':'in'}}]}",
+                       cluster_file(c, "started"), cluster_file(c, "gate"), more);
 }
 
 static void wait_started(struct cluster *c, size_t n)
@@ -65,6 +61,7 @@ static void a_blocking_handler_that_is_cancelled_paused_or_timed_out_counts_for_
 {
     (void)state;
     struct cluster c;
+    char limit[64]; /* the handler has begun before it is over */
     cluster_start_probes(&c, 1);
     const char *cancelled = submit_blocking(&c, "");
     wait_started(&c, 1);
@@ -72,7 +69,8 @@ static void a_blocking_handler_that_is_cancelled_paused_or_timed_out_counts_for_
         rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", cancelled); /* does not wait for the handler */
     assert_string_equal(at(r, "status"), "JOB_STATUS_CANCELLED");
     json_decref(r);
-    const char *slow = submit_blocking(&c, ",'policy':{'attempt_timeout_ms':2000}");
+    snprintf(limit, sizeof(limit), ",'policy':{'attempt_timeout_ms':%d}", 3000 * test_slow());
+    const char *slow = submit_blocking(&c, limit);
     json_t *failed = wait_status(&c, slow, "FAILED");
     assert_string_equal(at(failed, "job.error.code"), "DEADLINE_EXCEEDED");
     json_decref(failed);

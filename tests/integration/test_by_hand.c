@@ -44,7 +44,7 @@ static void a_host_that_talks_but_hears_nothing_loses_its_lease(void **state)
     struct cluster c;
     struct proc hand;
     cluster_init(&c);
-    c.lease = "2s";
+    cluster_lease(&c, 2);
     cluster_coordinator(&c, NULL);
     attach_by_hand(&c, &hand, "hand.log");
     say_hello(&hand, "one", 1);

@@ -22,15 +22,11 @@ static void put_flow(struct cluster *c, const char *flow)
 /* The parent starts one job of flow "child" and keeps its result in the shared data. */
 static const char *submit_parent(struct cluster *c, const char *settings)
 {
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         "{%s'routines':[{'id':'a','type':'probe',"
-                         "'config':{'do':{'in':[{'job':'child','routine':'c','data':{'x':5},"
-                         "'shared_data':{'given':1}}],'result':[{'append':'results'}]}}}]}",
-                         settings) > 0);
-    const char *job = submit_inline(c, flow, "{}");
-    free(flow);
-    return job;
+    return submit_flow(c, "{}",
+                       "{%s'routines':[{'id':'a','type':'probe',"
+                       "'config':{'do':{'in':[{'job':'child','routine':'c','data':{'x':5},"
+                       "'shared_data':{'given':1}}],'result':[{'append':'results'}]}}}]}",
+                       settings);
 }
 
 /* The id of the parent's only child, once it runs. */
@@ -188,6 +184,7 @@ static void a_failed_job_that_goes_on_finds_that_its_child_was_cancelled(void **
 {
     (void)state;
     struct cluster c;
+    char deadline[32]; /* the child has begun before it is over */
     cluster_start_probes(&c, 1);
     char *flow = NULL;
     assert_true(asprintf(&flow,
@@ -196,7 +193,8 @@ static void a_failed_job_that_goes_on_finds_that_its_child_was_cancelled(void **
                          cluster_file(&c, "gate")) > 0);
     put_flow(&c, flow);
     free(flow);
-    const char *job = submit_parent(&c, "'deadline_ms':6000,");
+    snprintf(deadline, sizeof(deadline), "'deadline_ms':%d,", 6000 * test_slow());
+    const char *job = submit_parent(&c, deadline);
     char child[32];
     child_of(&c, job, child);
     json_decref(wait_status(&c, job, "FAILED"));

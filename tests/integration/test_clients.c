@@ -13,11 +13,12 @@
 /* POSTs bytes as one gRPC request over plain HTTP/2 and returns the response's headers and trailers. */
 static char *post(struct cluster *c, const char *method, const void *bytes, size_t n)
 {
-    char body[256], data[300], headers[256], url[256];
+    char body[256], data[300], headers[256], url[256], seconds[16];
     snprintf(body, sizeof(body), "%s/body", c->dir);
     snprintf(data, sizeof(data), "@%s", body);
     snprintf(headers, sizeof(headers), "%s/headers", c->dir);
     snprintf(url, sizeof(url), "http://%s/%s", c->address, method);
+    snprintf(seconds, sizeof(seconds), "%d", DEADLINE_MS / 1000);
     FILE *f = fopen(body, "w");
     assert_non_null(f);
     assert_int_equal(fwrite(bytes, 1, n, f), n);
@@ -25,7 +26,7 @@ static char *post(struct cluster *c, const char *method, const void *bytes, size
     const char *argv[] = {"curl",
                           "-sS",
                           "--max-time",
-                          "20",
+                          seconds,
                           "-o",
                           "/dev/null",
                           "-D",

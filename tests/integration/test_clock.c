@@ -16,23 +16,12 @@
 
 #include "cluster.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 /* A sanitizer wants to be loaded first, so there the clock is right. */
 static void start_host(struct cluster *c, int i, const char *id, const char *skew)
 {
     glob_t found;
     assert_int_equal(glob("/usr/lib/*/faketime/libfaketimeMT.so.1", 0, NULL, &found), 0);
-    if (!SANITIZED) {
+    if (!TEST_SANITIZED) {
         assert_int_equal(setenv("LD_PRELOAD", found.gl_pathv[0], 1), 0);
         assert_int_equal(setenv("FAKETIME", skew, 1), 0);
         assert_int_equal(setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1", 1), 0);
@@ -60,7 +49,7 @@ static void times_and_durations_hold_on_hosts_whose_clocks_are_days_off(void **s
         struct cluster c;
         cluster_init(&c);
         c.probes = true;
-        c.lease = "3s"; /* that is renewed is seen, too: what follows takes longer */
+        cluster_lease(&c, 5); /* that is renewed is seen, too: what follows takes longer */
         cluster_coordinator(&c, NULL);
         start_host(&c, 0, "a", skews[i]);
         char now[32];
@@ -77,12 +66,12 @@ static void times_and_durations_hold_on_hosts_whose_clocks_are_days_off(void **s
         json_decref(asleep);
         json_decref(r);
         const char *tried =
-            submit_inline(&c,
-                          "{'routines':[{'id':'a','type':'probe',"
-                          "'config':{'do':{'in':[{'fail':'UNAVAILABLE','attempts':2},"
-                          "{'ask':'Well?','timeout_ms':1100,'default':'no'}],'answer':[{'emit':'out'}]}},"
-                          "'policy':{'retry':{'max_attempts':3,'initial_delay_ms':1200,'factor':1}}}]}",
-                          "{}");
+            submit_flow(&c, "{}",
+                        "{'routines':[{'id':'a','type':'probe',"
+                        "'config':{'do':{'in':[{'fail':'UNAVAILABLE','attempts':2},"
+                        "{'ask':'Well?','timeout_ms':%d,'default':'no'}],'answer':[{'emit':'out'}]}},"
+                        "'policy':{'retry':{'max_attempts':3,'initial_delay_ms':%d,'factor':1}}}]}",
+                        2000 * test_slow(), 2000 * test_slow());
         json_t *done = wait_status(&c, tried, "COMPLETED");
         assert_string_equal(at(done, "job.stepCount"), "4");
         assert_string_equal(at(done, "job.state.outputs[0].data.answer"), "no");

@@ -110,7 +110,8 @@ static void draining_moves_each_job_at_its_next_step_boundary(void **state)
     int i = cluster_host_index(at(running, "job.host"));
     json_decref(running);
     json_int_t before = wait_step_of(&c, job, i);
-    json_t *drained = rpc(c.address, "Hosts/DrainHost", "{'host_id':'%c','deadline_ms':20000}", 'a' + i);
+    json_t *drained =
+        rpc(c.address, "Hosts/DrainHost", "{'host_id':'%c','deadline_ms':%d}", 'a' + i, DEADLINE_MS / 2);
     assert_int_equal(json_array_size(json_at(drained, "leftJobIds")), 0);
     assert_string_equal(at(drained, "host.draining"), "true");
     json_decref(drained);

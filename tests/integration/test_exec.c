@@ -153,12 +153,11 @@ static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
     const char *large =
         submit_script(&c, "head -c 20000 /dev/zero | tr '\\0' ' '", ",'max_output_bytes':10000", "", "{}");
     check_failure(&c, large, "RESOURCE_EXHAUSTED", "10000 bytes", "1");
-    char *flow = NULL;
-    assert_true(asprintf(&flow, "{'routines':[{'id':'a','type':'exec',"
-                                "'config':{'command':['/no/such/program']}}]}") > 0);
-    const char *missing = submit_inline(&c, flow, "{}");
+    const char *missing = submit_inline(&c,
+                                        "{'routines':[{'id':'a','type':'exec',"
+                                        "'config':{'command':['/no/such/program']}}]}",
+                                        "{}");
     check_failure(&c, missing, "UNKNOWN", "not found", "1");
-    free(flow);
     cluster_done(&c);
 }
 
@@ -167,13 +166,12 @@ static void memory_is_limited(void **state)
     (void)state;
     struct cluster c;
     cluster_start(&c, 1);
-    char *flow = NULL;
-    assert_true(asprintf(&flow, "{'routines':[{'id':'a','type':'exec',"
-                                "'config':{'command':['/usr/bin/python3','-c','x = bytearray(1 << 30)'],"
-                                "'max_memory_bytes':300000000}}]}") > 0);
-    const char *job = submit_inline(&c, flow, "{}");
+    const char *job = submit_inline(&c,
+                                    "{'routines':[{'id':'a','type':'exec',"
+                                    "'config':{'command':['/usr/bin/python3','-c','x = bytearray(1 << 30)'],"
+                                    "'max_memory_bytes':300000000}}]}",
+                                    "{}");
     check_failure(&c, job, "UNKNOWN", "code 1", "1");
-    free(flow);
     cluster_done(&c);
 }
 

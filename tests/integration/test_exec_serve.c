@@ -73,14 +73,10 @@ static int stop(void **state)
 /* A job whose one routine is the program with this configuration and policy. */
 static const char *submit(const char *config, const char *policy, const char *data)
 {
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         "{'routines':[{'id':'a','type':'exec',"
-                         "'config':{'mode':'serve','command':['python3','%s']%s}%s}]}",
-                         cluster_file(&c, "program.py"), config, policy) > 0);
-    const char *job = submit_inline(&c, flow, data);
-    free(flow);
-    return job;
+    return submit_flow(&c, data,
+                       "{'routines':[{'id':'a','type':'exec',"
+                       "'config':{'mode':'serve','command':['python3','%s']%s}%s}]}",
+                       cluster_file(&c, "program.py"), config, policy);
 }
 
 /* {"KEY": path of a file in the cluster's directory, …}; `more` follows. */
@@ -210,10 +206,10 @@ static void a_crash_fails_only_the_task_in_hand_which_is_tried_again_on_a_new_pr
 static void a_program_that_never_answers_is_ended_with_its_group_and_others_go_on(void **state)
 {
     (void)state;
-    char slow[32], next[32];
+    char slow[32], next[32], limited[128];
     pid_t first = served_by(submit(ENV("slow"), "", "{}"));
-    snprintf(slow, sizeof(slow), "%s",
-             submit(ENV("slow") ",'timeout_ms':5000", "", with_file("child", "slow_child", ",'hang':true")));
+    snprintf(limited, sizeof(limited), "%s,'timeout_ms':%d", ENV("slow"), 5000 * test_slow());
+    snprintf(slow, sizeof(slow), "%s", submit(limited, "", with_file("child", "slow_child", ",'hang':true")));
     pid_t child = pid_in("slow_child");
     snprintf(next, sizeof(next), "%s",
              submit(ENV("slow"), "", "{}")); /* time limits are of tasks: it is the same program */
@@ -341,11 +337,11 @@ static void what_a_program_says_of_itself_and_its_limits_count_for_the_task(void
     snprintf(data, sizeof(data), "{'raw':'%02000d'}", 0);
     fails_with(submit(little, "", data), "RESOURCE_EXHAUSTED", "1500 bytes");
     fails_with(submit(",'max_memory_bytes':300000000", "", "{'eat':1000000000}"), "UNAVAILABLE", "code 1");
-    char *flow = NULL;
-    assert_true(asprintf(&flow, "{'routines':[{'id':'a','type':'exec',"
-                                "'config':{'mode':'serve','command':['/no/such/program']}}]}") > 0);
-    fails_with(submit_inline(&c, flow, "{}"), "UNKNOWN", "it was not found");
-    free(flow);
+    fails_with(submit_inline(&c,
+                             "{'routines':[{'id':'a','type':'exec',"
+                             "'config':{'mode':'serve','command':['/no/such/program']}}]}",
+                             "{}"),
+               "UNKNOWN", "it was not found");
 }
 
 static void processes_end_with_their_host(void **state)

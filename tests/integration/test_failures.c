@@ -59,11 +59,11 @@ static void wait_moved(struct cluster *c, const char *job)
 }
 
 /* Two hosts with probes and without supervisors: the lease alone decides. */
-static void start_leases(struct cluster *c, const char *lease)
+static void start_leases(struct cluster *c, int seconds)
 {
     cluster_init(c);
     c->alone = c->probes = true;
-    c->lease = lease;
+    cluster_lease(c, seconds);
     cluster_coordinator(c, NULL);
     cluster_host(c, 0, "a", NULL);
     cluster_host(c, 1, "b", NULL);
@@ -73,7 +73,7 @@ static void a_killed_host_loses_its_jobs_to_others_when_its_lease_ends(void **st
 {
     (void)state;
     struct cluster c;
-    start_leases(&c, "4s");
+    start_leases(&c, 5);
     const char *job = submit_gates(&c, 1);
     int i = host_of(&c, job);
     proc_kill9(&c.hosts[i]);
@@ -90,7 +90,7 @@ static void a_stopped_host_comes_back_too_late_and_its_step_is_refused(void **st
 {
     (void)state;
     struct cluster c;
-    start_leases(&c, "4s");
+    start_leases(&c, 5);
     const char *job = submit_gates(&c, 1);
     int i = host_of(&c, job);
     proc_kill(&c.hosts[i], SIGSTOP);
@@ -118,7 +118,7 @@ static void a_host_that_is_stopped_for_less_than_its_lease_loses_nothing(void **
 {
     (void)state;
     struct cluster c;
-    start_leases(&c, "60s");
+    start_leases(&c, 300);
     const char *job = submit_gates(&c, 1);
     int i = host_of(&c, job);
     proc_kill(&c.hosts[i], SIGSTOP);

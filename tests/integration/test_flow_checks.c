@@ -39,8 +39,7 @@ static void says(const char *text, const char *want)
 }
 
 static const char faulty[] =
-    "'routines':["
-    "{'id':'a','type':'jq','config':{'program':'.a | ('}},"
+    "'routines':[{'id':'a','type':'jq','config':{'program':'.a | ('}},"
     "{'id':'b','type':'jq','config':{'program':'import \"x\" as x; .'}},"
     "{'id':'c','type':'http','config':{'url_expr':'nofunction','headers_expr':'{','body_expr':'.ok'}},"
     "{'id':'d','type':'validate','config':{'schema':{'type':'strnig',"

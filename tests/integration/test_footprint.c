@@ -19,15 +19,11 @@
 
 static const char *submit_asking(struct cluster *c, const char *data, const char *timeout_ms)
 {
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         "{'routines':[{'id':'a','type':'probe',"
-                         "'config':{'do':{'in':[{'append':'seen'},{'ask':'Well?','timeout_ms':%s}],"
-                         "'answer':[{'emit':'said'}]}}}]}",
-                         timeout_ms) > 0);
-    const char *job = submit_inline(c, flow, data);
-    free(flow);
-    return job;
+    return submit_flow(c, data,
+                       "{'routines':[{'id':'a','type':'probe',"
+                       "'config':{'do':{'in':[{'append':'seen'},{'ask':'Well?','timeout_ms':%s}],"
+                       "'answer':[{'emit':'said'}]}}}]}",
+                       timeout_ms);
 }
 
 /* The number behind a key of a file in /proc/<pid>. */

@@ -311,7 +311,7 @@ static void a_host_without_supervisor_is_what_was_started(void **state)
 {
     (void)state;
     struct cluster c;
-    cluster_start_alone(&c, 1, "120s");
+    cluster_start_alone(&c, 1);
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)c.hosts[0].pid, (int)c.hosts[0].pid);
     char *children = file_text(path);
@@ -343,15 +343,15 @@ static void a_host_that_is_stopped_for_five_seconds_loses_nothing_with_the_usual
     struct cluster c;
     cluster_init(&c);
     c.alone = c.probes = true;
-    c.lease = "10s";
-    c.heartbeat = "2s";
+    cluster_lease(&c, 10);
+    c.heartbeat = test_seconds(2);
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", NULL);
     cluster_host(&c, 1, "b", NULL);
     const char *job = submit_gates(&c, 2);
     int i = host_of(&c, job);
     proc_kill(&c.hosts[i], SIGSTOP);
-    long long until = test_now_ms() + 5000;
+    long long until = test_now_ms() + 5000 * test_slow();
     while (test_now_ms() < until)
         usleep(50000);
     proc_kill(&c.hosts[i], SIGCONT);
@@ -382,7 +382,6 @@ static void a_host_that_falls_silent_is_shown_as_silent_although_its_stream_is_o
     struct cluster c;
     cluster_init(&c);
     c.alone = true;
-    c.lease = "60s";
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", NULL);
     wait_host_status(&c, "HOST_STATUS_ATTACHED");
@@ -406,7 +405,7 @@ static void a_host_stops_its_jobs_itself_when_its_lease_is_over(void **state)
     char flow[1024];
     cluster_init(&c);
     c.probes = c.alone = true;
-    c.lease = "5s"; /* to be over soon, and not before the handler has begun */
+    cluster_lease(&c, 5); /* to be over soon, and not before the handler has begun */
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", NULL);
     snprintf(flow, sizeof(flow),
@@ -438,7 +437,7 @@ static void when_most_hosts_fall_silent_their_jobs_wait_for_a_second_lease(void 
     static const char *const ids[] = {"a", "b", "c", "d"};
     cluster_init(&c);
     c.probes = c.alone = true;
-    c.lease = "5s"; /* the second one is not over before the job is looked at */
+    cluster_lease(&c, 5); /* the second one is not over before the job is looked at */
     cluster_coordinator(&c, NULL);
     for (int k = 0; k < 4; k++)
         cluster_host(&c, k, ids[k], NULL);

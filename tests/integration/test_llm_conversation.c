@@ -67,9 +67,7 @@ static void input_that_comes_while_tools_are_at_work_is_told_after_their_results
         send_input(job, "user_input", "{'answer':'Hurry up.'}");
         send_input(job, "trigger", "{'task':'Another task.'}");
         for (int k = 0; k < 2; k++) { /* both calls ask */
-            json_decref(rpc(llm.c.address, "Jobs/ResumeJob",
-                            "{'job_id':'%s','pause_id':'%s',"
-                            "'answer':'%d'}",
+            json_decref(rpc(llm.c.address, "Jobs/ResumeJob", "{'job_id':'%s','pause_id':'%s','answer':'%d'}",
                             job, at(j, "job.pauses[0].pauseId"), k));
             json_decref(j);
             j = wait_status(&llm.c, job, k == 0 ? "PAUSED" : "COMPLETED");

@@ -17,18 +17,14 @@
 
 static const char *submit_risky(struct cluster *c, const char *policy)
 {
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         "{'routines':[{'id':'a','type':'probe_fx',"
-                         "'config':{'do':{'in':[{'touch':'%s'},{'gate':'%s'},{'emit':'out'}]}},"
-                         "'policy':{'on_lost':'%s','on_error':'ERROR_POLICY_STOP'}},"
-                         "{'id':'b','type':'probe','config':{'do':{'in':[{'append':'seen'}]}}}],"
-                         "'connections':[{'from':{'routine':'a','event':'out'},"
-                         "'to':{'routine':'b','slot':'in'}}]}",
-                         cluster_file(c, "effects"), cluster_file(c, "gate"), policy) > 0);
-    const char *job = submit_inline(c, flow, "{'v':1}");
-    free(flow);
-    return job;
+    return submit_flow(c, "{'v':1}",
+                       "{'routines':[{'id':'a','type':'probe_fx',"
+                       "'config':{'do':{'in':[{'touch':'%s'},{'gate':'%s'},{'emit':'out'}]}},"
+                       "'policy':{'on_lost':'%s','on_error':'ERROR_POLICY_STOP'}},"
+                       "{'id':'b','type':'probe','config':{'do':{'in':[{'append':'seen'}]}}}],"
+                       "'connections':[{'from':{'routine':'a','event':'out'},"
+                       "'to':{'routine':'b','slot':'in'}}]}",
+                       cluster_file(c, "effects"), cluster_file(c, "gate"), policy);
 }
 
 static void wait_effects(struct cluster *c, size_t effects)
@@ -163,15 +159,13 @@ static void a_job_that_took_too_long_asks_what_its_task_has_done_when_it_goes_on
     for (int i = 0; i < 2; i++) {
         struct cluster c;
         cluster_start_probes(&c, 1);
-        char *flow = NULL;
-        assert_true(asprintf(&flow,
-                             "{'deadline_ms':5000,'routines':[{'id':'a','type':'probe_fx',"
-                             "'config':{'do':{'in':[{'touch':'%s'},{'gate':'%s'}]}},"
-                             "'policy':{'on_lost':'%s'}}]}",
-                             cluster_file(&c, "effects"), cluster_file(&c, "gate"),
-                             i == 0 ? "LOST_POLICY_ASK" : "LOST_POLICY_FAIL") > 0);
-        const char *job = submit_inline(&c, flow, "{}");
-        free(flow);
+        const char *job =
+            submit_flow(&c, "{}",
+                        "{'deadline_ms':%d,'routines':[{'id':'a','type':'probe_fx',"
+                        "'config':{'do':{'in':[{'touch':'%s'},{'gate':'%s'}]}},"
+                        "'policy':{'on_lost':'%s'}}]}",
+                        5000 * test_slow(), cluster_file(&c, "effects"), cluster_file(&c, "gate"),
+                        i == 0 ? "LOST_POLICY_ASK" : "LOST_POLICY_FAIL");
         json_t *failed = wait_status(&c, job, "FAILED");
         assert_string_equal(at(failed, "job.error.code"), "DEADLINE_EXCEEDED");
         json_decref(failed);
@@ -203,17 +197,14 @@ static void the_task_of_a_deferred_event_is_not_run_again_when_its_host_is_lost(
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 2);
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         "{'routines':[{'id':'a','type':'probe',"
-                         "'config':{'do':{'in':[{'defer':'x'},{'ask':'Go on?'}]}}},"
-                         "{'id':'b','type':'probe_fx','config':{'do':{'in':[{'touch':'%s'},{'gate':'%s'},"
-                         "{'append':'seen'}]}},'policy':{'on_lost':'LOST_POLICY_ASK'}}],"
-                         "'connections':[{'from':{'routine':'a','event':'x'},"
-                         "'to':{'routine':'b','slot':'in'}}]}",
-                         cluster_file(&c, "effects"), cluster_file(&c, "gate")) > 0);
-    const char *job = submit_inline(&c, flow, "{}");
-    free(flow);
+    const char *job = submit_flow(&c, "{}",
+                                  "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'defer':'x'},"
+                                  "{'ask':'Go on?'}]}}},{'id':'b','type':'probe_fx',"
+                                  "'config':{'do':{'in':[{'touch':'%s'},{'gate':'%s'},{'append':'seen'}]}},"
+                                  "'policy':{'on_lost':'LOST_POLICY_ASK'}}],"
+                                  "'connections':[{'from':{'routine':'a','event':'x'},"
+                                  "'to':{'routine':'b','slot':'in'}}]}",
+                                  cluster_file(&c, "effects"), cluster_file(&c, "gate"));
     json_decref(wait_status(&c, job, "PAUSED"));
     json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','answer':true}", job));
     lose_host(&c, job, 1);

@@ -132,18 +132,14 @@ a_call_that_was_approved_has_one_key_on_every_host_and_is_made_after_the_approva
 /* "a" passes on, "b" leaves a mark and waits at the gate. */
 static const char *submit_stopped(struct cluster *c)
 {
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'emit':'x'}]}}},"
-                         "{'id':'b','type':'probe_fx','config':{'do':{'in':[{'touch':'%s'},{'gate':'%s'},"
-                         "{'count_shared':'n'}]}},'policy':{'retry':{'max_attempts':2,"
-                         "'initial_delay_ms':1},'on_error':'ERROR_POLICY_CONTINUE'}}],"
-                         "'connections':[{'from':{'routine':'a','event':'x'},"
-                         "'to':{'routine':'b','slot':'in'}}]}",
-                         cluster_file(c, "marks"), cluster_file(c, "gate")) > 0);
-    const char *job = submit_inline(c, flow, "{}");
-    free(flow);
-    return job;
+    return submit_flow(c, "{}",
+                       "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'emit':'x'}]}}},"
+                       "{'id':'b','type':'probe_fx','config':{'do':{'in':[{'touch':'%s'},{'gate':'%s'},"
+                       "{'count_shared':'n'}]}},'policy':{'retry':{'max_attempts':2,'initial_delay_ms':1},"
+                       "'on_error':'ERROR_POLICY_CONTINUE'}}],"
+                       "'connections':[{'from':{'routine':'a','event':'x'},"
+                       "'to':{'routine':'b','slot':'in'}}]}",
+                       cluster_file(c, "marks"), cluster_file(c, "gate"));
 }
 
 /* A pause, a cancel or the end of a host is no result of the task in hand, and no failed attempt, whatever

@@ -19,17 +19,13 @@
 /* "a" waits for the gate, then emits three items to "b", which appends them. */
 static const char *submit_gated(struct cluster *c, const char *more)
 {
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         "{'routines':[{'id':'a','type':'probe',"
-                         "'config':{'do':{'in':[{'gate':'%s'},{'emit':'x','times':3}]}}},"
-                         "{'id':'b','type':'probe','config':{'do':{'in':[{'append':'seen'}%s]}}}],"
-                         "'connections':[{'from':{'routine':'a','event':'x'},"
-                         "'to':{'routine':'b','slot':'in'}}]}",
-                         cluster_file(c, "gate"), more) > 0);
-    const char *job = submit_inline(c, flow, "{}");
-    free(flow);
-    return job;
+    return submit_flow(c, "{}",
+                       "{'routines':[{'id':'a','type':'probe',"
+                       "'config':{'do':{'in':[{'gate':'%s'},{'emit':'x','times':3}]}}},"
+                       "{'id':'b','type':'probe','config':{'do':{'in':[{'append':'seen'}%s]}}}],"
+                       "'connections':[{'from':{'routine':'a','event':'x'},"
+                       "'to':{'routine':'b','slot':'in'}}]}",
+                       cluster_file(c, "gate"), more);
 }
 
 static void a_breakpoint_holds_a_task_which_can_be_edited_stepped_and_released(void **state)
@@ -76,7 +72,7 @@ static void breakpoints_are_answered_when_the_host_has_them(void **state)
     cluster_init(&c);
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", alone);
-    put_trip(&c, "'ask':false,'delay_ms':60000");
+    put_trip(&c, "'ask':false,'delay_ms':600000");
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "RUNNING"));
     proc_kill(&c.hosts[0], SIGSTOP);
@@ -355,10 +351,10 @@ static void a_failed_job_that_goes_on_asks_its_open_question_again(void **state)
     struct cluster c;
     cluster_start_probes(&c, 1);
     const char *job =
-        submit_inline(&c,
-                      "{'deadline_ms':6000,'routines':[{'id':'a','type':'probe',"
-                      "'config':{'do':{'in':[{'ask':'Go on?'}],'answer':[{'append':'answers'}]}}}]}",
-                      "{}");
+        submit_flow(&c, "{}",
+                    "{'deadline_ms':%d,'routines':[{'id':'a','type':'probe',"
+                    "'config':{'do':{'in':[{'ask':'Go on?'}],'answer':[{'append':'answers'}]}}}]}",
+                    6000 * test_slow());
     json_decref(wait_status(&c, job, "PAUSED"));
     json_t *failed = wait_status(&c, job, "FAILED");
     assert_null(json_at(failed, "job.pauses[0]"));

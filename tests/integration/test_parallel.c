@@ -156,20 +156,17 @@ static void fifty_queued_items_survive_a_pause_in_their_middle_and_a_move_each_h
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 2);
-    char *flow = NULL;
     /* The 25th item asks: its own data says so. All items come to the same slot. */
-    assert_true(asprintf(&flow, "%s",
-                         "{'routines':[{'id':'a','type':'probe',"
-                         "'config':{'do':{'in':[{'emit':'item','times':25},{'emit':'stop','data':{}},"
-                         "{'emit':'item','times':25}]}}},{'id':'b','type':'probe',"
-                         "'config':{'do':{'in':[{'count':'n'},{'append':'seen'}],"
-                         "'stop':[{'ask':'Go on?','slot':'answer'}],"
-                         "'answer':[{'count_shared':'answers'}]}}}],"
-                         "'connections':[{'from':{'routine':'a','event':'item'},"
-                         "'to':{'routine':'b','slot':'in'}},{'from':{'routine':'a','event':'stop'},"
-                         "'to':{'routine':'b','slot':'stop'}}]}") > 0);
-    const char *job = submit_inline(&c, flow, "{'id':'x'}");
-    free(flow);
+    const char *job =
+        submit_flow(&c, "{'id':'x'}", "%s",
+                    "{'routines':[{'id':'a','type':'probe','config':{"
+                    "'do':{'in':[{'emit':'item','times':25},{'emit':'stop','data':{}},"
+                    "{'emit':'item','times':25}]}}},{'id':'b','type':'probe',"
+                    "'config':{'do':{'in':[{'count':'n'},{'append':'seen'}],"
+                    "'stop':[{'ask':'Go on?','slot':'answer'}],'answer':[{'count_shared':'answers'}]}}}],"
+                    "'connections':[{'from':{'routine':'a','event':'item'},"
+                    "'to':{'routine':'b','slot':'in'}},{'from':{'routine':'a','event':'stop'},"
+                    "'to':{'routine':'b','slot':'stop'}}]}");
     json_t *paused = wait_status(&c, job, "PAUSED");
     assert_string_equal(at(paused, "job.state.routineStates.b.n"), "25");
     assert_int_equal(json_array_size(json_at(paused, "job.state.pendingTasks")), 25);
@@ -244,11 +241,11 @@ static void an_unanswered_question_gets_its_default_answer_in_time(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(&c,
-                                    "{'routines':[{'id':'a','type':'probe',"
-                                    "'config':{'do':{'in':[{'ask':'Well?','timeout_ms':5000,"
-                                    "'default':'no'}],'answer':[{'append':'got'}]}}}]}",
-                                    "{}");
+    const char *job = submit_flow(&c, "{}",
+                                  "{'routines':[{'id':'a','type':'probe',"
+                                  "'config':{'do':{'in':[{'ask':'Well?','timeout_ms':%d,'default':'no'}],"
+                                  "'answer':[{'append':'got'}]}}}]}",
+                                  5000 * test_slow());
     json_t *paused = wait_status(&c, job, "PAUSED");
     assert_string_not_equal(at(paused, "job.pauses[0].expiresAt"), "");
     json_t *done = wait_status(&c, job, "COMPLETED");
@@ -379,19 +376,15 @@ static void no_effect_happens_before_the_steps_it_rests_on_are_on_disk(void **st
     c.probes = true;
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", NULL);
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         "{'routines':[{'id':'a','type':'probe',"
-                         "'config':{'do':{'in':[{'gate':'%s'},{'emit':'x'}]}}},"
-                         "{'id':'b','type':'probe','config':{'do':{'in':[{'touch':'%s'},{'emit':'x'}]}}},"
-                         "{'id':'c','type':'probe_fx','config':{'do':{'in':[{'touch':'%s'}]}}}],"
-                         "'connections':[{'from':{'routine':'a','event':'x'},"
-                         "'to':{'routine':'b','slot':'in'}},{'from':{'routine':'b','event':'x'},"
-                         "'to':{'routine':'c','slot':'in'}}]}",
-                         cluster_file(&c, "gate"), cluster_file(&c, "pure"),
-                         cluster_file(&c, "effects")) > 0);
-    const char *job = submit_inline(&c, flow, "{}");
-    free(flow);
+    const char *job =
+        submit_flow(&c, "{}",
+                    "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'gate':'%s'},"
+                    "{'emit':'x'}]}}},{'id':'b','type':'probe',"
+                    "'config':{'do':{'in':[{'touch':'%s'},{'emit':'x'}]}}},"
+                    "{'id':'c','type':'probe_fx','config':{'do':{'in':[{'touch':'%s'}]}}}],"
+                    "'connections':[{'from':{'routine':'a','event':'x'},'to':{'routine':'b','slot':'in'}},"
+                    "{'from':{'routine':'b','event':'x'},'to':{'routine':'c','slot':'in'}}]}",
+                    cluster_file(&c, "gate"), cluster_file(&c, "pure"), cluster_file(&c, "effects"));
     json_decref(wait_status(&c, job, "RUNNING"));
     proc_kill(&c.coordinator, SIGSTOP);
     int status;
@@ -417,21 +410,18 @@ static void an_attempt_that_is_tried_again_does_not_end_the_handlers_beside_it(v
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 2);
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         "{'parallelism':2,'routines':[{'id':'a','type':'probe',"
-                         "'config':{'do':{'in':[{'emit':'go'}]}}},"
-                         "{'id':'b','type':'probe_fx','config':{'do':{'in':[{'touch':'%s'},"
-                         "{'gate':'%s'}]}}},{'id':'c','type':'probe',"
-                         "'config':{'do':{'in':[{'gate':'%s'},{'fail':'UNAVAILABLE','attempts':1},"
-                         "{'count_shared':'n'}]}},'policy':{'retry':{'max_attempts':2,"
-                         "'initial_delay_ms':10}}}],'connections':[{'from':{'routine':'a','event':'go'},"
-                         "'to':{'routine':'b','slot':'in'}},{'from':{'routine':'a','event':'go'},"
-                         "'to':{'routine':'c','slot':'in'}}]}",
-                         cluster_file(&c, "effects"), cluster_file(&c, "gate"),
-                         cluster_file(&c, "gate2")) > 0);
-    const char *job = submit_inline(&c, flow, "{}");
-    free(flow);
+    const char *job =
+        submit_flow(&c, "{}",
+                    "{'parallelism':2,'routines':[{'id':'a','type':'probe',"
+                    "'config':{'do':{'in':[{'emit':'go'}]}}},"
+                    "{'id':'b','type':'probe_fx','config':{'do':{'in':[{'touch':'%s'},{'gate':'%s'}]}}},"
+                    "{'id':'c','type':'probe','config':{'do':{'in':[{'gate':'%s'},"
+                    "{'fail':'UNAVAILABLE','attempts':1},{'count_shared':'n'}]}},"
+                    "'policy':{'retry':{'max_attempts':2,'initial_delay_ms':10}}}],"
+                    "'connections':[{'from':{'routine':'a','event':'go'},"
+                    "'to':{'routine':'b','slot':'in'}},{'from':{'routine':'a','event':'go'},"
+                    "'to':{'routine':'c','slot':'in'}}]}",
+                    cluster_file(&c, "effects"), cluster_file(&c, "gate"), cluster_file(&c, "gate2"));
     long long until = test_now_ms() + DEADLINE_MS;
     while (cluster_lines(&c, "effects") < 1)
         test_pause(until, "the handler has started");

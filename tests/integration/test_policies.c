@@ -63,15 +63,11 @@ static void a_failed_attempt_is_tried_again_and_each_one_is_in_the_history(void 
 /* Submits a task that fails four times, with delays from 10 ms on. */
 static const char *submit_retried(struct cluster *c, const char *retry)
 {
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         "{'routines':[{'id':'a','type':'probe',"
-                         "'config':{'do':{'in':[{'fail':'UNAVAILABLE','attempts':4}]}},"
-                         "'policy':{'retry':{'max_attempts':5,'initial_delay_ms':10%s}}}]}",
-                         retry) > 0);
-    const char *job = submit_inline(c, flow, "{}");
-    free(flow);
-    return job;
+    return submit_flow(c, "{}",
+                       "{'routines':[{'id':'a','type':'probe',"
+                       "'config':{'do':{'in':[{'fail':'UNAVAILABLE','attempts':4}]}},"
+                       "'policy':{'retry':{'max_attempts':5,'initial_delay_ms':10%s}}}]}",
+                       retry);
 }
 
 static void delays_grow_by_their_factor_up_to_their_cap_and_vary_by_their_jitter(void **state)
@@ -105,12 +101,12 @@ static void a_long_delay_puts_the_job_to_sleep_and_its_count_survives_the_move_t
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 2);
-    const char *job =
-        submit_inline(&c,
-                      "{'routines':[{'id':'a','type':'probe',"
-                      "'config':{'do':{'in':[{'fail':'UNAVAILABLE'}]}},"
-                      "'policy':{'retry':{'max_attempts':3,'initial_delay_ms':4000,'factor':1}}}]}",
-                      "{}");
+    const char *job = submit_flow(&c, "{}",
+                                  "{'routines':[{'id':'a','type':'probe',"
+                                  "'config':{'do':{'in':[{'fail':'UNAVAILABLE'}]}},"
+                                  "'policy':{'retry':{'max_attempts':3,'initial_delay_ms':%d,"
+                                  "'factor':1}}}]}",
+                                  4000 * test_slow());
     json_t *asleep = wait_status(&c, job, "SLEEPING");
     assert_string_equal(at(asleep, "job.host"), "");
     assert_string_not_equal(at(asleep, "job.wakeAt"), "");
@@ -134,11 +130,11 @@ static void a_timer_survives_a_restart_of_the_coordinator(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(&c,
-                                    "{'routines':[{'id':'a','type':'probe',"
-                                    "'config':{'do':{'in':[{'schedule':'later','ms':5000}],"
-                                    "'later':[{'emit':'out'}]}}}]}",
-                                    "{'x':7}");
+    const char *job = submit_flow(&c, "{'x':7}",
+                                  "{'routines':[{'id':'a','type':'probe',"
+                                  "'config':{'do':{'in':[{'schedule':'later','ms':%d}],"
+                                  "'later':[{'emit':'out'}]}}}]}",
+                                  5000 * test_slow());
     json_decref(wait_status(&c, job, "SLEEPING"));
     proc_kill9(&c.coordinator);
     cluster_coordinator(&c, NULL);
@@ -160,8 +156,9 @@ static void an_error_that_is_not_retryable_fails_at_once(void **state)
                                         "{}");
     const char *permanent = submit_inline(&c,
                                           "{'defaults':{'retry':{'max_attempts':5,'initial_delay_ms':1}},"
-                                          "'routines':[{'id':'a','type':'probe','config':{"
-                                          "'do':{'in':[{'fail':'UNAVAILABLE','permanent':true}]}}}]}",
+                                          "'routines':[{'id':'a','type':'probe',"
+                                          "'config':{'do':{'in':[{'fail':'UNAVAILABLE',"
+                                          "'permanent':true}]}}}]}",
                                           "{}");
     const char *listed = submit_inline(&c,
                                        "{'defaults':{'retry':{'max_attempts':2,'initial_delay_ms':1,"
@@ -212,24 +209,20 @@ static void attempts_are_those_of_the_routine_else_of_the_flow_else_of_the_type(
 /* "a" emits to "b", which fails; "c" shows that the job went on. */
 static const char *submit_failing(struct cluster *c, const char *policy)
 {
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         "{'routines':[{'id':'a','type':'probe',"
-                         "'config':{'do':{'in':[{'emit':'x'},{'emit':'y'}]}}},"
-                         "{'id':'b','type':'probe','config':{'do':{'in':[{'count_shared':'b'},"
-                         "{'fail':'INTERNAL'}]}},'policy':{'on_error':'%s'}},"
-                         "{'id':'c','type':'probe','config':{'do':{'*':[{'append':'seen'}]}}}],"
-                         "'connections':[{'from':{'routine':'a','event':'x'},"
-                         "'to':{'routine':'b','slot':'in'}},{'from':{'routine':'a','event':'y'},"
-                         "'to':{'routine':'c','slot':'in'}}%s]}",
-                         policy,
-                         strcmp(policy, "ERROR_POLICY_ROUTE") == 0
-                             ? ",{'from':{'routine':'b','event':'error'},"
-                               "'to':{'routine':'c','slot':'error'}}"
-                             : "") > 0);
-    const char *job = submit_inline(c, flow, "{'k':'v'}");
-    free(flow);
-    return job;
+    return submit_flow(c, "{'k':'v'}",
+                       "{'routines':[{'id':'a','type':'probe',"
+                       "'config':{'do':{'in':[{'emit':'x'},{'emit':'y'}]}}},"
+                       "{'id':'b','type':'probe','config':{'do':{'in':[{'count_shared':'b'},"
+                       "{'fail':'INTERNAL'}]}},'policy':{'on_error':'%s'}},"
+                       "{'id':'c','type':'probe','config':{'do':{'*':[{'append':'seen'}]}}}],"
+                       "'connections':[{'from':{'routine':'a','event':'x'},"
+                       "'to':{'routine':'b','slot':'in'}},{'from':{'routine':'a','event':'y'},"
+                       "'to':{'routine':'c','slot':'in'}}%s]}",
+                       policy,
+                       strcmp(policy, "ERROR_POLICY_ROUTE") == 0 ? ",{'from':{'routine':'b',"
+                                                                   "'event':'error'},'to':{'routine':'c',"
+                                                                   "'slot':'error'}}"
+                                                                 : "");
 }
 
 static void each_error_policy_does_what_it_says(void **state)
@@ -272,7 +265,7 @@ static void an_attempt_that_takes_too_long_fails_alone(void **state)
     cluster_start_probes(&c, 1);
     const char *slow =
         submit_inline(&c,
-                      "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'wait':60000}]}},"
+                      "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'wait':600000}]}},"
                       "'policy':{'attempt_timeout_ms':50,'retry':{'max_attempts':2,"
                       "'initial_delay_ms':1}}}]}",
                       "{}");
@@ -319,14 +312,14 @@ static void a_job_fails_at_its_deadline_whatever_it_does(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *running = submit_inline(&c,
-                                        "{'deadline_ms':6000,'routines':[{'id':'a','type':'probe',"
-                                        "'config':{'do':{'in':[{'wait':60000}]}}}]}",
-                                        "{}");
-    const char *asking = submit_inline(&c,
-                                       "{'deadline_ms':6000,'routines':[{'id':'a','type':'probe',"
-                                       "'config':{'do':{'in':[{'ask':'Well?'}]}}}]}",
-                                       "{}");
+    const char *running = submit_flow(&c, "{}",
+                                      "{'deadline_ms':%d,'routines':[{'id':'a','type':'probe',"
+                                      "'config':{'do':{'in':[{'wait':600000}]}}}]}",
+                                      6000 * test_slow());
+    const char *asking = submit_flow(&c, "{}",
+                                     "{'deadline_ms':%d,'routines':[{'id':'a','type':'probe',"
+                                     "'config':{'do':{'in':[{'ask':'Well?'}]}}}]}",
+                                     6000 * test_slow());
     const char *both[] = {running, asking};
     json_decref(wait_status(&c, asking, "PAUSED"));
     for (int i = 0; i < 2; i++) {

@@ -430,7 +430,7 @@ static void a_host_that_is_let_in_while_the_disk_fails_is_so_on_disk_as_soon_as_
     for (int i = 0; i < 2; i++) /* also when it is repeated it is not said that there is no such host */
         free(rpc_fails(c.address, "Hosts/CordonHost", "Unavailable", "{'host_id':'a','uncordon':true}"));
     assert_int_equal(unlink(cluster_file(&c, "bad")), 0);
-    long long until = test_now_ms() + 20000;
+    long long until = test_now_ms() + DEADLINE_MS;
     while (remembered_hosts(&c) > 0)
         test_pause(until, "the coordinator does not store again what it could not store");
     proc_kill9(&c.coordinator);
@@ -444,7 +444,7 @@ static void a_host_that_is_let_in_while_the_disk_fails_is_so_on_disk_as_soon_as_
 static void wait_answer(struct cluster *c, const char *method, const char *job, const char *path,
                         const char *want)
 {
-    long long until = test_now_ms() + 20000;
+    long long until = test_now_ms() + DEADLINE_MS;
     for (bool is = false; !is;) {
         json_t *r =
             job == NULL ? rpc(c->address, method, "{}") : rpc(c->address, method, "{'job_id':'%s'}", job);
@@ -473,7 +473,7 @@ static void a_repeated_submit_leaves_its_place_to_a_job_that_waits(void **state)
     cluster_open_gate(&c, "slow");
     rpc_start(&other, cluster_file(&c, "call.log"), c.address, "Hosts/CordonHost",
               "{'host_id':'a','uncordon':true}");
-    long long until = test_now_ms() + 20000;
+    long long until = test_now_ms() + DEADLINE_MS;
     while (access(cluster_file(&c, "slow.held"), F_OK) != 0)
         test_pause(until, "the disk is busy");
     rpc_start(&again, cluster_file(&c, "call.log"), c.address, "Jobs/SubmitJob", "%s", submit);

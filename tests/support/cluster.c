@@ -35,12 +35,17 @@ static const char *log_level(void)
 void cluster_init(struct cluster *c)
 {
     memset(c, 0, sizeof(*c));
-    c->lease = "120s";
+    cluster_lease(c, 300);
     c->heartbeat = "300ms";
     snprintf(c->dir, sizeof(c->dir), "/tmp/fermata-test-XXXXXX");
     assert_non_null(mkdtemp(c->dir));
     snprintf(c->data, sizeof(c->data), "%s/data", c->dir);
     snprintf(c->address, sizeof(c->address), "127.0.0.1:0");
+}
+
+void cluster_lease(struct cluster *c, int seconds)
+{
+    snprintf(c->lease, sizeof(c->lease), "%s", test_seconds(seconds));
 }
 
 static void add_args(const char **argv, size_t n, const char *const more[])
@@ -149,11 +154,10 @@ int cluster_host_index(const char *id)
     return id[0] - 'a';
 }
 
-void cluster_start_alone(struct cluster *c, int n, const char *lease)
+void cluster_start_alone(struct cluster *c, int n)
 {
     cluster_init(c);
     c->alone = true;
-    c->lease = lease;
     start_all(c, n);
 }
 
@@ -202,6 +206,17 @@ const char *submit_inline(struct cluster *c, const char *flow, const char *data)
     snprintf(id, sizeof(ids[0]), "%s", at(r, "jobId"));
     json_decref(r);
     return id;
+}
+
+const char *submit_flow(struct cluster *c, const char *data, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    char *flow = json_vformat(fmt, ap);
+    va_end(ap);
+    const char *job = submit_inline(c, flow, data);
+    free(flow);
+    return job;
 }
 
 const char *submit_gates(struct cluster *c, int steps)

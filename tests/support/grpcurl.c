@@ -37,9 +37,11 @@ static void full_name(const char *method, char out[128])
 
 static int call(const char *address, const char *method, const char *request, char **out, char **err)
 {
-    char full[128];
+    char full[128], seconds[16];
     full_name(method, full);
-    const char *argv[] = {grpcurl_program(), "-plaintext", "-max-time", "25", "-d", "@", address, full, NULL};
+    snprintf(seconds, sizeof(seconds), "%d", DEADLINE_MS / 1000);
+    const char *argv[] = {grpcurl_program(), "-plaintext", "-max-time", seconds, "-d", "@",
+                          address,           full,         NULL};
     return proc_run(argv, request, out, err);
 }
 

@@ -19,9 +19,10 @@
 #include <cmocka.h>
 
 #include "mem.h"
+#include "pace.h"
 #include "proc.h"
 
-#define TAKES_NOTHING_S 10
+#define TAKES_NOTHING_S (10 * test_slow())
 
 /* ---- connections ---- */
 

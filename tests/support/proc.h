@@ -6,8 +6,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Whatever takes longer than this is taken for a hang. */
-#define DEADLINE_MS 30000
+#include "pace.h"
 
 struct proc {
     pid_t pid;          /* 0: not running */
