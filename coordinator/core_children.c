@@ -216,7 +216,8 @@ void children_look(struct core *c, struct job *job)
     size_t n = job->head->n_children;
     struct fm_id *ids = fm_xcalloc(n + 1, sizeof(*ids));
     for (size_t i = 0; i < n; i++)
-        (void)fm_id_parse(job->head->children[i]->job_id, &ids[i]);
+        if (fm_id_parse(job->head->children[i]->job_id, &ids[i]) < 0)
+            ids[i] = (struct fm_id){{0}}; /* nobody's: it is not found below */
     for (size_t i = 0; i < n; i++) {
         char text[27];
         size_t at;

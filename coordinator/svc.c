@@ -434,12 +434,12 @@ void svc_init(struct svc *s, struct rpc_loop *loop, struct rpc_server *server, s
     fm_arena_init(&s->arena, LIMIT_ARENA_BYTES);
     s->checker = checker_new(on_checked, s);
     s->core = core_new(cfg, &io);
-    rpc_server_add(server, flows_methods, n_flows_methods);
-    rpc_server_add(server, jobs_methods, n_jobs_methods);
-    rpc_server_add(server, hosts_methods, n_hosts_methods);
-    rpc_server_add(server, agent_methods, n_agent_methods);
-    rpc_server_add(server, health_methods, n_health_methods);
-    rpc_server_add(server, reflection_methods, n_reflection_methods);
+    rpc_server_add(server, flows_methods, n_flows_methods, NULL);
+    rpc_server_add(server, jobs_methods, n_jobs_methods, NULL);
+    rpc_server_add(server, hosts_methods, n_hosts_methods, NULL);
+    rpc_server_add(server, agent_methods, n_agent_methods, NULL);
+    rpc_server_add(server, health_methods, n_health_methods, NULL);
+    rpc_server_add(server, reflection_methods, n_reflection_methods, NULL);
     rpc_loop_on_turn(loop, on_turn, s);
 }
 

@@ -4,8 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include "builtin.h"
 #include "conf.h"
+#include "daemon.h"
 #include "http.h"
 #include "id.h"
 #include "jq_eval.h"

@@ -6,6 +6,11 @@
 
 #include "mem.h"
 
+struct fm_bytes fm_bytes_of(const char *text)
+{
+    return (struct fm_bytes){(const uint8_t *)text, text == NULL ? 0 : strlen(text)};
+}
+
 bool fm_bytes_eq(struct fm_bytes a, struct fm_bytes b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
@@ -13,7 +18,7 @@ bool fm_bytes_eq(struct fm_bytes a, struct fm_bytes b)
 
 bool fm_bytes_eq_str(struct fm_bytes a, const char *s)
 {
-    return fm_bytes_eq(a, (struct fm_bytes){(const uint8_t *)s, strlen(s)});
+    return fm_bytes_eq(a, fm_bytes_of(s));
 }
 
 size_t fm_utf8_sequence(const uint8_t *p, size_t n)
@@ -72,6 +77,24 @@ void fm_buf_done(struct fm_buf *b)
 {
     free(b->p);
     *b = (struct fm_buf){0};
+}
+
+struct fm_buf fm_buf_take(struct fm_buf *b)
+{
+    struct fm_buf taken = *b;
+    *b = (struct fm_buf){0};
+    return taken;
+}
+
+void fm_hex(const void *p, size_t n, char *ret)
+{
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *bytes = p;
+    for (size_t i = 0; i < n; i++) {
+        *ret++ = digits[bytes[i] >> 4];
+        *ret++ = digits[bytes[i] & 15];
+    }
+    *ret = '\0';
 }
 
 size_t fm_varint_size(uint64_t v)

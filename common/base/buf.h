@@ -13,6 +13,10 @@ struct fm_bytes {
     size_t n;
 };
 
+#define FM_NO_BYTES ((struct fm_bytes){NULL, 0})
+
+/* The text without its NUL; none of NULL. */
+struct fm_bytes fm_bytes_of(const char *text);
 bool fm_bytes_eq(struct fm_bytes a, struct fm_bytes b);
 bool fm_bytes_eq_str(struct fm_bytes a, const char *s);
 
@@ -35,6 +39,17 @@ void fm_buf_append(struct fm_buf *b, const void *p, size_t n);
 void fm_buf_reset(struct fm_buf *b);
 /* Releases its memory and empties it. */
 void fm_buf_done(struct fm_buf *b);
+
+/* What is in it; until it changes. */
+static inline struct fm_bytes fm_buf_bytes(const struct fm_buf *b)
+{
+    return (struct fm_bytes){b->p, b->n};
+}
+/* The buffer itself, which is empty from then on. */
+struct fm_buf fm_buf_take(struct fm_buf *b);
+
+/* Writes n bytes as 2 n hexadecimal digits and a NUL. */
+void fm_hex(const void *p, size_t n, char *ret);
 
 /* ---- protobuf wire format (https://protobuf.dev/programming-guides/encoding/) ---- */
 

@@ -8,6 +8,8 @@
 
 #if defined(__GNUC__)
 #define FM_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+/* For every function that can fail. The functions that set an error are not marked: where what they return is
+ * not wanted, it is cast to void. */
 #define FM_MUST_CHECK __attribute__((warn_unused_result))
 #else
 #define FM_PRINTF(fmt, args)

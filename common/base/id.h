@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "err.h"
+
 struct fm_id {
     uint8_t b[16]; /* big-endian: memcmp orders by time */
 };
@@ -34,7 +36,7 @@ void fm_idgen_init(struct fm_idgen *g, uint64_t seed);
 void fm_id_next(struct fm_idgen *g, int64_t now_ms, struct fm_id *ret);
 void fm_id_text(const struct fm_id *id, char ret[27]);
 /* Returns 0, or -1 when it is not an id (upper and lower case are the same). */
-int fm_id_parse(const char *text, struct fm_id *ret);
+int fm_id_parse(const char *text, struct fm_id *ret) FM_MUST_CHECK;
 bool fm_id_eq(const struct fm_id *a, const struct fm_id *b);
 bool fm_id_is_zero(const struct fm_id *id);
 

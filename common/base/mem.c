@@ -72,3 +72,10 @@ void fm_autoclose_cleanup(int *fd)
     if (*fd >= 0)
         (void)close(*fd);
 }
+
+void *fm_take_from(void *pointer)
+{
+    void **from = pointer, *p = *from;
+    *from = NULL;
+    return p;
+}

@@ -33,11 +33,11 @@ static int set_int(const struct conf_option *o, const char *value, const struct 
 {
     char *end, allowed[96];
     bool digits =
-        isdigit((unsigned char)value[value[0] == '-']) != 0; /* strtoll would skip spaces and take a plus */
+        isdigit((unsigned char)value[value[0] == '-']) != 0; /* strtoll would skip spaces and accept a plus */
     errno = 0;
     long long v = strtoll(value, &end, 10);
     if (!digits || *end != '\0' || errno != 0 || v < o->min || v > o->max) {
-        snprintf(allowed, sizeof(allowed), "a whole number from %lld to %lld is wanted", (long long)o->min,
+        snprintf(allowed, sizeof(allowed), "expected a whole number from %lld to %lld", (long long)o->min,
                  (long long)o->max);
         return refuse(src, o, value, err, allowed);
     }
@@ -64,7 +64,7 @@ static int64_t unit_ms(const char *unit)
     return 0;
 }
 
-/* In the greatest unit that has no remainder: "90s", "2m". */
+/* In the largest unit that leaves no remainder: "90s", "2m". */
 static const char *duration_text(int64_t ms, char *out, size_t n)
 {
     size_t i = 0;
@@ -77,7 +77,7 @@ static const char *duration_text(int64_t ms, char *out, size_t n)
 static int set_duration(const struct conf_option *o, const char *value, const struct source *src,
                         struct fm_err *err)
 {
-    /* strtod alone would take hexadecimal numbers and exponents too */
+    /* strtod alone would also accept hexadecimal numbers and exponents */
     size_t n_whole = strspn(value, "0123456789"), n = n_whole;
     if (value[n] == '.')
         n += 1 + strspn(value + n + 1, "0123456789");
@@ -86,7 +86,7 @@ static int set_duration(const struct conf_option *o, const char *value, const st
     if (unit == 0 || !(ms >= (double)o->min && ms <= (double)o->max)) {
         char allowed[128], min[32], max[32];
         snprintf(allowed, sizeof(allowed),
-                 "a duration from %s to %s is wanted, for example 500ms, 10s, 2m, 1h",
+                 "expected a duration from %s to %s, for example 500ms, 10s, 2m or 1h",
                  duration_text(o->min, min, sizeof(min)), duration_text(o->max, max, sizeof(max)));
         return refuse(src, o, value, err, allowed);
     }
@@ -99,7 +99,7 @@ static int set_bool(const struct conf_option *o, const char *value, const struct
 {
     bool yes = strcmp(value, "true") == 0;
     if (!yes && strcmp(value, "false") != 0)
-        return refuse(src, o, value, err, "true or false is wanted");
+        return refuse(src, o, value, err, "expected true or false");
     *(bool *)o->target = yes;
     return 0;
 }
@@ -107,7 +107,7 @@ static int set_bool(const struct conf_option *o, const char *value, const struct
 static int set_choice(const struct conf_option *o, const char *value, const struct source *src,
                       struct fm_err *err)
 {
-    char allowed[256] = "one of these is wanted:";
+    char allowed[256] = "expected one of:";
     for (int i = 0; o->choices[i] != NULL; i++) {
         if (strcmp(o->choices[i], value) == 0) {
             *(int *)o->target = i;
@@ -125,7 +125,7 @@ static int set_string(const struct conf_option *o, const char *value, const stru
     char allowed[64];
     size_t max = o->max > 0 ? (size_t)o->max : 4096;
     if (value[0] == '\0' || strlen(value) > max) {
-        snprintf(allowed, sizeof(allowed), "1 to %zu bytes are wanted", max);
+        snprintf(allowed, sizeof(allowed), "expected 1 to %zu bytes", max);
         return refuse(src, o, value, err, allowed);
     }
     free((void *)(uintptr_t) * (const char **)o->target); /* the default, a heap copy by now */
@@ -139,11 +139,11 @@ static int add_label(const struct conf_option *o, const char *value, const struc
     struct conf_labels *l = o->target;
     const char *eq = strchr(value, '=');
     if (eq == NULL || eq == value || strlen(value) > 256)
-        return refuse(src, o, value, err, "key=value of up to 256 bytes is wanted");
+        return refuse(src, o, value, err, "expected key=value of at most 256 bytes");
     size_t n_key = (size_t)(eq - value);
     for (size_t i = 0; i < l->n; i++)
         if (strlen(l->items[i].key) == n_key && memcmp(l->items[i].key, value, n_key) == 0)
-            return refuse(src, o, value, err, "this label is given already");
+            return refuse(src, o, value, err, "this label was already given");
     l->items = fm_xrealloc(l->items, (l->n + 1) * sizeof(*l->items));
     char *key = fm_xmemdup(value, n_key + 1);
     key[n_key] = '\0';
@@ -213,7 +213,7 @@ static void free_value(enum conf_kind kind, void *target)
     }
 }
 
-/* Checks a value that a flag overrides: a fault in the file is one also today. */
+/* Checks a value that a flag overrides: an error in the file is an error even then. */
 static int check_value(const struct conf_option *o, const char *value, const struct source *src,
                        struct fm_err *err)
 {
@@ -239,7 +239,7 @@ static int read_line(const struct reading *r, char *line, const struct source *s
         return 0;
     char *eq = strchr(s, '=');
     if (eq == NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "%s:%u: \"name = value\" is wanted", src->file,
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "config", "%s:%u: expected \"name = value\"", src->file,
                           src->line);
     *eq = '\0';
     char *name = trim(s), *value = trim(eq + 1);
@@ -250,7 +250,7 @@ static int read_line(const struct reading *r, char *line, const struct source *s
                           name);
     size_t i = (size_t)(o - r->options);
     if (r->from_file[i] && o->kind != CONF_LABEL)
-        return refuse(src, o, value, err, "the option is given twice");
+        return refuse(src, o, value, err, "the option was given twice");
     r->from_file[i] = true;
     return r->from_flag[i] ? check_value(o, value, src, err) : set_value(o, value, src, err);
 }
@@ -273,7 +273,7 @@ static int load(const char *path, char **ret_text, struct fm_err *err)
                           path, MAX_FILE);
     if (memchr(text, '\0', n) != NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "config",
-                          "--config %s: the file is no text: it has a NUL byte", path);
+                          "--config %s: the file is not text: it contains a NUL byte", path);
     text[n] = '\0';
     *ret_text = text;
     text = NULL;
@@ -301,7 +301,8 @@ static int read_flag(const struct reading *r, int argc, char **argv, int *i, con
 {
     const char *arg = argv[*i];
     if (strncmp(arg, "--", 2) != 0 || arg[2] == '\0')
-        return fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "\"%.100s\" is no option; --help lists them", arg);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "\"%.100s\" is not an option; --help lists them",
+                          arg);
     const char *name = arg + 2, *eq = strchr(name, '=');
     size_t n_name = eq == NULL ? strlen(name) : (size_t)(eq - name);
     const struct conf_option *o = find(r, name, n_name);
@@ -319,14 +320,14 @@ static int read_flag(const struct reading *r, int argc, char **argv, int *i, con
     if (is_config) {
         if (*config != NULL)
             return fm_err_set(err, FM_INVALID_ARGUMENT, "config",
-                              "--config %.100s: the option is given twice", value);
+                              "--config %.100s: the option was given twice", value);
         *config = value;
         return 0;
     }
     struct source flag = {NULL, 0};
     size_t at = (size_t)(o - r->options);
     if (r->from_flag[at] && o->kind != CONF_LABEL)
-        return refuse(&flag, o, value, err, "the option is given twice");
+        return refuse(&flag, o, value, err, "the option was given twice");
     r->from_flag[at] = true;
     return set_value(o, value, &flag, err);
 }
@@ -423,8 +424,9 @@ int conf_check_address(const char *field, const char *text, struct fm_err *err)
     bool bracketed = n_host > 2 && text[0] == '[' && colon[-1] == ']';
     bool plain = n_host > 0 && memchr(text, ':', n_host) == NULL && text[0] != '[';
     if (port < 0 || port > 65535 || *end != '\0' || (!plain && !bracketed))
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field,
-                          "--%s %.100s: HOST:PORT is wanted, the port from 0 to 65535, an IPv6 address in []",
-                          field, text);
+        return fm_err_set(
+            err, FM_INVALID_ARGUMENT, field,
+            "--%s %.100s: expected HOST:PORT, with a port from 0 to 65535 and an IPv6 address in []", field,
+            text);
     return 0;
 }

@@ -11,7 +11,7 @@
 #include "err.h"
 
 enum conf_kind {
-    CONF_STRING,   /* const char *; max is the greatest length */
+    CONF_STRING,   /* const char *; max is the greatest length; 0: 4096 */
     CONF_INT,      /* int64_t between min and max */
     CONF_DURATION, /* int64_t milliseconds between min and max: "250ms", "10s", "2m", "1h" */
     CONF_BOOL,     /* bool: "--name", "--name=false" */

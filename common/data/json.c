@@ -18,7 +18,7 @@ static struct fm_value *convert(json_t *j, unsigned depth, struct fm_arena *a, s
 
 static struct fm_value *full(struct fm_err *err)
 {
-    (void)fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL, "the JSON needs more memory than a step may use");
+    (void)fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL, "the JSON needs more memory than is allowed");
     return NULL;
 }
 
@@ -94,7 +94,7 @@ struct fm_value *json_value_read(const char *text, size_t n, struct fm_arena *a,
     json_error_t fault;
     json_t *j = json_loadb(text, n, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &fault);
     if (j == NULL) {
-        (void)fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "no JSON: %s (line %d, column %d)", fault.text,
+        (void)fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "not JSON: %s (line %d, column %d)", fault.text,
                          fault.line, fault.column);
         return NULL;
     }

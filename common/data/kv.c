@@ -85,15 +85,6 @@ void kv_append(struct kv *kv, const char *key, size_t n_key, struct fm_bytes val
     kv->bytes += e->body.n - before;
 }
 
-void kv_truncate(struct kv *kv, const char *key, size_t n_key, size_t n)
-{
-    struct kv_entry *e = find(kv, key, n_key);
-    if (e == NULL || n > e->body.n)
-        return;
-    kv->bytes -= e->body.n - n;
-    e->body.n = n;
-}
-
 void kv_remove(struct kv *kv, const char *key, size_t n_key)
 {
     struct kv_entry *e = find(kv, key, n_key);
@@ -162,7 +153,7 @@ int kv_read_pair(struct fm_bytes pair, struct fm_bytes *ret_key, struct fm_bytes
     uint64_t val;
     struct fm_bytes len;
     int got;
-    *ret_key = *ret_value = (struct fm_bytes){(const uint8_t *)"", 0};
+    *ret_key = *ret_value = fm_bytes_of("");
     while ((got = wire_next(&r, &field, &type, &val, &len)) > 0) {
         if (type == WIRE_TYPE_LEN && field == ENTRY_KEY)
             *ret_key = len;

@@ -198,7 +198,7 @@ int value_map_add(struct fm_arena *a, struct fm_value *map, const char *key, con
 {
     if (fm_value_kind(map) != FM_MAP)
         return -1;
-    return add_member(a, map, (struct fm_bytes){(const uint8_t *)key, strlen(key)}, v);
+    return add_member(a, map, fm_bytes_of(key), v);
 }
 
 int value_map_set(struct fm_arena *a, struct fm_value *map, const char *key, const struct fm_value *v)
@@ -211,7 +211,7 @@ int value_map_set(struct fm_arena *a, struct fm_value *map, const char *key, con
             return 0;
         }
     }
-    return add_member(a, map, (struct fm_bytes){(const uint8_t *)key, strlen(key)}, v);
+    return add_member(a, map, fm_bytes_of(key), v);
 }
 
 struct fm_value *value_map_copy(struct fm_arena *a, const struct fm_value *map)
@@ -348,7 +348,7 @@ static struct fm_value *decode(struct decoding *d, struct fm_bytes b, unsigned d
                                 : malformed(d, "a number is not finite");
     case VALUE_STRING:
         return wire_text_ok(body.p, body.n) ? full(d, value_string(d->a, (const char *)body.p, body.n))
-                                            : malformed(d, "a text is not valid UTF-8");
+                                            : malformed(d, "a string is not valid UTF-8");
     case VALUE_BOOL:
         return full(d, value_bool(d->a, bits != 0));
     case VALUE_STRUCT:

@@ -1,4 +1,4 @@
-/* Values inside hostd: trees in an arena, read from and written to google.protobuf's Value and Struct. The
+/* Values as trees in an arena, read from and written to google.protobuf's Value and Struct. The
  * accessors are in the public header fermata/value.h. Not thread-safe. */
 #ifndef FM_VALUE_H
 #define FM_VALUE_H
@@ -22,22 +22,26 @@ struct fm_value *value_string(struct fm_arena *a, const char *s, size_t n);
 struct fm_value *value_list(struct fm_arena *a);
 struct fm_value *value_map(struct fm_arena *a);
 /* Return -1 when the arena is full, or when the container is of another kind. */
-int value_list_add(struct fm_arena *a, struct fm_value *list, const struct fm_value *v);
-int value_map_set(struct fm_arena *a, struct fm_value *map, const char *key, const struct fm_value *v);
+int value_list_add(struct fm_arena *a, struct fm_value *list, const struct fm_value *v) FM_MUST_CHECK;
+int value_map_set(struct fm_arena *a, struct fm_value *map, const char *key,
+                  const struct fm_value *v) FM_MUST_CHECK;
 /* The same for a key that the map is known not to have: does not look. */
-int value_map_add(struct fm_arena *a, struct fm_value *map, const char *key, const struct fm_value *v);
+int value_map_add(struct fm_arena *a, struct fm_value *map, const char *key,
+                  const struct fm_value *v) FM_MUST_CHECK;
 /* A new map with the keys and values of `map`; an empty one when that is no map. NULL when the arena is full.
  */
 struct fm_value *value_map_copy(struct fm_arena *a, const struct fm_value *map);
 
 /* Decode an encoded Value, or Struct, into the arena. Strings and keys are copied. Return NULL with err:
  * FM_INVALID_ARGUMENT (malformed, too deep, not finite) or FM_RESOURCE_EXHAUSTED (arena). */
-struct fm_value *value_decode(struct fm_bytes value, struct fm_arena *a, struct fm_err *err);
-struct fm_value *value_decode_struct(struct fm_bytes fields, struct fm_arena *a, struct fm_err *err);
+struct fm_value *value_decode(struct fm_bytes value, struct fm_arena *a, struct fm_err *err) FM_MUST_CHECK;
+struct fm_value *value_decode_struct(struct fm_bytes fields, struct fm_arena *a,
+                                     struct fm_err *err) FM_MUST_CHECK;
 /* Append the encoding, or nothing on failure; `depth` is where the value will stand: 1 on its own, 3 in a
  * list. Return 0, or -FM_INVALID_ARGUMENT (nested deeper than VALUE_MAX_DEPTH; not a map). NULL is null, or
  * an empty map. */
-int value_encode(const struct fm_value *v, unsigned depth, struct fm_buf *out, struct fm_err *err);
-int value_encode_struct(const struct fm_value *map, struct fm_buf *out, struct fm_err *err);
+int value_encode(const struct fm_value *v, unsigned depth, struct fm_buf *out,
+                 struct fm_err *err) FM_MUST_CHECK;
+int value_encode_struct(const struct fm_value *map, struct fm_buf *out, struct fm_err *err) FM_MUST_CHECK;
 
 #endif

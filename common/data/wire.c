@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_FIELD 536870911u /* protobuf's greatest field number */
+#define MAX_FIELD 536870911u /* protobuf's largest field number */
 
 /* One level of the walk; linked upwards so that a fault can name its path. */
 struct level {
@@ -70,7 +70,7 @@ int wire_next(struct wire_reader *r, uint32_t *field, enum wire_type *type, uint
         return -1;
     *field = (uint32_t)(tag >> 3);
     *val = 0;
-    *len = (struct fm_bytes){0};
+    *len = FM_NO_BYTES;
     switch (tag & 7) {
     case 0:
         *type = WIRE_TYPE_VARINT;
@@ -89,7 +89,7 @@ int wire_next(struct wire_reader *r, uint32_t *field, enum wire_type *type, uint
         *type = WIRE_TYPE_FIXED32;
         return read_fixed(r, 4, val) < 0 ? -1 : 1;
     default:
-        return -1; /* groups are not of proto3 */
+        return -1; /* proto3 has no groups */
     }
 }
 
@@ -239,7 +239,7 @@ static int check_value(struct walk *w, struct level *l, enum wire_type type, uin
     case WIRE_STRING:
         if (!wire_text_ok(len.p, len.n))
             return fault(w, l, FM_INVALID_ARGUMENT,
-                         "the text is not valid UTF-8, or has a NUL character in it");
+                         "the text is not valid UTF-8, or contains a NUL character");
         return 0;
     case WIRE_MESSAGE: {
         struct level sub = {.up = l, .msg = f->sub, .depth = l->depth + 1};
@@ -308,7 +308,7 @@ static int check_message(struct walk *w, struct level *l, struct fm_bytes b)
     }
     if (got < 0) {
         l->field = field_at(l, b.p + b.n);
-        return fault(w, l, FM_INVALID_ARGUMENT, "malformed protobuf, or cut short");
+        return fault(w, l, FM_INVALID_ARGUMENT, "malformed or truncated protobuf");
     }
     return 0;
 }

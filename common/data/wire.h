@@ -73,7 +73,7 @@ static inline struct wire_reader wire_reader(struct fm_bytes b)
 /* Reads the next field: varints and fixed ones into *val, length-delimited ones as a view into *len. Returns
  * 1, 0 at the end, -1 when malformed. */
 int wire_next(struct wire_reader *r, uint32_t *field, enum wire_type *type, uint64_t *val,
-              struct fm_bytes *len);
+              struct fm_bytes *len) FM_MUST_CHECK;
 
 /* True for valid UTF-8 (RFC 3629) without NUL. */
 bool wire_text_ok(const uint8_t *p, size_t n);

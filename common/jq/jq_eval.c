@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "lock.h"
 #include "mem.h"
 
 #define MAX_IDLE 8
@@ -65,13 +66,12 @@ static int start_worker(struct worker *w, struct fm_err *err)
 {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
-        return fm_err_set(err, FM_UNAVAILABLE, NULL, "no worker for jq could be started: %s",
-                          strerror(errno));
+        return fm_err_set(err, FM_UNAVAILABLE, NULL, "no jq worker could be started: %s", strerror(errno));
     int rc = spawn(fds[1], &w->pid);
     (void)close(fds[1]);
     if (rc != 0) {
         (void)close(fds[0]);
-        return fm_err_set(err, FM_UNAVAILABLE, NULL, "no worker for jq could be started: %s", strerror(rc));
+        return fm_err_set(err, FM_UNAVAILABLE, NULL, "no jq worker could be started: %s", strerror(rc));
     }
     w->fd = fds[0];
     return 0;
@@ -80,12 +80,12 @@ static int start_worker(struct worker *w, struct fm_err *err)
 static bool take_idle(struct worker *w)
 {
     bool found = false;
-    (void)pthread_mutex_lock(&lock);
+    fm_lock(&lock);
     if (n_idle > 0) {
         *w = idle[--n_idle];
         found = true;
     }
-    (void)pthread_mutex_unlock(&lock);
+    fm_unlock(&lock);
     return found;
 }
 
@@ -121,12 +121,12 @@ static int take_worker(struct worker *w, struct fm_err *err)
 static void give_back(struct worker *w)
 {
     bool kept = false;
-    (void)pthread_mutex_lock(&lock);
+    fm_lock(&lock);
     if (n_idle < MAX_IDLE) {
         idle[n_idle++] = *w;
         kept = true;
     }
-    (void)pthread_mutex_unlock(&lock);
+    fm_unlock(&lock);
     if (!kept)
         (void)end_worker(w, false);
 }
@@ -221,8 +221,8 @@ static int cause_of_end(int status, bool too_late, const struct jq_limits *limit
         return fm_err_set(err, FM_DEADLINE_EXCEEDED, NULL,
                           "the jq program took longer than %u ms of processor time", limits->cpu_ms);
     return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL,
-                      "the jq program ended its worker: it needs more than %llu MiB of memory, or too deep a "
-                      "recursion",
+                      "the jq program crashed its worker: it needs more than %llu MiB of memory, or "
+                      "recurses too deeply",
                       JQ_MEMORY_BYTES >> 20);
 }
 
@@ -232,7 +232,7 @@ static int request(const char *program, struct fm_bytes json, const struct jq_li
 {
     struct worker w;
     struct jq_reply reply = {0};
-    struct fm_buf body = {0};
+    fm_auto(fm_buf) body = {0};
     if (strlen(program) > JQ_MAX_PROGRAM_BYTES)
         return fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "the jq program has %zu bytes; the limit is %d",
                           strlen(program), JQ_MAX_PROGRAM_BYTES);
@@ -240,35 +240,28 @@ static int request(const char *program, struct fm_bytes json, const struct jq_li
     if (rc < 0)
         return rc;
     enum exchange e = ask(&w, program, json, limits, &reply, &body);
-    if (e != DONE) {
-        fm_buf_done(&body);
+    if (e != DONE)
         return cause_of_end(end_worker(&w, true), e == TOO_LATE, limits, err);
-    }
     give_back(&w);
     if (reply.code == FM_OK) {
-        *ret = (struct jq_outputs){body, reply.n};
+        *ret = (struct jq_outputs){fm_buf_take(&body), reply.n};
         return 0;
     }
     body.p[body.n] = '\0';
-    rc = fm_err_set(err, (enum fm_code)reply.code, NULL, "the jq program: %s", (const char *)body.p);
-    fm_buf_done(&body);
-    return rc;
+    return fm_err_set(err, (enum fm_code)reply.code, NULL, "the jq program: %s", (const char *)body.p);
 }
 
 int jq_eval(const char *program, struct fm_bytes json, const struct jq_limits *limits, struct jq_outputs *ret,
             struct fm_err *err)
 {
-    return request(program, json.p == NULL ? (struct fm_bytes){(const uint8_t *)"", 0} : json, limits, ret,
-                   err);
+    return request(program, json.p == NULL ? fm_bytes_of("") : json, limits, ret, err);
 }
 
 int jq_check(const char *program, uint32_t cpu_ms, struct fm_err *err)
 {
     const struct jq_limits limits = {.cpu_ms = cpu_ms};
-    struct jq_outputs none = {0};
-    int rc = request(program, (struct fm_bytes){0}, &limits, &none, err);
-    jq_outputs_done(&none);
-    return rc;
+    fm_auto(jq_outputs) none = {0};
+    return request(program, FM_NO_BYTES, &limits, &none, err);
 }
 
 void jq_outputs_done(struct jq_outputs *o)

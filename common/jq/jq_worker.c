@@ -18,7 +18,7 @@
 #define MAX_COMPILED 32
 #define MAX_MESSAGE 400
 
-/* With a sanitizer the address space is as large as it is. */
+/* A sanitizer needs its own address space: no limit. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
@@ -192,7 +192,7 @@ static void describe(jv error, char message[MAX_MESSAGE])
 static bool run(jq_state *jq, jv input, const struct jq_request *r)
 {
     char message[MAX_MESSAGE] = "";
-    struct fm_buf out = {0};
+    fm_auto(fm_buf) out = {0};
     uint32_t n = 0;
     enum fm_code code = FM_OK;
     jq_start(jq, input, 0);
@@ -219,9 +219,7 @@ static bool run(jq_state *jq, jv input, const struct jq_request *r)
         }
         jv_free(text);
     }
-    bool ok = code == FM_OK ? reply(FM_OK, n, out.p, out.n) : reply_fault(code, message);
-    fm_buf_done(&out);
-    return ok;
+    return code == FM_OK ? reply(FM_OK, n, out.p, out.n) : reply_fault(code, message);
 }
 
 static bool evaluate(const struct jq_request *r, const char *program, const char *json)

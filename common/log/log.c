@@ -19,6 +19,7 @@
 
 #include "buf.h"
 #include "clock.h"
+#include "lock.h"
 #include "mem.h"
 
 #define LINE_BYTES 4096
@@ -79,7 +80,8 @@ static int set_one(int table[FM_LOG_CATEGORIES], const char *s, size_t n, struct
         name_index(level_names, sizeof(level_names) / sizeof(level_names[0]), level, n - (size_t)(level - s));
     if (l < 0)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "log-level",
-                          "\"%.*s\" is no level: trace, debug, info, warn, error and off are", (int)n, s);
+                          "\"%.*s\" is not a level; expected trace, debug, info, warn, error or off", (int)n,
+                          s);
     if (eq == NULL) {
         for (int i = 0; i < FM_LOG_CATEGORIES; i++)
             table[i] = l;
@@ -87,10 +89,10 @@ static int set_one(int table[FM_LOG_CATEGORIES], const char *s, size_t n, struct
     }
     int c = name_index(category_names, FM_LOG_CATEGORIES, s, (size_t)(eq - s));
     if (c < 0)
-        return fm_err_set(
-            err, FM_INVALID_ARGUMENT, "log-level",
-            "\"%.*s\" is no category: flow, routine, state, storage, llm, event, execution, host and rpc are",
-            (int)(eq - s), s);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "log-level",
+                          "\"%.*s\" is not a category; expected flow, routine, state, storage, llm, event, "
+                          "execution, host or rpc",
+                          (int)(eq - s), s);
     table[c] = l;
     return 0;
 }
@@ -142,7 +144,7 @@ static void put_text(struct line *l, const char *s)
     put(l, s, strlen(s));
 }
 
-/* A string with what would break a line or JSON escaped; bytes that are no UTF-8 become '?'. */
+/* A string with what would break a line or JSON escaped; bytes that are not UTF-8 become '?'. */
 static void put_escaped(struct line *l, const char *s)
 {
     for (size_t left = strlen(s); left > 0;) {
@@ -326,7 +328,7 @@ static void queue_free(struct queue *q)
 static void wait_for_lines(struct queue *q)
 {
     while (q->used == 0 && !q->stopping)
-        pthread_cond_wait(&q->wake, &lock);
+        (void)pthread_cond_wait(&q->wake, &lock);
     struct timespec until = {q->gather_until_ms / 1000, q->gather_until_ms % 1000 * 1000000};
     while (!q->urgent && !q->stopping && pthread_cond_timedwait(&q->wake, &lock, &until) == 0)
         continue;
@@ -336,7 +338,7 @@ static void *writer(void *arg)
 {
     struct queue *q = arg;
     char *mine = fm_xmalloc(q->cap);
-    pthread_mutex_lock(&lock);
+    fm_lock(&lock);
     for (;;) {
         wait_for_lines(q);
         if (q->used == 0)
@@ -348,9 +350,9 @@ static void *writer(void *arg)
         q->full = q->urgent = false;
         report_lost(q);
         mine = text;
-        pthread_mutex_unlock(&lock);
+        fm_unlock(&lock);
         size_t written = write_all(q->fd, q->stop_fd, mine, n, -1);
-        pthread_mutex_lock(&lock);
+        fm_lock(&lock);
         q->gather_until_ms = fm_now_mono_ms() + GATHER_MS;
         if (written < n) {
             atomic_fetch_add(&lines_lost, count_lines(mine + written, n - written));
@@ -362,8 +364,8 @@ static void *writer(void *arg)
     }
     q->done = true;
     bool left_behind = q->left_behind;
-    pthread_cond_signal(&q->ended);
-    pthread_mutex_unlock(&lock);
+    (void)pthread_cond_signal(&q->ended);
+    fm_unlock(&lock);
     free(mine);
     if (left_behind)
         queue_free(q);
@@ -375,10 +377,10 @@ void fm_log_write(enum fm_log_level level, enum fm_log_category category, const 
 {
     struct line l;
     format_line(&l, level_names[level], category_names[category], message, keys);
-    pthread_mutex_lock(&lock);
+    fm_lock(&lock);
     struct queue *q = out;
     if (q == NULL) {
-        pthread_mutex_unlock(&lock);
+        fm_unlock(&lock);
         if (atomic_load(&output_blocked) ||
             write_all(STDERR_FILENO, -1, l.text, l.n, fm_now_mono_ms() + FLUSH_MS) < l.n)
             atomic_fetch_add(&lines_lost, 1);
@@ -392,10 +394,10 @@ void fm_log_write(enum fm_log_level level, enum fm_log_category category, const 
         bool first = q->used == 0, urgent = level >= FM_LOG_WARN || q->used + l.n > q->cap / 2;
         q->used += l.n;
         if (first || (urgent && !q->urgent))
-            pthread_cond_signal(&q->wake);
+            (void)pthread_cond_signal(&q->wake);
         q->urgent = q->urgent || urgent;
     }
-    pthread_mutex_unlock(&lock);
+    fm_unlock(&lock);
 }
 
 /* ---- start and stop ---- */
@@ -436,20 +438,20 @@ int fm_log_start(const struct fm_log_config *cfg, struct fm_err *err)
     if (rc < 0)
         return rc;
     struct queue *q = queue_new(cfg);
-    pthread_mutex_lock(&lock);
+    fm_lock(&lock);
     bool running = out != NULL;
     int failed = running || q->stop_fd < 0 ? 0 : start_thread(q);
     if (running || q->stop_fd < 0 || failed != 0) {
-        pthread_mutex_unlock(&lock);
+        fm_unlock(&lock);
         queue_free(q);
-        return running ? fm_err_set(err, FM_FAILED_PRECONDITION, NULL, "the log thread runs already")
+        return running ? fm_err_set(err, FM_FAILED_PRECONDITION, NULL, "the log thread is already running")
                        : fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL, "the log thread could not be started");
     }
     atomic_store(&as_json, cfg->json);
     atomic_store(&start_us, (long long)fm_now_mono_us());
     atomic_store(&output_blocked, false);
     out = q;
-    pthread_mutex_unlock(&lock);
+    fm_unlock(&lock);
     return 0;
 }
 
@@ -457,17 +459,17 @@ void fm_log_stop(void)
 {
     struct timespec until;
     uint64_t one = 1;
-    pthread_mutex_lock(&lock);
+    fm_lock(&lock);
     struct queue *q = out;
     out = NULL;
     if (q == NULL) {
-        pthread_mutex_unlock(&lock);
+        fm_unlock(&lock);
         return;
     }
     q->stopping = true;
-    pthread_cond_signal(&q->wake);
+    (void)pthread_cond_signal(&q->wake);
     if (write(q->stop_fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
-        fm_abort("the log thread cannot be told to stop"); /* an eventfd takes its first number always */
+        fm_abort("the log thread cannot be told to stop"); /* an eventfd always takes its first number */
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += STOP_MS / 1000;
     while (!q->done && pthread_cond_timedwait(&q->ended, &lock, &until) == 0)
@@ -477,7 +479,7 @@ void fm_log_stop(void)
     q->left_behind = !done;
     if (!done)
         atomic_store(&output_blocked, true);
-    pthread_mutex_unlock(&lock);
+    fm_unlock(&lock);
     if (!done) {
         (void)pthread_detach(thread);
         return;

@@ -3,8 +3,8 @@
  *     FM_LOG(INFO, STATE, "job paused", FM_STR("job", id), FM_U64("epoch", epoch));
  *
  * The macro tests level and category before it evaluates anything. Lines are formatted by the caller and
- * written by an own thread from a bounded queue: a caller never waits for the output; what does not fit is
- * dropped and counted. Any thread may log. Data never go into the message text. */
+ * written by a thread of their own from a bounded queue: a caller never waits for the output; what does not
+ * fit is dropped and counted. Any thread may log. Data never go into the message text. */
 #ifndef FM_LOG_H
 #define FM_LOG_H
 
@@ -72,8 +72,8 @@ struct fm_log_config {
 };
 
 /* Starts the writer thread. Before it, and after fm_log_stop, lines go to stderr at once. Returns
- * -FM_INVALID_ARGUMENT for bad levels, -FM_FAILED_PRECONDITION when it runs already, -FM_RESOURCE_EXHAUSTED
- * when there can be no thread. */
+ * -FM_INVALID_ARGUMENT for bad levels, -FM_FAILED_PRECONDITION when it is already running,
+ * -FM_RESOURCE_EXHAUSTED when there can be no thread. */
 int fm_log_start(const struct fm_log_config *cfg, struct fm_err *err) FM_MUST_CHECK;
 /* Lines for machines, or for people: for a process that logs without the thread. */
 void fm_log_set_json(bool json);

@@ -82,9 +82,10 @@ struct rpc_server_config {
                          s */
 };
 
-/* Never NULL. The table of methods must live as long as the server. */
+/* Never NULL. */
 struct rpc_server *rpc_server_new(struct rpc_loop *l, const struct rpc_server_config *cfg);
-void rpc_server_add(struct rpc_server *s, const struct rpc_method *methods, size_t n);
+/* Adds a table of methods, which must live as long as the server. Their calls have `service`. */
+void rpc_server_add(struct rpc_server *s, const struct rpc_method *methods, size_t n, void *service);
 /* Binds "HOST:PORT"; port 0 picks one. Returns 0 and the port, or -FM_UNAVAILABLE (in use, not ours, not
  * resolvable). */
 int rpc_server_listen(struct rpc_server *s, const char *address, int *ret_port,
@@ -109,7 +110,8 @@ struct rpc_call_events {
 /* With a high_water of other than 0, a bidi call is not read while its queue is at or above it. */
 void rpc_call_events(struct rpc_call *call, const struct rpc_call_events *events, void *user,
                      size_t high_water);
-void *rpc_call_user(const struct rpc_call *call);
+/* What its method was added with. */
+void *rpc_call_service(const struct rpc_call *call);
 const char *rpc_call_peer(const struct rpc_call *call);
 /* Ends a unary call with its reply and OK. */
 void rpc_call_reply(struct rpc_call *call, struct fm_bytes message);

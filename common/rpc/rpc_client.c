@@ -1,6 +1,6 @@
 /* The client: channels and streams. A stream may be used from any thread: a lock guards its queue; batches of
  * one direction are never started twice. See rpc.h. */
-#include "rpc_int.h"
+#include "rpc_loop.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -8,6 +8,7 @@
 
 #include <utlist.h>
 
+#include "lock.h"
 #include "mem.h"
 
 #define KEEPALIVE_MS 10000
@@ -78,9 +79,9 @@ void rpc_channel_free(struct rpc_channel *c)
 
 static void release(struct rpc_stream *s)
 {
-    pthread_mutex_lock(&s->lock);
+    fm_lock(&s->lock);
     int refs = --s->refs;
-    pthread_mutex_unlock(&s->lock);
+    fm_unlock(&s->lock);
     if (refs > 0)
         return;
     grpc_call_unref(s->call);
@@ -90,7 +91,7 @@ static void release(struct rpc_stream *s)
     rpc_messages_free(s->queue);
     if (s->writing != NULL)
         rpc_message_free(s->writing);
-    pthread_mutex_destroy(&s->lock);
+    (void)pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
@@ -104,26 +105,25 @@ static struct fm_bytes find_details(const struct rpc_stream *s)
     for (size_t i = 0; i < s->trailing.count; i++)
         if (grpc_slice_str_cmp(s->trailing.metadata[i].key, RPC_DETAILS_KEY) == 0)
             return rpc_slice_bytes(&s->trailing.metadata[i].value);
-    return (struct fm_bytes){0};
+    return FM_NO_BYTES;
 }
 
 static void report(struct rpc_stream *s)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (s->status != GRPC_STATUS_OK)
-        fm_err_set(&err, (enum fm_code)s->status, NULL, "%.*s", (int)GRPC_SLICE_LENGTH(s->status_text),
-                   (const char *)GRPC_SLICE_START_PTR(s->status_text));
+        (void)fm_err_set(&err, (enum fm_code)s->status, NULL, "%.*s", (int)GRPC_SLICE_LENGTH(s->status_text),
+                         (const char *)GRPC_SLICE_START_PTR(s->status_text));
     s->events.on_status(s, s->user, &err, find_details(s));
-    fm_err_done(&err);
 }
 
 /* A batch has come back: when it was the last one, the stream is over and its status is reported. */
 static void batch_done(struct rpc_stream *s)
 {
-    pthread_mutex_lock(&s->lock);
+    fm_lock(&s->lock);
     bool last = --s->pending == 0 && s->over && !s->reported;
     s->reported = s->reported || last;
-    pthread_mutex_unlock(&s->lock);
+    fm_unlock(&s->lock);
     if (last) {
         report(s);
         release(s);
@@ -160,13 +160,13 @@ static void pump(struct rpc_stream *s)
 static void on_sent(struct rpc_tag *tag, bool ok)
 {
     struct rpc_stream *s = tag->owner;
-    pthread_mutex_lock(&s->lock);
+    fm_lock(&s->lock);
     rpc_message_free(s->writing);
     s->writing = NULL;
     s->busy = false;
     if (ok)
         pump(s);
-    pthread_mutex_unlock(&s->lock);
+    fm_unlock(&s->lock);
     batch_done(s);
 }
 
@@ -179,23 +179,23 @@ static void on_done(struct rpc_tag *tag, bool ok)
 void rpc_stream_send(struct rpc_stream *s, struct fm_bytes message)
 {
     struct rpc_message *m = rpc_message_new(message);
-    pthread_mutex_lock(&s->lock);
+    fm_lock(&s->lock);
     if (s->over || s->close_wanted) {
-        pthread_mutex_unlock(&s->lock);
+        fm_unlock(&s->lock);
         rpc_message_free(m);
         return;
     }
     DL_APPEND(s->queue, m);
     pump(s);
-    pthread_mutex_unlock(&s->lock);
+    fm_unlock(&s->lock);
 }
 
 void rpc_stream_close_send(struct rpc_stream *s)
 {
-    pthread_mutex_lock(&s->lock);
+    fm_lock(&s->lock);
     s->close_wanted = true;
     pump(s);
-    pthread_mutex_unlock(&s->lock);
+    fm_unlock(&s->lock);
 }
 
 void rpc_stream_cancel(struct rpc_stream *s)
@@ -217,31 +217,31 @@ static void read_more(struct rpc_stream *s)
 
 static void start_read(struct rpc_stream *s)
 {
-    pthread_mutex_lock(&s->lock);
+    fm_lock(&s->lock);
     s->read_wanted = s->held;
     if (!s->held)
         read_more(s);
-    pthread_mutex_unlock(&s->lock);
+    fm_unlock(&s->lock);
 }
 
 void rpc_stream_hold(struct rpc_stream *s, bool hold)
 {
-    pthread_mutex_lock(&s->lock);
+    fm_lock(&s->lock);
     s->held = hold;
     if (!hold && s->read_wanted && !s->over) {
         s->read_wanted = false;
         read_more(s);
     }
-    pthread_mutex_unlock(&s->lock);
+    fm_unlock(&s->lock);
 }
 
 static void on_received(struct rpc_tag *tag, bool ok)
 {
     struct rpc_stream *s = tag->owner;
-    pthread_mutex_lock(&s->lock); /* the first read was started by another thread */
+    fm_lock(&s->lock); /* the first read was started by another thread */
     grpc_byte_buffer *incoming = s->incoming;
     s->incoming = NULL;
-    pthread_mutex_unlock(&s->lock);
+    fm_unlock(&s->lock);
     if (ok && incoming != NULL) {
         grpc_slice slice;
         bool readable = rpc_read_all(incoming, &slice) == 0;
@@ -262,9 +262,9 @@ static void on_status(struct rpc_tag *tag, bool ok)
 {
     struct rpc_stream *s = tag->owner;
     (void)ok;
-    pthread_mutex_lock(&s->lock);
+    fm_lock(&s->lock);
     s->over = true;
-    pthread_mutex_unlock(&s->lock);
+    fm_unlock(&s->lock);
     batch_done(s);
 }
 
@@ -277,7 +277,7 @@ static struct rpc_stream *new_stream(struct rpc_channel *c, const char *path, in
     s->refs = 2;    /* the caller's, and the queue's until on_status */
     s->pending = 2; /* both batches below: neither may report before the other was started */
     s->status_text = grpc_empty_slice();
-    pthread_mutex_init(&s->lock, NULL);
+    (void)pthread_mutex_init(&s->lock, NULL);
     grpc_metadata_array_init(&s->initial);
     grpc_metadata_array_init(&s->trailing);
     s->open_tag = (struct rpc_tag){on_done, s};
@@ -315,9 +315,9 @@ static void begin(struct rpc_stream *s, struct rpc_message *only)
     status.data.recv_status_on_client.trailing_metadata = &s->trailing;
     status.data.recv_status_on_client.status = &s->status;
     status.data.recv_status_on_client.status_details = &s->status_text;
-    pthread_mutex_lock(&s->lock); /* what was set above comes before what the queue's thread does with it */
+    fm_lock(&s->lock); /* what was set above comes before what the queue's thread does with it */
     rpc_must(grpc_call_start_batch(s->call, ops, n, &s->open_tag, NULL), "open");
-    pthread_mutex_unlock(&s->lock);
+    fm_unlock(&s->lock);
     start_read(s);
     rpc_must(grpc_call_start_batch(s->call, &status, 1, &s->status_tag, NULL), "status");
 }

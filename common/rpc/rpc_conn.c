@@ -2,7 +2,7 @@
  *
  * Who owns a file descriptor: gRPC, from grpc_server_add_channel_from_fd on; it closes it, and does not say
  * so. So a connection is known by the number of its descriptor and the kernel's cookie of its socket: when
- * the cookie is another one, or there is none, the connection is gone. New sockets come about only here,
+ * the cookie is another one, or there is none, the connection is gone. New sockets are made only here,
  * under the lock; so what the lock's holder has found by its cookie can be shut down (which gRPC takes for
  * the peer's leaving).
  *
@@ -37,6 +37,7 @@
 #include <utlist.h>
 
 #include "clock.h"
+#include "lock.h"
 #include "log.h"
 #include "mem.h"
 
@@ -55,7 +56,7 @@
 #define FREE_BYTES_PER_S 16384 /* for control frames */
 #define SENT_PER_CREDIT 64     /* who reads much, sends window updates */
 #define RESETS_AT_ONCE                                                                                       \
-    8192 /* calls that a peer may have given up before they are answered, or begun before … */
+    8192 /* calls that a peer may have given up before they were answered, or begun before … */
 #define RESETS_PER_S 500 /* … any was taken up; so many more a second, and one for each that it waits for */
 #define ASKED_BYTES 16384 /* gRPC is asked for the streams of connections that brought so much */
 #define COMPLAIN_MS 10000
@@ -260,11 +261,11 @@ static bool accept_one(struct rpc_conns *cs, int listener, bool *ret_pause)
     struct sockaddr_storage from;
     socklen_t n = sizeof(from);
     int one = 1;
-    pthread_mutex_lock(&cs->lock);
+    fm_lock(&cs->lock);
     int fd = accept4(listener, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
     int error = errno;
     struct rpc_conn *conn = fd >= 0 && make_room(cs) ? add(cs, fd, &from, n) : NULL;
-    pthread_mutex_unlock(&cs->lock);
+    fm_unlock(&cs->lock);
     if (fd < 0) {
         *ret_pause = error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
         if (*ret_pause)
@@ -298,7 +299,7 @@ static void count_resets(struct rpc_conns *cs, struct rpc_conn *conn, int64_t re
     if (conn->resets_left > RESETS_AT_ONCE)
         conn->resets_left = RESETS_AT_ONCE;
     if (conn->resets_left < 0)
-        shut(cs, conn, "too many calls that are given up before they are answered");
+        shut(cs, conn, "too many calls given up before they were answered");
 }
 
 /* Streams that are reset before the server gets to them are never calls here, but cost as much until then. */
@@ -339,7 +340,7 @@ static bool look_at(struct rpc_conns *cs, struct rpc_conn *conn, int64_t now_ms)
     conn->credit = 0;
     conn->looked_ms = now_ms;
     if (conn->debt > DEBT_MAX)
-        shut(cs, conn, "too many bytes that are no complete message");
+        shut(cs, conn, "too many bytes without a complete message");
     return fresh > 0;
 }
 
@@ -360,7 +361,7 @@ static void take_woken(struct rpc_conns *cs)
     struct epoll_event events[WOKEN];
     bool first = cs->active == NULL;
     int n = epoll_wait(cs->epoll, events, WOKEN, 0);
-    pthread_mutex_lock(&cs->lock);
+    fm_lock(&cs->lock);
     for (int i = 0; i < n; i++) {
         size_t fd = (size_t)events[i].data.fd;
         struct rpc_conn *conn = fd < cs->n_fds ? cs->by_fd[fd] : NULL;
@@ -369,7 +370,7 @@ static void take_woken(struct rpc_conns *cs)
         conn->active = true;
         DL_APPEND(cs->active, conn);
     }
-    pthread_mutex_unlock(&cs->lock);
+    fm_unlock(&cs->lock);
     if (first && n > 0)
         cs->look_ms = fm_now_mono_ms() + LOOK_MS;
 }
@@ -389,11 +390,11 @@ static struct rpc_conn *largest_debtor(const struct rpc_conns *cs)
 static void sweep(struct rpc_conns *cs, int64_t now_ms)
 {
     for (size_t at = 0; at < cs->n_fds; at += CHUNK) { /* only this thread makes the table larger */
-        pthread_mutex_lock(&cs->lock);
+        fm_lock(&cs->lock);
         for (size_t i = at; i < at + CHUNK && i < cs->n_fds; i++)
             if (cs->by_fd[i] != NULL)
                 (void)still_there(cs, cs->by_fd[i]);
-        pthread_mutex_unlock(&cs->lock);
+        fm_unlock(&cs->lock);
     }
     cs->sweep_ms = now_ms + SWEEP_MS;
 }
@@ -403,20 +404,20 @@ static void look(struct rpc_conns *cs)
 {
     int64_t now_ms = fm_now_mono_ms();
     size_t looked = 0;
-    pthread_mutex_lock(&cs->lock);
+    fm_lock(&cs->lock);
     for (struct rpc_conn *conn = cs->active, *next; conn != NULL; conn = next) {
         next = conn->next;
         if (still_there(cs, conn) && !look_at(cs, conn, now_ms) && !conn->shut)
             let_rest(cs, conn);
         if (++looked % CHUNK != 0 || next == NULL)
             continue;
-        pthread_mutex_unlock(&cs->lock); /* only this thread takes connections out of the list */
-        pthread_mutex_lock(&cs->lock);
+        fm_unlock(&cs->lock); /* only this thread takes connections out of the list */
+        fm_lock(&cs->lock);
     }
     if (cs->debts > DEBTS_MAX)
         shut(cs, largest_debtor(cs),
-             "too many bytes that are no complete message, on all connections together");
-    pthread_mutex_unlock(&cs->lock);
+             "too many bytes without a complete message, on all connections together");
+    fm_unlock(&cs->lock);
     if (now_ms >= cs->sweep_ms)
         sweep(cs, now_ms);
     cs->look_ms = now_ms + LOOK_MS + (int64_t)(looked / LOOKED_AT_PER_MS);
@@ -516,7 +517,7 @@ struct rpc_conns *rpc_conns_new(grpc_server *server, size_t max_conns, int timeo
     cs->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (cs->wake < 0 || cs->epoll < 0)
         fm_abort("an eventfd or epoll could not be made");
-    pthread_mutex_init(&cs->lock, NULL);
+    (void)pthread_mutex_init(&cs->lock, NULL);
     return cs;
 }
 
@@ -593,7 +594,7 @@ void rpc_conns_stop(struct rpc_conns *cs)
     if (cs->running) {
         if (write(cs->wake, &one, sizeof(one)) != sizeof(one))
             fm_abort("an eventfd cannot be written");
-        pthread_join(cs->thread, NULL);
+        (void)pthread_join(cs->thread, NULL);
     }
     cs->running = false;
     for (size_t i = 0; i < cs->n_listeners; i++)
@@ -609,7 +610,7 @@ void rpc_conns_free(struct rpc_conns *cs)
     close(cs->wake);
     (void)close(cs->epoll);
     grpc_server_credentials_release(cs->creds);
-    pthread_mutex_destroy(&cs->lock);
+    (void)pthread_mutex_destroy(&cs->lock);
     free(cs);
 }
 
@@ -621,7 +622,7 @@ struct rpc_conn *rpc_conn_begin_call(struct rpc_conns *cs, const char *grpc_peer
     if (strncmp(grpc_peer, "fd:", 3) != 0)
         return NULL;
     size_t fd = strtoul(grpc_peer + 3, NULL, 10);
-    pthread_mutex_lock(&cs->lock);
+    fm_lock(&cs->lock);
     if (fd < cs->n_fds)
         conn = cs->by_fd[fd];
     if (conn != NULL) {
@@ -629,43 +630,43 @@ struct rpc_conn *rpc_conn_begin_call(struct rpc_conns *cs, const char *grpc_peer
         conn->accepted++;
         conn->credit += CALL_CREDIT;
     }
-    pthread_mutex_unlock(&cs->lock);
+    fm_unlock(&cs->lock);
     return conn;
 }
 
 void rpc_conn_received(struct rpc_conns *cs, struct rpc_conn *conn, size_t bytes)
 {
-    pthread_mutex_lock(&cs->lock);
+    fm_lock(&cs->lock);
     conn->credit += bytes + bytes / 64 + 64; /* headers of frames */
-    pthread_mutex_unlock(&cs->lock);
+    fm_unlock(&cs->lock);
 }
 
 void rpc_conn_end_call(struct rpc_conns *cs, struct rpc_conn *conn, bool reset)
 {
-    pthread_mutex_lock(&cs->lock);
+    fm_lock(&cs->lock);
     count_resets(cs, conn, reset ? 1 : -1);
     if (--conn->calls == 0 && conn->gone)
         free(conn);
     else if (conn->calls == 0)
         conn->idle_since_ms = fm_now_mono_ms();
-    pthread_mutex_unlock(&cs->lock);
+    fm_unlock(&cs->lock);
 }
 
 void rpc_conn_shut(struct rpc_conns *cs, struct rpc_conn *conn, const char *why)
 {
-    pthread_mutex_lock(&cs->lock);
+    fm_lock(&cs->lock);
     shut(cs, conn, why);
-    pthread_mutex_unlock(&cs->lock);
+    fm_unlock(&cs->lock);
 }
 
 bool rpc_conn_cork(struct rpc_conns *cs, struct rpc_conn *conn, bool on)
 {
     uint64_t cookie;
     int value = on;
-    pthread_mutex_lock(&cs->lock);
+    fm_lock(&cs->lock);
     bool there = !conn->gone && cookie_of(conn->fd, &cookie) && cookie == conn->cookie &&
                  setsockopt(conn->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value)) == 0;
-    pthread_mutex_unlock(&cs->lock);
+    fm_unlock(&cs->lock);
     return there;
 }
 

@@ -13,6 +13,7 @@
 
 struct rpc_conns;
 struct rpc_conn;
+struct rpc_bound;
 
 /* The creator keeps the server, which must outlive this. max_conns is lowered to what RLIMIT_NOFILE allows,
  * which is raised to its hard limit; timeout_ms: how long a peer may leave sent bytes unacknowledged. */
@@ -43,7 +44,7 @@ void rpc_conn_shut(struct rpc_conns *cs, struct rpc_conn *conn, const char *why)
 /* What the calls of a connection keep there; of the loop's thread. */
 struct rpc_conn_calls {
     size_t in_hand;
-    struct rpc_call *waiting;
+    struct rpc_bound *waiting;
     size_t writes; /* of this turn */
     bool corked;
     struct rpc_conn *next_in_turn;

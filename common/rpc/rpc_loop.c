@@ -1,7 +1,7 @@
 /* The loop: a completion queue, its thread, posted functions, timers; and what server and client share. A
  * posted function wakes the queue by an empty batch on a call of its own, whose tag appears in the queue at
  * once (public API of the C core). See rpc.h. */
-#include "rpc_int.h"
+#include "rpc_loop.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include <utlist.h>
 
 #include "clock.h"
+#include "lock.h"
 #include "log.h"
 #include "mem.h"
 
@@ -118,11 +119,11 @@ struct fm_bytes rpc_slice_bytes(const grpc_slice *slice)
 
 static void run_posted(struct rpc_loop *l)
 {
-    pthread_mutex_lock(&l->lock);
+    fm_lock(&l->lock);
     struct posted *list = l->posted;
     l->posted = NULL;
     l->kicked = false;
-    pthread_mutex_unlock(&l->lock);
+    fm_unlock(&l->lock);
     while (list != NULL) {
         struct posted *p = list;
         list = p->next;
@@ -141,20 +142,20 @@ static void on_kick(struct rpc_tag *tag, bool ok)
 static void wake_up(struct rpc_loop *l)
 {
     rpc_must(grpc_call_start_batch(l->kick_call, NULL, 0, &l->kick_tag, NULL), "wake-up");
-    pthread_mutex_lock(&l->lock);
+    fm_lock(&l->lock);
     l->kicking--;
     if (l->stopping)
-        pthread_cond_signal(&l->kicks_done);
-    pthread_mutex_unlock(&l->lock);
+        (void)pthread_cond_signal(&l->kicks_done);
+    fm_unlock(&l->lock);
 }
 
 bool rpc_loop_post(struct rpc_loop *l, void (*fn)(void *arg), void *arg)
 {
     struct posted *p = fm_xmalloc(sizeof(*p));
     *p = (struct posted){NULL, fn, arg};
-    pthread_mutex_lock(&l->lock);
+    fm_lock(&l->lock);
     if (l->stopping) {
-        pthread_mutex_unlock(&l->lock);
+        fm_unlock(&l->lock);
         free(p);
         return false;
     }
@@ -162,7 +163,7 @@ bool rpc_loop_post(struct rpc_loop *l, void (*fn)(void *arg), void *arg)
     bool kick = !l->kicked;
     l->kicked = true;
     l->kicking += kick;
-    pthread_mutex_unlock(&l->lock);
+    fm_unlock(&l->lock);
     if (kick)
         wake_up(l);
     return true;
@@ -218,8 +219,8 @@ grpc_completion_queue *rpc_loop_queue(struct rpc_loop *l)
 struct rpc_loop *rpc_loop_new(void)
 {
     struct rpc_loop *l = fm_xcalloc(1, sizeof(*l));
-    pthread_mutex_init(&l->lock, NULL);
-    pthread_cond_init(&l->kicks_done, NULL);
+    (void)pthread_mutex_init(&l->lock, NULL);
+    (void)pthread_cond_init(&l->kicks_done, NULL);
     l->queue = grpc_completion_queue_create_for_next(NULL);
     l->kick_tag = (struct rpc_tag){on_kick, l};
     grpc_channel_credentials *creds = grpc_insecure_credentials_create();
@@ -316,12 +317,12 @@ void rpc_loop_on_turn(struct rpc_loop *l, void (*fn)(void *arg), void *arg)
 
 void rpc_loop_stop(struct rpc_loop *l)
 {
-    pthread_mutex_lock(&l->lock);
+    fm_lock(&l->lock);
     bool was = l->stopping;
     l->stopping = true;
     while (l->kicking > 0)
-        pthread_cond_wait(&l->kicks_done, &l->lock);
-    pthread_mutex_unlock(&l->lock);
+        (void)pthread_cond_wait(&l->kicks_done, &l->lock);
+    fm_unlock(&l->lock);
     if (was)
         return;
     grpc_call_unref(l->kick_call);
@@ -337,7 +338,7 @@ void rpc_loop_free(struct rpc_loop *l)
         free(p);
     }
     grpc_completion_queue_destroy(l->queue);
-    pthread_mutex_destroy(&l->lock);
-    pthread_cond_destroy(&l->kicks_done);
+    (void)pthread_mutex_destroy(&l->lock);
+    (void)pthread_cond_destroy(&l->kicks_done);
     free(l);
 }

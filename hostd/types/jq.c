@@ -12,9 +12,9 @@
  * the pool. */
 #include <string.h>
 
+#include "builtin.h"
 #include "jq_eval.h"
 #include "json_value.h"
-#include "registry.h"
 
 #define MAX_OUTPUT_BYTES (8u * 1024 * 1024)
 

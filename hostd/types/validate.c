@@ -5,9 +5,9 @@
  * INVALID_ARGUMENT. No effects. */
 #include <string.h>
 
+#include "builtin.h"
 #include "err.h"
 #include "json_schema.h"
-#include "registry.h"
 
 #define MAX_ERRORS 100
 

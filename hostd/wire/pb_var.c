@@ -9,6 +9,7 @@
 #include "arena.h"
 #include "buf.h"
 #include "err.h"
+#include "mem.h"
 
 /* What an input stream reads from. Substreams share it, so the position is one for all. */
 struct source {
@@ -111,6 +112,13 @@ int pb_var_encode(const pb_msgdesc_t *desc, const void *msg, struct fm_buf *out,
     if (pb_encode(&stream, desc, msg))
         return 0;
     return fm_err_set(err, FM_INTERNAL, NULL, "a message cannot be encoded: %s", PB_GET_ERROR(&stream));
+}
+
+void pb_var_pack(const pb_msgdesc_t *desc, const void *msg, struct fm_buf *out)
+{
+    struct fm_err err = {0};
+    if (pb_var_encode(desc, msg, out, &err) < 0)
+        fm_abort(err.msg);
 }
 
 struct pb_var pb_var_str(const char *s)

@@ -19,10 +19,15 @@
  * passed the wire guard (wire_nano.h) when they come from outside. Returns 0, or -FM_INVALID_ARGUMENT with
  * err set (then *msg is poison), or -FM_RESOURCE_EXHAUSTED when the arena is full. */
 int pb_var_decode(const pb_msgdesc_t *desc, void *msg, struct fm_bytes in, struct fm_arena *arena,
-                  struct fm_err *err);
+                  struct fm_err *err) FM_MUST_CHECK;
 
 /* Appends the encoding of `msg` to `out`. Returns 0 or -FM_INTERNAL with err set. */
-int pb_var_encode(const pb_msgdesc_t *desc, const void *msg, struct fm_buf *out, struct fm_err *err);
+int pb_var_encode(const pb_msgdesc_t *desc, const void *msg, struct fm_buf *out,
+                  struct fm_err *err) FM_MUST_CHECK;
+
+/* The same of a message that we have made ourselves: one that cannot be encoded is a bug of ours, and ends
+ * the process. */
+void pb_var_pack(const pb_msgdesc_t *desc, const void *msg, struct fm_buf *out);
 
 /* A view of a NUL-terminated string; absent when s is NULL or empty. */
 struct pb_var pb_var_str(const char *s);

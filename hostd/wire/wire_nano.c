@@ -97,13 +97,12 @@ int nano_decode(const pb_msgdesc_t *desc, const char *name, void *msg, struct fm
 static int there_and_back(const pb_msgdesc_t *desc, void *msg, const struct fm_buf *bytes,
                           struct fm_arena *arena, struct fm_err *err)
 {
-    struct fm_buf back = {0};
-    int rc = pb_var_decode(desc, msg, (struct fm_bytes){bytes->p, bytes->n}, arena, err);
+    fm_auto(fm_buf) back = {0};
+    int rc = pb_var_decode(desc, msg, fm_buf_bytes(bytes), arena, err);
     if (rc == 0)
         rc = pb_var_encode(desc, msg, &back, err);
     if (rc == 0 && (back.n != bytes->n || memcmp(back.p, bytes->p, back.n) != 0))
         rc = -FM_INTERNAL;
-    fm_buf_done(&back);
     return rc;
 }
 
@@ -112,7 +111,7 @@ static bool step_survives(struct fm_arena *arena, struct fm_err *err)
 {
     char big[70000];
     memset(big, 'x', sizeof(big));
-    struct fm_buf usage = {0}, task = {0}, step = {0};
+    fm_auto(fm_buf) usage = {0}, task = {0}, step = {0};
     fm_buf_put_tag_varint(&usage, 1, UINT64_MAX - 1);
     fm_buf_put_double(&usage, 4, 0.5);
     fm_buf_put_len_delim(&task, 4, big, sizeof(big));
@@ -123,41 +122,32 @@ static bool step_survives(struct fm_arena *arena, struct fm_err *err)
     fm_buf_put_len_delim(&step, 18, usage.p, usage.n);
     fermata_v1_Step m;
     memset(&m, 0, sizeof(m));
-    bool ok = there_and_back(fermata_v1_Step_fields, &m, &step, arena, err) == 0 && m.number == 0xfedcba98 &&
-              pb_var_eq(m.task_id, "s1.0") && m.new_tasks.n == 2 && m.new_tasks.items[1].n == task.n &&
-              m.has_usage && m.usage.input_tokens == UINT64_MAX - 1 && m.usage.cost == 0.5 && !m.has_error;
-    fm_buf_done(&usage);
-    fm_buf_done(&task);
-    fm_buf_done(&step);
-    return ok;
+    return there_and_back(fermata_v1_Step_fields, &m, &step, arena, err) == 0 && m.number == 0xfedcba98 &&
+           pb_var_eq(m.task_id, "s1.0") && m.new_tasks.n == 2 && m.new_tasks.items[1].n == task.n &&
+           m.has_usage && m.usage.input_tokens == UINT64_MAX - 1 && m.usage.cost == 0.5 && !m.has_error;
 }
 
 /* A oneof. */
 static bool release_survives(struct fm_arena *arena, struct fm_err *err)
 {
-    struct fm_buf release = {0}, message = {0};
+    fm_auto(fm_buf) release = {0}, message = {0};
     fm_buf_put_string(&release, 1, "job");
     fm_buf_put_tag_varint(&release, 2, UINT32_MAX);
     fm_buf_put_tag_varint(&message, 1, UINT64_MAX);
     fm_buf_put_len_delim(&message, 6, release.p, release.n);
     fermata_v1_HostMessage m;
     memset(&m, 0, sizeof(m));
-    bool ok = there_and_back(fermata_v1_HostMessage_fields, &m, &message, arena, err) == 0 &&
-              m.seq == UINT64_MAX && m.which_body == fermata_v1_HostMessage_release_tag &&
-              pb_var_eq(m.body.release.job_id, "job") && m.body.release.epoch == UINT32_MAX;
-    fm_buf_done(&release);
-    fm_buf_done(&message);
-    return ok;
+    return there_and_back(fermata_v1_HostMessage_fields, &m, &message, arena, err) == 0 &&
+           m.seq == UINT64_MAX && m.which_body == fermata_v1_HostMessage_release_tag &&
+           pb_var_eq(m.body.release.job_id, "job") && m.body.release.epoch == UINT32_MAX;
 }
 
 int nano_self_test(struct fm_err *err)
 {
-    struct fm_err fault = {0};
-    struct fm_arena arena;
+    fm_auto(fm_err) fault = {0};
+    fm_auto(fm_arena) arena;
     fm_arena_init(&arena, 4096);
-    bool ok = step_survives(&arena, &fault) && release_survives(&arena, &fault);
-    fm_arena_done(&arena);
-    if (ok)
+    if (step_survives(&arena, &fault) && release_survives(&arena, &fault))
         return 0;
     return fm_err_set(err, FM_INTERNAL, NULL,
                       "the nanopb library was built with other flags than hostd expects%s%s",

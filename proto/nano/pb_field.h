@@ -1,5 +1,6 @@
-/* A field of variable size in nanopb's messages, and the callback that reads and writes it: what the generated
- * code refers to (see the .options files). Its meaning and its functions are in hostd/wire/pb_var.h. */
+/* A field of variable size in nanopb's messages, and the callback that reads and writes it: what the
+ * generated code refers to (see the .options files). Its meaning and its functions are in
+ * hostd/wire/pb_var.h. */
 #ifndef FM_PB_FIELD_H
 #define FM_PB_FIELD_H
 

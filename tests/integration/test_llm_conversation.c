@@ -194,7 +194,7 @@ static void usage_is_shown_without_the_state_too_and_counts_replies_of_no_use(vo
         &llm.c,
         llm_submit("openai", "bad-args", "", ",'policy':{'retry':{'max_attempts':3,'initial_delay_ms':1}}"),
         "FAILED");
-    if (strstr(at(j, "job.error.message"), "no JSON") == NULL)
+    if (strstr(at(j, "job.error.message"), "not JSON") == NULL)
         fail_msg("%s", at(j, "job.error.message"));
     json_t *r = rpc(llm.c.address, "Jobs/GetJob", "{'job_id':'%s','without_state':true}", at(j, "job.jobId"));
     assert_null(json_at(r, "job.state"));

@@ -162,6 +162,42 @@ static void a_descriptor_closes_at_the_end_of_its_scope(void **state)
     assert_int_equal(fcntl(seen, F_GETFD), -1);
 }
 
+static void what_a_buffer_holds_can_be_seen_and_taken(void **state)
+{
+    (void)state;
+    fm_auto(fm_buf) b = {0};
+    fm_buf_append(&b, "abc", 3);
+    assert_true(fm_bytes_eq(fm_buf_bytes(&b), fm_bytes_of("abc")));
+    fm_auto(fm_buf) taken = fm_buf_take(&b);
+    assert_null(b.p);
+    assert_int_equal(b.n, 0);
+    assert_true(fm_bytes_eq_str(fm_buf_bytes(&taken), "abc"));
+    assert_true(fm_bytes_eq(fm_bytes_of(NULL), FM_NO_BYTES));
+}
+
+static void bytes_are_written_as_hexadecimal_digits(void **state)
+{
+    (void)state;
+    char text[9];
+    fm_hex("\x00\x7f\xa5\xff", 4, text);
+    assert_string_equal(text, "007fa5ff");
+    fm_hex(NULL, 0, text);
+    assert_string_equal(text, "");
+}
+
+static char *taken_out(void)
+{
+    fm_autofree char *s = fm_xstrdup("kept");
+    return fm_take(s);
+}
+
+static void what_is_taken_out_outlives_its_scope(void **state)
+{
+    (void)state;
+    fm_autofree char *s = taken_out();
+    assert_string_equal(s, "kept");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +209,9 @@ int main(void)
         cmocka_unit_test(utf8_sequences_follow_rfc_3629),
         cmocka_unit_test(a_text_is_cut_between_characters),
         cmocka_unit_test(memory_of_zero_bytes_is_memory),
+        cmocka_unit_test(what_a_buffer_holds_can_be_seen_and_taken),
+        cmocka_unit_test(bytes_are_written_as_hexadecimal_digits),
+        cmocka_unit_test(what_is_taken_out_outlives_its_scope),
         cmocka_unit_test(a_descriptor_closes_at_the_end_of_its_scope),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -196,7 +196,7 @@ static void other_bad_values_are_refused_with_what_is_allowed(void **state)
     refused("--id=12345678901234567", "--id 12345678901234567", "1 to 16 bytes");
     refused("--label=zone", "--label zone", "key=value");
     refused("--label==a", "--label", "key=value");
-    refused("--label|a=1|--label|a=2", "--label a=2", "given already");
+    refused("--label|a=1|--label|a=2", "--label a=2", "already given");
 }
 
 static void unknown_options_and_loose_words_are_refused(void **state)
@@ -204,10 +204,10 @@ static void unknown_options_and_loose_words_are_refused(void **state)
     (void)state;
     refused("--capacitance|3", "no option --capacitance", "--help");
     refused("--capa=3", "no option --capa", "--help");
-    refused("start", "\"start\" is no option", "--help");
-    refused("-x", "\"-x\" is no option", "--help");
-    refused("--", "\"--\" is no option", "--help");
-    refused("--quiet|false", "\"false\" is no option", "--help");
+    refused("start", "\"start\" is not an option", "--help");
+    refused("-x", "\"-x\" is not an option", "--help");
+    refused("--", "\"--\" is not an option", "--help");
+    refused("--quiet|false", "\"false\" is not an option", "--help");
 }
 
 static void an_option_given_twice_is_refused(void **state)
@@ -272,7 +272,7 @@ static void faults_in_a_file_are_named_by_file_and_line(void **state)
         {"= 3\n",                    ":1: there is no option \"\"",         "--help"          },
         {"config = x\n",             ":1: there is no option \"config\"",   "--help"          },
         {"id = a\nid = b\n",         ":2: id = b",                          "twice"           },
-        {"label = a=1\nlabel = a=2", ":2: label = a=2",                     "given already"   },
+        {"label = a=1\nlabel = a=2", ":2: label = a=2",                     "already given"   },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         write_file(cases[i].text, strlen(cases[i].text));

@@ -68,10 +68,10 @@ static void paths_that_lead_nowhere_are_null(void **state)
                                         "a[1].k.x",
                                         "a[99999999999999999999]"};
     struct fm_value *map = value_map(&arena), *list = value_list(&arena), *inner = value_map(&arena);
-    (void)value_map_set(&arena, inner, "k", text("v"));
-    (void)value_list_add(&arena, list, value_number(&arena, 1));
-    (void)value_list_add(&arena, list, inner);
-    (void)value_map_set(&arena, map, "a", list);
+    assert_int_equal(value_map_set(&arena, inner, "k", text("v")), 0);
+    assert_int_equal(value_list_add(&arena, list, value_number(&arena, 1)), 0);
+    assert_int_equal(value_list_add(&arena, list, inner), 0);
+    assert_int_equal(value_map_set(&arena, map, "a", list), 0);
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         const struct fm_value *v = fm_value_get(map, paths[i]);
         if (v != NULL && v != list)
@@ -105,10 +105,10 @@ static void a_copy_of_a_map_changes_without_the_original(void **state)
 {
     (void)state;
     struct fm_value *map = value_map(&arena);
-    (void)value_map_set(&arena, map, "a", text("1"));
+    assert_int_equal(value_map_set(&arena, map, "a", text("1")), 0);
     struct fm_value *copy = value_map_copy(&arena, map);
-    (void)value_map_set(&arena, copy, "a", text("2"));
-    (void)value_map_set(&arena, copy, "b", text("3"));
+    assert_int_equal(value_map_set(&arena, copy, "a", text("2")), 0);
+    assert_int_equal(value_map_set(&arena, copy, "b", text("3")), 0);
     assert_int_equal(fm_value_size(map), 1);
     assert_string_equal(fm_value_string(fm_value_get(map, "a"), ""), "1");
     assert_int_equal(fm_value_size(copy), 2);
@@ -194,7 +194,7 @@ static void depth_is_the_same_for_reading_and_writing(void **state)
             assert_int_equal(b.n, 0);
         }
         struct fm_value *outer = value_list(&arena);
-        (void)value_list_add(&arena, outer, v);
+        assert_int_equal(value_list_add(&arena, outer, v), 0);
         v = outer;
     }
     assert_int_equal(accepted, (VALUE_MAX_DEPTH + 1) / 2);

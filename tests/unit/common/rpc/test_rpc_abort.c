@@ -84,7 +84,7 @@ static void an_aborted_call_closes_although_its_client_does_not_read(void **stat
     t.loop = rpc_loop_new();
     t.client_loop = rpc_loop_new();
     t.server = rpc_server_new(t.loop, &cfg);
-    rpc_server_add(t.server, methods, 1);
+    rpc_server_add(t.server, methods, 1, NULL);
     assert_int_equal(rpc_server_listen(t.server, "127.0.0.1:0", &port, &err), 0);
     rpc_server_start(t.server);
     snprintf(target, sizeof(target), "127.0.0.1:%d", port);

@@ -102,7 +102,7 @@ static void run_call(const char *path, const char *message)
     rpc_global_init();
     t.loop = rpc_loop_new();
     t.server = rpc_server_new(t.loop, &cfg);
-    rpc_server_add(t.server, methods, 2);
+    rpc_server_add(t.server, methods, 2, NULL);
     assert_int_equal(rpc_server_listen(t.server, "127.0.0.1:0", &port, &err), 0);
     rpc_server_start(t.server);
     snprintf(target, sizeof(target), "127.0.0.1:%d", port);

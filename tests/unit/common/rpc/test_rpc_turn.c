@@ -108,7 +108,7 @@ static void run(const char *listen, const char *connect)
     rpc_global_init();
     t.loop = rpc_loop_new();
     t.server = rpc_server_new(t.loop, &cfg);
-    rpc_server_add(t.server, methods, 1);
+    rpc_server_add(t.server, methods, 1, NULL);
     assert_int_equal(rpc_server_listen(t.server, listen, &t.port, &err), 0);
     rpc_server_start(t.server);
     snprintf(target, sizeof(target), "%s:%d", connect, t.port);
