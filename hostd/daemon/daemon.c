@@ -13,6 +13,7 @@
 #include <utlist.h>
 #include <uv.h>
 
+#include "agreed.h"
 #include "clock.h"
 #include "id.h"
 #include "jq_eval.h"
@@ -346,7 +347,7 @@ static void on_reconnect(uv_timer_t *uv)
 {
     static const struct rpc_stream_events events = {on_message, on_status};
     struct agent *a = uv->data;
-    a->channel = rpc_channel_new(a->rpc, a->cfg->target, ENGINE_MAX_MESSAGE_BYTES);
+    a->channel = rpc_channel_new(a->rpc, a->cfg->target, FM_MAX_TO_HOST_BYTES);
     a->stream = rpc_stream_open(a->channel, ATTACH_PATH, 0, &events, a);
     engine_connected(a->engine, fm_now_mono_ms());
     after_input(a);

@@ -5,6 +5,7 @@
 
 #include <utlist.h>
 
+#include "agreed.h"
 #include "assign.h"
 #include "ctx.h"
 #include "engine.h"
@@ -16,7 +17,6 @@
 #include "queue.h"
 #include "wire_nano.h"
 
-#define PROTOCOL_VERSION 1
 #define WELCOME_MS 10000
 /* The coordinator sends a bounded amount ahead: it must hear that this much has come. */
 #define UNSAID_BYTES (4u * 1024 * 1024)
@@ -75,7 +75,7 @@ static void send_hello(struct session *s)
     fm_auto(fm_buf) b = {0};
     fm_buf_put_string(&b, fermata_v1_Hello_host_id_tag, e->host_id);
     fm_buf_put_string(&b, fermata_v1_Hello_incarnation_tag, e->incarnation);
-    fm_buf_put_tag_varint(&b, fermata_v1_Hello_protocol_version_tag, PROTOCOL_VERSION);
+    fm_buf_put_tag_varint(&b, fermata_v1_Hello_protocol_version_tag, FM_PROTOCOL_VERSION);
     for (size_t i = 0; i < e->n_labels; i++)
         add_entry(&b, fermata_v1_Hello_labels_tag, e->labels[i].key, e->labels[i].value);
     fm_buf_put_tag_varint(&b, fermata_v1_Hello_capacity_tag, e->capacity);
@@ -244,7 +244,7 @@ void protocol_take(struct session *s, struct fm_bytes message)
     memset(&m, 0, sizeof(m));
     fm_arena_reset(&e->arena);
     if (nano_decode(fermata_v1_CoordinatorMessage_fields, "CoordinatorMessage", &m, message,
-                    ENGINE_MAX_MESSAGE_BYTES, &e->arena, &err) < 0) {
+                    FM_MAX_TO_HOST_BYTES, &e->arena, &err) < 0) {
         session_close(s, err.msg);
         return;
     }

@@ -15,6 +15,7 @@
 #include "builtin.h"
 #include "jq_eval.h"
 #include "json_value.h"
+#include "name.h"
 
 #define MAX_OUTPUT_BYTES (8u * 1024 * 1024)
 
@@ -91,14 +92,10 @@ static int route_to(struct fm_ctx *ctx, const struct fm_value *data, const struc
     if (!truthy(to))
         return 0;
     const char *event = fm_value_string(to, "");
-    size_t n = strlen(event);
-    if (n == 0 || n > 128 ||
-        strspn(event, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != n)
+    if (!fm_name_ok(event))
         return fm_ctx_fail(
             ctx, FM_FAIL_INVALID_ARGUMENT,
-            "the jq program put out what is no name of an event (1 to 128 of A-Z a-z 0-9 _ . -): "
-            "\"%.64s\"",
-            event);
+            "the jq program put out what is not the name of an event (" FM_NAME_RULE "): \"%.64s\"", event);
     fm_ctx_emit(ctx, event, data);
     return 0;
 }

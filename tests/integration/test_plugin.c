@@ -55,6 +55,19 @@ static void the_example_is_built_against_the_installed_header_and_runs_a_job(voi
     cluster_done(&c);
 }
 
+static void the_installed_pkg_config_file_is_enough_to_build_a_plugin(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_init(&c);
+    must("cmake --install %s --prefix %s/prefix", getenv("BUILD_DIR"), c.dir);
+    must("PKG_CONFIG_PATH=%s/prefix/share/pkgconfig && export PKG_CONFIG_PATH && "
+         "cc -shared -fPIC $(pkg-config --cflags fermata-routine) -o %s/word_count.so %s/examples/plugin_c/word_count.c && "
+         "test \"$(pkg-config --modversion fermata-routine)\" = \"$(%s/prefix/bin/hostd --version | sed 's/.* //')\"",
+         c.dir, c.dir, getenv("SOURCE_DIR"), c.dir);
+    cluster_done(&c);
+}
+
 static void build(struct cluster *c, const char *name, const char *text)
 {
     char path[256];
@@ -125,6 +138,7 @@ static void what_is_no_good_plugin_is_refused_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_installed_pkg_config_file_is_enough_to_build_a_plugin),
         cmocka_unit_test(the_example_is_built_against_the_installed_header_and_runs_a_job),
         cmocka_unit_test(what_is_no_good_plugin_is_refused_by_name),
     };

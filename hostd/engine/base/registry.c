@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mem.h"
+#include "name.h"
 
 struct registry {
     const struct fm_routine_type **types;
@@ -22,20 +23,13 @@ void registry_free(struct registry *r)
     free(r);
 }
 
-static bool name_ok(const char *s)
-{
-    size_t n = s == NULL ? 0 : strlen(s);
-    return n > 0 && n <= 128 &&
-           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
-}
-
 static int check_events(const struct fm_routine_type *t, struct fm_err *err)
 {
     if (t->n_events > 0 && t->events == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "events", "routine type %s has no table of events",
                           t->name);
     for (size_t i = 0; i < t->n_events; i++) {
-        if (t->events[i] == NULL || (!name_ok(t->events[i]) && strcmp(t->events[i], "*") != 0))
+        if (t->events[i] == NULL || (!fm_name_ok(t->events[i]) && strcmp(t->events[i], "*") != 0))
             return fm_err_set(err, FM_INVALID_ARGUMENT, "events",
                               "event %zu of routine type %s has no proper name", i, t->name);
         for (size_t k = 0; k < i; k++)
@@ -52,14 +46,13 @@ static int check(const struct fm_routine_type *t, struct fm_err *err)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "abi",
                           "a routine type was built for ABI version %u; this hostd has version %d", t->abi,
                           FM_ROUTINE_ABI);
-    if (!name_ok(t->name))
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "name",
-                          "a routine type's name has 1 to 128 of the characters A-Z a-z 0-9 _ . -");
+    if (!fm_name_ok(t->name))
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "name", "a routine type's name has " FM_NAME_RULE);
     if (t->n_slots == 0 || t->slots == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "slots", "routine type %s has no slots", t->name);
     for (size_t i = 0; i < t->n_slots; i++) {
         const char *name = t->slots[i].name;
-        if (t->slots[i].handler == NULL || name == NULL || (!name_ok(name) && strcmp(name, "*") != 0))
+        if (t->slots[i].handler == NULL || name == NULL || (!fm_name_ok(name) && strcmp(name, "*") != 0))
             return fm_err_set(err, FM_INVALID_ARGUMENT, "slots",
                               "slot %zu of routine type %s has no handler or no proper name", i, t->name);
         for (size_t k = 0; k < i; k++)

@@ -6,14 +6,13 @@
 
 #include <utlist.h>
 
+#include "agreed.h"
 #include "ctx.h"
 #include "fermata/v1/types.pb.h"
 #include "hjob.h"
 #include "own_types.h"
 #include "value.h"
 #include "wire.h"
-
-#define MAX_KEY_BYTES 256
 
 /* The routine's state, or the shared data for "". */
 static struct kv *state_of(struct hjob *job, const char *routine)
@@ -103,10 +102,10 @@ static void change(struct fm_ctx *ctx, bool shared, const char *key, int kind, c
     struct fm_err err = {0};
     if (ctx->out.failed && !kept)
         return;
-    if (n == 0 || n > MAX_KEY_BYTES || !wire_text_ok((const uint8_t *)key, n)) {
+    if (n == 0 || n > FM_MAX_KEY_BYTES || !wire_text_ok((const uint8_t *)key, n)) {
         (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
                           "a key of the state has %zu bytes; it must have 1 to %d, valid UTF-8", n,
-                          MAX_KEY_BYTES);
+                          FM_MAX_KEY_BYTES);
         return;
     }
     if (append && !may_append(ctx, routine, key)) {

@@ -5,13 +5,12 @@
 
 #include <utlist.h>
 
+#include "agreed.h"
 #include "engine_state.h"
 #include "fermata/v1/types.pb.h"
 #include "hjob.h"
 #include "mem.h"
 #include "value.h"
-
-#define MAX_KEY_BYTES 256
 
 /* The text with bytes that are not UTF-8 as '?'. */
 static const char *clean(struct fm_ctx *ctx, const char *s)
@@ -126,9 +125,9 @@ void fm_ctx_enqueue(struct fm_ctx *ctx, const char *slot, const struct fm_value 
 void fm_ctx_schedule(struct fm_ctx *ctx, const char *slot, const struct fm_value *data, uint64_t ms,
                      const char *key)
 {
-    if (key != NULL && strlen(key) > MAX_KEY_BYTES) {
+    if (key != NULL && strlen(key) > FM_MAX_KEY_BYTES) {
         (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "a schedule's key has more than %d bytes",
-                          MAX_KEY_BYTES);
+                          FM_MAX_KEY_BYTES);
         return;
     }
     if (key != NULL)

@@ -402,8 +402,7 @@ static void digest(const struct fm_buf *body, char hex[65])
     unsigned int n = 0;
     hex[0] = '\0';
     if (EVP_Digest(body->p, body->n, sum, &n, EVP_sha256(), NULL) == 1)
-        for (unsigned int i = 0; i < 32; i++)
-            (void)snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+        fm_hex(sum, 32, hex);
 }
 
 static const char *url_of(struct fm_ctx *ctx, const struct fm_value *config, const char *default_base,

@@ -29,10 +29,10 @@ static void names_have_1_to_128_characters_of_a_few_kinds(void **state)
     name[129] = '\0';
     is_refused(name, "flow.name has 129 bytes; the limit is 128");
     is_refused("", "flow.name is missing");
-    static const char *const others[] = {"ab/", "ab:", "ab@", "ab[", "ab`", "ab{", "ab ", "ab\xc3\xa4", "ab,"};
+    static const char *const others[] = {"ab/", "ab:", "ab@",        "ab[", "ab`",
+                                         "ab{", "ab ", "ab\xc3\xa4", "ab,"};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-        is_refused(others[i],
-                   "flow.name may have only the characters A-Z a-z 0-9 _ . - ; byte 2 is another");
+        is_refused(others[i], "flow.name may have only the characters A-Z a-z 0-9 _ . - ; byte 2 is another");
     assert_false(fm_name_ok(NULL));
     assert_int_equal(fm_name_span("secret-1}rest"), 8);
 }
