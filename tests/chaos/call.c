@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "mem.h"
-#include "pace.h"
+#include "slow.h"
 
 #define WAIT_MS DEADLINE_MS
 

@@ -21,7 +21,7 @@
 #include "chaos.h"
 #include "clock.h"
 #include "net.h"
-#include "pace.h"
+#include "slow.h"
 
 #define DATA CHAOS_DATA
 #define BALLAST DATA "/ballast"

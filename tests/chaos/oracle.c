@@ -14,7 +14,7 @@
 #include "fermata/v1/jobs.pb-c.h"
 #include "ledger.h"
 #include "mem.h"
-#include "pace.h"
+#include "slow.h"
 
 #define END_MS DEADLINE_MS
 

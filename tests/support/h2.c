@@ -19,8 +19,8 @@
 #include <cmocka.h>
 
 #include "mem.h"
-#include "pace.h"
 #include "proc.h"
+#include "slow.h"
 
 #define TAKES_NOTHING_S (10 * test_slow())
 

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "pace.h"
+#include "slow.h"
 
 struct proc {
     pid_t pid;          /* 0: not running */

@@ -1,8 +1,8 @@
 /* How fast a test may expect things to happen, in one place. What is waited for comes at once on a quiet
  * machine; these limits are for hangs, and generous, so that a test holds beside whatever else the machine
  * does. */
-#ifndef FM_TEST_PACE_H
-#define FM_TEST_PACE_H
+#ifndef FM_TEST_SLOW_H
+#define FM_TEST_SLOW_H
 
 #if defined(__SANITIZE_THREAD__)
 #define TEST_TSAN 1

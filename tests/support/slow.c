@@ -1,5 +1,5 @@
-/* How fast things happen. See pace.h. */
-#include "pace.h"
+/* How fast things happen. See slow.h. */
+#include "slow.h"
 
 #include <stdio.h>
 #include <stdlib.h>
