@@ -26,7 +26,7 @@ static void resume(size_t j, enum op_kind kind, const char *pause, Google__Proto
     r.answer = answer;
     r.single_step = step;
     w.jobs[j].let_go_at = w.now;
-    request(CORE_RESUME_JOB, kind, j, 0, pause, &r.base);
+    request("Jobs/ResumeJob", kind, j, 0, pause, &r.base);
 }
 
 /* A job that begins anew somewhere in the history of another; what it is to become is known from that. A
@@ -44,7 +44,7 @@ static void fork_it(size_t j, uint32_t step, bool answers)
     yes.bool_value = true;
     r.answer = answers ? &yes : NULL;
     w.jobs[j].fork_open = true;
-    request(CORE_FORK_JOB, OP_FORK, j, step, request_id, &r.base);
+    request("Jobs/ForkJob", OP_FORK, j, step, request_id, &r.base);
 }
 
 /* The token of a task that waits in the job; "" when there is none. */
@@ -67,7 +67,7 @@ static void skip_task(size_t j, const char *task_id, const char *token)
     r.task_id = text(task_id);
     r.event = text("did");
     r.data = make_data(&d, text(token), false, 0);
-    request(CORE_SKIP_TASK, OP_SKIP, j, 0, task_id, &r.base);
+    request("Jobs/SkipTask", OP_SKIP, j, 0, task_id, &r.base);
 }
 
 static void retry_task(size_t j, const char *task_id)
@@ -75,7 +75,7 @@ static void retry_task(size_t j, const char *task_id)
     Fermata__V1__RetryTaskRequest r = FERMATA__V1__RETRY_TASK_REQUEST__INIT;
     r.job_id = w.jobs[j].id;
     r.task_id = text(task_id);
-    request(CORE_RETRY_TASK, OP_RETRY, j, 0, task_id, &r.base);
+    request("Jobs/RetryTask", OP_RETRY, j, 0, task_id, &r.base);
 }
 
 static unsigned hash(const char *s)
@@ -161,7 +161,7 @@ static void revive(size_t j, const Fermata__V1__Job *h)
     Fermata__V1__ResumeJobRequest r = FERMATA__V1__RESUME_JOB_REQUEST__INIT;
     r.job_id = job->id;
     w.jobs[j].let_go_at = w.now;
-    request(CORE_RESUME_JOB, OP_GO_ON, j, 0, "", &r.base);
+    request("Jobs/ResumeJob", OP_GO_ON, j, 0, "", &r.base);
 }
 
 static void patch(size_t j)
@@ -180,7 +180,7 @@ static void patch(size_t j)
     set.fields = entries;
     r.job_id = job->id;
     r.set = &set;
-    request(CORE_PATCH_STATE, OP_PATCH, j, job->patch_sent, "", &r.base);
+    request("Jobs/PatchState", OP_PATCH, j, job->patch_sent, "", &r.base);
 }
 
 static void answer(size_t j, const Fermata__V1__Job *h, const Fermata__V1__Pause *p)

@@ -8,6 +8,7 @@
 
 #include "job.h"
 #include "mem.h"
+#include "methods_table.h"
 #include "sim_coord.h"
 #include "sim_flows.h"
 #include "sim_oracle.h"
@@ -17,7 +18,7 @@ static char *text(const char *s)
     return (char *)(uintptr_t)s;
 }
 
-void request(enum core_method method, enum op_kind kind, size_t job, size_t item, const char *about,
+void request(const char *method, enum op_kind kind, size_t job, size_t item, const char *about,
              const ProtobufCMessage *m)
 {
     struct op *op = fm_xcalloc(1, sizeof(*op));
@@ -33,7 +34,7 @@ void request(enum core_method method, enum op_kind kind, size_t job, size_t item
     struct fm_buf raw = {0};
     pb_pack(m, &raw);
     set_time();
-    core_request(w.core, op->ticket, method, m, (struct fm_bytes){raw.p, raw.n});
+    core_request(w.core, op->ticket, method_find(method), m, (struct fm_bytes){raw.p, raw.n});
     fm_buf_done(&raw);
 }
 
@@ -44,7 +45,7 @@ static void put_kid_flow(void)
     Fermata__V1__PutFlowRequest r = FERMATA__V1__PUT_FLOW_REQUEST__INIT;
     r.flow = make_kid_flow();
     w.flow_sent = true;
-    request(CORE_PUT_FLOW, OP_PUT_FLOW, NO_JOB, 0, "", &r.base);
+    request("Flows/PutFlow", OP_PUT_FLOW, NO_JOB, 0, "", &r.base);
     fermata__v1__flow__free_unpacked(r.flow, NULL);
 }
 
@@ -62,7 +63,7 @@ static void submit(size_t j)
     r.request_id = request_id;
     r.inline_flow = make_flow(&job->plan);
     r.data = make_data(&d, job->token, true, job->plan.answer_ms);
-    request(CORE_SUBMIT_JOB, OP_SUBMIT, j, 0, request_id, &r.base);
+    request("Jobs/SubmitJob", OP_SUBMIT, j, 0, request_id, &r.base);
     fermata__v1__flow__free_unpacked(r.inline_flow, NULL);
 }
 
@@ -70,7 +71,7 @@ void get_job(size_t j, enum op_kind kind)
 {
     Fermata__V1__GetJobRequest r = FERMATA__V1__GET_JOB_REQUEST__INIT;
     r.job_id = w.jobs[j].id;
-    request(CORE_GET_JOB, kind, j, 0, "", &r.base);
+    request("Jobs/GetJob", kind, j, 0, "", &r.base);
 }
 
 void get_history(size_t j)
@@ -78,7 +79,7 @@ void get_history(size_t j)
     Fermata__V1__GetHistoryRequest r = FERMATA__V1__GET_HISTORY_REQUEST__INIT;
     r.job_id = w.jobs[j].id;
     r.page_size = 1000;
-    request(CORE_GET_HISTORY, OP_HISTORY, j, 0, "", &r.base);
+    request("Jobs/GetHistory", OP_HISTORY, j, 0, "", &r.base);
 }
 
 static void send_input(size_t j, size_t i)
@@ -95,7 +96,7 @@ static void send_input(size_t j, size_t i)
     r.data = make_data(&d, in->token, false, 0);
     r.request_id = in->request;
     in->sent = true;
-    request(CORE_SEND_INPUT, OP_INPUT, j, i, "", &r.base);
+    request("Jobs/SendInput", OP_INPUT, j, i, "", &r.base);
 }
 
 static void cancel(size_t j)
@@ -103,14 +104,14 @@ static void cancel(size_t j)
     Fermata__V1__CancelJobRequest r = FERMATA__V1__CANCEL_JOB_REQUEST__INIT;
     r.job_id = w.jobs[j].id;
     w.jobs[j].cancel_sent = true;
-    request(CORE_CANCEL_JOB, OP_CANCEL, j, 0, "", &r.base);
+    request("Jobs/CancelJob", OP_CANCEL, j, 0, "", &r.base);
 }
 
 static void pause_it(size_t j)
 {
     Fermata__V1__PauseJobRequest r = FERMATA__V1__PAUSE_JOB_REQUEST__INIT;
     r.job_id = w.jobs[j].id;
-    request(CORE_PAUSE_JOB, OP_PAUSE, j, 0, "", &r.base);
+    request("Jobs/PauseJob", OP_PAUSE, j, 0, "", &r.base);
 }
 
 /* Holds the tasks of a routine; of none: "". */
@@ -125,7 +126,7 @@ static void set_breakpoints(size_t j, const char *routine)
     r.n_breakpoints = routine[0] != '\0';
     job->break_at[0] = '\0'; /* until it is known */
     snprintf(job->break_sent, sizeof(job->break_sent), "%s", routine);
-    request(CORE_SET_BREAKPOINTS, OP_BREAKPOINTS, j, ++job->breaks_sent, routine, &r.base);
+    request("Jobs/SetBreakpoints", OP_BREAKPOINTS, j, ++job->breaks_sent, routine, &r.base);
 }
 
 /* What operators do with a job; false: nothing. */
@@ -186,7 +187,7 @@ void certify(size_t i, const char *incarnation)
     r.incarnation = text(incarnation);
     bool talks = host_talks(i);
     w.certified = false;
-    request(CORE_CERTIFY_DEATH, OP_CERTIFY, NO_JOB, i, incarnation, &r.base); /* it is answered at once */
+    request("Hosts/CertifyDeath", OP_CERTIFY, NO_JOB, i, incarnation, &r.base); /* it is answered at once */
     if (talks && w.certified)
         wrong("%s talks, and is certified dead", w.hosts[i].id);
 }
@@ -199,7 +200,7 @@ static void drain(size_t i)
     r.deadline_ms = chance(50) ? 0 : 1 + (uint32_t)rnd(2000);
     trace("%s is to be drained", h->id);
     h->may_be_drained = true;
-    request(CORE_DRAIN_HOST, OP_DRAIN, NO_JOB, i, "", &r.base);
+    request("Hosts/DrainHost", OP_DRAIN, NO_JOB, i, "", &r.base);
 }
 
 static void uncordon(size_t i)
@@ -209,7 +210,7 @@ static void uncordon(size_t i)
     r.host_id = h->id;
     r.uncordon = true;
     trace("%s is to take work again", h->id);
-    request(CORE_CORDON_HOST, OP_UNCORDON, NO_JOB, i, h->drain_acked ? "drained" : "", &r.base);
+    request("Hosts/CordonHost", OP_UNCORDON, NO_JOB, i, h->drain_acked ? "drained" : "", &r.base);
     h->drain_acked = h->drain_empty = false;
 }
 
@@ -246,6 +247,7 @@ void watch(void)
     struct fm_buf raw = {0};
     pb_pack(&r, &raw);
     set_time();
-    core_request(w.core, w.watch_ticket, CORE_WATCH_JOB, &r.base, (struct fm_bytes){raw.p, raw.n});
+    core_request(w.core, w.watch_ticket, method_find("Jobs/WatchJob"), &r.base,
+                 (struct fm_bytes){raw.p, raw.n});
     fm_buf_done(&raw);
 }

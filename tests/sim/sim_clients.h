@@ -7,7 +7,7 @@
 #include "sim.h"
 
 /* Sends a request; `about` comes back with its reply (sim_replies.c). */
-void request(enum core_method method, enum op_kind kind, size_t job, size_t item, const char *about,
+void request(const char *method, enum op_kind kind, size_t job, size_t item, const char *about,
              const ProtobufCMessage *m);
 /* What the client of a job does next. */
 void client_acts(size_t j);

@@ -6,13 +6,13 @@
 #include <utlist.h>
 
 #include "fermata/v1/host_agent.pb-c.h"
+#include "guard.h"
 #include "mem.h"
 #include "sim_disk.h"
 #include "sim_hosts.h"
 #include "sim_inbox.h"
 #include "sim_replies.h"
 #include "sim_said.h"
-#include "wire_pbc.h"
 
 static void io_reply(void *arg, uint64_t ticket, struct fm_bytes response)
 {

@@ -54,7 +54,7 @@ static void ask(struct inbox *b)
     r.page_size = 1 + (uint32_t)rnd(3);
     r.page_token = b->token;
     b->asked = true;
-    request(CORE_LIST_PAUSES, OP_INBOX, NO_JOB, 0, "", &r.base);
+    request("Jobs/ListPauses", OP_INBOX, NO_JOB, 0, "", &r.base);
 }
 
 void inbox_list(void)

@@ -1,0 +1,386 @@
+/* JSON Schema over values. First the schema itself is walked, so that the check of the value need not ask
+ * what kind a keyword's value has. What both do is bounded by a budget of comparisons. See json_schema.h. */
+#include "json_schema.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "json_schema_pattern.h"
+#include "json_schema_walk.h"
+#include "nearest.h"
+
+#define MAX_SUGGESTED 16 /* unknown properties of one check for which a known one is looked for */
+#define VALUE_BYTES 80   /* of a value in a message */
+
+static void say(struct check *c, const struct json_schema_fault *f, const char *fmt, va_list ap)
+{
+    char text[256];
+    struct json_schema_fault said = *f;
+    c->n_faults++;
+    if (c->quiet > 0 || c->report == NULL)
+        return;
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    said.path = c->path;
+    said.message = text;
+    if (said.object == NULL)
+        said.object = c->path;
+    c->report(c->arg, &said);
+}
+
+static void fault(struct check *c, const char *fmt, ...) FM_PRINTF(2, 3);
+static void fault(struct check *c, const char *fmt, ...)
+{
+    const struct json_schema_fault f = {.kind = JSON_SCHEMA_FAULT};
+    va_list ap;
+    va_start(ap, fmt);
+    say(c, &f, fmt, ap);
+    va_end(ap);
+}
+
+static void fault_of(struct check *c, const struct json_schema_fault *f, const char *fmt, ...)
+    FM_PRINTF(3, 4);
+static void fault_of(struct check *c, const struct json_schema_fault *f, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    say(c, f, fmt, ap);
+    va_end(ap);
+}
+
+/* ---- values ---- */
+
+static const char *kind_name(const struct fm_value *v)
+{
+    static const char *const names[] = {"null", "boolean", "number", "string", "array", "object"};
+    return names[fm_value_kind(v)];
+}
+
+/* "a number", "an object", "null". */
+static const char *article(const char *kind)
+{
+    return strcmp(kind, "null") == 0 ? "" : strchr("aeiou", kind[0]) != NULL ? "an " : "a ";
+}
+
+/* A value as it is shown in a message: scalars as JSON, cut; of others only what they are. */
+static void show(const struct fm_value *v, char out[VALUE_BYTES])
+{
+    const char *text = fm_value_string(v, "");
+    size_t n = fm_utf8_cut(text, VALUE_BYTES - 8);
+    switch (fm_value_kind(v)) {
+    case FM_STRING:
+        snprintf(out, VALUE_BYTES, "\"%.*s%s\"", (int)n, text, text[n] != '\0' ? "…" : "");
+        break;
+    case FM_NUMBER:
+        snprintf(out, VALUE_BYTES, "%.15g", fm_value_number(v, 0));
+        break;
+    case FM_BOOL:
+        snprintf(out, VALUE_BYTES, "%s", fm_value_bool(v, false) ? "true" : "false");
+        break;
+    case FM_NULL:
+    case FM_LIST:
+    case FM_MAP:
+        snprintf(out, VALUE_BYTES, "%s%s", article(kind_name(v)), kind_name(v));
+        break;
+    }
+}
+
+static size_t characters(const char *s)
+{
+    size_t n = 0;
+    for (; *s != '\0'; s++)
+        n += ((unsigned char)*s & 0xC0) != 0x80;
+    return n;
+}
+
+/* ---- the value ---- */
+
+static void check_value(struct check *c, const struct fm_value *schema, const struct fm_value *v);
+
+/* Faults of a value that is only tried. */
+static int faults_of(struct check *c, const struct fm_value *schema, const struct fm_value *v)
+{
+    int before = c->n_faults;
+    c->quiet++;
+    check_value(c, schema, v);
+    c->quiet--;
+    int n = c->n_faults - before;
+    c->n_faults = before;
+    return n;
+}
+
+static bool is_of_type(const struct fm_value *v, const char *type)
+{
+    if (strcmp(type, "integer") == 0)
+        return fm_value_kind(v) == FM_NUMBER && fm_value_number(v, 0) == floor(fm_value_number(v, 0));
+    return strcmp(kind_name(v), type) == 0;
+}
+
+/* False after a fault. */
+static bool check_type(struct check *c, const struct fm_value *type, const struct fm_value *v)
+{
+    char allowed[128] = "";
+    size_t n = fm_value_kind(type) == FM_LIST ? fm_value_size(type) : 1;
+    for (size_t i = 0; i < n; i++) {
+        const char *name = fm_value_string(fm_value_kind(type) == FM_LIST ? fm_value_at(type, i) : type, "");
+        if (is_of_type(v, name))
+            return true;
+        size_t at = strlen(allowed);
+        snprintf(allowed + at, sizeof(allowed) - at, "%s%s%s", i > 0 ? " or " : "", article(name), name);
+    }
+    if (fm_value_kind(v) == FM_NUMBER && strstr(allowed, "integer") != NULL)
+        fault(c, "is %.15g; it must be %s", fm_value_number(v, 0), allowed);
+    else
+        fault(c, "is %s%s; it must be %s", article(kind_name(v)), kind_name(v), allowed);
+    return false;
+}
+
+static void check_enum(struct check *c, const struct fm_value *allowed, const struct fm_value *v)
+{
+    for (size_t i = 0; i < fm_value_size(allowed); i++)
+        if (schema_equal(c, fm_value_at(allowed, i), v))
+            return;
+    char shown[VALUE_BYTES], list[120] = "";
+    for (size_t i = 0; i < fm_value_size(allowed); i++) {
+        size_t at = strlen(list);
+        show(fm_value_at(allowed, i), shown);
+        if (at + strlen(shown) + 8 > sizeof(list)) {
+            snprintf(list + at, sizeof(list) - at, ", …");
+            break;
+        }
+        snprintf(list + at, sizeof(list) - at, "%s%s", i > 0 ? ", " : "", shown);
+    }
+    show(v, shown);
+    fault(c, "is %s; it must be one of: %s", shown, list);
+}
+
+static void check_number(struct check *c, const struct fm_value *schema, double n)
+{
+    const struct fm_value *k;
+    if ((k = schema_member(c, schema, "minimum")) != NULL && n < fm_value_number(k, 0))
+        fault(c, "is %.15g; it must be %.15g or more", n, fm_value_number(k, 0));
+    if ((k = schema_member(c, schema, "maximum")) != NULL && n > fm_value_number(k, 0))
+        fault(c, "is %.15g; it must be %.15g or less", n, fm_value_number(k, 0));
+    if ((k = schema_member(c, schema, "exclusiveMinimum")) != NULL && n <= fm_value_number(k, 0))
+        fault(c, "is %.15g; it must be more than %.15g", n, fm_value_number(k, 0));
+    if ((k = schema_member(c, schema, "exclusiveMaximum")) != NULL && n >= fm_value_number(k, 0))
+        fault(c, "is %.15g; it must be less than %.15g", n, fm_value_number(k, 0));
+    if ((k = schema_member(c, schema, "multipleOf")) != NULL) {
+        double ratio = n / fm_value_number(k, 1);
+        if (fabs(ratio - nearbyint(ratio)) > 1e-9 * (fabs(ratio) > 1 ? fabs(ratio) : 1))
+            fault(c, "is %.15g; it must be a multiple of %.15g", n, fm_value_number(k, 1));
+    }
+}
+
+static void check_counts(struct check *c, const struct fm_value *schema, size_t n, const char *min,
+                         const char *max, const char *what)
+{
+    const struct fm_value *k;
+    if ((k = schema_member(c, schema, min)) != NULL && (double)n < fm_value_number(k, 0))
+        fault(c, "has %zu %s; it must have %.15g or more", n, what, fm_value_number(k, 0));
+    if ((k = schema_member(c, schema, max)) != NULL && (double)n > fm_value_number(k, 0))
+        fault(c, "has %zu %s; it must have %.15g or fewer", n, what, fm_value_number(k, 0));
+}
+
+static void check_string(struct check *c, const struct fm_value *schema, const char *text)
+{
+    const struct fm_value *pattern = schema_member(c, schema, "pattern");
+    check_counts(c, schema, characters(text), "minLength", "maxLength", "characters");
+    if (pattern != NULL && schema_spend(c, strlen(text) / 16 + 1) && !schema_matches(c, pattern, text))
+        fault(c, "does not match %.128s", fm_value_string(pattern, ""));
+}
+
+static void check_unique(struct check *c, const struct fm_value *list)
+{
+    for (size_t i = 0; i < fm_value_size(list); i++)
+        for (size_t k = 0; k < i; k++)
+            if (schema_equal(c, fm_value_at(list, i), fm_value_at(list, k))) {
+                fault(c, "has the same element at %zu and at %zu", k, i);
+                return;
+            } else if (c->work > JSON_SCHEMA_WORK) {
+                return;
+            }
+}
+
+static void check_list(struct check *c, const struct fm_value *schema, const struct fm_value *list)
+{
+    const struct fm_value *items = schema_member(c, schema, "items");
+    check_counts(c, schema, fm_value_size(list), "minItems", "maxItems", "elements");
+    if (fm_value_bool(schema_member(c, schema, "uniqueItems"), false))
+        check_unique(c, list);
+    for (size_t i = 0; items != NULL && i < fm_value_size(list) && c->work <= JSON_SCHEMA_WORK; i++) {
+        size_t was = schema_path_down(c, "[%zu]", i);
+        check_value(c, items, fm_value_at(list, i));
+        schema_path_back(c, was);
+    }
+}
+
+/* Says which property was perhaps meant. */
+static void unknown_key(struct check *c, const struct fm_value *properties, const char *key)
+{
+    const char *meant = NULL;
+    char object[PATH_BYTES];
+    struct nearest n = nearest_to(key);
+    const struct json_schema_fault f = {.kind = JSON_SCHEMA_UNKNOWN, .object = object, .key = key};
+    if (c->quiet == 0 && c->n_suggested++ < MAX_SUGGESTED && schema_spend(c, fm_value_size(properties) * 64))
+        for (size_t i = 0; i < fm_value_size(properties); i++)
+            nearest_try(&n, fm_value_key(properties, i));
+    meant = n.found;
+    snprintf(object, sizeof(object), "%s", c->path);
+    size_t was = schema_path_key(c, key);
+    if (meant != NULL)
+        fault_of(c, &f, "unknown key \"%.64s\"; did you mean \"%.64s\"?", key, meant);
+    else
+        fault_of(c, &f, "unknown key \"%.64s\"", key);
+    schema_path_back(c, was);
+}
+
+static void check_map(struct check *c, const struct fm_value *schema, const struct fm_value *map)
+{
+    const struct fm_value *required = schema_member(c, schema, "required");
+    const struct fm_value *properties = schema_member(c, schema, "properties");
+    const struct fm_value *others = schema_member(c, schema, "additionalProperties");
+    check_counts(c, schema, fm_value_size(map), "minProperties", "maxProperties", "properties");
+    for (size_t i = 0; i < fm_value_size(required); i++) {
+        const struct json_schema_fault f = {.kind = JSON_SCHEMA_MISSING,
+                                            .key = fm_value_string(fm_value_at(required, i), "")};
+        if (!schema_has_member(c, map, f.key))
+            fault_of(c, &f, "lacks the property \"%.128s\"", f.key);
+    }
+    for (size_t i = 0; i < fm_value_size(map) && c->work <= JSON_SCHEMA_WORK; i++) {
+        const char *key = fm_value_key(map, i);
+        bool is_property = schema_has_member(c, properties, key);
+        const struct fm_value *of_key = is_property ? schema_member(c, properties, key) : others;
+        if (is_property && schema_member(c, map, key) != fm_value_at(map, i))
+            continue; /* of a key that came twice the last one counts */
+        if (!is_property && fm_value_kind(others) == FM_BOOL && !fm_value_bool(others, true)) {
+            unknown_key(c, properties, key);
+            continue;
+        }
+        size_t was = schema_path_key(c, key);
+        if (of_key != NULL)
+            check_value(c, of_key, fm_value_at(map, i));
+        schema_path_back(c, was);
+    }
+}
+
+/* Whether each of the schemas only demands one property. */
+static bool only_require(struct check *c, const struct fm_value *schemas)
+{
+    for (size_t i = 0; i < fm_value_size(schemas); i++) {
+        const struct fm_value *s = fm_value_at(schemas, i);
+        if (fm_value_size(s) != 1 || fm_value_size(schema_member(c, s, "required")) != 1)
+            return false;
+    }
+    return true;
+}
+
+/* Of some properties there must be exactly one. */
+static void fault_of_choice(struct check *c, const struct fm_value *schemas, const struct fm_value *map)
+{
+    char wanted[100] = "", had[100] = "";
+    for (size_t i = 0; i < fm_value_size(schemas); i++) {
+        const char *name =
+            fm_value_string(fm_value_at(schema_member(c, fm_value_at(schemas, i), "required"), 0), "");
+        size_t at = strlen(wanted), had_at = strlen(had);
+        snprintf(wanted + at, sizeof(wanted) - at, "%s%s", at > 0 ? ", " : "", name);
+        if (schema_has_member(c, map, name))
+            snprintf(had + had_at, sizeof(had) - had_at, "%s%s", had_at > 0 ? ", " : "", name);
+    }
+    fault(c, "must have exactly one of %s%s%s", wanted, had[0] != '\0' ? "; it has " : "", had);
+}
+
+static void check_combinations(struct check *c, const struct fm_value *schema, const struct fm_value *v)
+{
+    const struct fm_value *all = schema_member(c, schema, "allOf"), *any = schema_member(c, schema, "anyOf");
+    const struct fm_value *one = schema_member(c, schema, "oneOf"), *not = schema_member(c, schema, "not");
+    size_t n = 0;
+    for (size_t i = 0; i < fm_value_size(all); i++)
+        check_value(c, fm_value_at(all, i), v);
+    for (size_t i = 0; i < fm_value_size(any) && n == 0; i++)
+        n += faults_of(c, fm_value_at(any, i), v) == 0;
+    if (any != NULL && n == 0)
+        fault(c, "meets none of the %zu schemas of anyOf", fm_value_size(any));
+    n = 0;
+    for (size_t i = 0; i < fm_value_size(one); i++)
+        n += faults_of(c, fm_value_at(one, i), v) == 0;
+    if (one != NULL && n != 1 && fm_value_kind(v) == FM_MAP && only_require(c, one))
+        fault_of_choice(c, one, v);
+    else if (one != NULL && n != 1)
+        fault(c, "meets %zu of the %zu schemas of oneOf", n, fm_value_size(one));
+    if (not != NULL && faults_of(c, not, v) == 0)
+        fault(c, "meets the schema of not");
+}
+
+static void check_value(struct check *c, const struct fm_value *schema, const struct fm_value *v)
+{
+    const struct fm_value *k;
+    if (!schema_spend(c, 1))
+        return;
+    if (fm_value_kind(schema) == FM_BOOL) {
+        if (!fm_value_bool(schema, true))
+            fault(c, "is not allowed");
+        return;
+    }
+    bool is_type = (k = schema_member(c, schema, "type")) == NULL || check_type(c, k, v);
+    if (is_type && (k = schema_member(c, schema, "enum")) != NULL)
+        check_enum(c, k, v);
+    if (schema_has_member(c, schema, "const") && !schema_equal(c, schema_member(c, schema, "const"), v))
+        fault(c, "is not the value that is wanted");
+    if (fm_value_kind(v) == FM_NUMBER)
+        check_number(c, schema, fm_value_number(v, 0));
+    else if (fm_value_kind(v) == FM_STRING)
+        check_string(c, schema, fm_value_string(v, ""));
+    else if (fm_value_kind(v) == FM_LIST)
+        check_list(c, schema, v);
+    else if (fm_value_kind(v) == FM_MAP)
+        check_map(c, schema, v);
+    check_combinations(c, schema, v);
+}
+
+/* Checks the value with a schema that is sound. */
+static int run(struct check *c, const struct fm_value *schema, const struct fm_value *v)
+{
+    check_value(c, schema, v);
+    if (c->work <= JSON_SCHEMA_WORK)
+        return c->n_faults;
+    return fm_err_set(c->err, FM_RESOURCE_EXHAUSTED, "schema",
+                      "the schema and the data are too large to be checked");
+}
+
+int json_schema_check(const struct fm_value *schema, const struct fm_value *v, json_schema_report report,
+                      void *arg, struct fm_err *err)
+{
+    struct pattern patterns[MAX_PATTERNS];
+    struct check c = {.report = report, .arg = arg, .err = err, .patterns = patterns};
+    (void)schema_path_down(&c, "schema");
+    int rc = schema_verify(&c, schema);
+    schema_path_back(&c, 0);
+    if (rc == 0)
+        rc = run(&c, schema, v);
+    for (size_t i = 0; i < c.n_patterns; i++)
+        regfree(&patterns[i].regex);
+    return rc;
+}
+
+int json_schema_check_plain(const struct fm_value *schema, const struct fm_value *v, size_t *work,
+                            json_schema_report report, void *arg, struct fm_err *err)
+{
+    struct check c = {.report = report, .arg = arg, .err = err, .work = *work};
+    int rc = run(&c, schema, v);
+    *work = c.work;
+    return rc;
+}
+
+void json_schema_report_unknown(const struct fm_value *properties, const struct fm_value *map,
+                                json_schema_report report, void *arg)
+{
+    struct check c = {.report = report, .arg = arg};
+    for (size_t i = 0; fm_value_kind(map) == FM_MAP && i < fm_value_size(map); i++)
+        if (!schema_has_member(&c, properties, fm_value_key(map, i)))
+            unknown_key(&c, properties, fm_value_key(map, i));
+}

@@ -1,0 +1,209 @@
+/* Validation of flows: values against the schemas of routine types. See flow_int.h. */
+#include "flow_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "mem.h"
+#include "pbc.h"
+#include "program_check.h"
+#include "value.h"
+
+/* ---- faults ---- */
+
+struct said {
+    const char *path; /* of the value that is checked */
+    struct fm_err *err;
+};
+
+/* The path of a part of the value. */
+static void join(char out[FLOW_PATH_BYTES], const char *path, const char *part)
+{
+    flow_path(out, "%s%s%s", path, part[0] == '\0' || part[0] == '[' ? "" : ".", part);
+}
+
+/* What a message is about: the last part of a path. */
+static const char *subject(const char *part)
+{
+    const char *dot = strrchr(part, '.');
+    return part[0] == '\0' ? "the configuration" : dot != NULL ? dot + 1 : part;
+}
+
+static void on_fault(void *arg, const struct json_schema_fault *f)
+{
+    const struct said *s = arg;
+    char object[FLOW_PATH_BYTES], field[FLOW_PATH_BYTES];
+    join(object, s->path, f->object);
+    switch (f->kind) {
+    case JSON_SCHEMA_MISSING:
+        join(field, object, f->key);
+        FLOW_FAULT(s->err, field, "%.64s is missing", f->key);
+        return;
+    case JSON_SCHEMA_UNKNOWN:
+        FLOW_FAULT(s->err, object, "%s", f->message);
+        return;
+    case JSON_SCHEMA_FAULT:
+        join(field, s->path, f->path);
+        FLOW_FAULT(s->err, field, "%.64s %s", subject(f->path), f->message);
+        return;
+    }
+}
+
+/* The value, in the arena; NULL after a fault. */
+static const struct fm_value *read_value(const Google__Protobuf__Struct *s, struct flow_values *w,
+                                         const struct said *said)
+{
+    fm_auto(fm_buf) b = {0};
+    fm_auto(fm_err) err = {0};
+    fm_arena_reset(&w->arena);
+    if (s != NULL)
+        pb_pack(s, &b);
+    const struct fm_value *v = value_decode_struct((struct fm_bytes){b.p, b.n}, &w->arena, &err);
+    if (v == NULL)
+        FLOW_FAULT(said->err, said->path, "%s", err.msg);
+    return v;
+}
+
+static void check(const struct fm_value *schema, const struct fm_value *v, struct flow_values *w,
+                  const struct said *said)
+{
+    fm_auto(fm_err) err = {0};
+    if (json_schema_check_plain(schema, v, &w->work, on_fault, (void *)said, &err) < 0)
+        FLOW_FAULT(said->err, said->path, "%s", err.msg);
+}
+
+/* ---- programs and schemas in a configuration ---- */
+
+static void find_programs(const struct fm_value *schema, const struct fm_value *v, const char *path,
+                          struct program_check *k);
+
+static void find_in_properties(const struct fm_value *properties, const struct fm_value *map,
+                               const char *path, struct program_check *k)
+{
+    for (size_t i = 0; i < fm_value_size(properties); i++) {
+        const char *key = fm_value_key(properties, i);
+        const struct fm_value *v = NULL;
+        char field[FLOW_PATH_BYTES];
+        for (size_t n = fm_value_size(map); n-- > 0 && v == NULL;) /* a key, no path */
+            v = strcmp(fm_value_key(map, n), key) == 0 ? fm_value_at(map, n) : NULL;
+        join(field, path, key);
+        if (v != NULL)
+            find_programs(fm_value_at(properties, i), v, field, k);
+    }
+}
+
+static void find_programs(const struct fm_value *schema, const struct fm_value *v, const char *path,
+                          struct program_check *k)
+{
+    const char *format = fm_value_string(fm_value_get(schema, "format"), "");
+    enum fm_value_kind kind = fm_value_kind(v);
+    if (kind == FM_STRING && strcmp(format, "jq") == 0)
+        program_check_add_jq(k, path, fm_value_string(v, ""));
+    else if (kind == FM_MAP && strcmp(format, "json-schema") == 0)
+        program_check_add_schema(k, path, PROGRAM_SCHEMA, v);
+    else if (kind == FM_MAP && strcmp(format, "json-schema-foreign") == 0)
+        program_check_add_schema(k, path, PROGRAM_TOOL_SCHEMA, v);
+    else if (kind == FM_MAP)
+        find_in_properties(fm_value_get(schema, "properties"), v, path, k);
+    const struct fm_value *items = fm_value_get(schema, "items");
+    for (size_t i = 0; kind == FM_LIST && items != NULL && i < fm_value_size(v); i++) {
+        char field[FLOW_PATH_BYTES];
+        flow_path(field, "%s[%zu]", path, i);
+        find_programs(items, fm_value_at(v, i), field, k);
+    }
+}
+
+/* ---- values ---- */
+
+void flow_check_config(const Fermata__V1__Routine *r, const struct type_spec *t, const char *path,
+                       struct flow_values *w, struct fm_err *err)
+{
+    char field[FLOW_PATH_BYTES];
+    const struct said said = {field, err};
+    flow_path(field, "%s.config", path);
+    if (t == NULL || t->config == NULL)
+        return;
+    const struct fm_value *v = read_value(r->config, w, &said);
+    if (v == NULL)
+        return;
+    check(t->config, v, w, &said);
+    if (t->rules != NULL)
+        t->rules(t->config, v, on_fault, (void *)&said);
+    if (w->programs != NULL)
+        find_programs(t->config, v, field, w->programs);
+}
+
+void flow_check_data(const Google__Protobuf__Struct *data, const struct fm_value *schema, const char *path,
+                     struct fm_err *err)
+{
+    struct flow_values w = {.work = 0};
+    const struct said said = {path, err};
+    fm_arena_init(&w.arena, FLOW_VALUE_BYTES);
+    const struct fm_value *v = read_value(data, &w, &said);
+    if (v != NULL)
+        check(schema, v, &w, &said);
+    fm_arena_done(&w.arena);
+}
+
+/* ---- tools that nobody answers ---- */
+
+/* Of a key that occurs twice the last one counts, as it does for hosts. NULL: it is not there. */
+static const Google__Protobuf__Value *field_of(const Google__Protobuf__Struct *s, const char *key)
+{
+    for (size_t i = s == NULL ? 0 : s->n_fields; i-- > 0;)
+        if (strcmp(s->fields[i]->key, key) == 0)
+            return s->fields[i]->value;
+    return NULL;
+}
+
+/* NULL: there is none, or it is no text. */
+static const char *text_of(const Google__Protobuf__Struct *s, const char *key)
+{
+    const Google__Protobuf__Value *v = field_of(s, key);
+    return v != NULL && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE ? v->string_value : NULL;
+}
+
+/* Whether a connection leads on what the routine emits at one of its calls, for this tool. */
+static bool takes_call(const Fermata__V1__Connection *c, const Fermata__V1__Routine *r,
+                       const struct type_spec *t, const char *tool)
+{
+    bool is_call = false;
+    if (c->from == NULL || strcmp(c->from->routine, r->id) != 0)
+        return false;
+    for (size_t i = 0; i < t->n_events; i++)
+        is_call = is_call || (t->events[i].call && strcmp(t->events[i].name, c->from->event) == 0);
+    if (!is_call || field_of(c->filter, "name") == NULL)
+        return is_call;
+    const char *only = text_of(c->filter, "name");
+    return only != NULL && strcmp(only, tool) == 0;
+}
+
+static bool has_calls(const struct type_spec *t)
+{
+    for (size_t i = 0; t != NULL && i < t->n_events; i++)
+        if (t->events[i].call)
+            return true;
+    return false;
+}
+
+void flow_untaken_tools(const Fermata__V1__Flow *f, const struct flow_types *known,
+                        void (*add)(void *arg, const char *routine, const char *tool), void *arg)
+{
+    for (size_t i = 0; i < f->n_routines; i++) {
+        const Fermata__V1__Routine *r = f->routines[i];
+        const struct type_spec *t = flow_type(r->type, known);
+        const Google__Protobuf__Value *tools = field_of(r->config, "tools");
+        if (!has_calls(t) || tools == NULL || tools->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE)
+            continue;
+        for (size_t k = 0; k < tools->list_value->n_values; k++) {
+            const Google__Protobuf__Value *tool = tools->list_value->values[k];
+            bool is_map = tool->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
+            const char *name = is_map ? text_of(tool->struct_value, "name") : NULL;
+            bool taken = name == NULL;
+            for (size_t n = 0; n < f->n_connections && !taken; n++)
+                taken = takes_call(f->connections[n], r, t, name);
+            if (!taken)
+                add(arg, r->id, name);
+        }
+    }
+}

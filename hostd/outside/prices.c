@@ -1,0 +1,70 @@
+/* The price table. See prices.h. */
+#include "prices.h"
+
+#include <string.h>
+
+#include <jansson.h>
+
+static json_t *table; /* read-only once it is read */
+
+static bool is_price(const json_t *v)
+{
+    return v == NULL || (json_is_number(v) && json_number_value(v) >= 0);
+}
+
+int prices_read(const char *file, struct fm_err *err)
+{
+    json_error_t fault;
+    const char *key;
+    json_t *entry;
+    if (file == NULL)
+        return 0;
+    table = json_load_file(file, JSON_REJECT_DUPLICATES, &fault);
+    if (table == NULL)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "prices", "--prices %s: %s (line %d)", file, fault.text,
+                          fault.line);
+    if (!json_is_object(table))
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "prices", "--prices %s: it must hold an object", file);
+    json_object_foreach(table, key, entry)
+    {
+        if (!json_is_object(entry) || !json_is_number(json_object_get(entry, "input")) ||
+            !is_price(json_object_get(entry, "input")) || !json_is_number(json_object_get(entry, "output")) ||
+            !is_price(json_object_get(entry, "output")) || !is_price(json_object_get(entry, "cached")))
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "prices",
+                              "--prices %s: \"%.128s\" must have the numbers \"input\" and \"output\" (and "
+                              "\"cached\"), 0 or "
+                              "more",
+                              file, key);
+        if (strchr(key, '/') == NULL)
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "prices",
+                              "--prices %s: \"%.128s\" is not PROVIDER/MODEL", file, key);
+    }
+    return 0;
+}
+
+void prices_free(void)
+{
+    json_decref(table);
+    table = NULL;
+}
+
+double prices_cost(const char *provider, const char *model, uint64_t input_tokens, uint64_t output_tokens,
+                   uint64_t cached_tokens, bool *ret_known)
+{
+    char key[300];
+    (void)snprintf(key, sizeof(key), "%.64s/%.200s", provider, model);
+    const json_t *p = json_object_get(table, key);
+    if (p == NULL) {
+        (void)snprintf(key, sizeof(key), "%.64s/*", provider);
+        p = json_object_get(table, key);
+    }
+    *ret_known = p != NULL;
+    if (p == NULL)
+        return 0;
+    double in = json_number_value(json_object_get(p, "input")),
+           out = json_number_value(json_object_get(p, "output"));
+    const json_t *c = json_object_get(p, "cached");
+    double cached = c != NULL ? json_number_value(c) : in;
+    uint64_t fresh = input_tokens > cached_tokens ? input_tokens - cached_tokens : 0;
+    return ((double)fresh * in + (double)cached_tokens * cached + (double)output_tokens * out) / 1e6;
+}
