@@ -328,11 +328,11 @@ static int child_started(struct core *c, struct op *op, struct fm_err *err)
     size_t at;
     fm_id_text(&op->inner->child, text);
     Fermata__V1__Child *child = child_find(job, text, &at);
-    if (child == NULL || job_status_final((int)job->head->status)) {
+    if (child == NULL) {
         cancel_child(c, &job->id, &op->inner->child, text);
-        return done_when_on_disk(c, op, job);
-    }
-    if (!child->started) {
+    } else if (job_status_final((int)job->head->status)) {
+        children_effect(unit_of(c, job)); /* it is cancelled when the end is on disk */
+    } else if (!child->started) {
         child->started = true;
         if (child->start != NULL)
             fermata__v1__child_start__free_unpacked(child->start, NULL);
