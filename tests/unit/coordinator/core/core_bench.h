@@ -78,6 +78,8 @@ void bench_sayf(uint64_t conn, const char *fmt, ...) __attribute__((format(print
 /* As bench_say, but acknowledges only the first `ack` messages of the coordinator; bench_say acknowledges
  * all. */
 void bench_say_ack(uint64_t conn, uint64_t ack, const char *json);
+/* A message of the host is lost. */
+void bench_skip_message(uint64_t conn);
 void bench_close(uint64_t conn);
 bool bench_is_open(uint64_t conn);
 /* Says one step: of the job, under the epoch, of the task at routine "r", slot "in", which takes inputs up to
