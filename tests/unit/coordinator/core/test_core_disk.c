@@ -264,7 +264,6 @@ static void a_repeated_request_has_its_first_reply(void **state)
 {
     (void)state;
     const char *job = run_job(FLOW);
-    "{'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}, 'request_id': 'x', 'data': {'n': %d}}";
     uint64_t first = bench_askf("Jobs/SendInput", NUMBER_AS_X, job, 1);
     uint64_t again = bench_askf("Jobs/SendInput", NUMBER_AS_X, job, 1);
     Fermata__V1__SendInputResponse *a = bench_reply(first, &fermata__v1__send_input_response__descriptor),
