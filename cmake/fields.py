@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Writes a header with the numbers of the fields of all messages of a descriptor set:
-FIELD_HELLO_HOST_ID = 1 is the field host_id of the message Hello. usage: fields.py DESCRIPTORS HEADER"""
+FIELD_HELLO_HOST_ID = 1 is the field host_id of the message Hello.
+usage: fields.py DESCRIPTORS HEADER"""
 import re
 import sys
 
