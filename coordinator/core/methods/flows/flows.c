@@ -21,6 +21,7 @@
 #include "pbc.h"
 #include "program_check.h"
 #include "query.h"
+#include "routine_types.h"
 #include "state.h"
 #include "store.h"
 #include "unit.h"
@@ -79,21 +80,21 @@ static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *fl
                       bool created, struct unit *m)
 {
     Fermata__V1__PutFlowResponse r = FERMATA__V1__PUT_FLOW_RESPONSE__INIT;
-    struct flow_types known = {flow_known_type, c};
+    struct flow_types known = {types_find, c};
     r.name = flow->name;
     r.version = version;
     r.created = created;
     for (size_t i = 0; i < flow->n_routines; i++) {
-        char text[256];
-        if (flow_type_known(flow->routines[i]->type, &known))
+        char text[400];
+        if (flow_type(flow->routines[i]->type, &known) != NULL)
             continue;
         snprintf(text, sizeof(text),
-                 "routine \"%.64s\": no host has offered routine type \"%.64s\" yet; jobs will wait for one "
-                 "that does",
+                 "routine \"%.64s\": no host has offered routine type \"%.64s\" yet: its configuration "
+                 "is not checked, and jobs will wait for a host that does",
                  flow->routines[i]->id, flow->routines[i]->type);
         add_warning(&r, text);
     }
-    flow_untaken_tools(flow, warn_of_tool, &r);
+    flow_untaken_tools(flow, &known, warn_of_tool, &r);
     if (op->check != NULL && op->check->skipped[0] != '\0') {
         char text[256];
         snprintf(text, sizeof(text), "some jq programs and JSON Schemas were not checked: %s",
@@ -131,7 +132,7 @@ static int check_put(struct core *c, struct op *op, const Fermata__V1__PutFlowRe
     if (bytes > MAX_INPUT_BYTES)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "flow", "the flow has %zu bytes; the limit is %u", bytes,
                           MAX_INPUT_BYTES);
-    int rc = flow_check(c, op, r->flow, "flow", true, err);
+    int rc = flow_check(c, op, r->flow, "flow", FLOW_STORED, err);
     if (rc == -FM_INVALID_ARGUMENT)
         fm_err_wrap(err, "the flow has %zu fault%s", err->n_more > 0 ? err->n_more + err->n_cut : 1,
                     err->n_more > 0 ? "s, the first is" : "");
@@ -214,7 +215,7 @@ static void on_get_flow_graph(struct core *c, struct wait *w, struct store_done 
         return;
     Fermata__V1__GetFlowGraphResponse response = FERMATA__V1__GET_FLOW_GRAPH_RESPONSE__INIT;
     fm_auto(fm_buf) text = {0};
-    if (r->format == FERMATA__V1__FLOW_GRAPH_FORMAT__FLOW_GRAPH_FORMAT_MERMAID)
+    if (r->format == FLOW_GRAPH_FORMAT_MERMAID)
         flow_graph_mermaid(flow, &text);
     else
         flow_graph_dot(flow, &text);

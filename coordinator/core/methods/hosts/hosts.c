@@ -10,6 +10,7 @@
 #include "err.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/hosts.pb-c.h"
+#include "fields.h"
 #include "host.h"
 #include "job.h"
 #include "leave.h"
@@ -19,6 +20,7 @@
 #include "method.h"
 #include "name.h"
 #include "op.h"
+#include "routine_types.h"
 #include "send.h"
 #include "state.h"
 
@@ -86,8 +88,7 @@ static int drain_host(struct core *c, struct op *op, struct fm_err *err)
     struct job *job;
     DL_FOREACH2 (h->jobs, job, host_next)
         if (job->assign_sent)
-            host_send_interrupt(c, h->conn, job, job->head->epoch,
-                                FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
+            host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_DRAIN);
     if (q->deadline_ms == 0 || h->n_jobs == 0) {
         drain_answer(c, h, op);
         return 0;
@@ -138,6 +139,10 @@ static void answer_host(struct core *c, struct op *op, const struct host *h)
 {
     Fermata__V1__GetHostResponse r = FERMATA__V1__GET_HOST_RESPONSE__INIT;
     r.host = host_view(c, h);
+    for (size_t i = 0; i < r.host->n_routine_types; i++) {
+        Fermata__V1__RoutineType *t = r.host->routine_types[i];
+        t->config_schema = fm_xstrdup(type_info_schema(type_info_find(h->types, t->name)));
+    }
     r.job_ids = fm_xcalloc(h->n_jobs + 1, sizeof(*r.job_ids));
     struct job *job;
     DL_FOREACH2 (h->jobs, job, host_next)

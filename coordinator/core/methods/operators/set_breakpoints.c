@@ -21,6 +21,7 @@
 #include "pbc.h"
 #include "program_check.h"
 #include "programs.h"
+#include "routine_types.h"
 #include "state.h"
 
 #define MAX_BREAKPOINTS 100
@@ -81,7 +82,7 @@ static void check_places(struct core *c, const struct job *job, const Fermata__V
     if (job->def == NULL || r->n_breakpoints == 0)
         return;
     fm_auto_pb Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
-    const struct flow_types known = {flow_known_type, c};
+    const struct flow_types known = {types_find, c};
     if (flow == NULL) {
         (void)fm_err_set(err, FM_DATA_LOSS, "flow", "the flow of job %s is malformed", job->text);
         return;
@@ -108,7 +109,7 @@ static int set_breakpoints(struct core *c, struct op *op, struct fm_err *err)
     rc = job_for_op(c, op, r->job_id, &job, err);
     if (rc != 0)
         return rc;
-    int status = (int)job->head->status;
+    enum job_status status = job_status(job);
     check_places(c, job, r, err);
     if (job_status_final(status) && status != JOB_FAILED)
         (void)fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: nothing of it runs any more",

@@ -79,8 +79,7 @@ static void day_text(const char *key, char *out, size_t n)
 static void on_usage(struct core *c, struct wait *w, struct store_done *d)
 {
     struct op *op = w->op;
-    bool days =
-        OP_REQUEST(op, Fermata__V1__GetUsageRequest)->group == FERMATA__V1__USAGE_GROUP__USAGE_GROUP_DAY;
+    bool days = OP_REQUEST(op, Fermata__V1__GetUsageRequest)->group == USAGE_GROUP_DAY;
     if (d->status != STORE_OK) {
         op_fail(c, op, &d->err);
         return;
@@ -131,8 +130,8 @@ static int get_usage(struct core *c, struct op *op, struct fm_err *err)
     const Fermata__V1__GetUsageRequest *r = OP_REQUEST(op, Fermata__V1__GetUsageRequest);
     struct store_query q = {
         .kind = STORE_SUM_USAGE, .group = (int)r->group, .name = r->label_key, .flow = r->flow};
-    bool label = r->group == FERMATA__V1__USAGE_GROUP__USAGE_GROUP_LABEL;
-    if ((int)r->group < 0 || (int)r->group > FERMATA__V1__USAGE_GROUP__USAGE_GROUP_DAY)
+    bool label = r->group == USAGE_GROUP_LABEL;
+    if ((int)r->group < 0 || (int)r->group > USAGE_GROUP_DAY)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "group", "group %d is unknown", (int)r->group);
     if (label != (r->label_key[0] != '\0'))
         return fm_err_set(err, FM_INVALID_ARGUMENT, "label_key",
