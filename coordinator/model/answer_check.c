@@ -106,14 +106,14 @@ struct checking {
 };
 
 /* Puts what the schema does not like into an error. */
-static void on_fault(void *arg, const char *path, const char *message)
+static void on_fault(void *arg, const struct json_schema_fault *f)
 {
     const struct checking *c = arg;
     char field[256];
-    (void)snprintf(field, sizeof(field), "answer%s%.200s", path[0] != '\0' && path[0] != '[' ? "." : "",
-                   path);
+    (void)snprintf(field, sizeof(field), "answer%s%.200s", f->path[0] != '\0' && f->path[0] != '[' ? "." : "",
+                   f->path);
     (void)fm_err_add(c->err, FM_INVALID_ARGUMENT, field, "the answer does not meet its schema: %s%s%.*s",
-                     message, c->wanted[0] != '\0' ? "; wanted is " : "",
+                     f->message, c->wanted[0] != '\0' ? "; wanted is " : "",
                      (int)fm_utf8_cut(c->wanted, MAX_WANTED_BYTES), c->wanted);
 }
 

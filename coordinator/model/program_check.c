@@ -64,10 +64,12 @@ void program_check_add_jq(struct program_check *k, const char *field, const char
 }
 
 void program_check_add_schema(struct program_check *k, const char *field, enum program_kind kind,
-                              const Google__Protobuf__Struct *schema)
+                              const struct fm_value *schema)
 {
     struct program *p = add(k, field, kind);
-    pb_pack(schema, &p->text);
+    fm_auto(fm_err) err = {0};
+    if (value_encode_struct(schema, &p->text, &err) < 0) /* it was decoded: no deeper than it may be */
+        fm_abort(err.msg);
     seal(p);
 }
 
@@ -113,7 +115,9 @@ static void check_schema(struct program_check *k, struct program *p)
     if (schema == NULL)
         (void)fm_err_add(&k->err, FM_INVALID_ARGUMENT, p->field, "%s", err.msg);
     else
-        p->ok = json_schema_verify(schema, p->field, p->kind == PROGRAM_TOOL_SCHEMA, &k->err) == 0;
+        p->ok = json_schema_verify(schema, p->field,
+                                   p->kind == PROGRAM_TOOL_SCHEMA ? JSON_SCHEMA_FOREIGN : JSON_SCHEMA_WHOLE,
+                                   &k->err) == 0;
     fm_arena_done(&arena);
     fm_err_done(&err);
 }

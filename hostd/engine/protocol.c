@@ -38,20 +38,31 @@ static void add_message(struct fm_buf *out, uint32_t field, const pb_msgdesc_t *
     fm_buf_put_len_delim(out, field, b.p, b.n);
 }
 
+/* The events with one of the flags; 0: all of them. `*ret` has room for all. */
+static struct pb_var events_with(const struct fm_routine_type *t, uint32_t flag, struct fm_bytes *ret)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->n_events; i++)
+        if (flag == 0 || (registry_event_flags(t, t->events[i]) & flag) != 0)
+            ret[n++] = fm_bytes_of(t->events[i]);
+    return pb_var_list(ret, n);
+}
+
 static void add_type(struct fm_buf *out, const struct fm_routine_type *t)
 {
     fm_autofree struct fm_bytes *slots = fm_xcalloc(t->n_slots + 1, sizeof(*slots));
-    fm_autofree struct fm_bytes *events = fm_xcalloc(t->n_events + 1, sizeof(*events));
+    fm_autofree struct fm_bytes *events = fm_xcalloc(t->n_events * 3 + 1, sizeof(*events));
     for (size_t i = 0; i < t->n_slots; i++)
         slots[i] = fm_bytes_of(t->slots[i].name);
-    for (size_t i = 0; i < t->n_events; i++)
-        events[i] = fm_bytes_of(t->events[i]);
     fermata_v1_RoutineType m;
     memset(&m, 0, sizeof(m));
     m.name = pb_var_str(t->name);
     m.version = t->version;
     m.slots = pb_var_list(slots, t->n_slots);
-    m.events = pb_var_list(events, t->n_events);
+    m.events = events_with(t, 0, events);
+    m.notice_events = events_with(t, FM_EVENT_NOTICE, events + t->n_events);
+    m.call_events = events_with(t, FM_EVENT_CALL, events + t->n_events * 2);
+    m.config_schema = pb_var_str(t->config_schema);
     m.effects = (t->flags & FM_EFFECTS) != 0;
     add_message(out, fermata_v1_Hello_routine_types_tag, fermata_v1_RoutineType_fields, &m);
 }
@@ -137,6 +148,18 @@ static void on_verdict(struct engine *e, struct fm_bytes encoded)
     hjob_drop(job);
 }
 
+static void on_refused_type(struct engine *e, struct fm_bytes encoded)
+{
+    fermata_v1_RefusedType t;
+    fm_auto(fm_err) err = {0};
+    memset(&t, 0, sizeof(t));
+    if (pb_var_decode(fermata_v1_RefusedType_fields, &t, encoded, &e->arena, &err) < 0)
+        return;
+    const char *name = pb_var_dup(t.name, &e->arena), *reason = pb_var_dup(t.reason, &e->arena);
+    FM_LOG(WARN, HOST, "the coordinator does not take a routine type: no job that needs it comes here",
+           FM_STR("type", name), FM_U64("version", t.version), FM_STR("reason", reason));
+}
+
 static void on_welcome(struct session *s, const fermata_v1_Welcome *w)
 {
     struct engine *e = s->engine;
@@ -151,6 +174,8 @@ static void on_welcome(struct session *s, const fermata_v1_Welcome *w)
     s->next_heartbeat_ms = e->now_ms + s->heartbeat_ms;
     for (size_t i = 0; i < w->held_jobs.n; i++)
         on_verdict(e, w->held_jobs.items[i]);
+    for (size_t i = 0; i < w->refused_types.n; i++)
+        on_refused_type(e, w->refused_types.items[i]);
     struct hjob *job, *tmp;
     HASH_ITER (hh, e->jobs, job, tmp)
         if (job->session == s)

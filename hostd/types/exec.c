@@ -1,8 +1,4 @@
-/* Routine type "exec": any program in any language handles the task.
- * config: command (list of strings: program and arguments, required), env (object of strings), cwd,
- * timeout_ms (of one task, default none), max_output_bytes (of one task, default 8 MiB), max_memory_bytes
- * (default no limit), retryable_exit_codes (list of numbers, default [75]), mode ("once", the default, or
- * "serve"); of mode serve: processes (default 1), idle_ms (default 300,000). Every slot, every event.
+/* Routine type "exec" (common/catalog/types/exec.json): any program in any language handles the task.
  *
  * The program gets one JSON object on stdin:
  *   {"task": {"id", "slot", "data"}, "config", "state", "shared_data", "job_id", "routine", "attempt",
@@ -352,13 +348,7 @@ static int on_task(struct fm_ctx *ctx, const struct fm_value *data)
 static const struct fm_slot slots[] = {
     {"*", on_task}
 };
-static const char *const events[] = {"*"};
 
-const struct fm_routine_type exec_type = {.abi = FM_ROUTINE_ABI,
-                                          .name = "exec",
-                                          .version = 1,
-                                          .flags = FM_EFFECTS,
-                                          .slots = slots,
-                                          .n_slots = 1,
-                                          .events = events,
-                                          .n_events = 1};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type exec_type = {
+    .abi = FM_ROUTINE_ABI, .name = "exec", .slots = slots, .n_slots = 1};

@@ -1,18 +1,13 @@
-/* Routine type "http": one HTTP request for each task.
- * config: url, or url_expr; method (default: GET, with a body POST); headers (an object of strings),
- * headers_expr; body (a string is sent as it is, anything else as JSON), body_expr. The _expr are jq programs
- * with the task's data as input, with 100 ms of processor time each (see the type jq); what headers_expr
- * yields is added to headers. secret_headers ({header: name}): values that only the host knows: its
- * environment variable FERMATA_SECRET_<name> is
- * "<origin> <value>", for example "https://api.example.com Bearer abc"; a secret goes to its origin only.
- * fail_on ("4xx", the default: 400 and above fail; "5xx": 500 and above; "never": none), with (names of
- * fields of the data that go along with the response), timeout_ms (default 30,000), max_response_bytes
- * (default 1 MiB, at most 8). input → event response {"status", "headers" (names in lower case), "body"
- * (parsed when it is JSON by its content type, else text; "body_base64" when it is no UTF-8), "duration_ms"}.
+/* Routine type "http" (common/catalog/types/http.json): one HTTP request for each task. The _expr of the
+ * configuration are jq programs with the task's data as input, with 100 ms of processor time each (see the
+ * type jq); what headers_expr yields is added to headers. Values of secret_headers are known to the host
+ * only: its environment variable FERMATA_SECRET_<name> is "<origin> <value>", for example
+ * "https://api.example.com Bearer abc"; a secret goes to its origin only.
+ *
  * No response, 408, 425, 429 and 5xx fail so that they are tried again (three attempts where the flow says
  * nothing, not before Retry-After, which may be a day at most); other failures are for good. Requests other
  * than GET, HEAD and OPTIONS carry the task's idempotency key in Idempotency-Key, the same for every attempt.
- * Has effects. */
+ */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -421,14 +416,7 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 static const struct fm_slot slots[] = {
     {"input", on_input}
 };
-static const char *const events[] = {"response"};
 
-const struct fm_routine_type http_type = {.abi = FM_ROUTINE_ABI,
-                                          .name = "http",
-                                          .version = 1,
-                                          .flags = FM_EFFECTS,
-                                          .slots = slots,
-                                          .n_slots = 1,
-                                          .events = events,
-                                          .n_events = 1,
-                                          .default_attempts = 3};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type http_type = {
+    .abi = FM_ROUTINE_ABI, .name = "http", .slots = slots, .n_slots = 1, .default_attempts = 3};

@@ -29,7 +29,7 @@ static int load(const char *file, struct registry *r, struct fm_err *err)
     if (p == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "%s is not a plugin: it has no symbol %s",
                           file, SYMBOL);
-    if (p->abi != FM_ROUTINE_ABI)
+    if (!registry_abi_known(p->abi))
         return fm_err_set(
             err, FM_INVALID_ARGUMENT, "plugins",
             "plugin %s was built for version %u of the routine ABI; this hostd has version %d: build it "

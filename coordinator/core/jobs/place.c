@@ -21,6 +21,7 @@
 #include "mem.h"
 #include "op.h"
 #include "pbc.h"
+#include "routine_types.h"
 #include "send.h"
 #include "state.h"
 #include "unit.h"
@@ -64,9 +65,7 @@ static bool has_labels(const struct host *h, const Fermata__V1__Placement *p)
 static const char *missing_type(const struct host *h, const struct job *job)
 {
     for (size_t i = 0; i < job->def->n_types; i++) {
-        struct type_info *t;
-        HASH_FIND_STR(h->types, job->def->types[i], t);
-        if (t == NULL)
+        if (type_info_find(h->types, job->def->types[i]) == NULL)
             return job->def->types[i];
     }
     return NULL;
@@ -145,11 +144,8 @@ static const char *type_nobody_offers(struct core *c, const struct job *job)
 {
     for (size_t i = 0; i < job->def->n_types; i++) {
         bool offered = false;
-        for (struct host *h = c->hosts; h != NULL && !offered; h = h->hh.next) {
-            struct type_info *t;
-            HASH_FIND_STR(h->types, job->def->types[i], t);
-            offered = t != NULL && h->conn != 0;
-        }
+        for (struct host *h = c->hosts; h != NULL && !offered; h = h->hh.next)
+            offered = h->conn != 0 && type_info_find(h->types, job->def->types[i]) != NULL;
         if (!offered)
             return job->def->types[i];
     }

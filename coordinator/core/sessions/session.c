@@ -12,7 +12,6 @@
 #include "breakpoints.h"
 #include "buf.h"
 #include "check.h"
-#include "defs.h"
 #include "err.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "host.h"
@@ -32,6 +31,7 @@
 #include "steps.h"
 #include "store.h"
 #include "table.h"
+#include "told.h"
 #include "watch.h"
 
 #define PROTOCOL_VERSION 1
@@ -140,10 +140,7 @@ static void take_hello(struct core *c, struct host *h, const struct conn *k, con
     for (; h->n_labels < m->n_labels; h->n_labels++)
         h->labels[h->n_labels] = (struct store_label){fm_xstrdup(m->labels[h->n_labels]->key),
                                                       fm_xstrdup(m->labels[h->n_labels]->value)};
-    for (size_t i = 0; i < m->n_routine_types; i++) {
-        type_info_add(&h->types, m->routine_types[i]);
-        types_learn(c, m->routine_types[i]);
-    }
+    told_take(c, h, m);
 }
 
 static bool keeps(struct core *c, const struct host *h, const Fermata__V1__HeldJob *held,
@@ -158,6 +155,21 @@ static bool keeps(struct core *c, const struct host *h, const Fermata__V1__HeldJ
         return false;
     *ret_job = job;
     return true;
+}
+
+static void add_refused(const struct host *h, Fermata__V1__Welcome *w)
+{
+    const struct refused_type *r;
+    DL_FOREACH (h->refused, r) {
+        Fermata__V1__RefusedType *m = fm_xcalloc(1, sizeof(*m));
+        fermata__v1__refused_type__init(m);
+        m->name = r->name;
+        m->version = r->version;
+        m->reason = r->reason;
+        w->refused_types =
+            fm_xrealloc(w->refused_types, (w->n_refused_types + 1) * sizeof(*w->refused_types));
+        w->refused_types[w->n_refused_types++] = m;
+    }
 }
 
 static void send_welcome(struct core *c, struct host *h, const Fermata__V1__Hello *m)
@@ -180,12 +192,16 @@ static void send_welcome(struct core *c, struct host *h, const Fermata__V1__Hell
     w.max_step_bytes = MAX_STEP_BYTES;
     w.n_held_jobs = m->n_held_jobs;
     w.held_jobs = pointers;
+    add_refused(h, &w);
     struct fm_buf b = {0};
     pb_pack(&w, &b);
     host_send(c, h, FIELD_WELCOME, (struct fm_bytes){b.p, b.n});
     fm_buf_done(&b);
     free(verdicts);
     free(pointers);
+    for (size_t i = 0; i < w.n_refused_types; i++)
+        free(w.refused_types[i]);
+    free(w.refused_types);
 }
 
 /* Jobs that the host still has go on; those it does not have (any more) go to others. */

@@ -89,7 +89,7 @@ static void add_new_task(struct fm_ctx *ctx, struct result *r, struct task *t, u
 static const char *call_id_of(struct fm_ctx *ctx, const char *event, struct fm_bytes data)
 {
     fm_auto(fm_err) err = {0};
-    if (strcmp(event, "tool_call") != 0)
+    if (ctx->routine->type == NULL || (registry_event_flags(ctx->routine->type, event) & FM_EVENT_CALL) == 0)
         return NULL;
     const struct fm_value *v = value_decode_struct(data, &ctx->arena, &err);
     const char *id = fm_value_string(fm_value_get(v, "call_id"), "");

@@ -46,10 +46,10 @@ static void put_deferred_output(struct hjob *job, const struct deferred *d)
     pb_var_pack(fermata_v1_Output_fields, &m, add_buf(&job->prelude_outputs, &job->n_prelude_outputs));
 }
 
-/* An agent's question is a notice beside the pause, which shows the same: nobody misses it. */
+/* A notice beside the pause, which shows the same: nobody misses it. */
 static bool is_notice(const struct routine *from, const char *event)
 {
-    return from->type != NULL && strcmp(from->type->name, "llm_agent") == 0 && strcmp(event, "question") == 0;
+    return from->type != NULL && (registry_event_flags(from->type, event) & FM_EVENT_NOTICE) != 0;
 }
 
 static void emit_one_deferred(struct hjob *job, const struct deferred *d)

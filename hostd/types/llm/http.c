@@ -6,7 +6,7 @@
 
 #include <openssl/evp.h>
 
-#include "builtin_types.h"
+#include "catalog.h"
 #include "http_header.h"
 #include "mem.h"
 #include "own_types.h"
@@ -84,9 +84,9 @@ const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *
 
 bool llm_is_provider_s(const char *key)
 {
-    const struct builtin_type *t = builtin_type_find("llm_agent");
-    for (size_t i = 0; i < t->n_config; i++)
-        if (strcmp(t->config[i].name, key) == 0)
+    const struct fm_value *own = fm_value_get(type_catalog_find("llm_agent")->config, "properties");
+    for (size_t i = 0; i < fm_value_size(own); i++)
+        if (strcmp(fm_value_key(own, i), key) == 0)
             return false;
     return true;
 }

@@ -19,6 +19,7 @@
 #include "pbc.h"
 #include "program_check.h"
 #include "query.h"
+#include "routine_types.h"
 #include "state.h"
 #include "store.h"
 #include "unit.h"
@@ -77,21 +78,21 @@ static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *fl
                       bool created, struct unit *m)
 {
     Fermata__V1__PutFlowResponse r = FERMATA__V1__PUT_FLOW_RESPONSE__INIT;
-    struct flow_types known = {flow_known_type, c};
+    struct flow_types known = {types_find, c};
     r.name = flow->name;
     r.version = version;
     r.created = created;
     for (size_t i = 0; i < flow->n_routines; i++) {
-        char text[256];
-        if (flow_type_known(flow->routines[i]->type, &known))
+        char text[400];
+        if (flow_type(flow->routines[i]->type, &known) != NULL)
             continue;
         snprintf(text, sizeof(text),
-                 "routine \"%.64s\": no host has offered routine type \"%.64s\" yet; jobs will wait for one "
-                 "that does",
+                 "routine \"%.64s\": no host has offered routine type \"%.64s\" yet: its configuration "
+                 "is not checked, and jobs will wait for a host that does",
                  flow->routines[i]->id, flow->routines[i]->type);
         add_warning(&r, text);
     }
-    flow_untaken_tools(flow, warn_of_tool, &r);
+    flow_untaken_tools(flow, &known, warn_of_tool, &r);
     if (op->check != NULL && op->check->skipped[0] != '\0') {
         char text[256];
         snprintf(text, sizeof(text), "some jq programs and JSON Schemas were not checked: %s",

@@ -15,6 +15,7 @@
 #include "program_check.h"
 #include "programs.h"
 #include "query.h"
+#include "routine_types.h"
 #include "state.h"
 #include "store.h"
 
@@ -23,10 +24,9 @@
 int flow_check(struct core *c, struct op *op, const Fermata__V1__Flow *flow, const char *path, bool named,
                struct fm_err *err)
 {
-    struct flow_types known = {flow_known_type, c};
+    struct flow_types known = {types_find, c};
     struct program_check *programs = program_check_new();
-    flow_programs(flow, path, programs);
-    int rc = flow_validate(flow, path, named, &known, err);
+    int rc = flow_validate(flow, path, named, &known, programs, err);
     if (!programs_checked(c, op, programs, err))
         return OP_WAITS;
     return err->code == FM_OK ? rc : -(int)err->code;
@@ -49,7 +49,7 @@ void flow_wanted_free(struct core *c, void *own)
 static int check_entry(struct core *c, const Fermata__V1__Flow *flow, const Fermata__V1__SubmitJobRequest *r,
                        struct fm_err *err)
 {
-    struct flow_types known = {flow_known_type, c};
+    struct flow_types known = {types_find, c};
     return flow_check_entry(flow, "entry", r->entry->routine, r->entry->slot, r->data, &known, err);
 }
 

@@ -17,6 +17,7 @@
 #include "mem.h"
 #include "method.h"
 #include "op.h"
+#include "routine_types.h"
 #include "send.h"
 #include "state.h"
 
@@ -136,6 +137,10 @@ static void answer_host(struct core *c, struct op *op, const struct host *h)
 {
     Fermata__V1__GetHostResponse r = FERMATA__V1__GET_HOST_RESPONSE__INIT;
     r.host = host_view(c, h);
+    for (size_t i = 0; i < r.host->n_routine_types; i++) {
+        Fermata__V1__RoutineType *t = r.host->routine_types[i];
+        t->config_schema = fm_xstrdup(type_info_schema(type_info_find(h->types, t->name)));
+    }
     r.job_ids = fm_xcalloc(h->n_jobs + 1, sizeof(*r.job_ids));
     struct job *job;
     DL_FOREACH2 (h->jobs, job, host_next)

@@ -16,6 +16,7 @@
 #include "move.h"
 #include "op.h"
 #include "request_id.h"
+#include "routine_types.h"
 #include "state.h"
 #include "unit.h"
 
@@ -47,7 +48,7 @@ static int check_input_slot(struct core *c, const struct job *job, const Fermata
     Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     if (flow == NULL)
         return fm_err_set(err, FM_DATA_LOSS, "flow", "the flow of job %s is malformed", job->text);
-    struct flow_types known = {flow_known_type, c};
+    struct flow_types known = {types_find, c};
     int rc = flow_check_entry(flow, "to", r->to->routine, r->to->slot, r->data, &known, err);
     fermata__v1__flow__free_unpacked(flow, NULL);
     return rc;

@@ -20,6 +20,7 @@
 #include "pbc.h"
 #include "program_check.h"
 #include "programs.h"
+#include "routine_types.h"
 #include "state.h"
 
 #define MAX_BREAKPOINTS 100
@@ -80,7 +81,7 @@ static void check_places(struct core *c, const struct job *job, const Fermata__V
     if (job->def == NULL || r->n_breakpoints == 0)
         return;
     Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
-    const struct flow_types known = {flow_known_type, c};
+    const struct flow_types known = {types_find, c};
     if (flow == NULL) {
         fm_err_set(err, FM_DATA_LOSS, "flow", "the flow of job %s is malformed", job->text);
         return;

@@ -5,16 +5,29 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "builtin.h"
 #include "clock.h"
 #include "mem.h"
 #include "value.h"
+
+const struct fm_routine_type *fake_whole(const struct fm_routine_type *handlers)
+{
+    static struct registry *types;
+    struct fm_err err = {0};
+    if (types == NULL) {
+        types = registry_new();
+        if (registry_add_builtin(types, &err) < 0)
+            fm_abort(err.msg);
+    }
+    return registry_find(types, handlers->name);
+}
 
 void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *type)
 {
     memset(ctx, 0, sizeof(*ctx));
     fm_arena_init(&ctx->arena, 16u << 20);
     fm_arena_init(&ctx->scratch, 16u << 20);
-    ctx->type = type;
+    ctx->type = fake_whole(type);
     ctx->state = value_map(&ctx->arena);
     ctx->shared = value_map(&ctx->arena);
     ctx->config = value_map(&ctx->arena);

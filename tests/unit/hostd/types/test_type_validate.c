@@ -33,7 +33,7 @@ static void valid_data_goes_on_and_the_rest_is_emitted_with_its_errors(void **st
     fake_emitted(ctx, 0, "invalid",
                  "{'data':{'n':'1'},'error_count':2,'errors':["
                  "{'path':'','message':'lacks the property \\'m\\''},"
-                 "{'path':'n','message':'is string; it must be number'}]}");
+                 "{'path':'n','message':'is a string; it must be a number'}]}");
 }
 
 static void a_part_of_the_data_may_be_checked(void **state)

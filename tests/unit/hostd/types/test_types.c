@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "builtin.h"
-#include "builtin_types.h"
+#include "catalog.h"
 #include "hflow.h"
 #include "registry.h"
 #include "value.h"
@@ -26,27 +26,30 @@ static int teardown(void **state)
     return 0;
 }
 
-static void the_catalog_is_what_the_types_are(void **state)
+static void the_built_in_types_are_as_the_catalog_says(void **state)
 {
     (void)state;
     struct fm_err err = {0};
     struct registry *r = registry_new();
     assert_int_equal(registry_add_builtin(r, &err), 0);
     size_t n;
-    (void)builtin_types(&n);
+    const struct type_spec *specs = type_catalog(&n);
     assert_int_equal(registry_count(r), n);
     for (size_t i = 0; i < n; i++) {
         const struct fm_routine_type *t = registry_at(r, i);
-        const struct builtin_type *b = builtin_type_find(t->name);
-        assert_non_null(b);
-        assert_int_equal(b->version, t->version);
-        assert_int_equal(b->effects, (t->flags & FM_EFFECTS) != 0);
-        assert_int_equal(b->n_slots, t->n_slots);
-        for (size_t k = 0; k < t->n_slots; k++)
-            assert_string_equal(b->slots[k].name, t->slots[k].name);
-        assert_int_equal(b->n_events, t->n_events);
-        for (size_t k = 0; k < t->n_events; k++)
-            assert_string_equal(b->events[k], t->events[k]);
+        assert_string_equal(t->name, specs[i].name);
+        assert_int_equal(t->version, specs[i].version);
+        assert_string_equal(t->config_schema, specs[i].config_text);
+        assert_int_equal((t->flags & FM_EFFECTS) != 0, specs[i].effects);
+        for (size_t k = 0; k < specs[i].n_slots; k++)
+            assert_non_null(registry_handler(t, specs[i].slots[k].name));
+        assert_int_equal(t->n_events, specs[i].n_events);
+        for (size_t k = 0; k < t->n_events; k++) {
+            const struct type_event *e = &specs[i].events[k];
+            assert_string_equal(t->events[k], e->name);
+            assert_int_equal(registry_event_flags(t, e->name),
+                             (e->notice ? FM_EVENT_NOTICE : 0) | (e->call ? FM_EVENT_CALL : 0));
+        }
     }
     registry_free(r);
 }
@@ -225,7 +228,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(the_catalog_is_what_the_types_are),
+        TEST(the_built_in_types_are_as_the_catalog_says),
         TEST(a_type_that_is_not_sound_is_refused),
         TEST(a_value_is_the_same_after_encoding_and_decoding),
         TEST(what_is_nested_too_deeply_is_neither_written_nor_read),
