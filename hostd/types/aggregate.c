@@ -98,7 +98,7 @@ static int expected_count(struct collect *g, const struct fm_value *data)
         double n = fm_value_number(fm_value_get(data, path), 0);
         if (n < 0 || n > MAX_COUNT || n != (double)(int)n)
             return fm_ctx_fail(g->ctx, FM_FAIL_INVALID_ARGUMENT,
-                               "\"%.128s\" in the data is %.15g; a whole number of 1 to %d is wanted", path,
+                               "\"%.128s\" in the data is %.15g; expected a whole number from 1 to %d", path,
                                n, MAX_COUNT);
         g->expected = n;
     }

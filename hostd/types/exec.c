@@ -163,18 +163,17 @@ static int check_id(struct fm_ctx *ctx, struct run *r, const struct fm_value *m)
 static int on_line(struct fm_ctx *ctx, void *arg, const char *line, size_t n)
 {
     struct run *r = arg;
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     r->lines++;
     while (n > 0 && (line[n - 1] == '\r' || line[n - 1] == ' '))
         n--;
     if (n == 0)
         return 0;
     if (r->done)
-        return bad_line(ctx, r, "something follows {\"done\": true}");
+        return bad_line(ctx, r, "there is something after {\"done\": true}");
     const struct fm_value *m = ctx_json(ctx, line, n, &err);
     if (m == NULL || fm_value_kind(m) != FM_MAP) {
         int rc = bad_line(ctx, r, m == NULL ? err.msg : "it must be a JSON object");
-        fm_err_done(&err);
         return rc;
     }
     if (r->id == NULL)
@@ -228,7 +227,7 @@ static int on_served_end(struct fm_ctx *ctx, void *arg, const struct fm_process_
         return r->failed ? -1 : 0;
     if (p->timed_out)
         return fm_ctx_fail(ctx, FM_FAIL_DEADLINE_EXCEEDED,
-                           "the program was ended: %s, and has not said that it is done", p->error);
+                           "the program was ended: %s, before it said that it was done", p->error);
     if (p->too_much_output || p->exit_code == 126 || p->exit_code == 127 ||
         (p->exit_code < 0 && p->signal == 0)) {
         (void)fm_ctx_fail(ctx, p->too_much_output ? FM_FAIL_RESOURCE_EXHAUSTED : FM_FAIL_UNKNOWN,
@@ -320,7 +319,7 @@ static int on_task(struct fm_ctx *ctx, const struct fm_value *data)
     struct run *r = fm_ctx_alloc(ctx, sizeof(*r));
     if (strcmp(fm_value_string(fm_value_get(config, "mode"), "once"), "serve") == 0)
         r->id = id_of(ctx);
-    struct fm_buf input = {0};
+    fm_auto(fm_buf) input = {0};
     put_input(ctx, data, r->id, &input);
     const struct fm_process p = {
         .argv = texts_of(ctx, command),
@@ -341,7 +340,6 @@ static int on_task(struct fm_ctx *ctx, const struct fm_value *data)
         ctx_serve(ctx, &t, on_line, on_served_end, r);
     else
         fm_ctx_spawn(ctx, &p, on_line, on_end, r);
-    fm_buf_done(&input);
     return 0;
 }
 

@@ -100,7 +100,7 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
     if (fixed == NULL && !wait_by_data(ctx, data, &ms))
         return -1;
     if (ms > MAX_MS)
-        return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "to sleep %.0f ms is too long; the limit is %.0f",
+        return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "a sleep of %.0f ms is too long; the limit is %.0f",
                            ms, MAX_MS);
     if (ms > 0)
         fm_ctx_schedule(ctx, "_due", data, (uint64_t)ceil(ms), NULL);

@@ -174,7 +174,7 @@ static void a_secret_reaches_its_origin_and_nobody_else(void **state)
     snprintf(base, sizeof(base), "%s", name);
     const char *job = submit("/echo", J(, "secret_headers" : {"Authorization" : "crm"}), "", J({}));
     snprintf(base, sizeof(base), "%s", mine);
-    fails_with(job, "FAILED_PRECONDITION", "for another origin", "1");
+    fails_with(job, "FAILED_PRECONDITION", "for an origin other", "1");
     /* data that refer to a secret do not get it */
     fails_with(submit("/echo", J(, "headers_expr" : "{\"X-Name\": .name}"), "", J({"name" : "${secret:OTHER_SECRET}"})), "INVALID_ARGUMENT", "secret_headers", "1");
     fails_with(submit("/echo", J(, "headers" : {"X-Name" : "${secret:FERMATA_SECRET_crm#2}"}), "", J({})), "INVALID_ARGUMENT", "secret_headers", "1");

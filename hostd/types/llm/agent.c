@@ -95,9 +95,9 @@ static void warn_of_short(struct fm_ctx *ctx, const char *stop)
     fm_map_set(ctx, m, "call", fm_number(ctx, llm_counter(ctx, "calls")));
     fm_map_set(ctx, m, "stop_reason", text(ctx, stop));
     fm_ctx_log(ctx,
-               strcmp(stop, "refusal") == 0 ? "warning: the model has refused to answer"
+               strcmp(stop, "refusal") == 0 ? "warning: the model refused to answer"
                : strcmp(stop, "content_filter") == 0
-                   ? "warning: the provider has kept back a part of the model's reply"
+                   ? "warning: the provider withheld part of the model's reply"
                    : "warning: the model's reply was cut off",
                m);
 }
@@ -141,7 +141,7 @@ static int take_calls(struct fm_ctx *ctx, const struct turn *t)
     size_t n = fm_value_size(t->reply.tool_calls);
     if (n > MAX_TOOL_CALLS) {
         (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
-                          "the model calls %zu tools at once; the limit is %d", n, MAX_TOOL_CALLS);
+                          "the model called %zu tools at once; the limit is %d", n, MAX_TOOL_CALLS);
         fm_ctx_fail_permanent(ctx);
         return -1;
     }

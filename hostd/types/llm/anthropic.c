@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mem.h"
 #include "own_types.h"
 #include "provider.h"
 
@@ -261,7 +262,7 @@ static int too_many(struct fm_ctx *ctx, const char *does, int limit, const char 
 
 static int start_part(struct fm_ctx *ctx, struct stream *s, const struct fm_value *b)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (strcmp(fm_value_string(fm_value_get(b, "type"), ""), "tool_use") == 0 &&
         s->calls++ == LLM_MAX_STREAMED_CALLS)
         return too_many(ctx, "calls", LLM_MAX_STREAMED_CALLS, "tools");
@@ -276,7 +277,6 @@ static int start_part(struct fm_ctx *ctx, struct stream *s, const struct fm_valu
     }
     const char *text = fm_value_string(llm_json_text(ctx, b), ""); /* the event's memory will be gone */
     const struct fm_value *start = ctx_json(ctx, text, strlen(text), &err);
-    fm_err_done(&err);
     s->parts[s->n++] = (struct part){.start = start != NULL ? start : fm_map(ctx)};
     return 0;
 }
@@ -292,7 +292,7 @@ static void add(struct fm_ctx *ctx, struct llm_str *s, const struct fm_value *de
 static void add_delta(struct fm_ctx *ctx, struct stream *s, const struct fm_value *delta)
 {
     const struct fm_value *citation = fm_value_get(delta, "citation");
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (s->n == 0)
         return;
     struct part *p = &s->parts[s->n - 1];
@@ -308,7 +308,6 @@ static void add_delta(struct fm_ctx *ctx, struct stream *s, const struct fm_valu
     citation = ctx_json(ctx, text, strlen(text), &err);
     if (citation != NULL)
         fm_list_add(ctx, p->citations, citation);
-    fm_err_done(&err);
 }
 
 static void put_piece(struct fm_ctx *ctx, struct fm_value *b, const char *key, const struct llm_str *s)

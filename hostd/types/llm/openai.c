@@ -183,7 +183,8 @@ static int add_call_piece(struct fm_ctx *ctx, struct stream *s, const struct fm_
     double index = index_of(s, piece, id);
     if (!(index >= 0 && index < LLM_MAX_STREAMED_CALLS)) {
         (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
-                          "the model calls more than %d tools in one streamed reply", LLM_MAX_STREAMED_CALLS);
+                          "the model called more than %d tools in one streamed reply",
+                          LLM_MAX_STREAMED_CALLS);
         fm_ctx_fail_permanent(ctx);
         return -1;
     }
