@@ -12,6 +12,7 @@
 
 #include "buf.h"
 #include "clock.h"
+#include "fermata/v1/hosts.pb.h"
 #include "log.h"
 #include "mem.h"
 #include "rpc.h"
@@ -136,9 +137,9 @@ static void call_again(void *arg)
     static const struct rpc_stream_events events = {NULL, on_status};
     struct certifying *c = arg;
     fm_auto(fm_buf) b = {0};
-    fm_buf_put_string(&b, 1, c->cert->host_id);
-    fm_buf_put_string(&b, 2, c->cert->incarnation);
-    fm_buf_put_string(&b, 3, c->cert->how);
+    fm_buf_put_string(&b, fermata_v1_CertifyDeathRequest_host_id_tag, c->cert->host_id);
+    fm_buf_put_string(&b, fermata_v1_CertifyDeathRequest_incarnation_tag, c->cert->incarnation);
+    fm_buf_put_string(&b, fermata_v1_CertifyDeathRequest_how_tag, c->cert->how);
     c->channel = rpc_channel_new(c->loop, c->cert->target, MAX_RESPONSE_BYTES);
     c->stream = rpc_stream_request(c->channel, CERTIFY_PATH, CALL_MS, fm_buf_bytes(&b), &events, c);
 }

@@ -171,12 +171,11 @@ static void explain(struct core *c, const struct job *job, struct fm_buf *why)
         say(why, "another host than %s is required", job->head->last_host);
     size_t shown = 0;
     for (struct host *h = c->hosts; h != NULL && shown < 8; h = h->hh.next) {
-        struct fm_buf reason = {0};
+        fm_auto(fm_buf) reason = {0};
         if (place_unfit(h, job, &reason)) {
             say(why, "%shost %s: %.*s", why->n > 0 ? "; " : "", h->id, (int)reason.n, (const char *)reason.p);
             shown++;
         }
-        fm_buf_done(&reason);
     }
 }
 

@@ -61,11 +61,10 @@ static int inline_def(struct core *c, struct op *op, const Fermata__V1__SubmitJo
         rc = check_entry(c, r->inline_flow, r, err);
     if (rc != 0)
         return rc;
-    struct fm_buf body = {0};
+    fm_auto(fm_buf) body = {0};
     uint8_t digest[STORE_DIGEST_BYTES];
     flow_encode(r->inline_flow, &body, digest);
-    *ret = def_add(c, r->inline_flow, (struct fm_bytes){body.p, body.n}, digest, false);
-    fm_buf_done(&body);
+    *ret = def_add(c, r->inline_flow, fm_buf_bytes(&body), digest, false);
     return 0;
 }
 
@@ -79,10 +78,10 @@ static void on_def_for_submit(struct core *c, struct wait *w, struct store_done 
         d->status == STORE_OK ? fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p) : NULL;
     if (flow == NULL) {
         if (d->status == STORE_NOT_FOUND)
-            fm_err_set(&err, FM_NOT_FOUND, "flow", "there is no flow \"%s\"%s", r->flow,
-                       r->flow_version > 0 ? " of this version" : "");
+            (void)fm_err_set(&err, FM_NOT_FOUND, "flow", "there is no flow \"%s\"%s", r->flow,
+                             r->flow_version > 0 ? " of this version" : "");
         else if (d->status == STORE_OK)
-            fm_err_set(&err, FM_DATA_LOSS, "flow", "the stored flow \"%s\" is malformed", r->flow);
+            (void)fm_err_set(&err, FM_DATA_LOSS, "flow", "the stored flow \"%s\" is malformed", r->flow);
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
         return;
     }

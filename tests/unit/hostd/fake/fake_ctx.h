@@ -58,9 +58,6 @@ struct fm_ctx {
     char failure[256];
 };
 
-/* The built-in type with what the catalog says of it. */
-const struct fm_routine_type *fake_whole(const struct fm_routine_type *handlers);
-
 void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *type);
 
 void fake_done(struct fm_ctx *ctx);
