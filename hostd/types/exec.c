@@ -1,9 +1,10 @@
-/* Routine type "exec" (common/catalog/types/exec.json): any program in any language handles the task.
+/* Routine type "exec" (common/catalog/types/exec.json): any program in any language handles the
+ * task.
  *
  * The program gets one JSON object on stdin:
  *   {"task": {"id", "slot", "data"}, "config", "state", "shared_data", "job_id", "routine", "attempt",
- * "step", "idempotency_key", "epoch", "pause_id", "call_id"} and says what to do in JSON objects on stdout,
- * one a line:
+ * "step", "idempotency_key", "epoch", "pause_id", "call_id"} and says what to do in JSON objects on
+ * stdout, one a line:
  *   {"emit": EVENT, "data": {…}}                     {"defer": EVENT, "data": {…}}
  *   {"enqueue": SLOT, "data": {…}}                   {"schedule": SLOT, "ms": N, "data": {…}, "key": KEY}
  *   {"unschedule": KEY}                              {"pause": QUESTION, "slot": SLOT, "data", "choices",
@@ -12,14 +13,16 @@
  *   {"remove": KEY, "shared": true}                  {"log": MESSAGE, "data": {…}}
  *   {"progress": TEXT} (shown to those who watch, while it runs)
  *   {"fail": MESSAGE, "code": CODE, "retryable": B}  {"done": true} (optional; nothing may follow)
- * Exit code 0: the step stands. 75 (EX_TEMPFAIL), or one of retryable_exit_codes: it fails with UNAVAILABLE
- * and is tried again as the retry policy says. Any other code, or a signal: it fails for good. A line that is
- * none of these fails the step for good. Lines of stderr go to hostd's log.
+ * Exit code 0: the step stands. 75 (EX_TEMPFAIL), or one of retryable_exit_codes: it fails with
+ * UNAVAILABLE and is tried again as the retry policy says. Any other code, or a signal: it fails
+ * for good. A line that is none of these fails the step for good. Lines of stderr go to hostd's
+ * log.
  *
- * Mode serve (serve.h): the program goes on, and gets one such object a line, with "id": TEXT in it besides.
- * Each of its lines must carry that id, and a line with done or fail ends the task: so nothing that a program
- * says too late can become part of another task, which may be another job's. When the process ends before
- * that, the task in its hand fails with UNAVAILABLE, and only that one. */
+ * Mode serve (serve.h): the program goes on, and gets one such object a line, with "id": TEXT in it
+ * besides. Each of its lines must carry that id, and a line with done or fail ends the task: so
+ * nothing that a program says too late can become part of another task, which may be another job's.
+ * When the process ends before that, the task in its hand fails with UNAVAILABLE, and only that
+ * one. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>

@@ -1,12 +1,13 @@
-/* Routine type "http" (common/catalog/types/http.json): one HTTP request for each task. The _expr of the
- * configuration are jq programs with the task's data as input, with 100 ms of processor time each (see the
- * type jq); what headers_expr yields is added to headers. Values of secret_headers are known to the host
- * only: its environment variable FERMATA_SECRET_<name> is "<origin> <value>", for example
- * "https://api.example.com Bearer abc"; a secret goes to its origin only.
+/* Routine type "http" (common/catalog/types/http.json): one HTTP request for each task. The _expr
+ * of the configuration are jq programs with the task's data as input, with 100 ms of processor time
+ * each (see the type jq); what headers_expr yields is added to headers. Values of secret_headers
+ * are known to the host only: its environment variable FERMATA_SECRET_<name> is "<origin> <value>",
+ * for example "https://api.example.com Bearer abc"; a secret goes to its origin only.
  *
- * No response, 408, 425, 429 and 5xx fail so that they are tried again (three attempts where the flow says
- * nothing, not before Retry-After, which may be a day at most); other failures are for good. Requests other
- * than GET, HEAD and OPTIONS carry the task's idempotency key in Idempotency-Key, the same for every attempt.
+ * No response, 408, 425, 429 and 5xx fail so that they are tried again (three attempts where the
+ * flow says nothing, not before Retry-After, which may be a day at most); other failures are for
+ * good. Requests other than GET, HEAD and OPTIONS carry the task's idempotency key in
+ * Idempotency-Key, the same for every attempt.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -47,7 +48,8 @@ static int wrong(struct fm_ctx *ctx, const char *what, const char *why)
 
 /* ---- what the configuration says ---- */
 
-/* The value of a setting, or of the jq program beside it; NULL with `*ret_ok` true: neither is there. */
+/* The value of a setting, or of the jq program beside it; NULL with `*ret_ok` true: neither is
+ * there. */
 static const struct fm_value *setting(struct fm_ctx *ctx, const char *name, bool *ret_ok)
 {
     char expr[32];
@@ -130,7 +132,8 @@ static int add_header(struct fm_ctx *ctx, struct request *r, const char *name, c
     return 0;
 }
 
-/* Of the flow, or of data: they may not name a secret of the host and so send it to wherever they like. */
+/* Of the flow, or of data: they may not name a secret of the host and so send it to wherever they
+ * like. */
 static int add_headers(struct fm_ctx *ctx, struct request *r, const struct fm_value *map)
 {
     if (map != NULL && fm_value_kind(map) != FM_MAP)

@@ -1,13 +1,15 @@
-/* Routine type "jq" (common/catalog/types/jq.json): transforms, filters or routes data by a jq program.
+/* Routine type "jq" (common/catalog/types/jq.json): transforms, filters or routes data by a jq
+ * program.
  *   "map": each output becomes an event output; what is no object becomes {"value": …};
  *   "filter": the data goes on as event output when the first output is neither false nor null, else as event
  *     rejected;
  *   "route": each output names an event (or is a list of names) at which the data goes on; null and false:
  *     none.
- * Programs run in a worker process (common/jq/jq_eval.h): they see neither the host's environment nor other
- * input, modules are refused, and one that loops for ever or needs more than 512 MiB fails its task only.
- * error(…) and faults of the program fail with INVALID_ARGUMENT, too much time with DEADLINE_EXCEEDED, too
- * much memory or output with RESOURCE_EXHAUSTED; none of them is retried. Blocks, so runs on the pool. */
+ * Programs run in a worker process (common/jq/jq_eval.h): they see neither the host's environment
+ * nor other input, modules are refused, and one that loops for ever or needs more than 512 MiB
+ * fails its task only. error(…) and faults of the program fail with INVALID_ARGUMENT, too much time
+ * with DEADLINE_EXCEEDED, too much memory or output with RESOURCE_EXHAUSTED; none of them is
+ * retried. Blocks, so runs on the pool. */
 #include <string.h>
 
 #include "builtin.h"

@@ -1,6 +1,6 @@
-/* Routine type "sleep" (common/catalog/types/sleep.json): passes its data on after a while. The timer is
- * durable: it outlives hosts and the coordinator, and a job that only sleeps is on no host. What is past, or
- * 0, is passed on at once. "until" goes by the coordinator's clock. */
+/* Routine type "sleep" (common/catalog/types/sleep.json): passes its data on after a while. The
+ * timer is durable: it outlives hosts and the coordinator, and a job that only sleeps is on no
+ * host. What is past, or 0, is passed on at once. "until" goes by the coordinator's clock. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

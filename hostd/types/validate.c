@@ -1,6 +1,6 @@
-/* Routine type "validate" (common/catalog/types/validate.json): checks its data against a JSON Schema; the
- * part of it that is supported is listed in common/data/json_schema.h. A faulty schema fails with
- * INVALID_ARGUMENT.
+/* Routine type "validate" (common/catalog/types/validate.json): checks its data against a JSON
+ * Schema; the part of it that is supported is listed in common/data/json_schema.h. A faulty schema
+ * fails with INVALID_ARGUMENT.
  */
 #include <string.h>
 

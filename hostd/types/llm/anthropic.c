@@ -1,10 +1,10 @@
-/* Provider "anthropic": messages of Anthropic, and of whatever server speaks the same at config.base_url.
- * (https://docs.anthropic.com/en/api/messages)
+/* Provider "anthropic": messages of Anthropic, and of whatever server speaks the same at
+ * config.base_url. (https://docs.anthropic.com/en/api/messages)
  *
- * A reply is a list of blocks. Texts and tool calls are kept in the conversation's own form; when there are
- * others (thinking, redacted_thinking, those of the provider's own tools), a message also has "blocks": all
- * of the reply as it was, which the API wants back unchanged, but with {"type": "tool_use"} in the place of
- * each call. */
+ * A reply is a list of blocks. Texts and tool calls are kept in the conversation's own form; when
+ * there are others (thinking, redacted_thinking, those of the provider's own tools), a message also
+ * has "blocks": all of the reply as it was, which the API wants back unchanged, but with {"type":
+ * "tool_use"} in the place of each call. */
 #include <stdio.h>
 #include <string.h>
 
@@ -94,8 +94,8 @@ static void add_blocks(struct fm_ctx *ctx, struct fm_value *blocks, const struct
         add_call(ctx, blocks, fm_value_at(calls, i));
 }
 
-/* Messages of one side that follow each other become one: the sides must take turns. One without content is
- * left out. */
+/* Messages of one side that follow each other become one: the sides must take turns. One without
+ * content is left out. */
 static const struct fm_value *messages_of(struct fm_ctx *ctx, const struct llm_request *q,
                                           struct llm_str *system)
 {
@@ -149,7 +149,8 @@ static void put_stop(struct fm_ctx *ctx, struct fm_value *body, const struct fm_
         fm_map_set(ctx, body, "stop_sequences", fm_value_kind(stop) == FM_LIST ? stop : list);
 }
 
-/* config.response_format, which is written as OpenAI does, as output_config.format. -1 after fm_ctx_fail. */
+/* config.response_format, which is written as OpenAI does, as output_config.format. -1 after
+ * fm_ctx_fail. */
 static int put_format(struct fm_ctx *ctx, struct fm_value *body, const struct fm_value *wanted)
 {
     const char *type = fm_value_string(fm_value_get(wanted, "type"), "");

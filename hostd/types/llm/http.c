@@ -1,4 +1,5 @@
-/* What providers over HTTP share: sending, errors, streams of server-sent events. See llm_provider.h. */
+/* What providers over HTTP share: sending, errors, streams of server-sent events. See
+ * llm_provider.h. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,8 +118,8 @@ const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const cha
 
 /* ---- secrets that come back ----
  *
- * http.c blanks them out in the bytes of a response. A server may still give one back in parts, or escaped:
- * what was put together or decoded is looked at again. */
+ * http.c blanks them out in the bytes of a response. A server may still give one back in parts, or
+ * escaped: what was put together or decoded is looked at again. */
 
 void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece)
 {
@@ -288,7 +289,8 @@ static int on_line(struct fm_ctx *ctx, struct llm_http *h, const char *line, siz
     return h->on_event(ctx, h, h->event, data);
 }
 
-/* Some servers answer with plain JSON, although a stream was asked for. No stream begins with a brace. */
+/* Some servers answer with plain JSON, although a stream was asked for. No stream begins with a
+ * brace. */
 static bool is_plain(struct llm_http *h, const char *bytes, size_t n)
 {
     for (size_t i = 0; i < n && !h->began; i++) {

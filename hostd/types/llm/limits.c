@@ -1,9 +1,9 @@
 /* Limits of an agent and the money that its calls cost. See llm_agent.h.
  *
- * max_turns and max_time_ms end the agent. Before a call that might exceed max_tokens or max_cost a person is
- * asked; the pause's answer schema lets only "stop" and a limit that is high enough pass. A model without a
- * price cannot be held to max_cost: then another limit must bound its calls (max_turns or max_tokens), and
- * the job's log says so once; without one no call is made. */
+ * max_turns and max_time_ms end the agent. Before a call that might exceed max_tokens or max_cost a
+ * person is asked; the pause's answer schema lets only "stop" and a limit that is high enough pass.
+ * A model without a price cannot be held to max_cost: then another limit must bound its calls
+ * (max_turns or max_tokens), and the job's log says so once; without one no call is made. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,8 +86,8 @@ static struct fm_value *any_of(struct fm_ctx *ctx, const struct fm_value *const 
     return schema_with(ctx, "anyOf", list);
 }
 
-/* A number within the bound ("minimum" or "exclusiveMinimum"), or any number in a text, whose value no schema
- * can check: one that is too low changes nothing. */
+/* A number within the bound ("minimum" or "exclusiveMinimum"), or any number in a text, whose value
+ * no schema can check: one that is too low changes nothing. */
 static struct fm_value *amount_schema(struct fm_ctx *ctx, const char *bound, double n)
 {
     struct fm_value *number = schema_with(ctx, "type", fm_string(ctx, "number")),

@@ -1,6 +1,6 @@
-/* The mock provider: scripted answers after a delay, for demos and tests; its settings (script, delay_ms,
- * ask) are described in common/catalog/types/llm_agent.json. Without a script the model asks one question
- * about the task and then says what it was told. */
+/* The mock provider: scripted answers after a delay, for demos and tests; its settings (script,
+ * delay_ms, ask) are described in common/catalog/types/llm_agent.json. Without a script the model
+ * asks one question about the task and then says what it was told. */
 #include "provider.h"
 
 #include <stdio.h>

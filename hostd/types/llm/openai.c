@@ -1,5 +1,5 @@
-/* Provider "openai": chat completions of OpenAI, and of whatever server speaks the same at config.base_url.
- * (https://platform.openai.com/docs/api-reference/chat) */
+/* Provider "openai": chat completions of OpenAI, and of whatever server speaks the same at
+ * config.base_url. (https://platform.openai.com/docs/api-reference/chat) */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* Tools of an agent: what is offered to the model, and what becomes of its calls. See llm_agent.h. */
+/* Tools of an agent: what is offered to the model, and what becomes of its calls. See
+ * llm_agent.h. */
 #include <stdio.h>
 #include <string.h>
 
@@ -147,8 +148,8 @@ static const char *choice_text(struct fm_ctx *ctx, const struct fm_value *choice
                                               : fm_value_string(llm_json_text(ctx, choice), "");
 }
 
-/* The choices as texts, each once; false, with why, when nobody could answer with them. *ret stays NULL
- * without choices. A choice must meet the schema, too: there must be an answer. */
+/* The choices as texts, each once; false, with why, when nobody could answer with them. *ret stays
+ * NULL without choices. A choice must meet the schema, too: there must be an answer. */
 static bool choices_of(struct fm_ctx *ctx, const struct fm_value *choices, const struct fm_value *schema,
                        const struct fm_value **ret, char why[WHY_BYTES])
 {
@@ -267,7 +268,8 @@ bool llm_is_asked(struct fm_ctx *ctx, const char *call_id)
     return false;
 }
 
-/* Whether the answer is the choice that was shown so: its text, or the value that the text stands for. */
+/* Whether the answer is the choice that was shown so: its text, or the value that the text stands
+ * for. */
 static bool answers_with(struct fm_ctx *ctx, const struct fm_value *answer, const char *shown)
 {
     if (fm_value_kind(answer) == FM_STRING)

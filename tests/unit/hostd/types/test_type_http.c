@@ -1,5 +1,5 @@
-/* The routine type http, without a network: what it sends, and what it makes of what comes back. This program
- * is its own worker for jq. */
+/* The routine type http, without a network: what it sends, and what it makes of what comes back.
+ * This program is its own worker for jq. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
