@@ -310,7 +310,7 @@ static void a_line_that_belongs_to_no_task_or_to_another_ends_the_process(void *
         assert_null(json_at(done, "job.state.outputs[1]"));
         json_decref(done);
     }
-    cluster_wait_log(&c, "host0.log", "says something when it has no task");
+    cluster_wait_log(&c, "host0.log", "wrote output while it had no task");
 }
 
 static void what_a_program_says_of_itself_and_its_limits_count_for_the_task(void **state)
@@ -363,7 +363,7 @@ static void processes_end_with_their_host(void **state)
     wait_gone(child);
     cluster_wait_log(
         &c, "host0.log",
-        "draining took too long; the jobs that are left go to other hosts when this end is certified");
+        "draining took too long; the remaining jobs go to other hosts when this daemon's end is certified");
     json_decref(rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", busy));
 }
 

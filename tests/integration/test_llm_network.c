@@ -90,7 +90,7 @@ static void a_host_with_a_ca_file_without_a_certificate_does_not_start(void **st
     snprintf(none, sizeof(none), "%s/no-such.pem", llm.c.dir);
     snprintf(empty, sizeof(empty), "%s/prices.json", llm.c.dir);
     const char *const files[] = {none, empty}, *const faults[] = {"no-such.pem cannot be read: No such file",
-                                                                  "prices.json has no certificate in it"};
+                                                                  "prices.json contains no certificate"};
     for (int i = 0; i < 2; i++) {
         char *out = NULL, *err = NULL;
         const char *argv[] = {hostd, "--no-supervisor", "--coordinator", "127.0.0.1:1", "--id",

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agreed.h"
 #include "log.h"
 #include "mem.h"
 #include "size_limits.h"
@@ -86,7 +87,7 @@ int fixture_setup(void **state)
     struct store_sqlite_config store = {.dir = f->dir, .notify = server_store_notify, .arg = &f->svc};
     f->store = store_sqlite_open(&store, &err);
     assert_non_null(f->store);
-    struct rpc_server_config server = {.max_message_bytes = LIMIT_STREAM_BYTES};
+    struct rpc_server_config server = {.max_message_bytes = FM_MAX_FROM_HOST_BYTES};
     f->server = rpc_server_new(f->loop, &server);
     struct core_config core = {.lease_ms = 10000, .heartbeat_ms = 2000, .pause_grace_ms = 1000, .seed = 1};
     server_init(&f->svc, f->loop, f->server, f->store, &core, on_recovered, f);
@@ -99,7 +100,7 @@ int fixture_setup(void **state)
     pthread_mutex_unlock(&f->lock);
     char target[32];
     snprintf(target, sizeof(target), "127.0.0.1:%d", f->port);
-    f->channel = rpc_channel_new(f->client_loop, target, LIMIT_STREAM_BYTES);
+    f->channel = rpc_channel_new(f->client_loop, target, FM_MAX_FROM_HOST_BYTES);
     *state = f;
     return 0;
 }
