@@ -127,7 +127,8 @@ static void recovery_next(struct core *c)
         timers_note(c, 1); /* whatever came due in the meantime */
         return;
     }
-    struct store_query q = {.kind = STORE_LIST_ACTIVE, .limit = RECOVERY_PAGE, .after = c->recover_after};
+    struct store_query q = {
+        .kind = STORE_LIST_ACTIVE, .limit = core_page(c, RECOVERY_PAGE), .after = c->recover_after};
     core_read(c, &q, on_active_listed, NULL);
 }
 

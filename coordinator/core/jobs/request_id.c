@@ -52,8 +52,10 @@ int request_look_up(struct core *c, struct op *op, const char *scope, const char
         DL_APPEND(job->ops, op);
         return OP_WAITS;
     }
-    if (op->request_checked)
+    if (op->request_checked && op->request_revision == job->head->revision)
         return 0;
+    op->request_checked = false; /* or a unit that may have claimed it has overtaken the answer */
+    op->request_revision = job->head->revision;
     struct store_query q = {.kind = STORE_READ_REQUEST, .scope = scope, .request_id = request_id};
     core_read(c, &q, on_request_read, op);
     return OP_WAITS;

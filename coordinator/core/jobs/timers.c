@@ -76,7 +76,7 @@ static void read_due(struct core *c, int64_t after_ms, struct fm_id after)
                             .due_ms = c->wall_ms,
                             .after_ms = after_ms,
                             .after = after,
-                            .limit = DUE_PAGE};
+                            .limit = core_page(c, DUE_PAGE)};
     c->due_reading = true;
     core_read(c, &q, on_due_listed, NULL);
 }

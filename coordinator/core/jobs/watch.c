@@ -119,7 +119,7 @@ static void pump(struct core *c, struct watch *w)
         struct store_query q = {.kind = STORE_READ_STEPS,
                                 .job = job->id,
                                 .from = w->next_step,
-                                .limit = STEPS_AT_ONCE,
+                                .limit = core_page(c, STEPS_AT_ONCE),
                                 .max_bytes = 1u << 20};
         w->reading = true;
         core_read(c, &q, on_steps_read, NULL)->ticket = w->ticket;

@@ -101,7 +101,10 @@ static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *fl
                  op->check->skipped);
         add_warning(&r, text);
     }
-    unit_reply(m, op->ticket, &r.base);
+    if (m != NULL)
+        unit_reply(m, op->ticket, &r.base);
+    else
+        op_answer(c, op, &r.base);
     strings_free(r.warnings, r.n_warnings);
 }
 
@@ -152,17 +155,21 @@ static int put_flow(struct core *c, struct op *op, struct fm_err *err)
     uint8_t digest[STORE_DIGEST_BYTES];
     flow_encode(r->flow, &body, digest);
     bool same = n->version > 0 && memcmp(n->digest, digest, STORE_DIGEST_BYTES) == 0;
-    /* Also for the same flow: the reply waits until an earlier put of it is on disk. */
-    struct unit *u = unit_new(c, NULL);
-    if (!same) {
-        name_set(c, r->flow->name, n->version + 1, digest);
+    struct unit *u = NULL;
+    if (same) { /* the reply goes with the earlier put of it, if that is not on disk yet */
+        HASH_FIND(hh, c->units, &n->put_tag, sizeof(n->put_tag), u);
+    } else {
+        u = unit_new(c, NULL);
+        n = name_set(c, r->flow->name, n->version + 1, digest);
+        n->put_tag = u->tag;
         store_flow(c, r->flow, u, n->version, &body, digest);
         name_effect(u, r->flow->name);
         FM_LOG(INFO, FLOW, "flow stored", FM_STR("flow", r->flow->name), FM_U64("version", n->version));
     }
     fm_buf_done(&body);
     reply_put(c, op, r->flow, n->version, !same, u);
-    unit_submit(c, u);
+    if (!same)
+        unit_submit(c, u);
     return 0;
 }
 

@@ -106,7 +106,7 @@ static int list_pauses(struct core *c, struct op *op, struct fm_err *err)
                             .flow = r->flow,
                             .statuses = statuses,
                             .n_statuses = 3,
-                            .limit = MAX_SCANNED};
+                            .limit = core_page(c, MAX_SCANNED)};
     struct store_label labels[FM_MAX_LABELS];
     uint32_t page;
     int rc = check_page(r->page_size, &page, err);
