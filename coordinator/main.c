@@ -13,8 +13,8 @@
 #include "log.h"
 #include "mem.h"
 #include "rpc.h"
+#include "server.h"
 #include "size_limits.h"
-#include "svc.h"
 #include "verify.h"
 
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -84,9 +84,9 @@ static const struct conf_option options[] = {
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
 static struct app {
-    struct svc svc;
+    struct server server;
     struct rpc_loop *loop;
-    struct rpc_server *server;
+    struct rpc_server *rpc;
     bool failed;
 } app;
 
@@ -112,14 +112,14 @@ static void on_server_down(void *arg)
 static void on_quiet(void *arg)
 {
     (void)arg;
-    rpc_server_shutdown(app.server, opt.shutdown_grace_ms, on_server_down, NULL);
+    rpc_server_shutdown(app.rpc, opt.shutdown_grace_ms, on_server_down, NULL);
 }
 
 static void begin_stop(void *arg)
 {
     (void)arg;
     FM_LOG(INFO, RPC, "stopping");
-    svc_stop(&app.svc, opt.shutdown_grace_ms, on_quiet);
+    server_stop(&app.server, opt.shutdown_grace_ms, on_quiet);
 }
 
 static void on_recovered(void *arg)
@@ -127,13 +127,13 @@ static void on_recovered(void *arg)
     (void)arg;
     struct fm_err err = {0};
     int port;
-    if (rpc_server_listen(app.server, opt.listen, &port, &err) < 0) {
+    if (rpc_server_listen(app.rpc, opt.listen, &port, &err) < 0) {
         fprintf(stderr, "coordinator: %s\n", err.msg);
         app.failed = true;
         (void)kill(getpid(), SIGTERM);
         return;
     }
-    rpc_server_start(app.server);
+    rpc_server_start(app.rpc);
     int host_len = (int)(strrchr(opt.listen, ':') - opt.listen);
     printf("listening on %.*s:%d\n", host_len, opt.listen, port);
     if (fflush(stdout) != 0)
@@ -145,7 +145,7 @@ static void on_recovered(void *arg)
 static void start(void *arg)
 {
     (void)arg;
-    svc_start(&app.svc);
+    server_start(&app.server);
 }
 
 static void *loop_main(void *arg)
@@ -159,7 +159,7 @@ static void *loop_main(void *arg)
 
 static int open_store(struct store **ret, struct fm_err *err)
 {
-    struct store_sqlite_config cfg = {.dir = opt.data, .notify = svc_store_notify, .arg = &app.svc};
+    struct store_sqlite_config cfg = {.dir = opt.data, .notify = server_store_notify, .arg = &app.server};
     *ret = store_sqlite_open(&cfg, err);
     return *ret == NULL ? -(int)err->code : 0;
 }
@@ -194,10 +194,10 @@ static int run(void)
     }
     rpc_global_init();
     app.loop = rpc_loop_new();
-    struct rpc_server_config server = {.max_message_bytes = LIMIT_STREAM_BYTES,
-                                       .max_connections = (size_t)opt.max_connections,
-                                       .request_ms = (int)opt.request_timeout_ms,
-                                       .max_unread_bytes = (size_t)opt.max_unread_mib * 1024 * 1024};
+    struct rpc_server_config rpc = {.max_message_bytes = LIMIT_STREAM_BYTES,
+                                    .max_connections = (size_t)opt.max_connections,
+                                    .request_ms = (int)opt.request_timeout_ms,
+                                    .max_unread_bytes = (size_t)opt.max_unread_mib * 1024 * 1024};
     struct core_config core = {.lease_ms = (uint32_t)opt.lease_ms,
                                .heartbeat_ms = (uint32_t)opt.heartbeat_ms,
                                .pause_grace_ms = (uint32_t)opt.pause_grace_ms,
@@ -206,9 +206,9 @@ static int run(void)
                                .max_active_bytes = (size_t)opt.max_active_mib * 1024 * 1024,
                                .max_waiting_jobs = (size_t)opt.max_waiting_jobs,
                                .seed = fm_random_seed()};
-    app.server = rpc_server_new(app.loop, &server);
-    svc_init(&app.svc, app.loop, app.server, store, &core, on_recovered, NULL);
-    app.svc.max_calls = (size_t)opt.max_calls;
+    app.rpc = rpc_server_new(app.loop, &rpc);
+    server_init(&app.server, app.loop, app.rpc, store, &core, on_recovered, NULL);
+    app.server.max_calls = (size_t)opt.max_calls;
     (void)rpc_loop_post(app.loop, start, NULL);
     pthread_t loop;
     if (pthread_create(&loop, NULL, loop_main, NULL) != 0)
@@ -218,8 +218,8 @@ static int run(void)
     (void)rpc_loop_post(app.loop, begin_stop, NULL);
     pthread_join(loop, NULL);
     store_close(store);
-    svc_done(&app.svc);
-    rpc_server_free(app.server);
+    server_done(&app.server);
+    rpc_server_free(app.rpc);
     rpc_loop_free(app.loop);
     rpc_global_shutdown();
     fm_log_stop();

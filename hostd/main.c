@@ -4,13 +4,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include "builtin.h"
 #include "conf.h"
+#include "daemon.h"
 #include "http.h"
 #include "id.h"
 #include "jq_eval.h"
 #include "log.h"
 #include "mem.h"
+#include "name.h"
 #include "plugin.h"
 #include "prices.h"
 #include "process.h"
@@ -85,9 +87,8 @@ static int check_options(struct fm_err *err)
             return fm_err_set(err, FM_INVALID_ARGUMENT, "id", "the machine has no name: give --id");
         opt.id = fm_xstrdup(name);
     }
-    if (strspn(opt.id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != strlen(opt.id))
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "id",
-                          "--id %.100s: only the characters A-Z a-z 0-9 _ . - are allowed", opt.id);
+    if (!fm_name_ok(opt.id))
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "id", "--id %.100s: expected " FM_NAME_RULE, opt.id);
     return 0;
 }
 

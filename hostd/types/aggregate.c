@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "builtin.h"
 #include "collect.h"
-#include "registry.h"
 
 #define MAX_COUNT 10000
 

@@ -4,8 +4,8 @@
  * the batch is full or its time is over: event output {"items": [data…], "count", "key" (if config has one)};
  * flush (any data; with config's key, of that batch) → what there is goes on now. Slot _due is its own. The
  * wait is a durable timer, so nothing is left behind when the job has nothing else to do. No effects. */
+#include "builtin.h"
 #include "collect.h"
-#include "registry.h"
 
 static void go_on(struct collect *g)
 {

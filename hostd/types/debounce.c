@@ -4,8 +4,8 @@
  * durable timer. No effects. */
 #include <stdio.h>
 
+#include "builtin.h"
 #include "collect.h"
-#include "registry.h"
 
 static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 {

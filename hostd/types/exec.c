@@ -29,11 +29,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "builtin.h"
 #include "err.h"
 #include "json_value.h"
 #include "mem.h"
-#include "registry.h"
-#include "serve.h"
+#include "own_types.h"
 
 #define EX_TEMPORARY 75
 #define SERVE_TIMEOUT_MS (600u * 1000)

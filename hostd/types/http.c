@@ -21,10 +21,10 @@
 
 #include <curl/curl.h>
 
+#include "builtin.h"
 #include "clock.h"
 #include "jq_eval.h"
 #include "json_value.h"
-#include "registry.h"
 #include "secrets.h"
 #include "wire.h"
 

@@ -2,7 +2,7 @@
  * config: question (default: "question" of the input, else "Go on?"), choices (list of strings).
  * input → pause with the question, kept in the state by the pause's id; the answer comes to slot "answer" →
  * event output: the fields of the input, with question and answer. */
-#include "registry.h"
+#include "builtin.h"
 
 static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 {

@@ -9,8 +9,8 @@
  * with this job's. */
 #include <string.h>
 
+#include "builtin.h"
 #include "err.h"
-#include "registry.h"
 
 static int on_start(struct fm_ctx *ctx, const struct fm_value *data)
 {

@@ -5,16 +5,17 @@
  *     rejected;
  *   "route": each output names an event (or is a list of names) at which the data goes on; null and false:
  * none. max_outputs (1 to 100,000; default 10,000), timeout_ms (of processor time, 1 to 60,000; default
- * 5,000). Programs run in a worker process (common/jq_eval.h): they see neither the host's environment nor
+ * 5,000). Programs run in a worker process (common/jq/jq_eval.h): they see neither the host's environment nor
  * other input, modules are refused, and one that loops for ever or needs more than 512 MiB fails its task
  * only. error(…) and faults of the program fail with INVALID_ARGUMENT, too much time with DEADLINE_EXCEEDED,
  * too much memory or output with RESOURCE_EXHAUSTED; none of them is retried. No effects; blocks, so runs on
  * the pool. */
 #include <string.h>
 
+#include "builtin.h"
 #include "jq_eval.h"
 #include "json_value.h"
-#include "registry.h"
+#include "name.h"
 
 #define MAX_OUTPUT_BYTES (8u * 1024 * 1024)
 
@@ -91,14 +92,10 @@ static int route_to(struct fm_ctx *ctx, const struct fm_value *data, const struc
     if (!truthy(to))
         return 0;
     const char *event = fm_value_string(to, "");
-    size_t n = strlen(event);
-    if (n == 0 || n > 128 ||
-        strspn(event, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != n)
+    if (!fm_name_ok(event))
         return fm_ctx_fail(
             ctx, FM_FAIL_INVALID_ARGUMENT,
-            "the jq program put out what is no name of an event (1 to 128 of A-Z a-z 0-9 _ . -): "
-            "\"%.64s\"",
-            event);
+            "the jq program put out what is not the name of an event (" FM_NAME_RULE "): \"%.64s\"", event);
     fm_ctx_emit(ctx, event, data);
     return 0;
 }

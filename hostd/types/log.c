@@ -3,8 +3,8 @@
  * error; default info). */
 #include <string.h>
 
+#include "builtin.h"
 #include "log.h"
-#include "registry.h"
 
 static void write_line(struct fm_ctx *ctx, const char *level, const char *message)
 {

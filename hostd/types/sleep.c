@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "registry.h"
+#include "builtin.h"
 
 #define MAX_MS (366.0 * 24 * 3600 * 1000)
 

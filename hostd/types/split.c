@@ -3,7 +3,7 @@
  * of the data that go along with every event). input → event item {"item", "index" (from 0), "total", "key"
  * (of a map's element)} for each, then event done
  * {"total"}. A list that is not there, or no list, fails with INVALID_ARGUMENT. No effects. */
-#include "registry.h"
+#include "builtin.h"
 
 /* The fields named by "with", for an event. */
 static struct fm_value *event_data(struct fm_ctx *ctx, const struct fm_value *data,

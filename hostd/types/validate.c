@@ -1,13 +1,13 @@
 /* Routine type "validate": checks its data against a JSON Schema.
- * config: schema (JSON Schema; the part of it that is supported is listed in common/json_schema.h), path
+ * config: schema (JSON Schema; the part of it that is supported is listed in common/data/json_schema.h), path
  * (what of the data is checked; default: all of it). input → event valid: the data; or event invalid {"data":
  * the data, "errors": [{"path", "message"}…, at most 100], "error_count"}. A faulty schema fails with
  * INVALID_ARGUMENT. No effects. */
 #include <string.h>
 
+#include "builtin.h"
 #include "err.h"
 #include "json_schema.h"
-#include "registry.h"
 
 #define MAX_ERRORS 100
 

@@ -210,7 +210,7 @@ static void grpc_baselines(struct bench_base *b, size_t n)
     raw.times_us = fm_xcalloc(n, sizeof(*raw.times_us));
     raw.server_loop = rpc_loop_new();
     raw.server = rpc_server_new(raw.server_loop, &cfg);
-    rpc_server_add(raw.server, methods, sizeof(methods) / sizeof(methods[0]));
+    rpc_server_add(raw.server, methods, sizeof(methods) / sizeof(methods[0]), NULL);
     if (rpc_server_listen(raw.server, "127.0.0.1:0", &port, &err) < 0)
         fm_abort(err.msg);
     (void)rpc_loop_post(raw.server_loop, start_server, NULL);

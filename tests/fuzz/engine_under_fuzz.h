@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "buf.h"
+#include "builtin.h"
 #include "engine.h"
 #include "registry.h"
 

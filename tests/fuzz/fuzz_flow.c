@@ -2,9 +2,9 @@
 #include <stdlib.h>
 
 #include "flow.h"
-#include "flow_graph.h"
 #include "fuzz.h"
-#include "wire_pbc.h"
+#include "graph.h"
+#include "guard.h"
 
 #define LIMIT (1024u * 1024)
 

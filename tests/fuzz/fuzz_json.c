@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "json.h"
 #include "json_schema.h"
-#include "json_value.h"
 
 #define LIMIT (16u * 1024 * 1024)
 

@@ -5,7 +5,7 @@
 #include "arena.h"
 #include "engine_under_fuzz.h"
 #include "fuzz.h"
-#include "json_value.h"
+#include "json.h"
 #include "value.h"
 
 static const struct kind {

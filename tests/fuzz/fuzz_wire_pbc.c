@@ -9,8 +9,8 @@
 #include "fermata/v1/jobs.pb-c.h"
 #include "fuzz.h"
 #include "grpc/reflection/v1/reflection.pb-c.h"
-#include "svc.h"
-#include "wire_pbc.h"
+#include "guard.h"
+#include "methods_table.h"
 
 #define LIMIT (1024u * 1024)
 
@@ -34,14 +34,11 @@ static const ProtobufCMessageDescriptor *const messages[] = {
 
 static const ProtobufCMessageDescriptor *pick(size_t i)
 {
-    i %= N_MESSAGES + n_flows_methods + n_jobs_methods + n_hosts_methods;
-    if (i < N_MESSAGES)
-        return messages[i];
-    i -= N_MESSAGES;
-    if (i < n_flows_methods)
-        return flows_methods[i].detail;
-    i -= n_flows_methods;
-    return i < n_jobs_methods ? jobs_methods[i].detail : hosts_methods[i - n_jobs_methods].detail;
+    size_t n_methods = 0;
+    while (method_at(n_methods) != NULL)
+        n_methods++;
+    i %= N_MESSAGES + n_methods;
+    return i < N_MESSAGES ? messages[i] : method_at(i - N_MESSAGES)->request;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,6 +1,6 @@
 /* Clients that mean harm, or are broken, against a running coordinator: while and after each attack it is up,
  * other clients are served, its memory stays below a bound that is stated here, and its file descriptors come
- * back. What they send is made by hand (h2.h). Limits: docs/hosts.md, common/rpc_server.c. */
+ * back. What they send is made by hand (h2.h). Limits: docs/hosts.md, common/rpc/rpc_server.c. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>

@@ -178,7 +178,7 @@ static void usage_is_shown_without_the_state_too_and_counts_replies_of_no_use(vo
 {
     (void)state;
     json_t *j = wait_status(&c, submit("openai", "bad-args", "", J(, "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 1}})), "FAILED");
-    if (strstr(at(j, "job.error.message"), "no JSON") == NULL)
+    if (strstr(at(j, "job.error.message"), "not JSON") == NULL)
         fail_msg("%s", at(j, "job.error.message"));
     json_t *r = rpc(c.address, "Jobs/GetJob", J({"job_id" : "%s", "without_state" : true}), at(j, "job.jobId"));
     assert_null(json_at(r, "job.state"));

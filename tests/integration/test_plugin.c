@@ -57,6 +57,19 @@ static void the_example_is_built_against_the_installed_header_and_runs_a_job(voi
     cluster_done(&c);
 }
 
+static void the_installed_pkg_config_file_is_enough_to_build_a_plugin(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_init(&c);
+    must("cmake --install %s --prefix %s/prefix", getenv("BUILD_DIR"), c.dir);
+    must("PKG_CONFIG_PATH=%s/prefix/share/pkgconfig && export PKG_CONFIG_PATH && "
+         "cc -shared -fPIC $(pkg-config --cflags fermata-routine) -o %s/word_count.so %s/examples/plugin_c/word_count.c && "
+         "test \"$(pkg-config --modversion fermata-routine)\" = \"$(%s/prefix/bin/hostd --version | sed 's/.* //')\"",
+         c.dir, c.dir, getenv("SOURCE_DIR"), c.dir);
+    cluster_done(&c);
+}
+
 static void build(struct cluster *c, const char *name, const char *text)
 {
     char path[256];
@@ -65,7 +78,9 @@ static void build(struct cluster *c, const char *name, const char *text)
     assert_non_null(f);
     fputs(text, f);
     assert_int_equal(fclose(f), 0);
-    must("cc -shared -fPIC -I%s/hostd/include -o %s/%s.so %s", getenv("SOURCE_DIR"), c->dir, name, path);
+    const char *source = getenv("SOURCE_DIR");
+    must("cc -shared -fPIC -I%s/hostd/include -I%s/common/include -o %s/%s.so %s", source, source, c->dir,
+         name, path);
 }
 
 static void check_refused(struct cluster *c, const char *file, const char *text)
@@ -110,6 +125,7 @@ static void what_is_no_good_plugin_is_refused_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_installed_pkg_config_file_is_enough_to_build_a_plugin),
         cmocka_unit_test(the_example_is_built_against_the_installed_header_and_runs_a_job),
         cmocka_unit_test(what_is_no_good_plugin_is_refused_by_name),
     };

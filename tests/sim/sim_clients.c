@@ -8,13 +8,14 @@
 
 #include "job.h"
 #include "mem.h"
+#include "methods_table.h"
 
 static char *text(const char *s)
 {
     return (char *)(uintptr_t)s;
 }
 
-static void request(enum core_method method, enum op_kind kind, size_t job, size_t item, const char *about,
+static void request(const char *method, enum op_kind kind, size_t job, size_t item, const char *about,
                     const ProtobufCMessage *m)
 {
     struct op *op = fm_xcalloc(1, sizeof(*op));
@@ -29,7 +30,7 @@ static void request(enum core_method method, enum op_kind kind, size_t job, size
     struct fm_buf raw = {0};
     pb_pack(m, &raw);
     set_time();
-    core_request(w.core, op->ticket, method, m, (struct fm_bytes){raw.p, raw.n});
+    core_request(w.core, op->ticket, method_find(method), m, (struct fm_bytes){raw.p, raw.n});
     fm_buf_done(&raw);
 }
 
@@ -40,7 +41,7 @@ static void put_kid_flow(void)
     Fermata__V1__PutFlowRequest r = FERMATA__V1__PUT_FLOW_REQUEST__INIT;
     r.flow = make_kid_flow();
     w.flow_sent = true;
-    request(CORE_PUT_FLOW, OP_PUT_FLOW, NO_JOB, 0, "", &r.base);
+    request("Flows/PutFlow", OP_PUT_FLOW, NO_JOB, 0, "", &r.base);
     fermata__v1__flow__free_unpacked(r.flow, NULL);
 }
 
@@ -58,7 +59,7 @@ static void submit(size_t j)
     r.request_id = request_id;
     r.inline_flow = make_flow(&job->plan);
     r.data = make_data(&d, job->token, true);
-    request(CORE_SUBMIT_JOB, OP_SUBMIT, j, 0, request_id, &r.base);
+    request("Jobs/SubmitJob", OP_SUBMIT, j, 0, request_id, &r.base);
     fermata__v1__flow__free_unpacked(r.inline_flow, NULL);
 }
 
@@ -66,7 +67,7 @@ void get_job(size_t j, enum op_kind kind)
 {
     Fermata__V1__GetJobRequest r = FERMATA__V1__GET_JOB_REQUEST__INIT;
     r.job_id = w.jobs[j].id;
-    request(CORE_GET_JOB, kind, j, 0, "", &r.base);
+    request("Jobs/GetJob", kind, j, 0, "", &r.base);
 }
 
 void get_history(size_t j)
@@ -74,7 +75,7 @@ void get_history(size_t j)
     Fermata__V1__GetHistoryRequest r = FERMATA__V1__GET_HISTORY_REQUEST__INIT;
     r.job_id = w.jobs[j].id;
     r.page_size = 1000;
-    request(CORE_GET_HISTORY, OP_HISTORY, j, 0, "", &r.base);
+    request("Jobs/GetHistory", OP_HISTORY, j, 0, "", &r.base);
 }
 
 static void resume(size_t j, enum op_kind kind, const char *pause, Google__Protobuf__Value *answer)
@@ -86,7 +87,7 @@ static void resume(size_t j, enum op_kind kind, const char *pause, Google__Proto
     r.pause_id = text(pause);
     r.request_id = request_id;
     r.answer = answer;
-    request(CORE_RESUME_JOB, kind, j, 0, pause, &r.base);
+    request("Jobs/ResumeJob", kind, j, 0, pause, &r.base);
 }
 
 static void send_input(size_t j, size_t i)
@@ -103,7 +104,7 @@ static void send_input(size_t j, size_t i)
     r.data = make_data(&d, in->token, false);
     r.request_id = in->request;
     in->sent = true;
-    request(CORE_SEND_INPUT, OP_INPUT, j, i, "", &r.base);
+    request("Jobs/SendInput", OP_INPUT, j, i, "", &r.base);
 }
 
 static void cancel(size_t j)
@@ -111,14 +112,14 @@ static void cancel(size_t j)
     Fermata__V1__CancelJobRequest r = FERMATA__V1__CANCEL_JOB_REQUEST__INIT;
     r.job_id = w.jobs[j].id;
     w.jobs[j].cancel_sent = true;
-    request(CORE_CANCEL_JOB, OP_CANCEL, j, 0, "", &r.base);
+    request("Jobs/CancelJob", OP_CANCEL, j, 0, "", &r.base);
 }
 
 static void pause_it(size_t j)
 {
     Fermata__V1__PauseJobRequest r = FERMATA__V1__PAUSE_JOB_REQUEST__INIT;
     r.job_id = w.jobs[j].id;
-    request(CORE_PAUSE_JOB, OP_PAUSE, j, 0, "", &r.base);
+    request("Jobs/PauseJob", OP_PAUSE, j, 0, "", &r.base);
 }
 
 /* A job that begins anew somewhere in the history of another; what it is to become is known from that. */
@@ -131,7 +132,7 @@ static void fork_it(size_t j, uint32_t step)
     r.step = step;
     r.request_id = request_id;
     w.jobs[j].fork_sent = true;
-    request(CORE_FORK_JOB, OP_FORK, j, step, request_id, &r.base);
+    request("Jobs/ForkJob", OP_FORK, j, step, request_id, &r.base);
 }
 
 void client_acts(size_t j)
@@ -184,7 +185,7 @@ static void skip_task(size_t j, const char *task_id, const char *token)
     r.task_id = text(task_id);
     r.event = text("did");
     r.data = make_data(&d, text(token), false);
-    request(CORE_SKIP_TASK, OP_SKIP, j, 0, task_id, &r.base);
+    request("Jobs/SkipTask", OP_SKIP, j, 0, task_id, &r.base);
 }
 
 static void retry_task(size_t j, const char *task_id)
@@ -192,7 +193,7 @@ static void retry_task(size_t j, const char *task_id)
     Fermata__V1__RetryTaskRequest r = FERMATA__V1__RETRY_TASK_REQUEST__INIT;
     r.job_id = w.jobs[j].id;
     r.task_id = text(task_id);
-    request(CORE_RETRY_TASK, OP_RETRY, j, 0, task_id, &r.base);
+    request("Jobs/RetryTask", OP_RETRY, j, 0, task_id, &r.base);
 }
 
 static unsigned hash(const char *s)
@@ -277,7 +278,7 @@ static void revive(size_t j, const Fermata__V1__Job *h)
     }
     Fermata__V1__ResumeJobRequest r = FERMATA__V1__RESUME_JOB_REQUEST__INIT;
     r.job_id = job->id;
-    request(CORE_RESUME_JOB, OP_GO_ON, j, 0, "", &r.base);
+    request("Jobs/ResumeJob", OP_GO_ON, j, 0, "", &r.base);
 }
 
 static void patch(size_t j)
@@ -296,7 +297,7 @@ static void patch(size_t j)
     set.fields = entries;
     r.job_id = job->id;
     r.set = &set;
-    request(CORE_PATCH_STATE, OP_PATCH, j, job->patch_sent, "", &r.base);
+    request("Jobs/PatchState", OP_PATCH, j, job->patch_sent, "", &r.base);
 }
 
 static void answer(size_t j, const Fermata__V1__Job *h, const Fermata__V1__Pause *p)
@@ -351,7 +352,7 @@ void certify(size_t i, const char *incarnation)
     r.incarnation = text(incarnation);
     bool talks = host_talks(i);
     w.certified = false;
-    request(CORE_CERTIFY_DEATH, OP_CERTIFY, NO_JOB, i, incarnation, &r.base); /* it is answered at once */
+    request("Hosts/CertifyDeath", OP_CERTIFY, NO_JOB, i, incarnation, &r.base); /* it is answered at once */
     if (talks && w.certified)
         wrong("%s talks, and is certified dead", w.hosts[i].id);
 }
@@ -364,7 +365,7 @@ static void drain(size_t i)
     r.deadline_ms = chance(50) ? 0 : 1 + (uint32_t)rnd(2000);
     trace("%s is to be drained", h->id);
     h->may_be_drained = true;
-    request(CORE_DRAIN_HOST, OP_DRAIN, NO_JOB, i, "", &r.base);
+    request("Hosts/DrainHost", OP_DRAIN, NO_JOB, i, "", &r.base);
 }
 
 static void uncordon(size_t i)
@@ -374,7 +375,7 @@ static void uncordon(size_t i)
     r.host_id = h->id;
     r.uncordon = true;
     trace("%s is to take work again", h->id);
-    request(CORE_CORDON_HOST, OP_UNCORDON, NO_JOB, i, h->drain_acked ? "drained" : "", &r.base);
+    request("Hosts/CordonHost", OP_UNCORDON, NO_JOB, i, h->drain_acked ? "drained" : "", &r.base);
     h->drain_acked = h->drain_empty = false;
 }
 
@@ -411,6 +412,7 @@ void watch(void)
     struct fm_buf raw = {0};
     pb_pack(&r, &raw);
     set_time();
-    core_request(w.core, w.watch_ticket, CORE_WATCH_JOB, &r.base, (struct fm_bytes){raw.p, raw.n});
+    core_request(w.core, w.watch_ticket, method_find("Jobs/WatchJob"), &r.base,
+                 (struct fm_bytes){raw.p, raw.n});
     fm_buf_done(&raw);
 }

@@ -6,9 +6,9 @@
 #include <utlist.h>
 
 #include "fermata/v1/host_agent.pb-c.h"
+#include "guard.h"
 #include "mem.h"
 #include "store_int.h"
-#include "wire_pbc.h"
 
 static void io_reply(void *arg, uint64_t ticket, struct fm_bytes response)
 {

@@ -4,8 +4,9 @@
 
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_state.h"
 #include "fermata/v1/host_agent.pb-c.h"
+#include "hjob.h"
 #include "job.h"
 #include "job_state.h"
 

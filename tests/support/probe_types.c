@@ -9,6 +9,7 @@
 
 #include <fermata/routine.h>
 
+#include "builtin.h"
 #include "registry.h"
 
 int registry_add_builtin_and_probes(struct registry *r, struct fm_err *err);

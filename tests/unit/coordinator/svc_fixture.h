@@ -23,8 +23,8 @@
 #include "google/rpc/status.pb-c.h"
 #include "log.h"
 #include "mem.h"
+#include "server.h"
 #include "size_limits.h"
-#include "svc.h"
 #include "wire.h"
 
 #define FIXTURE_WAIT_S 60 /* gives up only when something hangs */
@@ -35,7 +35,7 @@ struct fixture {
     struct rpc_loop *loop, *client_loop;
     pthread_t thread, client_thread;
     struct rpc_server *server;
-    struct svc svc;
+    struct server svc;
     struct rpc_channel *channel;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -86,7 +86,7 @@ static inline void *fixture_run(void *loop)
 
 static inline void fixture_begin(void *arg)
 {
-    svc_start(&((struct fixture *)arg)->svc);
+    server_start(&((struct fixture *)arg)->svc);
 }
 
 static inline void fixture_on_down(void *arg)
@@ -101,7 +101,7 @@ static inline void fixture_on_quiet(void *arg)
 
 static inline void fixture_begin_stop(void *arg)
 {
-    svc_stop(&((struct fixture *)arg)->svc, FIXTURE_WAIT_S * 1000, fixture_on_quiet);
+    server_stop(&((struct fixture *)arg)->svc, FIXTURE_WAIT_S * 1000, fixture_on_quiet);
 }
 
 static inline void fixture_stop_client(void *arg)
@@ -121,13 +121,13 @@ static inline int fixture_setup(void **state)
     rpc_global_init();
     f->loop = rpc_loop_new();
     f->client_loop = rpc_loop_new();
-    struct store_sqlite_config store = {.dir = f->dir, .notify = svc_store_notify, .arg = &f->svc};
+    struct store_sqlite_config store = {.dir = f->dir, .notify = server_store_notify, .arg = &f->svc};
     f->store = store_sqlite_open(&store, &err);
     assert_non_null(f->store);
     struct rpc_server_config server = {.max_message_bytes = LIMIT_STREAM_BYTES};
     f->server = rpc_server_new(f->loop, &server);
     struct core_config core = {.lease_ms = 10000, .heartbeat_ms = 2000, .pause_grace_ms = 1000, .seed = 1};
-    svc_init(&f->svc, f->loop, f->server, f->store, &core, fixture_on_recovered, f);
+    server_init(&f->svc, f->loop, f->server, f->store, &core, fixture_on_recovered, f);
     assert_true(rpc_loop_post(f->loop, fixture_begin, f));
     assert_int_equal(pthread_create(&f->thread, NULL, fixture_run, f->loop), 0);
     assert_int_equal(pthread_create(&f->client_thread, NULL, fixture_run, f->client_loop), 0);
@@ -171,7 +171,7 @@ static inline int fixture_teardown(void **state)
     if (f->port != 0)
         fixture_stop(f);
     store_close(f->store);
-    svc_done(&f->svc);
+    server_done(&f->svc);
     rpc_server_free(f->server);
     rpc_loop_free(f->loop);
     rpc_channel_free(f->channel);

@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "flow_graph.h"
 #include "from_json.h"
+#include "graph.h"
 
 static struct fm_buf out;
 

@@ -10,7 +10,9 @@
 
 #include <cmocka.h>
 
-#include "core_int.h"
+#include "digest.h"
+#include "fermata/v1/jobs.pb-c.h"
+#include "job.h"
 #include "mem.h"
 
 /* ---- transitions ---- */

@@ -15,7 +15,7 @@
 #include "fermata/v1/hosts.pb-c.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "id.h"
-#include "pack.h"
+#include "pbc.h"
 
 #define ROUNDS 400
 #define MAX_DEPTH 6

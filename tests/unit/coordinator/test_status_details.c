@@ -4,7 +4,7 @@
 static Google__Rpc__Status *details_of(const struct fm_err *err)
 {
     struct fm_buf b = {0};
-    svc_status_details(err, &b);
+    server_status_details(err, &b);
     assert_true(b.n <= 4000);
     Google__Rpc__Status *s = unpack_details(&b);
     fm_buf_done(&b);

@@ -14,7 +14,7 @@
 #include <sqlite3.h>
 
 #include "mem.h"
-#include "store_sqlite_int.h"
+#include "sql.h"
 
 static struct fixture {
     char dir[64];

@@ -13,7 +13,7 @@
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "google/protobuf/struct.pb-c.h"
-#include "wire_pbc.h"
+#include "guard.h"
 
 #define VALUE &google__protobuf__value__descriptor
 #define SUBMIT &fermata__v1__submit_job_request__descriptor

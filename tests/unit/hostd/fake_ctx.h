@@ -9,12 +9,12 @@
 #include <string.h>
 
 #include "arena.h"
+#include "builtin.h"
 #include "clock.h"
 #include "json_value.h"
 #include "mem.h"
 #include "own_types.h"
 #include "registry.h"
-#include "serve.h"
 #include "value.h"
 
 /* An event, a deferred event, a task at an own slot, or an entry of the log. */

@@ -17,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent.h"
 #include "arena.h"
+#include "daemon.h"
 #include "fermata/v1/host_agent.pb.h"
 #include "mem.h"
 #include "pb_var.h"
@@ -242,7 +242,7 @@ static void fake_start(struct fake *f, int port, enum answer answer)
     struct rpc_server_config cfg = {.max_message_bytes = 64u << 20};
     f->server = rpc_server_new(f->loop, &cfg);
     f->methods[0] = (struct rpc_method){"/fermata.v1.HostAgent/Attach", RPC_BIDI, attach, NULL, 0};
-    rpc_server_add(f->server, f->methods, 1);
+    rpc_server_add(f->server, f->methods, 1, NULL);
     snprintf(address, sizeof(address), "127.0.0.1:%d", port);
     if (rpc_server_listen(f->server, address, &f->port, &err) < 0)
         fail_msg("%s", err.msg);

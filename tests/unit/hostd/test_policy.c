@@ -3,7 +3,7 @@
 
 #include <cmocka.h>
 
-#include "engine_int.h"
+#include "policy.h"
 
 static uint64_t delay(const struct policy *p, uint32_t attempts, uint64_t retry_after_ms, double random)
 {

@@ -3,6 +3,8 @@
 
 #include <cmocka.h>
 
+#include "agent.h"
+#include "builtin.h"
 #include "registry.h"
 
 static struct registry *registry;

@@ -190,7 +190,7 @@ static void a_body_that_is_no_json_is_text_or_bytes(void **state)
     sends("{'url':'http://x'}", "{}");
     assert_int_equal(respond(200, "content-type: application/json\n", "{"), 0);
     assert_string_equal(fake_text(ctx->emitted.items[0].data, "body"), "{");
-    assert_non_null(strstr(fake_text(ctx->emitted.items[0].data, "body_error"), "no JSON"));
+    assert_non_null(strstr(fake_text(ctx->emitted.items[0].data, "body_error"), "not JSON"));
     static const char *const bytes[] = {"\xff", "\xff\xfe", "\xff\xfe\xfd", "\xff\xfe\xfd\xfc"};
     static const char *const want[] = {"/w==", "//4=", "//79", "//79/A=="};
     for (size_t i = 0; i < 4; i++) {

@@ -69,8 +69,8 @@ static void a_route_names_events(void **state)
     fake_emitted(ctx, 0, "small", "{'n':1}");
     ctx->config = fake_json(ctx, "{'program':'.to','mode':'route'}");
     fake_fails(ctx, "input", "{'to':'no name'}", FM_FAIL_INVALID_ARGUMENT, "\"no name\"");
-    fake_fails(ctx, "input", "{'to':7}", FM_FAIL_INVALID_ARGUMENT, "no name of an event");
-    fake_fails(ctx, "input", "{'to':[['x']]}", FM_FAIL_INVALID_ARGUMENT, "no name of an event");
+    fake_fails(ctx, "input", "{'to':7}", FM_FAIL_INVALID_ARGUMENT, "not the name of an event");
+    fake_fails(ctx, "input", "{'to':[['x']]}", FM_FAIL_INVALID_ARGUMENT, "not the name of an event");
 }
 
 static void faults_are_for_good(void **state)

@@ -3,8 +3,9 @@
 
 #include <cmocka.h>
 
+#include "agent.h"
 #include "fake_ctx.h"
-#include "types/llm_provider.h"
+#include "provider.h"
 
 static struct fm_ctx fake, *ctx = &fake;
 

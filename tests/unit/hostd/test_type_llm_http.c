@@ -5,9 +5,10 @@
 
 #include <cmocka.h>
 
+#include "agent.h"
 #include "fake_json.h"
+#include "provider.h"
 #include "secrets.h"
-#include "types/llm_provider.h"
 
 #define SECRET "sk-very-secret-key"
 
@@ -317,7 +318,7 @@ static void what_a_reply_that_is_of_no_use_has_used_is_counted(void **state)
         configure("openai", "");
         ctx->input_tokens = ctx->output_tokens = ctx->calls = 0;
         ask();
-        fails_with(respond(bad[i]), i == 0 ? "no JSON" : "malformed");
+        fails_with(respond(bad[i]), i == 0 ? "not JSON" : "malformed");
         assert_int_equal(ctx->input_tokens, 5);
         assert_int_equal(ctx->output_tokens, 2);
         assert_int_equal(ctx->calls, 1);

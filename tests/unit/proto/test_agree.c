@@ -14,14 +14,19 @@
 #include <cmocka.h>
 
 #include "arena.h"
-#include "core_int.h"
 #include "descriptors.h"
+#include "digest.h"
+#include "fermata/v1/flows.pb-c.h"
+#include "fermata/v1/host_agent.pb-c.h"
+#include "fermata/v1/hosts.pb-c.h"
+#include "fermata/v1/jobs.pb-c.h"
 #include "google/protobuf/descriptor.pb-c.h"
+#include "guard.h"
 #include "mem.h"
 #include "pb_var.h"
+#include "pbc.h"
 #include "proc.h"
 #include "wire_nano.h"
-#include "wire_pbc.h"
 
 #include "fermata/v1/flows.pb.h"
 #include "fermata/v1/host_agent.pb.h"

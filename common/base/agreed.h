@@ -1,0 +1,28 @@
+/* What both daemons must agree on: an agreement of the protocol, or a limit that one of them keeps and the
+ * other checks. Limits of one daemon alone stand with it. */
+#ifndef FM_AGREED_H
+#define FM_AGREED_H
+
+/* Hello's protocol_version. */
+#define FM_PROTOCOL_VERSION 1
+
+/* What a message may have at most: from a host, and to a host (an Assign: a state of up to 16 MiB and what
+ * goes with it). */
+#define FM_MAX_FROM_HOST_BYTES (20u * 1024 * 1024)
+#define FM_MAX_TO_HOST_BYTES (64u * 1024 * 1024)
+
+/* Names of flows, routines, slots, events, types, hosts; their characters are in name.h. */
+#define FM_MAX_NAME_BYTES 128
+/* Labels of a job or a host, and each of their keys and values. */
+#define FM_MAX_LABELS 64
+#define FM_MAX_LABEL_BYTES 256
+/* A key of a routine's state, of shared data, or of a scheduled task. */
+#define FM_MAX_KEY_BYTES 256
+/* Priorities are from -FM_MAX_PRIORITY to FM_MAX_PRIORITY. */
+#define FM_MAX_PRIORITY 1000
+/* How far ahead a task, a retry or the end of a question may be: ten years. */
+#define FM_MAX_AHEAD_MS (10ull * 366 * 86400 * 1000)
+/* How long a time in a flow's settings may be: a year. */
+#define FM_MAX_SETTING_MS (366ull * 86400 * 1000)
+
+#endif

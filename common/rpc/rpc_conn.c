@@ -1,0 +1,603 @@
+/* Accepting and watching connections. See rpc_conn.h.
+ *
+ * Who owns a file descriptor: gRPC, from grpc_server_add_channel_from_fd on; it closes it, and does not say
+ * so. So a connection is known by the number of its descriptor and the kernel's cookie of its socket: when
+ * the cookie is another one, or there is none, the connection is gone. New sockets are made only here,
+ * under the lock; so what the lock's holder has found by its cookie can be shut down (which gRPC takes for
+ * the peer's leaving).
+ *
+ * Debt: what gRPC holds of a peer (parts of messages, of header blocks) cannot be asked, but the kernel
+ * counts the bytes that came, and the server those that arrived as messages. The difference, with an
+ * allowance for headers and control frames, is a connection's debt; too much of it, and the connection is
+ * shut. Connections on which nothing comes are not looked at: the first bytes that come wake the thread. */
+#define _GNU_SOURCE
+#include "rpc_conn.h"
+
+#include <errno.h>
+#include <linux/tcp.h>
+#include <malloc.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <grpc/grpc_posix.h>
+#include <grpc/grpc_security.h>
+#include <utlist.h>
+
+#include "clock.h"
+#include "lock.h"
+#include "log.h"
+#include "mem.h"
+#include "rpc_channelz.h"
+#include "rpc_listen.h"
+
+#define MAX_LISTENERS 4
+#define ACCEPTED_AT_ONCE 4096
+#define SPARE_FILES 256 /* for the store, logs, and connections that are being closed */
+#define PAUSE_MS 50     /* when the process has no more descriptors */
+#define LOOK_MS 100     /* at the debts of those on which something comes; for many more seldom */
+#define SWEEP_MS 5000   /* at which of all have been closed */
+#define WOKEN 256       /* connections taken from epoll at a time */
+#define LOOKED_AT_PER_MS 20
+#define CHUNK 256              /* connections looked at under one lock */
+#define DEBT_MAX (128u << 20)  /* of one connection */
+#define DEBTS_MAX (512u << 20) /* of all; then the largest debtor goes */
+#define CALL_CREDIT 16384      /* the largest header block of a call */
+#define FREE_BYTES_PER_S 16384 /* for control frames */
+#define SENT_PER_CREDIT 64     /* who reads much, sends window updates */
+#define RESETS_AT_ONCE                                                                                       \
+    8192 /* calls that a peer may have given up before they were answered, or begun before … */
+#define RESETS_PER_S 500 /* … any was taken up; so many more a second, and one for each that it waits for */
+#define ASKED_BYTES 16384 /* gRPC is asked for the streams of connections that brought so much */
+#define COMPLAIN_MS 10000
+#define TRIM_MS 1000
+#define CONNECTION_BYTES 16384
+#define MUCH_BYTES (4u << 20) /* when so much has been freed, memory is given back; … */
+#define TRIMS 5               /* … so often, each time after twice the time, for it is freed bit by bit */
+
+struct rpc_conn {
+    struct rpc_conn *prev, *next; /* while `active` */
+    bool active;                  /* something has come since it was last looked at, or may have */
+    int fd;
+    uint64_t cookie;
+    char peer[96];
+    size_t calls; /* open */
+    struct rpc_conn_calls of_calls;
+    bool gone, shut;
+    int64_t idle_since_ms;
+    int64_t resets_left, resets_ms;
+    intptr_t channelz_id;       /* 0: unknown */
+    int64_t accepted, not_seen; /* calls that came here; streams more than that when last looked at */
+    /* debts */
+    int64_t looked_ms;
+    uint64_t received, sent; /* when last looked at */
+    uint64_t credit;         /* since then */
+    uint64_t debt;
+};
+
+struct rpc_conns {
+    grpc_server *server;
+    grpc_server_credentials *creds;
+    int timeout_ms;
+    int listeners[MAX_LISTENERS];
+    size_t n_listeners;
+    int wake, epoll;
+    pthread_t thread;
+    bool running;
+    /* the thread's */
+    size_t max;
+    int64_t look_ms, sweep_ms, complain_ms, trim_ms;
+    intptr_t last_channelz_id;
+    int trims_left;
+    uint64_t freed_bytes; /* what the connections that are over have cost, about */
+    /* under the lock */
+    pthread_mutex_t lock;
+    struct rpc_conn **by_fd;
+    struct rpc_conn *active;
+    size_t n_fds, live;
+    uint64_t debts; /* of all that are not shut */
+};
+
+/* ---- which connections there are; with the lock held ---- */
+
+static bool cookie_of(int fd, uint64_t *ret)
+{
+    socklen_t n = sizeof(*ret);
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, ret, &n) == 0;
+}
+
+static void forget(struct rpc_conns *cs, struct rpc_conn *conn)
+{
+    cs->by_fd[conn->fd] = NULL;
+    cs->live--;
+    cs->debts -= conn->debt;
+    if (conn->active)
+        DL_DELETE(cs->active, conn);
+    conn->gone = true;
+    cs->freed_bytes += CONNECTION_BYTES + conn->received;
+    if (conn->calls == 0)
+        free(conn);
+}
+
+/* False, and it is forgotten, when it has been closed. */
+static bool still_there(struct rpc_conns *cs, struct rpc_conn *conn)
+{
+    uint64_t cookie;
+    if (cookie_of(conn->fd, &cookie) && cookie == conn->cookie)
+        return true;
+    forget(cs, conn);
+    return false;
+}
+
+static void shut(struct rpc_conns *cs, struct rpc_conn *conn, const char *why)
+{
+    uint64_t cookie;
+    if (conn->shut || conn->gone || !cookie_of(conn->fd, &cookie) || cookie != conn->cookie)
+        return;
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    conn->shut = true;
+    FM_LOG(WARN, RPC, "a connection is shut", FM_STR("peer", conn->peer), FM_STR("reason", why),
+           FM_U64("debt", conn->debt));
+    cs->debts -= conn->debt;
+    conn->debt = 0;
+    /* A reset; and what has come and was not read, which may be megabytes, is not read any more. */
+    if (connect(conn->fd, &nobody, sizeof(nobody)) < 0)
+        (void)shutdown(conn->fd, SHUT_RDWR);
+}
+
+static struct rpc_conn *longest_idle(const struct rpc_conns *cs)
+{
+    struct rpc_conn *found = NULL;
+    for (size_t i = 0; i < cs->n_fds; i++) {
+        struct rpc_conn *conn = cs->by_fd[i];
+        if (conn != NULL && conn->calls == 0 && !conn->shut &&
+            (found == NULL || conn->idle_since_ms < found->idle_since_ms))
+            found = conn;
+    }
+    return found;
+}
+
+/* ---- accepting ---- */
+
+static void complain(struct rpc_conns *cs, const char *text)
+{
+    int64_t now_ms = fm_now_mono_ms();
+    if (now_ms < cs->complain_ms)
+        return;
+    cs->complain_ms = now_ms + COMPLAIN_MS;
+    FM_LOG(WARN, RPC, "connections are refused or closed", FM_STR("reason", text), FM_U64("limit", cs->max));
+}
+
+static void name_peer(const struct sockaddr_storage *from, socklen_t n, char out[96])
+{
+    char host[64], port[8];
+    if (getnameinfo((const struct sockaddr *)from, n, host, sizeof(host), port, sizeof(port),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+        snprintf(out, 96, "unknown");
+        return;
+    }
+    bool v4 = from->ss_family == AF_INET || strncmp(host, "::ffff:", 7) == 0;
+    const char *start = from->ss_family != AF_INET && v4 ? host + 7 : host;
+    snprintf(out, 96, v4 ? "ipv4:%s:%s" : "ipv6:[%s]:%s", start, port);
+}
+
+static struct rpc_conn *add(struct rpc_conns *cs, int fd, const struct sockaddr_storage *from, socklen_t n)
+{
+    uint64_t cookie;
+    if (!cookie_of(fd, &cookie))
+        return NULL;
+    if ((size_t)fd >= cs->n_fds) {
+        size_t more = (size_t)fd + 1024;
+        cs->by_fd = fm_xrealloc(cs->by_fd, more * sizeof(struct rpc_conn *));
+        memset(cs->by_fd + cs->n_fds, 0, (more - cs->n_fds) * sizeof(struct rpc_conn *));
+        cs->n_fds = more;
+    }
+    if (cs->by_fd[fd] != NULL)
+        forget(cs, cs->by_fd[fd]);
+    struct rpc_conn *conn = fm_xcalloc(1, sizeof(*conn));
+    conn->fd = fd;
+    conn->cookie = cookie;
+    conn->idle_since_ms = conn->looked_ms = conn->resets_ms = fm_now_mono_ms();
+    conn->resets_left = RESETS_AT_ONCE;
+    name_peer(from, n, conn->peer);
+    cs->by_fd[fd] = conn;
+    cs->live++;
+    conn->active = true;
+    DL_APPEND(cs->active, conn);
+    return conn;
+}
+
+/* One more connection: the one that has been without a call for the longest time makes room. */
+static bool make_room(struct rpc_conns *cs)
+{
+    if (cs->live < cs->max)
+        return true;
+    for (size_t i = 0; i < cs->n_fds; i++)
+        if (cs->by_fd[i] != NULL)
+            (void)still_there(cs, cs->by_fd[i]);
+    if (cs->live < cs->max)
+        return true;
+    struct rpc_conn *idle = longest_idle(cs);
+    complain(cs, idle != NULL ? "idle ones make room for new ones" : "none of the open ones is idle");
+    if (idle == NULL)
+        return false;
+    idle->shut = true;
+    (void)shutdown(idle->fd, SHUT_RDWR);
+    return cs->live < cs->max + SPARE_FILES / 2;
+}
+
+/* Takes one connection; false when none waits, or none can be taken now. */
+static bool accept_one(struct rpc_conns *cs, int listener, bool *ret_pause)
+{
+    struct sockaddr_storage from;
+    socklen_t n = sizeof(from);
+    int one = 1;
+    fm_lock(&cs->lock);
+    int fd = accept4(listener, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int error = errno;
+    struct rpc_conn *conn = fd >= 0 && make_room(cs) ? add(cs, fd, &from, n) : NULL;
+    fm_unlock(&cs->lock);
+    if (fd < 0) {
+        *ret_pause = error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+        if (*ret_pause)
+            complain(cs, strerror(error));
+        return error != EAGAIN && !*ret_pause; /* other errors are of one connection */
+    }
+    if (conn == NULL) {
+        close(fd);
+        return true;
+    }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &cs->timeout_ms, sizeof(cs->timeout_ms));
+    grpc_server_add_channel_from_fd(cs->server, fd, cs->creds);
+    conn->channelz_id = rpc_channelz_find(fd, &cs->last_channelz_id);
+    return true;
+}
+
+/* ---- debts ---- */
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+static void count_resets(struct rpc_conns *cs, struct rpc_conn *conn, int64_t resets)
+{
+    int64_t now_ms = fm_now_mono_ms(), more = (now_ms - conn->resets_ms) * RESETS_PER_S / 1000;
+    if (more > 0)
+        conn->resets_ms = now_ms;
+    conn->resets_left += more - resets;
+    if (conn->resets_left > RESETS_AT_ONCE)
+        conn->resets_left = RESETS_AT_ONCE;
+    if (conn->resets_left < 0)
+        shut(cs, conn, "too many calls given up before they were answered");
+}
+
+/* Streams that are reset before the server gets to them are never calls here, but cost as much until then. */
+static void look_at_streams(struct rpc_conns *cs, struct rpc_conn *conn)
+{
+    int64_t started = rpc_channelz_streams(conn->channelz_id);
+    if (started < 0)
+        return;
+    int64_t not_seen = started - conn->accepted;
+    count_resets(cs, conn, not_seen - conn->not_seen);
+    conn->not_seen = not_seen;
+}
+
+/* Whether anything has come since the last time. */
+static bool look_at(struct rpc_conns *cs, struct rpc_conn *conn, int64_t now_ms)
+{
+    struct tcp_info info;
+    socklen_t n = sizeof(info);
+    memset(&info, 0, sizeof(info));
+    if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
+        return false;
+    uint64_t fresh = info.tcpi_bytes_received - conn->received;
+    uint64_t credit = conn->credit + (info.tcpi_bytes_acked - conn->sent) / SENT_PER_CREDIT +
+                      (uint64_t)(now_ms - conn->looked_ms) * FREE_BYTES_PER_S / 1000;
+    if (!conn->shut) {
+        cs->debts -= conn->debt;
+        conn->debt = less(conn->debt + fresh, credit);
+        cs->debts += conn->debt;
+    }
+    if (fresh >= ASKED_BYTES)
+        look_at_streams(cs, conn);
+    conn->received = info.tcpi_bytes_received;
+    conn->sent = info.tcpi_bytes_acked;
+    conn->credit = 0;
+    conn->looked_ms = now_ms;
+    if (conn->debt > DEBT_MAX)
+        shut(cs, conn, "too many bytes without a complete message");
+    return fresh > 0;
+}
+
+/* The next bytes that come on it make it active again. */
+static void let_rest(struct rpc_conns *cs, struct rpc_conn *conn)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data = {.fd = conn->fd}};
+    if (epoll_ctl(cs->epoll, EPOLL_CTL_MOD, conn->fd, &e) < 0 &&
+        epoll_ctl(cs->epoll, EPOLL_CTL_ADD, conn->fd, &e) < 0)
+        return; /* it stays active */
+    DL_DELETE(cs->active, conn);
+    conn->active = false;
+}
+
+/* Those on which something has come. */
+static void take_woken(struct rpc_conns *cs)
+{
+    struct epoll_event events[WOKEN];
+    bool first = cs->active == NULL;
+    int n = epoll_wait(cs->epoll, events, WOKEN, 0);
+    fm_lock(&cs->lock);
+    for (int i = 0; i < n; i++) {
+        size_t fd = (size_t)events[i].data.fd;
+        struct rpc_conn *conn = fd < cs->n_fds ? cs->by_fd[fd] : NULL;
+        if (conn == NULL || conn->active)
+            continue;
+        conn->active = true;
+        DL_APPEND(cs->active, conn);
+    }
+    fm_unlock(&cs->lock);
+    if (first && n > 0)
+        cs->look_ms = fm_now_mono_ms() + LOOK_MS;
+}
+
+static struct rpc_conn *largest_debtor(const struct rpc_conns *cs)
+{
+    struct rpc_conn *worst = NULL;
+    for (size_t i = 0; i < cs->n_fds; i++) {
+        struct rpc_conn *conn = cs->by_fd[i];
+        if (conn != NULL && !conn->shut && (worst == NULL || conn->debt > worst->debt))
+            worst = conn;
+    }
+    return worst;
+}
+
+/* Forgets those that have been closed. */
+static void sweep(struct rpc_conns *cs, int64_t now_ms)
+{
+    for (size_t at = 0; at < cs->n_fds; at += CHUNK) { /* only this thread makes the table larger */
+        fm_lock(&cs->lock);
+        for (size_t i = at; i < at + CHUNK && i < cs->n_fds; i++)
+            if (cs->by_fd[i] != NULL)
+                (void)still_there(cs, cs->by_fd[i]);
+        fm_unlock(&cs->lock);
+    }
+    cs->sweep_ms = now_ms + SWEEP_MS;
+}
+
+/* Looks at the active connections; when all together owe too much, the largest debtor is shut. */
+static void look(struct rpc_conns *cs)
+{
+    int64_t now_ms = fm_now_mono_ms();
+    size_t looked = 0;
+    fm_lock(&cs->lock);
+    for (struct rpc_conn *conn = cs->active, *next; conn != NULL; conn = next) {
+        next = conn->next;
+        if (still_there(cs, conn) && !look_at(cs, conn, now_ms) && !conn->shut)
+            let_rest(cs, conn);
+        if (++looked % CHUNK != 0 || next == NULL)
+            continue;
+        fm_unlock(&cs->lock); /* only this thread takes connections out of the list */
+        fm_lock(&cs->lock);
+    }
+    if (cs->debts > DEBTS_MAX)
+        shut(cs, largest_debtor(cs),
+             "too many bytes without a complete message, on all connections together");
+    fm_unlock(&cs->lock);
+    if (now_ms >= cs->sweep_ms)
+        sweep(cs, now_ms);
+    cs->look_ms = now_ms + LOOK_MS + (int64_t)(looked / LOOKED_AT_PER_MS);
+    if (cs->freed_bytes > MUCH_BYTES) {
+        cs->freed_bytes = 0;
+        if (cs->trims_left == 0)
+            cs->trim_ms = now_ms + TRIM_MS;
+        cs->trims_left = TRIMS;
+    }
+    if (cs->trims_left > 0 && now_ms >= cs->trim_ms) {
+        cs->trims_left--;
+        cs->trim_ms = now_ms + (TRIM_MS << (TRIMS - cs->trims_left));
+        (void)malloc_trim(0);
+    }
+}
+
+/* ---- the thread ---- */
+
+/* How long until something is to be done without being woken; -1: for ever. */
+static int wait_ms(const struct rpc_conns *cs, int64_t now_ms, int64_t paused_until_ms)
+{
+    int64_t at = INT64_MAX;
+    if (now_ms < paused_until_ms)
+        at = paused_until_ms;
+    if ((cs->active != NULL || cs->freed_bytes > MUCH_BYTES) && cs->look_ms < at)
+        at = cs->look_ms;
+    if (cs->live > 0 && cs->sweep_ms < at)
+        at = cs->sweep_ms;
+    if (cs->trims_left > 0 && cs->trim_ms < at)
+        at = cs->trim_ms;
+    return at == INT64_MAX ? -1 : at <= now_ms ? 0 : (int)(at - now_ms);
+}
+
+static bool look_is_due(const struct rpc_conns *cs)
+{
+    int64_t now_ms = fm_now_mono_ms();
+    return now_ms >= cs->look_ms || (cs->trims_left > 0 && now_ms >= cs->trim_ms);
+}
+
+static void *accept_main(void *arg)
+{
+    struct rpc_conns *cs = arg;
+    struct pollfd fds[MAX_LISTENERS + 2];
+    int64_t paused_until_ms = 0;
+    for (;;) {
+        int64_t now_ms = fm_now_mono_ms();
+        bool pause = false, paused = now_ms < paused_until_ms;
+        for (size_t i = 0; i < cs->n_listeners; i++)
+            fds[i + 2] = (struct pollfd){cs->listeners[i], paused ? 0 : POLLIN, 0};
+        fds[0] = (struct pollfd){cs->wake, POLLIN, 0};
+        fds[1] = (struct pollfd){cs->epoll, POLLIN, 0};
+        (void)poll(fds, 2 + (nfds_t)cs->n_listeners, wait_ms(cs, now_ms, paused_until_ms));
+        if (fds[0].revents != 0)
+            return NULL;
+        if (fds[1].revents != 0)
+            take_woken(cs);
+        for (size_t i = 0; i < cs->n_listeners && !paused; i++)
+            for (int n = 0; n < ACCEPTED_AT_ONCE && accept_one(cs, cs->listeners[i], &pause); n++)
+                if (look_is_due(cs))
+                    look(cs);
+        if (pause)
+            paused_until_ms = fm_now_mono_ms() + PAUSE_MS;
+        if (look_is_due(cs))
+            look(cs);
+    }
+}
+
+/* ---- life ---- */
+
+static size_t most_connections(size_t wanted)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+        return wanted;
+    if (r.rlim_cur < r.rlim_max) {
+        rlim_t before = r.rlim_cur;
+        r.rlim_cur = r.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &r) < 0)
+            r.rlim_cur = before;
+    }
+    if (r.rlim_cur == RLIM_INFINITY || r.rlim_cur >= wanted + SPARE_FILES)
+        return wanted;
+    size_t n = r.rlim_cur > 2 * SPARE_FILES ? (size_t)r.rlim_cur - SPARE_FILES : (size_t)r.rlim_cur / 2;
+    FM_LOG(INFO, RPC, "the limit of open files leaves fewer connections than configured",
+           FM_U64("files", r.rlim_cur), FM_U64("connections", n), FM_U64("configured", wanted));
+    return n;
+}
+
+struct rpc_conns *rpc_conns_new(grpc_server *server, size_t max_conns, int timeout_ms)
+{
+    struct rpc_conns *cs = fm_xcalloc(1, sizeof(*cs));
+    cs->server = server;
+    cs->creds = grpc_insecure_server_credentials_create();
+    cs->timeout_ms = timeout_ms;
+    cs->max = most_connections(max_conns);
+    cs->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    cs->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (cs->wake < 0 || cs->epoll < 0)
+        fm_abort("an eventfd or epoll could not be made");
+    (void)pthread_mutex_init(&cs->lock, NULL);
+    return cs;
+}
+
+int rpc_conns_listen(struct rpc_conns *cs, const char *address, int *ret_port, struct fm_err *err)
+{
+    return rpc_listen(address, cs->listeners, MAX_LISTENERS, &cs->n_listeners, ret_port, err);
+}
+
+void rpc_conns_start(struct rpc_conns *cs)
+{
+    if (pthread_create(&cs->thread, NULL, accept_main, cs) != 0)
+        fm_abort("the thread that accepts connections could not be started");
+    cs->running = true;
+}
+
+void rpc_conns_stop(struct rpc_conns *cs)
+{
+    const uint64_t one = 1;
+    if (cs->running) {
+        if (write(cs->wake, &one, sizeof(one)) != sizeof(one))
+            fm_abort("an eventfd cannot be written");
+        (void)pthread_join(cs->thread, NULL);
+    }
+    cs->running = false;
+    for (size_t i = 0; i < cs->n_listeners; i++)
+        close(cs->listeners[i]);
+    cs->n_listeners = 0;
+}
+
+void rpc_conns_free(struct rpc_conns *cs)
+{
+    for (size_t i = 0; i < cs->n_fds; i++)
+        free(cs->by_fd[i]);
+    free(cs->by_fd);
+    close(cs->wake);
+    (void)close(cs->epoll);
+    grpc_server_credentials_release(cs->creds);
+    (void)pthread_mutex_destroy(&cs->lock);
+    free(cs);
+}
+
+/* ---- for calls ---- */
+
+struct rpc_conn *rpc_conn_begin_call(struct rpc_conns *cs, const char *grpc_peer)
+{
+    struct rpc_conn *conn = NULL;
+    if (strncmp(grpc_peer, "fd:", 3) != 0)
+        return NULL;
+    size_t fd = strtoul(grpc_peer + 3, NULL, 10);
+    fm_lock(&cs->lock);
+    if (fd < cs->n_fds)
+        conn = cs->by_fd[fd];
+    if (conn != NULL) {
+        conn->calls++;
+        conn->accepted++;
+        conn->credit += CALL_CREDIT;
+    }
+    fm_unlock(&cs->lock);
+    return conn;
+}
+
+void rpc_conn_received(struct rpc_conns *cs, struct rpc_conn *conn, size_t bytes)
+{
+    fm_lock(&cs->lock);
+    conn->credit += bytes + bytes / 64 + 64; /* headers of frames */
+    fm_unlock(&cs->lock);
+}
+
+void rpc_conn_end_call(struct rpc_conns *cs, struct rpc_conn *conn, bool reset)
+{
+    fm_lock(&cs->lock);
+    count_resets(cs, conn, reset ? 1 : -1);
+    if (--conn->calls == 0 && conn->gone)
+        free(conn);
+    else if (conn->calls == 0)
+        conn->idle_since_ms = fm_now_mono_ms();
+    fm_unlock(&cs->lock);
+}
+
+void rpc_conn_shut(struct rpc_conns *cs, struct rpc_conn *conn, const char *why)
+{
+    fm_lock(&cs->lock);
+    shut(cs, conn, why);
+    fm_unlock(&cs->lock);
+}
+
+bool rpc_conn_cork(struct rpc_conns *cs, struct rpc_conn *conn, bool on)
+{
+    uint64_t cookie;
+    int value = on;
+    fm_lock(&cs->lock);
+    bool there = !conn->gone && cookie_of(conn->fd, &cookie) && cookie == conn->cookie &&
+                 setsockopt(conn->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value)) == 0;
+    fm_unlock(&cs->lock);
+    return there;
+}
+
+struct rpc_conn_calls *rpc_conn_calls(struct rpc_conn *conn)
+{
+    return &conn->of_calls;
+}
+
+const char *rpc_conn_peer(const struct rpc_conn *conn)
+{
+    return conn->peer;
+}

@@ -1,0 +1,78 @@
+/* The core's state. The tables belong to the files that are named; what is in them is in those files'
+ * headers. */
+#ifndef FM_CORE_STATE_H
+#define FM_CORE_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "id.h"
+#include "io.h"
+
+#define RETRY_MS 1000
+
+struct method;
+struct job;
+
+struct core {
+    struct core_config cfg;
+    struct core_io io;
+    int64_t now_ms, wall_ms;
+    struct fm_idgen ids;
+    uint64_t next_tag;
+    bool started, recovered, stopping;
+    bool match_wanted;   /* jobs that wait may find a host now */
+    int64_t retry_at_ms; /* try again what failed; 0: nothing did */
+    int64_t wake_at_ms;  /* wall time at which the store is asked which jobs are due; 0: nothing is
+                            known to be */
+    size_t active_bytes;
+    size_t waiting_bytes; /* of requests that wait and of units under way to the disk */
+
+    /* base */
+    struct wait *waits;  /* query.c */
+    struct unit *units;  /* unit.c: under way */
+    struct inner *inner; /* op.c */
+
+    /* flows */
+    struct flow_def *defs;     /* defs.c */
+    struct flow_name *names;   /* defs.c */
+    struct type_info *types;   /* defs.c: all that any host ever said, by name */
+    struct sound *sound;       /* programs.c: digests of jq programs and schemas */
+    struct check_wait *checks; /* programs.c: under way */
+
+    /* hosts */
+    struct host *hosts;       /* host.c */
+    struct conn *conns;       /* host.c */
+    struct host_loss *losses; /* sessions/lease.c */
+    struct host_mark *marks;  /* marks.c */
+    bool marks_loaded;
+    int64_t marks_sweep_ms; /* forget hosts that did not come back after a restart then; 0: no */
+
+    /* jobs */
+    struct job *jobs;  /* table.c: by id */
+    struct job *dirty; /* unit.c: have a unit to submit */
+    struct job *idle;  /* table.c: kept to spare a read, oldest first */
+    size_t idle_bytes;
+    struct job *pending; /* place.c: wait for a host, oldest first */
+    size_t n_pending;
+    struct watch *watches;  /* watch.c */
+    int64_t watch_beat_ms;  /* the next heartbeats of watches */
+    bool due_reading;       /* timers.c */
+    struct fm_buf step_buf; /* journal.c: the step in hand, encoded */
+
+    /* recovery.c */
+    struct fm_id recover_after;
+    size_t recover_loading;
+    bool recover_listed;
+
+    /* What stands above the folders that need it: set when the core is made. */
+    void (*job_used)(struct core *c, struct job *job);   /* a handler has had the job */
+    void (*job_loaded)(struct core *c, struct job *job); /* a job was read; NULL: it is not there, or
+                                                            cannot be read */
+    /* A unit that changed what a job has to do with its parent or children is on disk. */
+    void (*family_changed)(struct core *c, struct job *job);
+    const struct method *submit, *cancel; /* which jobs use of each other */
+};
+
+#endif

@@ -1,0 +1,234 @@
+/* Definitions of flows in memory, the newest versions of their names, and what hosts have said of
+ * routine types. */
+#include "defs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "buf.h"
+#include "digest.h"
+#include "err.h"
+#include "fermata/v1/hosts.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+#include "flow.h"
+#include "job.h"
+#include "mem.h"
+#include "pbc.h"
+#include "state.h"
+#include "store.h"
+#include "unit.h"
+
+#define MAX_NAMES 1024
+
+static char **copy_strings(char *const *list, size_t n)
+{
+    char **copy = fm_xcalloc(n + 1, sizeof(*copy));
+    for (size_t i = 0; i < n; i++)
+        copy[i] = fm_xstrdup(list[i]);
+    return copy;
+}
+
+void strings_free(char **list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(list[i]);
+    free(list);
+}
+
+static void type_info_free(struct type_info **types, struct type_info *t)
+{
+    HASH_DEL(*types, t);
+    strings_free(t->slots, t->n_slots);
+    strings_free(t->events, t->n_events);
+    free(t->name);
+    free(t);
+}
+
+void type_info_free_all(struct type_info **types)
+{
+    struct type_info *t, *tmp;
+    HASH_ITER (hh, *types, t, tmp)
+        type_info_free(types, t);
+}
+
+struct type_info *type_info_add(struct type_info **types, const Fermata__V1__RoutineType *m)
+{
+    struct type_info *t;
+    HASH_FIND_STR(*types, m->name, t);
+    if (t != NULL)
+        type_info_free(types, t);
+    t = fm_xcalloc(1, sizeof(*t));
+    t->name = fm_xstrdup(m->name);
+    t->version = m->version;
+    t->slots = copy_strings(m->slots, m->n_slots);
+    t->n_slots = m->n_slots;
+    t->events = copy_strings(m->events, m->n_events);
+    t->n_events = m->n_events;
+    t->effects = m->effects != 0;
+    HASH_ADD_KEYPTR(hh, *types, t->name, strlen(t->name), t);
+    return t;
+}
+
+void types_learn(struct core *c, const Fermata__V1__RoutineType *t)
+{
+    (void)type_info_add(&c->types, t);
+}
+
+bool flow_known_type(void *arg, const char *name, struct known_type *ret)
+{
+    struct core *c = arg;
+    struct type_info *t;
+    HASH_FIND_STR(c->types, name, t);
+    if (t == NULL)
+        return false;
+    *ret = (struct known_type){t->slots, t->n_slots, t->events, t->n_events};
+    return true;
+}
+
+struct flow_def *def_find(struct core *c, const uint8_t digest[STORE_DIGEST_BYTES])
+{
+    struct flow_def *d;
+    HASH_FIND(hh, c->defs, digest, STORE_DIGEST_BYTES, d);
+    if (d != NULL)
+        d->refs++;
+    return d;
+}
+
+static void add_type(struct flow_def *d, const char *type)
+{
+    for (size_t i = 0; i < d->n_types; i++)
+        if (strcmp(d->types[i], type) == 0)
+            return;
+    d->types = fm_xrealloc(d->types, (d->n_types + 1) * sizeof(*d->types));
+    d->types[d->n_types++] = fm_xstrdup(type);
+}
+
+struct flow_def *def_add(struct core *c, const Fermata__V1__Flow *flow, struct fm_bytes body,
+                         const uint8_t digest[STORE_DIGEST_BYTES], bool on_disk)
+{
+    struct flow_def *d = def_find(c, digest);
+    if (d != NULL) {
+        d->on_disk = d->on_disk || on_disk;
+        return d;
+    }
+    d = fm_xcalloc(1, sizeof(*d));
+    memcpy(d->digest, digest, STORE_DIGEST_BYTES);
+    fm_buf_append(&d->body, body.p, body.n);
+    for (size_t i = 0; i < flow->n_routines; i++)
+        add_type(d, flow->routines[i]->type);
+    d->parallelism = flow->parallelism;
+    d->deadline_ms = flow->deadline_ms;
+    d->refs = 1;
+    d->on_disk = on_disk;
+    HASH_ADD(hh, c->defs, digest, STORE_DIGEST_BYTES, d);
+    return d;
+}
+
+void def_unref(struct core *c, struct flow_def *d)
+{
+    if (--d->refs > 0)
+        return;
+    HASH_DEL(c->defs, d);
+    strings_free(d->types, d->n_types);
+    if (d->flow != NULL)
+        fermata__v1__flow__free_unpacked(d->flow, NULL);
+    fm_buf_done(&d->body);
+    free(d);
+}
+
+static void def_stored(struct core *c, struct job *job, struct effect *e)
+{
+    (void)c;
+    (void)job;
+    ((struct flow_def *)e->own)->on_disk = true;
+}
+
+static void def_drop(struct core *c, struct effect *e)
+{
+    def_unref(c, e->own);
+}
+
+static const struct effect_kind def_effect_kind = {"flow definition", def_stored, NULL, NULL, def_drop};
+
+void def_effect(struct unit *u, struct flow_def *def)
+{
+    unit_effect(u, &def_effect_kind, (struct fm_bytes){0})->own = def;
+}
+
+void flow_encode(const Fermata__V1__Flow *flow, struct fm_buf *body, uint8_t digest[STORE_DIGEST_BYTES])
+{
+    Fermata__V1__Flow *copy = pb_clone(flow);
+    copy->version = 0;
+    canonical_sort(&copy->base);
+    pb_pack(copy, body);
+    fermata__v1__flow__free_unpacked(copy, NULL);
+    core_digest((struct fm_bytes){body->p, body->n}, digest);
+}
+
+struct flow_name *name_find(struct core *c, const char *name)
+{
+    struct flow_name *n;
+    HASH_FIND_STR(c->names, name, n);
+    return n;
+}
+
+void name_forget(struct core *c, const char *name)
+{
+    struct flow_name *n = name_find(c, name);
+    if (n == NULL)
+        return;
+    HASH_DEL(c->names, n);
+    free(n->name);
+    free(n);
+}
+
+struct flow_name *name_set(struct core *c, const char *name, uint32_t version, const uint8_t *digest)
+{
+    struct flow_name *n = name_find(c, name);
+    if (n == NULL) {
+        if (HASH_COUNT(c->names) >= MAX_NAMES)
+            name_forget(c, c->names->name);
+        n = fm_xcalloc(1, sizeof(*n));
+        n->name = fm_xstrdup(name);
+        HASH_ADD_KEYPTR(hh, c->names, n->name, strlen(n->name), n);
+    }
+    n->version = version;
+    if (digest != NULL)
+        memcpy(n->digest, digest, STORE_DIGEST_BYTES);
+    return n;
+}
+
+static void name_stored(struct core *c, struct job *job, struct effect *e)
+{
+    (void)c;
+    (void)job;
+    (void)e;
+}
+
+static void name_failed(struct core *c, struct effect *e, const struct fm_err *err)
+{
+    (void)err;
+    name_forget(c, (const char *)e->bytes.p);
+}
+
+static const struct effect_kind name_effect_kind = {"flow name", name_stored, name_failed, NULL, NULL};
+
+void name_effect(struct unit *u, const char *name)
+{
+    unit_effect(u, &name_effect_kind, (struct fm_bytes){(const uint8_t *)name, strlen(name) + 1});
+}
+
+void defs_free(struct core *c)
+{
+    struct flow_name *n, *ntmp;
+    HASH_ITER (hh, c->names, n, ntmp)
+        name_forget(c, n->name);
+    struct flow_def *d, *dtmp;
+    HASH_ITER (hh, c->defs, d, dtmp) {
+        d->refs = 1;
+        def_unref(c, d);
+    }
+    type_info_free_all(&c->types);
+}

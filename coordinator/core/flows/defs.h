@@ -1,0 +1,77 @@
+/* defs.h */
+#ifndef FM_CORE_FLOWS_DEFS_H
+#define FM_CORE_FLOWS_DEFS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uthash.h>
+
+#include "buf.h"
+#include "fermata/v1/hosts.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+#include "store.h"
+
+struct core;
+struct known_type;
+struct unit;
+
+/* A definition of a flow, shared by the jobs that use it. */
+struct flow_def {
+    UT_hash_handle hh;
+    uint8_t digest[STORE_DIGEST_BYTES];
+    struct fm_buf body;      /* encoded Flow */
+    Fermata__V1__Flow *flow; /* decoded, once a submit has wanted it; NULL if it is large */
+    char **types;            /* the routine types it needs, each once */
+    size_t n_types;
+    uint32_t parallelism;
+    uint64_t deadline_ms;
+    size_t refs;
+    bool on_disk;
+};
+
+/* The newest version of a name, as far as known. */
+struct flow_name {
+    UT_hash_handle hh;
+    char *name;
+    uint32_t version; /* 0: deleted or never there */
+    uint8_t digest[STORE_DIGEST_BYTES];
+};
+
+struct type_info {
+    UT_hash_handle hh;
+    char *name;
+    uint32_t version;
+    char **slots, **events;
+    size_t n_slots, n_events;
+    bool effects;
+};
+
+struct flow_def *def_find(struct core *c, const uint8_t digest[STORE_DIGEST_BYTES]);
+/* Takes a reference. */
+struct flow_def *def_add(struct core *c, const Fermata__V1__Flow *flow, struct fm_bytes body,
+                         const uint8_t digest[STORE_DIGEST_BYTES], bool on_disk);
+void def_unref(struct core *c, struct flow_def *def);
+/* For struct flow_types: arg is the core. */
+bool flow_known_type(void *arg, const char *name, struct known_type *ret);
+
+void types_learn(struct core *c, const Fermata__V1__RoutineType *t);
+void type_info_free_all(struct type_info **types);
+struct type_info *type_info_add(struct type_info **types, const Fermata__V1__RoutineType *t);
+/* The definition is on disk with the unit; takes over a reference. */
+void def_effect(struct unit *u, struct flow_def *def);
+/* The canonical encoding: maps sorted, without the version. */
+void flow_encode(const Fermata__V1__Flow *flow, struct fm_buf *body, uint8_t digest[STORE_DIGEST_BYTES]);
+
+/* What is known of a name, or NULL. */
+struct flow_name *name_find(struct core *c, const char *name);
+/* Remembers the newest version of a name; 0: there is none. */
+struct flow_name *name_set(struct core *c, const char *name, uint32_t version, const uint8_t *digest);
+void name_forget(struct core *c, const char *name);
+/* The name changes with the unit: it is forgotten if that fails. */
+void name_effect(struct unit *u, const char *name);
+
+void strings_free(char **list, size_t n);
+void defs_free(struct core *c);
+
+#endif

@@ -1,0 +1,193 @@
+/* Reading jobs into memory, when somebody asks for one, and again after a unit of it has failed. */
+#include "load.h"
+
+#include <string.h>
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "check.h"
+#include "defs.h"
+#include "err.h"
+#include "fermata/v1/types.pb-c.h"
+#include "host.h"
+#include "id.h"
+#include "job.h"
+#include "log.h"
+#include "method.h"
+#include "op.h"
+#include "place.h"
+#include "query.h"
+#include "state.h"
+#include "store.h"
+#include "table.h"
+#include "unit.h"
+#include "watch.h"
+
+/* ---- loading ---- */
+
+static void give_up(struct core *c, struct job *job, const struct fm_err *err)
+{
+    FM_LOG(ERROR, STORAGE, "a job cannot be read", FM_STR("job", job->text), FM_ERR(err));
+    job_fail_ops(c, job, err);
+    watch_fail_job(c, job, err);
+    place_settle(c, job);
+    job_remove(c, job);
+    c->job_loaded(c, NULL);
+}
+
+static void on_def_read(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct job *job = job_in_memory(c, &w->job);
+    if (job == NULL || !job->loading)
+        return;
+    if (d->status == STORE_FAILED && d->err.code != FM_DATA_LOSS) {
+        core_retry_later(c);
+        return;
+    }
+    Fermata__V1__Flow *flow = d->status == STORE_OK && d->n_rows == 1
+                                  ? fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p)
+                                  : NULL;
+    if (flow == NULL) {
+        struct fm_err err = {0};
+        fm_err_set(&err, FM_DATA_LOSS, "flow", "the flow of job %s is missing in the store or malformed",
+                   job->text);
+        give_up(c, job, &err);
+        fm_err_done(&err);
+        return;
+    }
+    job->def = def_add(c, flow, d->rows[0].body, job->head->flow_digest.data, true);
+    fermata__v1__flow__free_unpacked(flow, NULL);
+    job->loading = false;
+    c->job_loaded(c, job);
+}
+
+static void load_def(struct core *c, struct job *job)
+{
+    struct fm_err err = {0};
+    if (job->head->flow_digest.len != STORE_DIGEST_BYTES) {
+        fm_err_set(&err, FM_DATA_LOSS, "flow", "job %s names no flow", job->text);
+        give_up(c, job, &err);
+        fm_err_done(&err);
+        return;
+    }
+    job->def = def_find(c, job->head->flow_digest.data);
+    int status = (int)job->head->status;
+    if (job->def != NULL || status == JOB_COMPLETED || status == JOB_CANCELLED) {
+        job->loading = false;
+        c->job_loaded(c, job);
+        return;
+    }
+    struct store_query q = {.kind = STORE_READ_FLOW_DEF, .job = job->id};
+    memcpy(q.digest, job->head->flow_digest.data, STORE_DIGEST_BYTES);
+    core_read(c, &q, on_def_read, NULL);
+}
+
+static void on_job_read(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct job *job = job_in_memory(c, &w->job);
+    if (job == NULL || !job->loading)
+        return;
+    struct fm_err err = {0};
+    if (d->status == STORE_FAILED && d->err.code == FM_DATA_LOSS) {
+        give_up(c, job, &d->err); /* it will not get better, and others do not wait for it */
+        return;
+    }
+    if (d->status == STORE_FAILED) {
+        FM_LOG(ERROR, STORAGE, "a job could not be read, trying again", FM_STR("job", job->text),
+               FM_ERR(&d->err));
+        job_fail_ops(c, job, &d->err);
+        core_retry_later(c);
+        return;
+    }
+    if (d->status == STORE_NOT_FOUND) {
+        fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", job->text);
+        job_fail_ops(c, job, &err);
+        watch_fail_job(c, job, &err);
+        place_settle(c, job);
+        job_remove(c, job);
+        c->job_loaded(c, NULL);
+    } else if (job_load(job, d, c->cfg.max_state_bytes, &err) < 0) {
+        give_up(c, job, &err);
+    } else {
+        job->loading = true; /* until the flow is there, too */
+        load_def(c, job);
+    }
+    fm_err_done(&err);
+}
+
+void job_start_loading(struct core *c, struct job *job)
+{
+    struct store_query q = {.kind = STORE_READ_JOB, .job = job->id, .full = true};
+    core_read(c, &q, on_job_read, NULL);
+}
+
+int job_for_op(struct core *c, struct op *op, const char *job_id, struct job **ret, struct fm_err *err)
+{
+    struct fm_id id;
+    int rc = check_job_id(job_id, &id, err);
+    if (rc < 0)
+        return rc;
+    struct job *job = job_in_memory(c, &id);
+    if (job != NULL && !job->loading) {
+        job_leave_cache(c, job);
+        *op->used = *ret = job;
+        return 0;
+    }
+    bool start = job == NULL;
+    if (start)
+        job = job_add_loading(c, &id);
+    op_park(op);
+    DL_APPEND(job->ops, op);
+    if (start)
+        job_start_loading(c, job);
+    return OP_WAITS;
+}
+
+/* ---- leaving memory ---- */
+
+void job_reload(struct core *c, struct job *job, struct fm_err *err)
+{
+    /* A job whose first unit failed is not on disk: the read will say so. */
+    FM_LOG(WARN, STATE, "reading the job again", FM_STR("job", job->text), FM_ERR(err));
+    struct host *h = job->host;
+    /* Only a host that has the job may have sent steps that are lost now; one that was chosen in the failed
+     * unit has never heard of it. */
+    if (h != NULL && h->conn != 0 && h->resync_at_ms == 0 && job->assign_sent)
+        h->resync_at_ms = c->now_ms + RETRY_MS;
+    job_fail_ops(c, job, err);
+    struct job *fresh = job_new(&job->id);
+    fresh->watches = job->watches;
+    fresh->had_place = h != NULL;
+    timers_note(c, c->wall_ms + RETRY_MS); /* what time had done is lost with the unit */
+    job->watches = NULL;
+    struct watch *w;
+    DL_FOREACH (fresh->watches, w) {
+        w->job = fresh;
+        w->need_head = true;
+    }
+    job_remove(c, job);
+    HASH_ADD(hh, c->jobs, id, sizeof(fresh->id), fresh);
+    job_count_bytes(c, fresh);
+    job_start_loading(c, fresh);
+}
+
+void load_retry(struct core *c)
+{
+    struct job *job, *tmp;
+    HASH_ITER (hh, c->jobs, job, tmp) {
+        if (!job->loading)
+            continue;
+        bool waits = false;
+        for (struct wait *w = c->waits; w != NULL && !waits; w = w->hh.next)
+            waits = w->done != NULL && fm_id_eq(&w->job, &job->id) &&
+                    (w->done == on_job_read || w->done == on_def_read);
+        if (waits)
+            continue;
+        if (job->head != NULL) {
+            load_def(c, job);
+        } else {
+            job_start_loading(c, job);
+        }
+    }
+}

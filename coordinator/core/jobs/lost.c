@@ -1,0 +1,293 @@
+/* Tasks whose loss must not go unnoticed (policy on_lost: ask or fail). The host announces that it is about
+ * to run such a task (an intent), and starts only when that is on disk. When the job leaves the host, in
+ * whatever way, and the task has no step, its outcome is unknown: a person decides, or the task fails on the
+ * next host. Only of a task that was never announced, or of which the host says that it has not begun, is it
+ * sure that it never started: it simply runs. An attempt that failed, or took too long, has a step: it is a
+ * known outcome, and the policy for failures decides.
+ *
+ * The record has two lists: `intents`, what the present host has announced; and `lost_tasks`, what shall
+ * fail.
+ */
+#include "lost.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "defs.h"
+#include "err.h"
+#include "fermata/v1/host_agent.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+#include "google/protobuf/struct.pb-c.h"
+#include "google/protobuf/timestamp.pb-c.h"
+#include "host.h"
+#include "id.h"
+#include "job.h"
+#include "job_state.h"
+#include "log.h"
+#include "mem.h"
+#include "pbc.h"
+#include "remedies.h"
+#include "send.h"
+#include "state.h"
+#include "table.h"
+#include "unit.h"
+
+#define MAX_INTENTS 1000
+
+/* ---- lists of task ids ---- */
+
+static bool find_id(char *const *list, size_t n, const char *task_id, size_t *ret_at)
+{
+    for (*ret_at = 0; *ret_at < n; (*ret_at)++)
+        if (strcmp(list[*ret_at], task_id) == 0)
+            return true;
+    return false;
+}
+
+static void add_id(struct job *job, char ***list, size_t *n, const char *task_id)
+{
+    size_t at;
+    if (find_id(*list, *n, task_id, &at))
+        return;
+    *list = fm_xrealloc(*list, (*n + 1) * sizeof(**list));
+    (*list)[(*n)++] = fm_xstrdup(task_id);
+    job->head_dirty = true;
+}
+
+static void remove_id(struct job *job, char ***list, size_t *n, const char *task_id)
+{
+    size_t at;
+    if (!find_id(*list, *n, task_id, &at))
+        return;
+    free((*list)[at]);
+    memmove(&(*list)[at], &(*list)[at + 1], (*n - at - 1) * sizeof(**list));
+    job->head_dirty = true;
+    if (--*n > 0)
+        return;
+    free(*list);
+    *list = NULL;
+}
+
+/* ---- intents ---- */
+
+void lost_on_intent(struct core *c, struct host *h, const Fermata__V1__Intent *m)
+{
+    struct fm_id id;
+    struct job *job = fm_id_parse(m->job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
+    if (job == NULL || job->loading || job->host != h || job->head->epoch != m->epoch)
+        return; /* the host has lost the job: nothing answers, and the handler never starts */
+    size_t at;
+    Fermata__V1__Job *head = job->head;
+    if (find_id(head->lost_tasks, head->n_lost_tasks, m->task_id, &at))
+        return; /* it shall fail, and not be run */
+    if (!find_id(head->intents, head->n_intents, m->task_id, &at) && head->n_intents >= MAX_INTENTS)
+        return;
+    add_id(job, &head->intents, &head->n_intents, m->task_id);
+    /* Also when it is known: what is known may not be on disk yet. */
+    intent_effect(unit_of(c, job), m->epoch, m->task_id);
+}
+
+void lost_unstarted(struct job *job, const char *task_id)
+{
+    remove_id(job, &job->head->intents, &job->head->n_intents, task_id);
+}
+
+void lost_intent_done(struct job *job, const char *task_id)
+{
+    lost_unstarted(job, task_id);
+    remove_id(job, &job->head->lost_tasks, &job->head->n_lost_tasks, task_id);
+}
+
+void lost_forget(struct job *job)
+{
+    Fermata__V1__Job *h = job->head;
+    while (h->n_intents > 0)
+        remove_id(job, &h->intents, &h->n_intents, h->intents[0]);
+    while (h->n_lost_tasks > 0)
+        remove_id(job, &h->lost_tasks, &h->n_lost_tasks, h->lost_tasks[0]);
+}
+
+/* ---- a host was lost ---- */
+
+static Fermata__V1__LostPolicy policy_of(const Fermata__V1__Flow *flow, const char *routine)
+{
+    Fermata__V1__LostPolicy usual =
+        flow->defaults != NULL ? flow->defaults->on_lost : FERMATA__V1__LOST_POLICY__LOST_POLICY_RETRY;
+    for (size_t i = 0; i < flow->n_routines; i++) {
+        const Fermata__V1__Policy *p = flow->routines[i]->policy;
+        if (strcmp(flow->routines[i]->id, routine) == 0 && p != NULL &&
+            p->on_lost != FERMATA__V1__LOST_POLICY__LOST_POLICY_UNSPECIFIED)
+            return p->on_lost;
+    }
+    return usual;
+}
+
+static bool is_asked(const struct job *job, const char *task_id)
+{
+    for (size_t i = 0; i < job->head->n_pauses; i++)
+        if (job->head->pauses[i]->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN &&
+            strcmp(job->head->pauses[i]->task_id, task_id) == 0)
+            return true;
+    return false;
+}
+
+static void ask(struct core *c, struct job *job, const struct task_item *t, size_t number)
+{
+    char id[48], question[512];
+    snprintf(id, sizeof(id), "u%u.%zu", job->head->revision + 1, number);
+    snprintf(
+        question, sizeof(question),
+        "Host %.128s was lost while it handled task %.64s of routine %.128s. What it has done is not known. "
+        "Answer \"retry\", \"fail\", {\"done\": {\"event\": …, \"data\": {…}}}, or {\"done\": {}} when it "
+        "emitted nothing.",
+        job->head->last_host, t->id, t->routine);
+    Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
+    Google__Protobuf__Timestamp at = core_now(c);
+    p.pause_id = id;
+    p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN;
+    p.question = question;
+    p.routine = (char *)(uintptr_t)t->routine;
+    p.slot = (char *)(uintptr_t)t->slot;
+    p.task_id = (char *)(uintptr_t)t->id;
+    p.step = job_state_step(job->state);
+    p.at = &at;
+    job_add_pause(job, pb_clone(&p));
+    FM_LOG(WARN, STATE, "a task's outcome is unknown: somebody must decide", FM_STR("job", job->text),
+           FM_STR("task", t->id), FM_STR("host", job->head->last_host));
+}
+
+static const struct task_item *find_task(const struct job *job, const char *task_id)
+{
+    const struct task_item *t = job_state_find_task(job->state, task_id);
+    if (t == NULL)
+        for (t = job->inputs; t != NULL && strcmp(t->id, task_id) != 0;)
+            t = t->next;
+    return t;
+}
+
+/* What becomes of one announced task without a step. */
+static void lose_task(struct core *c, struct job *job, const Fermata__V1__Flow *flow, const char *task_id,
+                      size_t number)
+{
+    const struct task_item *t = find_task(job, task_id);
+    if (t == NULL)
+        return;
+    Fermata__V1__LostPolicy policy =
+        flow != NULL ? policy_of(flow, t->routine) : FERMATA__V1__LOST_POLICY__LOST_POLICY_FAIL;
+    if (policy == FERMATA__V1__LOST_POLICY__LOST_POLICY_FAIL)
+        add_id(job, &job->head->lost_tasks, &job->head->n_lost_tasks, t->id);
+    else if (policy == FERMATA__V1__LOST_POLICY__LOST_POLICY_ASK && !is_asked(job, t->id))
+        ask(c, job, t, number);
+}
+
+void lost_tasks(struct core *c, struct job *job)
+{
+    if (job->head->n_intents == 0)
+        return;
+    Fermata__V1__Flow *flow =
+        job->def == NULL ? NULL : fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
+    for (size_t i = 0; job->head->n_intents > 0; i++) {
+        fm_autofree char *id = fm_xstrdup(job->head->intents[0]);
+        lost_unstarted(job, id);
+        lose_task(c, job, flow, id, i);
+    }
+    if (flow != NULL)
+        fermata__v1__flow__free_unpacked(flow, NULL);
+}
+
+/* ---- somebody has decided ---- */
+
+static const Google__Protobuf__Value *field(const Google__Protobuf__Value *v, const char *key)
+{
+    if (v == NULL || v->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
+        return NULL;
+    for (size_t i = 0; i < v->struct_value->n_fields; i++)
+        if (strcmp(v->struct_value->fields[i]->key, key) == 0)
+            return v->struct_value->fields[i]->value;
+    return NULL;
+}
+
+static bool says(const Google__Protobuf__Value *v, const char *word)
+{
+    return v != NULL && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE &&
+           strcmp(v->string_value, word) == 0;
+}
+
+/* v is an object without other keys than `one` and `other`. */
+static int check_keys(const char *where, const Google__Protobuf__Value *v, const char *one, const char *other,
+                      struct fm_err *err)
+{
+    if (v->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, where, "%s must be an object", where);
+    for (size_t i = 0; i < v->struct_value->n_fields; i++) {
+        const char *key = v->struct_value->fields[i]->key;
+        if (strcmp(key, one) == 0 || strcmp(key, other) == 0)
+            continue;
+        return fm_err_set(err, FM_INVALID_ARGUMENT, where,
+                          "%s has the key \"%.64s\"; it may have \"%s\"%s%s%s", where, key, one,
+                          other[0] != '\0' ? " and \"" : "", other, other[0] != '\0' ? "\"" : "");
+    }
+    return 0;
+}
+
+/* What is not understood is refused: whoever gives a result must not see it vanish. */
+static int check_done(const Google__Protobuf__Value *done, struct fm_err *err)
+{
+    const Google__Protobuf__Value *event = field(done, "event"), *data = field(done, "data");
+    if (check_keys("answer.done", done, "event", "data", err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (event == NULL && data != NULL)
+        return fm_err_set(
+            err, FM_INVALID_ARGUMENT, "answer.done.event",
+            "answer.done has data but no event to emit it as; {} is a task that emitted nothing");
+    if (event != NULL && event->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "answer.done.event", "answer.done.event must be a text");
+    if (event != NULL && check_name("answer.done.event", event->string_value, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (data != NULL && data->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "answer.done.data", "answer.done.data must be an object");
+    return 0;
+}
+
+int lost_check_answer(const Google__Protobuf__Value *answer, struct fm_err *err)
+{
+    const Google__Protobuf__Value *done = field(answer, "done");
+    if (says(answer, "retry") || says(answer, "fail"))
+        return 0;
+    if (done != NULL)
+        return check_keys("answer", answer, "done", "", err) < 0 ? -FM_INVALID_ARGUMENT
+                                                                 : check_done(done, err);
+    return fm_err_set(
+        err, FM_INVALID_ARGUMENT, "answer",
+        "the outcome of a task is unknown: answer \"retry\", \"fail\", {\"done\": {\"event\": …, "
+        "\"data\": {…}}}, or {\"done\": {}} when it emitted nothing");
+}
+
+/* The task is consumed with the result that somebody knows. False when that cannot be. */
+static bool settle(struct core *c, struct job *job, const char *task_id, const Google__Protobuf__Value *done,
+                   const char *by)
+{
+    const Google__Protobuf__Value *event = field(done, "event"), *data = field(done, "data");
+    struct fm_err err = {0};
+    int rc =
+        remedy_skip(c, job, task_id, event == NULL ? "" : event->string_value,
+                    data == NULL ? NULL : data->struct_value, by, "its outcome was known to somebody", &err);
+    if (rc < 0)
+        FM_LOG(WARN, STATE, "a task could not be settled, it fails", FM_STR("job", job->text),
+               FM_STR("task", task_id), FM_ERR(&err));
+    fm_err_done(&err);
+    return rc == 0;
+}
+
+void lost_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
+                 const Google__Protobuf__Value *answer, const char *by)
+{
+    fm_autofree char *task_id = fm_xstrdup(p->task_id);
+    bool runs = says(answer, "retry");
+    lost_intent_done(job, task_id);
+    if (runs || (!says(answer, "fail") && settle(c, job, task_id, field(answer, "done"), by)))
+        return;
+    add_id(job, &job->head->lost_tasks, &job->head->n_lost_tasks, task_id);
+}

@@ -1,0 +1,29 @@
+/* lost.h */
+#ifndef FM_CORE_JOBS_LOST_H
+#define FM_CORE_JOBS_LOST_H
+
+#include "err.h"
+#include "fermata/v1/host_agent.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+#include "google/protobuf/struct.pb-c.h"
+
+struct core;
+struct host;
+struct job;
+
+void lost_on_intent(struct core *c, struct host *h, const Fermata__V1__Intent *m);
+/* What the task has done is known now, or somebody has decided that it runs again. */
+void lost_intent_done(struct job *job, const char *task_id);
+/* The host says that the task that it announced has not begun. */
+void lost_unstarted(struct job *job, const char *task_id);
+/* The job leaves its host, or goes on after it has failed: of what was announced and has no step it is not
+ * known what it has done. Asks, or has the tasks fail. */
+void lost_tasks(struct core *c, struct job *job);
+/* The job has ended for good. */
+void lost_forget(struct job *job);
+/* Checks the answer to a pause with reason OUTCOME_UNKNOWN. */
+int lost_check_answer(const Google__Protobuf__Value *answer, struct fm_err *err);
+void lost_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
+                 const Google__Protobuf__Value *answer, const char *by);
+
+#endif

@@ -1,0 +1,255 @@
+/* How a job moves between its statuses, whoever brings it about: it gets a host or leaves it, is held, goes
+ * on, goes to rest, ends. Changes the job in memory and puts what follows into its unit. */
+#include "move.h"
+
+#include <stdio.h>
+
+#include <utlist.h>
+
+#include "breakpoints.h"
+#include "buf.h"
+#include "children.h"
+#include "err.h"
+#include "fermata/v1/jobs.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+#include "google/protobuf/timestamp.pb-c.h"
+#include "host.h"
+#include "job.h"
+#include "job_state.h"
+#include "log.h"
+#include "lost.h"
+#include "mem.h"
+#include "op.h"
+#include "pbc.h"
+#include "place.h"
+#include "state.h"
+#include "store.h"
+#include "unit.h"
+
+#define FAMILY_RECHECK_MS 5000
+
+void job_must_move(struct core *c, struct job *job, enum job_event event)
+{
+    struct fm_err err = {0};
+    if (job_move(job, event, c->wall_ms, &err) < 0)
+        fm_abort(err.msg); /* callers have looked at the status */
+}
+
+/* Answers the PauseJob calls that wait. */
+static void job_reply_paused(struct core *c, struct job *job)
+{
+    struct op *list = job->pause_ops, *op, *tmp;
+    job->pause_ops = NULL;
+    DL_FOREACH_SAFE (list, op, tmp) {
+        DL_DELETE(list, op);
+        Fermata__V1__PauseJobResponse r = FERMATA__V1__PAUSE_JOB_RESPONSE__INIT;
+        r.status = job->head->status;
+        r.step_count = job->steps_on_disk;
+        for (size_t i = 0; i < job->head->n_pauses; i++)
+            if (job->head->pauses[i]->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR)
+                r.pause_id = job->head->pauses[i]->pause_id;
+        op_reply(c, op, &r.base);
+    }
+}
+
+static void paused_done(struct core *c, struct job *job, struct effect *e)
+{
+    (void)e;
+    job_reply_paused(c, job);
+}
+
+static const struct effect_kind paused_effect_kind = {"paused", paused_done, NULL, NULL, NULL};
+
+void paused_effect(struct unit *u)
+{
+    unit_effect(u, &paused_effect_kind, (struct fm_bytes){0});
+}
+
+void job_leave_host(struct core *c, struct job *job)
+{
+    breakpoints_left(c, job);
+    host_detach_job(job);
+    pb_set_string(&job->head->host, "");
+    job->head_dirty = true;
+    job->assign_sent = false;
+    job->interrupted = false;
+    c->match_wanted = true;
+}
+
+static void put_snapshot(struct core *c, struct job *job, bool at_rest)
+{
+    if (!job_wants_snapshot(job, at_rest, c->cfg.snapshot_steps, c->cfg.snapshot_bytes))
+        return;
+    struct fm_buf b = {0};
+    job_state_encode(job->state, NULL, &b);
+    store_put_snapshot(unit_of(c, job)->records, &job->id, job_state_step(job->state),
+                       job_state_inputs(job->state), (struct fm_bytes){b.p, b.n});
+    fm_buf_done(&b);
+    job->snapshot_step = job_state_step(job->state);
+    job->journal_bytes = 0;
+}
+
+void job_hold(struct core *c, struct job *job)
+{
+    char id[32];
+    snprintf(id, sizeof(id), "op%u", job->head->revision + 1);
+    Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
+    Google__Protobuf__Timestamp at = core_now(c);
+    p.pause_id = id;
+    p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR;
+    p.step = job_state_step(job->state);
+    p.at = &at;
+    if (job->pause_ops != NULL)
+        p.question = ((const Fermata__V1__PauseJobRequest *)(const void *)job->pause_ops->request)->reason;
+    job_add_pause(job, pb_clone(&p));
+    job->head->pause_requested = false;
+    if (job->host != NULL)
+        job_leave_host(c, job);
+    place_unqueue(c, job);
+    if (job->head->status != FERMATA__V1__JOB_STATUS__JOB_STATUS_PAUSED)
+        job_must_move(c, job, JOB_EV_HOLD);
+    put_snapshot(c, job, true);
+    struct unit *m = unit_of(c, job);
+    reply_host_ops(c, job, m);
+    paused_effect(m);
+    FM_LOG(INFO, STATE, "job paused by an operator", FM_STR("job", job->text),
+           FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)));
+}
+
+/* The children of a job that ended are cancelled, its parent is told: when that is on disk. */
+static void end_family(struct core *c, struct job *job, struct unit *m)
+{
+    job->head->parent_waits = job->head->parent[0] != '\0';
+    if (!children_due(job))
+        return;
+    job->recheck_ms = c->wall_ms + FAMILY_RECHECK_MS;
+    children_effect(m);
+}
+
+void job_end(struct core *c, struct job *job, enum job_event event)
+{
+    job_must_move(c, job, event);
+    place_unqueue(c, job);
+    job_leave_host(c, job);
+    job->head->pause_requested = false;
+    job->head->emit_deferred = false;
+    job_close_pauses(job, event == JOB_EV_FAIL);
+    if (event != JOB_EV_FAIL) /* else it may go on one day, and what was in hand is lost */
+        lost_forget(job);
+    put_snapshot(c, job, true);
+    struct unit *m = unit_of(c, job);
+    end_family(c, job, m);
+    reply_host_ops(c, job, m);
+    if (job->pause_ops != NULL)
+        paused_effect(m);
+    FM_LOG(INFO, STATE, "job ended", FM_STR("job", job->text),
+           FM_STR("status", job_status_name((int)job->head->status)), FM_U64("epoch", job->head->epoch),
+           FM_U64("step", job_state_step(job->state)));
+}
+
+static void rest_paused(struct core *c, struct job *job)
+{
+    job_must_move(c, job, JOB_EV_PAUSE);
+    if (job->head->pause_requested)
+        job_hold(c, job);
+    FM_LOG(INFO, STATE, "job paused", FM_STR("job", job->text), FM_U64("epoch", job->head->epoch),
+           FM_U64("step", job_state_step(job->state)), FM_U64("questions", job->head->n_pauses));
+}
+
+static void rest_asleep(struct core *c, struct job *job)
+{
+    if (job->head->pause_requested) {
+        job_hold(c, job);
+        return;
+    }
+    job_must_move(c, job, JOB_EV_SLEEP);
+    FM_LOG(INFO, STATE, "job sleeps", FM_STR("job", job->text), FM_U64("epoch", job->head->epoch),
+           FM_U64("step", job_state_step(job->state)), FM_U64("children", job->head->n_children));
+}
+
+static bool has_deferred(const struct job *job)
+{
+    return job->head->emit_deferred && job_state_deferred(job->state) > 0;
+}
+
+/* Something can run now. A host that found nothing due knows of tasks that stand behind a failed one. */
+static bool can_run(const struct core *c, const struct job *job, enum park how)
+{
+    int64_t due = job_state_next_due(job->state);
+    if (job->inputs != NULL)
+        return true;
+    if (how == PARK_ASLEEP && due > c->wall_ms)
+        return false;
+    return job_state_runnable(job->state, c->wall_ms) > 0;
+}
+
+void job_park(struct core *c, struct job *job, enum park how)
+{
+    lost_tasks(c, job);
+    bool runs = can_run(c, job, how) || has_deferred(job);
+    bool paused = job_is_held(job) || (job->head->n_pauses > 0 && (how == PARK_ASKED || !runs));
+    unit_of(c, job);
+    if (job->host != NULL)
+        job_leave_host(c, job);
+    if (paused) {
+        rest_paused(c, job);
+    } else if (runs) {
+        if ((int)job->head->status == JOB_RUNNING)
+            job_must_move(c, job, JOB_EV_REQUEUE);
+        if (job->head->pause_requested)
+            job_hold(c, job);
+        else
+            place_job(c, job);
+        return;
+    } else if (job_has_work(job) || job->head->n_children > 0) {
+        rest_asleep(c, job);
+    } else {
+        job_end(c, job, JOB_EV_COMPLETE);
+        return;
+    }
+    place_unqueue(c, job);
+    put_snapshot(c, job, true);
+    reply_host_ops(c, job, unit_of(c, job));
+}
+
+void job_requeue(struct core *c, struct job *job, const char *why)
+{
+    FM_LOG(INFO, STATE, "job waits for a host again", FM_STR("job", job->text), FM_STR("why", why),
+           FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)),
+           FM_STR("host", job->head->host));
+    lost_tasks(c, job);
+    if (job->head->pause_requested) {
+        job_hold(c, job);
+        return;
+    }
+    if (job_is_held(job) || (!job_has_work(job) && !has_deferred(job))) {
+        job_park(c, job, PARK_BY_STATE);
+        return;
+    }
+    job_leave_host(c, job);
+    job_must_move(c, job, JOB_EV_REQUEUE);
+    unit_of(c, job);
+    place_job(c, job);
+}
+
+void job_checkpoint(struct core *c, struct job *job)
+{
+    put_snapshot(c, job, false);
+}
+
+void job_go_on(struct core *c, struct job *job)
+{
+    int status = (int)job->head->status;
+    if ((status != JOB_PAUSED && status != JOB_SLEEPING) || job_is_held(job))
+        return;
+    bool runs = can_run(c, job, PARK_BY_STATE) || has_deferred(job);
+    if (!runs && job->head->n_pauses > 0)
+        return;
+    if (status == JOB_SLEEPING && !runs)
+        return;
+    job_must_move(c, job, status == JOB_PAUSED && job->head->n_pauses == 0 ? JOB_EV_RESUME : JOB_EV_WAKE);
+    if (runs)
+        place_job(c, job);
+    else
+        job_park(c, job, PARK_BY_STATE);
+}

@@ -1,0 +1,35 @@
+/* move.h */
+#ifndef FM_CORE_JOBS_MOVE_H
+#define FM_CORE_JOBS_MOVE_H
+
+#include "job.h"
+
+struct core;
+struct job;
+struct unit;
+
+/* A job that has left its host, or never had one, gets the status that follows from what is left to do:
+ * PENDING, PAUSED, SLEEPING or COMPLETED. */
+enum park {
+    PARK_BY_STATE, /* what can run runs */
+    PARK_ASKED,    /* its last step asked a question and waits for the answer */
+    PARK_ASLEEP    /* its host found nothing that is due */
+};
+
+/* Takes the consequences of a job that left its host, or got work: PENDING, and a host if there is one. */
+void job_requeue(struct core *c, struct job *job, const char *why);
+/* The operator's pause takes effect. */
+void job_hold(struct core *c, struct job *job);
+void job_park(struct core *c, struct job *job, enum park how);
+/* Ends the job. */
+void job_end(struct core *c, struct job *job, enum job_event event);
+void job_must_move(struct core *c, struct job *job, enum job_event event);
+void job_leave_host(struct core *c, struct job *job);
+/* Writes a snapshot if one is due. */
+void job_checkpoint(struct core *c, struct job *job);
+/* A job that waits goes on if nothing holds it and something can run. */
+void job_go_on(struct core *c, struct job *job);
+/* PauseJob calls that wait (job->pause_ops) are answered when the unit is on disk. */
+void paused_effect(struct unit *u);
+
+#endif

@@ -1,0 +1,286 @@
+/* Which host gets a job. A host fits when it is attached, takes new work, has room, offers every routine type
+ * of the flow and meets the placement; of those the least loaded one is taken, another host than the last one
+ * first where that is wished. Every refusal can be said in words. */
+#include "place.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "buf.h"
+#include "defs.h"
+#include "err.h"
+#include "fermata/v1/jobs.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+#include "host.h"
+#include "job.h"
+#include "mem.h"
+#include "op.h"
+#include "pbc.h"
+#include "send.h"
+#include "state.h"
+#include "unit.h"
+
+void reply_host_ops(struct core *c, struct job *job, struct unit *m)
+{
+    struct op *list = job->host_ops, *op, *tmp;
+    job->host_ops = NULL;
+    DL_FOREACH_SAFE (list, op, tmp) {
+        DL_DELETE(list, op);
+        Fermata__V1__ResumeJobResponse r = FERMATA__V1__RESUME_JOB_RESPONSE__INIT;
+        r.status = job->head->status;
+        r.host = job->head->host;
+        r.pause_id = op->own;
+        unit_reply(m, op->ticket, &r.base);
+        op_free(c, op);
+    }
+}
+
+/* An assignment changes the record: whoever waits for a host hears of it with the same unit. */
+static void job_assigned(struct core *c, struct job *job)
+{
+    struct unit *m = unit_of(c, job);
+    assign_effect(m, job->head->epoch);
+    reply_host_ops(c, job, m);
+}
+
+static bool has_labels(const struct host *h, const Fermata__V1__Placement *p)
+{
+    for (size_t i = 0; p != NULL && i < p->n_labels; i++) {
+        bool found = false;
+        for (size_t k = 0; k < h->n_labels && !found; k++)
+            found = strcmp(h->labels[k].key, p->labels[i]->key) == 0 &&
+                    strcmp(h->labels[k].value, p->labels[i]->value) == 0;
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+static const char *missing_type(const struct host *h, const struct job *job)
+{
+    for (size_t i = 0; i < job->def->n_types; i++) {
+        struct type_info *t;
+        HASH_FIND_STR(h->types, job->def->types[i], t);
+        if (t == NULL)
+            return job->def->types[i];
+    }
+    return NULL;
+}
+
+static void vsay(struct fm_buf *why, const char *fmt, va_list ap) FM_PRINTF(2, 0);
+static void vsay(struct fm_buf *why, const char *fmt, va_list ap)
+{
+    char line[512];
+    int n = vsnprintf(line, sizeof(line), fmt, ap);
+    if (n > 0)
+        fm_buf_append(why, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+}
+
+static void say(struct fm_buf *why, const char *fmt, ...) FM_PRINTF(2, 3);
+static void say(struct fm_buf *why, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsay(why, fmt, ap);
+    va_end(ap);
+}
+
+/* Says why not, if anybody wants to know; returns true. */
+static bool no(struct fm_buf *why, const char *fmt, ...) FM_PRINTF(2, 3);
+static bool no(struct fm_buf *why, const char *fmt, ...)
+{
+    if (why == NULL)
+        return true;
+    va_list ap;
+    va_start(ap, fmt);
+    vsay(why, fmt, ap);
+    va_end(ap);
+    return true;
+}
+
+bool place_unfit(const struct host *h, const struct job *job, struct fm_buf *why)
+{
+    const Fermata__V1__Placement *p = job->head->placement;
+    int mode = p == NULL ? 0 : (int)p->mode;
+    const char *last = job->head->last_host, *type;
+    if (p != NULL && p->host[0] != '\0' && strcmp(p->host, h->id) != 0)
+        return no(why, "it is not the wanted host %s", p->host);
+    if (mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_SAME_HOST && last[0] != '\0' &&
+        strcmp(last, h->id) != 0)
+        return no(why, "it is not the last host %s", last);
+    if (mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST_ONLY && strcmp(last, h->id) == 0)
+        return no(why, "it is the last host, and another one is required");
+    if (!has_labels(h, p))
+        return no(why, "it lacks a wanted label");
+    if ((type = missing_type(h, job)) != NULL)
+        return no(why, "it does not offer routine type \"%s\"", type);
+    if (h->conn == 0)
+        return no(why, "it is silent");
+    if (h->cordoned || h->draining || h->leaving)
+        return no(why, "it takes no new work");
+    if (h->n_jobs >= h->capacity)
+        return no(why, "it is full (%u jobs)", h->capacity);
+    if (job->avoid_host != NULL && strcmp(job->avoid_host, h->id) == 0)
+        return no(why, "it refused the job a moment ago");
+    return false;
+}
+
+/* Less is better: another host than the last one first, then the share of its capacity that is taken. */
+static double rank(const struct host *h, const struct job *job)
+{
+    const Fermata__V1__Placement *p = job->head->placement;
+    bool elsewhere = p == NULL || (int)p->mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST ||
+                     (int)p->mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_UNSPECIFIED;
+    double load = (double)h->n_jobs / (double)h->capacity;
+    return load + (elsewhere && strcmp(job->head->last_host, h->id) == 0 ? 10.0 : 0.0);
+}
+
+/* A routine type that no attached host offers, or NULL. */
+static const char *type_nobody_offers(struct core *c, const struct job *job)
+{
+    for (size_t i = 0; i < job->def->n_types; i++) {
+        bool offered = false;
+        for (struct host *h = c->hosts; h != NULL && !offered; h = h->hh.next) {
+            struct type_info *t;
+            HASH_FIND_STR(h->types, job->def->types[i], t);
+            offered = t != NULL && h->conn != 0;
+        }
+        if (!offered)
+            return job->def->types[i];
+    }
+    return NULL;
+}
+
+static void explain(struct core *c, const struct job *job, struct fm_buf *why)
+{
+    size_t attached = 0;
+    for (struct host *h = c->hosts; h != NULL; h = h->hh.next)
+        attached += h->conn != 0;
+    if (attached == 0) {
+        say(why, "no host is connected");
+        return;
+    }
+    const char *type = type_nobody_offers(c, job);
+    if (type != NULL)
+        say(why, "no connected host offers routine type \"%s\"", type);
+    const Fermata__V1__Placement *p = job->head->placement;
+    if (type == NULL && p != NULL &&
+        (int)p->mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST_ONLY &&
+        job->head->last_host[0] != '\0')
+        say(why, "another host than %s is required", job->head->last_host);
+    size_t shown = 0;
+    for (struct host *h = c->hosts; h != NULL && shown < 8; h = h->hh.next) {
+        struct fm_buf reason = {0};
+        if (place_unfit(h, job, &reason)) {
+            say(why, "%shost %s: %.*s", why->n > 0 ? "; " : "", h->id, (int)reason.n, (const char *)reason.p);
+            shown++;
+        }
+        fm_buf_done(&reason);
+    }
+}
+
+struct host *place_pick(struct core *c, const struct job *job, struct fm_buf *why)
+{
+    struct host *best = NULL;
+    double best_rank = 0;
+    for (struct host *h = c->hosts; h != NULL; h = h->hh.next) {
+        if (place_unfit(h, job, NULL))
+            continue;
+        double r = rank(h, job);
+        if (best == NULL || r < best_rank) {
+            best = h;
+            best_rank = r;
+        }
+    }
+    if (best == NULL && why != NULL)
+        explain(c, job, why);
+    return best;
+}
+
+void place_unqueue(struct core *c, struct job *job)
+{
+    if (!job->queued)
+        return;
+    job->queued = false;
+    c->n_pending--;
+    DL_DELETE2(c->pending, job, pend_prev, pend_next);
+}
+
+/* The assignment is part of the job's unit; the host hears of it when that is on disk, so no epoch is ever
+ * used twice. */
+static void assign(struct core *c, struct job *job, struct host *h)
+{
+    struct fm_err err = {0};
+    if (job_move(job, JOB_EV_ASSIGN, c->wall_ms, &err) < 0)
+        fm_abort(err.msg);
+    place_unqueue(c, job);
+    job->head->epoch++;
+    pb_set_string(&job->head->host, h->id);
+    pb_set_string(&job->head->last_host, h->id);
+    host_attach_job(h, job);
+    job->assign_sent = false;
+    job_assigned(c, job);
+}
+
+/* Highest first; of equal ones the older first. */
+static int by_priority(const struct job *a, const struct job *b)
+{
+    int32_t pa = a->head->priority, pb = b->head->priority;
+    return pa != pb ? (pa < pb) - (pa > pb) : memcmp(&a->id, &b->id, sizeof(a->id));
+}
+
+void place_job(struct core *c, struct job *job)
+{
+    struct host *h = c->stopping ? NULL : place_pick(c, job, NULL);
+    if (h != NULL) {
+        assign(c, job, h);
+    } else if (!job->queued) {
+        job->queued = true;
+        c->n_pending++;
+        if (job->avoid_host != NULL)
+            core_retry_later(c); /* it was held in the meantime, while the others' refusals were forgotten */
+        if (c->pending == NULL || c->pending->pend_prev->head->priority >= job->head->priority)
+            DL_APPEND2(c->pending, job, pend_prev, pend_next);
+        else
+            DL_INSERT_INORDER2(c->pending, job, by_priority, pend_prev, pend_next);
+    }
+}
+
+void place_match(struct core *c)
+{
+    size_t room = 0;
+    for (struct host *h = c->hosts; h != NULL; h = h->hh.next)
+        if (h->conn != 0 && !h->cordoned && !h->draining && h->n_jobs < h->capacity)
+            room += h->capacity - h->n_jobs;
+    struct job *job, *tmp;
+    DL_FOREACH_SAFE2 (c->pending, job, tmp, pend_next) {
+        if (room == 0 || c->stopping)
+            return;
+        struct host *h = place_pick(c, job, NULL);
+        if (h == NULL)
+            continue;
+        assign(c, job, h);
+        room--;
+    }
+}
+
+void place_settle(struct core *c, struct job *job)
+{
+    c->match_wanted = c->match_wanted || job->had_place;
+    job->had_place = false;
+}
+
+void place_retry(struct core *c)
+{
+    struct job *job;
+    DL_FOREACH2 (c->pending, job, pend_next) {
+        free(job->avoid_host);
+        job->avoid_host = NULL;
+    }
+    c->match_wanted = true;
+}

@@ -1,0 +1,34 @@
+/* place.h */
+#ifndef FM_CORE_JOBS_PLACE_H
+#define FM_CORE_JOBS_PLACE_H
+
+#include <stdbool.h>
+
+#include "buf.h"
+
+struct core;
+struct host;
+struct job;
+struct unit;
+
+/* True when this host cannot have the job now; `why` (may be NULL) gets the reason. */
+bool place_unfit(const struct host *h, const struct job *job, struct fm_buf *why);
+/* The best host for a job, or NULL; then `why` says in words why there is none. */
+struct host *place_pick(struct core *c, const struct job *job, struct fm_buf *why);
+/* Chooses a host and assigns, or lets the job wait in line. */
+void place_job(struct core *c, struct job *job);
+void place_unqueue(struct core *c, struct job *job);
+/* Gives waiting jobs to hosts that have room. */
+void place_match(struct core *c);
+/* ResumeJob calls that wait for a host (job->host_ops; their own state is the id of the pause, of
+ * PAUSE_ID_BYTES) are answered with the unit: the assignment is in it, or will not come. */
+#define PAUSE_ID_BYTES 64
+void reply_host_ops(struct core *c, struct job *job, struct unit *u);
+/* The job has been read, or cannot be, or is not there. One that was read again because a unit failed left
+ * its host for that; most take their place there again. Now it is known whether it is free for those that
+ * wait. */
+void place_settle(struct core *c, struct job *job);
+/* Hosts that refused a job a moment ago may have it again. */
+void place_retry(struct core *c);
+
+#endif

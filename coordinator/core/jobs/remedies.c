@@ -1,0 +1,203 @@
+/* What operators change in a job: steps that the coordinator makes, folded in as any other. */
+#include "remedies.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <utlist.h>
+
+#include "defs.h"
+#include "err.h"
+#include "fermata/v1/jobs.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+#include "google/protobuf/struct.pb-c.h"
+#include "google/protobuf/timestamp.pb-c.h"
+#include "job.h"
+#include "job_state.h"
+#include "journal.h"
+#include "log.h"
+#include "mem.h"
+#include "pbc.h"
+#include "state.h"
+#include "unit.h"
+
+static int apply(struct core *c, struct job *job, Fermata__V1__Step *step, struct fm_err *err)
+{
+    Google__Protobuf__Timestamp at = core_now(c);
+    step->number = job_state_step(job->state) + 1;
+    step->epoch = job->head->epoch;
+    if (step->inputs_through < job_state_inputs(job->state))
+        step->inputs_through = job_state_inputs(job->state);
+    step->outcome = FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE;
+    step->committed_at = &at;
+    struct task_item *task = NULL;
+    int rc = job_apply_step(c, job, step, &task, err);
+    if (rc < 0)
+        return rc;
+    free(task);
+    job->head_dirty = true;
+    FM_LOG(INFO, STATE, "an operator changed the job", FM_STR("job", job->text), FM_U64("step", step->number),
+           FM_I64("remedy", (int64_t)step->remedy->kind), FM_STR("task", step->task_id),
+           FM_STR("by", step->remedy->by));
+    return 0;
+}
+
+static Fermata__V1__Remedy remedy_of(Fermata__V1__RemedyKind kind, const char *by, const char *reason)
+{
+    Fermata__V1__Remedy m = FERMATA__V1__REMEDY__INIT;
+    m.kind = kind;
+    m.by = (char *)(uintptr_t)by;
+    m.reason = (char *)(uintptr_t)reason;
+    return m;
+}
+
+/* A pending task, or an input that no step has taken: then this one takes it. (Not while deferred events wait
+ * to be emitted: their tasks stand before it.) */
+static const struct task_item *find_task(const struct job *job, const char *task_id, struct fm_err *err)
+{
+    const struct task_item *t = job_state_find_task(job->state, task_id), *input;
+    if (t != NULL)
+        return t;
+    DL_FOREACH (job->inputs, input) {
+        if (strcmp(input->id, task_id) != 0)
+            continue;
+        if (!job->head->emit_deferred || job_state_deferred(job->state) == 0)
+            return input;
+        fm_err_set(err, FM_FAILED_PRECONDITION, "task_id",
+                   "deferred events are emitted before job %s takes its input %.64s: resume it first",
+                   job->text, task_id);
+        return NULL;
+    }
+    fm_err_set(err, FM_NOT_FOUND, "task_id", "no task %.64s waits in job %s", task_id, job->text);
+    return NULL;
+}
+
+static void start_step(Fermata__V1__Step *step, const struct task_item *t, Fermata__V1__Remedy *remedy)
+{
+    step->task_id = (char *)(uintptr_t)t->id;
+    step->routine = (char *)(uintptr_t)t->routine;
+    step->slot = (char *)(uintptr_t)t->slot;
+    step->inputs_through = t->input_number;
+    step->remedy = remedy;
+}
+
+/* A step that puts the task, changed by `change`, in its own place. */
+static int replace(struct core *c, struct job *job, const char *task_id, Fermata__V1__Remedy *remedy,
+                   const Google__Protobuf__Struct *data, struct fm_err *err)
+{
+    const struct task_item *found = find_task(job, task_id, err);
+    if (found == NULL)
+        return -(int)err->code;
+    Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, found->body.n, found->body.p);
+    if (t == NULL)
+        return fm_err_set(err, FM_DATA_LOSS, "task_id", "task %.64s is malformed", task_id);
+    if (data != NULL) {
+        if (t->data != NULL)
+            google__protobuf__struct__free_unpacked(t->data, NULL);
+        t->data = pb_clone(data);
+    } else {
+        t->failed_attempts = 0;
+        t->spent_ms = 0;
+        if (t->due_at != NULL)
+            google__protobuf__timestamp__free_unpacked(t->due_at, NULL);
+        t->due_at = NULL;
+    }
+    fm_autofree char *id = fm_xstrdup(found->id), *routine = fm_xstrdup(found->routine),
+                     *slot = fm_xstrdup(found->slot);
+    Fermata__V1__Step step = FERMATA__V1__STEP__INIT;
+    const struct task_item name = {
+        .id = id, .routine = routine, .slot = slot, .input_number = found->input_number};
+    start_step(&step, &name, remedy);
+    remedy->task = t;
+    int rc = apply(c, job, &step, err);
+    fermata__v1__task__free_unpacked(t, NULL);
+    return rc;
+}
+
+int remedy_retry(struct core *c, struct job *job, const char *task_id, const char *by, const char *reason,
+                 struct fm_err *err)
+{
+    Fermata__V1__Remedy remedy = remedy_of(FERMATA__V1__REMEDY_KIND__REMEDY_KIND_RETRY_TASK, by, reason);
+    return replace(c, job, task_id, &remedy, NULL, err);
+}
+
+/* True when some connection of the flow starts at the event. */
+static bool is_connected(const struct job *job, const char *routine, const char *event)
+{
+    Fermata__V1__Flow *flow =
+        job->def == NULL ? NULL : fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
+    bool found = false;
+    for (size_t i = 0; flow != NULL && i < flow->n_connections && !found; i++)
+        found = strcmp(flow->connections[i]->from->routine, routine) == 0 &&
+                strcmp(flow->connections[i]->from->event, event) == 0;
+    if (flow != NULL)
+        fermata__v1__flow__free_unpacked(flow, NULL);
+    return found;
+}
+
+/* The event goes out as a deferred one, for only a host knows where it leads; without a connection it is an
+ * output. */
+int remedy_skip(struct core *c, struct job *job, const char *task_id, const char *event,
+                const Google__Protobuf__Struct *data, const char *by, const char *reason, struct fm_err *err)
+{
+    const struct task_item *found = find_task(job, task_id, err);
+    if (found == NULL)
+        return -(int)err->code;
+    fm_autofree char *id = fm_xstrdup(found->id), *routine = fm_xstrdup(found->routine),
+                     *slot = fm_xstrdup(found->slot);
+    const struct task_item name = {
+        .id = id, .routine = routine, .slot = slot, .input_number = found->input_number};
+    Fermata__V1__Remedy remedy = remedy_of(FERMATA__V1__REMEDY_KIND__REMEDY_KIND_SKIP_TASK, by, reason);
+    Google__Protobuf__Struct none = GOOGLE__PROTOBUF__STRUCT__INIT;
+    Fermata__V1__Step step = FERMATA__V1__STEP__INIT;
+    Fermata__V1__DeferredEvent deferred = FERMATA__V1__DEFERRED_EVENT__INIT, *events[] = {&deferred};
+    Fermata__V1__Emission emission = FERMATA__V1__EMISSION__INIT, *emissions[] = {&emission};
+    start_step(&step, &name, &remedy);
+    if (event[0] != '\0' && is_connected(job, routine, event)) {
+        deferred.event = (char *)(uintptr_t)event;
+        deferred.data = data != NULL ? (Google__Protobuf__Struct *)(uintptr_t)data : &none;
+        step.n_deferred_events = 1;
+        step.deferred_events = events;
+    } else if (event[0] != '\0') {
+        emission.event = (char *)(uintptr_t)event;
+        emission.data = data != NULL ? (Google__Protobuf__Struct *)(uintptr_t)data : &none;
+        step.n_emissions = 1;
+        step.emissions = emissions;
+    }
+    return apply(c, job, &step, err);
+}
+
+int remedy_edit(struct core *c, struct job *job, const char *task_id, const Google__Protobuf__Struct *data,
+                const char *by, const char *reason, struct fm_err *err)
+{
+    Fermata__V1__Remedy remedy = remedy_of(FERMATA__V1__REMEDY_KIND__REMEDY_KIND_EDIT_TASK, by, reason);
+    return replace(c, job, task_id, &remedy, data, err);
+}
+
+int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateRequest *r, struct fm_err *err)
+{
+    size_t n_set = r->set == NULL ? 0 : r->set->n_fields, n = n_set + r->n_remove;
+    Fermata__V1__StateChange *changes = fm_xcalloc(n + 1, sizeof(*changes));
+    Fermata__V1__StateChange **pointers = fm_xcalloc(n + 1, sizeof(*pointers));
+    for (size_t i = 0; i < n; i++) {
+        fermata__v1__state_change__init(&changes[i]);
+        pointers[i] = &changes[i];
+        changes[i].routine = r->routine;
+        changes[i].key = i < n_set ? r->set->fields[i]->key : r->remove[i - n_set];
+        changes[i].kind = i < n_set ? FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_SET
+                                    : FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_REMOVE;
+        changes[i].value = i < n_set ? r->set->fields[i]->value : NULL;
+    }
+    Fermata__V1__Remedy remedy =
+        remedy_of(FERMATA__V1__REMEDY_KIND__REMEDY_KIND_PATCH_STATE, r->by, r->reason);
+    Fermata__V1__Step step = FERMATA__V1__STEP__INIT;
+    step.routine = r->routine;
+    step.n_changes = n;
+    step.changes = pointers;
+    step.remedy = &remedy;
+    int rc = apply(c, job, &step, err);
+    free(changes);
+    free(pointers);
+    return rc;
+}

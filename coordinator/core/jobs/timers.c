@@ -1,0 +1,174 @@
+/* What time does to jobs. The store knows when each job wakes (a deadline, a question that expires, a task
+ * that is due); the core only knows the next such time and asks then, so a sleeping job costs nothing here.
+ */
+#include "timers.h"
+
+#include "defs.h"
+#include "family.h"
+#include "fermata/v1/host_agent.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+#include "google/protobuf/struct.pb-c.h"
+#include "id.h"
+#include "input.h"
+#include "job.h"
+#include "job_state.h"
+#include "journal.h"
+#include "load.h"
+#include "log.h"
+#include "move.h"
+#include "pbc.h"
+#include "query.h"
+#include "send.h"
+#include "state.h"
+#include "store.h"
+#include "table.h"
+#include "unit.h"
+
+#define DUE_PAGE 256
+
+int64_t timers_deadline(const struct core *c)
+{
+    if (c->wake_at_ms == 0 || c->due_reading || !c->recovered || c->stopping)
+        return -1;
+    return c->wake_at_ms <= c->wall_ms ? c->now_ms : c->now_ms + (c->wake_at_ms - c->wall_ms);
+}
+
+/* ---- which jobs are due ---- */
+
+static void read_due(struct core *c, int64_t after_ms, struct fm_id after);
+
+static void wake_job(struct core *c, const struct fm_id *id)
+{
+    struct job *job = job_in_memory(c, id);
+    if (job != NULL && !job->loading) {
+        job_on_time(c, job);
+        job_rest(c, job);
+        return;
+    }
+    if (job == NULL) {
+        job = job_add_loading(c, id);
+        job_start_loading(c, job);
+    }
+    job->time_wanted = true;
+}
+
+static void on_due_listed(struct core *c, struct wait *w, struct store_done *d)
+{
+    (void)w;
+    c->due_reading = false;
+    if (d->status != STORE_OK) {
+        FM_LOG(ERROR, STORAGE, "the jobs that are due could not be listed, trying again", FM_ERR(&d->err));
+        timers_note(c, c->wall_ms + RETRY_MS);
+        return;
+    }
+    for (size_t i = 0; i < d->n_rows; i++)
+        wake_job(c, &d->rows[i].job);
+    if (d->more && d->n_rows > 0)
+        read_due(c, d->rows[d->n_rows - 1].wake_ms, d->rows[d->n_rows - 1].job);
+    else
+        timers_note(c, d->next_wake_ms);
+}
+
+static void read_due(struct core *c, int64_t after_ms, struct fm_id after)
+{
+    struct store_query q = {.kind = STORE_LIST_DUE,
+                            .due_ms = c->wall_ms,
+                            .after_ms = after_ms,
+                            .after = after,
+                            .limit = DUE_PAGE};
+    c->due_reading = true;
+    core_read(c, &q, on_due_listed, NULL);
+}
+
+void timers_tick(struct core *c)
+{
+    if (c->wake_at_ms == 0 || c->wake_at_ms > c->wall_ms || c->due_reading || !c->recovered || c->stopping)
+        return;
+    c->wake_at_ms = 0;
+    read_due(c, 0, (struct fm_id){{0}});
+}
+
+/* ---- what is due of a job ---- */
+
+/* A question that nobody has answered in time: its slot gets the default answer. */
+static void expire(struct core *c, struct job *job, const Fermata__V1__Pause *p)
+{
+    Google__Protobuf__Struct__FieldsEntry answer = GOOGLE__PROTOBUF__STRUCT__FIELDS_ENTRY__INIT,
+                                          expired = GOOGLE__PROTOBUF__STRUCT__FIELDS_ENTRY__INIT,
+                                          *entries[] = {&answer, &expired};
+    Google__Protobuf__Value yes = GOOGLE__PROTOBUF__VALUE__INIT, none = GOOGLE__PROTOBUF__VALUE__INIT;
+    Google__Protobuf__Struct data = GOOGLE__PROTOBUF__STRUCT__INIT;
+    char answer_key[] = "answer", expired_key[] = "expired";
+    yes.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
+    yes.bool_value = true;
+    none.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE;
+    answer.key = answer_key;
+    answer.value = p->default_answer != NULL ? p->default_answer : &none;
+    expired.key = expired_key;
+    expired.value = &yes;
+    data.n_fields = 2;
+    data.fields = entries;
+    Fermata__V1__Task task = FERMATA__V1__TASK__INIT;
+    task.routine = p->routine;
+    task.slot = p->slot;
+    task.data = &data;
+    task.pause_id = p->pause_id;
+    task.call_id = p->call_id;
+    (void)job_add_input(c, job, &task);
+    FM_LOG(INFO, STATE, "a question expired", FM_STR("job", job->text), FM_STR("pause", p->pause_id));
+    job->head->emit_deferred = true;
+    job->emit_deferred_input = job->head->input_count;
+    job->head_dirty = true;
+}
+
+static bool expire_questions(struct core *c, struct job *job)
+{
+    bool any = false;
+    for (size_t i = 0; i < job->head->n_pauses;) {
+        Fermata__V1__Pause *p = job->head->pauses[i];
+        if (p->expires_at == NULL || time_to_ms(p->expires_at) > c->wall_ms) {
+            i++;
+            continue;
+        }
+        Fermata__V1__Pause *copy = pb_clone(p);
+        job_remove_pause(job, copy->pause_id);
+        expire(c, job, copy);
+        fermata__v1__pause__free_unpacked(copy, NULL);
+        any = true;
+    }
+    return any;
+}
+
+/* The job has taken too long. What runs of it is aborted. */
+static void pass_deadline(struct core *c, struct job *job)
+{
+    if (job->host != NULL)
+        interrupt_effect(unit_of(c, job), job, FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_CANCEL);
+    job_set_error(job, "DEADLINE_EXCEEDED", "the job took longer than the deadline of its flow", "", "");
+    job_end(c, job, JOB_EV_FAIL);
+}
+
+static bool timer_is_due(const struct core *c, const struct job *job)
+{
+    int status = (int)job->head->status;
+    bool timers =
+        status == JOB_SLEEPING || (status == JOB_PAUSED && job->def->parallelism > 1 && !job_is_held(job));
+    int64_t due = job_state_next_due(job->state);
+    return timers && due != 0 && due <= c->wall_ms;
+}
+
+void job_on_time(struct core *c, struct job *job)
+{
+    job->time_wanted = false;
+    if (children_due(job) && job->next == NULL && job->inflight == NULL)
+        family_look(c, job);
+    if (!job_status_final((int)job->head->status)) {
+        int64_t deadline = time_to_ms(job->head->deadline_at);
+        if (deadline != 0 && deadline <= c->wall_ms)
+            pass_deadline(c, job);
+        else if (expire_questions(c, job) || timer_is_due(c, job))
+            job_go_on(c, job);
+    }
+    job->head_dirty = true; /* also when nothing was due: its row gets the right wake time */
+    unit_of(c, job);
+}

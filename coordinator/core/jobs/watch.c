@@ -1,0 +1,304 @@
+/* WatchJob. A watch is a cursor: the number of the next step to send. Steps come live when it is up to date,
+ * else from the store, so a slow reader misses nothing and costs nothing. Only what is on disk is sent. */
+#include "watch.h"
+
+#include <stdlib.h>
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "buf.h"
+#include "err.h"
+#include "fermata/v1/types.pb-c.h"
+#include "host.h"
+#include "id.h"
+#include "job.h"
+#include "journal_check.h"
+#include "mem.h"
+#include "op.h"
+#include "query.h"
+#include "state.h"
+#include "store.h"
+#include "table.h"
+#include "unit.h"
+
+#define STEPS_AT_ONCE 64
+#define FIELD_JOB_STEP_COUNT 8
+#define WATCH_HEARTBEAT 4
+
+void watch_free(struct core *c, struct watch *w)
+{
+    HASH_DEL(c->watches, w);
+    DL_DELETE(w->job->watches, w);
+    free(w);
+}
+
+void job_put_view(const struct job *job, struct fm_buf *out, uint32_t field)
+{
+    struct fm_buf view = {0};
+    fm_buf_append(&view, job->disk_head.p, job->disk_head.n);
+    if (job->steps_on_disk > 0)
+        fm_buf_put_tag_varint(&view, FIELD_JOB_STEP_COUNT, job->steps_on_disk);
+    fm_buf_put_len_delim(out, field, view.p, view.n);
+    fm_buf_done(&view);
+}
+
+static void watch_send(struct core *c, struct watch *w, const struct fm_buf *b)
+{
+    w->spoken = true;
+    if (!c->io.watch_send(c->io.arg, w->ticket, (struct fm_bytes){b->p, b->n}))
+        w->full = true;
+}
+
+static void send_head(struct core *c, struct watch *w)
+{
+    struct fm_buf b = {0};
+    job_put_view(w->job, &b, 1);
+    w->need_head = false;
+    watch_send(c, w, &b);
+    fm_buf_done(&b);
+}
+
+static void send_step(struct core *c, struct watch *w, uint32_t number, struct fm_bytes step)
+{
+    struct fm_buf b = {0};
+    fm_buf_put_len_delim(&b, 2, step.p, step.n);
+    w->next_step = number + 1;
+    watch_send(c, w, &b);
+    fm_buf_done(&b);
+}
+
+static void pump(struct core *c, struct watch *w);
+
+/* The job has ended before the first step that is wanted, by more than the one that a watcher who has seen
+ * all of them asks for. */
+static bool beyond_the_end(const struct watch *w)
+{
+    return job_status_final(w->job->disk_status) && w->next_step > w->job->steps_on_disk &&
+           w->next_step - w->job->steps_on_disk > 1;
+}
+
+static void fail_beyond_the_end(struct core *c, struct watch *w)
+{
+    struct fm_err err = {0};
+    fm_err_set(
+        &err, FM_OUT_OF_RANGE, "from_step",
+        "from_step is %u, but job %s has ended, and its last step is %u; what was seen beyond it is not "
+        "in the store",
+        w->next_step, w->job->text, w->job->steps_on_disk);
+    c->io.fail(c->io.arg, w->ticket, &err);
+    fm_err_done(&err);
+    watch_free(c, w);
+}
+
+static void on_steps_read(struct core *c, struct wait *q, struct store_done *d)
+{
+    struct watch *w;
+    HASH_FIND(hh, c->watches, &q->ticket, sizeof(q->ticket), w);
+    if (w == NULL)
+        return;
+    w->reading = false;
+    struct job *job = w->job;
+    if (d->status == STORE_OK)
+        (void)read_check_steps(d, w->next_step, job->steps_on_disk, &d->err);
+    if (d->err.code != FM_OK) {
+        c->io.fail(c->io.arg, w->ticket, &d->err);
+        watch_free(c, w);
+        job_rest(c, job);
+        return;
+    }
+    for (size_t i = 0; i < d->n_steps && !w->full && d->steps[i].number <= job->steps_on_disk; i++)
+        send_step(c, w, d->steps[i].number, d->steps[i].body);
+    pump(c, w);
+    job_rest(c, job);
+}
+
+/* Sends what can be sent now; reads what must be read first. May free the watch. */
+static void pump(struct core *c, struct watch *w)
+{
+    struct job *job = w->job;
+    if (w->full || w->reading || job->loading || job->disk_head.n == 0)
+        return;
+    if (w->next_step <= job->steps_on_disk) {
+        struct store_query q = {.kind = STORE_READ_STEPS,
+                                .job = job->id,
+                                .from = w->next_step,
+                                .limit = STEPS_AT_ONCE,
+                                .max_bytes = 1u << 20};
+        w->reading = true;
+        core_read(c, &q, on_steps_read, NULL)->ticket = w->ticket;
+        return;
+    }
+    if (!w->need_head)
+        return;
+    if (beyond_the_end(
+            w)) { /* not before: in the middle of a unit the status is there, and not all steps are */
+        fail_beyond_the_end(c, w);
+        return;
+    }
+    bool ended = job_status_final(job->disk_status);
+    send_head(c, w);
+    if (!ended)
+        return;
+    c->io.watch_end(c->io.arg, w->ticket);
+    watch_free(c, w);
+}
+
+void watch_pump_job(struct core *c, struct job *job)
+{
+    struct watch *w, *tmp;
+    DL_FOREACH_SAFE (job->watches, w, tmp)
+        pump(c, w);
+}
+
+static void watch_step(struct core *c, struct job *job, uint32_t number, struct fm_bytes step)
+{
+    struct watch *w, *tmp;
+    DL_FOREACH_SAFE (job->watches, w, tmp) {
+        if (!w->full && !w->reading && w->next_step == number && step.n > 0)
+            send_step(c, w, number, step);
+        else
+            pump(c, w);
+    }
+}
+
+void watch_progress(struct core *c, const struct host *h, const Fermata__V1__Progress *m)
+{
+    struct fm_id id;
+    struct job *job = fm_id_parse(m->job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
+    if (job == NULL || job->loading || job->host != h || job->head->epoch != m->epoch)
+        return;
+    struct fm_buf b = {0};
+    struct watch *w;
+    DL_FOREACH (job->watches, w) {
+        if (w->full || w->reading || w->need_head || w->next_step <= job->steps_on_disk)
+            continue;
+        if (b.n == 0) {
+            struct fm_buf body = {0};
+            fm_buf_reserve(&body, fermata__v1__progress__get_packed_size(m));
+            body.n = fermata__v1__progress__pack(m, body.p);
+            fm_buf_put_len_delim(&b, 3, body.p, body.n);
+            fm_buf_done(&body);
+        }
+        watch_send(c, w, &b);
+    }
+    fm_buf_done(&b);
+}
+
+/* ---- heartbeats ---- */
+
+int64_t watches_deadline(const struct core *c)
+{
+    return c->watches != NULL && c->cfg.watch_heartbeat_ms > 0 ? c->watch_beat_ms : -1;
+}
+
+void watches_tick(struct core *c)
+{
+    if (c->cfg.watch_heartbeat_ms == 0 || c->now_ms < c->watch_beat_ms)
+        return;
+    c->watch_beat_ms = c->now_ms + c->cfg.watch_heartbeat_ms;
+    struct watch *w, *tmp;
+    HASH_ITER (hh, c->watches, w, tmp) {
+        bool silent = !w->spoken && !w->full && !w->reading && w->next_step > w->job->steps_on_disk;
+        w->spoken = false;
+        if (!silent)
+            continue;
+        struct fm_buf b = {0}, body = {0};
+        if (w->job->steps_on_disk > 0)
+            fm_buf_put_tag_varint(&body, 1, w->job->steps_on_disk);
+        fm_buf_put_len_delim(&b, WATCH_HEARTBEAT, body.p, body.n);
+        watch_send(c, w, &b);
+        w->spoken = false;
+        fm_buf_done(&body);
+        fm_buf_done(&b);
+    }
+}
+
+void watch_head(struct core *c, struct job *job)
+{
+    struct watch *w;
+    DL_FOREACH (job->watches, w)
+        w->need_head = true;
+    watch_pump_job(c, job);
+}
+
+void watch_fail_job(struct core *c, struct job *job, const struct fm_err *err)
+{
+    struct watch *w, *tmp;
+    DL_FOREACH_SAFE (job->watches, w, tmp) {
+        c->io.fail(c->io.arg, w->ticket, err);
+        watch_free(c, w);
+    }
+}
+
+void watch_drained(struct core *c, uint64_t ticket)
+{
+    struct watch *w;
+    HASH_FIND(hh, c->watches, &ticket, sizeof(ticket), w);
+    if (w == NULL)
+        return;
+    struct job *job = w->job;
+    w->full = false;
+    pump(c, w);
+    job_rest(c, job);
+}
+
+void watch_begin(struct core *c, struct job *job, uint64_t ticket, uint32_t from_step)
+{
+    struct watch *w = fm_xcalloc(1, sizeof(*w));
+    w->ticket = ticket;
+    w->job = job;
+    w->next_step = from_step > 0 ? from_step : 1;
+    HASH_ADD(hh, c->watches, ticket, sizeof(w->ticket), w);
+    DL_APPEND(job->watches, w);
+    /* The job as it is comes first, then its steps, then the job again if it has ended. */
+    if (job->disk_head.n > 0 && !beyond_the_end(w))
+        send_head(c, w);
+    w->need_head = job->disk_head.n == 0 || job_status_final(job->disk_status);
+    pump(c, w);
+}
+
+void watch_closed(struct core *c, uint64_t ticket)
+{
+    struct watch *w;
+    HASH_FIND(hh, c->watches, &ticket, sizeof(ticket), w);
+    if (w == NULL)
+        return; /* what a client asked for is done, whether it still listens or not; the shell ignores
+                   the reply */
+    struct job *job = w->job;
+    watch_free(c, w);
+    job_rest(c, job);
+}
+
+void watches_fail(struct core *c, const struct fm_err *err)
+{
+    struct watch *w, *tmp;
+    HASH_ITER (hh, c->watches, w, tmp) {
+        struct job *job = w->job;
+        core_fail(c, w->ticket, err);
+        watch_free(c, w);
+        job_rest(c, job);
+    }
+}
+
+void watches_free(struct core *c)
+{
+    struct watch *w, *tmp;
+    HASH_ITER (hh, c->watches, w, tmp)
+        watch_free(c, w);
+}
+
+/* ---- steps on disk ---- */
+
+static void step_stored(struct core *c, struct job *job, struct effect *e)
+{
+    job->steps_on_disk = e->number;
+    watch_step(c, job, e->number, e->bytes);
+}
+
+static const struct effect_kind step_effect_kind = {"step", step_stored, NULL, NULL, NULL};
+
+void step_effect(struct unit *u, uint32_t number, struct fm_bytes step)
+{
+    unit_effect(u, &step_effect_kind, step)->number = number;
+}

@@ -1,0 +1,53 @@
+/* watch.h */
+#ifndef FM_CORE_JOBS_WATCH_H
+#define FM_CORE_JOBS_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uthash.h>
+
+#include "buf.h"
+#include "err.h"
+#include "fermata/v1/types.pb-c.h"
+
+struct core;
+struct host;
+struct job;
+struct unit;
+
+/* A WatchJob call. */
+struct watch {
+    struct watch *prev, *next; /* of its job */
+    UT_hash_handle hh;         /* by ticket */
+    uint64_t ticket;
+    struct job *job;
+    uint32_t next_step;
+    bool need_head, full, reading;
+    bool spoken; /* since the last heartbeats */
+};
+
+void watch_pump_job(struct core *c, struct job *job);
+void watch_head(struct core *c, struct job *job);
+/* What a task in hand shows goes to the watches that are up to date; it is kept nowhere. */
+void watch_progress(struct core *c, const struct host *h, const Fermata__V1__Progress *m);
+/* Heartbeats: when the next ones are due (-1: never), and sending those that are. */
+int64_t watches_deadline(const struct core *c);
+void watches_tick(struct core *c);
+void watch_free(struct core *c, struct watch *w);
+void watch_fail_job(struct core *c, struct job *job, const struct fm_err *err);
+/* The head on disk, with the number of steps on disk. */
+void job_put_view(const struct job *job, struct fm_buf *out, uint32_t field);
+/* A WatchJob call begins: shows the steps from this one on (0: the first). */
+void watch_begin(struct core *c, struct job *job, uint64_t ticket, uint32_t from_step);
+/* The call is gone; a ticket that is not a watch's is ignored. */
+void watch_closed(struct core *c, uint64_t ticket);
+/* Its queue has room again. */
+void watch_drained(struct core *c, uint64_t ticket);
+/* Ends all of them with an error. */
+void watches_fail(struct core *c, const struct fm_err *err);
+void watches_free(struct core *c);
+/* The step (encoded, or empty: then watches read it) is on disk with the unit. */
+void step_effect(struct unit *u, uint32_t number, struct fm_bytes step);
+
+#endif

@@ -1,0 +1,226 @@
+/* The Hosts service. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "check.h"
+#include "err.h"
+#include "fermata/v1/host_agent.pb-c.h"
+#include "fermata/v1/hosts.pb-c.h"
+#include "host.h"
+#include "job.h"
+#include "leave.h"
+#include "log.h"
+#include "marks.h"
+#include "mem.h"
+#include "method.h"
+#include "op.h"
+#include "send.h"
+#include "state.h"
+
+#define MAX_DEADLINE_MS 86400000u
+#define MAX_JOB_IDS 10000
+
+/* ---- CordonHost, DrainHost ---- */
+
+static int not_attached(const char *id, struct fm_err *err)
+{
+    return fm_err_set(err, FM_NOT_FOUND, "host_id", "no host %s is attached", id);
+}
+
+static int cordon_host(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__CordonHostRequest *q = OP_REQUEST(op, Fermata__V1__CordonHostRequest);
+    Fermata__V1__CordonHostResponse r = FERMATA__V1__CORDON_HOST_RESPONSE__INIT;
+    int rc = check_name("host_id", q->host_id, err);
+    if (rc < 0)
+        return rc;
+    struct host *h = host_find(c, q->host_id);
+    if (h == NULL && mark_find(c, q->host_id) == NULL)
+        return not_attached(q->host_id, err);
+    struct host_mark *m = mark_get(c, q->host_id);
+    bool takes = q->uncordon;
+    FM_LOG(INFO, HOST, takes ? "host takes work again" : "host takes no new work", FM_STR("host", m->id));
+    m->cordoned = !takes;
+    m->draining = m->draining && !takes;
+    if (h != NULL) {
+        h->cordoned = m->cordoned;
+        h->draining = m->draining;
+        c->match_wanted = true;
+    }
+    r.host = h != NULL ? host_view(c, h) : mark_view(m);
+    mark_save(c, m, op->ticket, &r.base);
+    fermata__v1__host__free_unpacked(r.host, NULL);
+    return 0;
+}
+
+const struct method cordon_host_method = {"Hosts/CordonHost",
+                                          METHOD_UNARY,
+                                          &fermata__v1__cordon_host_request__descriptor,
+                                          ROLE_OPERATOR,
+                                          ADMIT_ALWAYS,
+                                          cordon_host,
+                                          NULL};
+
+static int drain_host(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__DrainHostRequest *q = OP_REQUEST(op, Fermata__V1__DrainHostRequest);
+    if (q->deadline_ms > MAX_DEADLINE_MS)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "deadline_ms",
+                          "deadline_ms is %u; at most %u are allowed", q->deadline_ms, MAX_DEADLINE_MS);
+    int rc = check_name("host_id", q->host_id, err);
+    if (rc < 0)
+        return rc;
+    struct host *h = host_find(c, q->host_id);
+    if (h == NULL)
+        return not_attached(q->host_id, err);
+    FM_LOG(INFO, HOST, "host is drained", FM_STR("host", h->id), FM_U64("jobs", h->n_jobs),
+           FM_U64("deadline_ms", q->deadline_ms));
+    h->cordoned = h->draining = h->drain_asked = true;
+    struct host_mark *m = mark_get(c, h->id);
+    m->cordoned = m->draining = true;
+    struct job *job;
+    DL_FOREACH2 (h->jobs, job, host_next)
+        if (job->assign_sent)
+            host_send_interrupt(c, h->conn, job, job->head->epoch,
+                                FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
+    if (q->deadline_ms == 0 || h->n_jobs == 0) {
+        drain_answer(c, h, op);
+        return 0;
+    }
+    mark_save(c, m, 0, NULL);
+    drain_wait(h, op, c->now_ms + q->deadline_ms);
+    return OP_WAITS;
+}
+
+const struct method drain_host_method = {"Hosts/DrainHost",
+                                         METHOD_UNARY,
+                                         &fermata__v1__drain_host_request__descriptor,
+                                         ROLE_OPERATOR,
+                                         ADMIT_ALWAYS,
+                                         drain_host,
+                                         NULL};
+
+/* ---- ListHosts, GetHost ---- */
+
+static int by_id(const void *a, const void *b)
+{
+    return strcmp((*(Fermata__V1__Host *const *)a)->host_id, (*(Fermata__V1__Host *const *)b)->host_id);
+}
+
+static int list_hosts(struct core *c, struct op *op, struct fm_err *err)
+{
+    (void)err;
+    Fermata__V1__ListHostsResponse r = FERMATA__V1__LIST_HOSTS_RESPONSE__INIT;
+    r.hosts = fm_xcalloc(HASH_COUNT(c->hosts) + HASH_COUNT(c->marks) + 1, sizeof(*r.hosts));
+    for (struct host *h = c->hosts; h != NULL; h = h->hh.next)
+        r.hosts[r.n_hosts++] = host_view(c, h);
+    for (struct host_mark *m = c->marks; m != NULL; m = m->hh.next)
+        if (m->cordoned && host_find(c, m->id) == NULL)
+            r.hosts[r.n_hosts++] = mark_view(m);
+    qsort(r.hosts, r.n_hosts, sizeof(*r.hosts), by_id);
+    op_answer(c, op, &r.base);
+    for (size_t i = 0; i < r.n_hosts; i++)
+        fermata__v1__host__free_unpacked(r.hosts[i], NULL);
+    free(r.hosts);
+    return 0;
+}
+
+const struct method list_hosts_method = {
+    "Hosts/ListHosts", METHOD_UNARY, &fermata__v1__list_hosts_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    list_hosts,        NULL};
+
+static void answer_host(struct core *c, struct op *op, const struct host *h)
+{
+    Fermata__V1__GetHostResponse r = FERMATA__V1__GET_HOST_RESPONSE__INIT;
+    r.host = host_view(c, h);
+    r.job_ids = fm_xcalloc(h->n_jobs + 1, sizeof(*r.job_ids));
+    struct job *job;
+    DL_FOREACH2 (h->jobs, job, host_next)
+        if (r.n_job_ids < MAX_JOB_IDS)
+            r.job_ids[r.n_job_ids++] = job->text;
+    op_answer(c, op, &r.base);
+    free(r.job_ids);
+    fermata__v1__host__free_unpacked(r.host, NULL);
+}
+
+static int get_host(struct core *c, struct op *op, struct fm_err *err)
+{
+    const char *id = OP_REQUEST(op, Fermata__V1__GetHostRequest)->host_id;
+    int rc = check_name("host_id", id, err);
+    if (rc < 0)
+        return rc;
+    const struct host *h = host_find(c, id);
+    const struct host_mark *away = h == NULL ? mark_find(c, id) : NULL;
+    if (h != NULL) {
+        answer_host(c, op, h);
+        return 0;
+    }
+    if (away == NULL || !away->cordoned)
+        return not_attached(id, err);
+    Fermata__V1__GetHostResponse r = FERMATA__V1__GET_HOST_RESPONSE__INIT;
+    r.host = mark_view(away);
+    op_answer(c, op, &r.base);
+    fermata__v1__host__free_unpacked(r.host, NULL);
+    return 0;
+}
+
+const struct method get_host_method = {
+    "Hosts/GetHost", METHOD_UNARY, &fermata__v1__get_host_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    get_host,        NULL};
+
+/* ---- CertifyDeath ---- */
+
+/* A stream that is open and was heard of within the grace of two heartbeats talks: whoever says that its host
+ * is dead is wrong, or the end of the stream is still on its way; then a later try finds it ended. */
+static bool still_talks(const struct core *c, const struct host *h)
+{
+    return h->conn != 0 && c->now_ms < h->last_heard_ms + 2 * (int64_t)c->cfg.heartbeat_ms;
+}
+
+static int check_certificate(const struct core *c, const Fermata__V1__CertifyDeathRequest *q,
+                             const struct host *h, struct fm_err *err)
+{
+    if (check_name("host_id", q->host_id, err) < 0 || check_name("incarnation", q->incarnation, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (strlen(q->how) > MAX_LABEL_BYTES)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "how", "how has %zu bytes; the limit is %d",
+                          strlen(q->how), MAX_LABEL_BYTES);
+    if (h == NULL || h->incarnation == NULL || strcmp(h->incarnation, q->incarnation) != 0)
+        return fm_err_set(err, FM_NOT_FOUND, "incarnation",
+                          "incarnation %s of host %s is not known (any more)", q->incarnation, q->host_id);
+    if (still_talks(c, h))
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "incarnation",
+                          "host %s talks: its incarnation %s was heard of %lld ms ago", q->host_id,
+                          q->incarnation, (long long)(c->now_ms - h->last_heard_ms));
+    return 0;
+}
+
+/* The answer does not wait for the disk: what a certificate spares is time, and after a restart of the
+ * coordinator the lease decides. */
+static int certify_death(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__CertifyDeathRequest *q = OP_REQUEST(op, Fermata__V1__CertifyDeathRequest);
+    struct host *h = host_find(c, q->host_id);
+    int rc = check_certificate(c, q, h, err);
+    if (rc < 0)
+        return rc;
+    Fermata__V1__CertifyDeathResponse r = FERMATA__V1__CERTIFY_DEATH_RESPONSE__INIT;
+    r.job_count = (uint32_t)h->n_jobs;
+    FM_LOG(WARN, HOST, "a host daemon has died; its jobs go to others", FM_STR("host", h->id),
+           FM_STR("incarnation", q->incarnation), FM_STR("how", q->how), FM_U64("jobs", h->n_jobs));
+    host_lost(c, h, "its host daemon died");
+    c->match_wanted = true;
+    op_answer(c, op, &r.base);
+    return 0;
+}
+
+const struct method certify_death_method = {"Hosts/CertifyDeath",
+                                            METHOD_UNARY,
+                                            &fermata__v1__certify_death_request__descriptor,
+                                            ROLE_HOST,
+                                            ADMIT_ALWAYS,
+                                            certify_death,
+                                            NULL};

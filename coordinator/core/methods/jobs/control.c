@@ -1,0 +1,126 @@
+/* The Jobs service: submit, answer, input, pause, cancel, delete. Reading is in core_read.c, watching in
+ * core_watch.c, what becomes of a job then in core_move.c. Each handler checks everything first, then changes
+ * the job in memory and gathers records and effects in the job's unit; the client hears of it when the unit
+ * is on disk. A handler that lacks something parks the op and is run again from the beginning. */
+#include <utlist.h>
+
+#include "check.h"
+#include "err.h"
+#include "fermata/v1/host_agent.pb-c.h"
+#include "fermata/v1/jobs.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+#include "job.h"
+#include "job_state.h"
+#include "load.h"
+#include "method.h"
+#include "move.h"
+#include "op.h"
+#include "pbc.h"
+#include "send.h"
+#include "state.h"
+#include "store.h"
+#include "unit.h"
+
+#define MAX_PRIORITY 1000
+
+/* ---- SubmitJob ---- */
+
+/* ---- request ids of existing jobs ---- */
+
+/* ---- ResumeJob ---- */
+
+/* ---- SendInput ---- */
+
+/* ---- PauseJob, CancelJob, DeleteJob ---- */
+
+static int pause_job(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__PauseJobRequest *r = OP_REQUEST(op, Fermata__V1__PauseJobRequest);
+    if (check_text("reason", r->reason, err) < 0)
+        return -(int)err->code;
+    struct job *job;
+    int rc = job_for_op(c, op, r->job_id, &job, err);
+    if (rc != 0)
+        return rc;
+    int status = (int)job->head->status;
+    if (job_status_final(status)) {
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it cannot be paused",
+                          job->text, job_status_name(status));
+    }
+    op_park(op);
+    DL_APPEND(job->pause_ops, op);
+    if (job_count_pauses(job, FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR) > 0) {
+        paused_effect(unit_of(c, job)); /* paused already: say so when that is on disk */
+    } else if (status != JOB_RUNNING) {
+        job_hold(c, job);
+    } else if (!job->head->pause_requested) {
+        job->head->pause_requested = true;
+        job->head_dirty = true;
+        interrupt_effect(unit_of(c, job), job, FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE);
+    }
+    return OP_WAITS;
+}
+
+const struct method pause_job_method = {
+    "Jobs/PauseJob", METHOD_UNARY, &fermata__v1__pause_job_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
+    pause_job,       NULL};
+
+static int cancel_job(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__CancelJobRequest *r = OP_REQUEST(op, Fermata__V1__CancelJobRequest);
+    if (check_text("reason", r->reason, err) < 0)
+        return -(int)err->code;
+    struct job *job;
+    int rc = job_for_op(c, op, r->job_id, &job, err);
+    if (rc != 0)
+        return rc;
+    struct unit *m = unit_of(c, job); /* also when it has ended: the answer waits for what is under way */
+    if (!job_status_final((int)job->head->status)) {
+        if (job->host != NULL)
+            interrupt_effect(m, job, FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_CANCEL);
+        Fermata__V1__JobError error = FERMATA__V1__JOB_ERROR__INIT;
+        char code[] = "CANCELLED", text[] = "cancelled by a client";
+        error.code = code;
+        error.message = r->reason[0] != '\0' ? r->reason : text;
+        if (job->head->error != NULL)
+            fermata__v1__job_error__free_unpacked(job->head->error, NULL);
+        job->head->error = pb_clone(&error);
+        job_end(c, job, JOB_EV_CANCEL);
+    }
+    Fermata__V1__CancelJobResponse response = FERMATA__V1__CANCEL_JOB_RESPONSE__INIT;
+    response.status = job->head->status;
+    response.step_count = job_state_step(job->state);
+    unit_reply(m, op->ticket, &response.base);
+    return 0;
+}
+
+const struct method cancel_job_method = {
+    "Jobs/CancelJob", METHOD_UNARY, &fermata__v1__cancel_job_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
+    cancel_job,       NULL};
+
+static int delete_job(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__DeleteJobRequest *r = OP_REQUEST(op, Fermata__V1__DeleteJobRequest);
+    struct job *job;
+    int rc = job_for_op(c, op, r->job_id, &job, err);
+    if (rc != 0)
+        return rc;
+    if (!job_status_final((int)job->head->status))
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: cancel it first", job->text,
+                          job_status_name((int)job->head->status));
+    if (job->next != NULL || job->inflight != NULL) {
+        op_park(op);
+        DL_APPEND(job->ops, op);
+        return OP_WAITS;
+    }
+    struct unit *u = unit_of(c, job);
+    u->deletes = true;
+    store_delete_job(u->records, &job->id);
+    Fermata__V1__DeleteJobResponse response = FERMATA__V1__DELETE_JOB_RESPONSE__INIT;
+    unit_reply(u, op->ticket, &response.base);
+    return 0;
+}
+
+const struct method delete_job_method = {
+    "Jobs/DeleteJob", METHOD_UNARY, &fermata__v1__delete_job_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
+    delete_job,       NULL};

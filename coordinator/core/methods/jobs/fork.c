@@ -1,0 +1,488 @@
+/* ForkJob: a new job that begins where another one stood after some step. The journal up to there is copied,
+ * with the inputs it took, so that the new job is complete in itself; what differs (shared data) is a step of
+ * its own. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "answer.h"
+#include "buf.h"
+#include "check.h"
+#include "defs.h"
+#include "err.h"
+#include "fermata/v1/jobs.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+#include "google/protobuf/struct.pb-c.h"
+#include "id.h"
+#include "job.h"
+#include "job_state.h"
+#include "log.h"
+#include "mem.h"
+#include "method.h"
+#include "move.h"
+#include "op.h"
+#include "pbc.h"
+#include "query.h"
+#include "remedies.h"
+#include "request_id.h"
+#include "send.h"
+#include "state.h"
+#include "store.h"
+#include "submit.h"
+#include "table.h"
+#include "unit.h"
+#include "watch.h"
+
+#define MAX_JOURNAL_BYTES (64u * 1024 * 1024)
+
+/* What was read of the old job. */
+struct fork {
+    Fermata__V1__Job *head;
+    struct record *steps, *inputs;
+    size_t n_steps, n_inputs;
+    struct fm_buf start; /* encoded state before the first step; nothing: it was empty */
+};
+
+struct record {
+    uint32_t number;
+    struct fm_bytes body; /* owned */
+};
+
+static void records_free(struct record *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free((void *)(uintptr_t)list[i].body.p);
+    free(list);
+}
+
+static void fork_free(struct core *c, void *own)
+{
+    struct fork *f = own;
+    (void)c;
+    if (f->head != NULL)
+        fermata__v1__job__free_unpacked(f->head, NULL);
+    records_free(f->steps, f->n_steps);
+    records_free(f->inputs, f->n_inputs);
+    fm_buf_done(&f->start);
+    free(f);
+}
+
+static struct record *copy_rows(const struct store_row *rows, size_t n)
+{
+    struct record *list = fm_xcalloc(n + 1, sizeof(*list));
+    for (size_t i = 0; i < n; i++)
+        list[i] = (struct record){
+            rows[i].number, {fm_xmemdup(rows[i].body.p, rows[i].body.n), rows[i].body.n}
+        };
+    return list;
+}
+
+/* ---- the state after the step ---- */
+
+/* What the old job began with, in the state that a submit writes, too. Its first input says it: the snapshot
+ * may be gone. */
+static int read_start(struct fork *f, struct fm_err *err)
+{
+    if (f->n_inputs == 0 || f->inputs[0].number != 1)
+        return 0;
+    Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, f->inputs[0].body.n, f->inputs[0].body.p);
+    if (t == NULL)
+        return fm_err_set(err, FM_DATA_LOSS, "job_id", "the first input of job %s is malformed",
+                          f->head->job_id);
+    if (t->initial_shared_data != NULL && t->initial_shared_data->n_fields > 0) {
+        struct job_state *s = job_state_new();
+        job_state_set_shared(s, t->initial_shared_data);
+        job_state_encode(s, NULL, &f->start);
+        job_state_free(s);
+    }
+    fermata__v1__task__free_unpacked(t, NULL);
+    return 0;
+}
+
+/* The fold of what was copied; inputs that came later are left out. */
+static int fold(struct core *c, const struct fork *f, struct job *job, struct fm_err *err)
+{
+    struct store_done d = {
+        .n_steps = f->n_steps, .n_inputs = f->n_inputs, .snapshot = {f->start.p, f->start.n}
+    };
+    d.steps = fm_xcalloc(f->n_steps + 1, sizeof(*d.steps));
+    d.inputs = fm_xcalloc(f->n_inputs + 1, sizeof(*d.inputs));
+    for (size_t i = 0; i < f->n_steps; i++)
+        d.steps[i] = (struct store_row){.number = f->steps[i].number, .body = f->steps[i].body};
+    for (size_t i = 0; i < f->n_inputs; i++)
+        d.inputs[i] = (struct store_row){.number = f->inputs[i].number, .body = f->inputs[i].body};
+    struct task_item *later = NULL;
+    int rc = job_fold_stored(&d, c->cfg.max_state_bytes, &job->state, &later, err);
+    free(d.steps);
+    free(d.inputs);
+    if (rc == 0 && f->n_steps == 0 && later != NULL) { /* before the first step only the entry is there */
+        job->inputs = later;
+        later = later->next;
+        job->inputs->next = NULL;
+        job->inputs->prev = job->inputs;
+    }
+    task_list_free(later);
+    return rc;
+}
+
+static bool is_answered(const struct fork *f, const char *pause_id, uint32_t inputs_through)
+{
+    bool found = false;
+    for (size_t i = 0; i < f->n_inputs && !found && f->inputs[i].number <= inputs_through; i++) {
+        Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, f->inputs[i].body.n, f->inputs[i].body.p);
+        found = t != NULL && strcmp(t->pause_id, pause_id) == 0;
+        if (t != NULL)
+            fermata__v1__task__free_unpacked(t, NULL);
+    }
+    return found;
+}
+
+static size_t count_results(const struct fork *f, uint32_t inputs_through)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->n_inputs && f->inputs[i].number <= inputs_through; i++) {
+        Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, f->inputs[i].body.n, f->inputs[i].body.p);
+        n += t != NULL && t->child_job_id[0] != '\0';
+        if (t != NULL)
+            fermata__v1__task__free_unpacked(t, NULL);
+    }
+    return n;
+}
+
+/* Questions that were open after the step are open in the new job; their time begins anew. */
+static int open_questions(struct core *c, const struct fork *f, struct job *job, struct fm_err *err)
+{
+    uint32_t through = job_state_inputs(job->state);
+    size_t children = 0;
+    for (size_t i = 0; i < f->n_steps; i++) {
+        Fermata__V1__Step *s = fermata__v1__step__unpack(NULL, f->steps[i].body.n, f->steps[i].body.p);
+        if (s == NULL)
+            return fm_err_set(err, FM_DATA_LOSS, "step", "step %u is malformed", f->steps[i].number);
+        children += s->n_children;
+        for (size_t k = 0; k < s->n_pauses; k++) {
+            if (is_answered(f, s->pauses[k]->pause_id, through))
+                continue;
+            Fermata__V1__Pause *p = pb_clone(s->pauses[k]);
+            pb_set_string(&p->routine, s->routine);
+            p->step = s->number;
+            if (p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET)
+                p->reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION;
+            pb_set_time(&p->at, c->wall_ms);
+            if (p->timeout_ms > 0)
+                pb_set_time(&p->expires_at, c->wall_ms + (int64_t)p->timeout_ms);
+            p->timeout_ms = 0;
+            job_add_pause(job, p);
+        }
+        fermata__v1__step__free_unpacked(s, NULL);
+    }
+    if (children != count_results(f, through))
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "step",
+                          "job %s waited for a child job after step %zu: take a step before or after that",
+                          f->head->job_id, f->n_steps);
+    return 0;
+}
+
+/* ---- the new job ---- */
+
+/* The labels of both, those of the request in front. */
+static struct job *new_job(struct core *c, const struct fork *f, const Fermata__V1__ForkJobRequest *r,
+                           struct flow_def *def)
+{
+    struct fm_id id;
+    fm_id_next(&c->ids, c->wall_ms, &id);
+    struct job *job = job_new(&id);
+    job->loading = false;
+    job->is_new = true;
+    size_t max = r->n_labels + f->head->n_labels;
+    Fermata__V1__SubmitJobRequest__LabelsEntry *entries = fm_xcalloc(max + 1, sizeof(*entries));
+    Fermata__V1__SubmitJobRequest__LabelsEntry **labels = fm_xcalloc(max + 1, sizeof(*labels));
+    Fermata__V1__SubmitJobRequest like = FERMATA__V1__SUBMIT_JOB_REQUEST__INIT;
+    for (size_t i = 0; i < max; i++) {
+        char *key = i < r->n_labels ? r->labels[i]->key : f->head->labels[i - r->n_labels]->key;
+        char *value = i < r->n_labels ? r->labels[i]->value : f->head->labels[i - r->n_labels]->value;
+        bool known = false;
+        for (size_t k = 0; k < like.n_labels && !known; k++)
+            known = strcmp(labels[k]->key, key) == 0;
+        if (known)
+            continue;
+        fermata__v1__submit_job_request__labels_entry__init(&entries[like.n_labels]);
+        entries[like.n_labels].key = key;
+        entries[like.n_labels].value = value;
+        labels[like.n_labels] = &entries[like.n_labels];
+        like.n_labels++;
+    }
+    like.labels = labels;
+    like.priority = f->head->priority;
+    like.placement = r->placement;
+    job->head = job_new_head(c, job, &like, f->head->flow, f->head->flow_version, def);
+    pb_set_string(&job->head->forked_from, f->head->job_id);
+    job->head->forked_at = (uint32_t)f->n_steps;
+    job->head_dirty = true;
+    job->def = def;
+    free(entries);
+    free(labels);
+    return job;
+}
+
+static void put_records(struct core *c, const struct fork *f, struct job *job)
+{
+    struct unit *m = unit_of(c, job);
+    uint32_t through = job->inputs != NULL ? job->inputs->input_number : job_state_inputs(job->state);
+    if (f->start.n > 0)
+        store_put_snapshot(m->records, &job->id, 0, 0, (struct fm_bytes){f->start.p, f->start.n});
+    for (size_t i = 0; i < f->n_inputs && f->inputs[i].number <= through; i++)
+        store_put_input(m->records, &job->id, f->inputs[i].number, f->inputs[i].body);
+    for (size_t i = 0; i < f->n_steps; i++)
+        store_put_step(m->records, &job->id, f->steps[i].number, f->steps[i].body);
+    job->head->input_count = through;
+    if (through > 0)
+        inputs_effect(m, through);
+    if (f->n_steps > 0)
+        step_effect(m, (uint32_t)f->n_steps, (struct fm_bytes){0});
+    for (size_t i = 0; i < f->n_steps; i++)
+        job->journal_bytes += f->steps[i].body.n;
+}
+
+static int patch_shared(struct core *c, struct job *job, const Fermata__V1__ForkJobRequest *r,
+                        struct fm_err *err)
+{
+    if (r->shared_data == NULL || r->shared_data->n_fields == 0)
+        return 0;
+    Google__Protobuf__Struct set = GOOGLE__PROTOBUF__STRUCT__INIT;
+    Fermata__V1__PatchStateRequest patch = FERMATA__V1__PATCH_STATE_REQUEST__INIT;
+    char why[] = "changed by the fork";
+    size_t n = r->shared_data->n_fields;
+    set.fields = fm_xcalloc(n + 1, sizeof(*set.fields));
+    patch.remove = fm_xcalloc(n + 1, sizeof(*patch.remove));
+    for (size_t i = 0; i < n; i++) {
+        Google__Protobuf__Struct__FieldsEntry *e = r->shared_data->fields[i];
+        if (e->value == NULL || e->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE)
+            patch.remove[patch.n_remove++] = e->key;
+        else
+            set.fields[set.n_fields++] = e;
+    }
+    patch.set = &set;
+    patch.by = r->answered_by;
+    patch.reason = why;
+    int rc = remedy_patch(c, job, &patch, err);
+    free(set.fields);
+    free(patch.remove);
+    return rc;
+}
+
+/* The question that the request answers; NULL with err. */
+static const Fermata__V1__Pause *find_asked(const struct job *job, const Fermata__V1__ForkJobRequest *r,
+                                            struct fm_err *err)
+{
+    const Fermata__V1__Pause *p = NULL;
+    if (r->pause_id[0] != '\0')
+        p = job_find_pause(job, r->pause_id);
+    else if (job->head->n_pauses == 1)
+        p = job->head->pauses[0];
+    if (p == NULL)
+        fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
+                   "%zu questions were open after step %u; \"%.64s\" is none", job->head->n_pauses,
+                   job_state_step(job->state), r->pause_id);
+    return p;
+}
+
+static int answer(struct core *c, struct job *job, const Fermata__V1__ForkJobRequest *r, struct fm_err *err)
+{
+    if (r->answer == NULL)
+        return 0;
+    const Fermata__V1__Pause *p = find_asked(job, r, err);
+    if (p == NULL)
+        return -(int)err->code;
+    Fermata__V1__ResumeJobRequest q = FERMATA__V1__RESUME_JOB_REQUEST__INIT;
+    q.answer = r->answer;
+    q.answered_by = r->answered_by;
+    if (job_check_answer(p, &q, err) < 0)
+        return -(int)err->code;
+    job_take_answer(c, job, p, &q);
+    job->head->emit_deferred = true;
+    job->emit_deferred_input = job->head->input_count;
+    return 0;
+}
+
+static void drop(struct core *c, struct job *job)
+{
+    if (job->next != NULL)
+        unit_free(c, job->next);
+    job->next = NULL;
+    job_remove(c, job);
+}
+
+static void make(struct core *c, struct op *op, struct flow_def *def)
+{
+    const Fermata__V1__ForkJobRequest *r = OP_REQUEST(op, Fermata__V1__ForkJobRequest);
+    const struct fork *f = op->own;
+    struct fm_err err = {0};
+    struct job *job = new_job(c, f, r, def);
+    HASH_ADD(hh, c->jobs, id, sizeof(job->id), job);
+    if (fold(c, f, job, &err) < 0) {
+        job->state = job->state != NULL ? job->state : job_state_new();
+        drop(c, job);
+        op_fail(c, op, &err);
+        return;
+    }
+    put_records(c, f, job);
+    bool deferred = job_state_deferred(job->state) > 0;
+    if (open_questions(c, f, job, &err) == 0 && !job_has_work(job) && job->head->n_pauses == 0 && !deferred)
+        fm_err_set(&err, FM_FAILED_PRECONDITION, "step", "nothing was left to do after step %zu", f->n_steps);
+    if (err.code != FM_OK || patch_shared(c, job, r, &err) < 0 || answer(c, job, r, &err) < 0) {
+        drop(c, job);
+        op_fail(c, op, &err);
+        return;
+    }
+    struct unit *m = unit_of(c, job);
+    if (deferred &&
+        job->head->n_pauses == 0) { /* an operator's step has left them, and no answer brings them */
+        job->head->emit_deferred = true;
+        job->emit_deferred_input = job->head->input_count;
+    }
+    job_park(c, job, r->answer == NULL ? PARK_ASKED : PARK_BY_STATE);
+    Fermata__V1__ForkJobResponse response = FERMATA__V1__FORK_JOB_RESPONSE__INIT;
+    response.job_id = job->text;
+    response.status = job->head->status;
+    char scope[64];
+    snprintf(scope, sizeof(scope), "fork:%s", f->head->job_id);
+    request_claim(job, op, scope, r->request_id, &response.base, m);
+    unit_reply(m, op->ticket, &response.base);
+    FM_LOG(INFO, STATE, "job forked", FM_STR("job", job->text), FM_STR("from", f->head->job_id),
+           FM_U64("step", f->n_steps));
+    op_free(c, op);
+    job_rest(c, job);
+}
+
+/* ---- reading the old one ---- */
+
+static void on_def(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    const struct fork *f = op->own;
+    struct fm_err err = {0};
+    Fermata__V1__Flow *flow = d->status == STORE_OK && d->n_rows == 1
+                                  ? fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p)
+                                  : NULL;
+    if (flow == NULL) {
+        fm_err_set(&err, FM_DATA_LOSS, "flow", "the flow of job %s cannot be read", f->head->job_id);
+        op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
+        return;
+    }
+    struct flow_def *def = def_add(c, flow, d->rows[0].body, f->head->flow_digest.data, true);
+    fermata__v1__flow__free_unpacked(flow, NULL);
+    make(c, op, def);
+}
+
+static void on_steps(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    const Fermata__V1__ForkJobRequest *r = OP_REQUEST(op, Fermata__V1__ForkJobRequest);
+    struct fm_err err = {0};
+    if (d->status == STORE_OK && d->n_steps < r->step) {
+        if (d->more)
+            fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "step",
+                       "the journal up to step %u has more than %u bytes: it is too large to be forked",
+                       r->step, MAX_JOURNAL_BYTES);
+        else
+            fm_err_set(&err, FM_INVALID_ARGUMENT, "step", "job %s has %zu steps; step %u is not among them",
+                       r->job_id, d->n_steps, r->step);
+    }
+    if (d->status != STORE_OK || err.code != FM_OK) {
+        op_fail(c, op, d->status != STORE_OK ? &d->err : &err);
+        return;
+    }
+    struct fork *f = op->own;
+    f->n_steps = r->step;
+    f->steps = copy_rows(d->steps, f->n_steps);
+    struct flow_def *def = def_find(c, f->head->flow_digest.data);
+    if (def != NULL) {
+        make(c, op, def);
+        return;
+    }
+    struct store_query q = {.kind = STORE_READ_FLOW_DEF};
+    memcpy(q.digest, f->head->flow_digest.data, STORE_DIGEST_BYTES);
+    core_read(c, &q, on_def, op);
+}
+
+static void on_inputs(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    struct fork *f = op->own;
+    if (d->status != STORE_OK) {
+        op_fail(c, op, &d->err);
+        return;
+    }
+    f->inputs = copy_rows(d->inputs, d->n_inputs);
+    f->n_inputs = d->n_inputs;
+    struct fm_err err = {0};
+    if (read_start(f, &err) < 0) {
+        op_fail(c, op, &err);
+        return;
+    }
+    uint32_t step = OP_REQUEST(op, Fermata__V1__ForkJobRequest)->step;
+    struct store_query q = {.kind = STORE_READ_STEPS,
+                            .job = w->job,
+                            .from = 1,
+                            .limit = step > 0 ? step : 1,
+                            .max_bytes = MAX_JOURNAL_BYTES};
+    core_read(c, &q, on_steps, op);
+}
+
+static void on_head(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    const Fermata__V1__ForkJobRequest *r = OP_REQUEST(op, Fermata__V1__ForkJobRequest);
+    struct fm_err err = {0};
+    Fermata__V1__Job *head =
+        d->status == STORE_OK ? fermata__v1__job__unpack(NULL, d->head.n, d->head.p) : NULL;
+    if (d->status == STORE_NOT_FOUND)
+        fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
+    else if (d->status == STORE_OK && (head == NULL || head->flow_digest.len != STORE_DIGEST_BYTES))
+        fm_err_set(&err, FM_DATA_LOSS, "job_id", "the record of job %s is malformed", r->job_id);
+    if (d->status == STORE_FAILED || err.code != FM_OK) {
+        if (head != NULL)
+            fermata__v1__job__free_unpacked(head, NULL);
+        op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
+        return;
+    }
+    struct fork *f = op_own(op, sizeof(*f));
+    f->head = head;
+    struct store_query q = {.kind = STORE_READ_INPUTS, .job = w->job, .from = 1, .to = UINT32_MAX};
+    core_read(c, &q, on_inputs, op);
+}
+
+static int check(const Fermata__V1__ForkJobRequest *r, struct fm_err *err)
+{
+    if (check_size("shared_data", r->shared_data, err) < 0 || check_size("answer", r->answer, err) < 0 ||
+        check_request_id(r->request_id, err) < 0 || check_placement(r->placement, err) < 0 ||
+        check_text("answered_by", r->answered_by, err) < 0 || check_text("pause_id", r->pause_id, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (r->pause_id[0] != '\0' && r->answer == NULL)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "answer", "pause_id is given, but no answer to it");
+    if (check_label_count(r->n_labels, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    for (size_t i = 0; i < r->n_labels; i++)
+        if (check_label("labels", r->labels[i]->key, r->labels[i]->value, err) < 0)
+            return -FM_INVALID_ARGUMENT;
+    return 0;
+}
+
+static int fork_job(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__ForkJobRequest *r = OP_REQUEST(op, Fermata__V1__ForkJobRequest);
+    struct store_query q = {.kind = STORE_READ_JOB};
+    int rc = check(r, err);
+    if (rc == 0)
+        rc = check_job_id(r->job_id, &q.job, err);
+    if (rc < 0)
+        return rc;
+    core_read(c, &q, on_head, op);
+    return OP_WAITS;
+}
+
+const struct method fork_job_method = {
+    "Jobs/ForkJob", METHOD_UNARY, &fermata__v1__fork_job_request__descriptor, ROLE_SUBMITTER, ADMIT_JOB,
+    fork_job,       fork_free};

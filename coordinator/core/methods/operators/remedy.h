@@ -1,0 +1,15 @@
+/* remedy.h */
+#ifndef FM_CORE_METHODS_OPERATORS_REMEDY_H
+#define FM_CORE_METHODS_OPERATORS_REMEDY_H
+
+#include <stdbool.h>
+
+struct core;
+struct job;
+
+/* An operator lets a FAILED job go on. */
+void job_retry_failed(struct core *c, struct job *job);
+/* Whether the job's flow has the routine. */
+bool job_has_routine(const struct job *job, const char *routine);
+
+#endif

@@ -1,0 +1,19 @@
+/* answer.h */
+#ifndef FM_CORE_METHODS_QUESTIONS_ANSWER_H
+#define FM_CORE_METHODS_QUESTIONS_ANSWER_H
+
+#include "err.h"
+#include "fermata/v1/jobs.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+
+struct core;
+struct job;
+
+void job_set_placement(struct job *job, const Fermata__V1__Placement *p);
+/* Whether the answer in the request fits the pause. */
+int job_check_answer(const Fermata__V1__Pause *p, const Fermata__V1__ResumeJobRequest *r, struct fm_err *err);
+/* The pause is closed, and what its kind asks for is done. */
+void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
+                     const Fermata__V1__ResumeJobRequest *r);
+
+#endif

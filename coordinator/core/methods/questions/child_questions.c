@@ -1,0 +1,175 @@
+/* Questions of children are shown with their parent's, and answered by way of the parent. */
+#include "child_questions.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <utlist.h>
+
+#include "buf.h"
+#include "err.h"
+#include "fermata/v1/types.pb-c.h"
+#include "id.h"
+#include "job.h"
+#include "load.h"
+#include "mem.h"
+#include "op.h"
+#include "pause.h"
+#include "pbc.h"
+#include "query.h"
+#include "state.h"
+#include "store.h"
+#include "table.h"
+#include "wire.h"
+
+#define MAX_DEPTH 8
+#define FIELD_PAUSES 9
+#define FIELD_CHILDREN 24
+
+/* A job whose record is still to be read. */
+struct child_ref {
+    struct child_ref *prev, *next;
+    struct fm_id id;
+    uint32_t depth;
+    char prefix[27 * MAX_DEPTH + 1]; /* "<child>/<grandchild>/" */
+};
+
+static void add_refs(struct child_questions *q, const Fermata__V1__Job *head, const struct child_ref *of)
+{
+    uint32_t depth = of == NULL ? 1 : of->depth + 1;
+    for (size_t i = 0; i < head->n_children && depth <= MAX_DEPTH; i++) {
+        struct child_ref *r = fm_xcalloc(1, sizeof(*r));
+        if (fm_id_parse(head->children[i]->job_id, &r->id) < 0) {
+            free(r);
+            continue;
+        }
+        r->depth = depth;
+        snprintf(r->prefix, sizeof(r->prefix), "%.*s%.26s/", 27 * (MAX_DEPTH - 1),
+                 of == NULL ? "" : of->prefix, head->children[i]->job_id);
+        DL_APPEND(q->todo, r);
+    }
+}
+
+static void put_questions(struct child_questions *q, const Fermata__V1__Job *head, const struct child_ref *of)
+{
+    for (size_t i = 0; i < head->n_pauses; i++) {
+        char id[sizeof(of->prefix) + 128];
+        snprintf(id, sizeof(id), "%s%.63s", of->prefix, head->pauses[i]->pause_id);
+        Fermata__V1__Pause p = *head->pauses[i];
+        p.pause_id = id;
+        struct fm_buf b = {0};
+        pb_pack(&p, &b);
+        fm_buf_put_len_delim(&q->pauses, FIELD_PAUSES, b.p, b.n);
+        fm_buf_done(&b);
+    }
+}
+
+static void on_child_read(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    struct child_questions *q = op->own;
+    struct child_ref *of = q->todo;
+    if (d->status == STORE_FAILED) {
+        op_fail(c, op, &d->err);
+        return;
+    }
+    DL_DELETE(q->todo, of);
+    Fermata__V1__Job *head =
+        d->status == STORE_OK ? fermata__v1__job__unpack(NULL, d->head.n, d->head.p) : NULL;
+    if (head != NULL) { /* one that is not there yet asks nothing */
+        (void)job_forget_expired_claims(head, c->wall_ms);
+        put_questions(q, head, of);
+        add_refs(q, head, of);
+        fermata__v1__job__free_unpacked(head, NULL);
+    }
+    free(of);
+    if (q->todo != NULL) {
+        struct store_query next = {.kind = STORE_READ_JOB, .job = q->todo->id};
+        core_read(c, &next, on_child_read, op);
+        return;
+    }
+    q->read = true;
+    op_run(c, op);
+}
+
+static bool has_children(struct fm_bytes head)
+{
+    struct wire_reader r = wire_reader(head);
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes len;
+    while (wire_next(&r, &field, &type, &val, &len) > 0)
+        if (field == FIELD_CHILDREN)
+            return true;
+    return false;
+}
+
+bool children_questions(struct core *c, struct op *op, struct fm_bytes head)
+{
+    struct child_questions *q = op_own(op, sizeof(*q));
+    if (q->read || !has_children(head))
+        return true;
+    Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, head.n, head.p);
+    if (h == NULL)
+        return true;
+    add_refs(q, h, NULL);
+    fermata__v1__job__free_unpacked(h, NULL);
+    if (q->todo == NULL)
+        return true;
+    struct store_query next = {.kind = STORE_READ_JOB, .job = q->todo->id};
+    core_read(c, &next, on_child_read, op);
+    return false;
+}
+
+void child_questions_free(struct core *c, void *own)
+{
+    struct child_questions *q = own;
+    struct child_ref *r, *tmp;
+    (void)c;
+    DL_FOREACH_SAFE (q->todo, r, tmp)
+        free(r);
+    fm_buf_done(&q->pauses);
+    free(q);
+}
+
+/* The field of a request that has it. */
+static char **text_field(const ProtobufCMessage *request, const char *name)
+{
+    const ProtobufCFieldDescriptor *f =
+        protobuf_c_message_descriptor_get_field_by_name(request->descriptor, name);
+    return (char **)(void *)((uintptr_t)request + f->offset);
+}
+
+int children_forward(struct core *c, struct op *op, struct fm_err *err)
+{
+    for (;;) {
+        const char *job_id = *text_field(op->request, "job_id");
+        const char *pause_id = *text_field(op->request, "pause_id");
+        const char *slash = strchr(pause_id, '/');
+        if (slash == NULL)
+            return 0;
+        struct fm_id id;
+        char child_id[27] = "";
+        if (slash - pause_id == 26)
+            memcpy(child_id, pause_id, 26);
+        if (fm_id_parse(child_id, &id) < 0)
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "pause_id",
+                              "\"%.128s\" does not begin with the id of a child job of 26 characters",
+                              pause_id);
+        struct job *child;
+        int rc = job_for_op(c, op, child_id, &child, err);
+        if (rc != 0)
+            return rc;
+        if (strcmp(child->head->parent, job_id) != 0)
+            return fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id", "job %s is not a child of job %.64s",
+                              child_id, job_id);
+        fm_autofree char *rest = fm_xstrdup(slash + 1);
+        op_park(op); /* now the request is its own */
+        pb_set_string(text_field(op->request, "job_id"), child_id);
+        pb_set_string(text_field(op->request, "pause_id"), rest);
+        *op->used = NULL;
+        job_rest(c, child);
+    }
+}

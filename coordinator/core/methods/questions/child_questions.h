@@ -1,0 +1,32 @@
+/* Questions of children: shown with their parent's, under the pause id CHILD/PAUSE (a grandchild's is
+ * CHILD/GRANDCHILD/PAUSE), and answered by way of the parent. */
+#ifndef FM_CORE_CHILD_QUESTIONS_H
+#define FM_CORE_CHILD_QUESTIONS_H
+
+#include <stdbool.h>
+
+#include "buf.h"
+#include "err.h"
+
+struct child_ref;
+struct core;
+struct op;
+
+/* A method's own state while it collects them. */
+struct child_questions {
+    struct child_ref *todo; /* whose records are still to be read */
+    bool read;              /* all are */
+    struct fm_buf pauses;   /* fields of a Job */
+};
+
+/* Collects the open questions of the children of a job, of which this is the record, into op->own.
+ * Returns false while they are being read: then the op runs again. */
+bool children_questions(struct core *c, struct op *op, struct fm_bytes head);
+/* For the method's row. */
+void child_questions_free(struct core *c, void *own);
+
+/* A request (with the fields job_id and pause_id) whose pause id begins with a child's id is turned
+ * into one to the child. Returns 0, OP_WAITS, or -code. */
+int children_forward(struct core *c, struct op *op, struct fm_err *err);
+
+#endif

@@ -1,0 +1,237 @@
+/* The inbox: open questions of all jobs, and who has claimed them. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "buf.h"
+#include "check.h"
+#include "child_questions.h"
+#include "err.h"
+#include "fermata/v1/jobs.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+#include "google/protobuf/timestamp.pb-c.h"
+#include "id.h"
+#include "job.h"
+#include "load.h"
+#include "mem.h"
+#include "method.h"
+#include "op.h"
+#include "pause.h"
+#include "pbc.h"
+#include "query.h"
+#include "state.h"
+#include "store.h"
+#include "unit.h"
+
+#define MAX_SCANNED 1000
+#define MAX_CLAIM_MS (30ull * 86400 * 1000)
+#define DEFAULT_CLAIM_MS (15ull * 60 * 1000)
+#define MAX_BY 256
+
+/* ---- ListPauses ---- */
+
+static bool wants(const struct core *c, const Fermata__V1__ListPausesRequest *r, const Fermata__V1__Pause *p)
+{
+    bool reason = r->n_reasons == 0, claimed = pause_is_claimed(p, c->wall_ms);
+    for (size_t i = 0; i < r->n_reasons && !reason; i++)
+        reason = r->reasons[i] == p->reason;
+    if (!reason || (r->routine[0] != '\0' && strcmp(r->routine, p->routine) != 0))
+        return false;
+    if (r->claimed_by[0] != '\0' && (!claimed || strcmp(r->claimed_by, p->claimed_by) != 0))
+        return false;
+    return r->claims == FERMATA__V1__CLAIM_FILTER__CLAIM_FILTER_UNSPECIFIED ||
+           claimed == (r->claims == FERMATA__V1__CLAIM_FILTER__CLAIM_FILTER_CLAIMED);
+}
+
+/* Appends those of the job's pauses that are wanted; returns how many. */
+static size_t put_pauses(const struct core *c, const Fermata__V1__ListPausesRequest *r,
+                         struct fm_bytes encoded, struct fm_buf *out)
+{
+    Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, encoded.n, encoded.p);
+    size_t n = 0;
+    if (h != NULL)
+        (void)job_forget_expired_claims(h, c->wall_ms);
+    for (size_t i = 0; h != NULL && i < h->n_pauses; i++) {
+        if (!wants(c, r, h->pauses[i]))
+            continue;
+        Fermata__V1__OpenPause m = FERMATA__V1__OPEN_PAUSE__INIT;
+        m.job_id = h->job_id;
+        m.flow = h->flow;
+        m.n_labels = h->n_labels;
+        m.pause = h->pauses[i];
+        Fermata__V1__OpenPause__LabelsEntry *entries = fm_xcalloc(h->n_labels + 1, sizeof(*entries));
+        Fermata__V1__OpenPause__LabelsEntry **labels = fm_xcalloc(h->n_labels + 1, sizeof(*labels));
+        for (size_t k = 0; k < h->n_labels; k++) {
+            fermata__v1__open_pause__labels_entry__init(&entries[k]);
+            entries[k].key = h->labels[k]->key;
+            entries[k].value = h->labels[k]->value;
+            labels[k] = &entries[k];
+        }
+        m.labels = labels;
+        struct fm_buf b = {0};
+        pb_pack(&m, &b);
+        fm_buf_put_len_delim(out, 1, b.p, b.n);
+        fm_buf_done(&b);
+        free(entries);
+        free(labels);
+        n++;
+    }
+    if (h != NULL)
+        fermata__v1__job__free_unpacked(h, NULL);
+    return n;
+}
+
+static void on_pauses_listed(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    const Fermata__V1__ListPausesRequest *r = OP_REQUEST(op, Fermata__V1__ListPausesRequest);
+    if (d->status != STORE_OK) {
+        op_fail(c, op, &d->err);
+        return;
+    }
+    size_t most = r->page_size == 0 ? 100 : r->page_size, n = 0, i = 0;
+    struct fm_buf response = {0};
+    for (; i < d->n_rows && n < most && response.n < PAGE_BYTES; i++)
+        n += put_pauses(c, r, d->rows[i].body, &response);
+    if (i > 0 && (i < d->n_rows || d->more)) {
+        char token[27];
+        fm_id_text(&d->rows[i - 1].job, token);
+        fm_buf_put_string(&response, 2, token);
+    }
+    op_reply_bytes(c, op, (struct fm_bytes){response.p, response.n});
+    fm_buf_done(&response);
+}
+
+static int list_pauses(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__ListPausesRequest *r = OP_REQUEST(op, Fermata__V1__ListPausesRequest);
+    static const int statuses[] = {JOB_PAUSED, JOB_RUNNING, JOB_PENDING};
+    struct store_query q = {.kind = STORE_LIST_JOBS,
+                            .flow = r->flow,
+                            .statuses = statuses,
+                            .n_statuses = 3,
+                            .limit = MAX_SCANNED};
+    struct store_label labels[MAX_LABELS];
+    uint32_t page;
+    int rc = check_page(r->page_size, &page, err);
+    if (rc == 0)
+        rc = check_label_count(r->n_labels, err);
+    if (rc == 0 && r->flow[0] != '\0')
+        rc = check_name("flow", r->flow, err);
+    if (rc == 0 && r->page_token[0] != '\0' && fm_id_parse(r->page_token, &q.after) < 0)
+        rc = fm_err_set(err, FM_INVALID_ARGUMENT, "page_token", "page_token is not one that ListPauses gave");
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < r->n_labels; i++)
+        labels[i] = (struct store_label){r->labels[i]->key, r->labels[i]->value};
+    q.labels = labels;
+    q.n_labels = r->n_labels;
+    core_read(c, &q, on_pauses_listed, op);
+    return OP_WAITS;
+}
+
+const struct method list_pauses_method = {
+    "Jobs/ListPauses", METHOD_UNARY, &fermata__v1__list_pauses_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    list_pauses,       NULL};
+
+/* ---- claims ---- */
+
+static int check_by(const char *by, struct fm_err *err)
+{
+    size_t n = strlen(by);
+    if (n == 0 || n > MAX_BY)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "by", "by has %zu bytes; 1 to %d are allowed", n, MAX_BY);
+    return 0;
+}
+
+/* The pause that is meant; NULL with err. */
+static Fermata__V1__Pause *find_meant(const struct job *job, const char *pause_id, struct fm_err *err)
+{
+    Fermata__V1__Pause *p = pause_id[0] != '\0'        ? job_find_pause(job, pause_id)
+                            : job->head->n_pauses == 1 ? job->head->pauses[0]
+                                                       : NULL;
+    if (p == NULL)
+        fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
+                   "pause \"%.64s\" of job %s is not open; %zu are, say which one is meant", pause_id,
+                   job->text, job->head->n_pauses);
+    return p;
+}
+
+static void set_claim(struct core *c, struct job *job, Fermata__V1__Pause *p, const char *by, uint64_t ttl_ms)
+{
+    pb_set_string(&p->claimed_by, by);
+    if (by[0] != '\0') {
+        pb_set_time(&p->claim_expires_at, c->wall_ms + (int64_t)ttl_ms);
+    } else if (p->claim_expires_at != NULL) {
+        google__protobuf__timestamp__free_unpacked(p->claim_expires_at, NULL);
+        p->claim_expires_at = NULL;
+    }
+    job->head_dirty = true;
+}
+
+static int check_claim(const char *by, const char *pause_id, struct fm_err *err)
+{
+    int rc = check_by(by, err);
+    return rc < 0 ? rc : check_text("pause_id", pause_id, err);
+}
+
+/* `by` claims the pause for so long (0: releases it); nobody else may have claimed it. */
+static int claim(struct core *c, struct op *op, const char *job_id, const char *pause_id, const char *by,
+                 uint64_t ttl_ms, struct fm_err *err)
+{
+    struct job *job;
+    int rc = job_for_op(c, op, job_id, &job, err);
+    if (rc != 0)
+        return rc;
+    Fermata__V1__Pause *p = find_meant(job, pause_id, err);
+    if (p == NULL || pause_may_answer(p, c->wall_ms, by, "by", err) < 0)
+        return -(int)err->code;
+    set_claim(c, job, p, ttl_ms == 0 ? "" : by, ttl_ms);
+    Fermata__V1__ClaimPauseResponse response = FERMATA__V1__CLAIM_PAUSE_RESPONSE__INIT;
+    response.pause = p; /* the response of ReleasePause has the same fields */
+    unit_reply(unit_of(c, job), op->ticket, &response.base);
+    return 0;
+}
+
+static int claim_pause(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__ClaimPauseRequest *r = OP_REQUEST(op, Fermata__V1__ClaimPauseRequest);
+    int rc = check_claim(r->by, r->pause_id, err);
+    if (rc == 0 && r->ttl_ms > MAX_CLAIM_MS)
+        rc = fm_err_set(err, FM_INVALID_ARGUMENT, "ttl_ms", "ttl_ms is %llu; the limit is %llu",
+                        (unsigned long long)r->ttl_ms, MAX_CLAIM_MS);
+    if (rc == 0)
+        rc = children_forward(c, op, err);
+    if (rc != 0)
+        return rc;
+    r = OP_REQUEST(op, Fermata__V1__ClaimPauseRequest);
+    return claim(c, op, r->job_id, r->pause_id, r->by, r->ttl_ms == 0 ? DEFAULT_CLAIM_MS : r->ttl_ms, err);
+}
+
+const struct method claim_pause_method = {"Jobs/ClaimPause",
+                                          METHOD_UNARY,
+                                          &fermata__v1__claim_pause_request__descriptor,
+                                          ROLE_RESPONDER,
+                                          ADMIT_ALWAYS,
+                                          claim_pause,
+                                          NULL};
+
+static int release_pause(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__ReleasePauseRequest *r = OP_REQUEST(op, Fermata__V1__ReleasePauseRequest);
+    int rc = check_claim(r->by, r->pause_id, err);
+    if (rc == 0)
+        rc = children_forward(c, op, err);
+    if (rc != 0)
+        return rc;
+    r = OP_REQUEST(op, Fermata__V1__ReleasePauseRequest);
+    return claim(c, op, r->job_id, r->pause_id, r->by, 0, err);
+}
+
+const struct method release_pause_method = {"Jobs/ReleasePause",
+                                            METHOD_UNARY,
+                                            &fermata__v1__release_pause_request__descriptor,
+                                            ROLE_RESPONDER,
+                                            ADMIT_ALWAYS,
+                                            release_pause,
+                                            NULL};

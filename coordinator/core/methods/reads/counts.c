@@ -1,0 +1,155 @@
+/* CountJobs, and GetUsage: the ledger of what models used. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "buf.h"
+#include "check.h"
+#include "err.h"
+#include "fermata/v1/jobs.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+#include "job.h"
+#include "method.h"
+#include "op.h"
+#include "pbc.h"
+#include "query.h"
+#include "state.h"
+#include "store.h"
+
+static void on_counted(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    if (d->status != STORE_OK) {
+        op_fail(c, op, &d->err);
+        return;
+    }
+    Fermata__V1__StatusCount counts[JOB_STATUSES], *pointers[JOB_STATUSES];
+    Fermata__V1__CountJobsResponse r = FERMATA__V1__COUNT_JOBS_RESPONSE__INIT;
+    r.counts = pointers;
+    for (size_t i = 0; i < d->n_rows && i < JOB_STATUSES; i++) {
+        fermata__v1__status_count__init(&counts[i]);
+        counts[i].status = (Fermata__V1__JobStatus)d->rows[i].number;
+        counts[i].count = (uint64_t)d->rows[i].wake_ms;
+        pointers[r.n_counts++] = &counts[i];
+        r.total += counts[i].count;
+    }
+    op_reply(c, op, &r.base);
+}
+
+static int count_jobs(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__CountJobsRequest *r = OP_REQUEST(op, Fermata__V1__CountJobsRequest);
+    struct store_query q = {
+        .kind = STORE_COUNT_JOBS, .flow = r->flow, .host = r->host, .limit = JOB_STATUSES};
+    struct store_label labels[MAX_LABELS];
+    int rc = check_label_count(r->n_labels, err);
+    if (rc == 0 && r->flow[0] != '\0')
+        rc = check_name("flow", r->flow, err);
+    if (rc == 0 && r->host[0] != '\0')
+        rc = check_name("host", r->host, err);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < r->n_labels; i++)
+        labels[i] = (struct store_label){r->labels[i]->key, r->labels[i]->value};
+    q.labels = labels;
+    q.n_labels = r->n_labels;
+    core_read(c, &q, on_counted, op);
+    return OP_WAITS;
+}
+
+const struct method count_jobs_method = {
+    "Jobs/CountJobs", METHOD_UNARY, &fermata__v1__count_jobs_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    count_jobs,       NULL};
+
+/* ---- the ledger ---- */
+
+static void day_text(const char *key, char *out, size_t n)
+{
+    time_t t = (time_t)strtoul(key, NULL, 10) * 86400;
+    struct tm tm;
+    if (gmtime_r(&t, &tm) == NULL || strftime(out, n, "%Y-%m-%d", &tm) == 0)
+        out[0] = '\0';
+}
+
+static void on_usage(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    bool days =
+        OP_REQUEST(op, Fermata__V1__GetUsageRequest)->group == FERMATA__V1__USAGE_GROUP__USAGE_GROUP_DAY;
+    if (d->status != STORE_OK) {
+        op_fail(c, op, &d->err);
+        return;
+    }
+    struct fm_buf response = {0};
+    for (size_t i = 0; i < d->n_usage; i++) {
+        const struct store_usage *s = &d->usage[i];
+        Fermata__V1__UsageSum sum = FERMATA__V1__USAGE_SUM__INIT;
+        Fermata__V1__Usage u = FERMATA__V1__USAGE__INIT;
+        char day[16];
+        if (days)
+            day_text(s->flow, day, sizeof(day));
+        sum.key = days ? day : (char *)(uintptr_t)s->flow;
+        sum.usage = &u;
+        u.input_tokens = s->input_tokens;
+        u.output_tokens = s->output_tokens;
+        u.cached_tokens = s->cached_tokens;
+        u.cost = s->cost;
+        u.calls = (uint32_t)s->calls;
+        struct fm_buf b = {0};
+        pb_pack(&sum, &b);
+        fm_buf_put_len_delim(&response, 1, b.p, b.n);
+        fm_buf_done(&b);
+    }
+    op_reply_bytes(c, op, (struct fm_bytes){response.p, response.n});
+    fm_buf_done(&response);
+}
+
+/* Days since 1970 of "2026-11-25"; `fallback` for "". */
+static int parse_day(const char *field, const char *text, uint32_t fallback, uint32_t *ret,
+                     struct fm_err *err)
+{
+    struct tm tm;
+    int y, m, d, end = 0;
+    *ret = fallback;
+    if (text[0] == '\0')
+        return 0;
+    memset(&tm, 0, sizeof(tm));
+    if (sscanf(text, "%4d-%2d-%2d%n", &y, &m, &d, &end) != 3 || text[end] != '\0' || y < 1970 || m < 1 ||
+        m > 12 || d < 1 || d > 31)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "\"%.32s\" is no day such as 2026-11-25", text);
+    /* Days from civil (Howard Hinnant, chrono-Compatible Low-Level Date Algorithms). */
+    y -= m <= 2;
+    int era = y / 400, yoe = y - era * 400, doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1,
+        doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+    *ret = (uint32_t)(era * 146097 + doe - 719468);
+    return 0;
+}
+
+static int get_usage(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__GetUsageRequest *r = OP_REQUEST(op, Fermata__V1__GetUsageRequest);
+    struct store_query q = {
+        .kind = STORE_SUM_USAGE, .group = (int)r->group, .name = r->label_key, .flow = r->flow};
+    bool label = r->group == FERMATA__V1__USAGE_GROUP__USAGE_GROUP_LABEL;
+    if ((int)r->group < 0 || (int)r->group > FERMATA__V1__USAGE_GROUP__USAGE_GROUP_DAY)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "group", "group %d is unknown", (int)r->group);
+    if (label != (r->label_key[0] != '\0'))
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "label_key",
+                          "label_key goes with the group LABEL, and only with it");
+    int rc = check_text("label_key", r->label_key, err);
+    if (rc == 0)
+        rc = parse_day("from_day", r->from_day, 0, &q.from, err);
+    if (rc == 0)
+        rc = parse_day("to_day", r->to_day, UINT32_MAX, &q.to, err);
+    if (rc == 0 && r->flow[0] != '\0')
+        rc = check_name("flow", r->flow, err);
+    if (rc < 0)
+        return rc;
+    core_read(c, &q, on_usage, op);
+    return OP_WAITS;
+}
+
+const struct method get_usage_method = {
+    "Jobs/GetUsage", METHOD_UNARY, &fermata__v1__get_usage_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    get_usage,       NULL};

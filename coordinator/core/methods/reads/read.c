@@ -1,0 +1,309 @@
+/* Reading jobs: GetJob, ListJobs, GetHistory. All of it comes from the store, so that nothing is shown that
+ * is not on disk; encoded records are put together without being decoded. Only the reason why a job waits
+ * comes from memory. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "check.h"
+#include "child_questions.h"
+#include "err.h"
+#include "fermata/v1/jobs.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+#include "google/protobuf/timestamp.pb-c.h"
+#include "guard.h"
+#include "id.h"
+#include "job.h"
+#include "job_state.h"
+#include "journal_check.h"
+#include "method.h"
+#include "op.h"
+#include "pause.h"
+#include "pbc.h"
+#include "place.h"
+#include "query.h"
+#include "state.h"
+#include "store.h"
+#include "table.h"
+#include "wire.h"
+
+#define FIELD_JOB_STATE 10
+#define FIELD_JOB_STEP_COUNT 8
+#define FIELD_JOB_WAITING_REASON 16
+#define FIELD_JOB_USAGE 50
+
+/* What is handed on without being decoded must be sound, or the client could decode nothing of the answer. */
+static int check_head(const struct fm_id *id, struct fm_bytes head, struct fm_err *err)
+{
+    const struct wire_limits any = {SIZE_MAX, WIRE_MAX_DEPTH, SIZE_MAX};
+    struct fm_err why = {0};
+    char text[27];
+    if (wire_check(wire_msg_of(&fermata__v1__job__descriptor), head, &any, &why) == 0)
+        return 0;
+    fm_id_text(id, text);
+    (void)fm_err_set(err, FM_DATA_LOSS, "job", "the stored record of job %s is malformed (%s)", text,
+                     why.msg);
+    fm_err_done(&why);
+    return -FM_DATA_LOSS;
+}
+
+/* The record as it is stored, without claims that are over. */
+static void put_head(const struct core *c, struct fm_bytes stored, struct fm_buf *out)
+{
+    Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, stored.n, stored.p);
+    if (h != NULL && job_forget_expired_claims(h, c->wall_ms))
+        pb_pack(h, out);
+    else
+        fm_buf_append(out, stored.p, stored.n);
+    if (h != NULL)
+        fermata__v1__job__free_unpacked(h, NULL);
+}
+
+/* ---- GetJob ---- */
+
+/* Why a job waits for a host; nothing for others. */
+static void put_waiting_reason(struct core *c, const struct fm_id *id, struct fm_buf *job)
+{
+    struct job *j = job_in_memory(c, id);
+    if (j == NULL || j->loading || !j->queued)
+        return;
+    struct fm_buf why = {0};
+    if (place_pick(c, j, &why) == NULL && why.n > 0)
+        fm_buf_put_len_delim(job, FIELD_JOB_WAITING_REASON, why.p, why.n);
+    fm_buf_done(&why);
+}
+
+static void on_get_job(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    const Fermata__V1__GetJobRequest *r = OP_REQUEST(op, Fermata__V1__GetJobRequest);
+    struct fm_err err = {0};
+    if (d->status == STORE_NOT_FOUND)
+        fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
+    struct job_state *state = NULL;
+    struct task_item *inputs = NULL;
+    bool sound = d->status == STORE_OK && check_head(&w->job, d->head, &err) == 0;
+    if (sound && !children_questions(c, op, d->head))
+        return;
+    if (sound)
+        (void)job_fold_stored(d, c->cfg.max_state_bytes, &state, &inputs, &err);
+    if (d->status == STORE_FAILED || err.code != FM_OK) {
+        op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
+        return;
+    }
+    struct fm_buf job = {0}, encoded = {0}, response = {0};
+    put_head(c, d->head, &job);
+    if (job_state_step(state) > 0)
+        fm_buf_put_tag_varint(&job, FIELD_JOB_STEP_COUNT, job_state_step(state));
+    put_waiting_reason(c, &w->job, &job);
+    job_state_put_usage(state, FIELD_JOB_USAGE, &job);
+    const struct child_questions *q = op->own;
+    fm_buf_append(&job, q->pauses.p, q->pauses.n);
+    if (!r->without_state) {
+        job_state_encode(state, inputs, &encoded);
+        fm_buf_put_len_delim(&job, FIELD_JOB_STATE, encoded.p, encoded.n);
+    }
+    fm_buf_put_len_delim(&response, 1, job.p, job.n);
+    job_state_free(state);
+    task_list_free(inputs);
+    fm_buf_done(&job);
+    fm_buf_done(&encoded);
+    op_reply_bytes(c, op, (struct fm_bytes){response.p, response.n});
+    fm_buf_done(&response);
+}
+
+static int get_job(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__GetJobRequest *r = OP_REQUEST(op, Fermata__V1__GetJobRequest);
+    struct store_query q = {.kind = STORE_READ_JOB, .full = true};
+    int rc = check_job_id(r->job_id, &q.job, err);
+    if (rc < 0)
+        return rc;
+    core_read(c, &q, on_get_job, op);
+    return OP_WAITS;
+}
+
+const struct method get_job_method = {
+    "Jobs/GetJob", METHOD_UNARY,        &fermata__v1__get_job_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    get_job,       child_questions_free};
+
+/* ---- ListJobs ---- */
+
+/* A job as it stands in a list. One whose record is broken is shown with its id and that error. */
+static void put_listed(struct core *c, const struct store_row *row, struct fm_buf *job)
+{
+    struct fm_err err = {0};
+    fm_buf_reset(job);
+    if (check_head(&row->job, row->body, &err) == 0) {
+        put_head(c, row->body, job);
+        put_waiting_reason(c, &row->job, job);
+        return;
+    }
+    char text[27], code[] = "DATA_LOSS";
+    fm_id_text(&row->job, text);
+    Fermata__V1__Job broken = FERMATA__V1__JOB__INIT;
+    Fermata__V1__JobError error = FERMATA__V1__JOB_ERROR__INIT;
+    broken.job_id = text;
+    broken.error = &error;
+    error.code = code;
+    error.message = err.msg;
+    pb_pack(&broken, job);
+    fm_err_done(&err);
+}
+
+/* The smallest id of a job submitted at this time: ids begin with it. */
+static struct fm_id first_id(const Google__Protobuf__Timestamp *t)
+{
+    struct fm_id id = {{0}};
+    int64_t ms = time_to_ms(t);
+    for (int i = 0; i < 6 && ms > 0; i++)
+        id.b[i] = (uint8_t)((uint64_t)ms >> (8 * (5 - i)));
+    return id;
+}
+
+static void on_list_jobs(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    if (d->status != STORE_OK) {
+        op_fail(c, op, &d->err);
+        return;
+    }
+    const Fermata__V1__ListJobsRequest *r = OP_REQUEST(op, Fermata__V1__ListJobsRequest);
+    struct fm_id oldest = first_id(r->created_after);
+    while (d->n_rows > 0 && memcmp(&d->rows[d->n_rows - 1].job, &oldest, sizeof(oldest)) < 0) {
+        d->n_rows--; /* newest first: what follows is older still */
+        d->more = false;
+    }
+    struct fm_buf response = {0}, job = {0};
+    size_t i = 0;
+    for (; i < d->n_rows && (i == 0 || response.n + d->rows[i].body.n < PAGE_BYTES); i++) {
+        put_listed(c, &d->rows[i], &job);
+        fm_buf_put_len_delim(&response, 1, job.p, job.n);
+    }
+    if (i > 0 && (d->more || i < d->n_rows)) {
+        char token[27];
+        fm_id_text(&d->rows[i - 1].job, token);
+        fm_buf_put_string(&response, 2, token);
+    }
+    fm_buf_done(&job);
+    op_reply_bytes(c, op, (struct fm_bytes){response.p, response.n});
+    fm_buf_done(&response);
+}
+
+static int check_list(const Fermata__V1__ListJobsRequest *r, struct store_query *q, struct fm_err *err)
+{
+    if (check_page(r->page_size, &q->limit, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (r->flow[0] != '\0' && check_name("flow", r->flow, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (r->host[0] != '\0' && check_name("host", r->host, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (check_label_count(r->n_labels, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (r->n_statuses > JOB_STATUSES)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "statuses", "%zu statuses; there are only %d",
+                          r->n_statuses, JOB_STATUSES - 1);
+    for (size_t i = 0; i < r->n_statuses; i++)
+        if ((int)r->statuses[i] <= 0 || (int)r->statuses[i] >= JOB_STATUSES)
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "statuses", "status %d is unknown",
+                              (int)r->statuses[i]);
+    if (r->page_token[0] != '\0' && fm_id_parse(r->page_token, &q->after) < 0)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "page_token", "page_token is not one that ListJobs gave");
+    if (r->created_before != NULL) {
+        struct fm_id before = first_id(r->created_before);
+        if (fm_id_is_zero(&before))
+            before.b[15] = 1; /* zero would be no bound */
+        if (fm_id_is_zero(&q->after) || memcmp(&before, &q->after, sizeof(before)) < 0)
+            q->after = before;
+    }
+    return 0;
+}
+
+static int list_jobs(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__ListJobsRequest *r = OP_REQUEST(op, Fermata__V1__ListJobsRequest);
+    struct store_query q = {.kind = STORE_LIST_JOBS, .flow = r->flow, .host = r->host};
+    int rc = check_list(r, &q, err);
+    if (rc < 0)
+        return rc;
+    int statuses[JOB_STATUSES];
+    struct store_label labels[MAX_LABELS];
+    for (size_t i = 0; i < r->n_statuses; i++)
+        statuses[i] = (int)r->statuses[i];
+    for (size_t i = 0; i < r->n_labels; i++)
+        labels[i] = (struct store_label){r->labels[i]->key, r->labels[i]->value};
+    q.statuses = statuses;
+    q.n_statuses = r->n_statuses;
+    q.labels = labels;
+    q.n_labels = r->n_labels;
+    core_read(c, &q, on_list_jobs, op);
+    return OP_WAITS;
+}
+
+const struct method list_jobs_method = {
+    "Jobs/ListJobs", METHOD_UNARY, &fermata__v1__list_jobs_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    list_jobs,       NULL};
+
+/* ---- GetHistory ---- */
+
+static void on_history(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    const Fermata__V1__GetHistoryRequest *r = OP_REQUEST(op, Fermata__V1__GetHistoryRequest);
+    struct fm_err err = {0};
+    if (d->status == STORE_NOT_FOUND) {
+        fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
+        op_fail(c, op, &err);
+        return;
+    }
+    if (d->status != STORE_OK) {
+        op_fail(c, op, &d->err);
+        return;
+    }
+    if (d->n_steps > 0 && read_check_steps(d, w->from_step, 0, &err) < 0) {
+        op_fail(c, op, &err);
+        return;
+    }
+    struct fm_buf response = {0};
+    for (size_t i = 0; i < d->n_steps; i++)
+        fm_buf_put_len_delim(&response, 1, d->steps[i].body.p, d->steps[i].body.n);
+    if (d->more && d->n_steps > 0) {
+        char token[16];
+        snprintf(token, sizeof(token), "%u", d->steps[d->n_steps - 1].number + 1);
+        fm_buf_put_string(&response, 2, token);
+    }
+    op_reply_bytes(c, op, (struct fm_bytes){response.p, response.n});
+    fm_buf_done(&response);
+}
+
+static int parse_step_token(const char *token, uint32_t *ret, struct fm_err *err)
+{
+    char *end = NULL;
+    unsigned long n = strtoul(token, &end, 10);
+    if (token[0] < '0' || token[0] > '9' || *end != '\0' || n == 0 || n > UINT32_MAX)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "page_token",
+                          "page_token is not one that GetHistory gave");
+    *ret = (uint32_t)n;
+    return 0;
+}
+
+static int get_history(struct core *c, struct op *op, struct fm_err *err)
+{
+    const Fermata__V1__GetHistoryRequest *r = OP_REQUEST(op, Fermata__V1__GetHistoryRequest);
+    struct store_query q = {
+        .kind = STORE_READ_STEPS, .from = r->from_step > 0 ? r->from_step : 1, .max_bytes = PAGE_BYTES};
+    int rc = check_job_id(r->job_id, &q.job, err);
+    if (rc == 0)
+        rc = check_page(r->page_size, &q.limit, err);
+    if (rc == 0 && r->page_token[0] != '\0')
+        rc = parse_step_token(r->page_token, &q.from, err);
+    if (rc < 0)
+        return rc;
+    core_read(c, &q, on_history, op)->from_step = q.from;
+    return OP_WAITS;
+}
+
+const struct method get_history_method = {
+    "Jobs/GetHistory", METHOD_UNARY, &fermata__v1__get_history_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
+    get_history,       NULL};

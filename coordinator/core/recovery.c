@@ -1,0 +1,158 @@
+/* What the coordinator reads when it starts: what is remembered of hosts, then the active jobs, page by
+ * page. And what is done with any job that has been read. */
+#include "recovery.h"
+
+#include <stdlib.h>
+
+#include <uthash.h>
+
+#include "fermata/v1/hosts.pb-c.h"
+#include "host.h"
+#include "job.h"
+#include "lease.h"
+#include "load.h"
+#include "log.h"
+#include "marks.h"
+#include "mem.h"
+#include "place.h"
+#include "query.h"
+#include "state.h"
+#include "store.h"
+#include "table.h"
+#include "timers.h"
+#include "unit.h"
+#include "watch.h"
+
+#define RECOVERY_PAGE 256
+
+static void recovery_next(struct core *c);
+
+static void on_marks_listed(struct core *c, struct wait *w, struct store_done *d)
+{
+    (void)w;
+    if (d->status != STORE_OK) {
+        FM_LOG(ERROR, STORAGE, "what is remembered of hosts could not be read, trying again",
+               FM_ERR(&d->err));
+        core_retry_later(c);
+        return;
+    }
+    for (size_t i = 0; i < d->n_rows; i++) {
+        Fermata__V1__Host *v = fermata__v1__host__unpack(NULL, d->rows[i].body.n, d->rows[i].body.p);
+        if (v == NULL || v->host_id[0] == '\0') {
+            FM_LOG(ERROR, STORAGE, "what is remembered of a host is malformed, ignoring");
+        } else {
+            struct host_mark *m = mark_get(c, v->host_id);
+            free(m->incarnation);
+            m->incarnation = fm_xstrdup(v->incarnation);
+            m->cordoned = v->cordoned;
+            m->draining = v->draining;
+        }
+        if (v != NULL)
+            fermata__v1__host__free_unpacked(v, NULL);
+    }
+    c->marks_loaded = true;
+    recovery_next(c);
+}
+
+static void marks_load(struct core *c)
+{
+    struct store_query q = {.kind = STORE_LIST_HOSTS};
+    core_read(c, &q, on_marks_listed, NULL);
+}
+
+/* One job less to wait for. */
+static void recovery_loaded(struct core *c)
+{
+    if (c->recovered || --c->recover_loading > 0)
+        return;
+    recovery_next(c);
+}
+
+/* The job is complete in memory: takes up its place. */
+static void job_ready(struct core *c, struct job *job)
+{
+    job_count_bytes(c, job);
+    job->pins++;
+    int status = (int)job->head->status;
+    if (status == JOB_RUNNING) {
+        struct host *h = host_find(c, job->head->host);
+        if (h == NULL)
+            h = host_add(c, job->head->host); /* not seen since the start: its lease runs from now */
+        host_attach_job(h, job);
+        job->assign_sent = true;
+        job->inputs_sent = job->inputs_on_disk;
+        if (h->conn != 0 && h->resync_at_ms == 0)
+            h->resync_at_ms = c->now_ms + RETRY_MS;
+    } else if (status == JOB_PENDING) {
+        place_job(c, job);
+    }
+    if (job->time_wanted)
+        job_on_time(c, job);
+    job_run_ops(c, job);
+    watch_pump_job(c, job);
+    job->pins--;
+    place_settle(c, job);
+    job_rest(c, job);
+}
+
+static void on_active_listed(struct core *c, struct wait *w, struct store_done *d)
+{
+    (void)w;
+    if (d->status != STORE_OK) {
+        FM_LOG(ERROR, STORAGE, "the active jobs could not be listed, trying again", FM_ERR(&d->err));
+        core_retry_later(c);
+        return;
+    }
+    c->recover_listed = !d->more;
+    c->recover_loading = d->n_rows + 1; /* one for this function */
+    for (size_t i = 0; i < d->n_rows; i++) {
+        c->recover_after = d->rows[i].job;
+        job_start_loading(c, job_add_loading(c, &d->rows[i].job));
+    }
+    recovery_loaded(c);
+}
+
+static void recovery_next(struct core *c)
+{
+    if (!c->marks_loaded) {
+        marks_load(c);
+        return;
+    }
+    if (c->recover_listed) {
+        c->recovered = true;
+        leases_recovered(c);
+        FM_LOG(INFO, STATE, "recovered", FM_U64("jobs", HASH_COUNT(c->jobs)),
+               FM_U64("hosts_awaited", HASH_COUNT(c->hosts)));
+        c->io.recovered(c->io.arg);
+        timers_note(c, 1); /* whatever came due in the meantime */
+        return;
+    }
+    struct store_query q = {.kind = STORE_LIST_ACTIVE, .limit = RECOVERY_PAGE, .after = c->recover_after};
+    core_read(c, &q, on_active_listed, NULL);
+}
+
+/* A job has been read (NULL: it is not there, or cannot be). */
+static void on_job_loaded(struct core *c, struct job *job)
+{
+    if (job != NULL)
+        job_ready(c, job);
+    recovery_loaded(c);
+}
+
+void recovery_init(struct core *c)
+{
+    c->job_loaded = on_job_loaded;
+}
+
+void recovery_begin(struct core *c)
+{
+    c->started = true;
+    recovery_next(c);
+}
+
+void recovery_retry(struct core *c)
+{
+    load_retry(c);
+    if (!c->recovered && c->recover_loading == 0 && c->started)
+        recovery_next(c);
+}

@@ -1,0 +1,323 @@
+/* The session of a host's stream: Hello, Welcome, heartbeats, Goodbye. What hosts say about jobs is in
+ * steps.c. A broken stream is not a dead host: its jobs stay until its lease ends,
+ * counted from when it was last heard. */
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "breakpoints.h"
+#include "buf.h"
+#include "check.h"
+#include "defs.h"
+#include "err.h"
+#include "fermata/v1/host_agent.pb-c.h"
+#include "host.h"
+#include "id.h"
+#include "job.h"
+#include "job_state.h"
+#include "leave.h"
+#include "log.h"
+#include "lost.h"
+#include "marks.h"
+#include "mem.h"
+#include "move.h"
+#include "pace.h"
+#include "pbc.h"
+#include "send.h"
+#include "state.h"
+#include "steps.h"
+#include "store.h"
+#include "table.h"
+#include "watch.h"
+
+#define PROTOCOL_VERSION 1
+#define MAX_CAPACITY 100000
+#define MAX_TYPES 1000
+#define MAX_STEP_BYTES (8u * 1024 * 1024)
+
+/* ---- streams ---- */
+
+void session_opened(struct core *c, uint64_t conn, const char *peer)
+{
+    struct conn *k = fm_xcalloc(1, sizeof(*k));
+    k->id = conn;
+    k->peer = fm_xstrdup(peer);
+    k->opened_ms = c->now_ms;
+    HASH_ADD(hh, c->conns, id, sizeof(k->id), k);
+    if (c->stopping || !c->recovered) {
+        struct fm_err err = {0};
+        fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is %s",
+                   c->stopping ? "stopping" : "starting");
+        conn_close(c, k, &err);
+    }
+}
+
+/* ---- Hello ---- */
+
+static int check_hello(const Fermata__V1__Hello *m, struct fm_err *err)
+{
+    if (m->protocol_version != PROTOCOL_VERSION)
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "hello.protocol_version",
+                          "the host speaks protocol version %u; this coordinator speaks version %d",
+                          m->protocol_version, PROTOCOL_VERSION);
+    if (check_name("hello.host_id", m->host_id, err) < 0 ||
+        check_name("hello.incarnation", m->incarnation, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (m->capacity == 0 || m->capacity > MAX_CAPACITY)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.capacity", "capacity is %u; 1 to %d are allowed",
+                          m->capacity, MAX_CAPACITY);
+    if (m->n_routine_types > MAX_TYPES)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.routine_types",
+                          "%zu routine types; the limit is %d", m->n_routine_types, MAX_TYPES);
+    for (size_t i = 0; i < m->n_routine_types; i++)
+        if (check_name("hello.routine_types.name", m->routine_types[i]->name, err) < 0)
+            return -FM_INVALID_ARGUMENT;
+    if (m->n_labels > MAX_LABELS)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.labels", "%zu labels; the limit is %d",
+                          m->n_labels, MAX_LABELS);
+    return 0;
+}
+
+/* Finds or makes the record of a host that says Hello; NULL when another one with its id lives. */
+static struct host *host_for_hello(struct core *c, const struct conn *k, const Fermata__V1__Hello *m,
+                                   struct fm_err *err)
+{
+    struct host *h = host_find(c, m->host_id);
+    if (h == NULL)
+        return host_add(c, m->host_id);
+    if (h->incarnation == NULL)
+        return h;
+    bool same = strcmp(h->incarnation, m->incarnation) == 0;
+    if (h->conn == 0 && !same) {
+        fm_err_set(err, FM_ALREADY_EXISTS, "hello.host_id",
+                   "another host with the id %s was attached, and its lease runs for another %lld ms",
+                   m->host_id, (long long)(host_lease_end(c, h) - c->now_ms));
+        return NULL;
+    }
+    if (h->conn == 0)
+        return h;
+    if (!same) {
+        fm_err_set(err, FM_ALREADY_EXISTS, "hello.host_id",
+                   "a host with the id %s is attached from %s; give this one another --id, or wait until the "
+                   "other is gone",
+                   m->host_id, h->peer);
+        return NULL;
+    }
+    struct conn *old;
+    HASH_FIND(hh, c->conns, &h->conn, sizeof(h->conn), old);
+    if (old != NULL && old != k) {
+        struct fm_err gone = {0};
+        fm_err_set(&gone, FM_ABORTED, NULL, "the host opened a new stream");
+        conn_close(c, old, &gone);
+    }
+    return h;
+}
+
+static void take_hello(struct core *c, struct host *h, const struct conn *k, const Fermata__V1__Hello *m)
+{
+    /* what it was told before its stream broke may still make it give jobs back */
+    bool asked = h->drain_asked && h->incarnation != NULL && strcmp(h->incarnation, m->incarnation) == 0;
+    host_clear_hello(h);
+    h->conn = k->id;
+    h->peer = fm_xstrdup(k->peer);
+    h->version = fm_xstrdup(m->version);
+    h->incarnation = fm_xstrdup(m->incarnation);
+    h->capacity = m->capacity;
+    h->leaving = m->draining;
+    h->seq_out = h->mark_seq = 0;
+    pace_reset(h);
+    h->seq_in = k->seq_in;
+    h->resync_at_ms = 0;
+    h->last_heard_ms = c->now_ms;
+    h->braked = false;
+    h->drain_asked = h->draining || asked;
+    h->attached_wall_ms = c->wall_ms;
+    h->labels = fm_xcalloc(m->n_labels + 1, sizeof(*h->labels));
+    for (; h->n_labels < m->n_labels; h->n_labels++)
+        h->labels[h->n_labels] = (struct store_label){fm_xstrdup(m->labels[h->n_labels]->key),
+                                                      fm_xstrdup(m->labels[h->n_labels]->value)};
+    for (size_t i = 0; i < m->n_routine_types; i++) {
+        type_info_add(&h->types, m->routine_types[i]);
+        types_learn(c, m->routine_types[i]);
+    }
+}
+
+static bool keeps(struct core *c, const struct host *h, const Fermata__V1__HeldJob *held,
+                  struct job **ret_job)
+{
+    struct fm_id id;
+    *ret_job = NULL;
+    if (fm_id_parse(held->job_id, &id) < 0)
+        return false;
+    struct job *job = job_in_memory(c, &id);
+    if (job == NULL || job->loading || job->host != h || job->head->epoch != held->epoch)
+        return false;
+    *ret_job = job;
+    return true;
+}
+
+static void send_welcome(struct core *c, struct host *h, const Fermata__V1__Hello *m)
+{
+    Fermata__V1__Welcome w = FERMATA__V1__WELCOME__INIT;
+    Fermata__V1__HeldVerdict *verdicts = fm_xcalloc(m->n_held_jobs + 1, sizeof(*verdicts));
+    Fermata__V1__HeldVerdict **pointers = fm_xcalloc(m->n_held_jobs + 1, sizeof(*pointers));
+    for (size_t i = 0; i < m->n_held_jobs; i++) {
+        struct job *job;
+        fermata__v1__held_verdict__init(&verdicts[i]);
+        verdicts[i].job_id = m->held_jobs[i]->job_id;
+        verdicts[i].epoch = m->held_jobs[i]->epoch;
+        verdicts[i].keep = keeps(c, h, m->held_jobs[i], &job);
+        if (job != NULL)
+            verdicts[i].applied_step = job->steps_on_disk;
+        pointers[i] = &verdicts[i];
+    }
+    w.lease_ms = c->cfg.lease_ms;
+    w.heartbeat_ms = c->cfg.heartbeat_ms;
+    w.max_step_bytes = MAX_STEP_BYTES;
+    w.n_held_jobs = m->n_held_jobs;
+    w.held_jobs = pointers;
+    struct fm_buf b = {0};
+    pb_pack(&w, &b);
+    host_send(c, h, FIELD_WELCOME, (struct fm_bytes){b.p, b.n});
+    fm_buf_done(&b);
+    free(verdicts);
+    free(pointers);
+}
+
+/* Jobs that the host still has go on; those it does not have (any more) go to others. */
+static void sort_out_jobs(struct core *c, struct host *h, const Fermata__V1__Hello *m)
+{
+    struct job *job, *next;
+    DL_FOREACH2 (h->jobs, job, host_next)
+        job->assign_sent = false;
+    for (size_t i = 0; i < m->n_held_jobs; i++) {
+        if (!keeps(c, h, m->held_jobs[i], &job))
+            continue;
+        job->assign_sent = true;
+        job->inputs_sent = job_state_inputs(job->state);
+        host_send_inputs(c, job);
+        breakpoints_resend(c, job);
+        if (job->head->pause_requested)
+            host_send_interrupt(c, h->conn, job, job->head->epoch,
+                                FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE);
+        else if (h->draining)
+            host_send_interrupt(c, h->conn, job, job->head->epoch,
+                                FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
+    }
+    /* A lost job may be given to this same host again at once, and then stands at the list's end: only those
+     * that stand there now are looked at, or this would never end. */
+    size_t left = h->n_jobs;
+    for (job = h->jobs; left > 0; left--, job = next) {
+        next = job->host_next;
+        if (!job->assign_sent)
+            job_requeue(c, job, "its host came back without it");
+    }
+}
+
+static void on_hello(struct core *c, struct conn *k, const Fermata__V1__Hello *m)
+{
+    struct fm_err err = {0};
+    struct host *h = NULL;
+    if (k->host != NULL)
+        fm_err_set(&err, FM_INVALID_ARGUMENT, "hello", "Hello came twice on one stream");
+    else if (check_hello(m, &err) == 0)
+        h = host_for_hello(c, k, m, &err);
+    if (h == NULL) { /* the log shall name it, if that is a name */
+        conn_end(c, k, check_name("hello.host_id", m->host_id, NULL) == 0 ? m->host_id : "", &err);
+        return;
+    }
+    k->host = h;
+    take_hello(c, h, k, m);
+    mark_attached(c, h);
+    FM_LOG(INFO, HOST, "host attached", FM_STR("host", h->id), FM_STR("peer", h->peer),
+           FM_STR("incarnation", h->incarnation), FM_U64("capacity", h->capacity),
+           FM_U64("held_jobs", m->n_held_jobs), FM_U64("jobs", h->n_jobs));
+    send_welcome(c, h, m);
+    sort_out_jobs(c, h, m);
+    c->match_wanted = true;
+}
+
+static void on_goodbye(struct core *c, struct conn *k, const Fermata__V1__Goodbye *m)
+{
+    struct host *h = k->host;
+    FM_LOG(INFO, HOST, "host left", FM_STR("host", h->id), FM_STR("reason", m->reason),
+           FM_U64("jobs", h->n_jobs));
+    uint64_t conn = k->id;
+    host_flush(c, h);
+    h->conn = 0;
+    h->leaving = true;
+    host_requeue_all(c, h, "its host left");
+    mark_left(c, h);
+    host_remove(c, h);
+    conn_free(c, k);
+    c->io.host_close(c->io.arg, conn, NULL);
+}
+
+/* ---- messages ---- */
+
+static void dispatch(struct core *c, struct conn *k, const Fermata__V1__HostMessage *m)
+{
+    struct host *h = k->host;
+    switch (m->body_case) {
+    case FERMATA__V1__HOST_MESSAGE__BODY_STEPS:
+        host_on_steps(c, h, m->steps);
+        return;
+    case FERMATA__V1__HOST_MESSAGE__BODY_HEARTBEAT:
+        host_flush(c, h);
+        host_send(c, h, FIELD_HEARTBEAT, (struct fm_bytes){0});
+        return;
+    case FERMATA__V1__HOST_MESSAGE__BODY_RELEASE:
+        host_on_release(c, h, m->release);
+        return;
+    case FERMATA__V1__HOST_MESSAGE__BODY_INTENT:
+        lost_on_intent(c, h, m->intent);
+        return;
+    case FERMATA__V1__HOST_MESSAGE__BODY_PROGRESS:
+        watch_progress(c, h, m->progress);
+        return;
+    case FERMATA__V1__HOST_MESSAGE__BODY_GOODBYE:
+        on_goodbye(c, k, m->goodbye);
+        return;
+    case FERMATA__V1__HOST_MESSAGE__BODY__NOT_SET:
+    case FERMATA__V1__HOST_MESSAGE__BODY_HELLO:
+    default:
+        return; /* a kind of message that a later version knows */
+    }
+}
+
+void session_message(struct core *c, uint64_t conn, const ProtobufCMessage *message)
+{
+    const Fermata__V1__HostMessage *m = (const Fermata__V1__HostMessage *)(const void *)message;
+    struct conn *k;
+    HASH_FIND(hh, c->conns, &conn, sizeof(conn), k);
+    if (k == NULL)
+        return;
+    struct fm_err err = {0};
+    if (m->seq != 0 && m->seq != k->seq_in + 1)
+        fm_err_set(&err, FM_INVALID_ARGUMENT, "seq", "message %llu follows message %llu",
+                   (unsigned long long)m->seq, (unsigned long long)k->seq_in);
+    else if (k->host == NULL && m->body_case != FERMATA__V1__HOST_MESSAGE__BODY_HELLO)
+        fm_err_set(&err, FM_INVALID_ARGUMENT, "hello", "the first message on the stream must be Hello");
+    if (err.code != FM_OK) {
+        conn_close(c, k, &err);
+        return;
+    }
+    k->seq_in++;
+    if (m->body_case == FERMATA__V1__HOST_MESSAGE__BODY_HELLO) {
+        on_hello(c, k, m->hello);
+        return;
+    }
+    k->host->seq_in = k->seq_in;
+    k->host->last_heard_ms = c->now_ms;
+    k->host->braked = false;
+    if (m->ack >= k->host->mark_seq ||
+        m->seq == 0) /* a host that does not number its messages acknowledges none by number */
+        k->host->mark_seq = 0;
+    pace_acked(c, k->host, m->seq == 0 ? UINT64_MAX : m->ack);
+    breakpoints_received(c, k->host, m->seq == 0 ? UINT64_MAX : m->ack);
+    dispatch(c, k, m);
+}

@@ -1,0 +1,15 @@
+/* The streams of hosts: one calls these as core_host_opened, core_host_message (core.h). */
+#ifndef FM_CORE_SESSION_H
+#define FM_CORE_SESSION_H
+
+#include <stdint.h>
+
+#include <protobuf-c/protobuf-c.h>
+
+struct core;
+
+void session_opened(struct core *c, uint64_t conn, const char *peer);
+/* A decoded and guarded fermata.v1.HostMessage. */
+void session_message(struct core *c, uint64_t conn, const ProtobufCMessage *message);
+
+#endif

@@ -1,0 +1,303 @@
+/* What hosts say about jobs: steps and releases. */
+#include "steps.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "children.h"
+#include "err.h"
+#include "fermata/v1/host_agent.pb-c.h"
+#include "fermata/v1/types.pb-c.h"
+#include "google/protobuf/timestamp.pb-c.h"
+#include "host.h"
+#include "id.h"
+#include "job.h"
+#include "job_state.h"
+#include "journal.h"
+#include "log.h"
+#include "lost.h"
+#include "mem.h"
+#include "move.h"
+#include "pbc.h"
+#include "send.h"
+#include "state.h"
+#include "table.h"
+#include "unit.h"
+
+#define MAX_QUESTION_MS (10ull * 366 * 86400 * 1000)
+
+static void reject(struct core *c, struct host *h, const char *job_id, const Fermata__V1__Step *step,
+                   const char *reason)
+{
+    FM_LOG(WARN, STATE, "step refused", FM_STR("job", job_id), FM_STR("host", h->id),
+           FM_U64("epoch", step->epoch), FM_U64("step", step->number), FM_STR("reason", reason));
+    Fermata__V1__StepReject m = FERMATA__V1__STEP_REJECT__INIT;
+    m.job_id = (char *)(uintptr_t)job_id;
+    m.epoch = step->epoch;
+    m.number = step->number;
+    m.reason = (char *)(uintptr_t)reason;
+    host_send_message(c, h, FIELD_STEP_REJECT, &m);
+}
+
+/* ---- steps ---- */
+
+/* A step that breaks a rule: the host drops the job. A state that grew too large fails the job; a host that
+ * broke the protocol loses it, and after some such hosts the job fails, too. */
+static void on_bad_step(struct core *c, struct host *h, struct job *job, const Fermata__V1__Step *step,
+                        const struct fm_err *err)
+{
+    reject(c, h, job->text, step, err->msg);
+    unit_of(c, job);
+    if (err->code == FM_RESOURCE_EXHAUSTED || ++job->bad_steps >= MAX_BAD_STEPS) {
+        job_set_error(job, fm_code_name((int)err->code), err->msg, step->routine, step->task_id);
+        job_end(c, job, JOB_EV_FAIL);
+        return;
+    }
+    free(job->avoid_host);
+    job->avoid_host = fm_xstrdup(h->id);
+    core_retry_later(c);
+    job_requeue(c, job, "its host made a step that breaks a rule");
+}
+
+static int check_pauses(const struct job *job, const Fermata__V1__Step *step, struct fm_err *err)
+{
+    for (size_t i = 0; i < step->n_pauses; i++) {
+        const Fermata__V1__Pause *p = step->pauses[i];
+        char want[32], other[64];
+        snprintf(want, sizeof(want), "p%u.%zu", step->number, i);
+        snprintf(other, sizeof(other), "p-%.40s.%zu", step->task_id, i); /* in a flow with parallelism */
+        if ((strcmp(p->pause_id, want) != 0 && strcmp(p->pause_id, other) != 0) ||
+            job_find_pause(job, p->pause_id) != NULL)
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.pause_id",
+                              "pause %zu has the id \"%.64s\"; it must be %s, and not open", i, p->pause_id,
+                              want);
+        if (p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_UNSPECIFIED &&
+            p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION &&
+            p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET)
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.reason",
+                              "pause %s has the reason %d; a step may ask a QUESTION or about the BUDGET",
+                              want, (int)p->reason);
+        if (p->timeout_ms > MAX_QUESTION_MS)
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.timeout_ms",
+                              "pause %s stays open for %llu ms; the limit is %llu", want,
+                              (unsigned long long)p->timeout_ms, (unsigned long long)MAX_QUESTION_MS);
+        if (p->slot[0] == '\0')
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.slot",
+                              "pause %s names no slot for its answer", want);
+    }
+    return 0;
+}
+
+/* The questions that the step asks become open. */
+static void open_pauses(struct job *job, const Fermata__V1__Step *step)
+{
+    for (size_t i = 0; i < step->n_pauses; i++) {
+        Fermata__V1__Pause p = *step->pauses[i];
+        if (p.reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET)
+            p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION;
+        Google__Protobuf__Timestamp expires = *step->committed_at;
+        int64_t expires_ms = time_to_ms(step->committed_at) + (int64_t)p.timeout_ms;
+        expires.seconds = expires_ms / 1000;
+        expires.nanos = (int32_t)(expires_ms % 1000) * 1000000;
+        p.expires_at = p.timeout_ms > 0 ? &expires : NULL;
+        p.timeout_ms = 0;
+        p.routine = step->routine;
+        p.step = step->number;
+        p.at = step->committed_at;
+        job_add_pause(job, pb_clone(&p));
+        FM_LOG(INFO, STATE, "question asked", FM_STR("job", job->text), FM_STR("pause", p.pause_id),
+               FM_U64("epoch", step->epoch), FM_U64("step", step->number));
+    }
+}
+
+static int check_outcome(const Fermata__V1__Step *step, struct fm_err *err)
+{
+    switch (step->outcome) {
+    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_COMPLETE:
+        if (step->n_pauses > 0)
+            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.outcome",
+                              "a step that asks a question must have the outcome PAUSE");
+        return 0;
+    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE: /* in a flow with parallelism it may ask, too */
+    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY:
+    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_PAUSE:
+    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_FAIL:
+        return 0;
+    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_UNSPECIFIED:
+    default:
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "step.outcome", "outcome %d is unknown",
+                          (int)step->outcome);
+    }
+}
+
+/* What the applied step means for the job. Returns true when the job has left the host. */
+static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Step *step)
+{
+    if (step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_FAIL) {
+        if (step->error != NULL)
+            job_set_error(job, step->error->code, step->error->message, step->routine, step->task_id);
+        else
+            job_set_error(job, "UNKNOWN", "the step failed and does not say why", step->routine,
+                          step->task_id);
+        job_end(c, job, JOB_EV_FAIL);
+        return true;
+    }
+    if (step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_PAUSE && job->head->n_pauses > 0) {
+        job_park(c, job, PARK_ASKED);
+        return true;
+    }
+    if (!job_has_work(job)) {
+        job_park(c, job,
+                 PARK_BY_STATE); /* whatever the host says: nothing is left, and nobody would wake it */
+        return true;
+    }
+    bool goes_on = step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE ||
+                   step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY;
+    if (!goes_on && job->inputs == NULL) {
+        job_requeue(c, job, "its host stopped, but tasks wait");
+        return true;
+    }
+    job_checkpoint(c, job); /* an input that came in the meantime is delivered, and the host goes on */
+    return false;
+}
+
+static void apply_step(struct core *c, struct host *h, struct job *job, Fermata__V1__Step *step)
+{
+    struct fm_err err = {0};
+    Google__Protobuf__Timestamp at = core_now(c), started = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    int64_t started_ms = step->duration_us / 1000 < (uint64_t)c->wall_ms
+                             ? c->wall_ms - (int64_t)(step->duration_us / 1000)
+                             : 0;
+    started.seconds = started_ms / 1000;
+    started.nanos = (int32_t)(started_ms % 1000) * 1000000;
+    step->committed_at = &at;
+    step->started_at = &started;
+    step->host = h->id;
+    step->task = NULL;
+    struct task_item *task = NULL;
+    if (check_outcome(step, &err) < 0 || check_pauses(job, step, &err) < 0 ||
+        children_check(step, &err) < 0 || job_apply_step(c, job, step, &task, &err) < 0) {
+        on_bad_step(c, h, job, step, &err);
+        fm_err_done(&err);
+        return;
+    }
+    if (step->n_children > 0)
+        children_add(c, job, step, task);
+    free(task);
+    usage_count(c, job, step);
+    lost_intent_done(job, step->task_id);
+    if (job->head->released_task[0] != '\0' && strcmp(job->head->released_task, step->task_id) == 0)
+        pb_set_string(&job->head->released_task, "");
+    if (job->head->emit_deferred && step->inputs_through >= job->emit_deferred_input) {
+        job->head->emit_deferred = false;
+        job->head_dirty = true;
+    }
+    open_pauses(job, step);
+    uint64_t conn = h->conn;
+    uint32_t epoch = step->epoch;
+    bool released = take_outcome(c, job, step);
+    ack_effect(unit_of(c, job), conn, epoch, step->number, released);
+    job_count_bytes(c, job);
+}
+
+/* A step that was sent again after a reconnect: acknowledged as soon as it is on disk. */
+static void on_known_step(struct host *h, struct job *job, const Fermata__V1__Step *step)
+{
+    struct unit *m = job->next != NULL ? job->next : job->inflight;
+    if (step->number <= job->steps_on_disk || m == NULL) {
+        host_queue_ack(h, job, step->epoch, step->number, false);
+        return;
+    }
+    ack_effect(m, h->conn, step->epoch, step->number, false);
+}
+
+static void on_step(struct core *c, struct host *h, const char *job_id, Fermata__V1__Step *step)
+{
+    struct fm_id id;
+    struct job *job = fm_id_parse(job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
+    if (job == NULL || job->loading || job->host != h || job->head->epoch != step->epoch) {
+        if (job != NULL && job->loading && h->resync_at_ms != 0)
+            return; /* its stream ends in a moment, and the step comes again */
+        reject(c, h, job_id, step, "the host does not have this job under this epoch (any more)");
+        return;
+    }
+    if (step->number <= job_state_step(job->state))
+        on_known_step(h, job, step);
+    else
+        apply_step(c, h, job, step);
+}
+
+void host_on_steps(struct core *c, struct host *h, const Fermata__V1__StepBatch *b)
+{
+    for (size_t i = 0; i < b->n_steps; i++)
+        if (b->steps[i]->step != NULL)
+            on_step(c, h, b->steps[i]->job_id, b->steps[i]->step);
+}
+
+/* ---- releases ---- */
+
+/* A task has reached a breakpoint: the job is held, unless the breakpoint is gone. */
+static void hold_task(struct core *c, struct job *job, const char *task_id)
+{
+    const struct task_item *t = job_state_find_task(job->state, task_id);
+    if (t == NULL)
+        for (t = job->inputs; t != NULL && strcmp(t->id, task_id) != 0;)
+            t = t->next;
+    if (t == NULL || (job->head->n_breakpoints == 0 && !job->head->single_step)) {
+        job_requeue(c, job, "its host held a task, but its breakpoint is gone");
+        return;
+    }
+    char id[32];
+    snprintf(id, sizeof(id), "b%u", job->head->revision + 1);
+    Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
+    Google__Protobuf__Timestamp at = core_now(c);
+    p.pause_id = id;
+    p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BREAKPOINT;
+    p.routine = (char *)(uintptr_t)t->routine;
+    p.slot = (char *)(uintptr_t)t->slot;
+    p.task_id = (char *)(uintptr_t)t->id;
+    p.step = job_state_step(job->state);
+    p.at = &at;
+    job_add_pause(job, pb_clone(&p));
+    job->head->single_step = false;
+    FM_LOG(INFO, STATE, "task held by a breakpoint", FM_STR("job", job->text), FM_STR("task", task_id),
+           FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)));
+    job_park(c, job, PARK_BY_STATE);
+}
+
+void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release *r)
+{
+    struct fm_id id;
+    struct job *job = fm_id_parse(r->job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
+    if (job == NULL || job->loading || job->host != h || job->head->epoch != r->epoch)
+        return; /* it lost the job before: nothing to give back */
+    for (size_t i = 0; i < r->n_unstarted_tasks; i++)
+        lost_unstarted(job, r->unstarted_tasks[i]);
+    const char *why = r->message[0] != '\0' ? r->message : "its host gave it back";
+    switch (r->reason) {
+    case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_DRAINING: /* perhaps of a drain that was taken back */
+    case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_REFUSED:
+        free(job->avoid_host);
+        job->avoid_host = fm_xstrdup(h->id);
+        core_retry_later(c);
+        break;
+    case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_IDLE:
+        if (!job_has_work(job)) {
+            job_park(c, job, PARK_BY_STATE);
+            return;
+        }
+        break;
+    case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_SLEEPING:
+        job_park(c, job, PARK_ASLEEP);
+        return;
+    case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_BREAKPOINT:
+        hold_task(c, job, r->task_id);
+        return;
+    default:
+        break;
+    }
+    job_requeue(c, job, why);
+}
+
+/* ---- the Hosts service ---- */

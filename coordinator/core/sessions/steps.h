@@ -1,0 +1,15 @@
+/* steps.h */
+#ifndef FM_CORE_SESSIONS_STEPS_H
+#define FM_CORE_SESSIONS_STEPS_H
+
+#include "fermata/v1/host_agent.pb-c.h"
+
+struct core;
+struct host;
+
+#define MAX_BAD_STEPS 3
+
+void host_on_steps(struct core *c, struct host *h, const Fermata__V1__StepBatch *b);
+void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release *r);
+
+#endif

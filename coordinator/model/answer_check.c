@@ -1,0 +1,152 @@
+/* Checks of answers. See answer_check.h. */
+#include "answer_check.h"
+
+#include <jv.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "arena.h"
+#include "buf.h"
+#include "err.h"
+#include "fermata/v1/types.pb-c.h"
+#include "fermata/value.h"
+#include "google/protobuf/struct.pb-c.h"
+#include "json_schema.h"
+#include "pbc.h"
+#include "value.h"
+
+#define MEMORY_BYTES (32u * 1024 * 1024)
+#define MAX_LISTED_BYTES 1000
+#define MAX_CHOICE_BYTES 200
+#define MAX_WANTED_BYTES 300
+#define MAX_DEPTH 64
+
+/* ---- choices ----
+ *
+ * They are texts. One that is JSON (a model may offer numbers or objects, which are shown as JSON) may also
+ * be answered by the value that it stands for. */
+
+static bool is_value(jv j, const Google__Protobuf__Value *v, unsigned depth);
+
+static bool is_list(jv j, const Google__Protobuf__ListValue *l, unsigned depth)
+{
+    bool same = jv_get_kind(j) == JV_KIND_ARRAY && (size_t)jv_array_length(jv_copy(j)) == l->n_values;
+    for (size_t i = 0; same && i < l->n_values; i++)
+        same = is_value(jv_array_get(jv_copy(j), (int)i), l->values[i], depth + 1);
+    jv_free(j);
+    return same;
+}
+
+static bool is_struct(jv j, const Google__Protobuf__Struct *s, unsigned depth)
+{
+    bool same = jv_get_kind(j) == JV_KIND_OBJECT && (size_t)jv_object_length(jv_copy(j)) == s->n_fields;
+    for (size_t i = 0; same && i < s->n_fields; i++)
+        same =
+            is_value(jv_object_get(jv_copy(j), jv_string(s->fields[i]->key)), s->fields[i]->value, depth + 1);
+    jv_free(j);
+    return same;
+}
+
+/* Whether the JSON is this value, in whatever order its keys are. Takes `j`. */
+static bool is_value(jv j, const Google__Protobuf__Value *v, unsigned depth)
+{
+    jv_kind kind = jv_get_kind(j);
+    bool same = false;
+    if (v != NULL && depth <= MAX_DEPTH && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE)
+        return is_list(j, v->list_value, depth);
+    if (v != NULL && depth <= MAX_DEPTH && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
+        return is_struct(j, v->struct_value, depth);
+    if (v == NULL)
+        same = false;
+    else if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE)
+        same = kind == JV_KIND_NULL;
+    else if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE)
+        same = kind == (v->bool_value ? JV_KIND_TRUE : JV_KIND_FALSE);
+    else if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE)
+        same = kind == JV_KIND_NUMBER && jv_number_value(j) == v->number_value;
+    else if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
+        same = kind == JV_KIND_STRING && strcmp(jv_string_value(j), v->string_value) == 0;
+    jv_free(j);
+    return same;
+}
+
+static bool is_choice(const char *choice, const Google__Protobuf__Value *answer)
+{
+    if (answer->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
+        return strcmp(choice, answer->string_value) == 0;
+    return is_value(jv_parse(choice), answer, 0);
+}
+
+static int check_choices(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer,
+                         struct fm_err *err)
+{
+    char list[MAX_LISTED_BYTES + MAX_CHOICE_BYTES + 64] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < pause->n_choices; i++)
+        if (is_choice(pause->choices[i], answer))
+            return 0;
+    for (size_t i = 0; i < pause->n_choices; i++) {
+        if (n > MAX_LISTED_BYTES) {
+            (void)snprintf(list + n, sizeof(list) - n, ", and %zu more", pause->n_choices - i);
+            break;
+        }
+        const char *c = pause->choices[i];
+        int shown = (int)fm_utf8_cut(c, MAX_CHOICE_BYTES);
+        n += (size_t)snprintf(list + n, sizeof(list) - n, "%s\"%.*s%s\"", i > 0 ? ", " : "", shown, c,
+                              c[shown] != '\0' ? "…" : "");
+    }
+    return fm_err_set(err, FM_INVALID_ARGUMENT, "answer", "the answer must be one of %s", list);
+}
+
+/* ---- schemas ---- */
+
+struct checking {
+    struct fm_err *err;
+    const char *wanted; /* the schema's description; "" */
+};
+
+/* Puts what the schema does not like into an error. */
+static void on_fault(void *arg, const char *path, const char *message)
+{
+    const struct checking *c = arg;
+    char field[256];
+    (void)snprintf(field, sizeof(field), "answer%s%.200s", path[0] != '\0' && path[0] != '[' ? "." : "",
+                   path);
+    (void)fm_err_add(c->err, FM_INVALID_ARGUMENT, field, "the answer does not meet its schema: %s%s%.*s",
+                     message, c->wanted[0] != '\0' ? "; wanted is " : "",
+                     (int)fm_utf8_cut(c->wanted, MAX_WANTED_BYTES), c->wanted);
+}
+
+static struct fm_value *decode(const void *message, bool is_struct, struct fm_arena *a, struct fm_err *err)
+{
+    struct fm_buf b = {0};
+    pb_pack(message, &b);
+    struct fm_bytes bytes = {b.p, b.n};
+    struct fm_value *v = is_struct ? value_decode_struct(bytes, a, err) : value_decode(bytes, a, err);
+    fm_buf_done(&b);
+    return v;
+}
+
+int answer_check(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer, struct fm_err *err)
+{
+    if (pause->n_choices > 0 && check_choices(pause, answer, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (pause->answer_schema == NULL)
+        return 0;
+    struct fm_arena arena;
+    struct fm_err fault = {0};
+    fm_arena_init(&arena, MEMORY_BYTES);
+    const struct fm_value *schema = decode(pause->answer_schema, true, &arena, &fault), *v = NULL;
+    if (schema != NULL)
+        v = decode(answer, false, &arena, &fault);
+    struct checking c = {.err = err, .wanted = fm_value_string(fm_value_get(schema, "description"), "")};
+    int rc = v == NULL ? -FM_INVALID_ARGUMENT : json_schema_check(schema, v, on_fault, &c, &fault);
+    fm_arena_done(&arena);
+    if (fault.code != FM_OK)
+        rc = fm_err_set(err,
+                        v == NULL || fault.code == FM_RESOURCE_EXHAUSTED ? FM_INVALID_ARGUMENT
+                                                                         : FM_FAILED_PRECONDITION,
+                        "answer", "the answer cannot be checked against its schema: %s", fault.msg);
+    fm_err_done(&fault);
+    return rc > 0 ? -FM_INVALID_ARGUMENT : rc;
+}

@@ -1,0 +1,147 @@
+/* A job as the core holds it: its record (the head), its state, the table of status transitions. Core thread
+ * only; no I/O. */
+#ifndef FM_JOB_H
+#define FM_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uthash.h>
+
+#include "err.h"
+#include "fermata/v1/types.pb-c.h"
+#include "id.h"
+#include "job_state.h"
+#include "pbc.h"
+#include "store.h"
+
+/* Statuses by short names; the values are those of the proto. */
+enum job_status {
+    JOB_PENDING = FERMATA__V1__JOB_STATUS__JOB_STATUS_PENDING,
+    JOB_RUNNING = FERMATA__V1__JOB_STATUS__JOB_STATUS_RUNNING,
+    JOB_PAUSED = FERMATA__V1__JOB_STATUS__JOB_STATUS_PAUSED,
+    JOB_SLEEPING = FERMATA__V1__JOB_STATUS__JOB_STATUS_SLEEPING,
+    JOB_COMPLETED = FERMATA__V1__JOB_STATUS__JOB_STATUS_COMPLETED,
+    JOB_FAILED = FERMATA__V1__JOB_STATUS__JOB_STATUS_FAILED,
+    JOB_CANCELLED = FERMATA__V1__JOB_STATUS__JOB_STATUS_CANCELLED
+};
+#define JOB_STATUSES 8
+
+/* What happens to a job. */
+enum job_event {
+    JOB_EV_ASSIGN,   /* a host was chosen */
+    JOB_EV_REQUEUE,  /* its host gave it back or was lost */
+    JOB_EV_PAUSE,    /* a step asked a question, or nothing is left while one is open */
+    JOB_EV_HOLD,     /* an operator's pause took effect */
+    JOB_EV_RESUME,   /* an answer came, or the operator's pause ended, and nothing else holds it */
+    JOB_EV_COMPLETE, /* its last task was consumed */
+    JOB_EV_FAIL,     /* a step failed */
+    JOB_EV_CANCEL,   /* a client ended it */
+    JOB_EV_SLEEP,    /* only timers or other jobs are left to wait for */
+    JOB_EV_WAKE,     /* what it slept for has come */
+    JOB_EV_RETRY,    /* an operator lets a failed job go on */
+    JOB_EVENTS
+};
+
+/* The status after `event` in `from`, or 0 when that is not allowed. The one table of transitions. */
+int job_next_status(int from, enum job_event event);
+/* Why that transition exists, for people; NULL when it does not. */
+const char *job_transition_why(int from, enum job_event event);
+bool job_status_final(int status);
+/* "PENDING" and so on; "?" for an unknown number. */
+const char *job_status_name(int status);
+const char *job_event_name(enum job_event event);
+
+struct host;
+struct flow_def;
+struct unit;
+struct op;
+struct watch;
+
+struct job {
+    UT_hash_handle hh;
+    struct fm_id id;
+    char text[27];
+    Fermata__V1__Job *head;  /* the record, without state; NULL while loading */
+    struct fm_buf disk_head; /* its encoding as last committed; empty for a job that is not on disk yet */
+    int disk_status;         /* the status in it */
+    struct job_state *state;
+    struct task_item *inputs; /* inputs that no step has taken, by number */
+    uint32_t inputs_on_disk;  /* inputs up to this number are committed */
+    uint32_t inputs_sent;     /* inputs up to this number were sent to the host */
+    uint32_t steps_on_disk;
+    uint32_t snapshot_step;       /* step that the stored snapshot covers */
+    size_t journal_bytes;         /* bytes of steps since the snapshot */
+    uint32_t emit_deferred_input; /* emit_deferred is over when a step has taken inputs through this one */
+    size_t input_bytes;           /* of `inputs` from input_first to input_last */
+    uint32_t input_first, input_last;
+    size_t counted_bytes; /* what the core has counted for it */
+    struct flow_def *def;
+    struct host *host;                     /* while RUNNING */
+    struct job *host_prev, *host_next;     /* among the host's jobs */
+    struct job *assign_prev, *assign_next; /* among those whose assignment is not sent yet */
+    struct job *pend_prev, *pend_next;     /* among the jobs that wait for a host */
+    struct job *dirty_prev, *dirty_next;
+    struct job *idle_prev, *idle_next;
+    bool assign_waits, is_new, loading, queued, is_dirty, is_idle, head_dirty, assign_sent, interrupted;
+    unsigned pins;      /* callers that still use it: it is not removed */
+    bool time_wanted;   /* job_on_time, once it is loaded */
+    bool had_place;     /* on a host, before it was read again */
+    int64_t recheck_ms; /* wall time of the next look at its children or its parent */
+    uint32_t bad_steps; /* steps refused for breaking a rule */
+    char *avoid_host;   /* a host that refused it a moment ago */
+    struct unit *inflight, *next;
+    struct op *ops;            /* requests that wait for it to be loaded */
+    struct op *pause_ops;      /* PauseJob calls that wait for the pause */
+    struct op *host_ops;       /* ResumeJob calls that wait for a host */
+    struct op *breakpoint_ops; /* SetBreakpoints calls that wait for the disk and the host */
+    struct watch *watches;
+};
+
+/* A job that is being loaded. */
+struct job *job_new(const struct fm_id *id);
+void job_free(struct job *job);
+
+/* Does the transition; returns -FM_FAILED_PRECONDITION naming the status when the table has none (then
+ * nothing changes). */
+int job_move(struct job *job, enum job_event event, int64_t wall_ms, struct fm_err *err);
+
+/* Fills a loading job from what the store returned: head, snapshot, inputs, steps. Returns 0 or
+ * -FM_DATA_LOSS. */
+int job_load(struct job *job, const struct store_done *done, size_t max_state_bytes, struct fm_err *err);
+
+/* The fold of snapshot, inputs and steps that a full read of the store returned. Returns 0 or -FM_DATA_LOSS.
+ */
+int job_fold_stored(const struct store_done *done, size_t max_state_bytes, struct job_state **ret_state,
+                    struct task_item **ret_inputs, struct fm_err *err);
+
+/* The open pause with this id, or NULL. */
+Fermata__V1__Pause *job_find_pause(const struct job *job, const char *pause_id);
+/* Adds an open pause; takes ownership of a message made by pb_clone. */
+void job_add_pause(struct job *job, Fermata__V1__Pause *pause);
+void job_remove_pause(struct job *job, const char *pause_id);
+/* The job has ended: closes all pauses. Of one that may go on (`keep`), questions are kept aside. */
+void job_close_pauses(struct job *job, bool keep);
+/* The job goes on: the questions that were kept are open again. */
+void job_reopen_pauses(struct job *job);
+/* How many of the open pauses have this reason. */
+size_t job_count_pauses(const struct job *job, Fermata__V1__PauseReason reason);
+
+/* True when the job has a pending task, due or not, or an input that no step has taken. */
+bool job_has_work(const struct job *job);
+/* True when an open pause halts the whole job: an operator's, a breakpoint, an unknown outcome. */
+bool job_is_held(const struct job *job);
+/* When the job must be looked at without anybody's asking, in wall milliseconds; 0: never. `parallel`: its
+ * flow runs several tasks side by side, so that an open question does not stop its timers. Sets head.wake_at,
+ * too. */
+int64_t job_wake_ms(struct job *job, bool parallel);
+
+/* True when a snapshot is worth writing now: `at_rest` when the job pauses or ends. Only when the journal
+ * since the last one is worth it, and has grown as large as the state, so that what is written stays in
+ * proportion to what happened. */
+bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_steps, size_t snapshot_bytes);
+
+/* True when the job has children to look after or a parent to tell. */
+bool children_due(const struct job *job);
+
+#endif

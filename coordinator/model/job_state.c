@@ -1,0 +1,376 @@
+/* The state of a job: its elements, encoding and decoding. The fold is in fold.c. */
+#include "job_state.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "buf.h"
+#include "err.h"
+#include "fermata/v1/types.pb-c.h"
+#include "google/protobuf/struct.pb-c.h"
+#include "job_state_int.h"
+#include "kv.h"
+#include "mem.h"
+#include "wire.h"
+
+/* ---- elements ---- */
+
+struct task_item *task_item_alloc(struct fm_bytes body, const char *id, const char *routine, const char *slot)
+{
+    size_t n_id = strlen(id) + 1, n_routine = strlen(routine) + 1, n_slot = strlen(slot) + 1;
+    struct task_item *t = fm_xmalloc(sizeof(*t) + body.n + n_id + n_routine + n_slot);
+    memset(t, 0, sizeof(*t));
+    uint8_t *p = (uint8_t *)(t + 1);
+    if (body.p != NULL)
+        memcpy(p, body.p, body.n);
+    t->body = (struct fm_bytes){p, body.n};
+    char *s = (char *)p + body.n;
+    t->id = memcpy(s, id, n_id);
+    t->routine = memcpy(s + n_id, routine, n_routine);
+    t->slot = memcpy(s + n_id + n_routine, slot, n_slot);
+    return t;
+}
+
+struct task_item *task_item_new(const Fermata__V1__Task *task)
+{
+    size_t n = protobuf_c_message_get_packed_size(&task->base);
+    struct task_item *t =
+        task_item_alloc((struct fm_bytes){NULL, n}, task->task_id, task->routine, task->slot);
+    protobuf_c_message_pack(&task->base, (uint8_t *)(t + 1));
+    t->input_number = task->input_number;
+    if (task->due_at != NULL)
+        t->due_ms = task->due_at->seconds * 1000 + task->due_at->nanos / 1000000;
+    return t;
+}
+
+static char *dup_text(struct fm_bytes b)
+{
+    char *s = fm_xmalloc(b.n + 1);
+    if (b.n > 0)
+        memcpy(s, b.p, b.n);
+    s[b.n] = '\0';
+    return s;
+}
+
+/* Milliseconds of an encoded Timestamp. */
+static int64_t parse_time(struct fm_bytes body)
+{
+    struct wire_reader r = wire_reader(body);
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes len;
+    int64_t ms = 0;
+    while (wire_next(&r, &field, &type, &val, &len) > 0) {
+        if (field == 1 && type == WIRE_TYPE_VARINT)
+            ms += (int64_t)val * 1000;
+        else if (field == 2 && type == WIRE_TYPE_VARINT)
+            ms += (int64_t)val / 1000000;
+    }
+    return ms;
+}
+
+struct task_item *task_item_parse(struct fm_bytes body, struct fm_err *err)
+{
+    struct wire_reader r = wire_reader(body);
+    struct fm_bytes text[4] = {{0}};
+    uint32_t field, input_number = 0;
+    int64_t due_ms = 0;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes len;
+    int got;
+    while ((got = wire_next(&r, &field, &type, &val, &len)) > 0) {
+        if (field >= 1 && field <= 3 && type == WIRE_TYPE_LEN)
+            text[field] = len;
+        else if (field == 7 && type == WIRE_TYPE_VARINT)
+            input_number = (uint32_t)val;
+        else if (field == 13 && type == WIRE_TYPE_LEN)
+            due_ms = parse_time(len);
+    }
+    if (got < 0) {
+        fm_err_set(err, FM_DATA_LOSS, "task", "a stored task is malformed");
+        return NULL;
+    }
+    fm_autofree char *id = dup_text(text[1]), *routine = dup_text(text[2]), *slot = dup_text(text[3]);
+    struct task_item *t = task_item_alloc(body, id, routine, slot);
+    t->input_number = input_number;
+    t->due_ms = due_ms;
+    return t;
+}
+
+void task_list_free(struct task_item *list)
+{
+    struct task_item *t, *tmp;
+    DL_FOREACH_SAFE (list, t, tmp)
+        free(t);
+}
+
+static struct item *item_new(struct fm_bytes body)
+{
+    struct item *i = fm_xmalloc(sizeof(*i) + body.n);
+    memset(i, 0, sizeof(*i));
+    if (body.n > 0)
+        memcpy(i + 1, body.p, body.n);
+    i->body = (struct fm_bytes){(uint8_t *)(i + 1), body.n};
+    return i;
+}
+
+struct item *item_pack(const ProtobufCMessage *m)
+{
+    size_t n = protobuf_c_message_get_packed_size(m);
+    struct item *i = fm_xcalloc(1, sizeof(*i) + n);
+    protobuf_c_message_pack(m, (uint8_t *)(i + 1));
+    i->body = (struct fm_bytes){(uint8_t *)(i + 1), n};
+    return i;
+}
+
+/* Appends message `m` as field `field`. */
+void buf_put_message(struct fm_buf *out, uint32_t field, const ProtobufCMessage *m)
+{
+    size_t n = protobuf_c_message_get_packed_size(m);
+    fm_buf_put_len_header(out, field, n);
+    fm_buf_reserve(out, n);
+    out->n += protobuf_c_message_pack(m, out->p + out->n);
+}
+
+struct routine_state *routine_get(struct job_state *s, const char *routine, size_t n)
+{
+    struct routine_state *r;
+    HASH_FIND(hh, s->routines, routine, n, r);
+    if (r != NULL)
+        return r;
+    r = fm_xcalloc(1, sizeof(*r));
+    r->routine = dup_text((struct fm_bytes){(const uint8_t *)routine, n});
+    HASH_ADD_KEYPTR(hh, s->routines, r->routine, n, r);
+    s->bytes += n;
+    return r;
+}
+
+/* ---- life ---- */
+
+struct job_state *job_state_new(void)
+{
+    struct job_state *s = fm_xcalloc(1, sizeof(*s));
+    s->usage = (Fermata__V1__Usage)FERMATA__V1__USAGE__INIT;
+    return s;
+}
+
+void job_state_free(struct job_state *s)
+{
+    if (s == NULL)
+        return;
+    task_list_free(s->tasks);
+    struct item *i, *itmp;
+    DL_FOREACH_SAFE (s->deferred, i, itmp)
+        free(i);
+    kv_done(&s->shared);
+    struct routine_state *r, *rtmp;
+    HASH_ITER (hh, s->routines, r, rtmp) {
+        HASH_DEL(s->routines, r);
+        kv_done(&r->kv);
+        free(r->routine);
+        free(r);
+    }
+    fm_buf_done(&s->log);
+    fm_buf_done(&s->outputs);
+    free(s);
+}
+
+uint32_t job_state_step(const struct job_state *s)
+{
+    return s->step;
+}
+
+uint32_t job_state_inputs(const struct job_state *s)
+{
+    return s->inputs;
+}
+
+size_t job_state_pending(const struct job_state *s)
+{
+    return s->n_tasks;
+}
+
+size_t job_state_deferred(const struct job_state *s)
+{
+    return s->n_deferred;
+}
+
+size_t job_state_runnable(const struct job_state *s, int64_t wall_ms)
+{
+    size_t n = 0;
+    const struct task_item *t;
+    DL_FOREACH (s->tasks, t)
+        n += t->due_ms <= wall_ms;
+    return n;
+}
+
+int64_t job_state_next_due(const struct job_state *s)
+{
+    int64_t at = 0;
+    const struct task_item *t;
+    DL_FOREACH (s->tasks, t)
+        if (t->due_ms != 0 && (at == 0 || t->due_ms < at))
+            at = t->due_ms;
+    return at;
+}
+
+const struct task_item *job_state_find_task(const struct job_state *s, const char *task_id)
+{
+    const struct task_item *t;
+    DL_FOREACH (s->tasks, t)
+        if (strcmp(t->id, task_id) == 0)
+            return t;
+    return NULL;
+}
+
+size_t job_state_bytes(const struct job_state *s)
+{
+    size_t n = s->bytes + s->log.n + s->outputs.n + s->shared.bytes;
+    for (const struct routine_state *r = s->routines; r != NULL; r = r->hh.next)
+        n += r->kv.bytes;
+    return n;
+}
+
+void add_task(struct job_state *s, struct task_item *t)
+{
+    DL_APPEND(s->tasks, t);
+    s->n_tasks++;
+    s->bytes += t->body.n;
+}
+
+void add_deferred(struct job_state *s, struct item *i)
+{
+    DL_APPEND(s->deferred, i);
+    s->n_deferred++;
+    s->bytes += i->body.n;
+}
+
+/* ---- reading and writing ---- */
+
+static int read_field(struct job_state *s, uint32_t field, uint64_t val, struct fm_bytes len,
+                      struct fm_err *err)
+{
+    struct fm_bytes key, value;
+    struct task_item *t;
+    switch (field) {
+    case 1:
+        t = task_item_parse(len, err);
+        if (t == NULL)
+            return -1;
+        add_task(s, t);
+        return 0;
+    case 2:
+        add_deferred(s, item_new(len));
+        return 0;
+    case 3:
+        return kv_read_struct(&s->shared, len);
+    case 4:
+        fm_buf_put_len_delim(&s->log, 4, len.p, len.n);
+        return 0;
+    case 5:
+        if (kv_read_pair(len, &key, &value) < 0)
+            return -1;
+        return kv_read_struct(&routine_get(s, (const char *)key.p, key.n)->kv, value);
+    case 6:
+        fm_buf_put_len_delim(&s->outputs, 6, len.p, len.n);
+        return 0;
+    case 7:
+        s->step = (uint32_t)val;
+        return 0;
+    case 8:
+        s->inputs = (uint32_t)val;
+        return 0;
+    case 9: {
+        Fermata__V1__Usage *u = fermata__v1__usage__unpack(NULL, len.n, len.p);
+        if (u == NULL)
+            return -1;
+        s->usage = *u;
+        s->has_usage = true;
+        fermata__v1__usage__free_unpacked(u, NULL);
+        return 0;
+    }
+    default:
+        return 0;
+    }
+}
+
+int job_state_decode(struct fm_bytes encoded, struct job_state **ret_state, struct fm_err *err)
+{
+    struct job_state *s = job_state_new();
+    struct wire_reader r = wire_reader(encoded);
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes len;
+    int got;
+    while ((got = wire_next(&r, &field, &type, &val, &len)) > 0) {
+        bool number = field == 7 || field == 8;
+        if (type != (number ? WIRE_TYPE_VARINT : WIRE_TYPE_LEN) || read_field(s, field, val, len, err) < 0) {
+            got = -1;
+            break;
+        }
+    }
+    if (got < 0) {
+        job_state_free(s);
+        return fm_err_set(err, FM_DATA_LOSS, "state", "a stored job state is malformed");
+    }
+    *ret_state = s;
+    return 0;
+}
+
+void job_state_set_shared(struct job_state *s, const Google__Protobuf__Struct *shared)
+{
+    for (size_t i = 0; i < shared->n_fields; i++) {
+        const Google__Protobuf__Struct__FieldsEntry *f = shared->fields[i];
+        struct fm_buf value = {0};
+        if (f->value != NULL) {
+            size_t n = protobuf_c_message_get_packed_size(&f->value->base);
+            fm_buf_reserve(&value, n);
+            value.n = protobuf_c_message_pack(&f->value->base, value.p);
+        }
+        kv_set(&s->shared, f->key, strlen(f->key), (struct fm_bytes){value.p, value.n});
+        fm_buf_done(&value);
+    }
+}
+
+void job_state_put_usage(const struct job_state *s, uint32_t field, struct fm_buf *out)
+{
+    if (s->has_usage)
+        buf_put_message(out, field, &s->usage.base);
+}
+
+void job_state_encode(const struct job_state *s, const struct task_item *more, struct fm_buf *out)
+{
+    const struct task_item *t;
+    const struct item *i;
+    DL_FOREACH (s->tasks, t)
+        fm_buf_put_len_delim(out, 1, t->body.p, t->body.n);
+    DL_FOREACH (more, t)
+        fm_buf_put_len_delim(out, 1, t->body.p, t->body.n);
+    DL_FOREACH (s->deferred, i)
+        fm_buf_put_len_delim(out, 2, i->body.p, i->body.n);
+    if (s->shared.entries != NULL) {
+        fm_buf_put_len_header(out, 3, kv_struct_size(&s->shared));
+        kv_put_struct(&s->shared, out);
+    }
+    fm_buf_append(out, s->log.p, s->log.n);
+    for (const struct routine_state *r = s->routines; r != NULL; r = r->hh.next) {
+        size_t key = strlen(r->routine), value = kv_struct_size(&r->kv);
+        fm_buf_put_len_header(out, 5, 1 + fm_varint_size(key) + key + 1 + fm_varint_size(value) + value);
+        fm_buf_put_string(out, 1, r->routine);
+        fm_buf_put_len_header(out, 2, value);
+        kv_put_struct(&r->kv, out);
+    }
+    fm_buf_append(out, s->outputs.p, s->outputs.n);
+    if (s->step != 0)
+        fm_buf_put_tag_varint(out, 7, s->step);
+    if (s->inputs != 0)
+        fm_buf_put_tag_varint(out, 8, s->inputs);
+    job_state_put_usage(s, 9, out);
+}

@@ -1,0 +1,46 @@
+/* What the state (job_state.c) and the fold (fold.c) share. */
+#ifndef FM_JOB_STATE_INT_H
+#define FM_JOB_STATE_INT_H
+
+#include <uthash.h>
+
+#include "buf.h"
+#include "fermata/v1/types.pb-c.h"
+#include "job_state.h"
+#include "kv.h"
+
+struct routine_state {
+    UT_hash_handle hh;
+    char *routine;
+    struct kv kv;
+};
+
+struct item {
+    struct item *prev, *next;
+    struct fm_bytes body;
+};
+
+struct job_state {
+    struct task_item *tasks;
+    size_t n_tasks;
+    struct item *deferred;
+    size_t n_deferred;
+    struct kv shared;
+    struct routine_state *routines;
+    struct fm_buf log;     /* encoded field 4 of JobState, again and again */
+    struct fm_buf outputs; /* field 6 */
+    uint32_t step, inputs;
+    bool has_usage;
+    Fermata__V1__Usage usage;
+    size_t bytes; /* of tasks and deferred events; the others count themselves */
+};
+
+struct task_item *task_item_alloc(struct fm_bytes body, const char *id, const char *routine,
+                                  const char *slot);
+struct item *item_pack(const ProtobufCMessage *m);
+void add_task(struct job_state *s, struct task_item *t);
+void add_deferred(struct job_state *s, struct item *i);
+struct routine_state *routine_get(struct job_state *s, const char *routine, size_t n);
+void buf_put_message(struct fm_buf *out, uint32_t field, const ProtobufCMessage *m);
+
+#endif

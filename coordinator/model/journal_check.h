@@ -1,0 +1,15 @@
+/* journal_check.h */
+#ifndef FM_MODEL_JOURNAL_CHECK_H
+#define FM_MODEL_JOURNAL_CHECK_H
+
+#include <stdint.h>
+
+#include "err.h"
+
+struct store_done;
+
+/* The steps that were read must begin with `from` and have no gap; and be there at all, if the job has
+ * `last`. */
+int read_check_steps(const struct store_done *d, uint32_t from, uint32_t last, struct fm_err *err);
+
+#endif

@@ -1,0 +1,125 @@
+/* Backup while the coordinator runs, with SQLite's backup interface. See verify.h. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "mem.h"
+#include "verify.h"
+
+#define PAGES_AT_ONCE 1024
+
+static int fail(struct fm_err *err, int rc, sqlite3 *db, const char *what)
+{
+    enum fm_code code = (rc & 0xff) == SQLITE_FULL      ? FM_RESOURCE_EXHAUSTED
+                        : (rc & 0xff) == SQLITE_CORRUPT ? FM_DATA_LOSS
+                                                        : FM_UNAVAILABLE;
+    return fm_err_set(err, code, "backup", "%s: %s", what,
+                      db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+}
+
+/* The copy has a consistent state of the store: that of the read transaction of the last page. */
+static int copy(sqlite3 *from, sqlite3 *to, struct fm_err *err)
+{
+    /* One read transaction over all of it: a writer in another process would make the copy begin anew, for
+     * ever. */
+    int rc = sqlite3_exec(from, "BEGIN; SELECT count(*) FROM sqlite_master;", NULL, NULL, NULL);
+    if (rc != SQLITE_OK)
+        return fail(err, rc, from, "the store cannot be read");
+    sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
+    if (b == NULL)
+        return fail(err, sqlite3_errcode(to), to, "the copy cannot be begun");
+    do {
+        rc = sqlite3_backup_step(b, PAGES_AT_ONCE);
+    } while (rc == SQLITE_OK);
+    int end = sqlite3_backup_finish(b);
+    (void)sqlite3_exec(from, "COMMIT", NULL, NULL, NULL);
+    if (rc != SQLITE_DONE)
+        return fail(err, rc, to, "the copy stopped");
+    return end == SQLITE_OK ? 0 : fail(err, end, to, "the copy could not be ended");
+}
+
+static int check_copy(sqlite3 *db, struct fm_err *err)
+{
+    sqlite3_stmt *s = NULL;
+    int rc = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &s, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(s);
+    int ret = 0;
+    if (rc != SQLITE_ROW)
+        ret = fail(err, rc, db, "the copy cannot be checked");
+    else if (strcmp((const char *)sqlite3_column_text(s, 0), "ok") != 0)
+        ret = fm_err_set(err, FM_DATA_LOSS, "backup", "the copy is damaged: %s",
+                         (const char *)sqlite3_column_text(s, 0));
+    (void)sqlite3_finalize(s);
+    return ret;
+}
+
+static int sync_path(const char *path, int flags, struct fm_err *err)
+{
+    fm_autoclose int fd = open(path, flags | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) < 0)
+        return fm_err_set(err, FM_UNAVAILABLE, "backup", "%s cannot be synced: %s", path, strerror(errno));
+    return 0;
+}
+
+/* Nobody but its owner may read it, as the store itself. */
+static int make_file(const char *path, struct fm_err *err)
+{
+    fm_autoclose int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fm_err_set(err, FM_UNAVAILABLE, "backup", "%s cannot be made: %s", path, strerror(errno));
+    return 0;
+}
+
+static int make(const char *from_path, const char *temporary, struct fm_err *err)
+{
+    sqlite3 *from = NULL, *to = NULL;
+    int rc = sqlite3_open_v2(from_path, &from, SQLITE_OPEN_READWRITE, NULL), ret = 0;
+    if (rc != SQLITE_OK)
+        ret = fail(err, rc, from, "the store cannot be opened");
+    if (ret == 0) {
+        (void)sqlite3_busy_timeout(from, 10000);
+        ret = make_file(temporary, err);
+    }
+    if (ret == 0) {
+        rc = sqlite3_open_v2(temporary, &to, SQLITE_OPEN_READWRITE, NULL);
+        if (rc != SQLITE_OK)
+            ret = fail(err, rc, to, "the copy cannot be made");
+    }
+    if (ret == 0)
+        ret = copy(from, to, err);
+    if (ret == 0)
+        ret = check_copy(to, err);
+    (void)sqlite3_close(to);
+    (void)sqlite3_close(from);
+    return ret == 0 ? sync_path(temporary, O_RDONLY, err) : ret;
+}
+
+int store_backup(const char *dir, const char *to, struct fm_err *err)
+{
+    fm_autofree char *from = NULL, *temporary = NULL, *parent = fm_xstrdup(to);
+    struct stat st;
+    if (asprintf(&from, "%s/fermata.db", dir) < 0 || asprintf(&temporary, "%s.part", to) < 0)
+        fm_abort_oom(0);
+    if (stat(from, &st) < 0)
+        return fm_err_set(err, FM_NOT_FOUND, "data", "there is no store in %s", dir);
+    if (stat(to, &st) == 0)
+        return fm_err_set(err, FM_ALREADY_EXISTS, "backup", "%s is there already: a backup replaces nothing",
+                          to);
+    (void)unlink(temporary); /* of a backup that was interrupted */
+    int rc = make(from, temporary, err);
+    if (rc == 0 && rename(temporary, to) < 0)
+        rc = fm_err_set(err, FM_UNAVAILABLE, "backup", "%s cannot be named: %s", to, strerror(errno));
+    if (rc < 0) {
+        (void)unlink(temporary);
+        return rc;
+    }
+    return sync_path(dirname(parent), O_RDONLY | O_DIRECTORY, err);
+}

@@ -1,0 +1,329 @@
+/* The offline check of one job: its row against its record, its inputs and steps without gaps, the fold of
+ * all of them from the first against the snapshot and the record, and that something will wake it. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "buf.h"
+#include "digest.h"
+#include "err.h"
+#include "fermata/v1/types.pb-c.h"
+#include "id.h"
+#include "job.h"
+#include "job_state.h"
+#include "sql.h"
+#include "store.h"
+#include "verify_int.h"
+
+#define MAX_STATE_BYTES ((size_t)1 << 30)
+
+/* A job that is being checked. */
+struct checking {
+    struct job *job; /* its state: the fold so far */
+    const Fermata__V1__Job *head;
+    struct verify_flow *flow;
+    uint32_t next; /* number of the step (or input) that must come now */
+    bool broken;   /* what comes cannot be folded */
+    bool has_snapshot, compared;
+    uint32_t snapshot_step;
+    uint8_t snapshot_digest[STORE_DIGEST_BYTES];
+    int labels;
+};
+
+static void complain(struct verify *v, const struct checking *c, const char *fmt, ...) FM_PRINTF(3, 4);
+static void complain(struct verify *v, const struct checking *c, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    verify_fault(v, "job %s: %s", c->job->text, text);
+}
+
+/* Column `at` is the checksum; one that an older version has not written is accepted. */
+static void check_sum(struct verify *v, const struct checking *c, sqlite3_stmt *s, int at, int64_t number,
+                      struct fm_bytes body, const char *what)
+{
+    if (sqlite3_column_type(s, at) == SQLITE_NULL)
+        v->unchecked++;
+    else if (sqlite3_column_int64(s, at) != sql_sum(&c->job->id, number, body))
+        complain(v, c, "%s %lld does not match its checksum", what,
+                 (long long)(number < 0 ? -number : number));
+}
+
+/* ---- row and record ---- */
+
+static void on_label(struct verify *v, sqlite3_stmt *s, void *arg)
+{
+    struct checking *c = arg;
+    bool known = false;
+    for (size_t i = 0; i < c->head->n_labels && !known; i++)
+        known = strcmp(c->head->labels[i]->key, verify_text(s, 0)) == 0 &&
+                strcmp(c->head->labels[i]->value, verify_text(s, 1)) == 0;
+    if (!known)
+        complain(v, c, "label %s=%s is stored; its record has none", verify_text(s, 0), verify_text(s, 1));
+    c->labels++;
+}
+
+static void check_row(struct verify *v, struct checking *c, sqlite3_stmt *row)
+{
+    const Fermata__V1__Job *h = c->head;
+    struct fm_bytes id = {c->job->id.b, sizeof(c->job->id.b)};
+    if (strcmp(h->job_id, c->job->text) != 0)
+        complain(v, c, "its record is that of job %s", h->job_id);
+    if (sqlite3_column_int64(row, 1) != (int64_t)h->status)
+        complain(v, c, "its row says status %lld, its record %s", sqlite3_column_int64(row, 1),
+                 job_status_name((int)h->status));
+    if (strcmp(verify_text(row, 2), h->flow) != 0)
+        complain(v, c, "its row says flow \"%s\", its record \"%s\"", verify_text(row, 2), h->flow);
+    if (strcmp(verify_text(row, 3), h->host) != 0)
+        complain(v, c, "its row says host \"%s\", its record \"%s\"", verify_text(row, 3), h->host);
+    verify_each(v, "table labels", "SELECT key, value FROM labels INDEXED BY labels_by_job WHERE job=?1", &id,
+                on_label, c);
+    if (c->labels != (int)h->n_labels)
+        complain(v, c, "%d labels are stored; its record has %zu", c->labels, h->n_labels);
+    if (h->flow_digest.len == STORE_DIGEST_BYTES)
+        HASH_FIND(hh, v->flows, h->flow_digest.data, STORE_DIGEST_BYTES, c->flow);
+    if (c->flow == NULL)
+        complain(v, c, "its flow has no sound definition");
+}
+
+/* ---- inputs, snapshot, steps ---- */
+
+static void on_input(struct verify *v, sqlite3_stmt *s, void *arg)
+{
+    struct checking *c = arg;
+    long long number = sqlite3_column_int64(s, 0);
+    if (number != c->next)
+        complain(v, c, "input %lld follows input %u", number, c->next - 1);
+    c->next = (uint32_t)number + 1;
+    if (sqlite3_column_type(s, 1) == SQLITE_NULL) {
+        complain(v, c, "the body of input %lld is missing", number);
+        c->broken = true;
+        return;
+    }
+    check_sum(v, c, s, 2, -number, verify_bytes(s, 1), "input");
+    Fermata__V1__Task *t = verify_decode(&fermata__v1__task__descriptor, verify_bytes(s, 1));
+    struct fm_err err = {0};
+    struct task_item *item = t == NULL ? NULL : task_item_parse(verify_bytes(s, 1), &err);
+    fm_err_done(&err);
+    if (item == NULL || t->input_number != number) {
+        complain(v, c, "input %lld is malformed or another's", number);
+        c->broken = true;
+        free(item);
+    } else {
+        item->input_number = (uint32_t)number;
+        DL_APPEND(c->job->inputs, item);
+        if (number == 1 && t->initial_shared_data != NULL)
+            job_state_set_shared(c->job->state, t->initial_shared_data);
+    }
+    if (t != NULL)
+        fermata__v1__task__free_unpacked(t, NULL);
+}
+
+/* Without regard to the order of maps. False when it is malformed. */
+static bool state_digest(struct fm_bytes encoded, uint8_t digest[STORE_DIGEST_BYTES], uint32_t *ret_step,
+                         uint32_t *ret_inputs)
+{
+    Fermata__V1__JobState *state = verify_decode(&fermata__v1__job_state__descriptor, encoded);
+    if (state == NULL)
+        return false;
+    core_request_digest(&state->base, digest);
+    *ret_step = state->step_number;
+    *ret_inputs = state->inputs_through;
+    fermata__v1__job_state__free_unpacked(state, NULL);
+    return true;
+}
+
+static void on_snapshot(struct verify *v, sqlite3_stmt *s, void *arg)
+{
+    struct checking *c = arg;
+    uint32_t step, inputs;
+    long long number = sqlite3_column_int64(s, 0), through = sqlite3_column_int64(s, 2);
+    check_sum(v, c, s, 3, number, verify_bytes(s, 1), "the snapshot of step");
+    if (!state_digest(verify_bytes(s, 1), c->snapshot_digest, &step, &inputs)) {
+        complain(v, c, "its snapshot of step %lld is malformed", number);
+        return;
+    }
+    if (step != number || (through != 0 && through != inputs))
+        complain(v, c, "its snapshot is that of step %u and input %u; its row says %lld and %lld", step,
+                 inputs, number, through);
+    c->has_snapshot = true;
+    c->snapshot_step = step;
+}
+
+static void compare_snapshot(struct verify *v, struct checking *c)
+{
+    if (!c->has_snapshot || c->broken || c->compared || job_state_step(c->job->state) != c->snapshot_step)
+        return;
+    struct fm_buf b = {0};
+    uint8_t digest[STORE_DIGEST_BYTES];
+    uint32_t step, inputs;
+    job_state_encode(c->job->state, NULL, &b);
+    if (!state_digest((struct fm_bytes){b.p, b.n}, digest, &step, &inputs) ||
+        memcmp(digest, c->snapshot_digest, sizeof(digest)) != 0)
+        complain(v, c, "its snapshot of step %u is not what its steps fold to", c->snapshot_step);
+    c->compared = true;
+    fm_buf_done(&b);
+}
+
+/* What the step says it consumed is what the fold found. */
+static bool same_task(const Fermata__V1__Task *said, const struct task_item *found)
+{
+    uint8_t a[STORE_DIGEST_BYTES], b[STORE_DIGEST_BYTES];
+    if (said == NULL || found == NULL)
+        return said == NULL && found == NULL;
+    Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, found->body.n, found->body.p);
+    if (t == NULL)
+        return false;
+    core_request_digest(&said->base, a);
+    core_request_digest(&t->base, b);
+    fermata__v1__task__free_unpacked(t, NULL);
+    return memcmp(a, b, sizeof(a)) == 0;
+}
+
+static void on_step(struct verify *v, sqlite3_stmt *s, void *arg)
+{
+    struct checking *c = arg;
+    struct fm_bytes body = verify_bytes(s, 1);
+    long long number = sqlite3_column_int64(s, 0);
+    v->steps++;
+    if (number != c->next) {
+        complain(v, c, "step %lld does not follow step %u: steps are missing", number, c->next - 1);
+        c->broken = true;
+    }
+    c->next = (uint32_t)number + 1;
+    if (sqlite3_column_type(s, 1) == SQLITE_NULL) {
+        complain(v, c, "the body of step %lld is missing", number);
+        c->broken = true;
+        return;
+    }
+    check_sum(v, c, s, 2, number, body, "step");
+    Fermata__V1__Step *step = verify_decode(&fermata__v1__step__descriptor, body);
+    if (step == NULL || step->number != number) {
+        complain(v, c, "step %lld is malformed or another's", number);
+        c->broken = true;
+    }
+    if (!c->broken) {
+        struct task_item *task = NULL;
+        struct fm_err err = {0};
+        if (job_state_apply(c->job->state, &c->job->inputs, step, body.n, MAX_STATE_BYTES, &task, &err) < 0) {
+            complain(v, c, "stored step %lld does not fold: %s", number, err.msg);
+            c->broken = true;
+        } else if (!same_task(step->task, task)) {
+            complain(v, c, "step %lld shows another task than the one that it consumes", number);
+        }
+        fm_err_done(&err);
+        free(task);
+        compare_snapshot(v, c);
+    }
+    if (step != NULL)
+        fermata__v1__step__free_unpacked(step, NULL);
+}
+
+/* All from the first, so that the snapshot can be compared with them. */
+static void fold_all(struct verify *v, struct checking *c)
+{
+    struct fm_bytes id = {c->job->id.b, sizeof(c->job->id.b)};
+    c->job->state = job_state_new();
+    c->next = 1;
+    verify_each(v, "table records",
+                "SELECT -r.number, b.body, b.sum FROM records r LEFT JOIN bodies b ON b.id=r.at "
+                "WHERE r.job=?1 AND r.number<0 ORDER BY r.number DESC",
+                &id, on_input, c);
+    if (c->next - 1 != c->head->input_count)
+        complain(v, c, "%u inputs are stored; its record counts %u", c->next - 1, c->head->input_count);
+    verify_each(v, "table snapshots", "SELECT number, body, inputs, sum FROM snapshots WHERE job=?1", &id,
+                on_snapshot, c);
+    compare_snapshot(v, c);
+    c->next = 1;
+    verify_each(v, "table records",
+                "SELECT r.number, b.body, b.sum FROM records r LEFT JOIN bodies b ON b.id=r.at "
+                "WHERE r.job=?1 AND r.number>=0 ORDER BY r.number",
+                &id, on_step, c);
+    uint32_t last = c->next - 1, least = c->head->step_count;
+    if (last < least)
+        complain(v, c, "%u steps are stored; its record counts %u", last, least);
+    else if (last > least && c->head->status != FERMATA__V1__JOB_STATUS__JOB_STATUS_RUNNING)
+        complain(v, c, "%u steps are stored; its record, which is %s, counts %u", last,
+                 job_status_name((int)c->head->status), least);
+    if (c->has_snapshot && c->snapshot_step > last)
+        complain(v, c, "its snapshot is that of step %u; %u steps are stored", c->snapshot_step, last);
+}
+
+/* ---- what wakes it ---- */
+
+static bool has_waker(const struct job *job)
+{
+    const Fermata__V1__Job *h = job->head;
+    return h->n_pauses > 0 || h->n_children > 0 || job_state_next_due(job->state) != 0;
+}
+
+static void check_status(struct verify *v, const struct checking *c)
+{
+    const struct job *job = c->job;
+    const Fermata__V1__Job *h = job->head;
+    int status = (int)h->status;
+    if ((status == JOB_PAUSED || status == JOB_SLEEPING) && !has_waker(job))
+        complain(v, c, "it is %s, and nothing would ever wake it", job_status_name(status));
+    if (status == JOB_PAUSED && h->n_pauses == 0)
+        complain(v, c, "it is PAUSED, but no pause is open");
+    if ((status == JOB_RUNNING) != (h->host[0] != '\0'))
+        complain(v, c, "it is %s, but on host \"%s\"", job_status_name(status), h->host);
+    if (status == JOB_COMPLETED && job_state_pending(job->state) > 0)
+        complain(v, c, "it is COMPLETED, but %zu tasks are pending", job_state_pending(job->state));
+    if (job_status_final(status) && h->finished_at == NULL)
+        complain(v, c, "it is %s, but has no time of its end", job_status_name(status));
+}
+
+/* The row's wake time is that of the record, or later when that was over. */
+static void check_wake(struct verify *v, const struct checking *c, sqlite3_stmt *row)
+{
+    if (c->flow == NULL)
+        return;
+    long long want = job_wake_ms(c->job, c->flow->parallel), is = sqlite3_column_int64(row, 5);
+    if (want > 0 && is == 0)
+        complain(v, c, "it must wake at %lld, but its row has no time for it", want);
+    else if (want == 0 && is != 0)
+        complain(v, c, "its row wakes it at %lld, but it waits for no time", is);
+    else if (is < want)
+        complain(v, c, "its row wakes it at %lld, but it must wake at %lld", is, want);
+}
+
+void verify_job(struct verify *v, sqlite3_stmt *row, void *unused)
+{
+    (void)unused;
+    struct fm_id id = {{0}};
+    struct fm_bytes key = verify_bytes(row, 0);
+    v->jobs++;
+    if (key.n != sizeof(id.b)) {
+        verify_fault(v, "a job has an id of %zu bytes", key.n);
+        return;
+    }
+    memcpy(id.b, key.p, sizeof(id.b));
+    struct checking c = {.job = job_new(&id)};
+    c.job->head = verify_decode(&fermata__v1__job__descriptor, verify_bytes(row, 4));
+    c.head = c.job->head;
+    if (sqlite3_column_type(row, 6) == SQLITE_NULL)
+        v->unchecked++;
+    else if (sqlite3_column_int64(row, 6) != sql_sum(&id, 0, verify_bytes(row, 4)))
+        complain(v, &c, "its record does not match its checksum");
+    if (c.head == NULL) {
+        complain(v, &c, "its record is malformed");
+    } else if ((int)c.head->status < JOB_PENDING || (int)c.head->status > JOB_CANCELLED) {
+        complain(v, &c, "status %d is unknown", (int)c.head->status);
+    } else {
+        check_row(v, &c, row);
+        fold_all(v, &c);
+        if (!c.broken) {
+            check_status(v, &c);
+            check_wake(v, &c, row);
+        }
+    }
+    job_free(c.job);
+}

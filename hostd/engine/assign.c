@@ -1,0 +1,341 @@
+/* What the coordinator says of the jobs that a host holds. See assign.h. */
+#include "assign.h"
+
+#include <string.h>
+
+#include <utlist.h>
+
+#include "ctx.h"
+#include "engine_state.h"
+#include "fermata/v1/host_agent.pb.h"
+#include "leave.h"
+#include "log.h"
+#include "mem.h"
+#include "prelude.h"
+#include "queue.h"
+#include "step.h"
+
+/* ---- assignment ---- */
+
+struct reading {
+    struct engine *e;
+    struct hjob *job;
+    struct fm_err *err;
+    int64_t wall_ms; /* the coordinator's clock at the assignment; 0: not said */
+};
+
+static int out_of_memory(struct reading *r)
+{
+    return fm_err_set(r->err, FM_RESOURCE_EXHAUSTED, "assign", "the job is too large for this host's memory");
+}
+
+static int read_task(struct reading *r, struct fm_bytes encoded)
+{
+    fermata_v1_Task m;
+    memset(&m, 0, sizeof(m));
+    struct fm_arena *a = &r->e->arena;
+    int rc = pb_var_decode(fermata_v1_Task_fields, &m, encoded, a, r->err);
+    if (rc < 0)
+        return rc;
+    struct task t = {
+        .id = pb_var_dup(m.task_id, a),
+        .routine = pb_var_dup(m.routine, a),
+        .slot = pb_var_dup(m.slot, a),
+        .pause_id = pb_var_dup(m.pause_id, a),
+        .key = pb_var_dup(m.schedule_key, a),
+        .call_id = pb_var_dup(m.call_id, a),
+        .data = {m.data.p, m.data.n},
+        .input_number = m.input_number,
+        .failed_attempts = m.failed_attempts,
+        .connection = m.connection,
+        .spent_ms = m.spent_ms,
+        .merged = m.merged
+    };
+    if (t.id == NULL || t.routine == NULL || t.slot == NULL || t.pause_id == NULL || t.key == NULL ||
+        t.call_id == NULL)
+        return out_of_memory(r);
+    if (m.has_due_at && r->wall_ms != 0) {
+        int64_t due = m.due_at.seconds * 1000 + m.due_at.nanos / 1000000;
+        t.due_ms = due > r->wall_ms ? r->e->now_ms + (due - r->wall_ms) : 0;
+    }
+    hjob_add_task(r->job, task_new(&t));
+    return 0;
+}
+
+static int read_deferred(struct reading *r, struct fm_bytes encoded)
+{
+    fermata_v1_DeferredEvent m;
+    memset(&m, 0, sizeof(m));
+    struct fm_arena *a = &r->e->arena;
+    int rc = pb_var_decode(fermata_v1_DeferredEvent_fields, &m, encoded, a, r->err);
+    if (rc < 0)
+        return rc;
+    const char *routine = pb_var_dup(m.routine, a), *event = pb_var_dup(m.event, a);
+    if (routine == NULL || event == NULL)
+        return out_of_memory(r);
+    struct deferred *d = deferred_new(routine, event, (struct fm_bytes){m.data.p, m.data.n});
+    DL_APPEND(r->job->deferred, d);
+    return 0;
+}
+
+static int read_routine_state(struct reading *r, struct fm_bytes encoded)
+{
+    struct fm_bytes key, value;
+    if (kv_read_pair(encoded, &key, &value) < 0)
+        return fm_err_set(r->err, FM_INVALID_ARGUMENT, "assign.state", "a routine state is malformed");
+    const char *id = fm_arena_strndup(&r->e->arena, key.p, key.n);
+    if (id == NULL)
+        return out_of_memory(r);
+    if (kv_read_struct(&hjob_routine_state(r->job, id)->kv, value) < 0)
+        return fm_err_set(r->err, FM_INVALID_ARGUMENT, "assign.state", "a routine state is malformed");
+    return 0;
+}
+
+static int read_state(struct reading *r, struct pb_var encoded)
+{
+    fermata_v1_JobState m;
+    memset(&m, 0, sizeof(m));
+    int rc = pb_var_decode(fermata_v1_JobState_fields, &m, (struct fm_bytes){encoded.p, encoded.n},
+                           &r->e->arena, r->err);
+    for (size_t i = 0; rc == 0 && i < m.pending_tasks.n; i++)
+        rc = read_task(r, m.pending_tasks.items[i]);
+    for (size_t i = 0; rc == 0 && i < m.deferred_events.n; i++)
+        rc = read_deferred(r, m.deferred_events.items[i]);
+    for (size_t i = 0; rc == 0 && i < m.routine_states.n; i++)
+        rc = read_routine_state(r, m.routine_states.items[i]);
+    if (rc == 0 && kv_read_struct(&r->job->shared, (struct fm_bytes){m.shared_data.p, m.shared_data.n}) < 0)
+        rc = fm_err_set(r->err, FM_INVALID_ARGUMENT, "assign.state", "the shared data is malformed");
+    r->job->last_step = r->job->acked_step = m.step_number;
+    r->job->inputs_through = m.inputs_through;
+    return rc;
+}
+
+/* ---- deferred events and inputs ---- */
+
+/* Takes the inputs that are new; an answer among them brings the deferred events first. */
+static int take_inputs(struct reading *r, struct pb_var inputs, bool deferred)
+{
+    struct hjob *job = r->job;
+    bool emitted = false;
+    for (size_t i = 0; i < inputs.n; i++) {
+        fermata_v1_Task m;
+        memset(&m, 0, sizeof(m));
+        int rc = pb_var_decode(fermata_v1_Task_fields, &m, inputs.items[i], &r->e->arena, r->err);
+        if (rc < 0)
+            return rc;
+        if (m.input_number <= job->inputs_through)
+            continue; /* it came before the stream broke */
+        if (deferred && !emitted)
+            prelude_emit_deferred(job);
+        emitted = true;
+        rc = read_task(r, inputs.items[i]);
+        if (rc < 0)
+            return rc;
+        job->inputs_through = m.input_number;
+    }
+    if (deferred && !emitted && inputs.n == 0)
+        prelude_emit_deferred(job);
+    return 0;
+}
+
+static void refuse(struct hjob *job, const char *why)
+{
+    FM_LOG(WARN, STATE, "an assignment is refused", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
+           FM_STR("why", why));
+    hjob_release(job, fermata_v1_ReleaseReason_RELEASE_REASON_REFUSED, why);
+}
+
+/* Jobs that only wait for their last acknowledgement do not count: the coordinator has given their places
+ * away. */
+static bool is_full(const struct engine *e)
+{
+    size_t n = HASH_COUNT(e->jobs);
+    if (n <= e->capacity)
+        return false;
+    for (const struct hjob *job = e->jobs; job != NULL; job = job->hh.next)
+        n -= job->phase == PHASE_STOPPED;
+    return n > e->capacity;
+}
+
+/* Replaces the breakpoints. */
+static int read_breakpoints(struct reading *r, const struct pb_var *list)
+{
+    hjob_free_breakpoints(r->job);
+    for (size_t i = 0; i < list->n; i++) {
+        fermata_v1_Breakpoint m;
+        memset(&m, 0, sizeof(m));
+        struct fm_arena *a = &r->e->arena;
+        int rc = pb_var_decode(fermata_v1_Breakpoint_fields, &m, list->items[i], a, r->err);
+        if (rc < 0)
+            return rc;
+        const char *routine = pb_var_dup(m.routine, a), *slot = pb_var_dup(m.slot, a),
+                   *condition = pb_var_dup(m.condition, a);
+        if (routine == NULL || slot == NULL || condition == NULL)
+            return out_of_memory(r);
+        struct breakpoint *b = fm_xcalloc(1, sizeof(*b));
+        b->routine = fm_xstrdup(routine);
+        b->slot = fm_xstrdup(slot);
+        b->condition = fm_xstrdup(condition);
+        b->next = r->job->breakpoints;
+        r->job->breakpoints = b;
+    }
+    return 0;
+}
+
+static void mark_lost_in(struct task *list, struct fm_bytes id)
+{
+    struct task *t;
+    DL_FOREACH (list, t)
+        t->lost = t->lost || fm_bytes_eq_str(id, t->id);
+}
+
+/* The tasks that were in hand when a host was lost, and shall fail. */
+static void mark_lost(struct hjob *job, const struct pb_var *ids)
+{
+    for (size_t i = 0; i < ids->n; i++) {
+        mark_lost_in(job->scheduled, ids->items[i]); /* the coordinator's clock was set back */
+        for (size_t k = 0; k < job->flow->n_routines; k++)
+            mark_lost_in(job->flow->routines[k].queue, ids->items[i]);
+    }
+}
+
+static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
+{
+    struct hjob *job = r->job;
+    job->flow = flow_parse((struct fm_bytes){m->flow.p, m->flow.n}, r->e->registry, r->err);
+    if (job->flow == NULL)
+        return -1;
+    if (m->has_now)
+        r->wall_ms = m->now.seconds * 1000 + m->now.nanos / 1000000;
+    job->clock_ms = r->wall_ms - r->e->now_ms;
+    const char *released = pb_var_dup(m->released_task, &r->e->arena);
+    if (released == NULL)
+        return out_of_memory(r);
+    job->released_task = fm_xstrdup(released);
+    int rc = read_state(r, m->state);
+    if (rc == 0)
+        rc = read_breakpoints(r, &m->breakpoints);
+    if (rc == 0 && m->emit_deferred)
+        prelude_emit_deferred(job);
+    if (rc == 0)
+        rc = take_inputs(r, m->inputs, false);
+    if (rc == 0)
+        mark_lost(job, &m->lost_tasks);
+    return rc;
+}
+
+static size_t items_bytes(const struct pb_var *list)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++)
+        n += list->items[i].n;
+    return n;
+}
+
+static void count_bytes(struct hjob *job, size_t n)
+{
+    job->bytes += n;
+    job->engine->held_bytes += n;
+}
+
+void hjob_assign(struct session *s, const fermata_v1_Assign *m)
+{
+    struct engine *e = s->engine;
+    if (m->job_id.n != 26) {
+        session_close(s, "an assignment without a proper job id");
+        return;
+    }
+    struct hjob *old;
+    HASH_FIND(hh, e->jobs, m->job_id.p, m->job_id.n, old);
+    if (old != NULL && old->epoch >= m->epoch)
+        return; /* a duplicate, or older than what it has */
+    if (old != NULL)
+        hjob_drop(old);
+    struct hjob *job = fm_xcalloc(1, sizeof(*job));
+    memcpy(job->id, m->job_id.p, m->job_id.n);
+    job->epoch = m->epoch;
+    job->engine = e;
+    job->session = s;
+    HASH_ADD_KEYPTR(hh, e->jobs, job->id, 26, job);
+    fm_auto(fm_err) err = {0};
+    struct reading r = {e, job, &err, 0};
+    size_t bytes = m->flow.n + m->state.n + items_bytes(&m->inputs);
+    if (e->draining)
+        fm_err_set(&err, FM_UNAVAILABLE, NULL, "the host is draining");
+    else if (is_full(e))
+        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "the host is full: it takes %u jobs", e->capacity);
+    else if (e->held_bytes > 0 &&
+             e->held_bytes + bytes > e->inbox_bytes) /* one job alone is never too large */
+        fm_err_set(
+            &err, FM_RESOURCE_EXHAUSTED, NULL,
+            "the host is full: its jobs came with %zu bytes, this one would bring %zu; the limit is %zu",
+            e->held_bytes, bytes, e->inbox_bytes);
+    else
+        (void)read_assignment(&r, m);
+    if (err.code != FM_OK) {
+        refuse(job, err.msg);
+        return;
+    }
+    count_bytes(job, bytes);
+    FM_LOG(DEBUG, STATE, "job assigned", FM_STR("job", job->id), FM_U64("epoch", m->epoch),
+           FM_U64("step", job->last_step), FM_U64("tasks", job->n_tasks));
+    hjob_wake(job);
+}
+
+void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
+{
+    fm_auto(fm_err) err = {0};
+    struct reading r = {job->engine, job, &err, 0};
+    if (take_inputs(&r, m->inputs, m->emit_deferred) < 0 ||
+        (m->set_breakpoints && read_breakpoints(&r, &m->breakpoints) < 0)) {
+        refuse(job, err.msg);
+        return;
+    }
+    count_bytes(job, items_bytes(&m->inputs));
+    if (job->phase == PHASE_STOPPED && job->n_tasks > 0)
+        job->phase = PHASE_READY; /* if the last step has ended the job, the coordinator has refused the
+                                     input, and this cannot come */
+    hjob_wake(job);
+}
+
+/* ---- acknowledgements ---- */
+
+void hjob_ack(struct hjob *job, uint32_t number, bool released)
+{
+    hjob_stored(job, number);
+    if (released) {
+        hjob_drop(job);
+        return;
+    }
+    hjob_wake(job);
+}
+
+/* ---- interrupts ---- */
+
+/* What waits for its intent has not begun, and need not. */
+static void abort_unstarted(struct hjob *job)
+{
+    for (size_t i = 0; i < job->flow->n_routines; i++) {
+        struct fm_ctx *run = job->flow->routines[i].run;
+        if (run != NULL && run->waits_for_intent)
+            step_abort(run);
+    }
+}
+
+void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms)
+{
+    if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_CANCEL) {
+        FM_LOG(INFO, STATE, "job cancelled", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
+               FM_U64("step", job->last_step));
+        hjob_drop(job);
+        return;
+    }
+    if (kind != fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE &&
+        kind != fermata_v1_InterruptKind_INTERRUPT_KIND_DRAIN)
+        return;
+    job->interrupt = kind;
+    if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE)
+        hjob_set_grace(job, job->engine->now_ms + grace_ms);
+    abort_unstarted(job);
+    hjob_wake(job);
+}

@@ -1,0 +1,63 @@
+/* What the engine asks of the world: the calls of struct engine_io, made while an input is handled. The
+ * callbacks must not call back into the engine. On the engine's thread. */
+#ifndef FM_ENGINE_IO_H
+#define FM_ENGINE_IO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <fermata/routine.h>
+
+#include "buf.h"
+
+/* What a handler's asynchronous call is. */
+enum engine_call_kind { CALL_TIMER, CALL_HTTP, CALL_PROCESS, CALL_SERVED, CALL_WORK };
+
+/* The request of a CALL_PROCESS. */
+struct process_request {
+    const struct fm_process *process;
+    const char *job; /* for the log */
+};
+
+/* The request of a CALL_SERVED: a task for a program that stays for many of them. */
+struct served_task {
+    /* The program. `input` is what it gets for this task; `timeout_ms` begins when it gets that;
+     * `max_output_bytes` is of this task, `max_memory_bytes` of the process. */
+    const struct fm_process *process;
+    const char *job;    /* for the log */
+    uint32_t processes; /* that may run side by side; at least 1 */
+    uint64_t idle_ms;   /* how long one rests before it is ended */
+};
+
+/* A handler that blocks, ready to run on a thread of its own. */
+struct engine_work;
+
+struct engine_io {
+    void *arg;
+    /* Sends an encoded HostMessage on the stream. */
+    void (*send)(void *arg, struct fm_bytes message);
+    /* Ends the stream; engine_disconnected must follow. */
+    void (*close)(void *arg, const char *why);
+    /* Calls engine_timer(id) after ms; ids are never used twice. */
+    void (*start_timer)(void *arg, uint64_t id, uint64_t ms);
+    void (*cancel_timer)(void *arg, uint64_t id);
+    /* Starts a call of a handler: `request` is a struct fm_http_request, a struct process_request or a struct
+     * served_task, valid during this callback only. What comes of it is told by engine_call_data and
+     * engine_call_done. NULL: there are no such calls. */
+    void (*start_call)(void *arg, uint64_t id, enum engine_call_kind kind, const void *request);
+    /* Ends a call; nothing more is told of it. */
+    void (*cancel_call)(void *arg, uint64_t id, enum engine_call_kind kind);
+    /* Has engine_work_run called on another thread, and engine_work_done on this one when it has returned.
+     * NULL: such handlers are called as any other. */
+    void (*start_work)(void *arg, uint64_t id, struct engine_work *work);
+    /* The coordinator has accepted the host. */
+    void (*attached)(void *arg);
+    /* Draining is complete: everything is given back. Close the stream when what was sent is out. */
+    void (*drained)(void *arg);
+    /* Whether a breakpoint's jq condition holds for a task's data (JSON). NULL: every condition holds. */
+    bool (*condition)(void *arg, const char *program, struct fm_bytes json);
+    /* Microseconds of monotonic time, for durations only; may be NULL. */
+    int64_t (*now_us)(void *arg);
+};
+
+#endif

@@ -1,0 +1,332 @@
+/* Flows as a host needs them. See hflow.h. */
+#include "hflow.h"
+
+#include <string.h>
+
+#include "fermata/v1/types.pb.h"
+#include "kv.h"
+#include "mem.h"
+#include "pb_var.h"
+#include "wire.h"
+
+struct parsing {
+    struct flow *f;
+    const struct registry *registry;
+    struct fm_err *err;
+};
+
+static int out_of_memory(struct parsing *p)
+{
+    return fm_err_set(p->err, FM_RESOURCE_EXHAUSTED, "flow", "the flow is too large");
+}
+
+static int parse_merge(struct parsing *p, const struct pb_var *list, struct routine *out)
+{
+    out->merges = fm_arena_zalloc(&p->f->arena, list->n + 1, sizeof(*out->merges));
+    if (out->merges == NULL)
+        return out_of_memory(p);
+    for (size_t i = 0; i < list->n; i++) {
+        fermata_v1_SlotMerge m;
+        memset(&m, 0, sizeof(m));
+        int rc = pb_var_decode(fermata_v1_SlotMerge_fields, &m, list->items[i], &p->f->arena, p->err);
+        if (rc < 0)
+            return rc;
+        struct merge *made = &out->merges[out->n_merges];
+        made->slot = pb_var_dup(m.slot, &p->f->arena);
+        made->mode = (int)m.mode;
+        made->n = m.n > 0 ? m.n : 1;
+        if (made->slot == NULL)
+            return out_of_memory(p);
+        if (m.mode > fermata_v1_MergeMode_MERGE_MODE_EACH)
+            out->n_merges++;
+    }
+    return 0;
+}
+
+#define DEFAULT_JITTER 0.2 /* of types that are retried by themselves */
+
+/* `defaults` is the flow's policy. */
+static int parse_policy(struct parsing *p, const struct policy *defaults, const fermata_v1_Routine *m,
+                        struct routine *out)
+{
+    out->policy = *defaults;
+    struct fm_bytes own = {m->policy.p, m->policy.n};
+    int rc = m->policy.n == 0 ? 0 : policy_read(&out->policy, own, &p->f->arena, p->err);
+    policy_settle(&out->policy, out->type->default_attempts);
+    if (out->policy.jitter <= 0 && out->type->default_attempts > 0)
+        out->policy.jitter = DEFAULT_JITTER;
+    return rc;
+}
+
+static int parse_routine(struct parsing *p, struct fm_bytes encoded, const struct policy *defaults,
+                         struct routine *out)
+{
+    fermata_v1_Routine m;
+    memset(&m, 0, sizeof(m));
+    int rc = pb_var_decode(fermata_v1_Routine_fields, &m, encoded, &p->f->arena, p->err);
+    if (rc < 0)
+        return rc;
+    const char *type = pb_var_dup(m.type, &p->f->arena);
+    out->id = pb_var_dup(m.id, &p->f->arena);
+    if (type == NULL || out->id == NULL)
+        return out_of_memory(p);
+    out->config = (struct fm_bytes){m.config.p, m.config.n};
+    out->type = registry_find(p->registry, type);
+    if (out->type == NULL)
+        return fm_err_set(p->err, FM_FAILED_PRECONDITION, "flow",
+                          "routine \"%.64s\": this host does not offer routine type \"%.64s\"", out->id,
+                          type);
+    out->priority = m.priority;
+    rc = parse_policy(p, defaults, &m, out);
+    return rc < 0 ? rc : parse_merge(p, &m.merge, out);
+}
+
+static int parse_mapping(struct parsing *p, const struct pb_var *list, struct connection *out)
+{
+    out->mapping = fm_arena_zalloc(&p->f->arena, list->n, sizeof(*out->mapping));
+    if (out->mapping == NULL)
+        return out_of_memory(p);
+    for (size_t i = 0; i < list->n; i++) {
+        struct fm_bytes from, to;
+        if (kv_read_pair(list->items[i], &from, &to) < 0)
+            return fm_err_set(p->err, FM_INVALID_ARGUMENT, "flow", "a mapping is malformed");
+        out->mapping[i].from = fm_arena_strndup(&p->f->arena, from.p, from.n);
+        out->mapping[i].to = fm_arena_strndup(&p->f->arena, to.p, to.n);
+        if (out->mapping[i].from == NULL || out->mapping[i].to == NULL)
+            return out_of_memory(p);
+    }
+    out->n_mapping = list->n;
+    return 0;
+}
+
+static int parse_connection(struct parsing *p, struct fm_bytes encoded, struct connection *out)
+{
+    fermata_v1_Connection m;
+    memset(&m, 0, sizeof(m));
+    int rc = pb_var_decode(fermata_v1_Connection_fields, &m, encoded, &p->f->arena, p->err);
+    if (rc < 0)
+        return rc;
+    out->from_routine = pb_var_dup(m.from.routine, &p->f->arena);
+    out->event = pb_var_dup(m.from.event, &p->f->arena);
+    out->to_routine = pb_var_dup(m.to.routine, &p->f->arena);
+    out->slot = pb_var_dup(m.to.slot, &p->f->arena);
+    if (out->from_routine == NULL || out->event == NULL || out->to_routine == NULL || out->slot == NULL)
+        return out_of_memory(p);
+    out->drop_unmapped = m.drop_unmapped;
+    out->constants = (struct fm_bytes){m.constants.p, m.constants.n};
+    out->filter = (struct fm_bytes){m.filter.p, m.filter.n};
+    return parse_mapping(p, &m.mapping, out);
+}
+
+/* By id; of equal ones, which a coordinator does not let pass, the first. */
+static void index_routines(struct flow *f)
+{
+    for (size_t i = 0; i < f->n_routines; i++) {
+        struct routine *r = &f->routines[i], *other;
+        HASH_FIND_STR(f->by_id, r->id, other);
+        if (other == NULL)
+            HASH_ADD_KEYPTR(hh, f->by_id, r->id, strlen(r->id), r);
+    }
+}
+
+static int index_connections(struct parsing *p)
+{
+    struct flow *f = p->f;
+    for (size_t i = 0; i < f->n_connections; i++)
+        flow_routine(f, f->connections[i].from_routine)->n_out++;
+    for (size_t i = 0; i < f->n_routines; i++) {
+        struct routine *r = &f->routines[i];
+        r->out = fm_arena_zalloc(&f->arena, r->n_out, sizeof(*r->out));
+        if (r->out == NULL)
+            return out_of_memory(p);
+        r->n_out = 0;
+    }
+    f->unknown.n_out = 0;
+    for (size_t i = 0; i < f->n_connections; i++) {
+        struct routine *r = flow_routine(f, f->connections[i].from_routine);
+        if (r != &f->unknown)
+            r->out[r->n_out++] = &f->connections[i];
+    }
+    return 0;
+}
+
+static int parse(struct parsing *p, struct fm_bytes encoded)
+{
+    struct flow *f = p->f;
+    fermata_v1_Flow m;
+    memset(&m, 0, sizeof(m));
+    uint8_t *copy = fm_arena_alloc(&f->arena, encoded.n);
+    if (copy == NULL)
+        return out_of_memory(p);
+    if (encoded.n > 0)
+        memcpy(copy, encoded.p, encoded.n);
+    int rc = pb_var_decode(fermata_v1_Flow_fields, &m, (struct fm_bytes){copy, encoded.n}, &f->arena, p->err);
+    if (rc < 0)
+        return rc;
+    f->n_routines = m.routines.n;
+    f->n_connections = m.connections.n;
+    f->routines = fm_arena_zalloc(&f->arena, f->n_routines, sizeof(*f->routines));
+    f->connections = fm_arena_zalloc(&f->arena, f->n_connections, sizeof(*f->connections));
+    if (f->routines == NULL || f->connections == NULL)
+        return out_of_memory(p);
+    f->parallelism = m.parallelism > 1 ? m.parallelism : 1;
+    struct policy defaults;
+    policy_init(&defaults);
+    f->unknown.id = "";
+    f->unknown.policy = defaults;
+    policy_settle(&f->unknown.policy, 0);
+    if (m.defaults.n > 0)
+        rc = policy_read(&defaults, (struct fm_bytes){m.defaults.p, m.defaults.n}, &f->arena, p->err);
+    for (size_t i = 0; i < f->n_routines && rc == 0; i++)
+        rc = parse_routine(p, m.routines.items[i], &defaults, &f->routines[i]);
+    for (size_t i = 0; i < f->n_connections && rc == 0; i++) {
+        f->connections[i].number = (uint32_t)i + 1;
+        rc = parse_connection(p, m.connections.items[i], &f->connections[i]);
+    }
+    if (rc < 0)
+        return rc;
+    index_routines(f);
+    return index_connections(p);
+}
+
+struct flow *flow_parse(struct fm_bytes encoded, const struct registry *registry, struct fm_err *err)
+{
+    struct flow *f = fm_xcalloc(1, sizeof(*f));
+    fm_arena_init(&f->arena, 64u * 1024 * 1024);
+    struct parsing p = {f, registry, err};
+    if (parse(&p, encoded) == 0)
+        return f;
+    flow_free(f);
+    return NULL;
+}
+
+void flow_free(struct flow *f)
+{
+    if (f == NULL)
+        return;
+    HASH_CLEAR(hh, f->by_id);
+    fm_arena_done(&f->arena);
+    free(f);
+}
+
+struct routine *flow_routine(struct flow *f, const char *id)
+{
+    struct routine *r;
+    HASH_FIND_STR(f->by_id, id, r);
+    return r != NULL ? r : &f->unknown;
+}
+
+/* ---- connections ---- */
+
+/* The value of a key in an encoded Struct; of equal keys the last one counts. */
+static bool struct_value(struct fm_bytes data, struct fm_bytes wanted, struct fm_bytes *ret)
+{
+    struct wire_reader r = wire_reader(data);
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes pair, key, value;
+    bool found = false;
+    while (wire_next(&r, &field, &type, &val, &pair) > 0) {
+        if (field != 1 || type != WIRE_TYPE_LEN || kv_read_pair(pair, &key, &value) < 0 ||
+            !fm_bytes_eq(key, wanted))
+            continue;
+        *ret = value;
+        found = true;
+    }
+    return found;
+}
+
+/* Values are compared as they are encoded; those of a filter are scalars. */
+static bool filter_takes(struct fm_bytes filter, struct fm_bytes data)
+{
+    struct wire_reader r = wire_reader(filter);
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes pair, key, value, have;
+    while (wire_next(&r, &field, &type, &val, &pair) > 0)
+        if (field == 1 && type == WIRE_TYPE_LEN && kv_read_pair(pair, &key, &value) == 0 &&
+            (!struct_value(data, key, &have) || !fm_bytes_eq(value, have)))
+            return false;
+    return true;
+}
+
+bool connection_takes(const struct connection *c, const char *event, struct fm_bytes data)
+{
+    return strcmp(c->event, event) == 0 && (c->filter.n == 0 || filter_takes(c->filter, data));
+}
+
+static const char *renamed(const struct connection *c, struct fm_bytes key)
+{
+    for (size_t i = 0; i < c->n_mapping; i++)
+        if (fm_bytes_eq_str(key, c->mapping[i].from))
+            return c->mapping[i].to;
+    return NULL;
+}
+
+/* Which of the mapping's sources occur in the data, in one pass. */
+static int find_sources(const struct connection *c, struct fm_bytes data, bool *ret_occurs)
+{
+    struct wire_reader r = wire_reader(data);
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes pair, key, value;
+    int got;
+    while ((got = wire_next(&r, &field, &type, &val, &pair)) > 0) {
+        if (field != 1 || type != WIRE_TYPE_LEN)
+            continue;
+        if (kv_read_pair(pair, &key, &value) < 0)
+            return -1;
+        for (size_t i = 0; i < c->n_mapping; i++)
+            ret_occurs[i] = ret_occurs[i] || fm_bytes_eq_str(key, c->mapping[i].from);
+    }
+    return got;
+}
+
+/* True when the mapping gives this name to another field that is there: then the field that has it already
+ * gives way. */
+static bool gives_way(const struct connection *c, const bool *occurs, struct fm_bytes key)
+{
+    for (size_t i = 0; i < c->n_mapping; i++)
+        if (occurs[i] && fm_bytes_eq_str(key, c->mapping[i].to))
+            return true;
+    return false;
+}
+
+static void put_field(const char *to, struct fm_bytes key, struct fm_bytes value, struct fm_buf *out)
+{
+    size_t n_key = to != NULL ? strlen(to) : key.n;
+    fm_buf_put_len_header(out, 1, 1 + fm_varint_size(n_key) + n_key + 1 + fm_varint_size(value.n) + value.n);
+    fm_buf_put_len_delim(out, 1, to != NULL ? (const void *)to : key.p, n_key);
+    fm_buf_put_len_delim(out, 2, value.p, value.n);
+}
+
+int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_buf *out)
+{
+    struct wire_reader r = wire_reader(data);
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val;
+    struct fm_bytes pair, key, value;
+    int got;
+    if (c->n_mapping == 0 && !c->drop_unmapped && c->constants.n == 0) {
+        fm_buf_append(out, data.p, data.n);
+        return 0;
+    }
+    fm_autofree bool *occurs = fm_xcalloc(c->n_mapping + 1, sizeof(*occurs));
+    if (find_sources(c, data, occurs) < 0)
+        return -1;
+    while ((got = wire_next(&r, &field, &type, &val, &pair)) > 0) {
+        if (field != 1 || type != WIRE_TYPE_LEN)
+            continue;
+        if (kv_read_pair(pair, &key, &value) < 0)
+            return -1;
+        const char *to = renamed(c, key);
+        if (to != NULL || (!c->drop_unmapped && !gives_way(c, occurs, key)))
+            put_field(to, key, value, out);
+    }
+    fm_buf_append(out, c->constants.p, c->constants.n); /* of equal keys the last one counts */
+    return got;
+}

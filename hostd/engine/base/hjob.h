@@ -1,0 +1,126 @@
+/* A job as a host holds it (the coordinator has a record of its own, `struct job`; "h" is for host): its
+ * flow, the tasks that wait, the host's copy of its state, the steps that are not on disk yet. Here: its
+ * parts, and putting tasks where they belong; which task runs when is decided in queue.c. */
+#ifndef FM_ENGINE_HJOB_H
+#define FM_ENGINE_HJOB_H
+
+#include <uthash.h>
+
+#include "buf.h"
+#include "hflow.h"
+#include "kv.h"
+#include "pb_var.h"
+
+struct engine;
+struct session;
+
+/* Data that waits; one block of memory. */
+struct task {
+    struct task *prev, *next; /* in its routine's queue, or among the scheduled ones */
+    uint64_t seq;             /* order in which tasks became due */
+    struct routine *to;
+    const char *id, *routine, *slot, *pause_id, *key, *call_id;
+    struct fm_bytes data; /* encoded Struct */
+    uint32_t input_number, failed_attempts, connection;
+    uint64_t spent_ms;
+    int64_t due_ms; /* 0: at once */
+    bool merged, lost, scheduled;
+    bool announced; /* its intent was sent, and its handler has not begun */
+};
+
+struct deferred {
+    struct deferred *prev, *next;
+    const char *routine, *event;
+    struct fm_bytes data;
+};
+
+struct routine_state {
+    UT_hash_handle hh;
+    char *routine;
+    struct kv kv;
+};
+
+/* A step that was sent and is not acknowledged. */
+struct sent_step {
+    struct sent_step *prev, *next;
+    uint32_t number;
+    struct fm_bytes body; /* encoded Step */
+};
+
+enum job_phase {
+    PHASE_READY,  /* has a task to run, or a handler is at work */
+    PHASE_STOPPED /* its last step paused, completed or failed it: waits for the acknowledgement */
+};
+
+struct breakpoint {
+    struct breakpoint *next;
+    char *routine, *slot, *condition;
+};
+
+struct hjob {
+    UT_hash_handle hh;
+    char id[27];
+    uint32_t epoch;
+    struct engine *engine;   /* NULL in the copy for a handler that blocks */
+    struct session *session; /* with the coordinator that has assigned it */
+    int64_t clock_ms; /* the coordinator's clock minus the engine's; in that copy: the coordinator's clock */
+    size_t bytes;     /* that came with its assignment and as inputs */
+    struct flow *flow;
+    size_t n_tasks;         /* in queues, scheduled, and in hand */
+    struct task *scheduled; /* not due yet, by due time */
+    uint64_t next_seq;
+    uint64_t alarm; /* call that wakes the job when its next task is due; 0: none */
+    int64_t alarm_ms;
+    struct breakpoint *breakpoints;
+    char *released_task;
+    size_t n_running;
+    char *break_task; /* id of the task that reached a breakpoint; NULL: none */
+    struct deferred *deferred;
+    struct kv shared;
+    struct routine_state *routines;
+    uint32_t last_step; /* number of the last step made */
+    uint32_t acked_step;
+    uint32_t inputs_through;      /* inputs taken */
+    uint32_t prelude_deferred;    /* deferred events emitted since the last step */
+    struct fm_buf *prelude_tasks; /* the tasks they made, encoded */
+    size_t n_prelude_tasks;
+    struct fm_buf *prelude_outputs; /* those that no connection took, encoded */
+    size_t n_prelude_outputs;
+    struct sent_step *sent;
+    size_t sent_bytes, n_sent;
+    enum job_phase phase;
+    int interrupt;           /* InterruptKind, 0: none */
+    int64_t interrupt_at_ms; /* abort then; 0: no */
+    struct hjob *ready_prev, *ready_next;
+    bool is_ready; /* in the list of those that may run */
+};
+
+struct hjob *hjob_find(struct engine *e, struct pb_var id, uint32_t epoch);
+/* Frees its memory; no handler is at work, and nothing refers to it any more. */
+void hjob_free(struct hjob *job);
+void hjob_free_states(struct hjob *job);
+void hjob_free_breakpoints(struct hjob *job);
+/* Forgets the prelude of the next step (prelude.h). */
+void hjob_clear_prelude(struct hjob *job);
+struct routine_state *hjob_routine_state(struct hjob *job, const char *routine);
+
+/* A copy of the task with all its text and data. */
+struct task *task_new(const struct task *from);
+struct deferred *deferred_new(const char *routine, const char *event, struct fm_bytes data);
+/* Puts a task to where it belongs: its routine's queue, or the scheduled ones. */
+void hjob_add_task(struct hjob *job, struct task *t);
+/* Puts a task back that was in hand: first in its routine's queue. */
+void hjob_return_task(struct task *t);
+/* Appends a task to its routine's queue: it is due. */
+void hjob_enqueue(struct hjob *job, struct task *t);
+/* The task with this schedule key of a routine that is not due yet; NULL: none. */
+struct task *hjob_find_scheduled(struct hjob *job, const char *routine, const char *key);
+
+/* Sends a step that was made, and keeps it until it is on disk. */
+void hjob_send_step(struct hjob *job, const struct fm_buf *step);
+/* Forgets the steps up to this number, which are on disk. */
+void hjob_stored(struct hjob *job, uint32_t number);
+/* Sets the time at which an interrupt aborts what runs; the engine looks when the first of them has come. */
+void hjob_set_grace(struct hjob *job, int64_t at_ms);
+
+#endif

@@ -1,0 +1,55 @@
+/* A session with one coordinator: what is said on its stream, numbered and in order. What is heard is dealt
+ * with in protocol.c. */
+#ifndef FM_ENGINE_SESSION_H
+#define FM_ENGINE_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "err.h"
+#include "pb_var.h"
+
+#define PROGRESS_MS 250 /* between two messages of Progress of a task */
+
+struct engine;
+struct hjob;
+struct task;
+
+struct session {
+    struct engine *engine;
+    bool connected, welcomed, goodbye_sent, closing;
+    bool drain_due; /* the host drains, and this coordinator has just welcomed it: see engine_take */
+    uint64_t seq_out, seq_in;
+    uint32_t lease_ms, heartbeat_ms, max_step_bytes;
+    bool has_lease;
+    int64_t lease_from_ms;   /* when the last message was sent of which it is known that it arrived */
+    uint64_t awaited_seq;    /* a message of which that is awaited; 0: none */
+    int64_t awaited_sent_ms; /* when that one was sent */
+    size_t unsaid_bytes;     /* came since the last message to the coordinator */
+    int64_t next_heartbeat_ms;
+    int64_t progress_since_ms; /* since when progress_sent messages of Progress were sent */
+    unsigned int progress_sent;
+    struct fm_buf batch; /* of the steps of this turn: encoded fields of a StepBatch */
+};
+
+/* Sends a HostMessage with this body, whose field has the number `field`. */
+void session_send(struct session *s, uint32_t field, const struct fm_buf *body);
+/* The same with a body that is a message of this type. */
+void session_say(struct session *s, uint32_t field, const pb_msgdesc_t *desc, const void *body);
+/* Ends the stream. */
+void session_close(struct session *s, const char *why);
+/* Sends the steps that were gathered. Everything else that rests on them must come behind them. */
+void session_flush(struct session *s);
+void session_add_step(struct session *s, const struct hjob *job, struct fm_bytes step);
+/* Whether the coordinator takes a step (encoded): its guard's limits and its limit of size. It would end the
+ * stream over a step that it refuses, and get it again after the next Welcome, for ever: so the same limits
+ * are applied here, where only the step fails. Returns 0, or the guard's code with err. */
+int session_check_step(const struct session *s, const struct fm_buf *step, struct fm_err *err) FM_MUST_CHECK;
+/* Says that a task is about to be handled, so that its loss is noticed. */
+void session_intent(struct session *s, const struct hjob *job, const char *task_id);
+/* Shows what the handler of a task has so far; false when it is left out because there is too much of it. */
+bool session_progress(struct session *s, const struct hjob *job, const struct task *t, const char *text);
+void session_heartbeat(struct session *s);
+
+#endif

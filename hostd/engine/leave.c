@@ -1,0 +1,69 @@
+/* How a job leaves this host: given back, refused, dropped. See leave.h. */
+#include "leave.h"
+
+#include <string.h>
+
+#include <utlist.h>
+
+#include "calls.h"
+#include "ctx.h"
+#include "engine_state.h"
+#include "fermata/v1/host_agent.pb.h"
+#include "mem.h"
+#include "step.h"
+
+static void add_unstarted(struct pb_var *list, const struct task *t)
+{
+    struct fm_bytes *items = fm_xrealloc(list->items, (list->n + 1) * sizeof(*items));
+    items[list->n] = (struct fm_bytes){(const uint8_t *)t->id, strlen(t->id)};
+    *list = pb_var_list(items, list->n + 1);
+}
+
+/* The tasks whose intents were sent and whose handlers have not begun; free the items. */
+static struct pb_var unstarted(const struct hjob *job)
+{
+    struct pb_var list = {0};
+    for (size_t i = 0; job->flow != NULL && i < job->flow->n_routines; i++) {
+        const struct routine *r = &job->flow->routines[i];
+        const struct task *t;
+        if (r->run != NULL && r->run->task->announced)
+            add_unstarted(&list, r->run->task);
+        DL_FOREACH (r->queue, t)
+            if (t->announced)
+                add_unstarted(&list, t);
+    }
+    return list;
+}
+
+void hjob_drop(struct hjob *job)
+{
+    struct engine *e = job->engine;
+    step_abort_all(job);
+    if (job->alarm != 0)
+        call_cancel(e, job->alarm);
+    if (job->is_ready)
+        DL_DELETE2(e->ready, job, ready_prev, ready_next);
+    HASH_DEL(e->jobs, job);
+    e->held_bytes -= job->bytes;
+    hjob_free(job);
+}
+
+void hjob_release(struct hjob *job, int reason, const char *message)
+{
+    struct session *s = job->session;
+    fermata_v1_Release m;
+    if (s->welcomed) {
+        session_flush(s);
+        memset(&m, 0, sizeof(m));
+        m.unstarted_tasks = unstarted(job);
+        m.job_id = pb_var_str(job->id);
+        m.epoch = job->epoch;
+        m.last_step = job->last_step;
+        m.reason = (fermata_v1_ReleaseReason)reason;
+        m.message = pb_var_str(message);
+        m.task_id = pb_var_str(job->break_task);
+        session_say(s, fermata_v1_HostMessage_release_tag, fermata_v1_Release_fields, &m);
+        free(m.unstarted_tasks.items);
+    }
+    hjob_drop(job);
+}

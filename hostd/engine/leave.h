@@ -1,0 +1,13 @@
+/* How a job leaves this host. */
+#ifndef FM_ENGINE_LEAVE_H
+#define FM_ENGINE_LEAVE_H
+
+#include "hjob.h"
+
+/* Forgets the job: aborts its handlers, frees all. */
+void hjob_drop(struct hjob *job);
+/* Gives the job back, for a reason (ReleaseReason) and with words for it, and forgets it. What it has sent
+ * stands before the release in the stream. Without a session it is only forgotten. */
+void hjob_release(struct hjob *job, int reason, const char *message);
+
+#endif

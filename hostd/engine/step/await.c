@@ -1,0 +1,72 @@
+/* What a handler may wait for: time, HTTP responses, child processes. Part of the routine API
+ * (fermata/routine.h). The engine only keeps who waits (calls.h); the shell does the work. */
+#include "calls.h"
+#include "ctx.h"
+#include "engine_state.h"
+#include "hjob.h"
+#include "own_types.h"
+
+/* A handler on a worker thread cannot go on in callbacks: it may simply wait. */
+static bool on_loop(struct fm_ctx *ctx)
+{
+    if (ctx->on_worker)
+        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "a blocking handler makes no asynchronous calls");
+    return !ctx->on_worker;
+}
+
+static bool can_call(struct fm_ctx *ctx)
+{
+    if (!on_loop(ctx))
+        return false;
+    if (ctx->job->engine->io.start_call == NULL)
+        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "this host makes no such calls");
+    return !ctx->out.failed;
+}
+
+void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *arg)
+{
+    if (!on_loop(ctx))
+        return;
+    struct engine *e = ctx->job->engine;
+    struct call *k = call_new(ctx, CALL_TIMER, call_cancel_timer, arg);
+    k->done.timer = cb;
+    e->io.start_timer(e->io.arg, k->id, ms);
+}
+
+void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_chunk_callback on_chunk,
+                 fm_http_callback done, void *arg)
+{
+    if (!can_call(ctx))
+        return;
+    struct engine *e = ctx->job->engine;
+    struct call *k = call_new(ctx, CALL_HTTP, call_cancel_outside, arg);
+    k->done.http = done;
+    k->data.chunk = on_chunk;
+    e->io.start_call(e->io.arg, k->id, CALL_HTTP, request);
+}
+
+static void start_process(struct fm_ctx *ctx, enum engine_call_kind kind, const void *request,
+                          fm_line_callback on_line, fm_process_callback done, void *arg)
+{
+    struct engine *e = ctx->job->engine;
+    struct call *k = call_new(ctx, kind, call_cancel_outside, arg);
+    k->done.process = done;
+    k->data.line = on_line;
+    e->io.start_call(e->io.arg, k->id, kind, request);
+}
+
+void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callback on_line,
+                  fm_process_callback done, void *arg)
+{
+    if (!can_call(ctx))
+        return;
+    const struct process_request request = {p, ctx->job->id};
+    start_process(ctx, CALL_PROCESS, &request, on_line, done, arg);
+}
+
+void ctx_serve(struct fm_ctx *ctx, const struct served_task *t, fm_line_callback on_line,
+               fm_process_callback done, void *arg)
+{
+    if (can_call(ctx))
+        start_process(ctx, CALL_SERVED, t, on_line, done, arg);
+}

@@ -1,0 +1,56 @@
+/* Asynchronous calls: who waits for what. The world outside does the work (struct engine_io) and says what
+ * came of it by the call's id. */
+#ifndef FM_ENGINE_CALLS_H
+#define FM_ENGINE_CALLS_H
+
+#include <uthash.h>
+
+#include "engine_io.h"
+
+struct engine;
+struct fm_ctx;
+struct hjob;
+
+struct call {
+    UT_hash_handle hh;
+    uint64_t id;
+    enum engine_call_kind kind;
+    struct fm_ctx *ctx; /* NULL: an alarm of the job */
+    struct hjob *job;   /* then */
+    bool is_timeout;    /* of the attempt: not a call of the handler */
+    union {
+        fm_callback timer;
+        fm_http_callback http;
+        fm_process_callback process;
+    } done;
+    union {
+        fm_chunk_callback chunk;
+        fm_line_callback line;
+    } data;
+    void *arg;
+    void (*cancel)(struct engine *e, const struct call *k); /* what ends it outside, before its time */
+    struct engine_work *work;                               /* of a CALL_WORK */
+    struct call *run_prev, *run_next;                       /* of the same run */
+};
+
+/* A new call of a handler, to be started outside by its id. `cancel` is done when nobody waits any more. */
+struct call *call_new(struct fm_ctx *ctx, enum engine_call_kind kind,
+                      void (*cancel)(struct engine *e, const struct call *k), void *arg);
+/* For `cancel`: of timers and of calls of the kinds that engine_io starts. */
+void call_cancel_timer(struct engine *e, const struct call *k);
+void call_cancel_outside(struct engine *e, const struct call *k);
+/* Tells hjob_alarm of the job after ms; returns the id. */
+uint64_t call_alarm(struct hjob *job, uint64_t ms);
+/* The attempt times out after ms. */
+void call_timeout(struct fm_ctx *ctx, uint64_t ms);
+/* Ends an alarm. */
+void call_cancel(struct engine *e, uint64_t id);
+/* Ends all calls of a handler, its timeout too. */
+void calls_cancel(struct fm_ctx *ctx);
+
+/* A piece of what a call brings; returns as engine_call_data. */
+int call_data(struct engine *e, uint64_t id, struct fm_bytes data);
+/* The call is over: forgets it, and says what it was. False: it is gone already. */
+bool call_take(struct engine *e, uint64_t id, struct call *ret_was);
+
+#endif

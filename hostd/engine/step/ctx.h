@@ -1,0 +1,95 @@
+/* A handler at work: the context that the routine API hands to it, and what it has done so far. */
+#ifndef FM_ENGINE_CTX_H
+#define FM_ENGINE_CTX_H
+
+#include <fermata/routine.h>
+
+#include "arena.h"
+#include "buf.h"
+
+struct call;
+struct engine_work;
+struct hjob;
+struct routine;
+struct task;
+
+struct change {
+    struct change *prev, *next;
+    const char *routine, *key; /* routine "": shared data */
+    int kind;                  /* StateChangeKind */
+    bool kept;                 /* stays when the step fails */
+    struct fm_buf value;       /* encoded Value */
+};
+
+struct emission {
+    struct emission *prev, *next;
+    const char *event; /* NULL: enqueue */
+    const char *slot;
+    const char *key; /* of a schedule */
+    uint64_t delay_ms;
+    bool merged;
+    struct fm_buf data; /* encoded Struct */
+};
+
+/* What a step starts. */
+struct child {
+    struct child *prev, *next;
+    struct fm_buf body; /* encoded ChildStart */
+};
+
+/* What a handler has done, which becomes its step. The members of its lists lie in the memory of the step (of
+ * a handler that blocks: of its copy). */
+struct outcome {
+    struct change *changes;
+    struct emission *emissions;
+    struct emission *defers;
+    struct fm_buf *log, *pauses; /* arrays of encoded LogEntry and Pause */
+    size_t n_log, n_pauses;
+    struct child *children;
+    const char **unscheduled; /* ids of scheduled tasks that the step drops */
+    size_t n_unscheduled;
+    bool failed, fail_permanent, has_usage;
+    int fail_code;
+    char fail_message[512];
+    uint64_t retry_after_ms;
+    uint64_t usage_in, usage_out, usage_cached;
+    double usage_cost;
+    uint32_t usage_calls;
+};
+
+struct fm_ctx {
+    struct hjob *job;
+    struct task *task;
+    struct routine *routine;
+    struct fm_arena arena, scratch; /* scratch: see fm_ctx_scratch */
+    const struct fm_value *data, *config;
+    struct outcome out;
+    struct call *calls;
+    size_t open_calls;
+    uint64_t timeout_call; /* 0: none */
+    int verdict; /* StepOutcome of a failed attempt: RETRY, FAIL; 0: the policy lets the job go on */
+    uint64_t retry_delay_ms;
+    struct engine_work *work; /* in whose memory lies what a blocking handler has done */
+    bool on_worker;           /* of a blocking handler: made of copies */
+    bool waits_for_intent;
+    int64_t started_us, next_progress_ms;
+    char key[96];
+    char pause_id[64];
+};
+
+struct fm_ctx *ctx_new(struct hjob *job, struct task *t);
+/* Drops what the handler has done so far; a failure stays, and what is kept of it. */
+void ctx_reset(struct fm_ctx *ctx);
+/* Ends its calls and frees it; the task is not its own. */
+void ctx_free(struct fm_ctx *ctx);
+/* Frees all that it holds, but not itself. */
+void ctx_clear(struct fm_ctx *ctx);
+/* A copy in the step's memory. */
+char *ctx_keep_text(struct fm_ctx *ctx, const char *s);
+/* Encodes data (a map or NULL), called `what` in a fault; false after fm_ctx_fail. */
+bool ctx_encode(struct fm_ctx *ctx, const char *what, const struct fm_value *data, struct fm_buf *out);
+/* Begins to count the time that the attempt takes; how long it has taken. */
+void ctx_start_clock(struct fm_ctx *ctx);
+uint64_t ctx_took_us(const struct fm_ctx *ctx);
+
+#endif

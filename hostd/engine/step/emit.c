@@ -1,0 +1,173 @@
+/* What a handler sends on. Part of the routine API (fermata/routine.h). */
+#include "emit.h"
+
+#include <string.h>
+
+#include <utlist.h>
+
+#include "agreed.h"
+#include "engine_state.h"
+#include "fermata/v1/types.pb.h"
+#include "hjob.h"
+#include "mem.h"
+#include "value.h"
+
+/* The text with bytes that are not UTF-8 as '?'. */
+static const char *clean(struct fm_ctx *ctx, const char *s)
+{
+    return fm_value_string(fm_string(ctx, s), "");
+}
+
+void ctx_log(struct fm_ctx *ctx, const char *message, const struct fm_value *data)
+{
+    fm_auto(fm_buf) encoded = {0};
+    if (!ctx_encode(ctx, "the data of a log entry", data, &encoded))
+        return;
+    fermata_v1_LogEntry m;
+    struct fm_err err = {0};
+    memset(&m, 0, sizeof(m));
+    m.message = pb_var_str(clean(ctx, message));
+    if (data != NULL)
+        m.data = pb_var_bytes(encoded.p, encoded.n);
+    ctx->out.log = fm_xrealloc(ctx->out.log, (ctx->out.n_log + 1) * sizeof(*ctx->out.log));
+    ctx->out.log[ctx->out.n_log] = (struct fm_buf){0};
+    if (pb_var_encode(fermata_v1_LogEntry_fields, &m, &ctx->out.log[ctx->out.n_log++], &err) < 0)
+        (void)fm_ctx_fail(ctx, FM_FAIL_INTERNAL, "%s", err.msg);
+}
+
+void fm_ctx_log(struct fm_ctx *ctx, const char *message, const struct fm_value *data)
+{
+    if (!ctx->out.failed)
+        ctx_log(ctx, message, data);
+}
+
+void fm_ctx_progress(struct fm_ctx *ctx, const char *text)
+{
+    if (ctx->out.failed || ctx->on_worker)
+        return;
+    struct engine *e = ctx->job->engine;
+    if (e->now_ms >= ctx->next_progress_ms && session_progress(ctx->job->session, ctx->job, ctx->task, text))
+        ctx->next_progress_ms = e->now_ms + PROGRESS_MS;
+}
+
+static struct emission *new_emission(struct fm_ctx *ctx, const char *what, const struct fm_value *data)
+{
+    struct emission *e = fm_ctx_alloc(ctx, sizeof(*e));
+    return !ctx->out.failed && ctx_encode(ctx, what, data, &e->data) ? e : NULL;
+}
+
+static bool has_event(struct fm_ctx *ctx, const char *event)
+{
+    if (ctx->out.failed)
+        return false;
+    if (registry_has_event(ctx->routine->type, event))
+        return true;
+    (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no event \"%.64s\"",
+                      ctx->routine->type->name, event);
+    return false;
+}
+
+void fm_ctx_emit(struct fm_ctx *ctx, const char *event, const struct fm_value *data)
+{
+    if (!has_event(ctx, event))
+        return;
+    struct emission *e = new_emission(ctx, "the data of an event", data);
+    if (e == NULL)
+        return;
+    e->event = ctx_keep_text(ctx, event);
+    DL_APPEND(ctx->out.emissions, e);
+}
+
+void ctx_emit_error(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    struct fm_err err = {0};
+    struct emission *e = fm_ctx_alloc(ctx, sizeof(*e));
+    e->event = "error";
+    if (value_encode_struct(data, &e->data, &err) < 0)
+        fm_buf_reset(&e->data);
+    fm_err_done(&err);
+    DL_APPEND(ctx->out.emissions, e);
+}
+
+void fm_ctx_defer(struct fm_ctx *ctx, const char *event, const struct fm_value *data)
+{
+    if (!has_event(ctx, event))
+        return;
+    struct emission *e = new_emission(ctx, "the data of a deferred event", data);
+    if (e == NULL)
+        return;
+    e->event = ctx_keep_text(ctx, event);
+    DL_APPEND(ctx->out.defers, e);
+}
+
+struct emission *ctx_enqueue(struct fm_ctx *ctx, const char *slot, const struct fm_value *data)
+{
+    if (ctx->out.failed)
+        return NULL;
+    if (registry_handler(ctx->routine->type, slot) == NULL) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no slot \"%.64s\"",
+                          ctx->routine->type->name, slot);
+        return NULL;
+    }
+    struct emission *e = new_emission(ctx, "the data of a task", data);
+    if (e == NULL)
+        return NULL;
+    e->slot = ctx_keep_text(ctx, slot);
+    DL_APPEND(ctx->out.emissions, e);
+    return e;
+}
+
+void fm_ctx_enqueue(struct fm_ctx *ctx, const char *slot, const struct fm_value *data)
+{
+    (void)ctx_enqueue(ctx, slot, data);
+}
+
+void fm_ctx_schedule(struct fm_ctx *ctx, const char *slot, const struct fm_value *data, uint64_t ms,
+                     const char *key)
+{
+    if (key != NULL && strlen(key) > FM_MAX_KEY_BYTES) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "a schedule's key has more than %d bytes",
+                          FM_MAX_KEY_BYTES);
+        return;
+    }
+    if (key != NULL)
+        fm_ctx_unschedule(ctx, key);
+    struct emission *e = ctx_enqueue(ctx, slot, data);
+    if (e == NULL)
+        return;
+    e->delay_ms = ms;
+    e->key = key == NULL ? "" : ctx_keep_text(ctx, key);
+}
+
+void fm_ctx_unschedule(struct fm_ctx *ctx, const char *key)
+{
+    if (ctx->out.failed)
+        return;
+    struct emission *e, *tmp;
+    DL_FOREACH_SAFE (ctx->out.emissions, e, tmp) {
+        if (e->event != NULL || e->delay_ms == 0 || strcmp(e->key, key) != 0)
+            continue;
+        fm_buf_done(&e->data);
+        DL_DELETE(ctx->out.emissions, e);
+    }
+    const struct task *t = hjob_find_scheduled(ctx->job, ctx->task->routine, key);
+    if (t == NULL)
+        return;
+    for (size_t i = 0; i < ctx->out.n_unscheduled; i++)
+        if (strcmp(ctx->out.unscheduled[i], t->id) == 0)
+            return;
+    ctx->out.unscheduled =
+        fm_xrealloc(ctx->out.unscheduled, (ctx->out.n_unscheduled + 1) * sizeof(*ctx->out.unscheduled));
+    ctx->out.unscheduled[ctx->out.n_unscheduled++] = ctx_keep_text(ctx, t->id);
+}
+
+void fm_ctx_usage(struct fm_ctx *ctx, uint64_t input_tokens, uint64_t output_tokens, uint64_t cached_tokens,
+                  double cost)
+{
+    ctx->out.has_usage = true;
+    ctx->out.usage_in += input_tokens;
+    ctx->out.usage_out += output_tokens;
+    ctx->out.usage_cached += cached_tokens;
+    ctx->out.usage_cost += cost;
+    ctx->out.usage_calls++;
+}

@@ -1,0 +1,264 @@
+/* Running one task: the handler is called, and when it and all its callbacks have returned, the step is
+ * built, applied to the host's copy of the state and sent. What a failed handler did is dropped; the policy
+ * of its routine says what its step becomes. See step.h. */
+#include "step.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <utlist.h>
+
+#include "blocking.h"
+#include "build.h"
+#include "calls.h"
+#include "changes.h"
+#include "emit.h"
+#include "engine_state.h"
+#include "fermata/v1/host_agent.pb.h"
+#include "hjob.h"
+#include "log.h"
+#include "mem.h"
+#include "merge.h"
+#include "value.h"
+
+/* ---- failures ---- */
+
+static const struct fm_value *describe_failure(struct fm_ctx *ctx)
+{
+    struct fm_value *m = fm_map(ctx);
+    fm_map_set(ctx, m, "code", fm_string(ctx, fm_code_name(ctx->out.fail_code)));
+    fm_map_set(ctx, m, "message", fm_string(ctx, ctx->out.fail_message));
+    fm_map_set(ctx, m, "routine", fm_string(ctx, ctx->task->routine));
+    fm_map_set(ctx, m, "slot", fm_string(ctx, ctx->task->slot));
+    fm_map_set(ctx, m, "task_id", fm_string(ctx, ctx->task->id));
+    fm_map_set(ctx, m, "attempt", fm_number(ctx, ctx->task->failed_attempts + 1));
+    return m;
+}
+
+/* The event "error", in place of whatever the handler did. */
+static void emit_error(struct fm_ctx *ctx)
+{
+    struct fm_value *m = fm_map_copy(ctx, describe_failure(ctx));
+    fm_map_set(ctx, m, "data", ctx->data); /* left out when that nests too deeply */
+    ctx_emit_error(ctx, m);
+}
+
+/* Decides what the step of a failed attempt becomes. */
+static void judge(struct fm_ctx *ctx)
+{
+    const struct policy *p = &ctx->routine->policy;
+    struct engine *e = ctx->job->engine;
+    uint64_t spent = ctx->task->spent_ms + ctx_took_us(ctx) / 1000;
+    double random = (double)fm_rng_below(&e->rng, 1u << 20) / (double)(1u << 20);
+    ctx_reset(ctx);
+    if (policy_retry(p, ctx->out.fail_code, ctx->out.fail_permanent, ctx->task->failed_attempts + 1, spent,
+                     ctx->out.retry_after_ms, random, &ctx->retry_delay_ms)) {
+        ctx->verdict = fermata_v1_StepOutcome_STEP_OUTCOME_RETRY;
+        return;
+    }
+    switch (p->on_error) {
+    case fermata_v1_ErrorPolicy_ERROR_POLICY_CONTINUE:
+        ctx_log(ctx, "task failed", describe_failure(ctx));
+        break;
+    case fermata_v1_ErrorPolicy_ERROR_POLICY_ROUTE:
+        emit_error(ctx);
+        break;
+    case fermata_v1_ErrorPolicy_ERROR_POLICY_SKIP:
+        break;
+    default:
+        ctx->verdict = fermata_v1_StepOutcome_STEP_OUTCOME_FAIL;
+        break;
+    }
+}
+
+/* ---- finishing ---- */
+
+static void drop_unscheduled(struct fm_ctx *ctx)
+{
+    struct hjob *job = ctx->job;
+    struct task *t, *tmp;
+    for (size_t i = 0; i < ctx->out.n_unscheduled; i++)
+        DL_FOREACH_SAFE (job->scheduled, t, tmp) {
+            if (strcmp(t->id, ctx->out.unscheduled[i]) != 0)
+                continue;
+            DL_DELETE(job->scheduled, t);
+            job->n_tasks--;
+            free(t);
+        }
+}
+
+/* The step is made: the job becomes what it says. */
+static void apply(struct fm_ctx *ctx, struct result *r, int outcome)
+{
+    struct hjob *job = ctx->job;
+    struct task *own = ctx->task, *t, *ttmp;
+    struct deferred *d, *dtmp;
+    drop_unscheduled(ctx);
+    ctx_apply_changes(ctx); /* they name the task's routine: it must still be there */
+    ctx->task = NULL;
+    if (outcome == fermata_v1_StepOutcome_STEP_OUTCOME_RETRY) {
+        own->failed_attempts++;
+        own->spent_ms += ctx_took_us(ctx) / 1000 + ctx->retry_delay_ms;
+        own->due_ms = job->engine->now_ms + (int64_t)ctx->retry_delay_ms;
+        own->to->held_until_ms = ctx->retry_delay_ms > 0 ? own->due_ms : 0;
+        hjob_return_task(own);
+    } else {
+        job->n_tasks--;
+        free(own);
+    }
+    DL_FOREACH_SAFE (r->new_tasks, t, ttmp) {
+        DL_DELETE(r->new_tasks, t);
+        hjob_add_task(job, t);
+    }
+    DL_FOREACH_SAFE (r->new_deferred, d, dtmp) {
+        DL_DELETE(r->new_deferred, d);
+        DL_APPEND(job->deferred, d);
+    }
+}
+
+static void leave(struct fm_ctx *ctx)
+{
+    struct engine_work *work = ctx->work;
+    ctx->routine->run = NULL;
+    ctx->job->n_running--;
+    ctx_free(ctx);
+    blocking_free(work);
+}
+
+/* Builds the step; one that the coordinator would refuse becomes a failure. Returns its outcome. */
+static int make(struct fm_ctx *ctx, struct result *r, struct fm_buf *step)
+{
+    fm_auto(fm_err) err = {0};
+    if (ctx->out.failed)
+        judge(ctx);
+    int outcome = build_step(ctx, r, step);
+    if (session_check_step(ctx->job->session, step, &err) == 0)
+        return outcome;
+    result_done(r);
+    *r = (struct result){0};
+    fm_buf_reset(step);
+    ctx->out.failed = ctx->out.fail_permanent = true;
+    ctx->out.fail_code = (int)err.code;
+    snprintf(ctx->out.fail_message, sizeof(ctx->out.fail_message), "the step is not acceptable: %.400s",
+             err.msg);
+    ctx->verdict = 0;
+    judge(ctx);
+    return build_step(ctx, r, step);
+}
+
+static void finish(struct fm_ctx *ctx)
+{
+    struct hjob *job = ctx->job;
+    fm_auto(fm_buf) step = {0};
+    struct result r = {0};
+    calls_cancel(ctx);
+    int outcome = make(ctx, &r, &step);
+    FM_LOG(DEBUG, EXECUTION, "step made", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
+           FM_U64("step", job->last_step + 1), FM_STR("routine", ctx->task->routine),
+           FM_STR("slot", ctx->task->slot), FM_U64("attempt", ctx->task->failed_attempts + 1),
+           FM_STR("failed", ctx->out.failed ? ctx->out.fail_message : "no"));
+    hjob_send_step(job, &step);
+    hjob_clear_prelude(job);
+    apply(ctx, &r, outcome);
+    result_done(&r);
+    leave(ctx);
+    if (outcome != fermata_v1_StepOutcome_STEP_OUTCOME_CONTINUE &&
+        outcome != fermata_v1_StepOutcome_STEP_OUTCOME_RETRY) { /* the host's work on the job is over */
+        step_abort_all(job);
+        job->phase = PHASE_STOPPED;
+    }
+}
+
+bool step_returned(struct fm_ctx *ctx, int rc)
+{
+    if (rc != 0 && !ctx->out.failed)
+        (void)fm_ctx_fail(ctx, FM_FAIL_UNKNOWN, "the handler failed and did not say why");
+    if (ctx->open_calls > 0 && !ctx->out.failed)
+        return false;
+    finish(ctx);
+    return true;
+}
+
+void step_timed_out(struct fm_ctx *ctx)
+{
+    ctx->timeout_call = 0;
+    (void)fm_ctx_fail(ctx, FM_FAIL_DEADLINE_EXCEEDED, "the attempt took longer than %llu ms",
+                      (unsigned long long)policy_attempt_ms(&ctx->routine->policy, ctx->task->spent_ms));
+    finish(ctx);
+}
+
+void step_abort(struct fm_ctx *ctx)
+{
+    hjob_return_task(ctx->task);
+    leave(ctx);
+}
+
+void step_abort_all(struct hjob *job)
+{
+    job->interrupt_at_ms = 0;
+    if (job->flow == NULL)
+        return;
+    for (size_t i = 0; i <= job->flow->n_routines; i++) {
+        struct routine *r = i < job->flow->n_routines ? &job->flow->routines[i] : &job->flow->unknown;
+        if (r->run != NULL)
+            step_abort(r->run);
+    }
+}
+
+/* ---- starting ---- */
+
+static bool prepare(struct fm_ctx *ctx)
+{
+    struct fm_err err = {0};
+    if (ctx->routine->type == NULL) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the flow has no routine \"%.64s\"",
+                          ctx->task->routine);
+        return false;
+    }
+    ctx->data = value_decode_struct(ctx->task->data, &ctx->arena, &err);
+    if (ctx->task->lost) {
+        fm_err_done(&err);
+        (void)fm_ctx_fail(ctx, FM_FAIL_ABORTED,
+                          "the host was lost while it handled the task; what it has done is not known");
+        fm_ctx_fail_permanent(ctx);
+        return false;
+    }
+    if (ctx->data == NULL) {
+        (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "the data of the task: %s", err.msg);
+        return false;
+    }
+    return true;
+}
+
+static int run_handler(struct fm_ctx *ctx)
+{
+    const struct merge *merge = merge_find(ctx->routine, ctx->task->slot);
+    if (merge != NULL && !ctx->task->merged)
+        return merge_take(ctx, merge);
+    fm_handler handler = registry_handler(ctx->routine->type, ctx->task->slot);
+    if (handler == NULL)
+        return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no slot \"%.64s\"",
+                           ctx->routine->type->name, ctx->task->slot);
+    bool blocks = (ctx->routine->type->flags & FM_BLOCKING) != 0;
+    if (blocks && ctx->job->engine->io.start_work != NULL)
+        return blocking_start(ctx, handler);
+    return handler(ctx, ctx->data);
+}
+
+struct fm_ctx *step_new(struct hjob *job, struct task *t)
+{
+    struct fm_ctx *ctx = ctx_new(job, t);
+    t->to->run = ctx;
+    job->n_running++;
+    return ctx;
+}
+
+bool step_go(struct fm_ctx *ctx)
+{
+    ctx->waits_for_intent = ctx->task->announced = false;
+    ctx_start_clock(ctx);
+    uint64_t limit = policy_attempt_ms(&ctx->routine->policy, ctx->task->spent_ms);
+    if (limit > 0)
+        call_timeout(ctx, limit);
+    return step_returned(ctx, prepare(ctx) ? run_handler(ctx) : -1);
+}

@@ -1,0 +1,16 @@
+/* The built-in routine types: each file of this folder, and of llm, ends in its table. */
+#ifndef FM_BUILTIN_H
+#define FM_BUILTIN_H
+
+#include "registry.h"
+
+extern const struct fm_routine_type exec_type;
+extern const struct fm_routine_type human_type, log_type;
+extern const struct fm_routine_type split_type, sleep_type, aggregate_type, batch_type, debounce_type,
+    job_type;
+extern const struct fm_routine_type validate_type, jq_type, http_type;
+
+/* Adds them to a registry. */
+int registry_add_builtin(struct registry *r, struct fm_err *err) FM_MUST_CHECK;
+
+#endif

@@ -1,0 +1,365 @@
+/* Routine type "llm_agent": a conversation with a model that uses tools and may ask a person.
+ *
+ * trigger {"task"} → model call. What the model says goes out at event "output". When it calls tools, each
+ * call goes out at event "tool_call" {"call_id", "name", "arguments"}, and whoever is connected answers at
+ * slot "tool_result"
+ * {"call_id", "result"}; when all calls of one reply are answered, the model is called again. The tool
+ * ask_user is built in: the job pauses with its question, and the answer comes to "user_input". A tool with
+ * "approval": "required" pauses first and shows what will be done. When the model has nothing more to do:
+ * event "completed" {"text", "calls", "stop_reason", "stopped"}. Each model call is one step; between two
+ * calls of one turn the agent goes on by a task at its own slot "continue", and also between an answer or a
+ * result and the next call when the flow's policies let the job go on without a call that has failed.
+ *
+ * What comes to "trigger" or "user_input" while tools are at work or a question is open is held: providers
+ * want the results of calls right after the calls.
+ *
+ * State: messages (append-only list, see llm_provider.h), calls, tokens, cost, task, waiting ({call id:
+ * tool}: calls without a result), asked ({pause id: what the answer is for}), held (list of {slot, content}),
+ * limits (raised ones), unpriced (the log says so), started_ms. Shared data under the routine's id: {task,
+ * status, calls, text or question}. */
+#include <string.h>
+
+#include "agent.h"
+#include "log.h"
+#include "own_types.h"
+
+#define ATTEMPTS 5 /* at a model call, where the flow's policies say nothing */
+#define MAX_TOOL_CALLS 128
+
+static const struct fm_value *text(struct fm_ctx *ctx, const char *s)
+{
+    return fm_string(ctx, s);
+}
+
+/* What the configuration says of how the model is to answer. */
+static struct fm_value *parameters_of(struct fm_ctx *ctx, const struct fm_value *config)
+{
+    static const char *const names[] = {"temperature", "top_p",           "seed",  "max_tokens",
+                                        "stop",        "response_format", "params"};
+    struct fm_value *m = fm_map(ctx);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const struct fm_value *v = fm_value_get(config, names[i]);
+        if (v != NULL)
+            fm_map_set(ctx, m, names[i], v);
+    }
+    for (size_t i = 0; fm_value_kind(config) == FM_MAP && i < fm_value_size(config); i++)
+        if (llm_is_provider_s(fm_value_key(config, i)))
+            fm_map_set(ctx, m, fm_value_key(config, i), fm_value_at(config, i));
+    return m;
+}
+
+/* One entry of the shared log for each call: what must be known of it later. Attempt, host and time are the
+ * step's. */
+static void log_call(struct fm_ctx *ctx, const struct turn *t, const char *result, double cost)
+{
+    const struct llm_reply *r = &t->reply;
+    struct fm_value *m = fm_map(ctx);
+    fm_map_set(ctx, m, "call", fm_number(ctx, llm_counter(ctx, "calls")));
+    fm_map_set(ctx, m, "provider", text(ctx, t->provider->name));
+    fm_map_set(ctx, m, "result", text(ctx, result));
+    if (r->digest[0] != '\0') {
+        fm_map_set(ctx, m, "model", text(ctx, fm_value_string(fm_value_get(t->request.config, "model"), "")));
+        fm_map_set(ctx, m, "parameters", parameters_of(ctx, t->request.config));
+        fm_map_set(ctx, m, "request_sha256", text(ctx, r->digest));
+        fm_map_set(ctx, m, "request_id", text(ctx, r->request_id != NULL ? r->request_id : ""));
+        fm_map_set(ctx, m, "latency_ms", fm_number(ctx, (double)r->latency_ms));
+        fm_map_set(ctx, m, "stop", text(ctx, r->stop != NULL ? r->stop : ""));
+    }
+    fm_map_set(ctx, m, "input_tokens", fm_number(ctx, (double)r->input_tokens));
+    fm_map_set(ctx, m, "output_tokens", fm_number(ctx, (double)r->output_tokens));
+    if (r->cached_tokens > 0)
+        fm_map_set(ctx, m, "cached_tokens", fm_number(ctx, (double)r->cached_tokens));
+    if (cost > 0)
+        fm_map_set(ctx, m, "cost", fm_number(ctx, cost));
+    fm_ctx_log(ctx, "model call", m);
+    const char *job = fm_ctx_job_id(ctx), *routine = fm_ctx_routine_id(ctx);
+    FM_LOG(DEBUG, LLM, "model call", FM_STR("job", job), FM_STR("routine", routine),
+           FM_STR("provider", t->provider->name), FM_STR("result", result), FM_U64("ms", r->latency_ms));
+}
+
+/* Why the reply is not what the model would have said at length, in the provider's words; "" when it is. */
+static const char *why_short(const struct llm_reply *r)
+{
+    static const char *const reasons[] = {"length", "max_tokens", "model_context_window_exceeded",
+                                          "content_filter", "refusal"};
+    for (size_t i = 0; r->stop != NULL && i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (strcmp(r->stop, reasons[i]) == 0)
+            return reasons[i];
+    return "";
+}
+
+static void warn_of_short(struct fm_ctx *ctx, const char *stop)
+{
+    struct fm_value *m = fm_map(ctx);
+    fm_map_set(ctx, m, "call", fm_number(ctx, llm_counter(ctx, "calls")));
+    fm_map_set(ctx, m, "stop_reason", text(ctx, stop));
+    fm_ctx_log(ctx,
+               strcmp(stop, "refusal") == 0 ? "warning: the model has refused to answer"
+               : strcmp(stop, "content_filter") == 0
+                   ? "warning: the provider has kept back a part of the model's reply"
+                   : "warning: the model's reply was cut off",
+               m);
+}
+
+/* `stop`: why the last reply is short; `stopped`: the limit that has ended the agent; "" each: it is not so.
+ */
+static int complete(struct fm_ctx *ctx, const char *said, const char *stop, const char *stopped)
+{
+    struct fm_value *end = fm_map(ctx);
+    llm_share(ctx, "completed", "text", said);
+    fm_map_set(ctx, end, "text", text(ctx, said));
+    fm_map_set(ctx, end, "calls", fm_number(ctx, llm_counter(ctx, "calls")));
+    if (stop[0] != '\0')
+        fm_map_set(ctx, end, "stop_reason", text(ctx, stop));
+    if (stopped[0] != '\0')
+        fm_map_set(ctx, end, "stopped", text(ctx, stopped));
+    fm_ctx_emit(ctx, "completed", end);
+    return 0;
+}
+
+/* ---- the model's reply ---- */
+
+/* After this step the model is to be called again, unless something else has it called before. */
+static void go_on_later(struct fm_ctx *ctx)
+{
+    struct fm_value *m = fm_map(ctx);
+    fm_map_set(ctx, m, "calls", fm_number(ctx, llm_counter(ctx, "calls")));
+    fm_ctx_enqueue(ctx, "continue", m);
+}
+
+static struct fm_value *reply_message(struct fm_ctx *ctx, const struct turn *t)
+{
+    struct fm_value *m = llm_message(ctx, "assistant", text(ctx, t->reply.text != NULL ? t->reply.text : ""));
+    if (t->reply.blocks != NULL)
+        fm_map_set(ctx, m, "blocks", t->reply.blocks);
+    return m;
+}
+
+static int take_calls(struct fm_ctx *ctx, const struct turn *t)
+{
+    size_t n = fm_value_size(t->reply.tool_calls);
+    if (n > MAX_TOOL_CALLS) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
+                          "the model calls %zu tools at once; the limit is %d", n, MAX_TOOL_CALLS);
+        fm_ctx_fail_permanent(ctx);
+        return -1;
+    }
+    const struct fm_value *calls = llm_distinct_ids(ctx, t->reply.tool_calls);
+    struct fm_value *m = reply_message(ctx, t);
+    fm_map_set(ctx, m, "tool_calls", calls);
+    fm_ctx_state_append(ctx, "messages", m);
+    llm_share(ctx, "working", "text", t->reply.text != NULL ? t->reply.text : "");
+    for (size_t i = 0; i < n; i++)
+        llm_start_call(ctx, fm_value_at(calls, i));
+    if (!llm_is_busy(ctx))
+        go_on_later(ctx);
+    return 0;
+}
+
+/* The mock's question. */
+static int ask_plainly(struct fm_ctx *ctx, const struct turn *t)
+{
+    const struct fm_value *question = text(ctx, t->reply.ask);
+    struct fm_value *data = fm_map(ctx), *shown = fm_map(ctx);
+    llm_append_message(ctx, "assistant", question);
+    llm_share(ctx, "asked", "question", t->reply.ask);
+    fm_map_set(ctx, data, "question", question);
+    fm_ctx_defer(ctx, "question", data);
+    fm_map_set(ctx, shown, "task", fm_ctx_state_get(ctx, "task"));
+    fm_map_set(ctx, shown, "call", fm_number(ctx, llm_counter(ctx, "calls")));
+    const char *id = fm_ctx_pause(ctx, t->reply.ask, "user_input", shown, t->reply.choices);
+    llm_remember_question(ctx, id, "question", NULL);
+    return 0;
+}
+
+static void emit_text(struct fm_ctx *ctx, const char *said)
+{
+    struct fm_value *data = fm_map(ctx);
+    fm_map_set(ctx, data, "text", text(ctx, said));
+    fm_ctx_emit(ctx, "output", data);
+}
+
+static int take_text(struct fm_ctx *ctx, struct turn *t)
+{
+    const char *stop = why_short(&t->reply);
+    if ((t->reply.text == NULL || t->reply.text[0] == '\0') && strcmp(stop, "refusal") == 0)
+        t->reply.text = "(The model has refused to answer.)"; /* providers want no empty message back */
+    const char *said = t->reply.text != NULL ? t->reply.text : "";
+    fm_ctx_state_append(ctx, "messages", reply_message(ctx, t));
+    emit_text(ctx, said);
+    if (!t->reply.goes_on)
+        return complete(ctx, said, stop, "");
+    llm_share(ctx, "working", "text", said);
+    go_on_later(ctx);
+    return 0;
+}
+
+static int on_reply(struct fm_ctx *ctx, void *arg)
+{
+    struct turn *t = arg;
+    const struct llm_reply *r = &t->reply;
+    bool calls = fm_value_size(r->tool_calls) > 0;
+    fm_ctx_state_set(ctx, "calls", fm_number(ctx, llm_counter(ctx, "calls") + 1));
+    double cost = llm_charge(ctx, &t->request, r);
+    llm_count_usage(ctx, r, cost);
+    log_call(ctx, t, calls ? "tool_calls" : r->ask != NULL ? "ask" : "say", cost);
+    if (why_short(r)[0] != '\0')
+        warn_of_short(ctx, why_short(r));
+    if (calls) {
+        if (r->text != NULL && r->text[0] != '\0')
+            emit_text(ctx, r->text);
+        return take_calls(ctx, t);
+    }
+    return r->ask != NULL ? ask_plainly(ctx, t) : take_text(ctx, t);
+}
+
+static int call_model(struct fm_ctx *ctx)
+{
+    const struct fm_value *config = fm_ctx_config(ctx);
+    const char *name = fm_value_string(fm_value_get(config, "provider"), ""), *ended = "";
+    struct turn *t = fm_ctx_alloc(ctx, sizeof(*t));
+    t->provider = llm_provider_find(name);
+    if (t->provider == NULL) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
+                          "config.provider is \"%.64s\"; this host has: mock, openai, anthropic", name);
+        fm_ctx_fail_permanent(ctx);
+        return -1;
+    }
+    t->request = (struct llm_request){.provider = t->provider,
+                                      .config = config,
+                                      .messages = fm_ctx_state_get(ctx, "messages"),
+                                      .calls_before = (uint32_t)llm_counter(ctx, "calls"),
+                                      .charge_failed = llm_charge_failed};
+    switch (llm_check_limits(ctx, t, &ended)) {
+    case LLM_WITHIN:
+        break;
+    case LLM_ASKED:
+        return 0;
+    case LLM_ENDED:
+        return complete(ctx, "", "", ended);
+    case LLM_FAILED:
+        return -1;
+    }
+    if (t->provider != &llm_mock)
+        t->request.tools = llm_offered_tools(ctx);
+    return t->provider->call(ctx, &t->request, &t->reply, on_reply, t);
+}
+
+/* ---- the slots ---- */
+
+/* After an answer or a result. When nothing is awaited any more, what was held comes into the conversation,
+ * and the model is called again: in the same step, which is quicker, unless the job may go on without it.
+ * Then the answer would be lost with a call that fails, and the agent would await it for ever. */
+static int go_on(struct fm_ctx *ctx)
+{
+    if (llm_is_busy(ctx))
+        return 0;
+    llm_append_held(ctx);
+    if (!fm_ctx_may_be_dropped(ctx))
+        return call_model(ctx);
+    go_on_later(ctx);
+    return 0;
+}
+
+static int take_input(struct fm_ctx *ctx, const char *slot, const struct fm_value *content)
+{
+    if (llm_is_busy(ctx)) {
+        llm_hold(ctx, slot, content);
+        return 0;
+    }
+    llm_append_input(ctx, slot, content);
+    return call_model(ctx);
+}
+
+static int on_trigger(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    const char *system = fm_value_string(fm_value_get(fm_ctx_config(ctx), "system"), "");
+    if (system[0] != '\0' && fm_ctx_state_get(ctx, "messages") == NULL)
+        llm_append_message(ctx, "system", text(ctx, system));
+    const struct fm_value *task = fm_value_get(data, "task");
+    return take_input(ctx, "trigger", task != NULL ? task : data);
+}
+
+static int take_budget(struct fm_ctx *ctx, const char *limit, const struct fm_value *answer)
+{
+    if (llm_raise_limits(ctx, limit, answer))
+        return go_on(ctx);
+    llm_append_held(ctx); /* for whoever gives the agent another task */
+    return complete(ctx, "", "", "budget");
+}
+
+static int on_user_input(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    const struct fm_value *answer = fm_value_get(data, "answer"), *said = fm_value_get(data, "text"),
+                          *asked = NULL;
+    const char *pause_id = fm_ctx_pause_id(ctx);
+    if (pause_id[0] != '\0')
+        asked = llm_take(ctx, "asked", pause_id);
+    const char *kind = fm_value_string(fm_value_get(asked, "for"), "");
+    const struct fm_value *call = fm_value_get(asked, "call");
+    if (strcmp(kind, "budget") == 0)
+        return take_budget(ctx, fm_value_string(call, ""), answer);
+    if (asked == NULL)
+        return take_input(ctx, "user_input", answer != NULL ? answer : said != NULL ? said : data);
+    if (strcmp(kind, "approval") == 0)
+        llm_take_approval(ctx, call, answer);
+    else if (strcmp(kind, "ask_user") == 0)
+        llm_take_answer(ctx, call, answer);
+    else
+        llm_append_message(ctx, "user", answer);
+    return go_on(ctx);
+}
+
+static int on_continue(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    double then = fm_value_number(fm_value_get(data, "calls"), llm_counter(ctx, "calls"));
+    if (then != llm_counter(ctx, "calls") || llm_is_busy(ctx))
+        return 0; /* an input came first, and the model has been called with it */
+    return call_model(ctx);
+}
+
+/* The call that a result without an id belongs to: the only one that waits for a tool. NULL: none. */
+static const char *only_waiting(struct fm_ctx *ctx)
+{
+    const struct fm_value *waiting = fm_ctx_state_get(ctx, "waiting");
+    return fm_value_size(waiting) == 1 && llm_size(ctx, "asked") == 0 ? fm_value_key(waiting, 0) : "";
+}
+
+static int on_tool_result(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    const char *id = fm_value_string(fm_value_get(data, "call_id"), fm_ctx_call_id(ctx));
+    if (id[0] == '\0')
+        id = only_waiting(ctx);
+    bool is_asked = llm_is_asked(ctx, id);
+    const struct fm_value *result = fm_value_get(data, "result"),
+                          *name = is_asked ? NULL : llm_take(ctx, "waiting", id);
+    if (name == NULL) {
+        struct fm_value *m = fm_map(ctx);
+        fm_map_set(ctx, m, "call_id", text(ctx, id));
+        fm_ctx_log(ctx,
+                   is_asked ? "a tool's result came for a call that waits for a person; it is ignored"
+                            : "a tool's result came for a call that does not wait for one; it is ignored",
+                   m);
+        return 0;
+    }
+    llm_append_result(ctx, id, fm_value_string(name, ""), result != NULL ? result : data);
+    return go_on(ctx);
+}
+
+static const struct fm_slot slots[] = {
+    {"trigger",     on_trigger    },
+    {"user_input",  on_user_input },
+    {"continue",    on_continue   },
+    {"tool_result", on_tool_result}
+};
+static const char *const events[] = {"output", "question", "tool_call", "completed"};
+
+const struct fm_routine_type llm_agent_type = {.abi = FM_ROUTINE_ABI,
+                                               .name = "llm_agent",
+                                               .version = 2,
+                                               .flags = FM_EFFECTS,
+                                               .slots = slots,
+                                               .n_slots = 4,
+                                               .events = events,
+                                               .n_events = 4,
+                                               .default_attempts = ATTEMPTS};

@@ -1,0 +1,403 @@
+/* Provider "anthropic": messages of Anthropic, and of whatever server speaks the same at config.base_url.
+ * (https://docs.anthropic.com/en/api/messages)
+ *
+ * A reply is a list of blocks. Texts and tool calls are kept in the conversation's own form; when there are
+ * others (thinking, redacted_thinking, those of the provider's own tools), a message also has "blocks": all
+ * of the reply as it was, which the API wants back unchanged, but with {"type": "tool_use"} in the place of
+ * each call. */
+#include <stdio.h>
+#include <string.h>
+
+#include "json_value.h"
+#include "provider.h"
+
+#define BASE_URL "https://api.anthropic.com/v1"
+#define VERSION "anthropic-version: 2023-06-01"
+#define DEFAULT_MAX_TOKENS 1024
+#define MAX_BLOCKS 1024 /* of one streamed reply */
+
+static const char *const passed[][2] = {
+    {"model",       "model"      },
+    {"temperature", "temperature"},
+    {"max_tokens",  "max_tokens" },
+    {"top_p",       "top_p"      },
+    {NULL,          NULL         }
+};
+
+/* ---- the request ---- */
+
+static struct fm_value *block(struct fm_ctx *ctx, const char *type)
+{
+    struct fm_value *b = fm_map(ctx);
+    fm_map_set(ctx, b, "type", fm_string(ctx, type));
+    return b;
+}
+
+static void add_text(struct fm_ctx *ctx, struct fm_value *blocks, const struct fm_value *content)
+{
+    const char *text = llm_text(ctx, content);
+    if (text[0] == '\0')
+        return; /* the API refuses empty texts */
+    struct fm_value *b = block(ctx, "text");
+    fm_map_set(ctx, b, "text", fm_string(ctx, text));
+    fm_list_add(ctx, blocks, b);
+}
+
+static void add_call(struct fm_ctx *ctx, struct fm_value *blocks, const struct fm_value *call)
+{
+    const struct fm_value *arguments = fm_value_get(call, "arguments");
+    struct fm_value *b = block(ctx, "tool_use");
+    fm_map_set(ctx, b, "id", fm_value_get(call, "id"));
+    fm_map_set(ctx, b, "name", fm_value_get(call, "name"));
+    fm_map_set(ctx, b, "input", fm_value_kind(arguments) == FM_MAP ? arguments : fm_map(ctx));
+    fm_list_add(ctx, blocks, b);
+}
+
+/* A reply that had more than texts and calls, as it was. */
+static void add_kept(struct fm_ctx *ctx, struct fm_value *blocks, const struct fm_value *kept,
+                     const struct fm_value *calls)
+{
+    size_t call = 0;
+    for (size_t i = 0; i < fm_value_size(kept); i++) {
+        const struct fm_value *b = fm_value_at(kept, i);
+        const char *type = fm_value_string(fm_value_get(b, "type"), "");
+        if (strcmp(type, "tool_use") == 0)
+            add_call(ctx, blocks, fm_value_at(calls, call++));
+        else if (strcmp(type, "text") != 0 || fm_value_string(fm_value_get(b, "text"), "")[0] != '\0')
+            fm_list_add(ctx, blocks, b);
+    }
+}
+
+static void add_blocks(struct fm_ctx *ctx, struct fm_value *blocks, const struct fm_value *m)
+{
+    const struct fm_value *content = fm_value_get(m, "content"), *calls = fm_value_get(m, "tool_calls"),
+                          *kept = fm_value_get(m, "blocks");
+    const char *role = fm_value_string(fm_value_get(m, "role"), "user");
+    if (strcmp(role, "tool") == 0) {
+        struct fm_value *b = block(ctx, "tool_result");
+        fm_map_set(ctx, b, "tool_use_id", fm_value_get(m, "call_id"));
+        fm_map_set(ctx, b, "content", fm_string(ctx, llm_text(ctx, content)));
+        fm_list_add(ctx, blocks, b);
+        return;
+    }
+    if (fm_value_size(kept) > 0) {
+        add_kept(ctx, blocks, kept, calls);
+        return;
+    }
+    if (fm_value_kind(content) == FM_LIST && strcmp(role, "user") == 0)
+        for (size_t i = 0; i < fm_value_size(content); i++)
+            fm_list_add(ctx, blocks, fm_value_at(content, i));
+    else
+        add_text(ctx, blocks, content);
+    for (size_t i = 0; i < fm_value_size(calls); i++)
+        add_call(ctx, blocks, fm_value_at(calls, i));
+}
+
+/* Messages of one side that follow each other become one: the sides must take turns. One without content is
+ * left out. */
+static const struct fm_value *messages_of(struct fm_ctx *ctx, const struct llm_request *q,
+                                          struct llm_str *system)
+{
+    struct fm_value *list = fm_list(ctx), *blocks = NULL;
+    const char *side = "";
+    for (size_t i = 0; i < fm_value_size(q->messages); i++) {
+        const struct fm_value *m = fm_value_at(q->messages, i);
+        const char *role = fm_value_string(fm_value_get(m, "role"), "user");
+        if (strcmp(role, "system") == 0) {
+            const char *text = llm_text(ctx, fm_value_get(m, "content"));
+            llm_add(ctx, system, "\n\n", system->n > 0 ? 2 : 0);
+            llm_add(ctx, system, text, strlen(text));
+            continue;
+        }
+        const char *now = strcmp(role, "assistant") == 0 ? "assistant" : "user";
+        struct fm_value *to = strcmp(now, side) == 0 ? blocks : fm_list(ctx);
+        add_blocks(ctx, to, m);
+        if (to == blocks || fm_value_size(to) == 0)
+            continue;
+        struct fm_value *out = fm_map(ctx);
+        fm_map_set(ctx, out, "role", fm_string(ctx, now));
+        fm_map_set(ctx, out, "content", to);
+        fm_list_add(ctx, list, out);
+        blocks = to;
+        side = now;
+    }
+    return list;
+}
+
+static const struct fm_value *tools_of(struct fm_ctx *ctx, const struct fm_value *tools)
+{
+    struct fm_value *list = fm_list(ctx);
+    for (size_t i = 0; i < fm_value_size(tools); i++) {
+        const struct fm_value *t = fm_value_at(tools, i);
+        struct fm_value *tool = fm_map(ctx);
+        fm_map_set(ctx, tool, "name", fm_value_get(t, "name"));
+        fm_map_set(ctx, tool, "description", fm_value_get(t, "description"));
+        fm_map_set(ctx, tool, "input_schema", fm_value_get(t, "parameters"));
+        fm_list_add(ctx, list, tool);
+    }
+    return list;
+}
+
+/* config.stop: one text, or several; the API wants a list. */
+static void put_stop(struct fm_ctx *ctx, struct fm_value *body, const struct fm_value *stop)
+{
+    struct fm_value *list = fm_list(ctx);
+    if (fm_value_kind(stop) == FM_STRING)
+        fm_list_add(ctx, list, stop);
+    if (stop != NULL && fm_value_kind(stop) != FM_NULL)
+        fm_map_set(ctx, body, "stop_sequences", fm_value_kind(stop) == FM_LIST ? stop : list);
+}
+
+/* config.response_format, which is written as OpenAI does, as output_config.format. -1 after fm_ctx_fail. */
+static int put_format(struct fm_ctx *ctx, struct fm_value *body, const struct fm_value *wanted)
+{
+    const char *type = fm_value_string(fm_value_get(wanted, "type"), "");
+    const struct fm_value *schema = fm_value_get(wanted, "json_schema.schema");
+    if (wanted == NULL || strcmp(type, "text") == 0)
+        return 0;
+    if (schema == NULL)
+        schema = fm_value_get(wanted, "schema");
+    if (strcmp(type, "json_schema") != 0 || fm_value_kind(schema) != FM_MAP) {
+        (void)fm_ctx_fail(
+            ctx, FM_FAIL_INVALID_ARGUMENT,
+            "config.response_format: anthropic knows {\"type\": \"json_schema\", \"json_schema\": "
+            "{\"schema\": …}} and {\"type\": \"text\"}; the type is \"%.64s\"",
+            type);
+        fm_ctx_fail_permanent(ctx);
+        return -1;
+    }
+    struct fm_value *format = block(ctx, "json_schema"),
+                    *output = fm_map_copy(ctx, fm_value_get(body, "output_config"));
+    fm_map_set(ctx, format, "schema", schema);
+    fm_map_set(ctx, output, "format", format);
+    fm_map_set(ctx, body, "output_config", output);
+    return 0;
+}
+
+/* NULL after fm_ctx_fail. */
+static const struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q, bool streams)
+{
+    struct fm_value *body = fm_map(ctx);
+    struct llm_str system = {0};
+    fm_map_set(ctx, body, "max_tokens", fm_number(ctx, DEFAULT_MAX_TOKENS)); /* the API wants one */
+    put_stop(ctx, body, fm_value_get(q->config, "stop"));
+    llm_pass(ctx, q->config, body, passed);
+    if (put_format(ctx, body, fm_value_get(q->config, "response_format")) < 0)
+        return NULL;
+    fm_map_set(ctx, body, "messages", messages_of(ctx, q, &system));
+    if (system.n > 0)
+        fm_map_set(ctx, body, "system", fm_string(ctx, system.p));
+    if (fm_value_size(q->tools) > 0)
+        fm_map_set(ctx, body, "tools", tools_of(ctx, q->tools));
+    if (streams)
+        fm_map_set(ctx, body, "stream", fm_bool(ctx, true));
+    return body;
+}
+
+/* ---- the reply ---- */
+
+/* Tokens that were read from the cache, or written to it, are counted beside input_tokens. */
+static void take_usage(struct llm_reply *reply, const struct fm_value *usage)
+{
+    uint64_t cached = llm_count(usage, "cache_read_input_tokens");
+    if (fm_value_get(usage, "input_tokens") != NULL) {
+        reply->input_tokens =
+            llm_count(usage, "input_tokens") + cached + llm_count(usage, "cache_creation_input_tokens");
+        reply->cached_tokens = cached;
+    }
+    if (fm_value_get(usage, "output_tokens") != NULL)
+        reply->output_tokens = llm_count(usage, "output_tokens");
+}
+
+/* What the reply's blocks say. */
+static void take_blocks(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *content)
+{
+    struct fm_value *calls = fm_list(ctx), *kept = fm_list(ctx);
+    struct llm_str said = {0};
+    bool others = false;
+    for (size_t i = 0; i < fm_value_size(content); i++) {
+        const struct fm_value *b = fm_value_at(content, i);
+        const char *type = fm_value_string(fm_value_get(b, "type"), ""),
+                   *text = fm_value_string(fm_value_get(b, "text"), "");
+        bool is_call = strcmp(type, "tool_use") == 0, is_text = strcmp(type, "text") == 0;
+        if (is_text)
+            llm_add(ctx, &said, text, strlen(text));
+        if (is_call)
+            fm_list_add(ctx, calls,
+                        llm_call_of(ctx, fm_value_string(fm_value_get(b, "id"), NULL),
+                                    fm_value_string(fm_value_get(b, "name"), NULL),
+                                    fm_value_get(b, "input")));
+        fm_list_add(ctx, kept, is_call ? block(ctx, type) : b);
+        others = others || (!is_call && !is_text);
+    }
+    h->reply->text = said.p;
+    h->reply->tool_calls = calls;
+    h->reply->blocks = others ? kept : NULL;
+    h->reply->goes_on = strcmp(h->reply->stop != NULL ? h->reply->stop : "", "pause_turn") == 0;
+}
+
+/* ---- streams ---- */
+
+/* A block of which pieces come. */
+struct part {
+    const struct fm_value *start;
+    struct llm_str text, json, thinking, signature;
+    struct fm_value *citations; /* NULL: none */
+};
+
+struct stream {
+    struct llm_http h; /* first: callbacks get it */
+    struct part *parts;
+    size_t n, cap, calls;
+};
+
+static int too_many(struct fm_ctx *ctx, const char *does, int limit, const char *what)
+{
+    (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model %s more than %d %s in one streamed reply",
+                      does, limit, what);
+    fm_ctx_fail_permanent(ctx);
+    return -1;
+}
+
+static int start_part(struct fm_ctx *ctx, struct stream *s, const struct fm_value *b)
+{
+    struct fm_err err = {0};
+    if (strcmp(fm_value_string(fm_value_get(b, "type"), ""), "tool_use") == 0 &&
+        s->calls++ == LLM_MAX_STREAMED_CALLS)
+        return too_many(ctx, "calls", LLM_MAX_STREAMED_CALLS, "tools");
+    if (s->n == MAX_BLOCKS)
+        return too_many(ctx, "sends", MAX_BLOCKS, "blocks");
+    if (s->n == s->cap) {
+        struct part *more = fm_ctx_alloc(ctx, (2 * s->cap + 8) * sizeof(*more));
+        if (s->n > 0)
+            memcpy(more, s->parts, s->n * sizeof(*more));
+        s->parts = more;
+        s->cap = 2 * s->cap + 8;
+    }
+    const char *text = fm_value_string(llm_json_text(ctx, b), ""); /* the event's memory will be gone */
+    const struct fm_value *start = json_value_of(ctx, text, strlen(text), &err);
+    fm_err_done(&err);
+    s->parts[s->n++] = (struct part){.start = start != NULL ? start : fm_map(ctx)};
+    return 0;
+}
+
+static void add(struct fm_ctx *ctx, struct llm_str *s, const struct fm_value *delta, const char *key)
+{
+    const char *piece = fm_value_string(fm_value_get(delta, key), "");
+    if (piece[0] != '\0')
+        llm_add(ctx, s, piece, strlen(piece));
+}
+
+/* Blocks come one after the other: it is the last one's. */
+static void add_delta(struct fm_ctx *ctx, struct stream *s, const struct fm_value *delta)
+{
+    const struct fm_value *citation = fm_value_get(delta, "citation");
+    struct fm_err err = {0};
+    if (s->n == 0)
+        return;
+    struct part *p = &s->parts[s->n - 1];
+    add(ctx, &p->text, delta, "text");
+    add(ctx, &p->json, delta, "partial_json");
+    add(ctx, &p->thinking, delta, "thinking");
+    add(ctx, &p->signature, delta, "signature");
+    llm_say(ctx, &s->h, fm_value_string(fm_value_get(delta, "text"), ""));
+    if (citation == NULL)
+        return;
+    const char *text = fm_value_string(llm_json_text(ctx, citation), "");
+    p->citations = p->citations != NULL ? p->citations : fm_list(ctx);
+    citation = json_value_of(ctx, text, strlen(text), &err);
+    if (citation != NULL)
+        fm_list_add(ctx, p->citations, citation);
+    fm_err_done(&err);
+}
+
+static void put_piece(struct fm_ctx *ctx, struct fm_value *b, const char *key, const struct llm_str *s)
+{
+    if (s->n > 0)
+        fm_map_set(ctx, b, key, fm_string(ctx, s->p));
+}
+
+/* The blocks as they would have come without a stream; NULL after fm_ctx_fail. */
+static const struct fm_value *put_together(struct fm_ctx *ctx, struct stream *s)
+{
+    struct fm_value *content = fm_list(ctx);
+    for (size_t i = 0; i < s->n; i++) {
+        const struct part *p = &s->parts[i];
+        struct fm_value *b = fm_map_copy(ctx, p->start);
+        const char *name = fm_value_string(fm_value_get(b, "name"), "");
+        put_piece(ctx, b, "text", &p->text);
+        put_piece(ctx, b, "thinking", &p->thinking);
+        put_piece(ctx, b, "signature", &p->signature);
+        if (p->citations != NULL)
+            fm_map_set(ctx, b, "citations", p->citations);
+        if (p->json.n > 0) {
+            const struct fm_value *input = llm_arguments(ctx, &s->h, name, p->json.p);
+            if (input == NULL)
+                return NULL;
+            fm_map_set(ctx, b, "input", input);
+        }
+        fm_list_add(ctx, content, b);
+    }
+    return content;
+}
+
+static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, const struct fm_value *data)
+{
+    struct stream *s = (struct stream *)h;
+    const char *type = fm_value_string(fm_value_get(data, "type"), event);
+    if (strcmp(type, "error") == 0)
+        return llm_stream_failed(ctx,
+                                 fm_value_string(fm_value_get(data, "error.message"), "it does not say why"));
+    if (strcmp(type, "content_block_start") == 0)
+        return start_part(ctx, s, fm_value_get(data, "content_block"));
+    if (strcmp(type, "message_start") == 0) {
+        take_usage(h->reply, fm_value_get(data, "message.usage"));
+    } else if (strcmp(type, "content_block_delta") == 0) {
+        add_delta(ctx, s, fm_value_get(data, "delta"));
+    } else if (strcmp(type, "message_delta") == 0) {
+        const char *stop = fm_value_string(fm_value_get(data, "delta.stop_reason"), NULL);
+        take_usage(h->reply, fm_value_get(data, "usage"));
+        if (stop != NULL)
+            h->reply->stop = llm_keep(ctx, stop, strlen(stop));
+    } else if (strcmp(type, "message_stop") == 0) {
+        h->complete = true;
+    }
+    return 0;
+}
+
+static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *json)
+{
+    const struct fm_value *content;
+    if (json == NULL) {
+        content = put_together(ctx, (struct stream *)h);
+        if (content == NULL)
+            return -1;
+    } else {
+        take_usage(h->reply, fm_value_get(json, "usage"));
+        content = fm_value_get(json, "content");
+        h->reply->stop = fm_value_string(fm_value_get(json, "stop_reason"), "");
+    }
+    if (fm_value_kind(content) != FM_LIST)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                           "the model's reply is malformed: it has no list \"content\"");
+    take_blocks(ctx, h, content);
+    return 0;
+}
+
+static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
+                void *arg)
+{
+    struct stream *s = fm_ctx_alloc(ctx, sizeof(*s));
+    struct llm_http *h = &s->h;
+    llm_http_init(h, q, reply, done, arg);
+    h->on_event = on_event;
+    h->on_end = on_end;
+    h->request_id_header = "request-id";
+    const struct fm_value *body = body_of(ctx, q, h->streams);
+    if (body == NULL)
+        return -1;
+    return llm_http_post(ctx, h, BASE_URL, "/messages", llm_auth(ctx, q->config, "x-api-key: "), VERSION,
+                         body);
+}
+
+const struct llm_provider llm_anthropic = {"anthropic", call};

@@ -1,0 +1,472 @@
+/* What providers over HTTP share: sending, errors, streams of server-sent events. See llm_provider.h. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <curl/curl.h>
+#include <openssl/evp.h>
+
+#include "builtin_types.h"
+#include "clock.h"
+#include "json_value.h"
+#include "mem.h"
+#include "provider.h"
+#include "secrets.h"
+
+#define MAX_RESPONSE_BYTES (16u * 1024 * 1024)
+#define MAX_EVENT_BYTES (4u * 1024 * 1024)
+#define MAX_RETRY_AFTER_MS (3600ull * 1000)
+#define MAX_SHOWN 400
+#define TOTAL_MS (600ull * 1000) /* for a call, where config says nothing */
+
+/* ---- small things ---- */
+
+void llm_add(struct fm_ctx *ctx, struct llm_str *s, const char *bytes, size_t n)
+{
+    if (s->n + n + 1 > s->cap) {
+        s->cap = 2 * (s->n + n + 1) + 64;
+        char *more = fm_ctx_alloc(ctx, s->cap);
+        if (s->n > 0)
+            memcpy(more, s->p, s->n);
+        s->p = more;
+    }
+    memcpy(s->p + s->n, bytes, n);
+    s->n += n;
+    s->p[s->n] = '\0';
+}
+
+uint64_t llm_count(const struct fm_value *v, const char *path)
+{
+    double n = fm_value_number(fm_value_get(v, path), 0);
+    return n > 0 && n < 1e15 ? (uint64_t)n : 0;
+}
+
+const char *llm_keep(struct fm_ctx *ctx, const char *text, size_t n)
+{
+    char *copy = fm_ctx_alloc(ctx, n + 1);
+    memcpy(copy, text, n);
+    return copy;
+}
+
+const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content)
+{
+    if (content == NULL || fm_value_kind(content) == FM_NULL)
+        return "";
+    if (fm_value_kind(content) == FM_STRING)
+        return fm_value_string(content, "");
+    struct fm_buf b = {0};
+    json_value_write(content, &b);
+    const char *text = llm_keep(ctx, (const char *)b.p, b.n);
+    fm_buf_done(&b);
+    return text;
+}
+
+const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const char *before)
+{
+    const char *name = fm_value_string(fm_value_get(config, "api_key"), "");
+    if (name[0] == '\0')
+        return NULL;
+    size_t n = strlen(before) + strlen(name) + sizeof("${secret:}");
+    char *header = fm_ctx_alloc(ctx, n);
+    (void)snprintf(header, n, "%s${secret:%s}", before, name);
+    return header;
+}
+
+const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *v)
+{
+    struct fm_buf b = {0};
+    json_value_write(v, &b);
+    fm_buf_append(&b, "", 1);
+    const struct fm_value *text = fm_string(ctx, (const char *)b.p);
+    fm_buf_done(&b);
+    return text;
+}
+
+bool llm_is_provider_s(const char *key)
+{
+    const struct builtin_type *t = builtin_type_find("llm_agent");
+    for (size_t i = 0; i < t->n_config; i++)
+        if (strcmp(t->config[i].name, key) == 0)
+            return false;
+    return true;
+}
+
+void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value *body,
+              const char *const names[][2])
+{
+    for (size_t i = 0; names[i][0] != NULL; i++) {
+        const struct fm_value *v = fm_value_get(config, names[i][0]);
+        if (v != NULL)
+            fm_map_set(ctx, body, names[i][1], v);
+    }
+    for (size_t i = 0; fm_value_kind(config) == FM_MAP && i < fm_value_size(config); i++)
+        if (llm_is_provider_s(fm_value_key(config, i)))
+            fm_map_set(ctx, body, fm_value_key(config, i), fm_value_at(config, i));
+    const struct fm_value *params = fm_value_get(config, "params");
+    for (size_t i = 0; fm_value_kind(params) == FM_MAP && i < fm_value_size(params); i++)
+        fm_map_set(ctx, body, fm_value_key(params, i), fm_value_at(params, i));
+}
+
+const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const char *name,
+                                   const struct fm_value *arguments)
+{
+    struct fm_value *call = fm_map(ctx);
+    fm_map_set(ctx, call, "id", fm_string(ctx, id != NULL ? id : ""));
+    fm_map_set(ctx, call, "name", fm_string(ctx, name != NULL ? name : ""));
+    fm_map_set(ctx, call, "arguments", arguments != NULL ? arguments : fm_map(ctx));
+    return call;
+}
+
+/* ---- secrets that come back ----
+ *
+ * http.c blanks them out in the bytes of a response. A server may still give one back in parts, or escaped:
+ * what was put together or decoded is looked at again. */
+
+void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece)
+{
+    size_t from = h->text.n - h->held, n = strlen(piece);
+    llm_add(ctx, &h->text, piece, n);
+    (void)secrets_hide(h->text.p + from, h->text.n - from, &h->held);
+    size_t shown = h->text.n - h->held;
+    if (n == 0 || shown == 0)
+        return;
+    char last = h->text.p[shown];
+    h->text.p[shown] = '\0';
+    fm_ctx_progress(ctx, h->text.p);
+    h->text.p[shown] = last;
+}
+
+/* The text without secrets; NULL for NULL. */
+static const char *hidden_text(struct fm_ctx *ctx, const char *text)
+{
+    if (text == NULL)
+        return NULL;
+    size_t n = strlen(text);
+    char *copy = fm_ctx_alloc(ctx, n + 1);
+    memcpy(copy, text, n);
+    (void)secrets_hide(copy, n, NULL);
+    return copy;
+}
+
+/* The value without secrets; NULL for NULL. */
+static const struct fm_value *hidden(struct fm_ctx *ctx, const struct fm_value *v)
+{
+    struct fm_buf b = {0};
+    struct fm_err err = {0};
+    if (v == NULL)
+        return NULL;
+    json_value_write(v, &b);
+    if (secrets_hide((char *)b.p, b.n, NULL))
+        v = json_value_of(ctx, (const char *)b.p, b.n, &err);
+    if (v == NULL) /* nothing but text was replaced by stars: only memory can be short */
+        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model's reply: %s", err.msg);
+    fm_err_done(&err);
+    fm_buf_done(&b);
+    return v;
+}
+
+static int hide_in_reply(struct fm_ctx *ctx, struct llm_reply *r)
+{
+    const struct fm_value *calls = hidden(ctx, r->tool_calls), *blocks = hidden(ctx, r->blocks);
+    if ((r->tool_calls != NULL && calls == NULL) || (r->blocks != NULL && blocks == NULL))
+        return -1;
+    r->tool_calls = calls;
+    r->blocks = blocks;
+    r->text = hidden_text(ctx, r->text);
+    return 0;
+}
+
+const struct fm_value *llm_arguments(struct fm_ctx *ctx, const struct llm_http *h, const char *name,
+                                     const char *text)
+{
+    struct fm_err err = {0};
+    const char *stop = h->reply->stop != NULL ? h->reply->stop : "";
+    if (text[0] == '\0')
+        return fm_map(ctx);
+    text = hidden_text(ctx, text); /* the error may show a part of it */
+    const struct fm_value *v = json_value_of(ctx, text, strlen(text), &err);
+    bool cut = strcmp(stop, "length") == 0 || strcmp(stop, "max_tokens") == 0;
+    if (v == NULL)
+        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                          "the model called tool %.64s with arguments that are no JSON%s: %s", name,
+                          cut ? ", for its reply was cut off (see config.max_tokens)" : "", err.msg);
+    if (v == NULL && cut)
+        fm_ctx_fail_permanent(ctx); /* it would be cut off again */
+    fm_err_done(&err);
+    return v;
+}
+
+int llm_stream_failed(struct fm_ctx *ctx, const char *why)
+{
+    return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream failed: %.400s", hidden_text(ctx, why));
+}
+
+/* ---- errors ---- */
+
+static uint64_t retry_after_ms(const struct fm_http_response *r)
+{
+    char text[64];
+    double ms = 0;
+    if (fm_http_header(r, "retry-after-ms", text, sizeof(text))) {
+        ms = strtod(text, NULL);
+    } else if (fm_http_header(r, "retry-after", text, sizeof(text))) {
+        char *end = NULL;
+        double seconds = strtod(text, &end);
+        if (end != text && *end == '\0')
+            ms = seconds * 1000;
+        else
+            ms = ((double)curl_getdate(text, NULL) - (double)fm_now_wall_ms() / 1000) * 1000;
+    }
+    return ms > 0 ? (ms < (double)MAX_RETRY_AFTER_MS ? (uint64_t)ms : MAX_RETRY_AFTER_MS) : 0;
+}
+
+/* What the provider says is wrong; its own words if it has some. */
+static const char *complaint(struct fm_ctx *ctx, const char *body, size_t n)
+{
+    struct fm_err err = {0};
+    const struct fm_value *v = json_value_of(ctx, body, n, &err);
+    const char *text = fm_value_string(fm_value_get(v, "error.message"), NULL);
+    if (text == NULL)
+        text = fm_value_string(fm_value_get(v, "error"), fm_value_string(fm_value_get(v, "message"), NULL));
+    fm_err_done(&err);
+    return hidden_text(ctx, text != NULL ? text : llm_keep(ctx, body, n < MAX_SHOWN ? n : MAX_SHOWN));
+}
+
+static int no_response(struct fm_ctx *ctx, const struct fm_http_response *r)
+{
+    if (r->refused || r->too_large) {
+        (void)fm_ctx_fail(ctx, r->too_large ? FM_FAIL_RESOURCE_EXHAUSTED : FM_FAIL_FAILED_PRECONDITION,
+                          "the model call failed: %s", r->error);
+        fm_ctx_fail_permanent(ctx);
+        return -1;
+    }
+    return fm_ctx_fail(ctx, r->timed_out ? FM_FAIL_DEADLINE_EXCEEDED : FM_FAIL_UNAVAILABLE,
+                       "the model call failed: %s", r->error);
+}
+
+static int error_response(struct fm_ctx *ctx, const struct llm_http *h, const struct fm_http_response *r)
+{
+    bool busy = r->status == 429, later = busy || r->status >= 500 || r->status == 408 || r->status == 425;
+    enum fm_failure code = busy                                   ? FM_FAIL_RESOURCE_EXHAUSTED
+                           : later                                ? FM_FAIL_UNAVAILABLE
+                           : r->status == 401 || r->status == 403 ? FM_FAIL_FAILED_PRECONDITION
+                                                                  : FM_FAIL_INVALID_ARGUMENT;
+    const char *id = h->reply->request_id != NULL ? h->reply->request_id : "";
+    (void)fm_ctx_fail(ctx, code, "the model call failed with status %d: %.*s%s%s%s", r->status, MAX_SHOWN,
+                      complaint(ctx, r->body, r->body_bytes), id[0] != '\0' ? " (request " : "", id,
+                      id[0] != '\0' ? ")" : "");
+    if (!later)
+        fm_ctx_fail_permanent(ctx);
+    uint64_t after = retry_after_ms(r);
+    if (after > 0)
+        fm_ctx_retry_after(ctx, after);
+    return -1;
+}
+
+/* ---- streams ---- */
+
+/* One line of the stream without its end. An event's data are in one line with both providers. */
+static int on_line(struct fm_ctx *ctx, struct llm_http *h, const char *line, size_t n)
+{
+    struct fm_err err = {0};
+    if (n > 0 && line[n - 1] == '\r')
+        n--;
+    if (n == 0) {
+        h->event[0] = '\0';
+        return 0;
+    }
+    if (n > 6 && memcmp(line, "event:", 6) == 0) {
+        const char *name = line + 6;
+        while (name < line + n && *name == ' ')
+            name++;
+        (void)snprintf(h->event, sizeof(h->event), "%.*s", (int)(line + n - name), name);
+        return 0;
+    }
+    if (n < 5 || memcmp(line, "data:", 5) != 0)
+        return 0; /* a comment, or a field that nobody needs */
+    line += 5;
+    n -= 5;
+    while (n > 0 && *line == ' ') {
+        line++;
+        n--;
+    }
+    if (n == 6 && memcmp(line, "[DONE]", 6) == 0) {
+        h->complete = true;
+        return 0;
+    }
+    const struct fm_value *data = json_value_read(line, n, fm_ctx_scratch(ctx), &err);
+    h->had_event = true;
+    if (data == NULL) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream is malformed: %s", err.msg);
+        fm_err_done(&err);
+        return -1;
+    }
+    return h->on_event(ctx, h, h->event, data);
+}
+
+/* Some servers answer with plain JSON, although a stream was asked for. No stream begins with a brace. */
+static bool is_plain(struct llm_http *h, const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n && !h->began; i++) {
+        h->began = strchr(" \t\r\n", bytes[i]) == NULL;
+        h->plain = bytes[i] == '{';
+    }
+    return h->plain;
+}
+
+static int on_chunk(struct fm_ctx *ctx, void *arg, const char *bytes, size_t n)
+{
+    struct llm_http *h = arg;
+    if (is_plain(h, bytes, n))
+        return 0; /* on_response has it whole */
+    while (n > 0) {
+        const char *newline = memchr(bytes, '\n', n);
+        size_t length = newline == NULL ? n : (size_t)(newline - bytes);
+        if (h->line.n + length > MAX_EVENT_BYTES)
+            return fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
+                               "an event of the model's stream has more than %u bytes", MAX_EVENT_BYTES);
+        llm_add(ctx, &h->line, bytes, length);
+        if (newline == NULL)
+            break;
+        int rc = on_line(ctx, h, h->line.p, h->line.n);
+        h->line.n = 0;
+        if (rc < 0)
+            return -1;
+        bytes += length + 1;
+        n -= length + 1;
+    }
+    return h->had_event ? 1 : 0; /* what is no stream may be an error: it is wanted whole */
+}
+
+/* ---- the call ---- */
+
+static bool says_json(const struct fm_http_response *r)
+{
+    char type[64];
+    return fm_http_header(r, "content-type", type, sizeof(type)) && strstr(type, "json") != NULL;
+}
+
+static int take_stream(struct fm_ctx *ctx, struct llm_http *h)
+{
+    if (h->line.n > 0 && on_line(ctx, h, h->line.p, h->line.n) < 0) /* a last line without an end */
+        return -1;
+    if (!h->complete)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream ended before its end");
+    return h->on_end(ctx, h, NULL);
+}
+
+static int take_json(struct fm_ctx *ctx, struct llm_http *h, const struct fm_http_response *r)
+{
+    struct fm_err err = {0};
+    const struct fm_value *json = json_value_of(ctx, r->body, r->body_bytes, &err);
+    if (json == NULL) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: %s", err.msg);
+        fm_err_done(&err);
+        return -1;
+    }
+    if (fm_value_kind(fm_value_get(json, "error")) == FM_MAP)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model call failed with status %d: %.*s", r->status,
+                           MAX_SHOWN, complaint(ctx, r->body, r->body_bytes));
+    return h->on_end(ctx, h, json);
+}
+
+static int take_response(struct fm_ctx *ctx, struct llm_http *h, const struct fm_http_response *r)
+{
+    char id[128] = "";
+    if (fm_http_header(r, h->request_id_header, id, sizeof(id)))
+        h->reply->request_id = llm_keep(ctx, id, strlen(id));
+    h->reply->latency_ms = r->duration_ms;
+    if (r->status == 0)
+        return no_response(ctx, r);
+    if (r->status < 200 || r->status >= 300)
+        return error_response(ctx, h, r);
+    bool plain = !h->streams || h->plain || (!h->had_event && says_json(r));
+    int rc = plain ? take_json(ctx, h, r) : take_stream(ctx, h);
+    return rc < 0 ? rc : hide_in_reply(ctx, h->reply);
+}
+
+static int on_response(struct fm_ctx *ctx, void *arg, const struct fm_http_response *r)
+{
+    struct llm_http *h = arg;
+    if (take_response(ctx, h, r) == 0)
+        return h->done(ctx, h->arg);
+    h->q->charge_failed(ctx, h->q, h->reply); /* a reply that is of no use is paid for all the same */
+    return -1;
+}
+
+static void digest(const struct fm_buf *body, char hex[65])
+{
+    unsigned char sum[EVP_MAX_MD_SIZE];
+    unsigned int n = 0;
+    hex[0] = '\0';
+    if (EVP_Digest(body->p, body->n, sum, &n, EVP_sha256(), NULL) == 1)
+        fm_hex(sum, 32, hex);
+}
+
+static const char *url_of(struct fm_ctx *ctx, const struct fm_value *config, const char *default_base,
+                          const char *path)
+{
+    const char *base = fm_value_string(fm_value_get(config, "base_url"), default_base);
+    size_t n = strlen(base);
+    while (n > 0 && base[n - 1] == '/')
+        n--;
+    char *url = fm_ctx_alloc(ctx, n + strlen(path) + 1);
+    memcpy(url, base, n);
+    memcpy(url + n, path, strlen(path));
+    return url;
+}
+
+static uint64_t timeout(const struct fm_value *config, const char *name)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "timeouts.%s", name);
+    return llm_count(config, path);
+}
+
+void llm_http_init(struct llm_http *h, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
+                   void *arg)
+{
+    h->q = q;
+    h->reply = reply;
+    h->done = done;
+    h->arg = arg;
+    h->streams = fm_value_bool(fm_value_get(q->config, "stream"), false);
+}
+
+int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_base, const char *path,
+                  const char *auth, const char *more_header, const struct fm_value *body)
+{
+    const struct fm_value *config = h->q->config;
+    struct fm_buf json = {0};
+    const char *headers[5];
+    size_t n = 0;
+    uint64_t total = timeout(config, "total_ms"), first = timeout(config, "first_byte_ms");
+    total = total > 0 ? total : TOTAL_MS;
+    if (first == 0 && !h->streams)
+        first = total; /* nothing comes before the model has thought and written it all */
+    char key[160];
+    json_value_write(body, &json);
+    digest(&json, h->reply->digest);
+    (void)snprintf(key, sizeof(key), "Idempotency-Key: %s", fm_ctx_idempotency_key(ctx));
+    headers[n++] = "Content-Type: application/json";
+    headers[n++] = key;
+    if (auth != NULL)
+        headers[n++] = auth;
+    if (more_header != NULL)
+        headers[n++] = more_header;
+    const struct fm_http_request r = {.method = "POST",
+                                      .url = url_of(ctx, config, default_base, path),
+                                      .headers = headers,
+                                      .n_headers = n,
+                                      .body = json.p,
+                                      .body_bytes = json.n,
+                                      .connect_timeout_ms = timeout(config, "connect_ms"),
+                                      .first_byte_timeout_ms = first,
+                                      .timeout_ms = total,
+                                      .max_response_bytes = MAX_RESPONSE_BYTES};
+    fm_ctx_http(ctx, &r, h->streams ? on_chunk : NULL, on_response, h);
+    fm_buf_done(&json);
+    return 0;
+}

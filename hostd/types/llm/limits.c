@@ -1,0 +1,259 @@
+/* Limits of an agent and the money that its calls cost. See llm_agent.h.
+ *
+ * max_turns and max_time_ms end the agent. Before a call that might exceed max_tokens or max_cost a person is
+ * asked; the pause's answer schema lets only "stop" and a limit that is high enough pass. A model without a
+ * price cannot be held to max_cost: then another limit must bound its calls (max_turns or max_tokens), and
+ * the job's log says so once; without one no call is made. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "json_value.h"
+#include "log.h"
+#include "own_types.h"
+#include "prices.h"
+
+#define DEFAULT_MAX_TOKENS 1024
+#define MAX_NUMBER_BYTES 24 /* of a limit in a text */
+
+static const char *const limit_names[] = {"max_tokens", "max_cost", "max_turns", "max_time_ms"};
+#define N_LIMITS (sizeof(limit_names) / sizeof(limit_names[0]))
+
+static const char *model_of(const struct llm_request *q)
+{
+    return fm_value_string(fm_value_get(q->config, "model"), "");
+}
+
+double llm_charge(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *r)
+{
+    bool known;
+    double cost = prices_cost(q->provider->name, model_of(q), r->input_tokens, r->output_tokens,
+                              r->cached_tokens, &known);
+    fm_ctx_usage(ctx, r->input_tokens, r->output_tokens, r->cached_tokens, cost);
+    return cost;
+}
+
+/* Also of a step that fails: what was used was used. */
+void llm_count_usage(struct fm_ctx *ctx, const struct llm_reply *r, double cost)
+{
+    if (fm_value_get(fm_ctx_config(ctx), "limits") == NULL)
+        return;
+    double tokens = (double)(r->input_tokens + r->output_tokens);
+    fm_ctx_state_keep(ctx, "tokens", fm_number(ctx, llm_counter(ctx, "tokens") + tokens));
+    cost = round((llm_counter(ctx, "cost") + cost) * 1e9) / 1e9; /* no sum of roundings */
+    fm_ctx_state_keep(ctx, "cost", fm_number(ctx, cost));
+}
+
+/* A limit as it is now: a raised one, or the configured one; negative: none. */
+static double limit(struct fm_ctx *ctx, const char *name)
+{
+    const struct fm_value *raised = llm_find(fm_ctx_state_get(ctx, "limits"), name),
+                          *set = llm_find(fm_value_get(fm_ctx_config(ctx), "limits"), name);
+    return fm_value_number(raised, fm_value_number(set, -1));
+}
+
+void llm_charge_failed(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *r)
+{
+    if (r->input_tokens + r->output_tokens > 0)
+        llm_count_usage(ctx, r, llm_charge(ctx, q, r));
+}
+
+/* What the next call may use at most: four bytes of the conversation are about one token. */
+static void estimate(const struct turn *t, double *ret_in, double *ret_out)
+{
+    struct fm_buf b = {0};
+    json_value_write(t->request.messages, &b);
+    *ret_in = (double)((b.n + 3) / 4);
+    *ret_out = fm_value_number(fm_value_get(t->request.config, "max_tokens"), DEFAULT_MAX_TOKENS);
+    fm_buf_done(&b);
+}
+
+/* ---- questions ---- */
+
+static struct fm_value *schema_with(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
+{
+    struct fm_value *m = fm_map(ctx);
+    fm_map_set(ctx, m, key, v);
+    return m;
+}
+
+static struct fm_value *any_of(struct fm_ctx *ctx, const struct fm_value *const *schemas, size_t n)
+{
+    struct fm_value *list = fm_list(ctx);
+    for (size_t i = 0; i < n; i++)
+        fm_list_add(ctx, list, schemas[i]);
+    return schema_with(ctx, "anyOf", list);
+}
+
+/* A number within the bound ("minimum" or "exclusiveMinimum"), or any number in a text, whose value no schema
+ * can check: one that is too low changes nothing. */
+static struct fm_value *amount_schema(struct fm_ctx *ctx, const char *bound, double n)
+{
+    struct fm_value *number = schema_with(ctx, "type", fm_string(ctx, "number")),
+                    *in_text = schema_with(ctx, "type", fm_string(ctx, "string"));
+    fm_map_set(ctx, number, bound, fm_number(ctx, n));
+    fm_map_set(ctx, in_text, "pattern", fm_string(ctx, "^[0-9]+([.][0-9]+)?$"));
+    fm_map_set(ctx, in_text, "maxLength", fm_number(ctx, MAX_NUMBER_BYTES));
+    const struct fm_value *const both[] = {number, in_text};
+    return any_of(ctx, both, 2);
+}
+
+/* Limits by their names: `asked` must be among them, others may be raised beside it. */
+static struct fm_value *limits_schema(struct fm_ctx *ctx, const char *asked, const struct fm_value *amount)
+{
+    struct fm_value *properties = fm_map(ctx), *required = fm_list(ctx),
+                    *out = schema_with(ctx, "type", fm_string(ctx, "object"));
+    for (size_t i = 0; i < N_LIMITS; i++) {
+        double now = limit(ctx, limit_names[i]);
+        bool is_asked = strcmp(limit_names[i], asked) == 0;
+        fm_map_set(ctx, properties, limit_names[i],
+                   is_asked ? amount : amount_schema(ctx, "exclusiveMinimum", now > 0 ? now : 0));
+    }
+    fm_list_add(ctx, required, fm_string(ctx, asked));
+    fm_map_set(ctx, out, "properties", properties);
+    fm_map_set(ctx, out, "required", required);
+    fm_map_set(ctx, out, "additionalProperties", fm_bool(ctx, false));
+    return out;
+}
+
+/* What a person may answer when `name` must become `least` for the next call. */
+static const struct fm_value *budget_schema(struct fm_ctx *ctx, const char *name, double least)
+{
+    char allowed[200];
+    (void)snprintf(allowed, sizeof(allowed),
+                   "\"stop\", or the new limit, at least %.15g: the number, {\"%s\": N}, or "
+                   "{\"limits\": {\"%s\": N}}",
+                   least, name, name);
+    const struct fm_value *amount = amount_schema(ctx, "minimum", least);
+    struct fm_value *named = limits_schema(ctx, name, amount),
+                    *nested = schema_with(ctx, "type", fm_string(ctx, "object")), *required = fm_list(ctx);
+    fm_list_add(ctx, required, fm_string(ctx, "limits"));
+    fm_map_set(ctx, nested, "properties", schema_with(ctx, "limits", named));
+    fm_map_set(ctx, nested, "required", required);
+    fm_map_set(ctx, nested, "additionalProperties", fm_bool(ctx, false));
+    const struct fm_value *const all[] = {schema_with(ctx, "const", fm_string(ctx, "stop")), amount, named,
+                                          nested};
+    struct fm_value *out = any_of(ctx, all, sizeof(all) / sizeof(all[0]));
+    fm_map_set(ctx, out, "description", fm_string(ctx, allowed));
+    return out;
+}
+
+static enum llm_verdict ask_budget(struct fm_ctx *ctx, const char *name, double used, double next,
+                                   double most)
+{
+    char question[400];
+    double least = ceil((used + next) * 1e6 - 1e-3) / 1e6; /* as it is shown, and never too low */
+    if (least < used + next)
+        least = used + next;
+    (void)snprintf(
+        question, sizeof(question),
+        "The agent has used %.6g of %s %.6g, and its next model call may use %.6g. Raise the limit with "
+        "{\"%s\": N}, N at least %.15g, or answer \"stop\".",
+        used, name, most, next, name, least);
+    struct fm_value *shown = fm_map(ctx);
+    fm_map_set(ctx, shown, "limit", fm_string(ctx, name));
+    fm_map_set(ctx, shown, "used", fm_number(ctx, used));
+    fm_map_set(ctx, shown, "next_call", fm_number(ctx, next));
+    fm_map_set(ctx, shown, "most", fm_number(ctx, most));
+    fm_map_set(ctx, shown, "at_least", fm_number(ctx, least));
+    const struct fm_question q = {.question = question,
+                                  .slot = "user_input",
+                                  .data = shown,
+                                  .answer_schema = budget_schema(ctx, name, least),
+                                  .budget = true};
+    llm_remember_question(ctx, fm_ctx_ask(ctx, &q), "budget", fm_string(ctx, name));
+    llm_share(ctx, "asked", "question", question);
+    return LLM_ASKED;
+}
+
+/* max_cost is set, but nobody knows what the call costs. */
+static enum llm_verdict without_price(struct fm_ctx *ctx, const struct turn *t)
+{
+    if (limit(ctx, "max_turns") < 0 && limit(ctx, "max_tokens") < 0) {
+        (void)fm_ctx_fail(
+            ctx, FM_FAIL_FAILED_PRECONDITION,
+            "limits.max_cost is set, but this host has no price for %s/%.128s: give it one (hostd "
+            "--prices), or set limits.max_tokens or limits.max_turns, too",
+            t->provider->name, model_of(&t->request));
+        fm_ctx_fail_permanent(ctx);
+        return LLM_FAILED;
+    }
+    if (fm_ctx_state_get(ctx, "unpriced") != NULL)
+        return LLM_WITHIN;
+    struct fm_value *m = fm_map(ctx);
+    const char *job = fm_ctx_job_id(ctx);
+    fm_map_set(ctx, m, "provider", fm_string(ctx, t->provider->name));
+    fm_map_set(ctx, m, "model", fm_string(ctx, model_of(&t->request)));
+    fm_ctx_log(ctx,
+               "limits.max_cost is not checked: this host has no price for the model; the other limits hold",
+               m);
+    fm_ctx_state_set(ctx, "unpriced", fm_bool(ctx, true));
+    FM_LOG(WARN, LLM, "no price for a model that has limits.max_cost, only its other limits hold",
+           FM_STR("job", job), FM_STR("provider", t->provider->name), FM_STR("model", model_of(&t->request)));
+    return LLM_WITHIN;
+}
+
+enum llm_verdict llm_check_limits(struct fm_ctx *ctx, const struct turn *t, const char **ret_limit)
+{
+    if (fm_value_get(t->request.config, "limits") == NULL)
+        return LLM_WITHIN;
+    double turns = limit(ctx, "max_turns"), tokens = limit(ctx, "max_tokens"), cost = limit(ctx, "max_cost"),
+           time_ms = limit(ctx, "max_time_ms"), in, out;
+    bool known;
+    *ret_limit = turns >= 0 && llm_counter(ctx, "calls") >= turns ? "max_turns" : "max_time_ms";
+    if (turns >= 0 && llm_counter(ctx, "calls") >= turns)
+        return LLM_ENDED;
+    if (time_ms >= 0 && (double)fm_ctx_now_ms(ctx) - llm_counter(ctx, "started_ms") > time_ms)
+        return LLM_ENDED;
+    if (tokens < 0 && cost < 0)
+        return LLM_WITHIN;
+    estimate(t, &in, &out);
+    if (tokens >= 0 && llm_counter(ctx, "tokens") + in + out > tokens)
+        return ask_budget(ctx, "max_tokens", llm_counter(ctx, "tokens"), in + out, tokens);
+    double next =
+        prices_cost(t->provider->name, model_of(&t->request), (uint64_t)in, (uint64_t)out, 0, &known);
+    if (cost >= 0 && !known)
+        return without_price(ctx, t);
+    if (cost >= 0 && llm_counter(ctx, "cost") + next > cost)
+        return ask_budget(ctx, "max_cost", llm_counter(ctx, "cost"), next, cost);
+    return LLM_WITHIN;
+}
+
+/* ---- answers ---- */
+
+/* The number, or the number in the text; NAN: neither. */
+static double amount_of(const struct fm_value *v)
+{
+    const char *in_text = fm_value_string(v, "");
+    char *end = NULL;
+    double n = fm_value_number(v, NAN);
+    if (fm_value_kind(v) == FM_STRING && in_text[0] != '\0') {
+        n = strtod(in_text, &end);
+        n = *end == '\0' ? n : NAN;
+    }
+    return isfinite(n) ? n : NAN;
+}
+
+static void raise_limit(struct fm_ctx *ctx, const char *name, const struct fm_value *v)
+{
+    double n = amount_of(v);
+    if (n > 0 && n > limit(ctx, name))
+        llm_put(ctx, "limits", name, fm_number(ctx, n));
+}
+
+bool llm_raise_limits(struct fm_ctx *ctx, const char *asked, const struct fm_value *answer)
+{
+    if (fm_value_kind(answer) == FM_STRING && strcmp(fm_value_string(answer, ""), "stop") == 0)
+        return false;
+    if (fm_value_kind(answer) != FM_MAP) { /* a number is what was asked for */
+        raise_limit(ctx, asked, answer);
+        return true;
+    }
+    if (llm_find(answer, "limits") != NULL) /* as the configuration has them */
+        answer = llm_find(answer, "limits");
+    for (size_t i = 0; i < N_LIMITS; i++)
+        raise_limit(ctx, limit_names[i], llm_find(answer, limit_names[i]));
+    return true;
+}

@@ -1,0 +1,241 @@
+/* Provider "openai": chat completions of OpenAI, and of whatever server speaks the same at config.base_url.
+ * (https://platform.openai.com/docs/api-reference/chat) */
+#include <stdio.h>
+#include <string.h>
+
+#include "provider.h"
+
+#define BASE_URL "https://api.openai.com/v1"
+
+/* A streamed reply: its tool calls come in pieces. */
+struct stream {
+    struct llm_http h; /* first: callbacks get it */
+    struct {
+        const char *id, *name;
+        struct llm_str arguments;
+    } calls[LLM_MAX_STREAMED_CALLS];
+    size_t n_calls;
+    bool refuses;
+};
+
+static const char *const passed[][2] = {
+    {"model",           "model"          },
+    {"temperature",     "temperature"    },
+    {"max_tokens",      "max_tokens"     },
+    {"stop",            "stop"           },
+    {"response_format", "response_format"},
+    {"top_p",           "top_p"          },
+    {"seed",            "seed"           },
+    {NULL,              NULL             }
+};
+
+/* ---- the request ---- */
+
+static const struct fm_value *calls_of(struct fm_ctx *ctx, const struct fm_value *calls)
+{
+    struct fm_value *list = fm_list(ctx);
+    for (size_t i = 0; i < fm_value_size(calls); i++) {
+        const struct fm_value *c = fm_value_at(calls, i);
+        struct fm_value *call = fm_map(ctx), *function = fm_map(ctx);
+        fm_map_set(ctx, function, "name", fm_value_get(c, "name"));
+        fm_map_set(ctx, function, "arguments", llm_json_text(ctx, fm_value_get(c, "arguments")));
+        fm_map_set(ctx, call, "id", fm_value_get(c, "id"));
+        fm_map_set(ctx, call, "type", fm_string(ctx, "function"));
+        fm_map_set(ctx, call, "function", function);
+        fm_list_add(ctx, list, call);
+    }
+    return list;
+}
+
+static const struct fm_value *message_of(struct fm_ctx *ctx, const struct fm_value *m)
+{
+    const char *role = fm_value_string(fm_value_get(m, "role"), "user");
+    const struct fm_value *content = fm_value_get(m, "content"), *calls = fm_value_get(m, "tool_calls");
+    struct fm_value *out = fm_map(ctx);
+    bool parts = fm_value_kind(content) == FM_LIST && strcmp(role, "user") == 0;
+    fm_map_set(ctx, out, "role", fm_string(ctx, role));
+    fm_map_set(ctx, out, "content", parts ? content : fm_string(ctx, llm_text(ctx, content)));
+    if (strcmp(role, "tool") == 0)
+        fm_map_set(ctx, out, "tool_call_id", fm_value_get(m, "call_id"));
+    if (fm_value_size(calls) > 0)
+        fm_map_set(ctx, out, "tool_calls", calls_of(ctx, calls));
+    return out;
+}
+
+static const struct fm_value *tools_of(struct fm_ctx *ctx, const struct fm_value *tools)
+{
+    struct fm_value *list = fm_list(ctx);
+    for (size_t i = 0; i < fm_value_size(tools); i++) {
+        struct fm_value *tool = fm_map(ctx);
+        fm_map_set(ctx, tool, "type", fm_string(ctx, "function"));
+        fm_map_set(ctx, tool, "function", fm_value_at(tools, i));
+        fm_list_add(ctx, list, tool);
+    }
+    return list;
+}
+
+static const struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q, bool streams)
+{
+    struct fm_value *body = fm_map(ctx), *messages = fm_list(ctx);
+    llm_pass(ctx, q->config, body, passed);
+    for (size_t i = 0; i < fm_value_size(q->messages); i++)
+        fm_list_add(ctx, messages, message_of(ctx, fm_value_at(q->messages, i)));
+    fm_map_set(ctx, body, "messages", messages);
+    if (fm_value_size(q->tools) > 0)
+        fm_map_set(ctx, body, "tools", tools_of(ctx, q->tools));
+    if (streams) {
+        struct fm_value *options = fm_map(ctx);
+        fm_map_set(ctx, options, "include_usage", fm_bool(ctx, true));
+        fm_map_set(ctx, body, "stream", fm_bool(ctx, true));
+        fm_map_set(ctx, body, "stream_options", options);
+    }
+    return body;
+}
+
+/* ---- the reply ---- */
+
+static void take_usage(struct llm_reply *reply, const struct fm_value *v)
+{
+    if (fm_value_kind(fm_value_get(v, "usage")) != FM_MAP)
+        return;
+    reply->input_tokens = llm_count(v, "usage.prompt_tokens");
+    reply->output_tokens = llm_count(v, "usage.completion_tokens");
+    reply->cached_tokens = llm_count(v, "usage.prompt_tokens_details.cached_tokens");
+}
+
+/* Appends a tool call to a list; -1 after fm_ctx_fail. */
+static int add_call(struct fm_ctx *ctx, struct llm_http *h, struct fm_value *list, const char *id,
+                    const char *name, const char *text)
+{
+    const struct fm_value *arguments = llm_arguments(ctx, h, name != NULL ? name : "", text);
+    if (arguments == NULL)
+        return -1;
+    fm_list_add(ctx, list, llm_call_of(ctx, id, name, arguments));
+    return 0;
+}
+
+/* A refusal stands in a field of its own, beside an ordinary finish_reason. */
+static void take_refusal(struct llm_reply *reply, const char *refusal)
+{
+    if (refusal[0] == '\0')
+        return;
+    reply->stop = "refusal";
+    if (reply->text == NULL || reply->text[0] == '\0')
+        reply->text = refusal;
+}
+
+static int take_stream(struct fm_ctx *ctx, struct stream *s)
+{
+    struct fm_value *list = fm_list(ctx);
+    for (size_t i = 0; i < s->n_calls; i++)
+        if (add_call(ctx, &s->h, list, s->calls[i].id, s->calls[i].name,
+                     s->calls[i].arguments.n > 0 ? s->calls[i].arguments.p : "") < 0)
+            return -1;
+    s->h.reply->text = s->h.text.p;
+    if (s->refuses)
+        s->h.reply->stop = "refusal";
+    s->h.reply->tool_calls = list;
+    return 0;
+}
+
+static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *json)
+{
+    if (json == NULL)
+        return take_stream(ctx, (struct stream *)h);
+    const struct fm_value *choice = fm_value_at(fm_value_get(json, "choices"), 0),
+                          *calls = fm_value_get(choice, "message.tool_calls");
+    struct fm_value *list = fm_list(ctx);
+    take_usage(h->reply, json);
+    if (fm_value_kind(fm_value_get(choice, "message")) != FM_MAP)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                           "the model's reply is malformed: it has no choices[0].message");
+    h->reply->text = fm_value_string(fm_value_get(choice, "message.content"), NULL);
+    h->reply->stop = fm_value_string(fm_value_get(choice, "finish_reason"), "");
+    take_refusal(h->reply, fm_value_string(fm_value_get(choice, "message.refusal"), ""));
+    for (size_t i = 0; i < fm_value_size(calls); i++) {
+        const struct fm_value *c = fm_value_at(calls, i);
+        if (add_call(ctx, h, list, fm_value_string(fm_value_get(c, "id"), NULL),
+                     fm_value_string(fm_value_get(c, "function.name"), NULL),
+                     fm_value_string(fm_value_get(c, "function.arguments"), "")) < 0)
+            return -1;
+    }
+    h->reply->tool_calls = list;
+    return 0;
+}
+
+/* The place of a piece of a call. Some servers give no index: then a new id is a new call. */
+static double index_of(const struct stream *s, const struct fm_value *piece, const char *id)
+{
+    const struct fm_value *index = fm_value_get(piece, "index");
+    if (fm_value_kind(index) == FM_NUMBER)
+        return fm_value_number(index, -1);
+    size_t n = s->n_calls;
+    bool is_new =
+        n == 0 || (id != NULL && (s->calls[n - 1].id == NULL || strcmp(id, s->calls[n - 1].id) != 0));
+    return (double)(is_new ? n : n - 1);
+}
+
+static int add_call_piece(struct fm_ctx *ctx, struct stream *s, const struct fm_value *piece)
+{
+    const char *id = fm_value_string(fm_value_get(piece, "id"), NULL),
+               *name = fm_value_string(fm_value_get(piece, "function.name"), NULL),
+               *arguments = fm_value_string(fm_value_get(piece, "function.arguments"), "");
+    double index = index_of(s, piece, id);
+    if (!(index >= 0 && index < LLM_MAX_STREAMED_CALLS)) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
+                          "the model calls more than %d tools in one streamed reply", LLM_MAX_STREAMED_CALLS);
+        fm_ctx_fail_permanent(ctx);
+        return -1;
+    }
+    size_t i = (size_t)index;
+    if (i >= s->n_calls)
+        s->n_calls = i + 1;
+    if (id != NULL && id[0] != '\0')
+        s->calls[i].id = llm_keep(ctx, id, strlen(id));
+    if (name != NULL && name[0] != '\0')
+        s->calls[i].name = llm_keep(ctx, name, strlen(name));
+    llm_add(ctx, &s->calls[i].arguments, arguments, strlen(arguments));
+    return 0;
+}
+
+static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, const struct fm_value *data)
+{
+    (void)event;
+    const char *error = fm_value_string(fm_value_get(data, "error.message"), NULL);
+    if (error != NULL)
+        return llm_stream_failed(ctx, error);
+    const struct fm_value *choice = fm_value_at(fm_value_get(data, "choices"), 0),
+                          *delta = fm_value_get(choice, "delta");
+    const char *text = fm_value_string(fm_value_get(delta, "content"), ""),
+               *refusal = fm_value_string(fm_value_get(delta, "refusal"), ""),
+               *stop = fm_value_string(fm_value_get(choice, "finish_reason"), NULL);
+    take_usage(h->reply, data);
+    llm_say(ctx, h, text);
+    if (refusal[0] != '\0') {
+        ((struct stream *)h)->refuses = true;
+        llm_say(ctx, h, refusal);
+    }
+    if (stop != NULL)
+        h->reply->stop = llm_keep(ctx, stop, strlen(stop));
+    const struct fm_value *pieces = fm_value_get(delta, "tool_calls");
+    for (size_t i = 0; i < fm_value_size(pieces); i++)
+        if (add_call_piece(ctx, (struct stream *)h, fm_value_at(pieces, i)) < 0)
+            return -1;
+    return 0;
+}
+
+static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
+                void *arg)
+{
+    struct stream *s = fm_ctx_alloc(ctx, sizeof(*s));
+    struct llm_http *h = &s->h;
+    llm_http_init(h, q, reply, done, arg);
+    h->on_event = on_event;
+    h->on_end = on_end;
+    h->request_id_header = "x-request-id";
+    return llm_http_post(ctx, h, BASE_URL, "/chat/completions",
+                         llm_auth(ctx, q->config, "Authorization: Bearer "), NULL,
+                         body_of(ctx, q, h->streams));
+}
+
+const struct llm_provider llm_openai = {"openai", call};

@@ -1,0 +1,125 @@
+/* Where models come from. A provider makes one call and says what came of it.
+ *
+ * A conversation is a list of messages in a form of its own, which providers translate:
+ *   {"role": "system"|"user", "content": text, or a list of parts that is passed through}
+ *   {"role": "assistant", "content": text, "tool_calls": [{"id", "name", "arguments"}],
+ *    "blocks": what else the reply had, in the provider's form and order; see llm_anthropic.c}
+ *   {"role": "tool", "call_id": id, "name": name, "content": anything} */
+#ifndef FM_LLM_PROVIDER_H
+#define FM_LLM_PROVIDER_H
+
+#include <fermata/routine.h>
+
+#define LLM_MAX_STREAMED_CALLS 64 /* of tools, in one streamed reply */
+
+struct llm_provider;
+struct llm_reply;
+
+/* What is asked of a model. */
+struct llm_request {
+    const struct llm_provider *provider;
+    const struct fm_value *config;   /* the routine's */
+    const struct fm_value *messages; /* the whole conversation, a list */
+    const struct fm_value *tools;    /* list of {"name", "description", "parameters"} */
+    uint32_t calls_before;           /* calls that this agent has made before */
+    /* What is done with what a reply has used that is of no use, after fm_ctx_fail. */
+    void (*charge_failed)(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
+};
+
+/* A model's reply. */
+struct llm_reply {
+    const char *text;                  /* NULL: none */
+    const struct fm_value *tool_calls; /* list of {"id", "name", "arguments"}; NULL: none. The model's ids:
+                                          they may be missing or equal */
+    const struct fm_value *blocks;     /* for the conversation, see above; NULL: none */
+    const char *ask;                   /* the mock's question, without a tool call */
+    const struct fm_value *choices;    /* with ask; a list, or NULL */
+    bool goes_on;                      /* after text: the model wants to be called again */
+    uint64_t input_tokens, output_tokens, cached_tokens;
+    uint64_t latency_ms;
+    const char *request_id; /* the provider's; "" when it gives none */
+    char digest[65];        /* SHA-256 of the request's body, in hex; "" for the mock */
+    const char *stop;       /* why the model stopped, in the provider's words; "" when it does not say */
+};
+
+struct llm_provider {
+    const char *name;
+    /* Makes the call; fills *reply and calls done(ctx, arg), now or later — or lets the step fail. Returns as
+     * a handler does. */
+    int (*call)(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
+                void *arg);
+};
+
+/* The provider of this name, or NULL. */
+const struct llm_provider *llm_provider_find(const char *name);
+
+extern const struct llm_provider llm_mock, llm_openai, llm_anthropic;
+
+/* ---- llm_http.c: what providers over HTTP share ---- */
+
+struct llm_http;
+
+/* Text that grows, in the step's memory. */
+struct llm_str {
+    char *p; /* NUL-terminated; NULL while empty */
+    size_t n, cap;
+};
+
+/* One server-sent event of a streamed reply; -1 after fm_ctx_fail. `data` is gone when it returns. */
+typedef int (*llm_event)(struct fm_ctx *ctx, struct llm_http *h, const char *event,
+                         const struct fm_value *data);
+/* The whole reply: of a call that was not streamed `json`, else NULL. Fills h->reply, with its usage before
+ * anything that may fail. -1 after fm_ctx_fail. */
+typedef int (*llm_end)(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *json);
+
+struct llm_http {
+    const struct llm_request *q;
+    struct llm_reply *reply;
+    fm_callback done;
+    void *arg;
+    llm_event on_event;
+    llm_end on_end;
+    const char *request_id_header; /* of the response */
+    bool streams, complete;        /* complete: the stream's last event has come */
+    bool began, plain, had_event;  /* plain: a streamed call was answered by plain JSON */
+    struct llm_str line;           /* of the stream, not ended yet */
+    char event[64];
+    struct llm_str text; /* what the model has said so far */
+    size_t held;         /* bytes at its end that may be the beginning of a secret */
+};
+
+/* Fills what all providers fill alike. */
+void llm_http_init(struct llm_http *h, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
+                   void *arg);
+/* Posts `body` to base_url + path; `auth` is a header with a reference to the secret, or NULL. */
+int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_base, const char *path,
+                  const char *auth, const char *more_header, const struct fm_value *body);
+/* A header: `before`, then a reference to the secret that config.api_key names; NULL without api_key. */
+const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const char *before);
+void llm_add(struct fm_ctx *ctx, struct llm_str *s, const char *bytes, size_t n);
+/* A copy that lives as long as the step. */
+const char *llm_keep(struct fm_ctx *ctx, const char *text, size_t n);
+/* A piece of the model's text: added to h->text, secrets blanked out, and shown. */
+void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece);
+/* The step fails with what an event of a stream says. Returns -1. */
+int llm_stream_failed(struct fm_ctx *ctx, const char *why);
+/* The content of a message as one text: text as it is, anything else as JSON. */
+const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content);
+/* The value as JSON, as a text. */
+const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *v);
+/* Whether a key of the configuration means nothing to the agent: it is passed on as it is. */
+bool llm_is_provider_s(const char *key);
+/* Sets body keys from config: those of `names` that are there (NULL-terminated pairs: config key, body key),
+ * the provider's own, and all of config.params. */
+void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value *body,
+              const char *const names[][2]);
+/* Arguments in a text, parsed; NULL after fm_ctx_fail. */
+const struct fm_value *llm_arguments(struct fm_ctx *ctx, const struct llm_http *h, const char *name,
+                                     const char *text);
+/* A tool call for a reply; id and name may be NULL. */
+const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const char *name,
+                                   const struct fm_value *arguments);
+/* The number at a path, as far as it is one and not negative. */
+uint64_t llm_count(const struct fm_value *v, const char *path);
+
+#endif

@@ -1,0 +1,310 @@
+/* Tools of an agent: what is offered to the model, and what becomes of its calls. See llm_agent.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent.h"
+#include "json_schema.h"
+#include "json_value.h"
+
+#define MAX_ID_BYTES 128
+#define MAX_CHOICES 1000
+#define WHY_BYTES 300
+
+static const struct fm_value *text(struct fm_ctx *ctx, const char *s)
+{
+    return fm_string(ctx, s);
+}
+
+static const struct fm_value *tool_of(struct fm_ctx *ctx, const char *name)
+{
+    const struct fm_value *tools = fm_value_get(fm_ctx_config(ctx), "tools");
+    for (size_t i = 0; i < fm_value_size(tools); i++)
+        if (strcmp(fm_value_string(fm_value_get(fm_value_at(tools, i), "name"), ""), name) == 0)
+            return fm_value_at(tools, i);
+    return NULL;
+}
+
+/* ---- what is offered ---- */
+
+static struct fm_value *schema(struct fm_ctx *ctx, const char *type, const char *description)
+{
+    struct fm_value *s = fm_map(ctx);
+    fm_map_set(ctx, s, "type", text(ctx, type));
+    if (description != NULL)
+        fm_map_set(ctx, s, "description", text(ctx, description));
+    return s;
+}
+
+static const struct fm_value *ask_user_tool(struct fm_ctx *ctx)
+{
+    struct fm_value *tool = fm_map(ctx), *parameters = schema(ctx, "object", NULL), *properties = fm_map(ctx),
+                    *required = fm_list(ctx),
+                    *choices = schema(ctx, "array", "answers to choose from, if there are such");
+    fm_map_set(ctx, choices, "items", schema(ctx, "string", NULL));
+    fm_map_set(ctx, properties, "question", schema(ctx, "string", "what the person is asked"));
+    fm_map_set(ctx, properties, "choices", choices);
+    fm_map_set(ctx, properties, "answer_schema",
+               schema(ctx, "object", "a JSON Schema that the answer must meet"));
+    fm_list_add(ctx, required, text(ctx, "question"));
+    fm_map_set(ctx, parameters, "properties", properties);
+    fm_map_set(ctx, parameters, "required", required);
+    fm_map_set(ctx, tool, "name", text(ctx, "ask_user"));
+    fm_map_set(ctx, tool, "description",
+               text(ctx, "Asks the person for whom you work, and returns the answer."));
+    fm_map_set(ctx, tool, "parameters", parameters);
+    return tool;
+}
+
+const struct fm_value *llm_offered_tools(struct fm_ctx *ctx)
+{
+    const struct fm_value *tools = fm_value_get(fm_ctx_config(ctx), "tools");
+    struct fm_value *list = fm_list(ctx);
+    for (size_t i = 0; i < fm_value_size(tools); i++) {
+        const struct fm_value *t = fm_value_at(tools, i), *parameters = fm_value_get(t, "parameters");
+        struct fm_value *tool = fm_map(ctx);
+        fm_map_set(ctx, tool, "name", fm_value_get(t, "name"));
+        fm_map_set(ctx, tool, "description", text(ctx, fm_value_string(fm_value_get(t, "description"), "")));
+        fm_map_set(ctx, tool, "parameters", parameters != NULL ? parameters : schema(ctx, "object", NULL));
+        fm_list_add(ctx, list, tool);
+    }
+    if (fm_value_bool(fm_value_get(fm_ctx_config(ctx), "ask"), true) && tool_of(ctx, "ask_user") == NULL)
+        fm_list_add(ctx, list, ask_user_tool(ctx));
+    return list;
+}
+
+/* ---- ids ---- */
+
+static bool has_id(const struct fm_value *calls, const char *id)
+{
+    for (size_t i = 0; i < fm_value_size(calls); i++)
+        if (strcmp(fm_value_string(fm_value_get(fm_value_at(calls, i), "id"), ""), id) == 0)
+            return true;
+    return false;
+}
+
+static bool is_used(const struct fm_value *messages, const struct fm_value *others, const char *id)
+{
+    for (size_t i = 0; i < fm_value_size(messages); i++)
+        if (has_id(fm_value_get(fm_value_at(messages, i), "tool_calls"), id))
+            return true;
+    return has_id(others, id);
+}
+
+const struct fm_value *llm_distinct_ids(struct fm_ctx *ctx, const struct fm_value *calls)
+{
+    const struct fm_value *messages = fm_ctx_state_get(ctx, "messages");
+    struct fm_value *list = fm_list(ctx);
+    unsigned turn = (unsigned)llm_counter(ctx, "calls");
+    for (size_t i = 0; i < fm_value_size(calls); i++) {
+        const struct fm_value *call = fm_value_at(calls, i);
+        const char *id = fm_value_string(fm_value_get(call, "id"), "");
+        struct fm_value *own = fm_map_copy(ctx, call);
+        char made[64];
+        size_t n = strlen(id);
+        for (unsigned again = 0; n == 0 || n > MAX_ID_BYTES || is_used(messages, list, id); again++) {
+            (void)snprintf(made, sizeof(made), again == 0 ? "call_%u_%zu" : "call_%u_%zu_%u", turn, i, again);
+            id = made;
+            n = strlen(id);
+        }
+        fm_map_set(ctx, own, "id", text(ctx, id));
+        fm_list_add(ctx, list, own);
+    }
+    return list;
+}
+
+/* ---- questions ---- */
+
+void llm_remember_question(struct fm_ctx *ctx, const char *pause_id, const char *kind,
+                           const struct fm_value *call)
+{
+    struct fm_value *m = fm_map(ctx);
+    fm_map_set(ctx, m, "for", text(ctx, kind));
+    if (call != NULL)
+        fm_map_set(ctx, m, "call", call);
+    llm_put(ctx, "asked", pause_id, m);
+}
+
+/* Models write schemas that say more than can be checked; then any answer is accepted. */
+static bool is_schema(const struct fm_value *v)
+{
+    struct fm_err err = {0};
+    bool ok = fm_value_kind(v) == FM_MAP && json_schema_check(v, NULL, NULL, NULL, &err) >= 0;
+    fm_err_done(&err);
+    return ok;
+}
+
+static bool meets(const struct fm_value *v, const struct fm_value *schema)
+{
+    struct fm_err err = {0};
+    bool ok = json_schema_check(schema, v, NULL, NULL, &err) == 0;
+    fm_err_done(&err);
+    return ok;
+}
+
+/* A choice as a person sees it and answers with it: text as it is, anything else as JSON. */
+static const char *choice_text(struct fm_ctx *ctx, const struct fm_value *choice)
+{
+    return fm_value_kind(choice) == FM_STRING ? fm_value_string(choice, "")
+                                              : fm_value_string(llm_json_text(ctx, choice), "");
+}
+
+/* The choices as texts, each once; false, with why, when nobody could answer with them. *ret stays NULL
+ * without choices. A choice must meet the schema, too: there must be an answer. */
+static bool choices_of(struct fm_ctx *ctx, const struct fm_value *choices, const struct fm_value *schema,
+                       const struct fm_value **ret, char why[WHY_BYTES])
+{
+    struct fm_value *list = fm_list(ctx);
+    if (choices == NULL || fm_value_kind(choices) == FM_NULL)
+        return true;
+    if (fm_value_kind(choices) != FM_LIST || fm_value_size(choices) > MAX_CHOICES) {
+        (void)snprintf(why, WHY_BYTES, "error: choices must be a list of at most %d answers", MAX_CHOICES);
+        return false;
+    }
+    for (size_t i = 0; i < fm_value_size(choices); i++) {
+        const char *shown = choice_text(ctx, fm_value_at(choices, i));
+        bool known = false;
+        if (schema != NULL && !meets(fm_value_at(choices, i), schema)) {
+            (void)snprintf(why, WHY_BYTES, "error: choices[%zu], %.100s, does not meet answer_schema", i,
+                           shown);
+            return false;
+        }
+        for (size_t k = 0; k < fm_value_size(list) && !known; k++)
+            known = strcmp(fm_value_string(fm_value_at(list, k), ""), shown) == 0;
+        if (!known)
+            fm_list_add(ctx, list, text(ctx, shown));
+    }
+    *ret = fm_value_size(list) > 0 ? list : NULL;
+    return true;
+}
+
+/* Asks; false, with why, when the call does not make a question that can be answered. */
+static bool ask_user(struct fm_ctx *ctx, const struct fm_value *call, char why[WHY_BYTES])
+{
+    const struct fm_value *arguments = fm_value_get(call, "arguments"),
+                          *wanted = fm_value_get(arguments, "answer_schema"), *choices = NULL;
+    struct fm_value *shown = fm_map(ctx), *deferred = fm_map(ctx);
+    const char *question = fm_value_string(fm_value_get(arguments, "question"), "");
+    wanted = is_schema(wanted) ? wanted : NULL;
+    if (question[0] == '\0') {
+        (void)snprintf(why, WHY_BYTES, "error: question must be a text that is not empty");
+        return false;
+    }
+    if (!choices_of(ctx, fm_value_get(arguments, "choices"), wanted, &choices, why))
+        return false;
+    fm_map_set(ctx, shown, "task", fm_ctx_state_get(ctx, "task"));
+    fm_map_set(ctx, shown, "call_id", fm_value_get(call, "id"));
+    const struct fm_question q = {.question = question,
+                                  .slot = "user_input",
+                                  .data = shown,
+                                  .choices = choices,
+                                  .answer_schema = choices == NULL ? wanted : NULL};
+    fm_map_set(ctx, deferred, "question", text(ctx, question));
+    fm_ctx_defer(ctx, "question", deferred);
+    llm_remember_question(ctx, fm_ctx_ask(ctx, &q), "ask_user", call);
+    llm_share(ctx, "asked", "question", question);
+    return true;
+}
+
+static void ask_approval(struct fm_ctx *ctx, const struct fm_value *call)
+{
+    const char *name = fm_value_string(fm_value_get(call, "name"), "");
+    char question[300];
+    (void)snprintf(question, sizeof(question), "May the agent call the tool %.128s with these arguments?",
+                   name);
+    struct fm_value *shown = fm_map(ctx), *choices = fm_list(ctx);
+    fm_map_set(ctx, shown, "tool", text(ctx, name));
+    fm_map_set(ctx, shown, "arguments", fm_value_get(call, "arguments"));
+    fm_map_set(ctx, shown, "call_id", fm_value_get(call, "id"));
+    fm_list_add(ctx, choices, text(ctx, "approve"));
+    fm_list_add(ctx, choices, text(ctx, "deny"));
+    const struct fm_question q = {
+        .question = question, .slot = "user_input", .data = shown, .choices = choices};
+    llm_remember_question(ctx, fm_ctx_ask(ctx, &q), "approval", call);
+    llm_share(ctx, "asked", "question", question);
+}
+
+/* ---- calls ---- */
+
+static void emit_call(struct fm_ctx *ctx, const struct fm_value *call)
+{
+    struct fm_value *data = fm_map(ctx);
+    fm_map_set(ctx, data, "call_id", fm_value_get(call, "id"));
+    fm_map_set(ctx, data, "name", fm_value_get(call, "name"));
+    fm_map_set(ctx, data, "arguments", fm_value_get(call, "arguments"));
+    fm_ctx_emit(ctx, "tool_call", data);
+}
+
+void llm_start_call(struct fm_ctx *ctx, const struct fm_value *call)
+{
+    const char *id = fm_value_string(fm_value_get(call, "id"), ""),
+               *name = fm_value_string(fm_value_get(call, "name"), "");
+    const struct fm_value *tool = tool_of(ctx, name);
+    char why[WHY_BYTES] = "";
+    bool asks = tool == NULL && strcmp(name, "ask_user") == 0;
+    if (tool == NULL && !asks)
+        (void)snprintf(why, sizeof(why), "error: there is no tool %.128s", name);
+    else if (fm_value_kind(fm_value_get(call, "arguments")) != FM_MAP)
+        (void)snprintf(why, sizeof(why), "error: the arguments must be an object");
+    if (why[0] != '\0' || (asks && !ask_user(ctx, call, why))) {
+        llm_append_result(ctx, id, name, text(ctx, why));
+        return;
+    }
+    llm_put(ctx, "waiting", id, text(ctx, name));
+    if (asks)
+        return;
+    if (strcmp(fm_value_string(fm_value_get(tool, "approval"), ""), "required") == 0)
+        ask_approval(ctx, call);
+    else
+        emit_call(ctx, call);
+}
+
+bool llm_is_asked(struct fm_ctx *ctx, const char *call_id)
+{
+    const struct fm_value *asked = fm_ctx_state_get(ctx, "asked");
+    for (size_t i = 0; i < fm_value_size(asked); i++)
+        if (strcmp(fm_value_string(fm_value_get(fm_value_at(asked, i), "call.id"), ""), call_id) == 0 &&
+            call_id[0] != '\0')
+            return true;
+    return false;
+}
+
+/* Whether the answer is the choice that was shown so: its text, or the value that the text stands for. */
+static bool answers_with(struct fm_ctx *ctx, const struct fm_value *answer, const char *shown)
+{
+    if (fm_value_kind(answer) == FM_STRING)
+        return strcmp(shown, fm_value_string(answer, "")) == 0;
+    struct fm_err err = {0};
+    const struct fm_value *v = json_value_of(ctx, shown, strlen(shown), &err);
+    struct fm_value *same = fm_map(ctx);
+    fm_err_done(&err);
+    fm_map_set(ctx, same, "const", v);
+    return v != NULL && meets(answer, same);
+}
+
+void llm_take_answer(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *answer)
+{
+    const char *id = fm_value_string(fm_value_get(call, "id"), "");
+    const struct fm_value *choices = fm_value_get(call, "arguments.choices");
+    for (size_t i = 0; i < fm_value_size(choices); i++) {
+        if (!answers_with(ctx, answer, choice_text(ctx, fm_value_at(choices, i))))
+            continue;
+        answer = fm_value_at(choices, i); /* what the model has offered, not how it was shown */
+        break;
+    }
+    if (llm_take(ctx, "waiting", id) != NULL)
+        llm_append_result(ctx, id, "ask_user", answer);
+}
+
+void llm_take_approval(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *answer)
+{
+    const char *id = fm_value_string(fm_value_get(call, "id"), ""),
+               *name = fm_value_string(fm_value_get(call, "name"), "");
+    if (llm_find(fm_ctx_state_get(ctx, "waiting"), id) == NULL)
+        return;
+    if (strcmp(fm_value_string(answer, ""), "approve") == 0) {
+        emit_call(ctx, call);
+        return;
+    }
+    (void)llm_take(ctx, "waiting", id);
+    llm_append_result(ctx, id, name, text(ctx, "error: a person has denied this call"));
+}

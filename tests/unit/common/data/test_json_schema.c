@@ -1,0 +1,263 @@
+/* JSON Schema. In schemas and values single quotes stand for double ones. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "json.h"
+#include "json_schema.h"
+#include "mem.h"
+#include "value.h"
+
+static struct fm_arena arena;
+static char faults[2048];
+
+static int setup(void **state)
+{
+    (void)state;
+    fm_arena_init(&arena, 64u << 20);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    fm_arena_done(&arena);
+    return 0;
+}
+
+static struct fm_value *from(const char *quoted)
+{
+    fm_autofree char *json = fm_xstrdup(quoted);
+    struct fm_err err = {0};
+    for (char *p = json; *p != '\0'; p++)
+        if (*p == '\'')
+            *p = '"';
+    struct fm_value *v = json_value_read(json, strlen(json), &arena, &err);
+    if (v == NULL)
+        fail_msg("%s: %s", json, err.msg);
+    return v;
+}
+
+static void note(void *arg, const char *path, const char *message)
+{
+    size_t n = strlen(faults);
+    (void)arg;
+    snprintf(faults + n, sizeof(faults) - n, "%s%s: %s", n > 0 ? "; " : "", path, message);
+}
+
+static int check(const char *schema, const char *value)
+{
+    struct fm_err err = {0};
+    faults[0] = '\0';
+    int n = json_schema_check(from(schema), from(value), note, NULL, &err);
+    if (n < 0)
+        fail_msg("%s: %s", schema, err.msg);
+    return n;
+}
+
+static void meets(const char *schema, const char *value)
+{
+    if (check(schema, value) != 0)
+        fail_msg("%s with %s: %s", schema, value, faults);
+}
+
+/* Exactly these faults. */
+static void misses(const char *schema, const char *value, const char *want)
+{
+    assert_true(check(schema, value) > 0);
+    assert_string_equal(faults, want);
+}
+
+static void bad_schema(const char *schema, int code, const char *text)
+{
+    struct fm_err err = {0};
+    assert_int_equal(json_schema_check(from(schema), NULL, NULL, NULL, &err), -code);
+    if (strstr(err.msg, text) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", err.msg, text);
+}
+
+static void types_are_told_apart(void **state)
+{
+    (void)state;
+    static const char *const values[] = {"null", "true", "1.5", "'s'", "[]", "{}"};
+    static const char *const names[] = {"null", "boolean", "number", "string", "array", "object"};
+    for (size_t i = 0; i < 6; i++) {
+        for (size_t k = 0; k < 6; k++) {
+            char schema[64];
+            snprintf(schema, sizeof(schema), "{'type':'%s'}", names[k]);
+            assert_int_equal(check(schema, values[i]), i != k);
+        }
+    }
+    meets("{'type':'integer'}", "-3");
+    meets("{'type':'integer'}", "1e3");
+    misses("{'type':'integer'}", "1.5", ": is number; it must be integer");
+    meets("{'type':['string','null']}", "null");
+    misses("{'type':['string','null']}", "[]", ": is array; it must be string or null");
+}
+
+static void enum_and_const_compare_whole_values(void **state)
+{
+    (void)state;
+    meets("{'enum':[1,'a',{'x':[1,2],'y':null}]}", "{'y':null,'x':[1,2]}");
+    misses("{'enum':[1,'a']}", "'b'", ": is none of the values that are allowed");
+    misses("{'enum':[{'x':1}]}", "{'x':1,'y':2}", ": is none of the values that are allowed");
+    meets("{'const':null}", "null");
+    misses("{'const':null}", "0", ": is not the value that is wanted");
+    misses("{'const':'1'}", "1", ": is not the value that is wanted");
+    misses("{'const':[1,2]}", "[2,1]", ": is not the value that is wanted");
+}
+
+static void objects_have_properties(void **state)
+{
+    (void)state;
+    const char *schema = "{'properties':{'a':{'type':'number'},'b':{'properties':{'c':{'type':'string'}}}},"
+                         "'required':['a']}";
+    meets(schema, "{'a':1,'b':{'c':'x'},'other':1}");
+    meets(schema, "'no object'");
+    misses(schema, "{'b':{'c':2}}", ": lacks the property \"a\"; b.c: is number; it must be string");
+    misses("{'properties':{'a':true},'additionalProperties':false}", "{'a':1,'b':2}",
+           "b: is not one of the properties that are allowed");
+    meets("{'properties':{'a':{}},'additionalProperties':{'type':'string'}}", "{'a':1,'b':'x'}");
+    misses("{'additionalProperties':{'type':'string'}}", "{'b':1}", "b: is number; it must be string");
+    misses("{'minProperties':1}", "{}", ": has 0 properties; it must have 1 or more");
+    misses("{'maxProperties':1}", "{'a':1,'b':1}", ": has 2 properties; it must have 1 or fewer");
+}
+
+static void lists_have_elements(void **state)
+{
+    (void)state;
+    misses("{'items':{'items':{'type':'number'}}}", "[[1],[2,'x']]", "[1][1]: is string; it must be number");
+    misses("{'properties':{'l':{'items':{'required':['k']}}}}", "{'l':[{'k':1},{}]}",
+           "l[1]: lacks the property \"k\"");
+    misses("{'minItems':2}", "[1]", ": has 1 elements; it must have 2 or more");
+    misses("{'maxItems':0}", "[1]", ": has 1 elements; it must have 0 or fewer");
+    meets("{'uniqueItems':true}", "[1,'1',{'a':1},{'a':2},[]]");
+    misses("{'uniqueItems':true}", "[1,{'a':1,'b':2},{'b':2,'a':1}]", ": has the same element at 1 and at 2");
+    meets("{'uniqueItems':false}", "[1,1]");
+}
+
+static void numbers_have_bounds(void **state)
+{
+    (void)state;
+    const char *schema = "{'minimum':1,'maximum':2}";
+    meets(schema, "1");
+    meets(schema, "2");
+    misses(schema, "0.5", ": is 0.5; it must be 1 or more");
+    misses(schema, "3", ": is 3; it must be 2 or less");
+    misses("{'exclusiveMinimum':1}", "1", ": is 1; it must be more than 1");
+    misses("{'exclusiveMaximum':1}", "1", ": is 1; it must be less than 1");
+    meets("{'multipleOf':0.1}", "0.3");
+    meets("{'multipleOf':3}", "-9");
+    misses("{'multipleOf':3}", "10", ": is 10; it must be a multiple of 3");
+}
+
+static void strings_have_lengths_in_characters_and_patterns(void **state)
+{
+    (void)state;
+    meets("{'minLength':3,'maxLength':3}", "'äöü'");
+    misses("{'minLength':3}", "'äö'", ": has 2 characters; it must have 3 or more");
+    misses("{'maxLength':1}", "'äö'", ": has 2 characters; it must have 1 or fewer");
+    meets("{'pattern':'b+c'}", "'abbbcd'");
+    misses("{'pattern':'^[A-Z]{2}[0-9]+$'}", "'AB'", ": does not match ^[A-Z]{2}[0-9]+$");
+}
+
+static void schemas_are_combined(void **state)
+{
+    (void)state;
+    const char *any = "{'anyOf':[{'type':'string'},{'minimum':5,'type':'number'}]}";
+    meets(any, "'x'");
+    meets(any, "6");
+    misses(any, "4", ": meets none of the 2 schemas of anyOf");
+    const char *one = "{'oneOf':[{'multipleOf':2},{'multipleOf':3}]}";
+    meets(one, "4");
+    misses(one, "6", ": meets 2 of the 2 schemas of oneOf");
+    misses(one, "7", ": meets 0 of the 2 schemas of oneOf");
+    misses("{'allOf':[{'minimum':3},{'maximum':1}]}", "2",
+           ": is 2; it must be 3 or more; : is 2; it must be 1 or less");
+    misses("{'not':{'type':'string'}}", "'x'", ": meets the schema of not");
+    meets("{'not':{'type':'string'}}", "1");
+    misses("{'properties':{'a':false}}", "{'a':1}", "a: is not allowed");
+}
+
+static void what_a_schema_demands_is_never_silently_left_out(void **state)
+{
+    (void)state;
+    bad_schema("{'properties':{'a':{'$ref':'#/x'}}}", FM_INVALID_ARGUMENT,
+               "schema.properties.a.$ref: this keyword of JSON Schema is not supported");
+    bad_schema("{'if':{}}", FM_INVALID_ARGUMENT, "schema.if");
+    meets("{'title':'t','description':'d','default':1,'examples':[],'$schema':'s','$id':'i','$comment':'c',"
+          "'format':'email','deprecated':false,'readOnly':true,'writeOnly':false}",
+          "1");
+}
+
+static void a_faulty_schema_is_named(void **state)
+{
+    (void)state;
+    bad_schema("7", FM_INVALID_ARGUMENT, "schema: must be a schema");
+    bad_schema("{'type':'text'}", FM_INVALID_ARGUMENT, "schema.type: must be null, boolean");
+    bad_schema("{'type':[]}", FM_INVALID_ARGUMENT, "schema.type");
+    bad_schema("{'minimum':'1'}", FM_INVALID_ARGUMENT, "schema.minimum: must be a number");
+    bad_schema("{'minItems':1.5}", FM_INVALID_ARGUMENT, "schema.minItems: must be a whole number");
+    bad_schema("{'multipleOf':0}", FM_INVALID_ARGUMENT, "greater than 0");
+    bad_schema("{'uniqueItems':1}", FM_INVALID_ARGUMENT, "true or false");
+    bad_schema("{'required':[1]}", FM_INVALID_ARGUMENT, "a list of strings");
+    bad_schema("{'required':'a'}", FM_INVALID_ARGUMENT, "a list of strings");
+    bad_schema("{'enum':1}", FM_INVALID_ARGUMENT, "a list");
+    bad_schema("{'properties':[]}", FM_INVALID_ARGUMENT, "an object of schemas");
+    bad_schema("{'anyOf':[]}", FM_INVALID_ARGUMENT, "a list of schemas");
+    bad_schema("{'oneOf':[{},{'items':3}]}", FM_INVALID_ARGUMENT, "schema.oneOf[1].items: must be a schema");
+    bad_schema("{'pattern':1}", FM_INVALID_ARGUMENT, "a string");
+    bad_schema("{'pattern':'('}", FM_INVALID_ARGUMENT, "schema.pattern: Unmatched");
+}
+
+static void patterns_that_would_take_for_ever_are_refused(void **state)
+{
+    (void)state;
+    bad_schema("{'pattern':'(a*)*\\\\1'}", FM_INVALID_ARGUMENT, "back references");
+    bad_schema("{'pattern':'((a{100}){100}){100}'}", FM_INVALID_ARGUMENT, "2000 characters");
+    bad_schema("{'pattern':'a{1,30000}'}", FM_INVALID_ARGUMENT, "2000 characters");
+    meets("{'pattern':'^(a{10}){100}$'}", "1");
+    bad_schema("{'pattern':'a++++++++++++++++++++++++++$'}", FM_INVALID_ARGUMENT, "2000 characters");
+    bad_schema("{'pattern':'(((((((((((a+)+)+)+)+)+)+)+)+)+)+)+'}", FM_INVALID_ARGUMENT, "2000 characters");
+    bad_schema("{'pattern':'a{50}{50}'}", FM_INVALID_ARGUMENT, "2000 characters");
+    bad_schema("{'pattern':'(x[)]y{40}){60}'}", FM_INVALID_ARGUMENT, "2000 characters");
+    bad_schema("{'pattern':'([[:alpha:])]a{40}){60}'}", FM_INVALID_ARGUMENT, "2000 characters");
+    bad_schema("{'pattern':'a{1,}{40,}{40,}'}", FM_INVALID_ARGUMENT, "2000 characters");
+    bad_schema("{'pattern':'a?*?*'}", FM_INVALID_ARGUMENT, "at most 3 repetitions");
+    bad_schema("{'pattern':'b(x|(((a*)*)*))*'}", FM_INVALID_ARGUMENT, "at most 3 repetitions");
+    meets("{'pattern':'^((ab?)+,?)*$'}", "'aba,ab'");
+    meets("{'pattern':'^[+*+*+*+*+*+*+*+*+*+*+*]+$'}", "'+*'");
+    meets("{'pattern':'^[[:alpha:]]+@[a-z]+[.](com|org)$'}", "'a@b.org'");
+    char schema[400];
+    snprintf(schema, sizeof(schema), "{'pattern':'%0257d'}", 0);
+    bad_schema(schema, FM_INVALID_ARGUMENT, "at most 256 bytes");
+}
+
+static void work_is_bounded(void **state)
+{
+    (void)state;
+    struct fm_err err = {0};
+    struct fm_value *list = value_list(&arena), *schema = from("{'uniqueItems':true}");
+    for (int i = 0; i < 10000; i++)
+        assert_int_equal(value_list_add(&arena, list, value_number(&arena, i)), 0);
+    assert_int_equal(json_schema_check(schema, list, NULL, NULL, &err), -FM_RESOURCE_EXHAUSTED);
+    assert_int_equal(
+        json_schema_check(from("{'items':{'type':'number','maximum':10000}}"), list, NULL, NULL, &err), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(types_are_told_apart),     TEST(enum_and_const_compare_whole_values),
+        TEST(objects_have_properties),  TEST(lists_have_elements),
+        TEST(numbers_have_bounds),      TEST(strings_have_lengths_in_characters_and_patterns),
+        TEST(schemas_are_combined),     TEST(what_a_schema_demands_is_never_silently_left_out),
+        TEST(a_faulty_schema_is_named), TEST(patterns_that_would_take_for_ever_are_refused),
+        TEST(work_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
