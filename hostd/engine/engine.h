@@ -18,10 +18,6 @@
 
 struct engine;
 
-struct engine_label {
-    const char *key, *value;
-};
-
 struct engine_config {
     const char *host_id, *incarnation, *version;
     const struct engine_label *labels;

@@ -37,7 +37,7 @@ struct core {
     /* flows */
     struct flow_def *defs;     /* defs.c */
     struct flow_name *names;   /* defs.c */
-    struct type_info *types;   /* defs.c: all that any host ever said, by name */
+    struct type_info *types;   /* routine_types.c: the newest that hosts have told, by name */
     struct sound *sound;       /* programs.c: digests of jq programs and schemas */
     struct check_wait *checks; /* programs.c: under way */
 

@@ -1,8 +1,8 @@
-/* What parents and children tell each other. A step names the children it starts; they become entries of the parent's record with
- * the step. When that is on disk, each child is submitted by an inner call, under an id chosen before and a
- * request id that names parent and number, so that it exists once however often this is tried. When a child
- * ends, its parent gets the result as an input and forgets the child, in one unit; then the child forgets
- * that its parent waits. When a parent ends, its children are cancelled; one that FAILED
+/* What parents and children tell each other. A step names the children it starts; they become entries of the
+ * parent's record with the step. When that is on disk, each child is submitted by an inner call, under an id
+ * chosen before and a request id that names parent and number, so that it exists once however often this is
+ * tried. When a child ends, its parent gets the result as an input and forgets the child, in one unit; then
+ * the child forgets that its parent waits. When a parent ends, its children are cancelled; one that FAILED
  * and goes on later finds their results. Whatever is interrupted is taken up
  * again by the wake time of the record that still shows it. */
 #include "family.h"
@@ -116,9 +116,9 @@ static void put_outputs(Google__Protobuf__Struct *s, const Fermata__V1__JobState
 static Google__Protobuf__Struct *result_of(const struct job *job)
 {
     Google__Protobuf__Struct *s = new_struct();
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     job_state_encode(job->state, NULL, &b);
-    Fermata__V1__JobState *state = fermata__v1__job_state__unpack(NULL, b.n, b.p);
+    fm_auto_pb Fermata__V1__JobState *state = fermata__v1__job_state__unpack(NULL, b.n, b.p);
     put(s, "status", text_value(job_status_name((int)job->head->status)));
     put(s, "job_id", text_value(job->text));
     if (job->head->error != NULL)
@@ -127,16 +127,12 @@ static Google__Protobuf__Struct *result_of(const struct job *job)
         put_outputs(s, state);
     if (protobuf_c_message_get_packed_size(&s->base) > MAX_INPUT_BYTES) {
         google__protobuf__struct__free_unpacked(s, NULL);
-        struct fm_err err = {0};
-        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "outputs",
-                   "the result of the child has %zu bytes; the limit is %u: read it with GetJob", b.n,
-                   MAX_INPUT_BYTES);
+        fm_auto(fm_err) err = {0};
+        (void)fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "outputs",
+                         "the result of the child has %zu bytes; the limit is %u: read it with GetJob", b.n,
+                         MAX_INPUT_BYTES);
         s = failure_result(job->text, &err);
-        fm_err_done(&err);
     }
-    if (state != NULL)
-        fermata__v1__job_state__free_unpacked(state, NULL);
-    fm_buf_done(&b);
     return s;
 }
 
@@ -288,7 +284,7 @@ static int told_job(struct core *c, struct op *op, struct job **ret, struct fm_e
 /* The call is done when what it changed is on disk. */
 static int done_when_on_disk(struct core *c, const struct op *op, struct job *job)
 {
-    unit_reply_bytes(unit_of(c, job), op->ticket, (struct fm_bytes){0});
+    unit_reply_bytes(unit_of(c, job), op->ticket, FM_NO_BYTES);
     return 0;
 }
 
@@ -341,16 +337,15 @@ static void add_failure(struct core *c, struct job *job, const Fermata__V1__Chil
 static void take_result(struct core *c, struct job *job, const Fermata__V1__Child *child,
                         Google__Protobuf__Struct *result)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (result == NULL)
-        fm_err_set(&err, FM_CANCELLED, NULL, "the job that was to start it had ended");
+        (void)fm_err_set(&err, FM_CANCELLED, NULL, "the job that was to start it had ended");
     else
         (void)admit_input(c, job, "outputs", &result->base, &err);
     if (err.code != FM_OK)
         add_failure(c, job, child, &err);
     else
         add_result(c, job, child, result);
-    fm_err_done(&err);
 }
 
 static int child_ended(struct core *c, struct op *op, struct fm_err *err)
