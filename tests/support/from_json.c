@@ -160,6 +160,8 @@ void *from_json_value(const ProtobufCMessageDescriptor *d, json_t *j)
             put_repeated(f, value, (char *)m);
         else
             put_scalar(f, value, (char *)m + f->offset);
+        if (f != NULL && (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0)
+            *(uint32_t *)(void *)((char *)m + f->quantifier_offset) = f->id;
     }
     return m;
 }
