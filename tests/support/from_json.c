@@ -97,6 +97,9 @@ static void put_scalar(const ProtobufCFieldDescriptor *f, json_t *j, void *out)
     case PROTOBUF_C_TYPE_UINT64:
         *(uint64_t *)out = (uint64_t)json_integer_value(j);
         return;
+    case PROTOBUF_C_TYPE_INT64:
+        *(int64_t *)out = (int64_t)json_integer_value(j);
+        return;
     case PROTOBUF_C_TYPE_UINT32:
         *(uint32_t *)out = (uint32_t)json_integer_value(j);
         return;

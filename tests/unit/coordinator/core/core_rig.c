@@ -1,10 +1,13 @@
 /* See core_rig.h. */
 #include "core_rig.h"
 
+#include <dirent.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <utlist.h>
@@ -18,7 +21,6 @@
 #include "log.h"
 #include "mem.h"
 #include "methods_table.h"
-#include "sim_store.h"
 #include "store_int.h"
 #include "to_json.h"
 
@@ -46,7 +48,11 @@ struct stream {
 
 /* All of a test's, freed at its end. */
 static struct {
-    struct sim_store *store;
+    char dir[64];
+    struct store *store;
+    pthread_mutex_t lock;
+    pthread_cond_t polled;
+    bool news; /* under lock */
     struct store_unit *units;
     struct store_done *reads[MAX_READS];
     size_t n_reads;
@@ -91,6 +97,67 @@ static json_t *decoded(const ProtobufCMessageDescriptor *d, struct fm_bytes b)
     json_t *j = keep_json(to_json(m));
     protobuf_c_message_free_unpacked(m, NULL);
     return j;
+}
+
+/* ---- the store: what is asked of it is done at once ---- */
+
+static void on_news(void *arg)
+{
+    (void)arg;
+    pthread_mutex_lock(&all.lock);
+    all.news = true;
+    pthread_cond_signal(&all.polled);
+    pthread_mutex_unlock(&all.lock);
+}
+
+static void open_store(void)
+{
+    struct fm_err err = {0};
+    struct store_sqlite_config cfg = {.dir = all.dir, .notify = on_news};
+    /* Where waiting for the disk takes no time, if there is such a place. */
+    snprintf(all.dir, sizeof(all.dir), "%s/fermata-rig-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    assert_non_null(mkdtemp(all.dir));
+    pthread_mutex_init(&all.lock, NULL);
+    pthread_cond_init(&all.polled, NULL);
+    all.store = store_sqlite_open(&cfg, &err);
+    if (all.store == NULL)
+        fail_msg("%s", err.msg);
+}
+
+static struct store_done *store_wait(void)
+{
+    struct store_done *d;
+    while ((d = store_poll(all.store)) == NULL) {
+        pthread_mutex_lock(&all.lock);
+        while (!all.news)
+            pthread_cond_wait(&all.polled, &all.lock);
+        all.news = false;
+        pthread_mutex_unlock(&all.lock);
+    }
+    return d;
+}
+
+static void close_store(void)
+{
+    store_close(all.store);
+    pthread_mutex_destroy(&all.lock);
+    pthread_cond_destroy(&all.polled);
+    DIR *d = opendir(all.dir);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;)
+        if (e->d_name[0] != '.')
+            assert_int_equal(unlinkat(dirfd(d), e->d_name, 0), 0);
+    closedir(d);
+    assert_int_equal(rmdir(all.dir), 0);
+}
+
+static struct store_done *failure(uint64_t tag)
+{
+    struct store_done *d = &done_new(tag, false, 0)->done;
+    d->status = STORE_FAILED;
+    (void)fm_err_set(&d->err, rig.fail_with, NULL, "the store is out of order");
+    return d;
 }
 
 /* ---- what the core says ---- */
@@ -162,7 +229,8 @@ static void io_commit(void *arg, struct store_unit *unit)
 static void io_read(void *arg, const struct store_query *query)
 {
     (void)arg;
-    struct store_done *d = sim_store_query(all.store, query);
+    store_read(all.store, query);
+    struct store_done *d = store_wait();
     if (rig.fail_reads > 0) {
         rig.fail_reads--;
         d->status = STORE_FAILED;
@@ -197,12 +265,12 @@ void rig_commit(size_t n)
         struct store_done *d;
         if (rig.fail_units > 0) {
             rig.fail_units--;
-            d = sim_store_failure(u->tag);
-            (void)fm_err_set(&d->err, rig.fail_with, NULL, "the store is out of order");
+            d = failure(u->tag);
+            store_unit_free(u);
         } else {
-            d = sim_store_apply(all.store, u);
+            store_submit(all.store, u);
+            d = store_wait();
         }
-        store_unit_free(u);
         core_store_done(rig.core, d);
     }
 }
@@ -296,7 +364,7 @@ int rig_setup(void **state)
     memset(&all, 0, sizeof(all));
     memset(&rig, 0, sizeof(rig));
     all.values = json_array();
-    all.store = sim_store_new();
+    open_store();
     rig.fail_with = FM_UNAVAILABLE;
     rig.config = (struct core_config){
         .lease_ms = RIG_LEASE_MS, .heartbeat_ms = RIG_HEARTBEAT_MS, .pause_grace_ms = 500, .seed = 7};
@@ -309,7 +377,7 @@ int rig_teardown(void **state)
 {
     (void)state;
     kill_core();
-    sim_store_free(all.store);
+    close_store();
     for (uint64_t i = 0; i <= all.last_ticket; i++)
         json_decref(all.clients[i].messages);
     for (uint64_t i = 0; i <= all.last_conn; i++)

@@ -1,5 +1,6 @@
-/* The coordinator's core alone, for tests: its clients, its hosts, its clock and its store are the test.
- * Nothing waits and nothing runs by itself, so every order can be had. Requests and messages are written as
+/* The coordinator's core alone, for tests: its clients, its hosts and its clock are the test, with a store
+ * that does at once what it is asked, or what the test wants. Nothing runs by itself, so every order can be
+ * had. Requests and messages are written as
  * JSON (json_text.h, from_json.h), with the names of the proto; replies and what hosts are sent are JSON, too
  * (to_json.h), valid until the end of the test. */
 #ifndef FM_CORE_RIG_H
@@ -107,6 +108,9 @@ const char *submit_f(const char *fmt, ...) __attribute__((format(printf, 1, 2)))
 json_t *job_of(const char *id);
 /* The job's status without its prefix: "RUNNING". */
 const char *status_of(const char *id);
+/* Members of a step that takes the job's first input. */
+#define TAKES_I1 ", 'task_id': 'i1', 'routine': 'r', 'slot': 'in', 'inputs_through': 1, 'attempt': 1"
+#define OUTCOME(what) ", 'outcome': 'STEP_OUTCOME_" #what "'"
 /* The host makes step `number` of the job under this epoch: these further members of the Step. */
 void host_steps(uint64_t conn, const char *job, unsigned epoch, unsigned number, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
