@@ -94,7 +94,6 @@ static void io_read(void *arg, const struct store_query *query)
     e->gen = w.core_gen;
     if (w.faulty_store && chance(20)) {
         e->done = sim_store_failure(query->tag);
-        e->done->is_query = true;
         e->done->kind = query->kind;
     } else {
         e->done = sim_store_query(w.store, query);

@@ -32,8 +32,8 @@ static void on_request_read(struct core *c, struct wait *w, struct store_done *d
     }
     uint8_t digest[STORE_DIGEST_BYTES];
     core_request_digest(op->request, digest);
-    if (memcmp(digest, d->digest, STORE_DIGEST_BYTES) == 0) {
-        op_reply_bytes(c, op, d->reply);
+    if (memcmp(digest, d->claim.digest, STORE_DIGEST_BYTES) == 0) {
+        op_reply_bytes(c, op, d->claim.reply);
         return;
     }
     fm_err_set(&err, FM_ALREADY_EXISTS, "request_id",
@@ -53,8 +53,7 @@ int request_look_up(struct core *c, struct op *op, const char *scope, const char
     }
     if (op->request_checked)
         return 0;
-    struct store_query q = {.kind = STORE_READ_REQUEST, .scope = scope, .request_id = request_id};
-    core_read(c, &q, on_request_read, op);
+    core_read(c, store_read_request(scope, request_id), on_request_read, op);
     return OP_WAITS;
 }
 

@@ -26,8 +26,8 @@ static int sync_file(sqlite3 *db)
 
 static void copy_pages(struct sql_conn *c)
 {
-    struct fm_err err = {0};
-    if (sql_open(c, false, &err) == 0) {
+    fm_auto(fm_err) err = {0};
+    if (sql_open(c, SQL_READER, &err) == 0) {
         int rc = sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         if (rc == SQLITE_OK)
             rc = sync_file(c->db);
@@ -40,7 +40,6 @@ static void copy_pages(struct sql_conn *c)
     if (err.code != FM_OK)
         FM_LOG(WARN, STORAGE, "the log was not copied into the store's file, trying again later",
                FM_ERR(&err));
-    fm_err_done(&err);
 }
 
 static void *checkpoint_main(void *arg)

@@ -1,5 +1,4 @@
-/* Copies the pages of SQLite's log into the store's file beside the writer. Private to
- * coordinator/store_sqlite*.c. */
+/* Copies the pages of SQLite's log into the store's file beside the writer. */
 #ifndef FM_STORE_SQLITE_CHECKPOINT_H
 #define FM_STORE_SQLITE_CHECKPOINT_H
 

@@ -25,6 +25,7 @@
 #include "mem.h"
 #include "server.h"
 #include "size_limits.h"
+#include "store_open.h"
 #include "wire.h"
 
 #define FIXTURE_WAIT_S 60 /* gives up only when something hangs */
@@ -121,8 +122,8 @@ static inline int fixture_setup(void **state)
     rpc_global_init();
     f->loop = rpc_loop_new();
     f->client_loop = rpc_loop_new();
-    struct store_sqlite_config store = {.dir = f->dir, .notify = server_store_notify, .arg = &f->svc};
-    f->store = store_sqlite_open(&store, &err);
+    const struct store_events events = {server_store_notify, &f->svc};
+    f->store = store_open(f->dir, &events, &err);
     assert_non_null(f->store);
     struct rpc_server_config server = {.max_message_bytes = LIMIT_STREAM_BYTES};
     f->server = rpc_server_new(f->loop, &server);
