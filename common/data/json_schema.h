@@ -12,19 +12,22 @@
 #include <fermata/value.h>
 
 #include "err.h"
+#include "json_schema_types.h"
+#include "json_schema_verify.h"
 
-/* What does not meet the schema; path as for fm_value_get, "" for the whole. */
-typedef void (*json_schema_fault)(void *arg, const char *path, const char *message);
-
-/* Checks a value. Returns how many faults there are (each was passed to `fault`, which may be NULL), or
+/* Checks a value. Returns how many faults there are (each was passed to `report`, which may be NULL), or
  * -FM_INVALID_ARGUMENT (the schema is faulty: err says where), or -FM_RESOURCE_EXHAUSTED (schema and value
  * are too large to be checked). */
-int json_schema_check(const struct fm_value *schema, const struct fm_value *v, json_schema_fault fault,
+int json_schema_check(const struct fm_value *schema, const struct fm_value *v, json_schema_report report,
                       void *arg, struct fm_err *err) FM_MUST_CHECK;
-/* Checks the schema itself. Adds each fault to err, its path (which begins with `path`) as the field.
- * Lenient: only what every draft says of the commonest keywords is looked at, for schemas that others are to
- * read. Returns 0, or -FM_INVALID_ARGUMENT. */
-int json_schema_verify(const struct fm_value *schema, const char *path, bool lenient,
-                       struct fm_err *err) FM_MUST_CHECK;
+
+/* The same with a schema that json_schema_verify has found to be JSON_SCHEMA_PLAIN, which is not looked at
+ * again. Several checks may share a bound of their work: *work is what they have used so far. */
+int json_schema_check_plain(const struct fm_value *schema, const struct fm_value *v, size_t *work,
+                            json_schema_report report, void *arg, struct fm_err *err) FM_MUST_CHECK;
+
+/* Reports the keys of a map that are none of `properties`, as a schema does that admits no others. */
+void json_schema_report_unknown(const struct fm_value *properties, const struct fm_value *map,
+                                json_schema_report report, void *arg);
 
 #endif

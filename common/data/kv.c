@@ -6,10 +6,8 @@
 #include <uthash.h>
 
 #include "mem.h"
+#include "struct_fields.h"
 #include "wire.h"
-
-/* fields of Struct, its entries, Value and ListValue */
-enum { STRUCT_FIELDS = 1, ENTRY_KEY = 1, ENTRY_VALUE = 2, VALUE_LIST = 6, LIST_VALUES = 1 };
 
 struct kv_entry {
     UT_hash_handle hh;

@@ -5,11 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "struct_fields.h"
 #include "wire.h"
-
-/* fields of Value, Struct, its entries, ListValue */
-enum { VALUE_NULL = 1, VALUE_NUMBER = 2, VALUE_STRING = 3, VALUE_BOOL = 4, VALUE_STRUCT = 5, VALUE_LIST = 6 };
-enum { STRUCT_FIELDS = 1, ENTRY_KEY = 1, ENTRY_VALUE = 2, LIST_VALUES = 1 };
 
 struct member {
     const char *key;

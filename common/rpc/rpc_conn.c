@@ -13,7 +13,6 @@
 #define _GNU_SOURCE
 #include "rpc_conn.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/tcp.h>
 #include <malloc.h>
@@ -33,16 +32,17 @@
 
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
-#include <grpc/support/alloc.h>
 #include <utlist.h>
 
 #include "clock.h"
 #include "lock.h"
 #include "log.h"
 #include "mem.h"
+#include "rpc_channelz.h"
+#include "rpc_listen.h"
 
 #define MAX_LISTENERS 4
-#define BACKLOG 4096
+#define ACCEPTED_AT_ONCE 4096
 #define SPARE_FILES 256 /* for the store, logs, and connections that are being closed */
 #define PAUSE_MS 50     /* when the process has no more descriptors */
 #define LOOK_MS 100     /* at the debts of those on which something comes; for many more seldom */
@@ -236,25 +236,6 @@ static bool make_room(struct rpc_conns *cs)
     return cs->live < cs->max + SPARE_FILES / 2;
 }
 
-/* gRPC numbers what its channelz service can be asked about; sockets among them, in the order in which they
- * are handed over. */
-static void find_channelz(struct rpc_conns *cs, struct rpc_conn *conn)
-{
-    char name[32];
-    snprintf(name, sizeof(name), "\"chttp2 fd:%d\"", conn->fd);
-    for (intptr_t id = cs->last_channelz_id + 1; id < cs->last_channelz_id + 64; id++) {
-        char *json = grpc_channelz_get_socket(id);
-        if (json == NULL)
-            continue;
-        if (strstr(json, name) != NULL)
-            conn->channelz_id = cs->last_channelz_id = id;
-        gpr_free(json);
-        if (conn->channelz_id != 0)
-            return;
-    }
-    cs->last_channelz_id++; /* it is closed already, and took one number */
-}
-
 /* Takes one connection; false when none waits, or none can be taken now. */
 static bool accept_one(struct rpc_conns *cs, int listener, bool *ret_pause)
 {
@@ -279,7 +260,7 @@ static bool accept_one(struct rpc_conns *cs, int listener, bool *ret_pause)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &cs->timeout_ms, sizeof(cs->timeout_ms));
     grpc_server_add_channel_from_fd(cs->server, fd, cs->creds);
-    find_channelz(cs, conn);
+    conn->channelz_id = rpc_channelz_find(fd, &cs->last_channelz_id);
     return true;
 }
 
@@ -305,16 +286,12 @@ static void count_resets(struct rpc_conns *cs, struct rpc_conn *conn, int64_t re
 /* Streams that are reset before the server gets to them are never calls here, but cost as much until then. */
 static void look_at_streams(struct rpc_conns *cs, struct rpc_conn *conn)
 {
-    static const char key[] = "\"streamsStarted\":\"";
-    char *json = conn->channelz_id != 0 ? grpc_channelz_get_socket(conn->channelz_id) : NULL;
-    const char *at = json != NULL ? strstr(json, key) : NULL;
-    if (at != NULL) {
-        int64_t not_seen = strtoll(at + sizeof(key) - 1, NULL, 10) - conn->accepted;
-        count_resets(cs, conn, not_seen - conn->not_seen);
-        conn->not_seen = not_seen;
-    }
-    if (json != NULL)
-        gpr_free(json);
+    int64_t started = rpc_channelz_streams(conn->channelz_id);
+    if (started < 0)
+        return;
+    int64_t not_seen = started - conn->accepted;
+    count_resets(cs, conn, not_seen - conn->not_seen);
+    conn->not_seen = not_seen;
 }
 
 /* Whether anything has come since the last time. */
@@ -475,7 +452,7 @@ static void *accept_main(void *arg)
         if (fds[1].revents != 0)
             take_woken(cs);
         for (size_t i = 0; i < cs->n_listeners && !paused; i++)
-            for (int n = 0; n < BACKLOG && accept_one(cs, cs->listeners[i], &pause); n++)
+            for (int n = 0; n < ACCEPTED_AT_ONCE && accept_one(cs, cs->listeners[i], &pause); n++)
                 if (look_is_due(cs))
                     look(cs);
         if (pause)
@@ -521,64 +498,9 @@ struct rpc_conns *rpc_conns_new(grpc_server *server, size_t max_conns, int timeo
     return cs;
 }
 
-/* A listener on one address, with this port when it is not 0. Returns the port, or -1. */
-static int listen_on(struct rpc_conns *cs, const struct addrinfo *to, int port)
-{
-    struct sockaddr_storage here;
-    socklen_t n = sizeof(here);
-    int one = 1, zero = 0;
-    if (cs->n_listeners == MAX_LISTENERS)
-        return -1;
-    int fd = socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -1;
-    memcpy(&here, to->ai_addr, to->ai_addrlen);
-    in_port_t *at = to->ai_family == AF_INET6 ? &((struct sockaddr_in6 *)&here)->sin6_port
-                                              : &((struct sockaddr_in *)&here)->sin_port;
-    if (*at == 0)
-        *at = htons((uint16_t)port);
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (to->ai_family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-    if (bind(fd, (struct sockaddr *)&here, to->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0 ||
-        getsockname(fd, (struct sockaddr *)&here, &n) < 0) {
-        close(fd);
-        return -1;
-    }
-    cs->listeners[cs->n_listeners++] = fd;
-    return ntohs(*at);
-}
-
-/* All addresses of the name, on one port; for 0.0.0.0 those of IPv6, too, as far as there are any. */
 int rpc_conns_listen(struct rpc_conns *cs, const char *address, int *ret_port, struct fm_err *err)
 {
-    char host[256];
-    const char *colon = strrchr(address, ':');
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    int port = 0;
-    size_t n = colon == NULL ? 0 : (size_t)(colon - address);
-    bool bracketed = n > 1 && address[0] == '[' && address[n - 1] == ']';
-    snprintf(host, sizeof(host), "%.*s", (int)(bracketed ? n - 2 : n), bracketed ? address + 1 : address);
-    bool any = strcmp(host, "0.0.0.0") == 0;
-    if (colon != NULL && any && getaddrinfo("::", colon + 1, &hints, &found) == 0) {
-        port = listen_on(cs, found, 0);
-        freeaddrinfo(found);
-        found = NULL;
-    }
-    if (port <= 0 && colon != NULL && getaddrinfo(host, colon + 1, &hints, &found) == 0)
-        for (const struct addrinfo *a = found; a != NULL; a = a->ai_next) {
-            int got = listen_on(cs, a, port > 0 ? port : 0);
-            port = port > 0 ? port : got;
-        }
-    if (found != NULL)
-        freeaddrinfo(found);
-    if (port <= 0)
-        return fm_err_set(err, FM_UNAVAILABLE, "listen",
-                          "cannot listen on %s: the address is in use, not one of this machine, or unknown",
-                          address);
-    *ret_port = port;
-    return 0;
+    return rpc_listen(address, cs->listeners, MAX_LISTENERS, &cs->n_listeners, ret_port, err);
 }
 
 void rpc_conns_start(struct rpc_conns *cs)

@@ -10,6 +10,7 @@
 #include "buf.h"
 #include "defs.h"
 #include "err.h"
+#include "family.h"
 #include "fermata/v1/types.pb-c.h"
 #include "host.h"
 #include "id.h"
@@ -85,8 +86,8 @@ void core_request(struct core *c, uint64_t ticket, const struct method *method,
     op->raw = raw;
     op->meter = &c->waiting_bytes;
     if (c->stopping || !c->recovered)
-        fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is %s",
-                   c->stopping ? "stopping" : "starting");
+        (void)fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is %s",
+                         c->stopping ? "stopping" : "starting");
     else
         (void)admit(c, method, &err);
     if (err.code != FM_OK)
@@ -176,10 +177,10 @@ static void job_submit(struct core *c, struct job *job)
 static void on_unit_failed(struct core *c, struct unit *u, struct store_done *d)
 {
     struct job *job = u->job;
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (d->status == STORE_EXISTS) {
         unit_exists(c, u, d);
-        fm_err_set(&err, FM_ABORTED, NULL, "overtaken by a request that came first; try again");
+        (void)fm_err_set(&err, FM_ABORTED, NULL, "overtaken by a request that came first; try again");
     } else {
         FM_LOG(ERROR, STORAGE, "a unit was not stored, trying again",
                FM_STR("job", job != NULL ? job->text : ""), FM_ERR(&d->err));
@@ -197,14 +198,13 @@ static void on_unit_failed(struct core *c, struct unit *u, struct store_done *d)
         }
         job_reload(c, job, &err);
     }
-    fm_err_done(&err);
 }
 
 /* The job is not on disk any more. */
 static void on_deleted(struct core *c, struct job *job)
 {
     struct fm_err err = {0};
-    fm_err_set(&err, FM_NOT_FOUND, "job_id", "job %s was deleted", job->text);
+    (void)fm_err_set(&err, FM_NOT_FOUND, "job_id", "job %s was deleted", job->text);
     watch_fail_job(c, job, &err);
     fm_err_done(&err);
     job_remove(c, job);
@@ -348,6 +348,7 @@ struct core *core_new(const struct core_config *cfg, const struct core_io *io)
         c->cfg.cache_bytes = 1024u * 1024;
     fm_idgen_init(&c->ids, cfg->seed);
     c->job_used = job_rest;
+    c->family_changed = family_look;
     c->submit = method_find("Jobs/SubmitJob");
     c->cancel = method_find("Jobs/CancelJob");
     recovery_init(c);
@@ -365,11 +366,10 @@ void core_stop(struct core *c)
     if (c->stopping)
         return;
     c->stopping = true;
-    struct fm_err err = {0};
-    fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is stopping");
+    fm_auto(fm_err) err = {0};
+    (void)fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is stopping");
     watches_fail(c, &err);
     sessions_end(c, &err);
-    fm_err_done(&err);
 }
 
 bool core_idle(const struct core *c)

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "marks.h"
 #include "mem.h"
+#include "pbc.h"
 #include "place.h"
 #include "query.h"
 #include "state.h"
@@ -38,7 +39,7 @@ static void on_marks_listed(struct core *c, struct wait *w, struct store_done *d
     }
     for (size_t i = 0; i < d->hosts.n; i++) {
         const struct fm_bytes *body = &d->hosts.items[i];
-        Fermata__V1__Host *v = fermata__v1__host__unpack(NULL, body->n, body->p);
+        fm_auto_pb Fermata__V1__Host *v = fermata__v1__host__unpack(NULL, body->n, body->p);
         if (v == NULL || v->host_id[0] == '\0') {
             FM_LOG(ERROR, STORAGE, "what is remembered of a host is malformed, ignoring");
         } else {
@@ -48,8 +49,6 @@ static void on_marks_listed(struct core *c, struct wait *w, struct store_done *d
             m->cordoned = v->cordoned;
             m->draining = v->draining;
         }
-        if (v != NULL)
-            fermata__v1__host__free_unpacked(v, NULL);
     }
     c->marks_loaded = true;
     recovery_next(c);

@@ -8,18 +8,19 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "agreed.h"
 #include "buf.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "job_state.h"
 #include "job_state_int.h"
 #include "kv.h"
+#include "mem.h"
 #include "pbc.h"
-
-#define MAX_KEY_BYTES 256
-#define MAX_DELAY_MS (10ull * 366 * 86400 * 1000)
+#include "times.h"
 
 #define REFUSE(field, ...) return fm_err_set(err, FM_INVALID_ARGUMENT, "step." field, __VA_ARGS__)
 
@@ -52,9 +53,9 @@ static int check_changes(const struct job_state *s, const Fermata__V1__Step *ste
     for (size_t i = 0; i < step->n_changes; i++) {
         const Fermata__V1__StateChange *c = step->changes[i];
         size_t n = strlen(c->key);
-        if (n == 0 || n > MAX_KEY_BYTES)
+        if (n == 0 || n > FM_MAX_KEY_BYTES)
             REFUSE("changes.key", "the key of change %zu has %zu bytes; 1 to %d are allowed", i, n,
-                   MAX_KEY_BYTES);
+                   FM_MAX_KEY_BYTES);
         switch (c->kind) {
         case FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_SET:
         case FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND:
@@ -83,9 +84,9 @@ static int check_tasks(Fermata__V1__Task **tasks, size_t n, char kind, uint32_t 
                    want);
         if (tasks[i]->routine[0] == '\0' || tasks[i]->slot[0] == '\0')
             REFUSE("new_tasks.routine", "task %s names no routine or no slot", want);
-        if (tasks[i]->delay_ms > MAX_DELAY_MS)
+        if (tasks[i]->delay_ms > FM_MAX_AHEAD_MS)
             REFUSE("new_tasks.delay_ms", "task %s is due in %llu ms; at most %llu are allowed", want,
-                   (unsigned long long)tasks[i]->delay_ms, (unsigned long long)MAX_DELAY_MS);
+                   (unsigned long long)tasks[i]->delay_ms, (unsigned long long)FM_MAX_AHEAD_MS);
         if (tasks[i]->input_number != 0)
             REFUSE("new_tasks.input_number", "task %s claims to be an input", want);
     }
@@ -135,9 +136,9 @@ static int check_retry(const Fermata__V1__Step *step, struct fm_err *err)
     for (size_t i = 0; i < step->n_changes; i++)
         if (strcmp(step->changes[i]->routine, step->routine) != 0)
             REFUSE("changes.routine", "an attempt that is tried again must change no state but its own");
-    if (step->retry_delay_ms > MAX_DELAY_MS)
+    if (step->retry_delay_ms > FM_MAX_AHEAD_MS)
         REFUSE("retry_delay_ms", "%llu ms; at most %llu are allowed",
-               (unsigned long long)step->retry_delay_ms, (unsigned long long)MAX_DELAY_MS);
+               (unsigned long long)step->retry_delay_ms, (unsigned long long)FM_MAX_AHEAD_MS);
     return 0;
 }
 
@@ -212,7 +213,7 @@ static void apply_prelude(struct job_state *s, struct task_item **inputs, const 
     for (size_t i = 0; i < step->n_deferred_outputs; i++) {
         Fermata__V1__Output o = *step->deferred_outputs[i];
         o.step = step->number;
-        buf_put_message(&s->outputs, 6, &o.base);
+        pb_put(&s->outputs, FIELD_JOB_STATE_OUTPUTS, &o);
     }
     while (*inputs != NULL && (*inputs)->input_number <= step->inputs_through) {
         struct task_item *t = *inputs;
@@ -226,8 +227,8 @@ static Google__Protobuf__Timestamp later(const Google__Protobuf__Timestamp *t, u
 {
     Google__Protobuf__Timestamp due = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     int64_t at = time_to_ms(t) + (int64_t)ms;
-    due.seconds = at / 1000;
-    due.nanos = (int32_t)(at % 1000) * 1000000;
+    due.seconds = fm_ms_seconds(at);
+    due.nanos = fm_ms_nanos(at);
     return due;
 }
 
@@ -254,7 +255,7 @@ static void replace_task(struct job_state *s, struct task_item *old, struct task
 static struct task_item *retry_task(struct job_state *s, const Fermata__V1__Step *step)
 {
     struct task_item *old = (struct task_item *)(uintptr_t)job_state_find_task(s, step->task_id);
-    Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, old->body.n, old->body.p);
+    fm_auto_pb Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, old->body.n, old->body.p);
     if (t == NULL)
         return NULL;
     t->failed_attempts++;
@@ -263,7 +264,6 @@ static struct task_item *retry_task(struct job_state *s, const Fermata__V1__Step
     t->due_at = step->retry_delay_ms > 0 ? &due : NULL;
     replace_task(s, old, task_item_new(t));
     t->due_at = had;
-    fermata__v1__task__free_unpacked(t, NULL);
     return old;
 }
 
@@ -318,7 +318,7 @@ static void apply_change(struct job_state *s, const Fermata__V1__StateChange *c)
         kv_remove(kv, c->key, n_key);
         return;
     }
-    struct fm_buf value = {0};
+    fm_auto(fm_buf) value = {0};
     size_t n = protobuf_c_message_get_packed_size(&c->value->base);
     fm_buf_reserve(&value, n);
     value.n = protobuf_c_message_pack(&c->value->base, value.p);
@@ -327,7 +327,6 @@ static void apply_change(struct job_state *s, const Fermata__V1__StateChange *c)
         kv_append(kv, c->key, n_key, bytes);
     else
         kv_set(kv, c->key, n_key, bytes);
-    fm_buf_done(&value);
 }
 
 /* Log entries and outputs get the step's number, time and routine here, whatever the host wrote there. */
@@ -338,7 +337,7 @@ static void apply_records(struct job_state *s, const Fermata__V1__Step *step)
         e.step = step->number;
         e.routine = step->routine;
         e.at = step->committed_at;
-        buf_put_message(&s->log, 4, &e.base);
+        pb_put(&s->log, FIELD_JOB_STATE_SHARED_LOG, &e);
     }
     for (size_t i = 0; i < step->n_deferred_events; i++) {
         Fermata__V1__DeferredEvent d = *step->deferred_events[i];
@@ -355,7 +354,7 @@ static void apply_records(struct job_state *s, const Fermata__V1__Step *step)
         o.event = m->event;
         o.data = m->data;
         o.step = step->number;
-        buf_put_message(&s->outputs, 6, &o.base);
+        pb_put(&s->outputs, FIELD_JOB_STATE_OUTPUTS, &o);
     }
     if (step->usage != NULL) {
         s->has_usage = true;

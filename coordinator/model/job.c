@@ -18,6 +18,7 @@
 #include "mem.h"
 #include "pbc.h"
 #include "store.h"
+#include "times.h"
 
 /* ---- transitions ---- */
 
@@ -249,7 +250,7 @@ static void put_netstring(struct fm_buf *b, const void *p, size_t n)
 /* See Pause.digest. */
 static void set_digest(const struct job *job, Fermata__V1__Pause *p)
 {
-    struct fm_buf b = {0}, data = {0};
+    fm_auto(fm_buf) b = {0}, data = {0};
     uint8_t sum[STORE_DIGEST_BYTES];
     char step[16], hex[2 * STORE_DIGEST_BYTES + 1];
     (void)snprintf(step, sizeof(step), "%u", p->step);
@@ -264,15 +265,13 @@ static void set_digest(const struct job *job, Fermata__V1__Pause *p)
         pb_pack(p->data, &data);
     }
     put_netstring(&b, data.p != NULL ? (const void *)data.p : "", data.n);
-    core_digest((struct fm_bytes){b.p, b.n}, sum);
+    core_digest(fm_buf_bytes(&b), sum);
     for (size_t i = 0; i < sizeof(sum); i++) {
         hex[2 * i] = "0123456789abcdef"[sum[i] >> 4];
         hex[2 * i + 1] = "0123456789abcdef"[sum[i] & 15];
     }
     hex[2 * sizeof(sum)] = '\0';
     pb_set_string(&p->digest, hex);
-    fm_buf_done(&b);
-    fm_buf_done(&data);
 }
 
 void job_add_pause(struct job *job, Fermata__V1__Pause *pause)
@@ -359,7 +358,7 @@ bool job_is_held(const struct job *job)
 
 static int64_t time_ms(const Google__Protobuf__Timestamp *t)
 {
-    return t == NULL ? 0 : t->seconds * 1000 + t->nanos / 1000000;
+    return t == NULL ? 0 : fm_time_ms(t->seconds, t->nanos);
 }
 
 static void sooner(int64_t *at, int64_t ms)

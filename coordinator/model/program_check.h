@@ -15,6 +15,8 @@
 #include "fermata/v1/types.pb-c.h"
 #include "store.h"
 
+struct fm_value;
+
 enum program_kind {
     PROGRAM_JQ,
     PROGRAM_SCHEMA,     /* hosts or the coordinator check data with it: all of it must be understood */
@@ -43,7 +45,7 @@ void program_check_free(struct program_check *k);
 /* Add one; its path and text are copied. */
 void program_check_add_jq(struct program_check *k, const char *field, const char *program);
 void program_check_add_schema(struct program_check *k, const char *field, enum program_kind kind,
-                              const Google__Protobuf__Struct *schema);
+                              const struct fm_value *schema);
 /* Drops program i. */
 void program_check_drop(struct program_check *k, size_t i);
 /* Checks them, for some seconds at most: then the rest is left out, as it is when no worker can be started or

@@ -1,5 +1,7 @@
 /* grpc.health.v1: SERVING once recovery is complete, NOT_SERVING while stopping. See
  * https://github.com/grpc/grpc/blob/master/doc/health-checking.md */
+#include "health.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +12,7 @@
 #include "grpc/health/v1/health.pb-c.h"
 #include "mem.h"
 #include "rpc.h"
-#include "server.h"
+#include "server_calls.h"
 
 struct health_watch {
     struct health_watch *prev, *next;

@@ -1,5 +1,7 @@
 /* grpc.reflection.v1 and v1alpha (the same on the wire), from the descriptor set that protoc wrote at build
  * time. See /usr/share/grpc-proto/grpc/reflection/v1/reflection.proto for the protocol. */
+#include "reflection.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +15,7 @@
 #include "grpc/reflection/v1/reflection.pb-c.h"
 #include "mem.h"
 #include "rpc.h"
-#include "server.h"
+#include "server_calls.h"
 #include "wire.h"
 
 /* Of answers that wait to be read; then no more questions are. */

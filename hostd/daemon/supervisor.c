@@ -118,12 +118,12 @@ int supervisor_certifier_main(char **argv)
         (void)dup2(null, STDOUT_FILENO); /* whoever reads it shall see its end */
     struct fm_err err = {0};
     if (fm_log_set_levels(argv[6], &err) < 0)
-        FM_LOG(WARN, HOST, "the levels of the log are not as they were, ignoring", FM_ERR(&err));
+        FM_LOG(WARN, HOST, "the log levels could not be restored, ignoring", FM_ERR(&err));
     fm_log_set_json(strcmp(argv[7], "json") == 0);
-    FM_LOG(WARN, HOST, "the supervisor was killed, the host daemon ends with it", FM_STR("host", argv[3]),
+    FM_LOG(WARN, HOST, "the supervisor was killed; the host daemon ends with it", FM_STR("host", argv[3]),
            FM_STR("incarnation", argv[4]));
     if (end_children(NULL, 0) < 0) {
-        FM_LOG(WARN, HOST, "a process that a routine has started does not end, the lease decides");
+        FM_LOG(WARN, HOST, "a process started by a routine does not end; the lease decides");
         return 1;
     }
     const struct certificate cert = {.target = argv[2],
@@ -152,8 +152,7 @@ static void plan_restart(struct supervisor *s)
     if (wait > RESTART_MAX_MS)
         wait = RESTART_MAX_MS;
     s->restart_at_ms = fm_now_mono_ms() + wait;
-    FM_LOG(INFO, HOST, "the host daemon is started again", FM_STR("host", s->cfg->host_id),
-           FM_I64("in_ms", wait));
+    FM_LOG(INFO, HOST, "restarting the host daemon", FM_STR("host", s->cfg->host_id), FM_I64("in_ms", wait));
 }
 
 static void start_daemon(struct supervisor *s)
@@ -202,7 +201,7 @@ static void certify(struct supervisor *s, const char *how)
         exit(certify_run(&cert));
     }
     if (pid < 0)
-        FM_LOG(WARN, HOST, "no certificate can be written, the lease decides",
+        FM_LOG(WARN, HOST, "no death certificate can be sent; the lease decides",
                FM_STR("error", strerror(errno)));
     else
         s->certifiers[s->n_certifiers++] = pid;
@@ -238,7 +237,7 @@ static void bury(struct supervisor *s, pid_t pid, int status)
     s->daemon = 0;
     (void)kill(-pid, SIGKILL);
     if (end_children(s->certifiers, s->n_certifiers) < 0)
-        FM_LOG(WARN, HOST, "a process that a routine has started does not end, the lease decides",
+        FM_LOG(WARN, HOST, "a process started by a routine does not end; the lease decides",
                FM_STR("host", s->cfg->host_id));
     else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         certify(s, how);

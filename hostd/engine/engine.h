@@ -16,14 +16,7 @@
 #include "err.h"
 #include "registry.h"
 
-/* The longest message of a coordinator: an Assign, with a state of up to 16 MiB and what goes with it. */
-#define ENGINE_MAX_MESSAGE_BYTES (64u * 1024 * 1024)
-
 struct engine;
-
-struct engine_label {
-    const char *key, *value;
-};
 
 struct engine_config {
     const char *host_id, *incarnation, *version;

@@ -5,9 +5,9 @@
 
 #include <utlist.h>
 
+#include "agreed.h"
 #include "assign.h"
 #include "ctx.h"
-#include "engine.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
 #include "leave.h"
@@ -16,7 +16,6 @@
 #include "queue.h"
 #include "wire_nano.h"
 
-#define PROTOCOL_VERSION 1
 #define WELCOME_MS 10000
 /* The coordinator sends a bounded amount ahead: it must hear that this much has come. */
 #define UNSAID_BYTES (4u * 1024 * 1024)
@@ -39,24 +38,33 @@ static void add_message(struct fm_buf *out, uint32_t field, const pb_msgdesc_t *
     fm_buf_put_len_delim(out, field, b.p, b.n);
 }
 
+/* The events with one of the flags; 0: all of them. `*ret` has room for all. */
+static struct pb_var events_with(const struct fm_routine_type *t, uint32_t flag, struct fm_bytes *ret)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->n_events; i++)
+        if (flag == 0 || (registry_event_flags(t, t->events[i]) & flag) != 0)
+            ret[n++] = fm_bytes_of(t->events[i]);
+    return pb_var_list(ret, n);
+}
+
 static void add_type(struct fm_buf *out, const struct fm_routine_type *t)
 {
-    struct fm_bytes *slots = fm_xcalloc(t->n_slots + 1, sizeof(*slots)),
-                    *events = fm_xcalloc(t->n_events + 1, sizeof(*events));
+    fm_autofree struct fm_bytes *slots = fm_xcalloc(t->n_slots + 1, sizeof(*slots));
+    fm_autofree struct fm_bytes *events = fm_xcalloc(t->n_events * 3 + 1, sizeof(*events));
     for (size_t i = 0; i < t->n_slots; i++)
-        slots[i] = (struct fm_bytes){(const uint8_t *)t->slots[i].name, strlen(t->slots[i].name)};
-    for (size_t i = 0; i < t->n_events; i++)
-        events[i] = (struct fm_bytes){(const uint8_t *)t->events[i], strlen(t->events[i])};
+        slots[i] = fm_bytes_of(t->slots[i].name);
     fermata_v1_RoutineType m;
     memset(&m, 0, sizeof(m));
     m.name = pb_var_str(t->name);
     m.version = t->version;
     m.slots = pb_var_list(slots, t->n_slots);
-    m.events = pb_var_list(events, t->n_events);
+    m.events = events_with(t, 0, events);
+    m.notice_events = events_with(t, FM_EVENT_NOTICE, events + t->n_events);
+    m.call_events = events_with(t, FM_EVENT_CALL, events + t->n_events * 2);
+    m.config_schema = pb_var_str(t->config_schema);
     m.effects = (t->flags & FM_EFFECTS) != 0;
     add_message(out, fermata_v1_Hello_routine_types_tag, fermata_v1_RoutineType_fields, &m);
-    free(slots);
-    free(events);
 }
 
 static void add_held(struct fm_buf *out, const struct hjob *job)
@@ -75,7 +83,7 @@ static void send_hello(struct session *s)
     fm_auto(fm_buf) b = {0};
     fm_buf_put_string(&b, fermata_v1_Hello_host_id_tag, e->host_id);
     fm_buf_put_string(&b, fermata_v1_Hello_incarnation_tag, e->incarnation);
-    fm_buf_put_tag_varint(&b, fermata_v1_Hello_protocol_version_tag, PROTOCOL_VERSION);
+    fm_buf_put_tag_varint(&b, fermata_v1_Hello_protocol_version_tag, FM_PROTOCOL_VERSION);
     for (size_t i = 0; i < e->n_labels; i++)
         add_entry(&b, fermata_v1_Hello_labels_tag, e->labels[i].key, e->labels[i].value);
     fm_buf_put_tag_varint(&b, fermata_v1_Hello_capacity_tag, e->capacity);
@@ -113,18 +121,18 @@ static void resend(struct hjob *job, uint32_t applied)
 {
     hjob_stored(job, applied);
     for (const struct sent_step *step = job->sent; step != NULL; step = step->next)
-        session_add_step(job->session, job, step->body);
+        session_add_step(job->session, job->id, step->body);
     for (size_t i = 0; i < job->flow->n_routines; i++) {
         const struct fm_ctx *run = job->flow->routines[i].run;
         if (run != NULL && run->waits_for_intent)
-            session_intent(job->session, job, run->task->id);
+            session_intent(job->session, job->id, job->epoch, run->task->id);
     }
 }
 
 static void on_verdict(struct engine *e, struct fm_bytes encoded)
 {
     fermata_v1_HeldVerdict v;
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     memset(&v, 0, sizeof(v));
     if (pb_var_decode(fermata_v1_HeldVerdict_fields, &v, encoded, &e->arena, &err) < 0)
         return;
@@ -135,9 +143,21 @@ static void on_verdict(struct engine *e, struct fm_bytes encoded)
         resend(job, v.applied_step);
         return;
     }
-    FM_LOG(INFO, STATE, "the coordinator has given the job to another host, dropping it",
+    FM_LOG(INFO, STATE, "the coordinator has given the job to another host; dropping it",
            FM_STR("job", job->id), FM_U64("epoch", job->epoch), FM_U64("step", job->last_step));
     hjob_drop(job);
+}
+
+static void on_refused_type(struct engine *e, struct fm_bytes encoded)
+{
+    fermata_v1_RefusedType t;
+    fm_auto(fm_err) err = {0};
+    memset(&t, 0, sizeof(t));
+    if (pb_var_decode(fermata_v1_RefusedType_fields, &t, encoded, &e->arena, &err) < 0)
+        return;
+    const char *name = pb_var_dup(t.name, &e->arena), *reason = pb_var_dup(t.reason, &e->arena);
+    FM_LOG(WARN, HOST, "the coordinator does not take a routine type: no job that needs it comes here",
+           FM_STR("type", name), FM_U64("version", t.version), FM_STR("reason", reason));
 }
 
 static void on_welcome(struct session *s, const fermata_v1_Welcome *w)
@@ -154,6 +174,8 @@ static void on_welcome(struct session *s, const fermata_v1_Welcome *w)
     s->next_heartbeat_ms = e->now_ms + s->heartbeat_ms;
     for (size_t i = 0; i < w->held_jobs.n; i++)
         on_verdict(e, w->held_jobs.items[i]);
+    for (size_t i = 0; i < w->refused_types.n; i++)
+        on_refused_type(e, w->refused_types.items[i]);
     struct hjob *job, *tmp;
     HASH_ITER (hh, e->jobs, job, tmp)
         if (job->session == s)
@@ -164,17 +186,30 @@ static void on_welcome(struct session *s, const fermata_v1_Welcome *w)
 
 /* ---- messages ---- */
 
+static void send_heartbeat(struct session *s)
+{
+    fm_auto(fm_buf) b = {0};
+    fm_buf_put_tag_varint(&b, fermata_v1_Heartbeat_job_count_tag, HASH_COUNT(s->engine->jobs));
+    session_send(s, fermata_v1_HostMessage_heartbeat_tag, &b);
+    s->next_heartbeat_ms = s->engine->now_ms + s->heartbeat_ms;
+}
+
 static void on_acks(struct engine *e, const fermata_v1_StepAckBatch *b)
 {
     for (size_t i = 0; i < b->acks.n; i++) {
         fermata_v1_StepAck a;
-        struct fm_err err = {0};
+        fm_auto(fm_err) err = {0};
         memset(&a, 0, sizeof(a));
         if (pb_var_decode(fermata_v1_StepAck_fields, &a, b->acks.items[i], &e->arena, &err) < 0)
             continue;
         struct hjob *job = hjob_find(e, a.job_id, a.epoch);
-        if (job != NULL)
-            hjob_ack(job, a.number, a.released);
+        if (job == NULL)
+            continue;
+        hjob_stored(job, a.number);
+        if (a.released)
+            hjob_drop(job);
+        else
+            hjob_wake(job);
     }
 }
 
@@ -184,7 +219,7 @@ static void on_reject(struct engine *e, const fermata_v1_StepReject *r)
     if (job == NULL)
         return;
     const char *reason = pb_var_dup(r->reason, &e->arena);
-    FM_LOG(WARN, STATE, "a step was refused, dropping the job", FM_STR("job", job->id),
+    FM_LOG(WARN, STATE, "the coordinator refused a step; dropping the job", FM_STR("job", job->id),
            FM_U64("epoch", job->epoch), FM_U64("step", r->number), FM_STR("reason", reason));
     hjob_drop(job);
 }
@@ -206,14 +241,14 @@ static void dispatch(struct session *s, const fermata_v1_CoordinatorMessage *m)
     case fermata_v1_CoordinatorMessage_interrupt_tag:
         job = hjob_find(e, m->body.interrupt.job_id, m->body.interrupt.epoch);
         if (job != NULL)
-            hjob_interrupt(job, (int)m->body.interrupt.kind, m->body.interrupt.grace_ms);
+            hjob_interrupt(job, (enum interrupt_kind)m->body.interrupt.kind, m->body.interrupt.grace_ms);
         return;
     case fermata_v1_CoordinatorMessage_deliver_tag:
         job = hjob_find(e, m->body.deliver.job_id, m->body.deliver.epoch);
         if (job != NULL)
             hjob_deliver(job, &m->body.deliver);
         if (m->body.deliver.set_breakpoints)
-            session_heartbeat(s); /* somebody waits for them to hold */
+            send_heartbeat(s); /* somebody waits for them to hold */
         return;
     case fermata_v1_CoordinatorMessage_intent_ack_tag:
         job = hjob_find(e, m->body.intent_ack.job_id, m->body.intent_ack.epoch);
@@ -244,12 +279,12 @@ void protocol_take(struct session *s, struct fm_bytes message)
     memset(&m, 0, sizeof(m));
     fm_arena_reset(&e->arena);
     if (nano_decode(fermata_v1_CoordinatorMessage_fields, "CoordinatorMessage", &m, message,
-                    ENGINE_MAX_MESSAGE_BYTES, &e->arena, &err) < 0) {
+                    FM_MAX_TO_HOST_BYTES, &e->arena, &err) < 0) {
         session_close(s, err.msg);
         return;
     }
     if (m.seq != 0 && m.seq != s->seq_in + 1) {
-        session_close(s, "a message of the coordinator is missing");
+        session_close(s, "a message from the coordinator is missing");
         return;
     }
     s->seq_in++;
@@ -266,7 +301,7 @@ void protocol_acknowledge(struct session *s, size_t n)
 {
     s->unsaid_bytes += n;
     if (s->welcomed && s->unsaid_bytes > UNSAID_BYTES)
-        session_heartbeat(s);
+        send_heartbeat(s);
 }
 
 /* ---- time ---- */
@@ -279,13 +314,13 @@ static void end_lease(struct session *s)
     s->has_lease = false;
     if (e->jobs != NULL)
         FM_LOG(WARN, HOST,
-               "the lease is over without a sign that the coordinator hears this host, dropping all jobs",
+               "the lease has ended without a sign that the coordinator hears this host; dropping all jobs",
                FM_U64("jobs", HASH_COUNT(e->jobs)), FM_U64("lease_ms", s->lease_ms));
     HASH_ITER (hh, e->jobs, job, tmp)
         if (job->session == s)
             hjob_drop(job);
     if (s->connected)
-        session_close(s, "nothing was heard for the time of the lease");
+        session_close(s, "nothing was heard from the coordinator for the length of the lease");
 }
 
 void protocol_check_lease(struct session *s)
@@ -300,9 +335,9 @@ void protocol_tick(struct session *s)
     if (!s->connected || s->closing || s->engine->now_ms < s->next_heartbeat_ms)
         return;
     if (s->welcomed)
-        session_heartbeat(s);
+        send_heartbeat(s);
     else
-        session_close(s, "no Welcome came");
+        session_close(s, "the coordinator sent no Welcome in time");
 }
 
 int64_t protocol_deadline(const struct session *s)

@@ -16,6 +16,8 @@ void hjob_returned(struct fm_ctx *ctx, int rc);
 void hjob_timed_out(struct fm_ctx *ctx);
 /* The intent of a task is on disk: its handler may start. */
 void hjob_intent_ack(struct hjob *job, struct pb_var task_id);
+/* Whether a breakpoint holds the task. */
+bool hjob_is_held(const struct hjob *job, const struct task *t);
 /* A timer of the job has fired. */
 void hjob_alarm(struct hjob *job);
 

@@ -43,10 +43,8 @@ void process_close_input(struct process *p);
 /* It works for this job from now on (for the log): its output is counted anew, and when timeout_ms (0: none)
  * are over it gets SIGTERM, after a grace SIGKILL, and has timed out. */
 void process_task(struct process *p, const char *job, uint64_t timeout_ms);
-/* It works for nobody: after `ms` it is retired. */
+/* It works for nobody: after `ms` its input is ended, and after a grace the process. */
 void process_rest(struct process *p, uint64_t ms);
-/* Ends its input, and after a grace the process. What it says is not told any more. */
-void process_retire(struct process *p);
 /* Kills it with its group; on_end comes. */
 void process_kill(struct process *p, const char *why);
 /* Kills it with its group; its owner hears nothing more. */

@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "mem.h"
+#include "name.h"
 
 #define MAX_FILE_BYTES (1024 * 1024)
-#define MAX_NAME 128
 #define BOUND "FERMATA_SECRET_"
 #define MIN_REDACTED 4 /* shorter ones would blank out half of any text */
 
@@ -22,7 +22,6 @@ static struct fm_buf sent;
 /* All that secrets_read has found, in the same form. */
 static struct fm_buf known_values;
 
-static const char name_chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 static const char env_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
 
 struct secrets {
@@ -42,10 +41,9 @@ static int add_line(struct secrets *s, char *line, size_t number, const char *fi
         return 0;
     char *eq = strchr(line, '=');
     size_t name = eq == NULL ? 0 : (size_t)(eq - line);
-    if (name == 0 || name > MAX_NAME || strspn(line, name_chars) < name)
+    if (name == 0 || name > FM_MAX_NAME_BYTES || fm_name_span(line) < name)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "secrets",
-                          "line %zu of %s is no NAME=value, with a name of 1 to %d of A-Z a-z 0-9 _ . -",
-                          number, file, MAX_NAME);
+                          "line %zu of %s is not NAME=value with a name of " FM_NAME_RULE, number, file);
     *eq = '\0';
     s->entries = fm_xrealloc(s->entries, (s->n + 1) * sizeof(*s->entries));
     s->entries[s->n++] = (struct entry){line, eq + 1};
@@ -127,15 +125,15 @@ void secrets_free(struct secrets *s)
  * request's origin: the value. */
 static const char *find_bound(const char *name, size_t n)
 {
-    char variable[MAX_NAME + 1];
-    if (n > MAX_NAME || strncmp(name, BOUND, strlen(BOUND)) != 0)
+    char variable[FM_MAX_NAME_BYTES + 1];
+    if (n > FM_MAX_NAME_BYTES || strncmp(name, BOUND, strlen(BOUND)) != 0)
         return NULL;
     snprintf(variable, sizeof(variable), "%.*s", (int)n, name);
     const char *text = getenv(variable), *space = text == NULL ? NULL : strchr(text, ' ');
     return space == NULL ? NULL : space + 1;
 }
 
-const char *secrets_find(const struct secrets *s, const char *name)
+static const char *find(const struct secrets *s, const char *name)
 {
     for (size_t i = 0; s != NULL && i < s->n; i++)
         if (strcmp(s->entries[i].name, name) == 0)
@@ -171,12 +169,13 @@ int secrets_expand(const struct secrets *s, const char *text, struct fm_buf *out
         const char *at = strstr(text, OPEN), *end = at == NULL ? NULL : strchr(at, '}');
         if (end == NULL)
             break;
-        char name[MAX_NAME + 1];
+        char name[FM_MAX_NAME_BYTES + 1];
         size_t n = (size_t)(end - at) - strlen(OPEN);
-        snprintf(name, sizeof(name), "%.*s", (int)(n < MAX_NAME ? n : MAX_NAME), at + strlen(OPEN));
+        snprintf(name, sizeof(name), "%.*s", (int)(n < FM_MAX_NAME_BYTES ? n : FM_MAX_NAME_BYTES),
+                 at + strlen(OPEN));
         size_t length = strlen(name), mark = sizeof(SECRETS_BOUND) - 1;
         bool is_bound = length > mark && strcmp(name + length - mark, SECRETS_BOUND) == 0;
-        const char *value = is_bound ? find_bound(name, length - mark) : secrets_find(s, name);
+        const char *value = is_bound ? find_bound(name, length - mark) : find(s, name);
         if (value == NULL)
             return fm_err_set(err, FM_FAILED_PRECONDITION, "secrets",
                               "secret %s is neither in this host's secrets file nor in its environment",

@@ -18,11 +18,9 @@ struct secrets;
  * FM_INVALID_ARGUMENT (a line that is none, with its number), FM_NOT_FOUND, FM_UNAVAILABLE. */
 struct secrets *secrets_read(const char *file, struct fm_err *err);
 void secrets_free(struct secrets *s);
-/* The value, or NULL. Names are 1 to 128 of A-Z a-z 0-9 _ . - ; those of the environment A-Z 0-9 _ only. */
-const char *secrets_find(const struct secrets *s, const char *name);
-
-/* Puts values in place of the references in `text`. Returns 0, or -FM_FAILED_PRECONDITION naming a secret
- * that is not there. Each value put in is also appended to `used`, ended by NUL. */
+/* Puts values in place of the references in `text`. A name in the file has 1 to 128 of A-Z a-z 0-9 _ . - ;
+ * one that stands for an environment variable, only A-Z 0-9 _. Returns 0, or -FM_FAILED_PRECONDITION naming a
+ * secret that is not there. Each value put in is also appended to `used`, ended by NUL. */
 int secrets_expand(const struct secrets *s, const char *text, struct fm_buf *out, struct fm_buf *used,
                    struct fm_err *err) FM_MUST_CHECK;
 /* Overwrites every occurrence of the used values with '*'; true when there was one. */

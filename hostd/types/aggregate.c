@@ -1,13 +1,6 @@
-/* Routine type "aggregate": waits for data that belong together.
- * config, exactly one of: count (how many data make a set; 1 to 10,000), count_path (where in the data that
- * number is, as "total" of split's items; the first datum of a set that has it decides), sources (names of
- * slots: a set has one datum from each). Further: key (a path in the data: each value there has sets of its
- * own), timeout_ms (from the first datum of a set; none without it: then a set that stays incomplete ends
- * with the job). Every slot is an input; with sources its name says where the data come from, and of a
- * source's several data the last counts. → when the set is complete event output, when its time is over
- * before event timeout, both {"items": [data…] in the order of arrival, "count", "key" (if config has one),
- * "sources": {name: data} (with sources)}; a timeout also has "missing": [names], or how many were missing.
- * Slot _timeout is its own. No effects. */
+/* Routine type "aggregate" (common/catalog/types/aggregate.json): waits for data that belong together. Every
+ * slot is an input; with sources its name says where the data come from. "items" are in the order of arrival;
+ * "missing" of a timeout are the names of sources, or how many data. */
 #include <stdio.h>
 #include <string.h>
 
@@ -149,12 +142,7 @@ static const struct fm_slot slots[] = {
     {"*",        on_input  },
     {"_timeout", on_timeout}
 };
-static const char *const events[] = {"output", "timeout"};
 
-const struct fm_routine_type aggregate_type = {.abi = FM_ROUTINE_ABI,
-                                               .name = "aggregate",
-                                               .version = 1,
-                                               .slots = slots,
-                                               .n_slots = 2,
-                                               .events = events,
-                                               .n_events = 2};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type aggregate_type = {
+    .abi = FM_ROUTINE_ABI, .name = "aggregate", .slots = slots, .n_slots = 2};

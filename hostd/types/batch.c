@@ -1,9 +1,5 @@
-/* Routine type "batch": gathers data into lists of a certain size.
- * config: size (1 to 10,000; default 100), max_wait_ms (a batch that is not full goes on this long after its
- * first datum; default 1000), key (a path in the data: each value there has batches of its own). input → when
- * the batch is full or its time is over: event output {"items": [data…], "count", "key" (if config has one)};
- * flush (any data; with config's key, of that batch) → what there is goes on now. Slot _due is its own. The
- * wait is a durable timer, so nothing is left behind when the job has nothing else to do. No effects. */
+/* Routine type "batch" (common/catalog/types/batch.json): gathers data into lists of a certain size. The wait
+ * is a durable timer, so nothing is left behind when the job has nothing else to do. */
 #include "builtin.h"
 #include "collect.h"
 
@@ -56,12 +52,7 @@ static const struct fm_slot slots[] = {
     {"flush", on_flush},
     {"_due",  on_due  }
 };
-static const char *const events[] = {"output"};
 
-const struct fm_routine_type batch_type = {.abi = FM_ROUTINE_ABI,
-                                           .name = "batch",
-                                           .version = 1,
-                                           .slots = slots,
-                                           .n_slots = 3,
-                                           .events = events,
-                                           .n_events = 1};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type batch_type = {
+    .abi = FM_ROUTINE_ABI, .name = "batch", .slots = slots, .n_slots = 3};

@@ -1,4 +1,6 @@
-/* The built-in routine types: each file of this folder, and of llm, ends in its table. */
+/* The built-in routine types. Each file of this folder, and of llm, ends in a table of the type's name and
+ * handlers; what else is said of the type is in the catalog (common/catalog/types), and registry_add_builtin
+ * puts it in. */
 #ifndef FM_BUILTIN_H
 #define FM_BUILTIN_H
 
@@ -10,7 +12,7 @@ extern const struct fm_routine_type split_type, sleep_type, aggregate_type, batc
     job_type;
 extern const struct fm_routine_type validate_type, jq_type, http_type;
 
-/* Adds them to a registry. */
+/* Adds them to a registry, as the catalog has them. */
 int registry_add_builtin(struct registry *r, struct fm_err *err) FM_MUST_CHECK;
 
 #endif

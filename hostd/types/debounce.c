@@ -1,7 +1,5 @@
-/* Routine type "debounce": of data that come in a burst only the last one passes.
- * config: wait_ms (the burst is over when nothing has come for so long), key (a path in the data: each value
- * there has bursts of its own). input → event output: the last datum. Slot _due is its own. The wait is a
- * durable timer. No effects. */
+/* Routine type "debounce" (common/catalog/types/debounce.json): of data that come in a burst only the last
+ * one passes. The wait is a durable timer. */
 #include <stdio.h>
 
 #include "builtin.h"
@@ -29,12 +27,7 @@ static const struct fm_slot slots[] = {
     {"input", on_input},
     {"_due",  on_due  }
 };
-static const char *const events[] = {"output"};
 
-const struct fm_routine_type debounce_type = {.abi = FM_ROUTINE_ABI,
-                                              .name = "debounce",
-                                              .version = 1,
-                                              .slots = slots,
-                                              .n_slots = 2,
-                                              .events = events,
-                                              .n_events = 1};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type debounce_type = {
+    .abi = FM_ROUTINE_ABI, .name = "debounce", .slots = slots, .n_slots = 2};

@@ -1,8 +1,4 @@
-/* Routine type "exec": any program in any language handles the task.
- * config: command (list of strings: program and arguments, required), env (object of strings), cwd,
- * timeout_ms (of one task, default none), max_output_bytes (of one task, default 8 MiB), max_memory_bytes
- * (default no limit), retryable_exit_codes (list of numbers, default [75]), mode ("once", the default, or
- * "serve"); of mode serve: processes (default 1), idle_ms (default 300,000). Every slot, every event.
+/* Routine type "exec" (common/catalog/types/exec.json): any program in any language handles the task.
  *
  * The program gets one JSON object on stdin:
  *   {"task": {"id", "slot", "data"}, "config", "state", "shared_data", "job_id", "routine", "attempt",
@@ -31,7 +27,6 @@
 
 #include "builtin.h"
 #include "err.h"
-#include "json_value.h"
 #include "mem.h"
 #include "own_types.h"
 
@@ -176,7 +171,7 @@ static int on_line(struct fm_ctx *ctx, void *arg, const char *line, size_t n)
         return 0;
     if (r->done)
         return bad_line(ctx, r, "something follows {\"done\": true}");
-    const struct fm_value *m = json_value_of(ctx, line, n, &err);
+    const struct fm_value *m = ctx_json(ctx, line, n, &err);
     if (m == NULL || fm_value_kind(m) != FM_MAP) {
         int rc = bad_line(ctx, r, m == NULL ? err.msg : "it must be a JSON object");
         fm_err_done(&err);
@@ -353,13 +348,7 @@ static int on_task(struct fm_ctx *ctx, const struct fm_value *data)
 static const struct fm_slot slots[] = {
     {"*", on_task}
 };
-static const char *const events[] = {"*"};
 
-const struct fm_routine_type exec_type = {.abi = FM_ROUTINE_ABI,
-                                          .name = "exec",
-                                          .version = 1,
-                                          .flags = FM_EFFECTS,
-                                          .slots = slots,
-                                          .n_slots = 1,
-                                          .events = events,
-                                          .n_events = 1};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type exec_type = {
+    .abi = FM_ROUTINE_ABI, .name = "exec", .slots = slots, .n_slots = 1};

@@ -1,37 +1,30 @@
-/* Routine type "http": one HTTP request for each task.
- * config: url, or url_expr; method (default: GET, with a body POST); headers (an object of strings),
- * headers_expr; body (a string is sent as it is, anything else as JSON), body_expr. The _expr are jq programs
- * with the task's data as input, with 100 ms of processor time each (see the type jq); what headers_expr
- * yields is added to headers. secret_headers ({header: name}): values that only the host knows: its
- * environment variable FERMATA_SECRET_<name> is
- * "<origin> <value>", for example "https://api.example.com Bearer abc"; a secret goes to its origin only.
- * fail_on ("4xx", the default: 400 and above fail; "5xx": 500 and above; "never": none), with (names of
- * fields of the data that go along with the response), timeout_ms (default 30,000), max_response_bytes
- * (default 1 MiB, at most 8). input → event response {"status", "headers" (names in lower case), "body"
- * (parsed when it is JSON by its content type, else text; "body_base64" when it is no UTF-8), "duration_ms"}.
+/* Routine type "http" (common/catalog/types/http.json): one HTTP request for each task. The _expr of the
+ * configuration are jq programs with the task's data as input, with 100 ms of processor time each (see the
+ * type jq); what headers_expr yields is added to headers. Values of secret_headers are known to the host
+ * only: its environment variable FERMATA_SECRET_<name> is "<origin> <value>", for example
+ * "https://api.example.com Bearer abc"; a secret goes to its origin only.
+ *
  * No response, 408, 425, 429 and 5xx fail so that they are tried again (three attempts where the flow says
  * nothing, not before Retry-After, which may be a day at most); other failures are for good. Requests other
  * than GET, HEAD and OPTIONS carry the task's idempotency key in Idempotency-Key, the same for every attempt.
- * Has effects. */
+ */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include <curl/curl.h>
-
 #include "builtin.h"
-#include "clock.h"
+#include "http_header.h"
 #include "jq_eval.h"
-#include "json_value.h"
+#include "own_types.h"
 #include "secrets.h"
 #include "wire.h"
 
+#define MAX_RETRY_AFTER_MS (24ull * 3600 * 1000)
 #define MAX_URL_BYTES 8192
 #define MAX_HEADERS 64
 #define MAX_HEADER_BYTES 8192
-#define MAX_RETRY_AFTER_MS (24ull * 3600 * 1000)
 
 static const struct jq_limits expr_limits = {.max_outputs = 1, .max_bytes = 4u << 20, .cpu_ms = 100};
 
@@ -67,10 +60,10 @@ static const struct fm_value *setting(struct fm_ctx *ctx, const char *name, bool
     if (program == NULL)
         return fm_value_get(config, name);
     json_value_write(fm_ctx_data(ctx), &json);
-    int rc = jq_eval(program, (struct fm_bytes){json.p, json.n}, &expr_limits, &out, &err);
+    int rc = jq_eval(program, fm_buf_bytes(&json), &expr_limits, &out, &err);
     const struct fm_value *v = NULL;
     if (rc == 0 && out.n > 0)
-        v = json_value_of(ctx, (const char *)out.text.p, strlen((const char *)out.text.p), &err);
+        v = ctx_json(ctx, (const char *)out.text.p, strlen((const char *)out.text.p), &err);
     *ret_ok = err.code == FM_OK;
     if (!*ret_ok) {
         (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "%s: %s", expr, err.msg);
@@ -265,19 +258,6 @@ static void describe(const struct request *r, char out[300])
              (int)strcspn(authority, "?#"), authority);
 }
 
-static uint64_t retry_after_ms(const struct fm_http_response *r)
-{
-    char text[64], *end;
-    if (!fm_http_header(r, "retry-after", text, sizeof(text)))
-        return 0;
-    double ms = strtod(text, &end) * 1000;
-    if (end == text || *end != '\0') {
-        time_t at = curl_getdate(text, NULL);
-        ms = at < 0 ? 0 : (double)at * 1000 - (double)fm_now_wall_ms();
-    }
-    return !(ms > 0) ? 0 : ms > (double)MAX_RETRY_AFTER_MS ? MAX_RETRY_AFTER_MS : (uint64_t)ms;
-}
-
 static int fail_without_response(struct fm_ctx *ctx, const struct request *q,
                                  const struct fm_http_response *r)
 {
@@ -304,7 +284,7 @@ static int fail_by_status(struct fm_ctx *ctx, const struct request *q, const str
                                               : FM_FAIL_FAILED_PRECONDITION;
     (void)fm_ctx_fail(ctx, code, "%s: the server answered with status %d", what, r->status);
     if (later)
-        fm_ctx_retry_after(ctx, retry_after_ms(r));
+        fm_ctx_retry_after(ctx, http_retry_after_ms(r, fm_ctx_now_ms(ctx), MAX_RETRY_AFTER_MS));
     else
         fm_ctx_fail_permanent(ctx);
     return -1;
@@ -378,7 +358,7 @@ static void put_body(struct fm_ctx *ctx, struct fm_value *out, const struct fm_h
     struct fm_err err = {0};
     const struct fm_value *json = NULL;
     if (is_json(r) && r->body_bytes > 0)
-        json = json_value_of(ctx, r->body, r->body_bytes, &err);
+        json = ctx_json(ctx, r->body, r->body_bytes, &err);
     if (json != NULL)
         fm_map_set(ctx, out, "body", json);
     else if (wire_text_ok((const uint8_t *)r->body, r->body_bytes))
@@ -436,14 +416,7 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 static const struct fm_slot slots[] = {
     {"input", on_input}
 };
-static const char *const events[] = {"response"};
 
-const struct fm_routine_type http_type = {.abi = FM_ROUTINE_ABI,
-                                          .name = "http",
-                                          .version = 1,
-                                          .flags = FM_EFFECTS,
-                                          .slots = slots,
-                                          .n_slots = 1,
-                                          .events = events,
-                                          .n_events = 1,
-                                          .default_attempts = 3};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type http_type = {
+    .abi = FM_ROUTINE_ABI, .name = "http", .slots = slots, .n_slots = 1, .default_attempts = 3};

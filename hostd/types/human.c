@@ -1,7 +1,5 @@
-/* Routine type "human": asks a person and emits the answer.
- * config: question (default: "question" of the input, else "Go on?"), choices (list of strings).
- * input → pause with the question, kept in the state by the pause's id; the answer comes to slot "answer" →
- * event output: the fields of the input, with question and answer. */
+/* Routine type "human" (common/catalog/types/human.json): asks a person and emits the answer. The question
+ * and the input are kept in the state by the pause's id until the answer comes. */
 #include "builtin.h"
 
 static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
@@ -38,12 +36,7 @@ static const struct fm_slot slots[] = {
     {"input",  on_input },
     {"answer", on_answer}
 };
-static const char *const events[] = {"output"};
 
-const struct fm_routine_type human_type = {.abi = FM_ROUTINE_ABI,
-                                           .name = "human",
-                                           .version = 1,
-                                           .slots = slots,
-                                           .n_slots = 2,
-                                           .events = events,
-                                           .n_events = 1};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type human_type = {
+    .abi = FM_ROUTINE_ABI, .name = "human", .slots = slots, .n_slots = 2};

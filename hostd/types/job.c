@@ -1,12 +1,7 @@
-/* Routine type "job": runs another flow as a job of its own and waits for its end.
- * config: flow (name of a stored flow), version (default: the newest), routine and slot (where the data
- * enters), shared (names of keys of this job's shared data that the child begins with), on_failure ("fail",
- * the default: this task fails when the child does; "event": event failed is emitted). start → the child gets
- * the data; when it has COMPLETED: event completed {"job_id", "status", "outputs": [{"routine", "event",
- * "data"}…], "shared_data"}; else the task of slot _result, which is its own, fails with the child's error,
- * or event failed {"job_id", "status", "error", "outputs", "shared_data"} is emitted. The child is started
- * with the commit of the step, so exactly once; it is cancelled with this job, and its questions are shown
- * with this job's. */
+/* Routine type "job" (common/catalog/types/job.json): runs another flow as a job of its own and waits for its
+ * end. When the child has not COMPLETED, the task of slot _result fails with the child's error, or event
+ * failed is emitted. The child is started with the commit of the step, so exactly once; it is cancelled with
+ * this job, and its questions are shown with this job's. */
 #include <string.h>
 
 #include "builtin.h"
@@ -70,12 +65,6 @@ static const struct fm_slot slots[] = {
     {"start",   on_start },
     {"_result", on_result}
 };
-static const char *const events[] = {"completed", "failed"};
 
-const struct fm_routine_type job_type = {.abi = FM_ROUTINE_ABI,
-                                         .name = "job",
-                                         .version = 1,
-                                         .slots = slots,
-                                         .n_slots = 2,
-                                         .events = events,
-                                         .n_events = 2};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type job_type = {.abi = FM_ROUTINE_ABI, .name = "job", .slots = slots, .n_slots = 2};

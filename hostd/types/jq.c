@@ -1,20 +1,19 @@
-/* Routine type "jq": transforms, filters or routes data by a jq program.
- * config: program (jq, up to 16 KiB; the data is its input), mode:
- *   "map" (default): each output becomes an event output; what is no object becomes {"value": …};
+/* Routine type "jq" (common/catalog/types/jq.json): transforms, filters or routes data by a jq program.
+ *   "map": each output becomes an event output; what is no object becomes {"value": …};
  *   "filter": the data goes on as event output when the first output is neither false nor null, else as event
  *     rejected;
  *   "route": each output names an event (or is a list of names) at which the data goes on; null and false:
- * none. max_outputs (1 to 100,000; default 10,000), timeout_ms (of processor time, 1 to 60,000; default
- * 5,000). Programs run in a worker process (common/jq/jq_eval.h): they see neither the host's environment nor
- * other input, modules are refused, and one that loops for ever or needs more than 512 MiB fails its task
- * only. error(…) and faults of the program fail with INVALID_ARGUMENT, too much time with DEADLINE_EXCEEDED,
- * too much memory or output with RESOURCE_EXHAUSTED; none of them is retried. No effects; blocks, so runs on
- * the pool. */
+ *     none.
+ * Programs run in a worker process (common/jq/jq_eval.h): they see neither the host's environment nor other
+ * input, modules are refused, and one that loops for ever or needs more than 512 MiB fails its task only.
+ * error(…) and faults of the program fail with INVALID_ARGUMENT, too much time with DEADLINE_EXCEEDED, too
+ * much memory or output with RESOURCE_EXHAUSTED; none of them is retried. Blocks, so runs on the pool. */
 #include <string.h>
 
 #include "builtin.h"
 #include "jq_eval.h"
-#include "json_value.h"
+#include "name.h"
+#include "own_types.h"
 
 #define MAX_OUTPUT_BYTES (8u * 1024 * 1024)
 
@@ -28,8 +27,8 @@ static int run(struct fm_ctx *ctx, const struct fm_value *data, struct jq_output
     struct fm_buf json = {0};
     struct fm_err err = {0};
     json_value_write(data, &json);
-    int rc = jq_eval(fm_value_string(fm_value_get(config, "program"), ""), (struct fm_bytes){json.p, json.n},
-                     &limits, ret, &err);
+    int rc = jq_eval(fm_value_string(fm_value_get(config, "program"), ""), fm_buf_bytes(&json), &limits, ret,
+                     &err);
     fm_buf_done(&json);
     if (rc == 0)
         return 0;
@@ -44,7 +43,7 @@ static const struct fm_value *next_output(struct fm_ctx *ctx, const char **at)
 {
     struct fm_err err = {0};
     size_t n = strlen(*at);
-    const struct fm_value *v = json_value_of(ctx, *at, n, &err);
+    const struct fm_value *v = ctx_json(ctx, *at, n, &err);
     *at += n + 1;
     if (v == NULL) {
         (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "an output of the jq program: %s", err.msg);
@@ -91,14 +90,10 @@ static int route_to(struct fm_ctx *ctx, const struct fm_value *data, const struc
     if (!truthy(to))
         return 0;
     const char *event = fm_value_string(to, "");
-    size_t n = strlen(event);
-    if (n == 0 || n > 128 ||
-        strspn(event, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != n)
+    if (!fm_name_ok(event))
         return fm_ctx_fail(
             ctx, FM_FAIL_INVALID_ARGUMENT,
-            "the jq program put out what is no name of an event (1 to 128 of A-Z a-z 0-9 _ . -): "
-            "\"%.64s\"",
-            event);
+            "the jq program put out what is not the name of an event (" FM_NAME_RULE "): \"%.64s\"", event);
     fm_ctx_emit(ctx, event, data);
     return 0;
 }
@@ -138,13 +133,7 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 static const struct fm_slot slots[] = {
     {"input", on_input}
 };
-static const char *const events[] = {"output", "rejected", "*"};
 
-const struct fm_routine_type jq_type = {.abi = FM_ROUTINE_ABI,
-                                        .name = "jq",
-                                        .version = 1,
-                                        .flags = FM_BLOCKING,
-                                        .slots = slots,
-                                        .n_slots = 1,
-                                        .events = events,
-                                        .n_events = 3};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type jq_type = {
+    .abi = FM_ROUTINE_ABI, .name = "jq", .flags = FM_BLOCKING, .slots = slots, .n_slots = 1};

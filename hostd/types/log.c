@@ -1,6 +1,5 @@
-/* Routine type "log": appends what it gets to the job's shared log and passes it on.
- * config: message (text of the entry; default "log"), level (of the host's own log line: debug, info, warn,
- * error; default info). */
+/* Routine type "log" (common/catalog/types/log.json): appends what it gets to the job's shared log and passes
+ * it on. */
 #include <string.h>
 
 #include "builtin.h"
@@ -36,12 +35,6 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 static const struct fm_slot slots[] = {
     {"input", on_input}
 };
-static const char *const events[] = {"output"};
 
-const struct fm_routine_type log_type = {.abi = FM_ROUTINE_ABI,
-                                         .name = "log",
-                                         .version = 1,
-                                         .slots = slots,
-                                         .n_slots = 1,
-                                         .events = events,
-                                         .n_events = 1};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type log_type = {.abi = FM_ROUTINE_ABI, .name = "log", .slots = slots, .n_slots = 1};

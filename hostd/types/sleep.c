@@ -1,9 +1,6 @@
-/* Routine type "sleep": passes its data on after a while. The timer is durable: it outlives hosts and the
- * coordinator, and a job that only sleeps is on no host.
- * config, exactly one of: ms (how long), ms_path (where in the data that number is), until_path (where in the
- * data the time is: RFC 3339 text such as "2030-01-31T08:00:00Z", or seconds since 1970). 366 days at most.
- * What is past, or 0, is passed on at once. "until" goes by the coordinator's clock. input → event output:
- * the data. Slot _due is its own. No effects. */
+/* Routine type "sleep" (common/catalog/types/sleep.json): passes its data on after a while. The timer is
+ * durable: it outlives hosts and the coordinator, and a job that only sleeps is on no host. What is past, or
+ * 0, is passed on at once. "until" goes by the coordinator's clock. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -122,12 +119,7 @@ static const struct fm_slot slots[] = {
     {"input", on_input},
     {"_due",  on_due  }
 };
-static const char *const events[] = {"output"};
 
-const struct fm_routine_type sleep_type = {.abi = FM_ROUTINE_ABI,
-                                           .name = "sleep",
-                                           .version = 1,
-                                           .slots = slots,
-                                           .n_slots = 2,
-                                           .events = events,
-                                           .n_events = 1};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type sleep_type = {
+    .abi = FM_ROUTINE_ABI, .name = "sleep", .slots = slots, .n_slots = 2};

@@ -1,8 +1,5 @@
-/* Routine type "split": makes of a list one event per element.
- * config: path (where the list is in the data; default "items"; it may be a map, too), with (names of fields
- * of the data that go along with every event). input → event item {"item", "index" (from 0), "total", "key"
- * (of a map's element)} for each, then event done
- * {"total"}. A list that is not there, or no list, fails with INVALID_ARGUMENT. No effects. */
+/* Routine type "split" (common/catalog/types/split.json): makes of a list one event per element. A list that
+ * is not there, or no list, fails with INVALID_ARGUMENT. */
 #include "builtin.h"
 
 /* The fields named by "with", for an event. */
@@ -46,12 +43,7 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 static const struct fm_slot slots[] = {
     {"input", on_input}
 };
-static const char *const events[] = {"item", "done"};
 
-const struct fm_routine_type split_type = {.abi = FM_ROUTINE_ABI,
-                                           .name = "split",
-                                           .version = 1,
-                                           .slots = slots,
-                                           .n_slots = 1,
-                                           .events = events,
-                                           .n_events = 2};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type split_type = {
+    .abi = FM_ROUTINE_ABI, .name = "split", .slots = slots, .n_slots = 1};

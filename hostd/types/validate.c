@@ -1,8 +1,7 @@
-/* Routine type "validate": checks its data against a JSON Schema.
- * config: schema (JSON Schema; the part of it that is supported is listed in common/data/json_schema.h), path
- * (what of the data is checked; default: all of it). input → event valid: the data; or event invalid {"data":
- * the data, "errors": [{"path", "message"}…, at most 100], "error_count"}. A faulty schema fails with
- * INVALID_ARGUMENT. No effects. */
+/* Routine type "validate" (common/catalog/types/validate.json): checks its data against a JSON Schema; the
+ * part of it that is supported is listed in common/data/json_schema.h. A faulty schema fails with
+ * INVALID_ARGUMENT.
+ */
 #include <string.h>
 
 #include "builtin.h"
@@ -16,14 +15,14 @@ struct report {
     struct fm_value *errors;
 };
 
-static void on_fault(void *arg, const char *path, const char *message)
+static void on_fault(void *arg, const struct json_schema_fault *fault)
 {
     struct report *r = arg;
     if (fm_value_size(r->errors) == MAX_ERRORS)
         return;
     struct fm_value *e = fm_map(r->ctx);
-    fm_map_set(r->ctx, e, "path", fm_string(r->ctx, path));
-    fm_map_set(r->ctx, e, "message", fm_string(r->ctx, message));
+    fm_map_set(r->ctx, e, "path", fm_string(r->ctx, fault->path));
+    fm_map_set(r->ctx, e, "message", fm_string(r->ctx, fault->message));
     fm_list_add(r->ctx, r->errors, e);
 }
 
@@ -51,12 +50,7 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 static const struct fm_slot slots[] = {
     {"input", on_input}
 };
-static const char *const events[] = {"valid", "invalid"};
 
-const struct fm_routine_type validate_type = {.abi = FM_ROUTINE_ABI,
-                                              .name = "validate",
-                                              .version = 1,
-                                              .slots = slots,
-                                              .n_slots = 1,
-                                              .events = events,
-                                              .n_events = 2};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type validate_type = {
+    .abi = FM_ROUTINE_ABI, .name = "validate", .slots = slots, .n_slots = 1};

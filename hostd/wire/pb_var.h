@@ -33,6 +33,12 @@ void pb_var_pack(const pb_msgdesc_t *desc, const void *msg, struct fm_buf *out);
 struct pb_var pb_var_str(const char *s);
 /* A view of bytes, present even when empty. */
 struct pb_var pb_var_bytes(const void *p, size_t n);
+/* The bytes of a singular field. */
+static inline struct fm_bytes pb_var_view(struct pb_var v)
+{
+    return (struct fm_bytes){v.p, v.n};
+}
+
 /* A repeated field over n views. */
 struct pb_var pb_var_list(struct fm_bytes *items, size_t n);
 /* The string as a NUL-terminated copy in the arena; NULL when the arena is full. Never NULL for an absent

@@ -112,14 +112,14 @@ static bool step_survives(struct fm_arena *arena, struct fm_err *err)
     char big[70000];
     memset(big, 'x', sizeof(big));
     fm_auto(fm_buf) usage = {0}, task = {0}, step = {0};
-    fm_buf_put_tag_varint(&usage, 1, UINT64_MAX - 1);
-    fm_buf_put_double(&usage, 4, 0.5);
-    fm_buf_put_len_delim(&task, 4, big, sizeof(big));
-    fm_buf_put_tag_varint(&step, 1, 0xfedcba98);
-    fm_buf_put_string(&step, 4, "s1.0");
-    fm_buf_put_len_delim(&step, 10, task.p, task.n);
-    fm_buf_put_len_delim(&step, 10, task.p, task.n);
-    fm_buf_put_len_delim(&step, 18, usage.p, usage.n);
+    fm_buf_put_tag_varint(&usage, fermata_v1_Usage_input_tokens_tag, UINT64_MAX - 1);
+    fm_buf_put_double(&usage, fermata_v1_Usage_cost_tag, 0.5);
+    fm_buf_put_len_delim(&task, fermata_v1_Task_data_tag, big, sizeof(big));
+    fm_buf_put_tag_varint(&step, fermata_v1_Step_number_tag, 0xfedcba98);
+    fm_buf_put_string(&step, fermata_v1_Step_task_id_tag, "s1.0");
+    fm_buf_put_len_delim(&step, fermata_v1_Step_new_tasks_tag, task.p, task.n);
+    fm_buf_put_len_delim(&step, fermata_v1_Step_new_tasks_tag, task.p, task.n);
+    fm_buf_put_len_delim(&step, fermata_v1_Step_usage_tag, usage.p, usage.n);
     fermata_v1_Step m;
     memset(&m, 0, sizeof(m));
     return there_and_back(fermata_v1_Step_fields, &m, &step, arena, err) == 0 && m.number == 0xfedcba98 &&
@@ -131,10 +131,10 @@ static bool step_survives(struct fm_arena *arena, struct fm_err *err)
 static bool release_survives(struct fm_arena *arena, struct fm_err *err)
 {
     fm_auto(fm_buf) release = {0}, message = {0};
-    fm_buf_put_string(&release, 1, "job");
-    fm_buf_put_tag_varint(&release, 2, UINT32_MAX);
-    fm_buf_put_tag_varint(&message, 1, UINT64_MAX);
-    fm_buf_put_len_delim(&message, 6, release.p, release.n);
+    fm_buf_put_string(&release, fermata_v1_Release_job_id_tag, "job");
+    fm_buf_put_tag_varint(&release, fermata_v1_Release_epoch_tag, UINT32_MAX);
+    fm_buf_put_tag_varint(&message, fermata_v1_HostMessage_seq_tag, UINT64_MAX);
+    fm_buf_put_len_delim(&message, fermata_v1_HostMessage_release_tag, release.p, release.n);
     fermata_v1_HostMessage m;
     memset(&m, 0, sizeof(m));
     return there_and_back(fermata_v1_HostMessage_fields, &m, &message, arena, err) == 0 &&
@@ -150,6 +150,6 @@ int nano_self_test(struct fm_err *err)
     if (step_survives(&arena, &fault) && release_survives(&arena, &fault))
         return 0;
     return fm_err_set(err, FM_INTERNAL, NULL,
-                      "the nanopb library was built with other flags than hostd expects%s%s",
+                      "the nanopb library was built with flags other than hostd expects%s%s",
                       fault.code != FM_OK ? ": " : "", fault.msg);
 }

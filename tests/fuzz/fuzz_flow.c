@@ -5,15 +5,15 @@
 #include "fuzz.h"
 #include "graph.h"
 #include "guard.h"
+#include "program_check.h"
 
 #define LIMIT (1024u * 1024)
 
-static bool find_none(void *arg, const char *name, struct known_type *ret)
+static const struct type_spec *find_none(void *arg, const char *name)
 {
     (void)arg;
     (void)name;
-    (void)ret;
-    return false;
+    return NULL;
 }
 
 static void draw(const Fermata__V1__Flow *flow, void (*how)(const Fermata__V1__Flow *, struct fm_buf *))
@@ -35,12 +35,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (pbc_decode(&fermata__v1__flow__descriptor, (struct fm_bytes){data, size}, LIMIT, &arena, &m, &err) ==
         0) {
         const Fermata__V1__Flow *flow = (const Fermata__V1__Flow *)(const void *)m;
-        if (flow_validate(flow, "flow", true, &known, &err) == 0) {
+        struct program_check *programs = program_check_new();
+        if (flow_validate(flow, "flow", true, &known, programs, &err) == 0) {
             draw(flow, flow_graph_dot);
             draw(flow, flow_graph_mermaid);
         } else if (err.msg[0] == '\0') {
             abort();
         }
+        program_check_free(programs);
     }
     fm_err_done(&err);
     fm_arena_done(&arena);

@@ -9,10 +9,10 @@
 
 #define LIMIT (16u * 1024 * 1024)
 
-static void on_fault(void *arg, const char *path, const char *message)
+static void on_fault(void *arg, const struct json_schema_fault *f)
 {
     (void)arg;
-    if (path == NULL || message[0] == '\0')
+    if (f->path == NULL || f->object == NULL || f->message[0] == '\0')
         abort();
 }
 

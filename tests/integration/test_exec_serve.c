@@ -300,7 +300,7 @@ static void a_line_that_belongs_to_no_task_or_to_another_ends_the_process(void *
         assert_null(json_at(done, "job.state.outputs[1]"));
         json_decref(done);
     }
-    cluster_wait_log(&c, "host0.log", "says something when it has no task");
+    cluster_wait_log(&c, "host0.log", "wrote output while it had no task");
 }
 
 static void what_a_program_says_of_itself_and_its_limits_count_for_the_task(void **state)
@@ -341,7 +341,7 @@ static void processes_end_with_their_host(void **state)
     proc_kill(&c.hosts[0], SIGTERM);
     assert_int_equal(proc_wait(&c.hosts[0]), 1);
     wait_gone(child);
-    cluster_wait_log(&c, "host0.log", "draining took too long; the jobs that are left go to other hosts when this end is certified");
+    cluster_wait_log(&c, "host0.log", "draining took too long; the remaining jobs go to other hosts when this daemon's end is certified");
     json_decref(rpc(c.address, "Jobs/CancelJob", J({"job_id" : "%s"}), busy));
 }
 

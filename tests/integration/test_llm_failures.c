@@ -135,7 +135,7 @@ static void limits_and_timeouts_that_would_mean_nothing_are_refused(void **state
     (void)state;
     static const char *const settings[] = {J("limits" : {"max_turn" : 8}), J("limits" : {"max_tokens" : "20000"}), J("limits" : {"max_cost" : -1}), J("timeouts" : {"total" : 5}),
                                            J("tools" : [ {"name" : "lookup"}, {"name" : "lookup"} ])},
-                      *const faults[] = {"limits has no setting \"max_turn\"", "max_tokens must be a number", "max_cost is -1", "timeouts has no setting \"total\"", "two tools of the name \"lookup\""};
+                      *const faults[] = {"unknown key \"max_turn\"; did you mean \"max_turns\"?", "max_tokens is a string; it must be a number", "max_cost is -1", "unknown key \"total\"", "has the name \"lookup\", as tools[0] has"};
     for (int i = 0; i < 5; i++) {
         char *error = rpc_fails(c.address, "Jobs/SubmitJob", "InvalidArgument",
             J({"inline_flow" : {"routines" : [ {"id" : "agent", "type" : "llm_agent", "config" : {"provider" : "openai", "model" : "say", %s}} ]}, "entry" : {"routine" : "agent", "slot" : "trigger"}}), settings[i]);

@@ -84,7 +84,7 @@ static void a_host_with_a_ca_file_without_a_certificate_does_not_start(void **st
     snprintf(hostd, sizeof(hostd), "%s/hostd/hostd", getenv("BUILD_DIR"));
     snprintf(none, sizeof(none), "%s/no-such.pem", c.dir);
     snprintf(empty, sizeof(empty), "%s/prices.json", c.dir);
-    const char *const files[] = {none, empty}, *const faults[] = {"no-such.pem cannot be read: No such file", "prices.json has no certificate in it"};
+    const char *const files[] = {none, empty}, *const faults[] = {"no-such.pem cannot be read: No such file", "prices.json contains no certificate"};
     for (int i = 0; i < 2; i++) {
         char *out = NULL, *err = NULL;
         const char *argv[] = {hostd, "--no-supervisor", "--coordinator", "127.0.0.1:1", "--id", "x", "--ca-file", files[i], NULL};

@@ -37,7 +37,7 @@ struct core {
     /* flows */
     struct flow_def *defs;     /* defs.c */
     struct flow_name *names;   /* defs.c */
-    struct type_info *types;   /* defs.c: all that any host ever said, by name */
+    struct type_info *types;   /* routine_types.c: the newest that hosts have told, by name */
     struct sound *sound;       /* programs.c: digests of jq programs and schemas */
     struct check_wait *checks; /* programs.c: under way */
 
@@ -70,7 +70,9 @@ struct core {
     void (*job_used)(struct core *c, struct job *job);   /* a handler has had the job */
     void (*job_loaded)(struct core *c, struct job *job); /* a job was read; NULL: it is not there, or
                                                             cannot be read */
-    const struct method *submit, *cancel;                /* which jobs use of each other */
+    /* A unit that changed what a job has to do with its parent or children is on disk. */
+    void (*family_changed)(struct core *c, struct job *job);
+    const struct method *submit, *cancel; /* which jobs use of each other */
 };
 
 #endif

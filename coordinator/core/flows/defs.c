@@ -1,5 +1,4 @@
-/* Definitions of flows in memory, the newest versions of their names, and what hosts have said of
- * routine types. */
+/* Definitions of flows in memory, and the newest versions of their names. */
 #include "defs.h"
 
 #include <stdlib.h>
@@ -10,81 +9,22 @@
 #include "buf.h"
 #include "digest.h"
 #include "err.h"
-#include "fermata/v1/hosts.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
-#include "flow.h"
 #include "job.h"
 #include "mem.h"
 #include "pbc.h"
+#include "routine_types.h"
 #include "state.h"
 #include "store.h"
 #include "unit.h"
 
 #define MAX_NAMES 1024
 
-static char **copy_strings(char *const *list, size_t n)
-{
-    char **copy = fm_xcalloc(n + 1, sizeof(*copy));
-    for (size_t i = 0; i < n; i++)
-        copy[i] = fm_xstrdup(list[i]);
-    return copy;
-}
-
 void strings_free(char **list, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         free(list[i]);
     free(list);
-}
-
-static void type_info_free(struct type_info **types, struct type_info *t)
-{
-    HASH_DEL(*types, t);
-    strings_free(t->slots, t->n_slots);
-    strings_free(t->events, t->n_events);
-    free(t->name);
-    free(t);
-}
-
-void type_info_free_all(struct type_info **types)
-{
-    struct type_info *t, *tmp;
-    HASH_ITER (hh, *types, t, tmp)
-        type_info_free(types, t);
-}
-
-struct type_info *type_info_add(struct type_info **types, const Fermata__V1__RoutineType *m)
-{
-    struct type_info *t;
-    HASH_FIND_STR(*types, m->name, t);
-    if (t != NULL)
-        type_info_free(types, t);
-    t = fm_xcalloc(1, sizeof(*t));
-    t->name = fm_xstrdup(m->name);
-    t->version = m->version;
-    t->slots = copy_strings(m->slots, m->n_slots);
-    t->n_slots = m->n_slots;
-    t->events = copy_strings(m->events, m->n_events);
-    t->n_events = m->n_events;
-    t->effects = m->effects != 0;
-    HASH_ADD_KEYPTR(hh, *types, t->name, strlen(t->name), t);
-    return t;
-}
-
-void types_learn(struct core *c, const Fermata__V1__RoutineType *t)
-{
-    (void)type_info_add(&c->types, t);
-}
-
-bool flow_known_type(void *arg, const char *name, struct known_type *ret)
-{
-    struct core *c = arg;
-    struct type_info *t;
-    HASH_FIND_STR(c->types, name, t);
-    if (t == NULL)
-        return false;
-    *ret = (struct known_type){t->slots, t->n_slots, t->events, t->n_events};
-    return true;
 }
 
 struct flow_def *def_find(struct core *c, const uint8_t digest[STORE_DIGEST_BYTES])
@@ -154,7 +94,7 @@ static const struct effect_kind def_effect_kind = {"flow definition", def_stored
 
 void def_effect(struct unit *u, struct flow_def *def)
 {
-    unit_effect(u, &def_effect_kind, (struct fm_bytes){0})->own = def;
+    unit_effect(u, &def_effect_kind, FM_NO_BYTES)->own = def;
 }
 
 void flow_encode(const Fermata__V1__Flow *flow, struct fm_buf *body, uint8_t digest[STORE_DIGEST_BYTES])
@@ -164,7 +104,7 @@ void flow_encode(const Fermata__V1__Flow *flow, struct fm_buf *body, uint8_t dig
     canonical_sort(&copy->base);
     pb_pack(copy, body);
     fermata__v1__flow__free_unpacked(copy, NULL);
-    core_digest((struct fm_bytes){body->p, body->n}, digest);
+    core_digest(fm_buf_bytes(body), digest);
 }
 
 struct flow_name *name_find(struct core *c, const char *name)

@@ -8,12 +8,10 @@
 #include <uthash.h>
 
 #include "buf.h"
-#include "fermata/v1/hosts.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
 #include "store.h"
 
 struct core;
-struct known_type;
 struct unit;
 
 /* A definition of a flow, shared by the jobs that use it. */
@@ -38,26 +36,11 @@ struct flow_name {
     uint8_t digest[STORE_DIGEST_BYTES];
 };
 
-struct type_info {
-    UT_hash_handle hh;
-    char *name;
-    uint32_t version;
-    char **slots, **events;
-    size_t n_slots, n_events;
-    bool effects;
-};
-
 struct flow_def *def_find(struct core *c, const uint8_t digest[STORE_DIGEST_BYTES]);
 /* Takes a reference. */
 struct flow_def *def_add(struct core *c, const Fermata__V1__Flow *flow, struct fm_bytes body,
                          const uint8_t digest[STORE_DIGEST_BYTES], bool on_disk);
 void def_unref(struct core *c, struct flow_def *def);
-/* For struct flow_types: arg is the core. */
-bool flow_known_type(void *arg, const char *name, struct known_type *ret);
-
-void types_learn(struct core *c, const Fermata__V1__RoutineType *t);
-void type_info_free_all(struct type_info **types);
-struct type_info *type_info_add(struct type_info **types, const Fermata__V1__RoutineType *t);
 /* The definition is on disk with the unit; takes over a reference. */
 void def_effect(struct unit *u, struct flow_def *def);
 /* The canonical encoding: maps sorted, without the version. */

@@ -8,22 +8,43 @@
 #include <utlist.h>
 
 #include "buf.h"
-#include "defs.h"
 #include "fermata/v1/hosts.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "job.h"
+#include "log.h"
 #include "marks.h"
 #include "mem.h"
 #include "op.h"
 #include "pace.h"
 #include "pbc.h"
+#include "routine_types.h"
 #include "state.h"
+#include "times.h"
+
+static void view_types(const struct host *h, Fermata__V1__Host *v)
+{
+    size_t n_refused = 0;
+    const struct refused_type *r;
+    DL_COUNT(h->refused, r, n_refused);
+    v->routine_types = fm_xcalloc(HASH_COUNT(h->types) + 1, sizeof(*v->routine_types));
+    v->refused_types = fm_xcalloc(n_refused + 1, sizeof(*v->refused_types));
+    for (const struct type_info *t = h->types; t != NULL; t = t->hh.next)
+        v->routine_types[v->n_routine_types++] = type_info_message(t);
+    DL_FOREACH (h->refused, r) {
+        Fermata__V1__RefusedType *m = fm_xcalloc(1, sizeof(*m));
+        fermata__v1__refused_type__init(m);
+        m->name = fm_xstrdup(r->name);
+        m->version = r->version;
+        m->reason = fm_xstrdup(r->reason);
+        v->refused_types[v->n_refused_types++] = m;
+    }
+}
 
 Fermata__V1__Host *host_view(const struct core *c, const struct host *h)
 {
     Fermata__V1__Host v = FERMATA__V1__HOST__INIT;
     Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
-    at.seconds = h->attached_wall_ms / 1000;
+    at.seconds = fm_ms_seconds(h->attached_wall_ms);
     v.host_id = h->id;
     v.status = host_is_silent(c, h) ? FERMATA__V1__HOST_STATUS__HOST_STATUS_SILENT
                                     : FERMATA__V1__HOST_STATUS__HOST_STATUS_ATTACHED;
@@ -46,26 +67,10 @@ Fermata__V1__Host *host_view(const struct core *c, const struct host *h)
         labels[v.n_labels].value = (char *)(uintptr_t)h->labels[v.n_labels].value;
         v.labels[v.n_labels] = &labels[v.n_labels];
     }
-    size_t n_types = HASH_COUNT(h->types);
-    Fermata__V1__RoutineType *types = fm_xcalloc(n_types + 1, sizeof(*types));
-    v.routine_types = fm_xcalloc(n_types + 1, sizeof(*v.routine_types));
-    for (struct type_info *t = h->types; t != NULL; t = t->hh.next, v.n_routine_types++) {
-        Fermata__V1__RoutineType *rt = &types[v.n_routine_types];
-        fermata__v1__routine_type__init(rt);
-        rt->name = t->name;
-        rt->version = t->version;
-        rt->slots = t->slots;
-        rt->n_slots = t->n_slots;
-        rt->events = t->events;
-        rt->n_events = t->n_events;
-        rt->effects = t->effects;
-        v.routine_types[v.n_routine_types] = rt;
-    }
     Fermata__V1__Host *copy = pb_clone(&v);
     free(labels);
     free(v.labels);
-    free(types);
-    free(v.routine_types);
+    view_types(h, copy);
     return copy;
 }
 
@@ -96,6 +101,28 @@ struct host *host_add(struct core *c, const char *id)
     return h;
 }
 
+void host_refuse_type(struct host *h, const char *name, uint32_t version, const char *reason)
+{
+    struct refused_type *r = fm_xcalloc(1, sizeof(*r));
+    r->name = fm_xstrdup(name);
+    r->version = version;
+    r->reason = fm_xstrdup(reason);
+    DL_APPEND(h->refused, r);
+    FM_LOG(WARN, HOST, "a routine type of a host is refused: it gets no jobs that need it",
+           FM_STR("host", h->id), FM_STR("type", name), FM_U64("version", version), FM_STR("reason", reason));
+}
+
+static void forget_refused(struct host *h)
+{
+    struct refused_type *r, *next;
+    DL_FOREACH_SAFE (h->refused, r, next) {
+        DL_DELETE(h->refused, r);
+        free(r->name);
+        free(r->reason);
+        free(r);
+    }
+}
+
 void host_clear_hello(struct host *h)
 {
     for (size_t i = 0; i < h->n_labels; i++) {
@@ -106,6 +133,7 @@ void host_clear_hello(struct host *h)
     h->labels = NULL;
     h->n_labels = 0;
     type_info_free_all(&h->types);
+    forget_refused(h);
     free(h->incarnation);
     free(h->peer);
     free(h->version);

@@ -24,7 +24,8 @@ struct host {
     char *peer, *version;
     struct store_label *labels;
     size_t n_labels;
-    struct type_info *types; /* by name */
+    struct type_info *types;      /* that it offers, by name */
+    struct refused_type *refused; /* that it offers, too, and that are not taken from it */
     uint32_t capacity;
     struct job *jobs;
     size_t n_jobs;
@@ -43,6 +44,12 @@ struct host {
     uint64_t seq_out, seq_in;
     struct fm_buf acks; /* encoded fields of a StepAckBatch */
     bool acks_urgent;   /* among them is one of a job that goes on there */
+};
+
+struct refused_type {
+    struct refused_type *prev, *next;
+    char *name, *reason;
+    uint32_t version;
 };
 
 /* An assignment that was sent, and of which it is not known that it arrived. */
@@ -84,6 +91,8 @@ int64_t host_silent_since(const struct host *h);
 /* Two heartbeats are missing, or its stream is gone. */
 bool host_is_silent(const struct core *c, const struct host *h);
 int64_t host_lease_end(const struct core *c, const struct host *h);
+/* It gets no jobs that need the type. */
+void host_refuse_type(struct host *h, const char *name, uint32_t version, const char *reason);
 /* Forgets what its Hello said. */
 void host_clear_hello(struct host *h);
 /* Frees all hosts and streams. */

@@ -96,12 +96,10 @@ static void mark_put(struct unit *unit, struct host_mark *m)
     m->n_units++;
     m->unsaved = false;
     if (is_to_be_remembered(m)) {
-        Fermata__V1__Host *v = mark_view(m);
-        struct fm_buf b = {0};
+        fm_auto_pb Fermata__V1__Host *v = mark_view(m);
+        fm_auto(fm_buf) b = {0};
         pb_pack(v, &b);
-        store_put_host(unit->records, m->id, (struct fm_bytes){b.p, b.n});
-        fm_buf_done(&b);
-        fermata__v1__host__free_unpacked(v, NULL);
+        store_put_host(unit->records, m->id, fm_buf_bytes(&b));
     } else {
         store_delete_host(unit->records, m->id);
     }

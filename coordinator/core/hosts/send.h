@@ -12,21 +12,7 @@ struct host;
 struct job;
 struct unit;
 
-/* Fields of CoordinatorMessage. */
-enum {
-    FIELD_SEQ = 1,
-    FIELD_ACK = 2,
-    FIELD_WELCOME = 3,
-    FIELD_ASSIGN = 4,
-    FIELD_STEP_ACKS = 5,
-    FIELD_STEP_REJECT = 6,
-    FIELD_INTERRUPT = 7,
-    FIELD_DELIVER = 8,
-    FIELD_HEARTBEAT = 9,
-    FIELD_INTENT_ACK = 10
-};
-
-/* Sends a message as this field of CoordinatorMessage: encoded, or to be encoded. */
+/* Sends a message as this field (FIELD_COORDINATOR_MESSAGE_…): encoded, or to be encoded. */
 void host_send_message(struct core *c, struct host *h, uint32_t field, const void *message);
 void host_send(struct core *c, struct host *h, uint32_t field, struct fm_bytes body);
 void host_send_assign(struct core *c, struct job *job);

@@ -1,6 +1,8 @@
-/* Jobs that start jobs: the parent's record of its children, and what the two tell each other. */
+/* Jobs that start jobs: the parent's record of its children. */
 #ifndef FM_CORE_CHILDREN_H
 #define FM_CORE_CHILDREN_H
+
+#include <stddef.h>
 
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
@@ -18,10 +20,10 @@ void children_add(struct core *c, struct job *job, const Fermata__V1__Step *step
                   const struct task_item *task);
 /* Returns 0 or -FM_INVALID_ARGUMENT. */
 int children_check(const Fermata__V1__Step *step, struct fm_err *err);
-/* Starts children that are not started, cancels those of an ended job, tells the parent of an ended
- * job. Call only for what is on disk. */
-void children_look(struct core *c, struct job *job);
-/* children_look, when the unit is on disk. */
+/* The child with this id, or NULL. */
+Fermata__V1__Child *child_find(const struct job *job, const char *child_id, size_t *ret_at);
+void child_remove(struct job *job, size_t at);
+/* Something is to be done for the family when the unit is on disk: c->family_changed is called. */
 void children_effect(struct unit *u);
 
 #endif

@@ -27,6 +27,7 @@
 #include "job_state.h"
 #include "log.h"
 #include "mem.h"
+#include "name.h"
 #include "pbc.h"
 #include "remedies.h"
 #include "send.h"
@@ -186,15 +187,13 @@ void lost_tasks(struct core *c, struct job *job)
 {
     if (job->head->n_intents == 0)
         return;
-    Fermata__V1__Flow *flow =
+    fm_auto_pb Fermata__V1__Flow *flow =
         job->def == NULL ? NULL : fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     for (size_t i = 0; job->head->n_intents > 0; i++) {
         fm_autofree char *id = fm_xstrdup(job->head->intents[0]);
         lost_unstarted(job, id);
         lose_task(c, job, flow, id, i);
     }
-    if (flow != NULL)
-        fermata__v1__flow__free_unpacked(flow, NULL);
 }
 
 /* ---- somebody has decided ---- */
@@ -244,7 +243,7 @@ static int check_done(const Google__Protobuf__Value *done, struct fm_err *err)
             "answer.done has data but no event to emit it as; {} is a task that emitted nothing");
     if (event != NULL && event->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "answer.done.event", "answer.done.event must be a text");
-    if (event != NULL && check_name("answer.done.event", event->string_value, err) < 0)
+    if (event != NULL && fm_name_check("answer.done.event", event->string_value, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (data != NULL && data->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "answer.done.data", "answer.done.data must be an object");
@@ -270,14 +269,13 @@ static bool settle(struct core *c, struct job *job, const char *task_id, const G
                    const char *by)
 {
     const Google__Protobuf__Value *event = field(done, "event"), *data = field(done, "data");
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     int rc =
         remedy_skip(c, job, task_id, event == NULL ? "" : event->string_value,
                     data == NULL ? NULL : data->struct_value, by, "its outcome was known to somebody", &err);
     if (rc < 0)
         FM_LOG(WARN, STATE, "a task could not be settled, it fails", FM_STR("job", job->text),
                FM_STR("task", task_id), FM_ERR(&err));
-    fm_err_done(&err);
     return rc == 0;
 }
 

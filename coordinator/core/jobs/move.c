@@ -62,7 +62,7 @@ static const struct effect_kind paused_effect_kind = {"paused", paused_done, NUL
 
 void paused_effect(struct unit *u)
 {
-    unit_effect(u, &paused_effect_kind, (struct fm_bytes){0});
+    unit_effect(u, &paused_effect_kind, FM_NO_BYTES);
 }
 
 void job_leave_host(struct core *c, struct job *job)
@@ -83,7 +83,7 @@ static void put_snapshot(struct core *c, struct job *job, bool at_rest)
     struct fm_buf b = {0};
     job_state_encode(job->state, NULL, &b);
     store_put_snapshot(unit_of(c, job)->records, &job->id, job_state_step(job->state),
-                       job_state_inputs(job->state), (struct fm_bytes){b.p, b.n});
+                       job_state_inputs(job->state), fm_buf_bytes(&b));
     fm_buf_done(&b);
     job->snapshot_step = job_state_step(job->state);
     job->journal_bytes = 0;

@@ -21,6 +21,7 @@
 #include "mem.h"
 #include "op.h"
 #include "pbc.h"
+#include "routine_types.h"
 #include "send.h"
 #include "state.h"
 #include "unit.h"
@@ -64,9 +65,7 @@ static bool has_labels(const struct host *h, const Fermata__V1__Placement *p)
 static const char *missing_type(const struct host *h, const struct job *job)
 {
     for (size_t i = 0; i < job->def->n_types; i++) {
-        struct type_info *t;
-        HASH_FIND_STR(h->types, job->def->types[i], t);
-        if (t == NULL)
+        if (type_info_find(h->types, job->def->types[i]) == NULL)
             return job->def->types[i];
     }
     return NULL;
@@ -145,11 +144,8 @@ static const char *type_nobody_offers(struct core *c, const struct job *job)
 {
     for (size_t i = 0; i < job->def->n_types; i++) {
         bool offered = false;
-        for (struct host *h = c->hosts; h != NULL && !offered; h = h->hh.next) {
-            struct type_info *t;
-            HASH_FIND_STR(h->types, job->def->types[i], t);
-            offered = t != NULL && h->conn != 0;
-        }
+        for (struct host *h = c->hosts; h != NULL && !offered; h = h->hh.next)
+            offered = h->conn != 0 && type_info_find(h->types, job->def->types[i]) != NULL;
         if (!offered)
             return job->def->types[i];
     }
@@ -175,12 +171,11 @@ static void explain(struct core *c, const struct job *job, struct fm_buf *why)
         say(why, "another host than %s is required", job->head->last_host);
     size_t shown = 0;
     for (struct host *h = c->hosts; h != NULL && shown < 8; h = h->hh.next) {
-        struct fm_buf reason = {0};
+        fm_auto(fm_buf) reason = {0};
         if (place_unfit(h, job, &reason)) {
             say(why, "%shost %s: %.*s", why->n > 0 ? "; " : "", h->id, (int)reason.n, (const char *)reason.p);
             shown++;
         }
-        fm_buf_done(&reason);
     }
 }
 

@@ -69,7 +69,7 @@ static const struct task_item *find_task(const struct job *job, const char *task
                    job->text, task_id);
         return NULL;
     }
-    fm_err_set(err, FM_NOT_FOUND, "task_id", "no task %.64s waits in job %s", task_id, job->text);
+    (void)fm_err_set(err, FM_NOT_FOUND, "task_id", "no task %.64s waits in job %s", task_id, job->text);
     return NULL;
 }
 
@@ -125,14 +125,12 @@ int remedy_retry(struct core *c, struct job *job, const char *task_id, const cha
 /* True when some connection of the flow starts at the event. */
 static bool is_connected(const struct job *job, const char *routine, const char *event)
 {
-    Fermata__V1__Flow *flow =
+    fm_auto_pb Fermata__V1__Flow *flow =
         job->def == NULL ? NULL : fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     bool found = false;
     for (size_t i = 0; flow != NULL && i < flow->n_connections && !found; i++)
         found = strcmp(flow->connections[i]->from->routine, routine) == 0 &&
                 strcmp(flow->connections[i]->from->event, event) == 0;
-    if (flow != NULL)
-        fermata__v1__flow__free_unpacked(flow, NULL);
     return found;
 }
 

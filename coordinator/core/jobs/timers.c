@@ -3,8 +3,8 @@
  */
 #include "timers.h"
 
-#include "children.h"
 #include "defs.h"
+#include "family.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
 #include "google/protobuf/struct.pb-c.h"
@@ -157,7 +157,7 @@ void job_on_time(struct core *c, struct job *job)
 {
     job->time_wanted = false;
     if (children_due(job) && job->next == NULL && job->inflight == NULL)
-        children_look(c, job);
+        family_look(c, job);
     if (!job_status_final((int)job->head->status)) {
         int64_t deadline = time_to_ms(job->head->deadline_at);
         if (deadline != 0 && deadline <= c->wall_ms)

@@ -120,10 +120,10 @@ void hosts_tick(struct core *c)
         struct host *h = k->host;
         struct fm_err err = {0};
         if (h == NULL && c->now_ms >= k->opened_ms + HELLO_MS)
-            fm_err_set(&err, FM_DEADLINE_EXCEEDED, "hello", "no Hello came within %d ms", HELLO_MS);
+            (void)fm_err_set(&err, FM_DEADLINE_EXCEEDED, "hello", "no Hello came within %d ms", HELLO_MS);
         else if (h != NULL && h->resync_at_ms != 0 && c->now_ms >= h->resync_at_ms)
-            fm_err_set(&err, FM_UNAVAILABLE, NULL,
-                       "steps could not be stored: attach again and send them again");
+            (void)fm_err_set(&err, FM_UNAVAILABLE, NULL,
+                             "steps could not be stored: attach again and send them again");
         if (err.code != FM_OK)
             conn_close(c, k, &err);
     }

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agreed.h"
 #include "children.h"
 #include "err.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "host.h"
 #include "id.h"
@@ -23,9 +25,8 @@
 #include "send.h"
 #include "state.h"
 #include "table.h"
+#include "times.h"
 #include "unit.h"
-
-#define MAX_QUESTION_MS (10ull * 366 * 86400 * 1000)
 
 static void reject(struct core *c, struct host *h, const char *job_id, const Fermata__V1__Step *step,
                    const char *reason)
@@ -37,7 +38,7 @@ static void reject(struct core *c, struct host *h, const char *job_id, const Fer
     m.epoch = step->epoch;
     m.number = step->number;
     m.reason = (char *)(uintptr_t)reason;
-    host_send_message(c, h, FIELD_STEP_REJECT, &m);
+    host_send_message(c, h, FIELD_COORDINATOR_MESSAGE_STEP_REJECT, &m);
 }
 
 /* ---- steps ---- */
@@ -78,10 +79,10 @@ static int check_pauses(const struct job *job, const Fermata__V1__Step *step, st
             return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.reason",
                               "pause %s has the reason %d; a step may ask a QUESTION or about the BUDGET",
                               want, (int)p->reason);
-        if (p->timeout_ms > MAX_QUESTION_MS)
+        if (p->timeout_ms > FM_MAX_AHEAD_MS)
             return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.timeout_ms",
                               "pause %s stays open for %llu ms; the limit is %llu", want,
-                              (unsigned long long)p->timeout_ms, (unsigned long long)MAX_QUESTION_MS);
+                              (unsigned long long)p->timeout_ms, (unsigned long long)FM_MAX_AHEAD_MS);
         if (p->slot[0] == '\0')
             return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.slot",
                               "pause %s names no slot for its answer", want);
@@ -98,8 +99,8 @@ static void open_pauses(struct job *job, const Fermata__V1__Step *step)
             p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION;
         Google__Protobuf__Timestamp expires = *step->committed_at;
         int64_t expires_ms = time_to_ms(step->committed_at) + (int64_t)p.timeout_ms;
-        expires.seconds = expires_ms / 1000;
-        expires.nanos = (int32_t)(expires_ms % 1000) * 1000000;
+        expires.seconds = fm_ms_seconds(expires_ms);
+        expires.nanos = fm_ms_nanos(expires_ms);
         p.expires_at = p.timeout_ms > 0 ? &expires : NULL;
         p.timeout_ms = 0;
         p.routine = step->routine;
@@ -164,13 +165,13 @@ static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Ste
 
 static void apply_step(struct core *c, struct host *h, struct job *job, Fermata__V1__Step *step)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     Google__Protobuf__Timestamp at = core_now(c), started = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     int64_t started_ms = step->duration_us / 1000 < (uint64_t)c->wall_ms
                              ? c->wall_ms - (int64_t)(step->duration_us / 1000)
                              : 0;
-    started.seconds = started_ms / 1000;
-    started.nanos = (int32_t)(started_ms % 1000) * 1000000;
+    started.seconds = fm_ms_seconds(started_ms);
+    started.nanos = fm_ms_nanos(started_ms);
     step->committed_at = &at;
     step->started_at = &started;
     step->host = h->id;
@@ -179,7 +180,6 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     if (check_outcome(step, &err) < 0 || check_pauses(job, step, &err) < 0 ||
         children_check(step, &err) < 0 || job_apply_step(c, job, step, &task, &err) < 0) {
         on_bad_step(c, h, job, step, &err);
-        fm_err_done(&err);
         return;
     }
     if (step->n_children > 0)

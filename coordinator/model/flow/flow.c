@@ -3,22 +3,20 @@
  */
 #include "flow.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "builtin_types.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
 #include "flow_int.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "mem.h"
+#include "name.h"
 
 #define MAX_ROUTINES 1000
 #define MAX_CONNECTIONS 10000
 #define MAX_DESCRIPTION 4096
-#define MAX_NAME 128
 #define MAX_MAPPING 256 /* of one connection */
 
 struct entry {
@@ -33,24 +31,9 @@ struct check {
     struct entry *by_id;                  /* all routines, sorted */
     const Fermata__V1__SlotRef **targets; /* where connections lead to, sorted */
     size_t n_targets;
+    struct flow_values values;
     struct fm_err *err;
 };
-
-static bool name_ok(const char *s)
-{
-    size_t n = strlen(s);
-    if (n == 0 || n > MAX_NAME)
-        return false;
-    return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
-}
-
-void flow_path(char out[FLOW_PATH_BYTES], const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(out, FLOW_PATH_BYTES, fmt, ap);
-    va_end(ap);
-}
 
 #define FAULT(c, field, ...) FLOW_FAULT((c)->err, field, __VA_ARGS__)
 
@@ -112,15 +95,15 @@ static void check_routines(struct check *c, const char *path)
     for (size_t i = 0; i < f->n_routines; i++) {
         const Fermata__V1__Routine *r = f->routines[i];
         flow_path(field, "%s.routines[%zu].id", path, i);
-        if (!name_ok(r->id))
+        if (!fm_name_ok(r->id))
             FAULT(c, field, "an id has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",
-                  MAX_NAME, r->id);
+                  FM_MAX_NAME_BYTES, r->id);
         flow_path(field, "%s.routines[%zu].type", path, i);
-        if (!name_ok(r->type))
+        if (!fm_name_ok(r->type))
             FAULT(c, field, "a type has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",
-                  MAX_NAME, r->type);
+                  FM_MAX_NAME_BYTES, r->type);
         flow_path(field, "%s.routines[%zu]", path, i);
-        flow_check_config(r, field, c->err);
+        flow_check_config(r, flow_type(r->type, c->known), field, &c->values, c->err);
         flow_path(field, "%s.routines[%zu].policy", path, i);
         flow_check_policy(r->policy, field, c->err);
     }
@@ -134,26 +117,16 @@ static void check_routines(struct check *c, const char *path)
 static bool type_has(const char *type, bool slot, const char *name, const struct flow_types *known,
                      struct names *ret_have)
 {
-    const struct builtin_type *b = builtin_type_find(type);
-    struct known_type k;
+    const struct type_spec *t = flow_type(type, known);
     *ret_have = (struct names){.any = false};
-    if (b != NULL) {
-        for (size_t i = 0; i < (slot ? b->n_slots : b->n_events); i++) {
-            const char *have = slot ? b->slots[i].name : b->events[i];
-            if (strcmp(have, name) == 0)
-                return true;
-            add_name(ret_have, have);
-        }
-        return ret_have->any;
-    }
-    if (known == NULL || !known->find(known->arg, type, &k))
-        return true;
-    for (size_t i = 0; i < (slot ? k.n_slots : k.n_events); i++) {
-        const char *have = slot ? k.slots[i] : k.events[i];
+    for (size_t i = 0; t != NULL && i < (slot ? t->n_slots : t->n_events); i++) {
+        const char *have = slot ? t->slots[i].name : t->events[i].name;
         if (strcmp(have, name) == 0)
             return true;
         add_name(ret_have, have);
     }
+    if (t == NULL)
+        return true;
     return ret_have->any;
 }
 
@@ -166,12 +139,6 @@ static bool own_slot(const char *slot, const char *field, struct fm_err *err)
                "slot \"%.64s\" is the routine's own: nothing may be sent to slots whose names begin with _",
                slot);
     return true;
-}
-
-bool flow_type_known(const char *type, const struct flow_types *known)
-{
-    struct known_type k;
-    return builtin_type_find(type) != NULL || (known != NULL && known->find(known->arg, type, &k));
 }
 
 static void check_end(struct check *c, const char *path, const char *routine, bool slot, const char *name)
@@ -332,15 +299,16 @@ static void check_merges(struct check *c, const char *path)
 /* ---- entry points ---- */
 
 int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, const struct flow_types *known,
-                  struct fm_err *err)
+                  struct program_check *programs, struct fm_err *err)
 {
     fm_autofree struct entry *by_id = fm_xcalloc(flow->n_routines, sizeof(*by_id));
-    struct check c = {.flow = flow, .known = known, .by_id = by_id, .err = err};
+    struct check c = {
+        .flow = flow, .known = known, .by_id = by_id, .err = err, .values = {.programs = programs}};
     char field[FLOW_PATH_BYTES];
     flow_path(field, "%s.name", path);
-    if (!name_ok(flow->name) && (named || flow->name[0] != '\0'))
+    if (!fm_name_ok(flow->name) && (named || flow->name[0] != '\0'))
         FAULT(&c, field, "a flow's name has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",
-              MAX_NAME, flow->name);
+              FM_MAX_NAME_BYTES, flow->name);
     flow_path(field, "%s.description", path);
     if (strlen(flow->description) > MAX_DESCRIPTION)
         FAULT(&c, field, "the description has %zu bytes; the limit is %d", strlen(flow->description),
@@ -355,8 +323,10 @@ int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, c
         FAULT(&c, field, "the flow has %zu connections; the limit is %d", flow->n_connections,
               MAX_CONNECTIONS);
     if (flow->n_routines <= MAX_ROUTINES && flow->n_connections <= MAX_CONNECTIONS) {
+        fm_arena_init(&c.values.arena, FLOW_VALUE_BYTES);
         flow_check_settings(flow, path, err);
         check_routines(&c, path);
+        fm_arena_done(&c.values.arena);
         check_connections(&c, path);
         check_merges(&c, path);
     }
@@ -417,9 +387,9 @@ int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char
     flow_path(field, "%s.slot", path);
     if (r == NULL || own_slot(slot, field, err) || has_slot(r, path, slot, known, err) < 0)
         return -FM_INVALID_ARGUMENT;
-    const struct builtin_type *b = builtin_type_find(r->type);
-    for (size_t i = 0; b != NULL && i < b->n_slots; i++)
-        if (strcmp(b->slots[i].name, slot) == 0)
-            flow_check_params(b->slots[i].fields, b->slots[i].n_fields, data, "data", err);
+    const struct type_spec *t = flow_type(r->type, known);
+    for (size_t i = 0; t != NULL && i < t->n_slots; i++)
+        if (t->slots[i].data != NULL && strcmp(t->slots[i].name, slot) == 0)
+            flow_check_data(data, t->slots[i].data, "data", err);
     return err->code == FM_OK ? 0 : -FM_INVALID_ARGUMENT;
 }

@@ -5,34 +5,28 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "catalog.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
 
 struct program_check;
 
-/* What is known of a routine type that a host offers. */
-struct known_type {
-    char *const *slots;
-    size_t n_slots;
-    char *const *events;
-    size_t n_events;
-};
-
-/* Looks up types that hosts have offered; returns false for an unknown one. Built-in types are known without.
- */
+/* Looks up what hosts have told of a type; NULL: nothing. Built-in types are known without. */
 struct flow_types {
-    bool (*find)(void *arg, const char *name, struct known_type *ret);
+    const struct type_spec *(*find)(void *arg, const char *name);
     void *arg;
 };
 
-/* Checks a flow; faults (all of them, up to FM_MAX_VIOLATIONS) are in err, paths begin with `path` ("flow" or
- * "inline_flow"). A type that nobody knows is no fault. Returns 0 or -FM_INVALID_ARGUMENT. */
-int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, const struct flow_types *known,
-                  struct fm_err *err) FM_MUST_CHECK;
+/* What is known of a type: what hosts have told, with its schema; else, of a built-in one, what the catalog
+ * says. NULL: nobody knows it. `known` may be NULL. */
+const struct type_spec *flow_type(const char *type, const struct flow_types *known);
 
-/* Adds the jq programs and JSON Schemas in the configurations of a flow's routines to what is to be checked.
- */
-void flow_programs(const Fermata__V1__Flow *flow, const char *path, struct program_check *k);
+/* Checks a flow; faults (all of them, up to FM_MAX_VIOLATIONS) are in err, paths begin with `path` ("flow" or
+ * "inline_flow"). A type that nobody knows is no fault. The jq programs and JSON Schemas in configurations
+ * are added to `programs` (NULL: they are left out): they are still to be checked. Returns 0 or
+ * -FM_INVALID_ARGUMENT. */
+int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, const struct flow_types *known,
+                  struct program_check *programs, struct fm_err *err) FM_MUST_CHECK;
 
 /* Checks where data enters: that routine and slot exist, that the slot is not one of the routine's own (_…),
  * and that fields of the data have the kinds the slot wants. Paths begin with `path` ("entry", "to"). */
@@ -45,10 +39,8 @@ int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char
 int flow_check_place(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot,
                      const struct flow_types *known, struct fm_err *err) FM_MUST_CHECK;
 
-/* True when the type is built in or known from a host. */
-bool flow_type_known(const char *type, const struct flow_types *known);
-/* Calls `add` for each tool of an agent whose calls no connection takes: nobody would answer them. */
-void flow_untaken_tools(const Fermata__V1__Flow *f,
+/* Calls `add` for each tool of a routine whose calls no connection takes: nobody would answer them. */
+void flow_untaken_tools(const Fermata__V1__Flow *f, const struct flow_types *known,
                         void (*add)(void *arg, const char *routine, const char *tool), void *arg);
 
 #endif

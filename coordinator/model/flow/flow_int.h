@@ -25,11 +25,20 @@ bool flow_routes_errors(const Fermata__V1__Flow *f, const Fermata__V1__Routine *
 
 /* ---- flow_config.c ---- */
 
-struct builtin_param;
-/* Checks fields against what is wanted of them. Paths begin with `path`. */
-void flow_check_params(const struct builtin_param *params, size_t n, const Google__Protobuf__Struct *s,
-                       const char *path, struct fm_err *err);
-/* Checks the configuration of a routine (at `path`) of a built-in type. */
-void flow_check_config(const Fermata__V1__Routine *r, const char *path, struct fm_err *err);
+#define FLOW_VALUE_BYTES (64u << 20) /* memory for one value: much more than a request can have */
+
+/* What the checks of a flow's configurations share. */
+struct flow_values {
+    struct fm_arena arena; /* for the value in hand */
+    size_t work;
+    struct program_check *programs; /* NULL: they are not wanted */
+};
+
+/* Checks the configuration of a routine (at `path`) of a type; NULL: nobody knows it. */
+void flow_check_config(const Fermata__V1__Routine *r, const struct type_spec *t, const char *path,
+                       struct flow_values *w, struct fm_err *err);
+/* Checks data against a JSON Schema that is sound and plain. Paths begin with `path`. */
+void flow_check_data(const Google__Protobuf__Struct *data, const struct fm_value *schema, const char *path,
+                     struct fm_err *err);
 
 #endif

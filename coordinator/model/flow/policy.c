@@ -3,15 +3,14 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "agreed.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
 #include "flow_int.h"
 
 #define MAX_PARALLELISM 64
-#define MAX_MS (366ull * 24 * 3600 * 1000)
 #define MAX_ATTEMPTS 1000000
 #define MAX_FACTOR 100
-#define MAX_PRIORITY 1000
 #define MAX_MERGES 64 /* of one routine */
 #define MAX_MERGE_N 10000
 
@@ -19,8 +18,9 @@ static void check_ms(uint64_t ms, const char *path, const char *name, struct fm_
 {
     char field[FLOW_PATH_BYTES];
     flow_path(field, "%s.%s", path, name);
-    if (ms > MAX_MS)
-        FLOW_FAULT(err, field, "%s is %" PRIu64 "; the limit is %llu (366 days)", name, ms, MAX_MS);
+    if (ms > FM_MAX_SETTING_MS)
+        FLOW_FAULT(err, field, "%s is %" PRIu64 "; the limit is %llu (366 days)", name, ms,
+                   FM_MAX_SETTING_MS);
 }
 
 /* The number of an error's code, or 0. */
@@ -98,9 +98,9 @@ void flow_check_settings(const Fermata__V1__Flow *f, const char *path, struct fm
     for (size_t i = 0; i < f->n_routines; i++) {
         int32_t priority = f->routines[i]->priority;
         flow_path(field, "%s.routines[%zu].priority", path, i);
-        if (priority < -MAX_PRIORITY || priority > MAX_PRIORITY)
-            FLOW_FAULT(err, field, "priority is %" PRId32 "; %d to %d are allowed", priority, -MAX_PRIORITY,
-                       MAX_PRIORITY);
+        if (priority < -FM_MAX_PRIORITY || priority > FM_MAX_PRIORITY)
+            FLOW_FAULT(err, field, "priority is %" PRId32 "; %d to %d are allowed", priority,
+                       -FM_MAX_PRIORITY, FM_MAX_PRIORITY);
     }
 }
 

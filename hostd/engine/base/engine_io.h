@@ -10,6 +10,10 @@
 
 #include "buf.h"
 
+struct engine_label {
+    const char *key, *value;
+};
+
 /* What a handler's asynchronous call is. */
 enum engine_call_kind { CALL_TIMER, CALL_HTTP, CALL_PROCESS, CALL_SERVED, CALL_WORK };
 

@@ -6,6 +6,7 @@
 #include <uthash.h>
 
 #include "arena.h"
+#include "kinds.h"
 #include "policy.h"
 #include "registry.h"
 
@@ -16,7 +17,7 @@ struct fm_ctx;
 /* How the data that come to a slot are put together. */
 struct merge {
     const char *slot;
-    int mode; /* MergeMode */
+    enum merge_mode mode;
     uint32_t n;
 };
 

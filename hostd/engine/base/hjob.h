@@ -78,8 +78,7 @@ struct hjob {
     struct deferred *deferred;
     struct kv shared;
     struct routine_state *routines;
-    uint32_t last_step; /* number of the last step made */
-    uint32_t acked_step;
+    uint32_t last_step;           /* number of the last step made */
     uint32_t inputs_through;      /* inputs taken */
     uint32_t prelude_deferred;    /* deferred events emitted since the last step */
     struct fm_buf *prelude_tasks; /* the tasks they made, encoded */
@@ -89,7 +88,7 @@ struct hjob {
     struct sent_step *sent;
     size_t sent_bytes, n_sent;
     enum job_phase phase;
-    int interrupt;           /* InterruptKind, 0: none */
+    enum interrupt_kind interrupt;
     int64_t interrupt_at_ms; /* abort then; 0: no */
     struct hjob *ready_prev, *ready_next;
     bool is_ready; /* in the list of those that may run */

@@ -108,10 +108,10 @@ int merge_take(struct fm_ctx *ctx, const struct merge *m)
     char key[KEY_BYTES];
     snprintf(key, sizeof(key), "_merge.%.128s", m->slot);
     switch (m->mode) {
-    case fermata_v1_MergeMode_MERGE_MODE_ALL:
+    case MERGE_ALL:
         take_all(ctx, m);
         break;
-    case fermata_v1_MergeMode_MERGE_MODE_N_OF_M:
+    case MERGE_N_OF_M:
         take_some(ctx, m, key);
         break;
     default:

@@ -46,10 +46,10 @@ static void put_deferred_output(struct hjob *job, const struct deferred *d)
     pb_var_pack(fermata_v1_Output_fields, &m, add_buf(&job->prelude_outputs, &job->n_prelude_outputs));
 }
 
-/* An agent's question is a notice beside the pause, which shows the same: nobody misses it. */
+/* A notice beside the pause, which shows the same: nobody misses it. */
 static bool is_notice(const struct routine *from, const char *event)
 {
-    return from->type != NULL && strcmp(from->type->name, "llm_agent") == 0 && strcmp(event, "question") == 0;
+    return from->type != NULL && (registry_event_flags(from->type, event) & FM_EVENT_NOTICE) != 0;
 }
 
 static void emit_one_deferred(struct hjob *job, const struct deferred *d)
@@ -59,7 +59,7 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
     for (size_t i = 0; i < from->n_out; i++) {
         const struct connection *c = from->out[i];
         char id[48];
-        struct fm_buf data = {0};
+        fm_auto(fm_buf) data = {0};
         if (!connection_takes(c, d->event, d->data))
             continue;
         snprintf(id, sizeof(id), "d%u.%zu", job->last_step + 1, job->n_prelude_tasks);
@@ -78,7 +78,6 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
             hjob_add_task(job, task_new(&t));
             taken = true;
         }
-        fm_buf_done(&data);
     }
     if (!taken && !is_notice(from, d->event))
         put_deferred_output(job, d);
@@ -109,7 +108,7 @@ bool prelude_make_step(struct hjob *job)
     m.deferred_emitted = job->prelude_deferred;
     m.deferred_tasks = build_views(job->prelude_tasks, job->n_prelude_tasks);
     m.deferred_outputs = build_views(job->prelude_outputs, job->n_prelude_outputs);
-    m.outcome = fermata_v1_StepOutcome_STEP_OUTCOME_CONTINUE;
+    m.outcome = (fermata_v1_StepOutcome)OUTCOME_CONTINUE;
     pb_var_pack(fermata_v1_Step_fields, &m, &step);
     free(m.deferred_tasks.items);
     free(m.deferred_outputs.items);

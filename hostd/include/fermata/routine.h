@@ -17,7 +17,9 @@
 
 #include <fermata/value.h>
 
-#define FM_ROUTINE_ABI 1
+/* Version 2 added event_flags and config_schema to struct fm_routine_type. Plugins that were built for
+ * version 1 can be loaded. */
+#define FM_ROUTINE_ABI 2
 
 struct fm_ctx;
 
@@ -61,8 +63,8 @@ uint32_t fm_ctx_step(const struct fm_ctx *ctx);
 int64_t fm_ctx_now_ms(const struct fm_ctx *ctx);
 /* Id of the pause that the task answers; "" when it is no answer. */
 const char *fm_ctx_pause_id(const struct fm_ctx *ctx);
-/* Id of the tool call that the task descends from: the "call_id" of the event data that an agent emitted at
- * "tool_call"; "" when it does not. */
+/* Id of the tool call that the task descends from: the "call_id" of the data that were emitted at an event
+ * with FM_EVENT_CALL, such as an agent's "tool_call"; "" when it does not. */
 const char *fm_ctx_call_id(struct fm_ctx *ctx);
 /* The routine's configuration: a map. */
 const struct fm_value *fm_ctx_config(struct fm_ctx *ctx);
@@ -282,6 +284,11 @@ struct fm_slot {
  * be called there, but not those of asynchronous calls. */
 #define FM_BLOCKING 2u
 
+/* A notice beside a pause, which shows the same: where no connection takes it, it is no output of the job. */
+#define FM_EVENT_NOTICE 1u
+/* A call of a tool: what descends from it carries the "call_id" of its data, a text (fm_ctx_call_id). */
+#define FM_EVENT_CALL 2u
+
 struct fm_routine_type {
     uint32_t abi;     /* FM_ROUTINE_ABI */
     const char *name; /* 1 to 128 of A-Z a-z 0-9 _ . - */
@@ -293,6 +300,18 @@ struct fm_routine_type {
     size_t n_events;
     uint32_t default_attempts; /* attempts at a task where the flow's retry policies say nothing; 0: one. When
                                 * set, delays vary by a fifth where the policies give no jitter. */
+
+    /* Since version 2. */
+
+    const uint32_t *event_flags; /* FM_EVENT_…, one for each of `events`; NULL: none has any */
+    /* The routine's configuration as a JSON Schema, in JSON of up to 64 KiB (1 MiB for all types of a host);
+     * NULL: nothing is said of it. The coordinator checks flows with it when they are put or submitted, so
+     * that a handler need not. It is an object of the part of JSON Schema that docs/routine-types.md lists
+     * under validate, without patterns; "additionalProperties": false finds misspelled keys. "format": "jq"
+     * says of a string that it is a jq program, "json-schema" of an object that it is a JSON Schema: they are
+     * checked, too. A type with another schema has another version: hosts that offer the same version with
+     * schemas that demand different things are refused that type. */
+    const char *config_schema;
 };
 
 /* ---- plugins ----

@@ -1,4 +1,5 @@
-/* Routine type "llm_agent": a conversation with a model that uses tools and may ask a person.
+/* Routine type "llm_agent" (common/catalog/types/llm_agent.json): a conversation with a model that uses tools
+ * and may ask a person.
  *
  * trigger {"task"} → model call. What the model says goes out at event "output". When it calls tools, each
  * call goes out at event "tool_call" {"call_id", "name", "arguments"}, and whoever is connected answers at
@@ -255,7 +256,7 @@ static int go_on(struct fm_ctx *ctx)
     if (llm_is_busy(ctx))
         return 0;
     llm_append_held(ctx);
-    if (!fm_ctx_may_be_dropped(ctx))
+    if (!ctx_may_be_dropped(ctx))
         return call_model(ctx);
     go_on_later(ctx);
     return 0;
@@ -352,14 +353,7 @@ static const struct fm_slot slots[] = {
     {"continue",    on_continue   },
     {"tool_result", on_tool_result}
 };
-static const char *const events[] = {"output", "question", "tool_call", "completed"};
 
-const struct fm_routine_type llm_agent_type = {.abi = FM_ROUTINE_ABI,
-                                               .name = "llm_agent",
-                                               .version = 2,
-                                               .flags = FM_EFFECTS,
-                                               .slots = slots,
-                                               .n_slots = 4,
-                                               .events = events,
-                                               .n_events = 4,
-                                               .default_attempts = ATTEMPTS};
+/* The rest is in the catalog: see builtin.c. */
+const struct fm_routine_type llm_agent_type = {
+    .abi = FM_ROUTINE_ABI, .name = "llm_agent", .slots = slots, .n_slots = 4, .default_attempts = ATTEMPTS};

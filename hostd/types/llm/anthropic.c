@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "json_value.h"
+#include "own_types.h"
 #include "provider.h"
 
 #define BASE_URL "https://api.anthropic.com/v1"
@@ -275,7 +275,7 @@ static int start_part(struct fm_ctx *ctx, struct stream *s, const struct fm_valu
         s->cap = 2 * s->cap + 8;
     }
     const char *text = fm_value_string(llm_json_text(ctx, b), ""); /* the event's memory will be gone */
-    const struct fm_value *start = json_value_of(ctx, text, strlen(text), &err);
+    const struct fm_value *start = ctx_json(ctx, text, strlen(text), &err);
     fm_err_done(&err);
     s->parts[s->n++] = (struct part){.start = start != NULL ? start : fm_map(ctx)};
     return 0;
@@ -305,7 +305,7 @@ static void add_delta(struct fm_ctx *ctx, struct stream *s, const struct fm_valu
         return;
     const char *text = fm_value_string(llm_json_text(ctx, citation), "");
     p->citations = p->citations != NULL ? p->citations : fm_list(ctx);
-    citation = json_value_of(ctx, text, strlen(text), &err);
+    citation = ctx_json(ctx, text, strlen(text), &err);
     if (citation != NULL)
         fm_list_add(ctx, p->citations, citation);
     fm_err_done(&err);

@@ -3,15 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include <curl/curl.h>
 #include <openssl/evp.h>
 
-#include "builtin_types.h"
-#include "clock.h"
-#include "json_value.h"
+#include "catalog.h"
+#include "http_header.h"
 #include "mem.h"
+#include "own_types.h"
 #include "provider.h"
 #include "secrets.h"
 
@@ -86,9 +84,9 @@ const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *
 
 bool llm_is_provider_s(const char *key)
 {
-    const struct builtin_type *t = builtin_type_find("llm_agent");
-    for (size_t i = 0; i < t->n_config; i++)
-        if (strcmp(t->config[i].name, key) == 0)
+    const struct fm_value *own = fm_value_get(type_catalog_find("llm_agent")->config, "properties");
+    for (size_t i = 0; i < fm_value_size(own); i++)
+        if (strcmp(fm_value_key(own, i), key) == 0)
             return false;
     return true;
 }
@@ -159,7 +157,7 @@ static const struct fm_value *hidden(struct fm_ctx *ctx, const struct fm_value *
         return NULL;
     json_value_write(v, &b);
     if (secrets_hide((char *)b.p, b.n, NULL))
-        v = json_value_of(ctx, (const char *)b.p, b.n, &err);
+        v = ctx_json(ctx, (const char *)b.p, b.n, &err);
     if (v == NULL) /* nothing but text was replaced by stars: only memory can be short */
         (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model's reply: %s", err.msg);
     fm_err_done(&err);
@@ -186,7 +184,7 @@ const struct fm_value *llm_arguments(struct fm_ctx *ctx, const struct llm_http *
     if (text[0] == '\0')
         return fm_map(ctx);
     text = hidden_text(ctx, text); /* the error may show a part of it */
-    const struct fm_value *v = json_value_of(ctx, text, strlen(text), &err);
+    const struct fm_value *v = ctx_json(ctx, text, strlen(text), &err);
     bool cut = strcmp(stop, "length") == 0 || strcmp(stop, "max_tokens") == 0;
     if (v == NULL)
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
@@ -205,28 +203,19 @@ int llm_stream_failed(struct fm_ctx *ctx, const char *why)
 
 /* ---- errors ---- */
 
-static uint64_t retry_after_ms(const struct fm_http_response *r)
+static uint64_t retry_after_ms(struct fm_ctx *ctx, const struct fm_http_response *r)
 {
     char text[64];
-    double ms = 0;
-    if (fm_http_header(r, "retry-after-ms", text, sizeof(text))) {
-        ms = strtod(text, NULL);
-    } else if (fm_http_header(r, "retry-after", text, sizeof(text))) {
-        char *end = NULL;
-        double seconds = strtod(text, &end);
-        if (end != text && *end == '\0')
-            ms = seconds * 1000;
-        else
-            ms = ((double)curl_getdate(text, NULL) - (double)fm_now_wall_ms() / 1000) * 1000;
-    }
-    return ms > 0 ? (ms < (double)MAX_RETRY_AFTER_MS ? (uint64_t)ms : MAX_RETRY_AFTER_MS) : 0;
+    if (fm_http_header(r, "retry-after-ms", text, sizeof(text)))
+        return http_wait_ms(strtod(text, NULL), MAX_RETRY_AFTER_MS);
+    return http_retry_after_ms(r, fm_ctx_now_ms(ctx), MAX_RETRY_AFTER_MS);
 }
 
 /* What the provider says is wrong; its own words if it has some. */
 static const char *complaint(struct fm_ctx *ctx, const char *body, size_t n)
 {
     struct fm_err err = {0};
-    const struct fm_value *v = json_value_of(ctx, body, n, &err);
+    const struct fm_value *v = ctx_json(ctx, body, n, &err);
     const char *text = fm_value_string(fm_value_get(v, "error.message"), NULL);
     if (text == NULL)
         text = fm_value_string(fm_value_get(v, "error"), fm_value_string(fm_value_get(v, "message"), NULL));
@@ -259,7 +248,7 @@ static int error_response(struct fm_ctx *ctx, const struct llm_http *h, const st
                       id[0] != '\0' ? ")" : "");
     if (!later)
         fm_ctx_fail_permanent(ctx);
-    uint64_t after = retry_after_ms(r);
+    uint64_t after = retry_after_ms(ctx, r);
     if (after > 0)
         fm_ctx_retry_after(ctx, after);
     return -1;
@@ -296,7 +285,7 @@ static int on_line(struct fm_ctx *ctx, struct llm_http *h, const char *line, siz
         h->complete = true;
         return 0;
     }
-    const struct fm_value *data = json_value_read(line, n, fm_ctx_scratch(ctx), &err);
+    const struct fm_value *data = json_value_read(line, n, ctx_scratch(ctx), &err);
     h->had_event = true;
     if (data == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream is malformed: %s", err.msg);
@@ -360,7 +349,7 @@ static int take_stream(struct fm_ctx *ctx, struct llm_http *h)
 static int take_json(struct fm_ctx *ctx, struct llm_http *h, const struct fm_http_response *r)
 {
     struct fm_err err = {0};
-    const struct fm_value *json = json_value_of(ctx, r->body, r->body_bytes, &err);
+    const struct fm_value *json = ctx_json(ctx, r->body, r->body_bytes, &err);
     if (json == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: %s", err.msg);
         fm_err_done(&err);
@@ -402,8 +391,7 @@ static void digest(const struct fm_buf *body, char hex[65])
     unsigned int n = 0;
     hex[0] = '\0';
     if (EVP_Digest(body->p, body->n, sum, &n, EVP_sha256(), NULL) == 1)
-        for (unsigned int i = 0; i < 32; i++)
-            (void)snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+        fm_hex(sum, n, hex);
 }
 
 static const char *url_of(struct fm_ctx *ctx, const struct fm_value *config, const char *default_base,

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "agent.h"
-#include "json_value.h"
 #include "log.h"
 #include "own_types.h"
 #include "prices.h"
@@ -41,9 +40,9 @@ void llm_count_usage(struct fm_ctx *ctx, const struct llm_reply *r, double cost)
     if (fm_value_get(fm_ctx_config(ctx), "limits") == NULL)
         return;
     double tokens = (double)(r->input_tokens + r->output_tokens);
-    fm_ctx_state_keep(ctx, "tokens", fm_number(ctx, llm_counter(ctx, "tokens") + tokens));
+    ctx_keep_state(ctx, "tokens", fm_number(ctx, llm_counter(ctx, "tokens") + tokens));
     cost = round((llm_counter(ctx, "cost") + cost) * 1e9) / 1e9; /* no sum of roundings */
-    fm_ctx_state_keep(ctx, "cost", fm_number(ctx, cost));
+    ctx_keep_state(ctx, "cost", fm_number(ctx, cost));
 }
 
 /* A limit as it is now: a raised one, or the configured one; negative: none. */

@@ -1,10 +1,6 @@
-/* The mock provider: scripted answers after a delay, for demos and tests.
- * config: delay_ms; script, one item a call: {"say": …}, {"ask": …, "choices": […]}, {"tool": {"name",
- * "arguments"}},
- * {"tools": [{"name", "arguments"}…]}, {"fail": …}, {"error": {"code": 429, "retry_after_ms": N, "times":
- * N}}; each with "usage": {"input_tokens", "output_tokens", "cached_tokens"} if wanted; ask (false: without a
- * script, no question). Without a script the model asks one question about the task and then says what it was
- * told. */
+/* The mock provider: scripted answers after a delay, for demos and tests; its settings (script, delay_ms,
+ * ask) are described in common/catalog/types/llm_agent.json. Without a script the model asks one question
+ * about the task and then says what it was told. */
 #include "provider.h"
 
 #include <stdio.h>

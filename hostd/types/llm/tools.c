@@ -4,7 +4,7 @@
 
 #include "agent.h"
 #include "json_schema.h"
-#include "json_value.h"
+#include "own_types.h"
 
 #define MAX_ID_BYTES 128
 #define MAX_CHOICES 1000
@@ -274,7 +274,7 @@ static bool answers_with(struct fm_ctx *ctx, const struct fm_value *answer, cons
     if (fm_value_kind(answer) == FM_STRING)
         return strcmp(shown, fm_value_string(answer, "")) == 0;
     struct fm_err err = {0};
-    const struct fm_value *v = json_value_of(ctx, shown, strlen(shown), &err);
+    const struct fm_value *v = ctx_json(ctx, shown, strlen(shown), &err);
     struct fm_value *same = fm_map(ctx);
     fm_err_done(&err);
     fm_map_set(ctx, same, "const", v);

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agreed.h"
 #include "google/rpc/error_details.pb-c.h"
 #include "google/rpc/status.pb-c.h"
 #include "log.h"
@@ -125,7 +126,7 @@ static inline int fixture_setup(void **state)
     const struct store_events events = {server_store_notify, &f->svc};
     f->store = store_open(f->dir, &events, &err);
     assert_non_null(f->store);
-    struct rpc_server_config server = {.max_message_bytes = LIMIT_STREAM_BYTES};
+    struct rpc_server_config server = {.max_message_bytes = FM_MAX_FROM_HOST_BYTES};
     f->server = rpc_server_new(f->loop, &server);
     struct core_config core = {.lease_ms = 10000, .heartbeat_ms = 2000, .pause_grace_ms = 1000, .seed = 1};
     server_init(&f->svc, f->loop, f->server, f->store, &core, fixture_on_recovered, f);
@@ -138,7 +139,7 @@ static inline int fixture_setup(void **state)
     pthread_mutex_unlock(&f->lock);
     char target[32];
     snprintf(target, sizeof(target), "127.0.0.1:%d", f->port);
-    f->channel = rpc_channel_new(f->client_loop, target, LIMIT_STREAM_BYTES);
+    f->channel = rpc_channel_new(f->client_loop, target, FM_MAX_FROM_HOST_BYTES);
     *state = f;
     return 0;
 }

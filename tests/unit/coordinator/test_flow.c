@@ -9,8 +9,12 @@
 
 #include "flow.h"
 #include "from_json.h"
+#include "mem.h"
+#include "program_check.h"
 
 static struct fm_err err;
+/* A type that a host has told of, with a schema; set by tell. */
+static struct type_spec told;
 
 static int setup(void **state)
 {
@@ -24,6 +28,7 @@ static int teardown(void **state)
 {
     (void)state;
     fm_err_done(&err);
+    told = (struct type_spec){.name = NULL};
     from_json_end();
     return 0;
 }
@@ -48,20 +53,29 @@ static Fermata__V1__Flow *parts(const char *routines, const char *connections)
 
 #define LOGS "{'id':'a','type':'log'},{'id':'b','type':'log'}"
 
-/* ---- types that hosts have offered ---- */
+/* ---- types that hosts have told of ---- */
 
-static bool find_type(void *arg, const char *name, struct known_type *ret)
+static const struct type_spec *find_type(void *arg, const char *name)
 {
-    static char in[] = "in", out[] = "out", any[] = "*";
-    static char *slots[] = {in}, *events[] = {out}, *all[] = {any};
+    static const struct type_slot in = {"in", NULL}, any_slot = {"*", NULL};
+    static const struct type_event out =
+                                       {
+                                           .name = "out"
+    },
+                                   any_event = {.name = "*"}, calls[] = {{.name = "ask", .call = true}};
+    static const struct type_spec types[] = {
+        {.name = "acme.box",   .slots = &in,       .n_slots = 1, .events = &out,       .n_events = 1},
+        {.name = "acme.any",   .slots = &any_slot, .n_slots = 1, .events = &any_event, .n_events = 1},
+        {.name = "acme.agent", .slots = &in,       .n_slots = 1, .events = calls,      .n_events = 1},
+        {.name = "log",        .slots = &in,       .n_slots = 1, .events = &out,       .n_events = 1}, /* without a schema */
+    };
     (void)arg;
-    if (strcmp(name, "acme.box") == 0)
-        *ret = (struct known_type){slots, 1, events, 1};
-    else if (strcmp(name, "acme.any") == 0)
-        *ret = (struct known_type){all, 1, all, 1};
-    else
-        return false;
-    return true;
+    if (strcmp(name, told.name != NULL ? told.name : "") == 0)
+        return &told;
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        if (strcmp(types[i].name, name) == 0)
+            return &types[i];
+    return NULL;
 }
 
 static const struct flow_types known = {find_type, NULL};
@@ -70,7 +84,7 @@ static const struct flow_types known = {find_type, NULL};
 
 static void is_valid(const Fermata__V1__Flow *f)
 {
-    int rc = flow_validate(f, "flow", true, &known, &err);
+    int rc = flow_validate(f, "flow", true, &known, NULL, &err);
     if (rc != 0)
         fail_msg("%s: %s", err.field, err.msg);
     assert_int_equal(err.code, FM_OK);
@@ -95,7 +109,7 @@ static const char *fault_text(size_t i)
 static void has_fault(const Fermata__V1__Flow *f, const char *field, const char *text)
 {
     fm_err_done(&err);
-    assert_int_equal(flow_validate(f, "flow", true, &known, &err), -FM_INVALID_ARGUMENT);
+    assert_int_equal(flow_validate(f, "flow", true, &known, NULL, &err), -FM_INVALID_ARGUMENT);
     assert_string_equal(err.field, field);
     if (strstr(err.msg, text) == NULL)
         fail_msg("\"%s\" does not say \"%s\"", err.msg, text);
@@ -125,17 +139,17 @@ static void a_routine_type_that_nobody_knows_is_no_fault(void **state)
     is_valid(parts("{'id':'a','type':'later','config':{'any':[1]}},{'id':'b','type':'log'}",
                    "{'from':{'routine':'a','event':'e'},'to':{'routine':'b','slot':'input'}},"
                    "{'from':{'routine':'b','event':'output'},'to':{'routine':'a','slot':'s'}}"));
-    assert_false(flow_type_known("later", &known));
-    assert_false(flow_type_known("later", NULL));
-    assert_true(flow_type_known("log", NULL));
-    assert_true(flow_type_known("acme.box", &known));
+    assert_false(flow_type("later", &known));
+    assert_false(flow_type("later", NULL));
+    assert_true(flow_type("log", NULL));
+    assert_true(flow_type("acme.box", &known));
 }
 
 static void an_inline_flow_may_go_without_a_name(void **state)
 {
     (void)state;
     Fermata__V1__Flow *f = flow("{'routines':[{'id':'a','type':'log'}]}");
-    assert_int_equal(flow_validate(f, "inline_flow", false, &known, &err), 0);
+    assert_int_equal(flow_validate(f, "inline_flow", false, &known, NULL, &err), 0);
     has_fault(f, "flow.name", "1 to 128");
 }
 
@@ -171,7 +185,7 @@ static void the_example_flows_are_fine(void **state)
         if (f != NULL && json_is_object(f))
             is_valid(from_json_value(&fermata__v1__flow__descriptor, f));
         if (inline_flow != NULL && flow_validate(from_json_value(&fermata__v1__flow__descriptor, inline_flow),
-                                                 "inline_flow", false, &known, &err) < 0)
+                                                 "inline_flow", false, &known, NULL, &err) < 0)
             fail_msg("%s: %s: %s", path, err.field, err.msg);
         n += f != NULL || inline_flow != NULL;
         json_decref(j);
@@ -339,24 +353,24 @@ static void the_configuration_of_built_in_types_is_checked(void **state)
     (void)state;
     config_has_fault("llm_agent", "{}", "flow.routines[0].config.provider", "missing");
     config_has_fault("llm_agent", "{'provider':'gpt'}", "flow.routines[0].config.provider",
-                     "must be one of: mock");
+                     "must be one of: \"mock\"");
     config_has_fault("llm_agent", "{'provider':7}", "flow.routines[0].config.provider", "a string");
     config_has_fault("llm_agent", "{'provider':'mock','delay_ms':'1'}", "flow.routines[0].config.delay_ms",
                      "a number");
     config_has_fault("llm_agent", "{'provider':'mock','delay_ms':-1}", "flow.routines[0].config.delay_ms",
-                     "0 to 3600000");
+                     "0 or more");
     config_has_fault("llm_agent", "{'provider':'mock','ask':'no'}", "flow.routines[0].config.ask",
-                     "true or false");
+                     "a boolean");
     config_has_fault("llm_agent", "{'provider':'mock','script':{}}", "flow.routines[0].config.script",
-                     "a list");
+                     "an array");
     config_has_fault("llm_agent", "{'provider':'mock','key':'x'}", "flow.routines[0].config",
-                     "no setting \"key\"");
-    config_has_fault("log", "{'level':'loud'}", "flow.routines[0].config.level", "debug, info, warn, error");
-    config_has_fault("human", "{'choices':['yes',1]}", "flow.routines[0].config.choices",
-                     "a list of strings");
+                     "unknown key \"key\"");
+    config_has_fault("log", "{'level':'loud'}", "flow.routines[0].config.level",
+                     "\"debug\", \"info\", \"warn\", \"error\"");
+    config_has_fault("human", "{'choices':['yes',1]}", "flow.routines[0].config.choices[1]", "a string");
     config_has_fault("human", "{'question':null}", "flow.routines[0].config.question", "a string");
     config_has_fault("exec", "{'command':['x'],'mode':'fork'}", "flow.routines[0].config.mode",
-                     "once, serve");
+                     "\"once\", \"serve\"");
     config_has_fault("exec", "{'command':['x'],'processes':2}", "flow.routines[0].config.processes",
                      "only for mode serve");
 }
@@ -364,9 +378,9 @@ static void the_configuration_of_built_in_types_is_checked(void **state)
 static void settings_that_cannot_work_are_refused(void **state)
 {
     (void)state;
-    config_has_fault("exec", "{'command':[]}", "flow.routines[0].config.command", "the program");
+    config_has_fault("exec", "{'command':[]}", "flow.routines[0].config.command", "1 or more");
     config_has_fault("exec", "{'command':['','x']}", "flow.routines[0].config.command", "the program");
-    config_has_fault("aggregate", "{'sources':[]}", "flow.routines[0].config.sources", "a slot");
+    config_has_fault("aggregate", "{'sources':[]}", "flow.routines[0].config.sources", "1 or more");
     config_has_fault("http", "{'url':'ftp://x'}", "flow.routines[0].config.url", "http://");
     config_has_fault("http", "{'url':'example.com'}", "flow.routines[0].config.url", "example.com");
     config_has_fault("llm_agent", "{'provider':'openai'}", "flow.routines[0].config.model", "missing");
@@ -401,17 +415,17 @@ static void exactly_one_of_some_settings_must_be_there(void **state)
 {
     (void)state;
     config_has_fault("sleep", "{}", "flow.routines[0].config",
-                     "exactly one of ms, ms_path, until_path must be set");
+                     "must have exactly one of ms, ms_path, until_path");
     config_has_fault("sleep", "{'ms':1,'until_path':'x'}", "flow.routines[0].config",
-                     "must be set; these are: ms, until_path");
+                     "exactly one of ms, ms_path, until_path; it has ms, until_path");
     config_has_fault("aggregate", "{'timeout_ms':5}", "flow.routines[0].config",
                      "count, count_path, sources");
     config_has_fault("http", "{}", "flow.routines[0].config", "url, url_expr");
-    config_has_fault("sleep", "{'ms':31622400001}", "flow.routines[0].config.ms", "0 to 31622400000");
-    config_has_fault("aggregate", "{'count':0}", "flow.routines[0].config.count", "1 to 10000");
+    config_has_fault("sleep", "{'ms':31622400001}", "flow.routines[0].config.ms", "31622400000 or less");
+    config_has_fault("aggregate", "{'count':0}", "flow.routines[0].config.count", "1 or more");
     config_has_fault("jq", "{}", "flow.routines[0].config.program", "missing");
     config_has_fault("http", "{'url':'http://x','method':'get'}", "flow.routines[0].config.method",
-                     "must be one of: GET, POST");
+                     "must be one of: \"GET\", \"POST\"");
     fm_err_done(&err);
     is_valid(parts("{'id':'a','type':'sleep','config':{'ms':0}}", ""));
 }
@@ -430,8 +444,7 @@ static void the_items_of_a_script_are_checked(void **state)
     script_has_fault("{'say':'x','ask':'y'}", "flow.routines[0].config.script[1]", "exactly one");
     script_has_fault("'x'", "flow.routines[0].config.script[1]", "an object");
     script_has_fault("{'ask':1}", "flow.routines[0].config.script[1].ask", "a string");
-    script_has_fault("{'ask':'x','choices':[1]}", "flow.routines[0].config.script[1].choices",
-                     "a list of strings");
+    script_has_fault("{'ask':'x','choices':[1]}", "flow.routines[0].config.script[1].choices[0]", "a string");
     script_has_fault("{'say':'x','tone':'soft'}", "flow.routines[0].config.script[1]", "\"tone\"");
 }
 
@@ -442,6 +455,122 @@ static void of_a_setting_that_occurs_twice_the_last_one_counts(void **state)
     Google__Protobuf__Struct *config = f->routines[0]->config;
     config->fields[1]->key = config->fields[0]->key;
     has_fault(f, "flow.routines[0].config.level", "one of");
+}
+
+/* ---- schemas that hosts have told ---- */
+
+/* A host has told of the type "acme.told", or of another one. */
+static void tell(const char *type, const char *quoted)
+{
+    static const struct type_slot in = {"in", NULL};
+    static const struct type_event out = {.name = "out"};
+    fm_autofree char *json = fm_xstrdup(quoted);
+    for (char *p = json; *p != '\0'; p++)
+        if (*p == '\'')
+            *p = '"';
+    told = (struct type_spec){.name = type, .slots = &in, .n_slots = 1, .events = &out, .n_events = 1};
+    told.config = type_schema_read(json, strlen(json), &from_json_arena, &err);
+    if (told.config == NULL)
+        fail_msg("%s: %s", json, err.msg);
+}
+
+static void a_configuration_is_checked_by_the_schema_that_hosts_have_told(void **state)
+{
+    (void)state;
+    tell("acme.told", "{'required':['prompt'],'additionalProperties':false,'properties':{'prompt':{'type':"
+                      "'string'},'in':{'items':{'type':'object','properties':{'n':{'maximum':3}}}}}}");
+    config_has_fault("acme.told", "{'promt':'x','prompt':'y'}", "flow.routines[0].config",
+                     "unknown key \"promt\"; did you mean \"prompt\"?");
+    config_has_fault("acme.told", "{}", "flow.routines[0].config.prompt", "prompt is missing");
+    config_has_fault("acme.told", "{'prompt':'x','in':[{},{'n':4}]}", "flow.routines[0].config.in[1].n",
+                     "n is 4; it must be 3 or less");
+    fm_err_done(&err);
+    is_valid(parts("{'id':'a','type':'acme.told','config':{'prompt':'x','in':[{'n':3}]}}", ""));
+    is_valid(parts("{'id':'a','type':'acme.box','config':{'prompt':7}}", ""));
+}
+
+static void what_is_told_of_a_built_in_type_counts_only_with_its_schema(void **state)
+{
+    (void)state;
+    assert_ptr_equal(flow_type("log", &known), type_catalog_find("log"));
+    tell("human", "{'properties':{'question':{'type':'number'}}}");
+    assert_ptr_equal(flow_type("human", &known), &told);
+    assert_ptr_equal(flow_type("human", NULL), type_catalog_find("human"));
+    config_has_fault("human", "{'question':'x'}", "flow.routines[0].config.question", "a number");
+    told.name = NULL;
+    config_has_fault("human", "{'question':1}", "flow.routines[0].config.question", "a string");
+}
+
+static void programs_and_schemas_are_found_by_their_formats(void **state)
+{
+    (void)state;
+    tell("acme.told", "{'properties':{'rules':{'items':{'properties':{'when':{'format':'jq'},"
+                      "'what':{'format':'json-schema'}}}},'name':{'type':'string'}}}");
+    Fermata__V1__Flow *f =
+        parts("{'id':'a','type':'acme.told','config':{'name':'.x','rules':[{'when':'.a'},"
+              "{'when':7,'what':{'type':'string'}}]}},"
+              "{'id':'b','type':'llm_agent','config':{'provider':'mock','tools':[{'name':'t',"
+              "'parameters':{'type':'object'}}]}}",
+              "");
+    struct program_check *k = program_check_new();
+    assert_int_equal(flow_validate(f, "flow", true, &known, k, &err), 0);
+    assert_int_equal(k->n, 3);
+    assert_string_equal(k->programs[0].field, "flow.routines[0].config.rules[0].when");
+    assert_int_equal(k->programs[0].kind, PROGRAM_JQ);
+    assert_string_equal(k->programs[1].field, "flow.routines[0].config.rules[1].what");
+    assert_int_equal(k->programs[1].kind, PROGRAM_SCHEMA);
+    assert_string_equal(k->programs[2].field, "flow.routines[1].config.tools[0].parameters");
+    assert_int_equal(k->programs[2].kind, PROGRAM_TOOL_SCHEMA);
+    program_check_free(k);
+}
+
+static void the_work_of_all_configurations_of_a_flow_is_bounded(void **state)
+{
+    (void)state;
+    char schema[40000] = "{'anyOf':[", config[4096] = "{'a':[0";
+    for (int i = 0; i < 700; i++)
+        strcat(schema, "{'type':'object','items':{'minimum':1}},");
+    strcat(schema, "false]}");
+    tell("acme.told", schema);
+    for (int i = 0; i < 1000; i++)
+        strcat(config, ",0");
+    strcat(config, "]}");
+    char nested[40000];
+    snprintf(nested, sizeof(nested), "{'properties':{'a':{'items':%.39000s}}}", schema);
+    tell("acme.told", nested);
+    char routine[5000];
+    snprintf(routine, sizeof(routine), "{'id':'a','type':'acme.told','config':%s}", config);
+    Fermata__V1__Flow *f = flow("{'name':'f','routines':[{'id':'a','type':'log'}]}");
+    Fermata__V1__Routine *r = from_json(&fermata__v1__routine__descriptor, routine);
+    Fermata__V1__Routine **many = from_json_take(1000, sizeof(Fermata__V1__Routine *));
+    for (size_t i = 0; i < 1000; i++)
+        many[i] = r;
+    f->routines = many;
+    f->n_routines = 1000;
+    assert_int_equal(flow_validate(f, "flow", true, &known, NULL, &err), -FM_INVALID_ARGUMENT);
+    bool said = false;
+    for (size_t i = 0; i < n_faults(); i++)
+        said = said || strstr(fault_text(i), "too large to be checked") != NULL;
+    assert_true(said || err.n_cut > 0);
+}
+
+static void count_tool(void *arg, const char *routine, const char *tool)
+{
+    char *said = arg;
+    snprintf(said + strlen(said), 200 - strlen(said), "%s.%s ", routine, tool);
+}
+
+static void tools_whose_calls_nobody_takes_are_named_whatever_the_type(void **state)
+{
+    (void)state;
+    char said[200] = "";
+    Fermata__V1__Flow *f =
+        parts("{'id':'a','type':'acme.agent','config':{'tools':[{'name':'x'},{'name':'y'}]}},"
+              "{'id':'b','type':'acme.box','config':{'tools':[{'name':'z'}]}}",
+              "{'from':{'routine':'a','event':'ask'},'to':{'routine':'b','slot':'in'},"
+              "'filter':{'name':'x'}}");
+    flow_untaken_tools(f, &known, count_tool, said);
+    assert_string_equal(said, "a.y ");
 }
 
 /* ---- many faults ---- */
@@ -456,7 +585,7 @@ static void all_faults_are_named_at_once(void **state)
     static const char *const fields[] = {
         "flow.name",           "flow.routines[0].config.level",    "flow.routines[1].config.provider",
         "flow.routines[1].id", "flow.connections[0].from.routine", "flow.connections[0].to.slot"};
-    assert_int_equal(flow_validate(f, "flow", true, &known, &err), -FM_INVALID_ARGUMENT);
+    assert_int_equal(flow_validate(f, "flow", true, &known, NULL, &err), -FM_INVALID_ARGUMENT);
     assert_int_equal(n_faults(), 6);
     for (size_t i = 0; i < 6; i++) {
         assert_string_equal(fault_field(i), fields[i]);
@@ -473,7 +602,7 @@ static void faults_beyond_the_limit_are_counted(void **state)
         many[i] = f->routines[0];
     f->routines = many;
     f->n_routines = 100;
-    assert_int_equal(flow_validate(f, "flow", true, &known, &err), -FM_INVALID_ARGUMENT);
+    assert_int_equal(flow_validate(f, "flow", true, &known, NULL, &err), -FM_INVALID_ARGUMENT);
     assert_int_equal(err.n_more, FM_MAX_VIOLATIONS);
     assert_int_equal(err.n_more + err.n_cut, 199); /* each type, and 99 ids that were there before */
 }
@@ -548,6 +677,11 @@ int main(void)
         TEST(exactly_one_of_some_settings_must_be_there),
         TEST(the_items_of_a_script_are_checked),
         TEST(of_a_setting_that_occurs_twice_the_last_one_counts),
+        TEST(a_configuration_is_checked_by_the_schema_that_hosts_have_told),
+        TEST(what_is_told_of_a_built_in_type_counts_only_with_its_schema),
+        TEST(programs_and_schemas_are_found_by_their_formats),
+        TEST(the_work_of_all_configurations_of_a_flow_is_bounded),
+        TEST(tools_whose_calls_nobody_takes_are_named_whatever_the_type),
         TEST(all_faults_are_named_at_once),
         TEST(faults_beyond_the_limit_are_counted),
         TEST(an_unknown_entry_is_answered_with_what_there_is),

@@ -3,7 +3,10 @@
 
 #include "google/protobuf/descriptor.pb-c.h"
 #include "grpc/reflection/v1/reflection.pb-c.h"
+#include "health.h"
+#include "host_agent.h"
 #include "methods_table.h"
+#include "reflection.h"
 
 #define V1 "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 #define V1ALPHA "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"

@@ -94,6 +94,7 @@ static const struct message {
     M(send_input_request, SendInputRequest),
     M(send_input_response, SendInputResponse),
     M(routine_type, RoutineType),
+    M(refused_type, RefusedType),
     M(host, Host),
     M(list_hosts_request, ListHostsRequest),
     M(list_hosts_response, ListHostsResponse),

@@ -9,16 +9,19 @@
 #include "err.h"
 #include "fermata/v1/flows.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "flow.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "graph.h"
 #include "log.h"
 #include "mem.h"
 #include "method.h"
+#include "name.h"
 #include "op.h"
 #include "pbc.h"
 #include "program_check.h"
 #include "query.h"
+#include "routine_types.h"
 #include "state.h"
 #include "store.h"
 #include "unit.h"
@@ -76,21 +79,21 @@ static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *fl
                       bool created, struct unit *m)
 {
     Fermata__V1__PutFlowResponse r = FERMATA__V1__PUT_FLOW_RESPONSE__INIT;
-    struct flow_types known = {flow_known_type, c};
+    struct flow_types known = {types_find, c};
     r.name = flow->name;
     r.version = version;
     r.created = created;
     for (size_t i = 0; i < flow->n_routines; i++) {
-        char text[256];
-        if (flow_type_known(flow->routines[i]->type, &known))
+        char text[400];
+        if (flow_type(flow->routines[i]->type, &known) != NULL)
             continue;
         snprintf(text, sizeof(text),
-                 "routine \"%.64s\": no host has offered routine type \"%.64s\" yet; jobs will wait for one "
-                 "that does",
+                 "routine \"%.64s\": no host has offered routine type \"%.64s\" yet: its configuration "
+                 "is not checked, and jobs will wait for a host that does",
                  flow->routines[i]->id, flow->routines[i]->type);
         add_warning(&r, text);
     }
-    flow_untaken_tools(flow, warn_of_tool, &r);
+    flow_untaken_tools(flow, &known, warn_of_tool, &r);
     if (op->check != NULL && op->check->skipped[0] != '\0') {
         char text[256];
         snprintf(text, sizeof(text), "some jq programs and JSON Schemas were not checked: %s",
@@ -113,10 +116,10 @@ static void store_flow(struct core *c, const Fermata__V1__Flow *flow, struct uni
     s.created_at = &at;
     struct fm_buf summary = {0};
     pb_pack(&s, &summary);
-    store_put_flow_def(m->records, digest, (struct fm_bytes){body->p, body->n});
-    store_put_flow(m->records, flow->name, version, digest, (struct fm_bytes){summary.p, summary.n});
+    store_put_flow_def(m->records, digest, fm_buf_bytes(body));
+    store_put_flow(m->records, flow->name, version, digest, fm_buf_bytes(&summary));
     fm_buf_done(&summary);
-    struct flow_def *def = def_add(c, flow, (struct fm_bytes){body->p, body->n}, digest, false);
+    struct flow_def *def = def_add(c, flow, fm_buf_bytes(body), digest, false);
     def_effect(m, def);
 }
 
@@ -175,14 +178,15 @@ static Fermata__V1__Flow *flow_read(struct core *c, struct op *op, struct store_
     struct fm_err err = {0};
     Fermata__V1__Flow *flow = NULL;
     if (d->status == STORE_NOT_FOUND && version > 0)
-        fm_err_set(&err, FM_NOT_FOUND, "version", "there is no version %u of a flow \"%s\"", version, name);
+        (void)fm_err_set(&err, FM_NOT_FOUND, "version", "there is no version %u of a flow \"%s\"", version,
+                         name);
     else if (d->status == STORE_NOT_FOUND)
-        fm_err_set(&err, FM_NOT_FOUND, "name", "there is no flow \"%s\"", name);
+        (void)fm_err_set(&err, FM_NOT_FOUND, "name", "there is no flow \"%s\"", name);
     else if (d->status == STORE_OK)
         flow = fermata__v1__flow__unpack(NULL, d->flow.definition.n, d->flow.definition.p);
     if (flow == NULL) {
         if (d->status == STORE_OK)
-            fm_err_set(&err, FM_DATA_LOSS, "flow", "the stored flow \"%s\" is malformed", name);
+            (void)fm_err_set(&err, FM_DATA_LOSS, "flow", "the stored flow \"%s\" is malformed", name);
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
         return NULL;
     }
@@ -205,11 +209,11 @@ static void on_get_flow(struct core *c, struct wait *w, struct store_done *d)
 static void on_get_flow_graph(struct core *c, struct wait *w, struct store_done *d)
 {
     const Fermata__V1__GetFlowGraphRequest *r = OP_REQUEST(w->op, Fermata__V1__GetFlowGraphRequest);
-    Fermata__V1__Flow *flow = flow_read(c, w->op, d, r->name, r->version);
+    fm_auto_pb Fermata__V1__Flow *flow = flow_read(c, w->op, d, r->name, r->version);
     if (flow == NULL)
         return;
     Fermata__V1__GetFlowGraphResponse response = FERMATA__V1__GET_FLOW_GRAPH_RESPONSE__INIT;
-    struct fm_buf text = {0};
+    fm_auto(fm_buf) text = {0};
     if (r->format == FERMATA__V1__FLOW_GRAPH_FORMAT__FLOW_GRAPH_FORMAT_MERMAID)
         flow_graph_mermaid(flow, &text);
     else
@@ -217,14 +221,12 @@ static void on_get_flow_graph(struct core *c, struct wait *w, struct store_done 
     response.graph = (char *)text.p;
     response.version = flow->version;
     op_reply(c, w->op, &response.base);
-    fm_buf_done(&text);
-    fermata__v1__flow__free_unpacked(flow, NULL);
 }
 
 static int get_flow(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__GetFlowRequest *r = OP_REQUEST(op, Fermata__V1__GetFlowRequest);
-    int rc = check_name("name", r->name, err);
+    int rc = fm_name_check("name", r->name, err);
     if (rc < 0)
         return rc;
     core_read(c, store_read_flow(r->name, r->version), on_get_flow, op);
@@ -242,7 +244,7 @@ static int get_flow_graph(struct core *c, struct op *op, struct fm_err *err)
         NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "format", "there is no format %d of graphs",
                           (int)r->format);
-    int rc = check_name("name", r->name, err);
+    int rc = fm_name_check("name", r->name, err);
     if (rc < 0)
         return rc;
     core_read(c, store_read_flow(r->name, r->version), on_get_flow_graph, op);
@@ -264,20 +266,17 @@ static void on_list_flows(struct core *c, struct wait *w, struct store_done *d)
         op_fail(c, op, &d->err);
         return;
     }
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     const struct store_bodies *flows = &d->flows;
     for (size_t i = 0; i < flows->n; i++)
-        fm_buf_put_len_delim(&b, 1, flows->items[i].p, flows->items[i].n);
+        fm_buf_put_len_delim(&b, FIELD_LIST_FLOWS_RESPONSE_FLOWS, flows->items[i].p, flows->items[i].n);
     if (flows->more && flows->n > 0) {
         struct fm_bytes body = flows->items[flows->n - 1];
-        Fermata__V1__FlowSummary *last = fermata__v1__flow_summary__unpack(NULL, body.n, body.p);
-        if (last != NULL) {
-            fm_buf_put_string(&b, 2, last->name);
-            fermata__v1__flow_summary__free_unpacked(last, NULL);
-        }
+        fm_auto_pb Fermata__V1__FlowSummary *last = fermata__v1__flow_summary__unpack(NULL, body.n, body.p);
+        if (last != NULL)
+            fm_buf_put_string(&b, FIELD_LIST_FLOWS_RESPONSE_NEXT_PAGE_TOKEN, last->name);
     }
-    op_reply_bytes(c, op, (struct fm_bytes){b.p, b.n});
-    fm_buf_done(&b);
+    op_reply_bytes(c, op, fm_buf_bytes(&b));
 }
 
 static int list_flows(struct core *c, struct op *op, struct fm_err *err)
@@ -286,7 +285,7 @@ static int list_flows(struct core *c, struct op *op, struct fm_err *err)
     uint32_t limit;
     int rc = check_page(r->page_size, &limit, err);
     if (rc == 0 && r->page_token[0] != '\0')
-        rc = check_name("page_token", r->page_token, err);
+        rc = fm_name_check("page_token", r->page_token, err);
     if (rc < 0)
         return rc;
     core_read(c, store_list_flows(r->page_token, limit), on_list_flows, op);
@@ -300,7 +299,7 @@ const struct method list_flows_method = {
 static int delete_flow(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__DeleteFlowRequest *r = OP_REQUEST(op, Fermata__V1__DeleteFlowRequest);
-    int rc = check_name("name", r->name, err);
+    int rc = fm_name_check("name", r->name, err);
     if (rc < 0)
         return rc;
     struct flow_name *n = name_for_op(c, op, r->name);

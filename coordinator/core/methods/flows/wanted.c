@@ -15,6 +15,7 @@
 #include "program_check.h"
 #include "programs.h"
 #include "query.h"
+#include "routine_types.h"
 #include "state.h"
 #include "store.h"
 
@@ -23,10 +24,9 @@
 int flow_check(struct core *c, struct op *op, const Fermata__V1__Flow *flow, const char *path, bool named,
                struct fm_err *err)
 {
-    struct flow_types known = {flow_known_type, c};
+    struct flow_types known = {types_find, c};
     struct program_check *programs = program_check_new();
-    flow_programs(flow, path, programs);
-    int rc = flow_validate(flow, path, named, &known, err);
+    int rc = flow_validate(flow, path, named, &known, programs, err);
     if (!programs_checked(c, op, programs, err))
         return OP_WAITS;
     return err->code == FM_OK ? rc : -(int)err->code;
@@ -49,7 +49,7 @@ void flow_wanted_free(struct core *c, void *own)
 static int check_entry(struct core *c, const Fermata__V1__Flow *flow, const Fermata__V1__SubmitJobRequest *r,
                        struct fm_err *err)
 {
-    struct flow_types known = {flow_known_type, c};
+    struct flow_types known = {types_find, c};
     return flow_check_entry(flow, "entry", r->entry->routine, r->entry->slot, r->data, &known, err);
 }
 
@@ -61,11 +61,10 @@ static int inline_def(struct core *c, struct op *op, const Fermata__V1__SubmitJo
         rc = check_entry(c, r->inline_flow, r, err);
     if (rc != 0)
         return rc;
-    struct fm_buf body = {0};
+    fm_auto(fm_buf) body = {0};
     uint8_t digest[STORE_DIGEST_BYTES];
     flow_encode(r->inline_flow, &body, digest);
-    *ret = def_add(c, r->inline_flow, (struct fm_bytes){body.p, body.n}, digest, false);
-    fm_buf_done(&body);
+    *ret = def_add(c, r->inline_flow, fm_buf_bytes(&body), digest, false);
     return 0;
 }
 
@@ -80,10 +79,10 @@ static void on_def_for_submit(struct core *c, struct wait *w, struct store_done 
                               : NULL;
     if (flow == NULL) {
         if (d->status == STORE_NOT_FOUND)
-            fm_err_set(&err, FM_NOT_FOUND, "flow", "there is no flow \"%s\"%s", r->flow,
-                       r->flow_version > 0 ? " of this version" : "");
+            (void)fm_err_set(&err, FM_NOT_FOUND, "flow", "there is no flow \"%s\"%s", r->flow,
+                             r->flow_version > 0 ? " of this version" : "");
         else if (d->status == STORE_OK)
-            fm_err_set(&err, FM_DATA_LOSS, "flow", "the stored flow \"%s\" is malformed", r->flow);
+            (void)fm_err_set(&err, FM_DATA_LOSS, "flow", "the stored flow \"%s\" is malformed", r->flow);
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
         return;
     }

@@ -21,8 +21,6 @@
 #include "store.h"
 #include "unit.h"
 
-#define MAX_PRIORITY 1000
-
 /* ---- SubmitJob ---- */
 
 /* ---- request ids of existing jobs ---- */

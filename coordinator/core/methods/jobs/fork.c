@@ -85,7 +85,7 @@ static int read_start(struct fork *f, struct fm_err *err)
 {
     if (f->inputs.n == 0 || f->inputs.items[0].number != 1)
         return 0;
-    Fermata__V1__Task *t =
+    fm_auto_pb Fermata__V1__Task *t =
         fermata__v1__task__unpack(NULL, f->inputs.items[0].body.n, f->inputs.items[0].body.p);
     if (t == NULL)
         return fm_err_set(err, FM_DATA_LOSS, "job_id", "the first input of job %s is malformed",
@@ -96,7 +96,6 @@ static int read_start(struct fork *f, struct fm_err *err)
         job_state_encode(s, NULL, &f->start);
         job_state_free(s);
     }
-    fermata__v1__task__free_unpacked(t, NULL);
     return 0;
 }
 
@@ -121,11 +120,9 @@ static bool is_answered(const struct fork *f, const char *pause_id, uint32_t inp
 {
     bool found = false;
     for (size_t i = 0; i < f->inputs.n && !found && f->inputs.items[i].number <= inputs_through; i++) {
-        Fermata__V1__Task *t =
+        fm_auto_pb Fermata__V1__Task *t =
             fermata__v1__task__unpack(NULL, f->inputs.items[i].body.n, f->inputs.items[i].body.p);
         found = t != NULL && strcmp(t->pause_id, pause_id) == 0;
-        if (t != NULL)
-            fermata__v1__task__free_unpacked(t, NULL);
     }
     return found;
 }
@@ -134,11 +131,9 @@ static size_t count_results(const struct fork *f, uint32_t inputs_through)
 {
     size_t n = 0;
     for (size_t i = 0; i < f->inputs.n && f->inputs.items[i].number <= inputs_through; i++) {
-        Fermata__V1__Task *t =
+        fm_auto_pb Fermata__V1__Task *t =
             fermata__v1__task__unpack(NULL, f->inputs.items[i].body.n, f->inputs.items[i].body.p);
         n += t != NULL && t->child_job_id[0] != '\0';
-        if (t != NULL)
-            fermata__v1__task__free_unpacked(t, NULL);
     }
     return n;
 }
@@ -149,7 +144,7 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
     uint32_t through = job_state_inputs(job->state);
     size_t children = 0;
     for (size_t i = 0; i < f->steps.n; i++) {
-        Fermata__V1__Step *s =
+        fm_auto_pb Fermata__V1__Step *s =
             fermata__v1__step__unpack(NULL, f->steps.items[i].body.n, f->steps.items[i].body.p);
         if (s == NULL)
             return fm_err_set(err, FM_DATA_LOSS, "step", "step %u is malformed", f->steps.items[i].number);
@@ -168,7 +163,6 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
             p->timeout_ms = 0;
             job_add_pause(job, p);
         }
-        fermata__v1__step__free_unpacked(s, NULL);
     }
     if (children != count_results(f, through))
         return fm_err_set(err, FM_FAILED_PRECONDITION, "step",
@@ -233,7 +227,7 @@ static void put_records(struct core *c, const struct fork *f, struct job *job)
     if (through > 0)
         inputs_effect(m, through);
     if (f->steps.n > 0)
-        step_effect(m, (uint32_t)f->steps.n, (struct fm_bytes){0});
+        step_effect(m, (uint32_t)f->steps.n, FM_NO_BYTES);
     for (size_t i = 0; i < f->steps.n; i++)
         job->journal_bytes += f->steps.items[i].body.n;
 }
@@ -275,9 +269,9 @@ static const Fermata__V1__Pause *find_asked(const struct job *job, const Fermata
     else if (job->head->n_pauses == 1)
         p = job->head->pauses[0];
     if (p == NULL)
-        fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
-                   "%zu questions were open after step %u; \"%.64s\" is none", job->head->n_pauses,
-                   job_state_step(job->state), r->pause_id);
+        (void)fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
+                         "%zu questions were open after step %u; \"%.64s\" is none", job->head->n_pauses,
+                         job_state_step(job->state), r->pause_id);
     return p;
 }
 
@@ -323,7 +317,8 @@ static void make(struct core *c, struct op *op, struct flow_def *def)
     put_records(c, f, job);
     bool deferred = job_state_deferred(job->state) > 0;
     if (open_questions(c, f, job, &err) == 0 && !job_has_work(job) && job->head->n_pauses == 0 && !deferred)
-        fm_err_set(&err, FM_FAILED_PRECONDITION, "step", "nothing was left to do after step %zu", f->steps.n);
+        (void)fm_err_set(&err, FM_FAILED_PRECONDITION, "step", "nothing was left to do after step %zu",
+                         f->steps.n);
     if (err.code != FM_OK || patch_shared(c, job, r, &err) < 0 || answer(c, job, r, &err) < 0) {
         drop(c, job);
         op_fail(c, op, &err);
@@ -359,7 +354,7 @@ static void on_def(struct core *c, struct wait *w, struct store_done *d)
     Fermata__V1__Flow *flow =
         d->status == STORE_OK ? fermata__v1__flow__unpack(NULL, d->flow_def.n, d->flow_def.p) : NULL;
     if (flow == NULL) {
-        fm_err_set(&err, FM_DATA_LOSS, "flow", "the flow of job %s cannot be read", f->head->job_id);
+        (void)fm_err_set(&err, FM_DATA_LOSS, "flow", "the flow of job %s cannot be read", f->head->job_id);
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
         return;
     }
@@ -375,12 +370,13 @@ static void on_steps(struct core *c, struct wait *w, struct store_done *d)
     struct fm_err err = {0};
     if (d->status == STORE_OK && d->steps.n < r->step) {
         if (d->steps.more)
-            fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "step",
-                       "the journal up to step %u has more than %u bytes: it is too large to be forked",
-                       r->step, MAX_JOURNAL_BYTES);
+            (void)fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "step",
+                             "the journal up to step %u has more than %u bytes: it is too large to be forked",
+                             r->step, MAX_JOURNAL_BYTES);
         else
-            fm_err_set(&err, FM_INVALID_ARGUMENT, "step", "job %s has %zu steps; step %u is not among them",
-                       r->job_id, d->steps.n, r->step);
+            (void)fm_err_set(&err, FM_INVALID_ARGUMENT, "step",
+                             "job %s has %zu steps; step %u is not among them", r->job_id, d->steps.n,
+                             r->step);
     }
     if (d->status != STORE_OK || err.code != FM_OK) {
         op_fail(c, op, d->status != STORE_OK ? &d->err : &err);
@@ -422,9 +418,9 @@ static void on_head(struct core *c, struct wait *w, struct store_done *d)
     Fermata__V1__Job *head =
         d->status == STORE_OK ? fermata__v1__job__unpack(NULL, d->job.head.n, d->job.head.p) : NULL;
     if (d->status == STORE_NOT_FOUND)
-        fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
+        (void)fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
     else if (d->status == STORE_OK && (head == NULL || head->flow_digest.len != STORE_DIGEST_BYTES))
-        fm_err_set(&err, FM_DATA_LOSS, "job_id", "the record of job %s is malformed", r->job_id);
+        (void)fm_err_set(&err, FM_DATA_LOSS, "job_id", "the record of job %s is malformed", r->job_id);
     if (d->status == STORE_FAILED || err.code != FM_OK) {
         if (head != NULL)
             fermata__v1__job__free_unpacked(head, NULL);

@@ -18,6 +18,7 @@
 #include "mem.h"
 #include "method.h"
 #include "move.h"
+#include "name.h"
 #include "op.h"
 #include "pbc.h"
 #include "place.h"
@@ -165,7 +166,7 @@ static int skip_task(struct core *c, struct op *op, struct fm_err *err)
     if (rc == 0)
         rc = check_text("task_id", r->task_id, err);
     if (rc == 0 && r->event[0] != '\0')
-        rc = check_name("event", r->event, err);
+        rc = fm_name_check("event", r->event, err);
     if (rc == 0)
         rc = held_job(c, op, r->job_id, &job, err);
     if (rc != 0)
@@ -219,7 +220,7 @@ static int check_patch(const Fermata__V1__PatchStateRequest *r, struct fm_err *e
 {
     size_t n = (r->set == NULL ? 0 : r->set->n_fields) + r->n_remove;
     if (check_words(r->by, r->reason, err) < 0 || check_size("set", r->set, err) < 0 ||
-        (r->routine[0] != '\0' && check_name("routine", r->routine, err) < 0))
+        (r->routine[0] != '\0' && fm_name_check("routine", r->routine, err) < 0))
         return -FM_INVALID_ARGUMENT;
     if (n == 0 || n > MAX_KEYS)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "set", "%zu keys to set or remove; 1 to %d are allowed",
@@ -229,12 +230,10 @@ static int check_patch(const Fermata__V1__PatchStateRequest *r, struct fm_err *e
 
 bool job_has_routine(const struct job *job, const char *routine)
 {
-    Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
+    fm_auto_pb Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     bool found = false;
     for (size_t i = 0; flow != NULL && i < flow->n_routines && !found; i++)
         found = strcmp(flow->routines[i]->id, routine) == 0;
-    if (flow != NULL)
-        fermata__v1__flow__free_unpacked(flow, NULL);
     return found;
 }
 

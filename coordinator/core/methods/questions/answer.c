@@ -37,8 +37,8 @@ static const Fermata__V1__Pause *find_asked(const struct job *job, const Fermata
     const Fermata__V1__Job *h = job->head;
     const char *status = job_status_name((int)h->status);
     if (h->n_pauses == 0) {
-        fm_err_set(err, FM_FAILED_PRECONDITION, r->pause_id[0] != '\0' ? "pause_id" : "job_id",
-                   "job %s is %s: no question is open", job->text, status);
+        (void)fm_err_set(err, FM_FAILED_PRECONDITION, r->pause_id[0] != '\0' ? "pause_id" : "job_id",
+                         "job %s is %s: no question is open", job->text, status);
         return NULL;
     }
     if (r->pause_id[0] == '\0') {
@@ -51,9 +51,9 @@ static const Fermata__V1__Pause *find_asked(const struct job *job, const Fermata
     }
     const Fermata__V1__Pause *p = job_find_pause(job, r->pause_id);
     if (p == NULL)
-        fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
-                   "pause %.64s of job %s is not open (any more); open is %s", r->pause_id, job->text,
-                   h->pauses[0]->pause_id);
+        (void)fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
+                         "pause %.64s of job %s is not open (any more); open is %s", r->pause_id, job->text,
+                         h->pauses[0]->pause_id);
     return p;
 }
 

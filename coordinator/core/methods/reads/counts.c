@@ -4,13 +4,17 @@
 #include <string.h>
 #include <time.h>
 
+#include "agreed.h"
 #include "buf.h"
 #include "check.h"
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "job.h"
+#include "mem.h"
 #include "method.h"
+#include "name.h"
 #include "op.h"
 #include "pbc.h"
 #include "query.h"
@@ -40,12 +44,12 @@ static void on_counted(struct core *c, struct wait *w, struct store_done *d)
 static int count_jobs(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__CountJobsRequest *r = OP_REQUEST(op, Fermata__V1__CountJobsRequest);
-    struct store_label labels[MAX_LABELS];
+    struct store_label labels[FM_MAX_LABELS];
     int rc = check_label_count(r->n_labels, err);
     if (rc == 0 && r->flow[0] != '\0')
-        rc = check_name("flow", r->flow, err);
+        rc = fm_name_check("flow", r->flow, err);
     if (rc == 0 && r->host[0] != '\0')
-        rc = check_name("host", r->host, err);
+        rc = fm_name_check("host", r->host, err);
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < r->n_labels; i++)
@@ -79,7 +83,7 @@ static void on_usage(struct core *c, struct wait *w, struct store_done *d)
         op_fail(c, op, &d->err);
         return;
     }
-    struct fm_buf response = {0};
+    fm_auto(fm_buf) response = {0};
     for (size_t i = 0; i < d->usage.n; i++) {
         const struct store_usage_sum *s = &d->usage.items[i];
         Fermata__V1__UsageSum sum = FERMATA__V1__USAGE_SUM__INIT;
@@ -94,13 +98,9 @@ static void on_usage(struct core *c, struct wait *w, struct store_done *d)
         u.cached_tokens = s->used.cached_tokens;
         u.cost = s->used.cost;
         u.calls = (uint32_t)s->used.calls;
-        struct fm_buf b = {0};
-        pb_pack(&sum, &b);
-        fm_buf_put_len_delim(&response, 1, b.p, b.n);
-        fm_buf_done(&b);
+        pb_put(&response, FIELD_GET_USAGE_RESPONSE_SUMS, &sum);
     }
-    op_reply_bytes(c, op, (struct fm_bytes){response.p, response.n});
-    fm_buf_done(&response);
+    op_reply_bytes(c, op, fm_buf_bytes(&response));
 }
 
 /* Days since 1970 of "2026-11-25"; `fallback` for "". */
@@ -147,7 +147,7 @@ static int get_usage(struct core *c, struct op *op, struct fm_err *err)
     if (rc == 0)
         rc = parse_day("to_day", r->to_day, UINT32_MAX, &to, err);
     if (rc == 0 && r->flow[0] != '\0')
-        rc = check_name("flow", r->flow, err);
+        rc = fm_name_check("flow", r->flow, err);
     if (rc < 0)
         return rc;
     core_read(c, store_sum_usage(groups[r->group], r->label_key, from, to, r->flow), on_usage, op);

@@ -20,6 +20,7 @@
 #include "pbc.h"
 #include "place.h"
 #include "state.h"
+#include "times.h"
 
 #define MAX_REASONS 200
 #define MAX_HOSTS 200
@@ -44,13 +45,13 @@ static void add(struct answer *a, const char *kind, int64_t at_ms, const char *f
     (void)vsnprintf(a->texts[i], sizeof(a->texts[i]), fmt, ap);
     va_end(ap);
     struct fm_err clean = {0}; /* cuts at a whole character */
-    fm_err_set(&clean, FM_UNKNOWN, NULL, "%s", a->texts[i]);
+    (void)fm_err_set(&clean, FM_UNKNOWN, NULL, "%s", a->texts[i]);
     (void)snprintf(a->texts[i], sizeof(a->texts[i]), "%.511s", clean.msg);
     fm_err_done(&clean);
     fermata__v1__reason__init(&a->reasons[i]);
     google__protobuf__timestamp__init(&a->times[i]);
-    a->times[i].seconds = at_ms / 1000;
-    a->times[i].nanos = (int32_t)(at_ms % 1000) * 1000000;
+    a->times[i].seconds = fm_ms_seconds(at_ms);
+    a->times[i].nanos = fm_ms_nanos(at_ms);
     a->reasons[i].kind = (char *)(uintptr_t)kind;
     a->reasons[i].text = a->texts[i];
     a->reasons[i].at = at_ms > 0 ? &a->times[i] : NULL;
@@ -128,7 +129,7 @@ static void add_hosts(struct core *c, struct answer *a, const struct job *job)
 static void summarize(struct core *c, struct answer *a, const struct job *job)
 {
     const Fermata__V1__Job *h = job->head;
-    struct fm_buf why = {0};
+    fm_auto(fm_buf) why = {0};
     switch ((int)h->status) {
     case JOB_PENDING:
         if (place_pick(c, job, &why) == NULL && why.n > 0)
@@ -160,11 +161,9 @@ static void summarize(struct core *c, struct answer *a, const struct job *job)
     default:
         (void)snprintf(a->summary, sizeof(a->summary), "Its last task was consumed.");
     }
-    struct fm_err clean = {0};
-    fm_err_set(&clean, FM_UNKNOWN, NULL, "%s", a->summary);
+    fm_auto(fm_err) clean = {0};
+    (void)fm_err_set(&clean, FM_UNKNOWN, NULL, "%s", a->summary);
     (void)snprintf(a->summary, sizeof(a->summary), "%.511s", clean.msg);
-    fm_err_done(&clean);
-    fm_buf_done(&why);
 }
 
 static int explain_job(struct core *c, struct op *op, struct fm_err *err)

@@ -40,11 +40,11 @@ static struct fm_value *from(const char *quoted)
     return v;
 }
 
-static void note(void *arg, const char *path, const char *message)
+static void note(void *arg, const struct json_schema_fault *f)
 {
     size_t n = strlen(faults);
     (void)arg;
-    snprintf(faults + n, sizeof(faults) - n, "%s%s: %s", n > 0 ? "; " : "", path, message);
+    snprintf(faults + n, sizeof(faults) - n, "%s%s: %s", n > 0 ? "; " : "", f->path, f->message);
 }
 
 static int check(const char *schema, const char *value)
@@ -92,17 +92,17 @@ static void types_are_told_apart(void **state)
     }
     meets("{'type':'integer'}", "-3");
     meets("{'type':'integer'}", "1e3");
-    misses("{'type':'integer'}", "1.5", ": is number; it must be integer");
+    misses("{'type':'integer'}", "1.5", ": is 1.5; it must be an integer");
     meets("{'type':['string','null']}", "null");
-    misses("{'type':['string','null']}", "[]", ": is array; it must be string or null");
+    misses("{'type':['string','null']}", "[]", ": is an array; it must be a string or null");
 }
 
 static void enum_and_const_compare_whole_values(void **state)
 {
     (void)state;
     meets("{'enum':[1,'a',{'x':[1,2],'y':null}]}", "{'y':null,'x':[1,2]}");
-    misses("{'enum':[1,'a']}", "'b'", ": is none of the values that are allowed");
-    misses("{'enum':[{'x':1}]}", "{'x':1,'y':2}", ": is none of the values that are allowed");
+    misses("{'enum':[1,'a']}", "'b'", ": is \"b\"; it must be one of: 1, \"a\"");
+    misses("{'enum':[{'x':1}]}", "{'x':1,'y':2}", ": is an object; it must be one of: an object");
     meets("{'const':null}", "null");
     misses("{'const':null}", "0", ": is not the value that is wanted");
     misses("{'const':'1'}", "1", ": is not the value that is wanted");
@@ -116,19 +116,73 @@ static void objects_have_properties(void **state)
                          "'required':['a']}";
     meets(schema, "{'a':1,'b':{'c':'x'},'other':1}");
     meets(schema, "'no object'");
-    misses(schema, "{'b':{'c':2}}", ": lacks the property \"a\"; b.c: is number; it must be string");
-    misses("{'properties':{'a':true},'additionalProperties':false}", "{'a':1,'b':2}",
-           "b: is not one of the properties that are allowed");
+    misses(schema, "{'b':{'c':2}}", ": lacks the property \"a\"; b.c: is a number; it must be a string");
+    misses("{'properties':{'a':true},'additionalProperties':false}", "{'a':1,'b':2}", "b: unknown key \"b\"");
     meets("{'properties':{'a':{}},'additionalProperties':{'type':'string'}}", "{'a':1,'b':'x'}");
-    misses("{'additionalProperties':{'type':'string'}}", "{'b':1}", "b: is number; it must be string");
+    misses("{'additionalProperties':{'type':'string'}}", "{'b':1}", "b: is a number; it must be a string");
     misses("{'minProperties':1}", "{}", ": has 0 properties; it must have 1 or more");
     misses("{'maxProperties':1}", "{'a':1,'b':1}", ": has 2 properties; it must have 1 or fewer");
+}
+
+static void a_key_that_is_not_allowed_suggests_one_that_is(void **state)
+{
+    (void)state;
+    const char *closed =
+        "{'properties':{'prompt':{},'in':{'properties':{'max':{}},'additionalProperties':false}},"
+        "'additionalProperties':false}";
+    misses(closed, "{'promt':1}", "promt: unknown key \"promt\"; did you mean \"prompt\"?");
+    misses(closed, "{'in':{'maxx':1,'other':2}}",
+           "in.maxx: unknown key \"maxx\"; did you mean \"max\"?; in.other: unknown key \"other\"");
+}
+
+static void exactly_one_of_some_properties_is_said_so(void **state)
+{
+    (void)state;
+    const char *one = "{'oneOf':[{'required':['ms']},{'required':['path']}]}";
+    meets(one, "{'ms':1}");
+    misses(one, "{}", ": must have exactly one of ms, path");
+    misses(one, "{'ms':1,'path':2}", ": must have exactly one of ms, path; it has ms, path");
+    misses(one, "1", ": meets 2 of the 2 schemas of oneOf");
+}
+
+static bool same(const char *a, const char *b)
+{
+    return json_schema_same(from(a), from(b)) && json_schema_same(from(b), from(a));
+}
+
+static void schemas_that_demand_the_same_are_the_same(void **state)
+{
+    (void)state;
+    assert_true(same("{'type':'object','title':'a','properties':{'x':{'description':'d'},'y':{'minimum':1}}}",
+                     "{'properties':{'y':{'minimum':1},'x':{'examples':[1]}},'type':'object'}"));
+    assert_true(same("{'items':true}", "{'items':true,'$comment':'c'}"));
+    assert_false(same("{'items':true}", "{'items':false}"));
+    assert_false(same("{}", "{'type':'object'}"));
+    assert_false(same("{'properties':{'title':{'type':'string'}}}", "{'properties':{'title':{}}}"));
+    assert_false(same("{'properties':{'x':{}}}", "{'properties':{'y':{}}}"));
+    assert_false(same("{'anyOf':[{'type':'string'},{}]}", "{'anyOf':[{},{'type':'string'}]}"));
+    assert_false(same("{'format':'jq'}", "{}"));
+    assert_false(same("{'const':null}", "{}"));
+}
+
+static void several_checks_share_a_bound_of_their_work(void **state)
+{
+    (void)state;
+    struct fm_err err = {0};
+    size_t work = JSON_SCHEMA_WORK - 100, n = 0;
+    const struct fm_value *schema = from("{'type':'object'}"), *v = from("{}");
+    assert_int_equal(json_schema_verify(schema, "s", JSON_SCHEMA_PLAIN, &err), 0);
+    while (json_schema_check_plain(schema, v, &work, note, NULL, &err) == 0)
+        n++;
+    assert_true(n > 1 && n < 100);
+    assert_int_equal(err.code, FM_RESOURCE_EXHAUSTED);
 }
 
 static void lists_have_elements(void **state)
 {
     (void)state;
-    misses("{'items':{'items':{'type':'number'}}}", "[[1],[2,'x']]", "[1][1]: is string; it must be number");
+    misses("{'items':{'items':{'type':'number'}}}", "[[1],[2,'x']]",
+           "[1][1]: is a string; it must be a number");
     misses("{'properties':{'l':{'items':{'required':['k']}}}}", "{'l':[{'k':1},{}]}",
            "l[1]: lacks the property \"k\"");
     misses("{'minItems':2}", "[1]", ": has 1 elements; it must have 2 or more");
@@ -252,12 +306,21 @@ static void work_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(types_are_told_apart),     TEST(enum_and_const_compare_whole_values),
-        TEST(objects_have_properties),  TEST(lists_have_elements),
-        TEST(numbers_have_bounds),      TEST(strings_have_lengths_in_characters_and_patterns),
-        TEST(schemas_are_combined),     TEST(what_a_schema_demands_is_never_silently_left_out),
-        TEST(a_faulty_schema_is_named), TEST(patterns_that_would_take_for_ever_are_refused),
+        TEST(types_are_told_apart),
+        TEST(enum_and_const_compare_whole_values),
+        TEST(objects_have_properties),
+        TEST(lists_have_elements),
+        TEST(numbers_have_bounds),
+        TEST(strings_have_lengths_in_characters_and_patterns),
+        TEST(schemas_are_combined),
+        TEST(what_a_schema_demands_is_never_silently_left_out),
+        TEST(a_faulty_schema_is_named),
+        TEST(patterns_that_would_take_for_ever_are_refused),
         TEST(work_is_bounded),
+        TEST(a_key_that_is_not_allowed_suggests_one_that_is),
+        TEST(exactly_one_of_some_properties_is_said_so),
+        TEST(schemas_that_demand_the_same_are_the_same),
+        TEST(several_checks_share_a_bound_of_their_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

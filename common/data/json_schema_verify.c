@@ -1,0 +1,276 @@
+/* The walk over a schema itself, after which a check need not ask what kind a keyword's value has. See
+ * json_schema_verify.h. */
+#include "json_schema_verify.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "json_schema_pattern.h"
+#include "json_schema_walk.h"
+
+static int faulty(struct check *c, const char *what)
+{
+    return schema_refuse(c, "must be %s", what);
+}
+
+static int verify_number(struct check *c, const struct fm_value *v)
+{
+    return fm_value_kind(v) == FM_NUMBER ? 0 : faulty(c, "a number");
+}
+
+static int verify_positive(struct check *c, const struct fm_value *v)
+{
+    return fm_value_number(v, 0) > 0 ? 0 : faulty(c, "a number greater than 0");
+}
+
+static int verify_count(struct check *c, const struct fm_value *v)
+{
+    double n = fm_value_number(v, -1);
+    return n >= 0 && n == floor(n) ? 0 : faulty(c, "a whole number, 0 or greater");
+}
+
+static int verify_bool(struct check *c, const struct fm_value *v)
+{
+    return fm_value_kind(v) == FM_BOOL ? 0 : faulty(c, "true or false");
+}
+
+static int verify_any(struct check *c, const struct fm_value *v)
+{
+    (void)c;
+    (void)v;
+    return 0;
+}
+
+static int verify_list(struct check *c, const struct fm_value *v)
+{
+    return fm_value_kind(v) == FM_LIST ? 0 : faulty(c, "a list");
+}
+
+static int verify_names(struct check *c, const struct fm_value *v)
+{
+    if (fm_value_kind(v) != FM_LIST)
+        return faulty(c, "a list of strings");
+    for (size_t i = 0; i < fm_value_size(v); i++)
+        if (fm_value_kind(fm_value_at(v, i)) != FM_STRING)
+            return faulty(c, "a list of strings");
+    return 0;
+}
+
+static const char *const types[] = {"null", "boolean", "number", "string", "array", "object", "integer"};
+#define N_TYPES (sizeof(types) / sizeof(types[0]))
+
+static bool is_type(const struct fm_value *v)
+{
+    for (size_t i = 0; i < N_TYPES; i++)
+        if (strcmp(fm_value_string(v, ""), types[i]) == 0)
+            return true;
+    return false;
+}
+
+static int verify_type(struct check *c, const struct fm_value *v)
+{
+    bool ok = fm_value_kind(v) == FM_LIST ? fm_value_size(v) > 0 : is_type(v);
+    for (size_t i = 0; fm_value_kind(v) == FM_LIST && i < fm_value_size(v); i++)
+        ok = ok && is_type(fm_value_at(v, i));
+    return ok ? 0 : faulty(c, "null, boolean, number, string, array, object or integer, or a list of these");
+}
+
+static int verify_pattern(struct check *c, const struct fm_value *v)
+{
+    if (fm_value_kind(v) != FM_STRING)
+        return faulty(c, "a string");
+    if (c->use == JSON_SCHEMA_PLAIN)
+        return schema_refuse(c, "this schema may have no patterns");
+    if (c->n_patterns == MAX_PATTERNS)
+        return schema_refuse(c, "the schema has more than %d patterns", MAX_PATTERNS);
+    struct pattern *p = &c->patterns[c->n_patterns];
+    p->source = v;
+    bool ok = false;
+    int rc = schema_compile_pattern(c, v, &p->regex, &ok);
+    if (ok)
+        c->n_patterns++;
+    return rc;
+}
+
+static int verify_schemas(struct check *c, const struct fm_value *v)
+{
+    if (fm_value_kind(v) != FM_LIST || fm_value_size(v) == 0)
+        return faulty(c, "a list of schemas");
+    for (size_t i = 0; i < fm_value_size(v); i++) {
+        size_t was = schema_path_down(c, "[%zu]", i);
+        int rc = schema_verify(c, fm_value_at(v, i));
+        schema_path_back(c, was);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int verify_properties(struct check *c, const struct fm_value *v)
+{
+    if (fm_value_kind(v) != FM_MAP)
+        return faulty(c, "an object of schemas");
+    for (size_t i = 0; i < fm_value_size(v); i++) {
+        size_t was = schema_path_key(c, fm_value_key(v, i));
+        int rc = schema_verify(c, fm_value_at(v, i));
+        schema_path_back(c, was);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* What a keyword's value is. A format is no demand of ours, but of those who give it a meaning. */
+enum meaning { ANNOTATION, DEMAND, SCHEMA, SCHEMAS, NAMED_SCHEMAS };
+
+static const struct keyword {
+    const char *name;
+    enum meaning meaning;
+    int (*verify)(struct check *c, const struct fm_value *v);
+} keywords[] = {
+    {"type",                 DEMAND,        verify_type      },
+    {"enum",                 DEMAND,        verify_list      },
+    {"const",                DEMAND,        verify_any       },
+    {"properties",           NAMED_SCHEMAS, verify_properties},
+    {"required",             DEMAND,        verify_names     },
+    {"additionalProperties", SCHEMA,        schema_verify    },
+    {"minProperties",        DEMAND,        verify_count     },
+    {"maxProperties",        DEMAND,        verify_count     },
+    {"items",                SCHEMA,        schema_verify    },
+    {"minItems",             DEMAND,        verify_count     },
+    {"maxItems",             DEMAND,        verify_count     },
+    {"uniqueItems",          DEMAND,        verify_bool      },
+    {"minimum",              DEMAND,        verify_number    },
+    {"maximum",              DEMAND,        verify_number    },
+    {"exclusiveMinimum",     DEMAND,        verify_number    },
+    {"exclusiveMaximum",     DEMAND,        verify_number    },
+    {"multipleOf",           DEMAND,        verify_positive  },
+    {"minLength",            DEMAND,        verify_count     },
+    {"maxLength",            DEMAND,        verify_count     },
+    {"pattern",              DEMAND,        verify_pattern   },
+    {"anyOf",                SCHEMAS,       verify_schemas   },
+    {"oneOf",                SCHEMAS,       verify_schemas   },
+    {"allOf",                SCHEMAS,       verify_schemas   },
+    {"not",                  SCHEMA,        schema_verify    },
+    {"$schema",              ANNOTATION,    verify_any       },
+    {"$id",                  ANNOTATION,    verify_any       },
+    {"$comment",             ANNOTATION,    verify_any       },
+    {"title",                ANNOTATION,    verify_any       },
+    {"description",          ANNOTATION,    verify_any       },
+    {"default",              ANNOTATION,    verify_any       },
+    {"examples",             ANNOTATION,    verify_any       },
+    {"format",               DEMAND,        verify_any       },
+    {"deprecated",           ANNOTATION,    verify_any       },
+    {"readOnly",             ANNOTATION,    verify_any       },
+    {"writeOnly",            ANNOTATION,    verify_any       },
+};
+#define N_KEYWORDS (sizeof(keywords) / sizeof(keywords[0]))
+
+/* Whether a keyword is looked at. Schemas for others than us may say more than we know, or in another draft.
+ */
+static bool matters(const struct check *c, const char *key, const struct fm_value *v)
+{
+    static const char *const sure[] = {"type",  "enum",  "properties", "required", "additionalProperties",
+                                       "anyOf", "oneOf", "allOf",      "not"};
+    if (c->use != JSON_SCHEMA_FOREIGN)
+        return true;
+    for (size_t i = 0; i < sizeof(sure) / sizeof(sure[0]); i++)
+        if (strcmp(sure[i], key) == 0)
+            return true;
+    return strcmp(key, "items") == 0 && fm_value_kind(v) != FM_LIST;
+}
+
+static const struct keyword *keyword_of(const char *name)
+{
+    for (size_t i = 0; i < N_KEYWORDS; i++)
+        if (strcmp(keywords[i].name, name) == 0)
+            return &keywords[i];
+    return NULL;
+}
+
+int schema_verify(struct check *c, const struct fm_value *schema)
+{
+    if (fm_value_kind(schema) == FM_BOOL)
+        return 0;
+    if (fm_value_kind(schema) != FM_MAP)
+        return faulty(c, "a schema: an object, true or false");
+    for (size_t i = 0; i < fm_value_size(schema); i++) {
+        const char *key = fm_value_key(schema, i);
+        if (!matters(c, key, fm_value_at(schema, i)))
+            continue;
+        size_t was = schema_path_key(c, key);
+        const struct keyword *k = keyword_of(key);
+        int rc = k != NULL ? k->verify(c, fm_value_at(schema, i))
+                           : schema_refuse(c, "this keyword of JSON Schema is not supported");
+        schema_path_back(c, was);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+int json_schema_verify(const struct fm_value *schema, const char *path, enum json_schema_use use,
+                       struct fm_err *err)
+{
+    struct pattern patterns[MAX_PATTERNS];
+    struct check c = {.err = err, .patterns = patterns, .collect = true, .use = use};
+    (void)schema_path_down(&c, "%s", path);
+    (void)schema_verify(&c, schema);
+    for (size_t i = 0; i < c.n_patterns; i++)
+        regfree(&patterns[i].regex);
+    return c.n_faults == 0 ? 0 : -FM_INVALID_ARGUMENT;
+}
+
+/* ---- two schemas ---- */
+
+static bool same(struct check *c, const struct fm_value *a, const struct fm_value *b);
+
+static bool same_list(struct check *c, const struct fm_value *a, const struct fm_value *b)
+{
+    bool ok = fm_value_size(a) == fm_value_size(b);
+    for (size_t i = 0; ok && i < fm_value_size(a); i++)
+        ok = same(c, fm_value_at(a, i), fm_value_at(b, i));
+    return ok;
+}
+
+static bool same_named(struct check *c, const struct fm_value *a, const struct fm_value *b)
+{
+    bool ok = fm_value_size(a) == fm_value_size(b);
+    for (size_t i = 0; ok && i < fm_value_size(a); i++)
+        ok = schema_has_member(c, b, fm_value_key(a, i)) &&
+             same(c, fm_value_at(a, i), schema_member(c, b, fm_value_key(a, i)));
+    return ok;
+}
+
+/* Whether `b` demands what `a` does. */
+static bool has_demands(struct check *c, const struct fm_value *a, const struct fm_value *b)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < fm_value_size(a); i++) {
+        const struct keyword *k = keyword_of(fm_value_key(a, i));
+        const struct fm_value *x = fm_value_at(a, i), *y = schema_member(c, b, fm_value_key(a, i));
+        if (k == NULL || k->meaning == ANNOTATION)
+            continue;
+        ok = schema_has_member(c, b, k->name) && fm_value_kind(x) == fm_value_kind(y);
+        if (!ok)
+            break;
+        ok = k->meaning == SCHEMA          ? same(c, x, y)
+             : k->meaning == SCHEMAS       ? same_list(c, x, y)
+             : k->meaning == NAMED_SCHEMAS ? same_named(c, x, y)
+                                           : schema_equal(c, x, y);
+    }
+    return ok;
+}
+
+static bool same(struct check *c, const struct fm_value *a, const struct fm_value *b)
+{
+    if (!schema_spend(c, 1) || fm_value_kind(a) != fm_value_kind(b))
+        return false;
+    return fm_value_kind(a) == FM_MAP ? has_demands(c, a, b) && has_demands(c, b, a) : schema_equal(c, a, b);
+}
+
+bool json_schema_same(const struct fm_value *a, const struct fm_value *b)
+{
+    struct check c = {0};
+    return same(&c, a, b) && schema_spend(&c, 0);
+}

@@ -1,0 +1,101 @@
+/* Where a walk is, and what it sees. See json_schema_walk.h. */
+#include "json_schema_walk.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+bool schema_spend(struct check *c, size_t n)
+{
+    c->work += n;
+    return c->work <= JSON_SCHEMA_WORK;
+}
+
+/* ---- where we are ---- */
+
+size_t schema_path_down(struct check *c, const char *fmt, ...)
+{
+    size_t was = c->path_n;
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(c->path + was, sizeof(c->path) - was, fmt, ap);
+    va_end(ap);
+    if (n > 0)
+        c->path_n = was + (size_t)n < sizeof(c->path) - 1 ? was + (size_t)n : sizeof(c->path) - 1;
+    return was;
+}
+
+size_t schema_path_key(struct check *c, const char *key)
+{
+    return schema_path_down(c, "%s%.128s", c->path_n > 0 ? "." : "", key);
+}
+
+void schema_path_back(struct check *c, size_t was)
+{
+    c->path_n = was;
+    c->path[was] = '\0';
+}
+
+int schema_refuse(struct check *c, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (!c->collect)
+        return fm_err_set(c->err, FM_INVALID_ARGUMENT, "schema", "%s: %s", c->path, text);
+    c->n_faults++;
+    (void)fm_err_add(c->err, FM_INVALID_ARGUMENT, c->path, "%s", text);
+    return 0;
+}
+
+/* ---- values ---- */
+
+const struct fm_value *schema_member(struct check *c, const struct fm_value *map, const char *key)
+{
+    size_t n = fm_value_kind(map) == FM_MAP ? fm_value_size(map) : 0;
+    (void)schema_spend(c, n / 8 + 1);
+    for (size_t i = n; i-- > 0;)
+        if (strcmp(fm_value_key(map, i), key) == 0)
+            return fm_value_at(map, i);
+    return NULL;
+}
+
+bool schema_has_member(struct check *c, const struct fm_value *map, const char *key)
+{
+    size_t n = fm_value_kind(map) == FM_MAP ? fm_value_size(map) : 0;
+    (void)schema_spend(c, n / 8 + 1);
+    for (size_t i = n; i-- > 0;)
+        if (strcmp(fm_value_key(map, i), key) == 0)
+            return true;
+    return false;
+}
+
+bool schema_equal(struct check *c, const struct fm_value *a, const struct fm_value *b)
+{
+    if (!schema_spend(c, 1) || fm_value_kind(a) != fm_value_kind(b) || fm_value_size(a) != fm_value_size(b))
+        return false;
+    switch (fm_value_kind(a)) {
+    case FM_NULL:
+        return true;
+    case FM_BOOL:
+        return fm_value_bool(a, false) == fm_value_bool(b, false);
+    case FM_NUMBER:
+        return fm_value_number(a, 0) == fm_value_number(b, 0);
+    case FM_STRING:
+        return strcmp(fm_value_string(a, ""), fm_value_string(b, "")) == 0;
+    case FM_LIST:
+        for (size_t i = 0; i < fm_value_size(a); i++)
+            if (!schema_equal(c, fm_value_at(a, i), fm_value_at(b, i)))
+                return false;
+        return true;
+    case FM_MAP:
+        for (size_t i = 0; i < fm_value_size(a); i++)
+            if (!schema_has_member(c, b, fm_value_key(a, i)) ||
+                !schema_equal(c, fm_value_at(a, i), schema_member(c, b, fm_value_key(a, i))))
+                return false;
+        return true;
+    }
+    return false;
+}

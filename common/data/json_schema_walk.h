@@ -1,0 +1,51 @@
+/* What the walk over a schema and the check of a value share: where they are, what they may still do, and
+ * members of objects. Private to json_schema*.c. */
+#ifndef FM_JSON_SCHEMA_WALK_H
+#define FM_JSON_SCHEMA_WALK_H
+
+#include <regex.h>
+
+#include <fermata/value.h>
+
+#include "err.h"
+#include "json_schema_types.h"
+
+#define MAX_PATTERNS 64
+#define PATH_BYTES 256
+
+struct pattern {
+    const struct fm_value *source;
+    regex_t regex;
+};
+
+struct check {
+    json_schema_report report;
+    void *arg;
+    struct fm_err *err;
+    int n_faults;
+    size_t work;
+    unsigned quiet;       /* inside anyOf, oneOf, not: faults only count */
+    unsigned n_suggested; /* unknown properties for which the nearest known one was looked for */
+    bool collect;         /* of the schema: all faults are added to err, with their paths as fields */
+    enum json_schema_use use;
+    char path[PATH_BYTES];
+    size_t path_n;
+    struct pattern *patterns;
+    size_t n_patterns;
+};
+
+/* False when the check is out of work. */
+bool schema_spend(struct check *c, size_t n);
+/* Go down; return what schema_path_back wants. A path that is too long is cut. */
+size_t schema_path_down(struct check *c, const char *fmt, ...) FM_PRINTF(2, 3);
+size_t schema_path_key(struct check *c, const char *key);
+void schema_path_back(struct check *c, size_t was);
+/* A member by its key, which is no path. */
+const struct fm_value *schema_member(struct check *c, const struct fm_value *map, const char *key);
+bool schema_has_member(struct check *c, const struct fm_value *map, const char *key);
+bool schema_equal(struct check *c, const struct fm_value *a, const struct fm_value *b);
+
+/* A fault of the schema. Returns 0 when the walk is to go on. */
+int schema_refuse(struct check *c, const char *fmt, ...) FM_PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,86 @@
+/* Sockets that listen. See rpc_listen.h. */
+#include "rpc_listen.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "mem.h"
+
+#define BACKLOG 4096
+
+/* The sockets so far. */
+struct sockets {
+    int *fds;
+    size_t max, *n;
+};
+
+/* A socket on one address, with this port when the address has none. Returns the port, or -1. */
+static int listen_on(struct sockets *s, const struct addrinfo *to, int port)
+{
+    struct sockaddr_storage here;
+    socklen_t n = sizeof(here);
+    int one = 1, zero = 0;
+    if (*s->n == s->max)
+        return -1;
+    fm_autoclose int fd = socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    memcpy(&here, to->ai_addr, to->ai_addrlen);
+    in_port_t *at = to->ai_family == AF_INET6 ? &((struct sockaddr_in6 *)&here)->sin6_port
+                                              : &((struct sockaddr_in *)&here)->sin_port;
+    if (*at == 0)
+        *at = htons((uint16_t)port);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (to->ai_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+    if (bind(fd, (struct sockaddr *)&here, to->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0 ||
+        getsockname(fd, (struct sockaddr *)&here, &n) < 0)
+        return -1;
+    s->fds[(*s->n)++] = fd;
+    fd = -1;
+    return ntohs(*at);
+}
+
+/* All addresses that the name has; those without a port get this one, if it is not 0. Returns the port, or 0.
+ */
+static int listen_on_all(struct sockets *s, const char *host, const char *service, int port)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    if (getaddrinfo(host, service, &hints, &found) != 0)
+        return port;
+    for (const struct addrinfo *a = found; a != NULL; a = a->ai_next) {
+        int got = listen_on(s, a, port);
+        port = port > 0 || got < 0 ? port : got;
+    }
+    freeaddrinfo(found);
+    return port;
+}
+
+int rpc_listen(const char *address, int *fds, size_t max, size_t *n, int *ret_port, struct fm_err *err)
+{
+    char host[256];
+    const char *colon = strrchr(address, ':');
+    struct sockets s = {fds, max, n};
+    int port = 0;
+    size_t n_host = colon == NULL ? 0 : (size_t)(colon - address);
+    bool bracketed = n_host > 1 && address[0] == '[' && address[n_host - 1] == ']';
+    snprintf(host, sizeof(host), "%.*s", (int)(bracketed ? n_host - 2 : n_host),
+             bracketed ? address + 1 : address);
+    if (colon != NULL && strcmp(host, "0.0.0.0") == 0)
+        port = listen_on_all(&s, "::", colon + 1, 0); /* takes those of IPv4, too */
+    if (port == 0 && colon != NULL)
+        port = listen_on_all(&s, host, colon + 1, 0);
+    if (port == 0)
+        return fm_err_set(err, FM_UNAVAILABLE, "listen",
+                          "cannot listen on %s: the address is in use, not one of this machine, or unknown",
+                          address);
+    *ret_port = port;
+    return 0;
+}

@@ -1,0 +1,13 @@
+/* Paths of fields in errors. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "flow_int.h"
+
+void flow_path(char out[FLOW_PATH_BYTES], const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(out, FLOW_PATH_BYTES, fmt, ap);
+    va_end(ap);
+}

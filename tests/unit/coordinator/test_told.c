@@ -1,0 +1,284 @@
+/* What hosts tell of routine types: which schema counts, and what is refused. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <utlist.h>
+
+#include "flow.h"
+#include "host.h"
+#include "mem.h"
+#include "routine_types.h"
+#include "state.h"
+#include "told.h"
+
+#define OLD_SCHEMA "{\"properties\":{\"n\":{\"type\":\"number\"}}}"
+#define SAME_SCHEMA                                                                                          \
+    "{\"properties\":{\"n\":{\"description\":\"how many\",\"type\":\"number\"}},\"title\":\"t\"}"
+#define NEW_SCHEMA "{\"properties\":{\"n\":{\"type\":\"string\"}}}"
+
+static struct core core;
+static struct host hosts[3];
+
+static int setup(void **state)
+{
+    static char ids[3][2] = {"a", "b", "c"};
+    (void)state;
+    memset(&core, 0, sizeof(core));
+    memset(hosts, 0, sizeof(hosts));
+    for (size_t i = 0; i < 3; i++) {
+        hosts[i].id = ids[i];
+        HASH_ADD_KEYPTR(hh, core.hosts, hosts[i].id, 1, &hosts[i]);
+    }
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        host_clear_hello(&hosts[i]);
+    HASH_CLEAR(hh, core.hosts);
+    type_info_free_all(&core.types);
+    return 0;
+}
+
+/* Host i says Hello again, with this one type. */
+static void hello(size_t i, const char *type, uint32_t version, const char *schema)
+{
+    Fermata__V1__Hello m = FERMATA__V1__HELLO__INIT;
+    Fermata__V1__RoutineType t = FERMATA__V1__ROUTINE_TYPE__INIT, *types[] = {&t};
+    char in[] = "in", out[] = "out", ask[] = "ask", *slots[] = {in}, *events[] = {out, ask}, *calls[] = {ask};
+    fm_autofree char *name = fm_xstrdup(type), *text = fm_xstrdup(schema);
+    t.name = name;
+    t.version = version;
+    t.config_schema = text;
+    t.slots = slots;
+    t.n_slots = 1;
+    t.events = events;
+    t.n_events = 2;
+    t.call_events = t.notice_events = calls;
+    t.n_call_events = t.n_notice_events = 1;
+    m.routine_types = types;
+    m.n_routine_types = 1;
+    host_clear_hello(&hosts[i]);
+    told_take(&core, &hosts[i], &m);
+}
+
+static void leaves(size_t i)
+{
+    host_clear_hello(&hosts[i]);
+}
+
+static bool offers(size_t i, const char *type)
+{
+    return type_info_find(hosts[i].types, type) != NULL;
+}
+
+/* The schema that flows are checked with; "": none. */
+static const char *schema_in_use(const char *type)
+{
+    const struct type_info *t = type_info_find(core.types, type);
+    return t == NULL ? "" : type_info_schema(t);
+}
+
+static void is_refused(size_t i, const char *type, uint32_t version, const char *reason)
+{
+    const struct refused_type *r = hosts[i].refused;
+    if (r == NULL)
+        fail_msg("nothing of host %s is refused", hosts[i].id);
+    assert_false(offers(i, type));
+    assert_string_equal(r->name, type);
+    assert_int_equal(r->version, version);
+    if (strstr(r->reason, reason) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", r->reason, reason);
+}
+
+static void what_a_host_tells_is_known_with_its_schema(void **state)
+{
+    (void)state;
+    const struct flow_types known = {types_find, &core};
+    assert_null(flow_type("acme.box", &known));
+    hello(0, "acme.box", 3, OLD_SCHEMA);
+    const struct type_spec *t = flow_type("acme.box", &known);
+    assert_non_null(t);
+    assert_int_equal(t->version, 3);
+    assert_string_equal(t->slots[0].name, "in");
+    assert_true(t->events[1].call && t->events[1].notice && !t->events[0].call && !t->events[0].notice);
+    assert_non_null(fm_value_get(t->config, "properties.n"));
+    assert_null(t->rules);
+    assert_true(offers(0, "acme.box"));
+    assert_null(hosts[0].refused);
+}
+
+static void hosts_that_tell_the_same_share_it(void **state)
+{
+    (void)state;
+    hello(0, "acme.box", 1, OLD_SCHEMA);
+    hello(1, "acme.box", 1, OLD_SCHEMA);
+    assert_ptr_equal(type_info_find(hosts[0].types, "acme.box")->schema,
+                     type_info_find(hosts[1].types, "acme.box")->schema);
+    leaves(0);
+    assert_string_equal(schema_in_use("acme.box"), OLD_SCHEMA);
+}
+
+static void another_schema_of_the_same_version_is_refused_and_the_first_goes_on(void **state)
+{
+    (void)state;
+    hello(0, "acme.box", 1, OLD_SCHEMA);
+    hello(1, "acme.box", 1, NEW_SCHEMA);
+    is_refused(1, "acme.box", 1, "host a offers the same version");
+    assert_true(offers(0, "acme.box"));
+    assert_string_equal(schema_in_use("acme.box"), OLD_SCHEMA);
+    hello(1, "acme.other", 1, NEW_SCHEMA); /* another type of it is not touched */
+    assert_true(offers(1, "acme.other"));
+    assert_null(hosts[1].refused);
+}
+
+static void other_words_are_no_other_schema(void **state)
+{
+    (void)state;
+    hello(0, "acme.box", 1, OLD_SCHEMA);
+    hello(1, "acme.box", 1, SAME_SCHEMA);
+    assert_true(offers(0, "acme.box") && offers(1, "acme.box"));
+    hello(2, "acme.box", 1, OLD_SCHEMA);
+    assert_true(offers(2, "acme.box"));
+    hello(0, "acme.box", 1, NEW_SCHEMA);
+    is_refused(0, "acme.box", 1, "host b offers");
+}
+
+static void a_schema_that_nobody_offers_any_more_may_be_replaced(void **state)
+{
+    (void)state;
+    hello(0, "acme.box", 1, OLD_SCHEMA);
+    hello(0, "acme.box", 1, NEW_SCHEMA); /* its own earlier one does not count */
+    assert_true(offers(0, "acme.box"));
+    assert_string_equal(schema_in_use("acme.box"), NEW_SCHEMA);
+    leaves(0);
+    assert_string_equal(schema_in_use("acme.box"), NEW_SCHEMA); /* flows are still checked */
+    hello(1, "acme.box", 1, OLD_SCHEMA);
+    assert_true(offers(1, "acme.box"));
+    assert_string_equal(schema_in_use("acme.box"), OLD_SCHEMA);
+}
+
+static void the_newest_version_counts_as_long_as_it_is_offered(void **state)
+{
+    (void)state;
+    hello(0, "acme.box", 2, NEW_SCHEMA);
+    hello(1, "acme.box", 1, OLD_SCHEMA);
+    assert_true(offers(0, "acme.box") && offers(1, "acme.box"));
+    assert_string_equal(schema_in_use("acme.box"), NEW_SCHEMA);
+    hello(2, "acme.box", 1, NEW_SCHEMA); /* of version 1 there is another one */
+    is_refused(2, "acme.box", 1, "host b offers");
+    leaves(0);
+    hello(1, "acme.box", 1, OLD_SCHEMA);
+    assert_string_equal(schema_in_use("acme.box"), OLD_SCHEMA);
+    hello(0, "acme.box", 3, NEW_SCHEMA);
+    assert_string_equal(schema_in_use("acme.box"), NEW_SCHEMA);
+}
+
+static void a_host_that_tells_no_schema_contradicts_nobody(void **state)
+{
+    (void)state;
+    hello(0, "acme.box", 1, "");
+    assert_string_equal(schema_in_use("acme.box"), "");
+    hello(1, "acme.box", 1, OLD_SCHEMA);
+    hello(2, "acme.box", 1, "");
+    assert_true(offers(0, "acme.box") && offers(1, "acme.box") && offers(2, "acme.box"));
+    assert_string_equal(schema_in_use("acme.box"), OLD_SCHEMA);
+}
+
+static void rules_and_data_are_those_of_the_very_version(void **state)
+{
+    (void)state;
+    const struct flow_types known = {types_find, &core};
+    const struct type_spec *own = type_catalog_find("http");
+    hello(0, "http", own->version + 1, OLD_SCHEMA);
+    assert_null(flow_type("http", &known)->rules);
+    leaves(0);
+    hello(0, "http", own->version, own->config_text);
+    assert_ptr_equal(flow_type("http", &known)->rules, own->rules);
+    hello(0, "http", own->version, "");
+    assert_ptr_not_equal(flow_type("http", &known), own); /* its schema is known from before */
+}
+
+static void a_schema_that_is_not_sound_is_refused(void **state)
+{
+    (void)state;
+    hello(0, "acme.box", 1, "{\"properties\":");
+    is_refused(0, "acme.box", 1, "not JSON");
+    hello(0, "acme.box", 1, "{\"properties\":{\"a\":{\"pattern\":\"(a*)*\"}}}");
+    is_refused(0, "acme.box", 1, "properties.a.pattern: this schema may have no patterns");
+    fm_autofree char *large = fm_xcalloc(TYPE_SCHEMA_BYTES + 2, 1);
+    memset(large, ' ', TYPE_SCHEMA_BYTES + 1);
+    memcpy(large, "{}", 2);
+    hello(0, "acme.box", 1, large);
+    is_refused(0, "acme.box", 1, "65536");
+    assert_null(type_info_find(core.types, "acme.box"));
+}
+
+static void the_schemas_of_one_hello_have_a_limit(void **state)
+{
+    (void)state;
+    size_t n = TYPE_SCHEMAS_BYTES / TYPE_SCHEMA_BYTES + 1, refused = 0;
+    fm_autofree char *large = fm_xcalloc(TYPE_SCHEMA_BYTES + 1, 1);
+    Fermata__V1__Hello m = FERMATA__V1__HELLO__INIT;
+    Fermata__V1__RoutineType types[20], *pointers[20];
+    char names[20][8];
+    memset(large, ' ', TYPE_SCHEMA_BYTES);
+    memcpy(large, "{}", 2);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(names[i], sizeof(names[i]), "t%zu", i);
+        fermata__v1__routine_type__init(&types[i]);
+        types[i].name = names[i];
+        types[i].config_schema = large;
+        pointers[i] = &types[i];
+    }
+    m.routine_types = pointers;
+    m.n_routine_types = n;
+    told_take(&core, &hosts[0], &m);
+    const struct refused_type *r;
+    DL_COUNT(hosts[0].refused, r, refused);
+    assert_int_equal(refused, 1);
+    is_refused(0, names[n - 1], 0, "1048576");
+}
+
+static void clients_see_what_is_taken_and_what_is_refused(void **state)
+{
+    (void)state;
+    hello(0, "acme.box", 1, OLD_SCHEMA);
+    hello(1, "acme.box", 1, NEW_SCHEMA);
+    Fermata__V1__Host *a = host_view(&core, &hosts[0]), *b = host_view(&core, &hosts[1]);
+    assert_int_equal(a->n_routine_types, 1);
+    assert_int_equal(a->n_refused_types, 0);
+    assert_string_equal(a->routine_types[0]->name, "acme.box");
+    assert_int_equal(a->routine_types[0]->n_events, 2);
+    assert_int_equal(a->routine_types[0]->n_call_events, 1);
+    assert_string_equal(a->routine_types[0]->config_schema, ""); /* only GetHost has it */
+    assert_int_equal(b->n_routine_types, 0);
+    assert_int_equal(b->n_refused_types, 1);
+    assert_string_equal(b->refused_types[0]->name, "acme.box");
+    assert_true(strlen(b->refused_types[0]->reason) > 0);
+    fermata__v1__host__free_unpacked(a, NULL);
+    fermata__v1__host__free_unpacked(b, NULL);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(what_a_host_tells_is_known_with_its_schema),
+        TEST(hosts_that_tell_the_same_share_it),
+        TEST(another_schema_of_the_same_version_is_refused_and_the_first_goes_on),
+        TEST(other_words_are_no_other_schema),
+        TEST(a_schema_that_nobody_offers_any_more_may_be_replaced),
+        TEST(the_newest_version_counts_as_long_as_it_is_offered),
+        TEST(a_host_that_tells_no_schema_contradicts_nobody),
+        TEST(rules_and_data_are_those_of_the_very_version),
+        TEST(a_schema_that_is_not_sound_is_refused),
+        TEST(the_schemas_of_one_hello_have_a_limit),
+        TEST(clients_see_what_is_taken_and_what_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
