@@ -20,6 +20,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,7 +100,8 @@ struct rpc_conns {
     int64_t look_ms, sweep_ms, complain_ms, trim_ms;
     intptr_t last_channelz_id;
     int trims_left;
-    uint64_t freed_bytes; /* what the connections that are over have cost, about */
+    uint64_t freed_bytes;  /* what the connections that are over have cost, about */
+    atomic_uint lingering; /* connections that are over, and have calls that are not */
     /* under the lock */
     pthread_mutex_t lock;
     struct rpc_conn **by_fd;
@@ -124,9 +126,11 @@ static void forget(struct rpc_conns *cs, struct rpc_conn *conn)
     if (conn->active)
         DL_DELETE(cs->active, conn);
     conn->gone = true;
-    cs->freed_bytes += CONNECTION_BYTES + conn->received;
+    cs->freed_bytes += CONNECTION_BYTES + conn->received + (uint64_t)conn->accepted * CALL_CREDIT;
     if (conn->calls == 0)
         free(conn);
+    else
+        cs->lingering++;
 }
 
 /* False, and it is forgotten, when it has been closed. */
@@ -299,17 +303,17 @@ static bool look_at(struct rpc_conns *cs, struct rpc_conn *conn, int64_t now_ms)
 {
     struct tcp_info info;
     socklen_t n = sizeof(info);
+    if (conn->shut)
+        return false; /* the reset has set its numbers to 0 */
     memset(&info, 0, sizeof(info));
     if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
         return false;
     uint64_t fresh = info.tcpi_bytes_received - conn->received;
     uint64_t credit = conn->credit + (info.tcpi_bytes_acked - conn->sent) / SENT_PER_CREDIT +
                       (uint64_t)(now_ms - conn->looked_ms) * FREE_BYTES_PER_S / 1000;
-    if (!conn->shut) {
-        cs->debts -= conn->debt;
-        conn->debt = less(conn->debt + fresh, credit);
-        cs->debts += conn->debt;
-    }
+    cs->debts -= conn->debt;
+    conn->debt = less(conn->debt + fresh, credit);
+    cs->debts += conn->debt;
     if (fresh >= ASKED_BYTES)
         look_at_streams(cs, conn);
     conn->received = info.tcpi_bytes_received;
@@ -405,7 +409,8 @@ static void look(struct rpc_conns *cs)
         cs->trims_left = TRIMS;
     }
     if (cs->trims_left > 0 && now_ms >= cs->trim_ms) {
-        cs->trims_left--;
+        if (cs->trims_left > 1 || cs->lingering == 0) /* what these hold is freed later */
+            cs->trims_left--;
         cs->trim_ms = now_ms + (TRIM_MS << (TRIMS - cs->trims_left));
         (void)malloc_trim(0);
     }
@@ -567,9 +572,10 @@ void rpc_conn_end_call(struct rpc_conns *cs, struct rpc_conn *conn, bool reset)
 {
     fm_lock(&cs->lock);
     count_resets(cs, conn, reset ? 1 : -1);
-    if (--conn->calls == 0 && conn->gone)
+    if (--conn->calls == 0 && conn->gone) {
+        cs->lingering--;
         free(conn);
-    else if (conn->calls == 0)
+    } else if (conn->calls == 0)
         conn->idle_since_ms = fm_now_mono_ms();
     fm_unlock(&cs->lock);
 }

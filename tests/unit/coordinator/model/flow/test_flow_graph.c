@@ -79,7 +79,7 @@ static void characters_that_mean_something_are_escaped(void **state)
     (void)state;
     static const char flow[] =
         "{'name':'f','routines':[{'id':'a','type':'t'}],'connections':[{'from':{'routine':"
-        "'a','event':'x\\'] -> b\\\\'},'to':{'routine':'a','slot':'<b>#1 & `c`\\n}'}}]}";
+        "'a','event':'x\"] -> b\\\\'},'to':{'routine':'a','slot':'<b>#1 & `c`\\n}'}}]}";
     assert_non_null(strstr(dot(flow), "\"a\" -> \"a\" [label=\"x\\\"] -> b\\\\ → <b>#1 & `c` }\"];\n"));
     assert_non_null(
         strstr(mermaid(flow), "r0 -- \"x#quot;] -#gt; b\\ → #lt;b#gt;#35;1 #amp; #96;c#96; }\" --> r0\n"));

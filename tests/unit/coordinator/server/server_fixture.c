@@ -1,18 +1,9 @@
-/* A coordinator's shell in this process, with a store in a temporary directory, and a client to call it by.
- * The server's loop and the client's have a thread each; the test waits for what they report. */
-#ifndef FM_SVC_FIXTURE_H
-#define FM_SVC_FIXTURE_H
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* A server and a client in this process. See server_fixture.h. */
+#include "server_fixture.h"
 
 #include <cmocka.h>
-
 #include <dirent.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,53 +11,24 @@
 #include <unistd.h>
 
 #include "agreed.h"
-#include "google/rpc/error_details.pb-c.h"
-#include "google/rpc/status.pb-c.h"
 #include "log.h"
 #include "mem.h"
-#include "server.h"
 #include "size_limits.h"
+#include "slow.h"
 #include "store_open.h"
-#include "wire.h"
 
-#define FIXTURE_WAIT_S 60 /* gives up only when something hangs */
-
-struct fixture {
-    char dir[64];
-    struct store *store;
-    struct rpc_loop *loop, *client_loop;
-    pthread_t thread, client_thread;
-    struct rpc_server *server;
-    struct server svc;
-    struct rpc_channel *channel;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    int port; /* under lock; 0 until it listens */
-};
-
-/* A call of the client. Everything but `stream` is under the fixture's lock. */
-struct client_call {
-    struct fixture *f;
-    struct rpc_stream *stream;
-    struct fm_buf messages[64];
-    size_t n_messages;
-    bool over;
-    struct fm_err status;
-    struct fm_buf details;
-};
-
-static inline void fixture_wait(struct fixture *f)
+static void wait_change(struct fixture *f)
 {
     struct timespec until;
     assert_int_equal(clock_gettime(CLOCK_REALTIME, &until), 0);
-    until.tv_sec += FIXTURE_WAIT_S;
+    until.tv_sec += DEADLINE_MS / 1000;
     if (pthread_cond_timedwait(&f->changed, &f->lock, &until) == ETIMEDOUT)
         fm_abort("a test waited in vain");
 }
 
 /* ---- the server ---- */
 
-static inline void fixture_on_recovered(void *arg)
+static void on_recovered(void *arg)
 {
     struct fixture *f = arg;
     struct fm_err err = {0};
@@ -80,38 +42,38 @@ static inline void fixture_on_recovered(void *arg)
     pthread_mutex_unlock(&f->lock);
 }
 
-static inline void *fixture_run(void *loop)
+static void *run_loop(void *loop)
 {
     rpc_loop_run(loop);
     return NULL;
 }
 
-static inline void fixture_begin(void *arg)
+static void begin(void *arg)
 {
     server_start(&((struct fixture *)arg)->svc);
 }
 
-static inline void fixture_on_down(void *arg)
+static void on_down(void *arg)
 {
     rpc_loop_stop(((struct fixture *)arg)->loop);
 }
 
-static inline void fixture_on_quiet(void *arg)
+static void on_quiet(void *arg)
 {
-    rpc_server_shutdown(((struct fixture *)arg)->server, FIXTURE_WAIT_S * 1000, fixture_on_down, arg);
+    rpc_server_shutdown(((struct fixture *)arg)->server, DEADLINE_MS, on_down, arg);
 }
 
-static inline void fixture_begin_stop(void *arg)
+static void begin_stop(void *arg)
 {
-    server_stop(&((struct fixture *)arg)->svc, FIXTURE_WAIT_S * 1000, fixture_on_quiet);
+    server_stop(&((struct fixture *)arg)->svc, DEADLINE_MS, on_quiet);
 }
 
-static inline void fixture_stop_client(void *arg)
+static void stop_client(void *arg)
 {
     rpc_loop_stop(((struct fixture *)arg)->client_loop);
 }
 
-static inline int fixture_setup(void **state)
+int fixture_setup(void **state)
 {
     struct fixture *f = fm_xcalloc(1, sizeof(*f));
     struct fm_err err = {0};
@@ -129,13 +91,13 @@ static inline int fixture_setup(void **state)
     struct rpc_server_config server = {.max_message_bytes = FM_MAX_FROM_HOST_BYTES};
     f->server = rpc_server_new(f->loop, &server);
     struct core_config core = {.lease_ms = 10000, .heartbeat_ms = 2000, .pause_grace_ms = 1000, .seed = 1};
-    server_init(&f->svc, f->loop, f->server, f->store, &core, fixture_on_recovered, f);
-    assert_true(rpc_loop_post(f->loop, fixture_begin, f));
-    assert_int_equal(pthread_create(&f->thread, NULL, fixture_run, f->loop), 0);
-    assert_int_equal(pthread_create(&f->client_thread, NULL, fixture_run, f->client_loop), 0);
+    server_init(&f->svc, f->loop, f->server, f->store, &core, on_recovered, f);
+    assert_true(rpc_loop_post(f->loop, begin, f));
+    assert_int_equal(pthread_create(&f->thread, NULL, run_loop, f->loop), 0);
+    assert_int_equal(pthread_create(&f->client_thread, NULL, run_loop, f->client_loop), 0);
     pthread_mutex_lock(&f->lock);
     while (f->port == 0)
-        fixture_wait(f);
+        wait_change(f);
     pthread_mutex_unlock(&f->lock);
     char target[32];
     snprintf(target, sizeof(target), "127.0.0.1:%d", f->port);
@@ -144,15 +106,14 @@ static inline int fixture_setup(void **state)
     return 0;
 }
 
-/* Begins the shutdown, as SIGTERM does. */
-static inline void fixture_stop(struct fixture *f)
+void fixture_stop(struct fixture *f)
 {
-    assert_true(rpc_loop_post(f->loop, fixture_begin_stop, f));
+    assert_true(rpc_loop_post(f->loop, begin_stop, f));
     pthread_join(f->thread, NULL);
     f->port = 0;
 }
 
-static inline void fixture_remove_dir(const char *path)
+static void remove_dir(const char *path)
 {
     DIR *d = opendir(path);
     assert_non_null(d);
@@ -167,7 +128,7 @@ static inline void fixture_remove_dir(const char *path)
     assert_int_equal(rmdir(path), 0);
 }
 
-static inline int fixture_teardown(void **state)
+int fixture_teardown(void **state)
 {
     struct fixture *f = *state;
     if (f->port != 0)
@@ -177,11 +138,11 @@ static inline int fixture_teardown(void **state)
     rpc_server_free(f->server);
     rpc_loop_free(f->loop);
     rpc_channel_free(f->channel);
-    assert_true(rpc_loop_post(f->client_loop, fixture_stop_client, f));
+    assert_true(rpc_loop_post(f->client_loop, stop_client, f));
     pthread_join(f->client_thread, NULL);
     rpc_loop_free(f->client_loop);
     rpc_global_shutdown();
-    fixture_remove_dir(f->dir);
+    remove_dir(f->dir);
     pthread_mutex_destroy(&f->lock);
     pthread_cond_destroy(&f->changed);
     free(f);
@@ -190,7 +151,7 @@ static inline int fixture_teardown(void **state)
 
 /* ---- the client ---- */
 
-static inline void client_on_message(struct rpc_stream *s, void *user, struct fm_bytes message)
+static void on_message(struct rpc_stream *s, void *user, struct fm_bytes message)
 {
     struct client_call *c = user;
     (void)s;
@@ -202,8 +163,7 @@ static inline void client_on_message(struct rpc_stream *s, void *user, struct fm
     pthread_mutex_unlock(&c->f->lock);
 }
 
-static inline void client_on_status(struct rpc_stream *s, void *user, const struct fm_err *status,
-                                    struct fm_bytes details)
+static void on_status(struct rpc_stream *s, void *user, const struct fm_err *status, struct fm_bytes details)
 {
     struct client_call *c = user;
     (void)s;
@@ -215,16 +175,16 @@ static inline void client_on_status(struct rpc_stream *s, void *user, const stru
     pthread_mutex_unlock(&c->f->lock);
 }
 
-static inline struct client_call *client_open(struct fixture *f, const char *path)
+struct client_call *client_open(struct fixture *f, const char *path)
 {
-    static const struct rpc_stream_events events = {client_on_message, client_on_status};
+    static const struct rpc_stream_events events = {on_message, on_status};
     struct client_call *c = fm_xcalloc(1, sizeof(*c));
     c->f = f;
     c->stream = rpc_stream_open(f->channel, path, 0, &events, c);
     return c;
 }
 
-static inline void client_send(struct client_call *c, const ProtobufCMessage *m)
+void client_send(struct client_call *c, const ProtobufCMessage *m)
 {
     struct fm_buf b = {0};
     fm_buf_reserve(&b, protobuf_c_message_get_packed_size(m) + 1);
@@ -233,12 +193,11 @@ static inline void client_send(struct client_call *c, const ProtobufCMessage *m)
     fm_buf_done(&b);
 }
 
-/* The nth message, decoded; free it with protobuf_c_message_free_unpacked. */
-static inline void *client_message(struct client_call *c, size_t n, const ProtobufCMessageDescriptor *d)
+void *client_message(struct client_call *c, size_t n, const ProtobufCMessageDescriptor *d)
 {
     pthread_mutex_lock(&c->f->lock);
     while (c->n_messages <= n && !c->over)
-        fixture_wait(c->f);
+        wait_change(c->f);
     assert_true(c->n_messages > n);
     void *m = protobuf_c_message_unpack(d, NULL, c->messages[n].n, c->messages[n].p);
     pthread_mutex_unlock(&c->f->lock);
@@ -246,7 +205,7 @@ static inline void *client_message(struct client_call *c, size_t n, const Protob
     return m;
 }
 
-static inline bool client_is_over(struct client_call *c)
+bool client_is_over(struct client_call *c)
 {
     pthread_mutex_lock(&c->f->lock);
     bool over = c->over;
@@ -254,18 +213,16 @@ static inline bool client_is_over(struct client_call *c)
     return over;
 }
 
-/* Waits for the end. */
-static inline int client_status(struct client_call *c)
+int client_status(struct client_call *c)
 {
     pthread_mutex_lock(&c->f->lock);
     while (!c->over)
-        fixture_wait(c->f);
+        wait_change(c->f);
     pthread_mutex_unlock(&c->f->lock);
     return (int)c->status.code;
 }
 
-/* Cancels it if it is under way. */
-static inline void client_free(struct client_call *c)
+void client_free(struct client_call *c)
 {
     rpc_stream_cancel(c->stream);
     (void)client_status(c);
@@ -277,9 +234,7 @@ static inline void client_free(struct client_call *c)
     free(c);
 }
 
-/* A call with one message, sent and ended. */
-static inline struct client_call *client_call_bytes(struct fixture *f, const char *path,
-                                                    struct fm_bytes message)
+struct client_call *client_call_bytes(struct fixture *f, const char *path, struct fm_bytes message)
 {
     struct client_call *c = client_open(f, path);
     rpc_stream_send(c->stream, message);
@@ -287,7 +242,7 @@ static inline struct client_call *client_call_bytes(struct fixture *f, const cha
     return c;
 }
 
-static inline struct client_call *client_call(struct fixture *f, const char *path, const ProtobufCMessage *m)
+struct client_call *client_call(struct fixture *f, const char *path, const ProtobufCMessage *m)
 {
     struct client_call *c = client_open(f, path);
     client_send(c, m);
@@ -295,16 +250,16 @@ static inline struct client_call *client_call(struct fixture *f, const char *pat
     return c;
 }
 
-/* ---- details ---- */
+/* ---- details of errors ---- */
 
-static inline Google__Rpc__Status *unpack_details(const struct fm_buf *details)
+Google__Rpc__Status *unpack_details(const struct fm_buf *details)
 {
     Google__Rpc__Status *s = google__rpc__status__unpack(NULL, details->n, details->p);
     assert_non_null(s);
     return s;
 }
 
-static inline const Google__Protobuf__Any *find_detail(const Google__Rpc__Status *s, const char *type)
+const Google__Protobuf__Any *find_detail(const Google__Rpc__Status *s, const char *type)
 {
     for (size_t i = 0; i < s->n_details; i++)
         if (strcmp(s->details[i]->type_url, type) == 0)
@@ -312,21 +267,19 @@ static inline const Google__Protobuf__Any *find_detail(const Google__Rpc__Status
     return NULL;
 }
 
-/* NULL when there is none. */
-static inline Google__Rpc__BadRequest *bad_request_of(const Google__Rpc__Status *s)
+Google__Rpc__BadRequest *bad_request_of(const Google__Rpc__Status *s)
 {
     const Google__Protobuf__Any *a = find_detail(s, "type.googleapis.com/google.rpc.BadRequest");
     return a == NULL ? NULL : google__rpc__bad_request__unpack(NULL, a->value.len, a->value.data);
 }
 
-static inline Google__Rpc__ErrorInfo *error_info_of(const Google__Rpc__Status *s)
+Google__Rpc__ErrorInfo *error_info_of(const Google__Rpc__Status *s)
 {
     const Google__Protobuf__Any *a = find_detail(s, "type.googleapis.com/google.rpc.ErrorInfo");
     return a == NULL ? NULL : google__rpc__error_info__unpack(NULL, a->value.len, a->value.data);
 }
 
-/* The call failed with this code, and its details say the same of this field ("" for none). */
-static inline void assert_failed(struct client_call *c, enum fm_code code, const char *field)
+void assert_failed(struct client_call *c, enum fm_code code, const char *field)
 {
     assert_int_equal(client_status(c), code);
     Google__Rpc__Status *s = unpack_details(&c->details);
@@ -348,5 +301,3 @@ static inline void assert_failed(struct client_call *c, enum fm_code code, const
     google__rpc__error_info__free_unpacked(info, NULL);
     google__rpc__status__free_unpacked(s, NULL);
 }
-
-#endif

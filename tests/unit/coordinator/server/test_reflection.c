@@ -1,5 +1,11 @@
 /* grpc.reflection.v1 and v1alpha, over a real connection. */
-#include "svc_fixture.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server_fixture.h"
 
 #include "google/protobuf/descriptor.pb-c.h"
 #include "grpc/reflection/v1/reflection.pb-c.h"
@@ -7,6 +13,7 @@
 #include "host_agent.h"
 #include "methods_table.h"
 #include "reflection.h"
+#include "wire.h"
 
 #define V1 "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 #define V1ALPHA "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"

@@ -1,6 +1,13 @@
 /* The shell around the core, over a real connection: what becomes of good and bad calls, and of calls under
  * way at the stop. */
-#include "svc_fixture.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "mem.h"
+#include "server_fixture.h"
 
 #include "fermata/v1/flows.pb-c.h"
 #include "fermata/v1/host_agent.pb-c.h"

@@ -231,7 +231,7 @@ static void a_flow_has_at_least_one_and_at_most_a_thousand_routines(void **state
         many[i] = from_json_take(1, sizeof(*many[i]));
         *many[i] = *f->routines[0];
         snprintf(id, sizeof(id), "r%zu", i);
-        many[i]->id = fm_arena_strndup(&from_json_arena, id, strlen(id));
+        many[i]->id = from_json_text(id);
     }
     f->routines = many;
     f->n_routines = 1001;

@@ -1,5 +1,11 @@
 /* What an error looks like in grpc-status-details-bin. */
-#include "svc_fixture.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server_fixture.h"
 
 static Google__Rpc__Status *details_of(const struct fm_err *err)
 {

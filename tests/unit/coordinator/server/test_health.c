@@ -1,5 +1,10 @@
 /* grpc.health.v1, over a real connection. */
-#include "svc_fixture.h"
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server_fixture.h"
 
 #include "grpc/health/v1/health.pb-c.h"
 

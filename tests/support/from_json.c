@@ -1,44 +1,42 @@
-/* Messages of protobuf-c from JSON, for tests: as clients write them, with the names of the proto. In JSON
- * text single quotes stand for double ones. A wrong name or kind fails the test. All of it lives in one
- * arena. */
-#ifndef FM_FROM_JSON_H
-#define FM_FROM_JSON_H
+/* Messages of protobuf-c from JSON. See from_json.h. */
+#include "from_json.h"
 
-#include <jansson.h>
+#include <cmocka.h>
 #include <string.h>
 
 #include "arena.h"
 #include "fermata/v1/types.pb-c.h"
+#include "json_text.h"
 
-static struct fm_arena from_json_arena;
+static struct fm_arena arena;
 
-static inline void from_json_begin(void)
+void from_json_begin(void)
 {
-    fm_arena_init(&from_json_arena, 64u << 20);
+    fm_arena_init(&arena, 64u << 20);
 }
 
-static inline void from_json_end(void)
+void from_json_end(void)
 {
-    fm_arena_done(&from_json_arena);
+    fm_arena_done(&arena);
 }
 
-static inline void *from_json_take(size_t n, size_t size)
+void *from_json_take(size_t n, size_t size)
 {
-    void *p = fm_arena_zalloc(&from_json_arena, n, size);
+    void *p = fm_arena_zalloc(&arena, n, size);
     assert_non_null(p);
     return p;
 }
 
-static inline char *from_json_text(const char *s)
+char *from_json_text(const char *s)
 {
-    char *copy = fm_arena_strndup(&from_json_arena, s, strlen(s));
+    char *copy = fm_arena_strndup(&arena, s, strlen(s));
     assert_non_null(copy);
     return copy;
 }
 
-static inline Google__Protobuf__Struct *from_json_struct(json_t *j);
+static Google__Protobuf__Struct *struct_of(json_t *j);
 
-static inline Google__Protobuf__Value *from_json_any(json_t *j)
+static Google__Protobuf__Value *any_of(json_t *j)
 {
     Google__Protobuf__Value *v = from_json_take(1, sizeof(*v));
     google__protobuf__value__init(v);
@@ -54,19 +52,19 @@ static inline Google__Protobuf__Value *from_json_any(json_t *j)
         v->bool_value = json_is_true(j);
     } else if (json_is_object(j)) {
         v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
-        v->struct_value = from_json_struct(j);
+        v->struct_value = struct_of(j);
     } else if (json_is_array(j)) {
         v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
         v->list_value = from_json_take(1, sizeof(*v->list_value));
         google__protobuf__list_value__init(v->list_value);
         v->list_value->values = from_json_take(json_array_size(j), sizeof(*v->list_value->values));
         for (size_t i = 0; i < json_array_size(j); i++)
-            v->list_value->values[v->list_value->n_values++] = from_json_any(json_array_get(j, i));
+            v->list_value->values[v->list_value->n_values++] = any_of(json_array_get(j, i));
     }
     return v;
 }
 
-static inline Google__Protobuf__Struct *from_json_struct(json_t *j)
+static Google__Protobuf__Struct *struct_of(json_t *j)
 {
     Google__Protobuf__Struct *s = from_json_take(1, sizeof(*s));
     google__protobuf__struct__init(s);
@@ -78,15 +76,13 @@ static inline Google__Protobuf__Struct *from_json_struct(json_t *j)
         Google__Protobuf__Struct__FieldsEntry *e = from_json_take(1, sizeof(*e));
         google__protobuf__struct__fields_entry__init(e);
         e->key = from_json_text(key);
-        e->value = from_json_any(value);
+        e->value = any_of(value);
         s->fields[s->n_fields++] = e;
     }
     return s;
 }
 
-static inline void *from_json_value(const ProtobufCMessageDescriptor *d, json_t *j);
-
-static inline void from_json_scalar(const ProtobufCFieldDescriptor *f, json_t *j, void *out)
+static void put_scalar(const ProtobufCFieldDescriptor *f, json_t *j, void *out)
 {
     switch (f->type) {
     case PROTOBUF_C_TYPE_STRING:
@@ -126,7 +122,7 @@ static inline void from_json_scalar(const ProtobufCFieldDescriptor *f, json_t *j
 }
 
 /* A list, or the entries of a map. */
-static inline void from_json_repeated(const ProtobufCFieldDescriptor *f, json_t *j, char *base)
+static void put_repeated(const ProtobufCFieldDescriptor *f, json_t *j, char *base)
 {
     size_t n = json_is_object(j) ? json_object_size(j) : json_array_size(j), i = 0;
     size_t width = f->type == PROTOBUF_C_TYPE_ENUM || f->type == PROTOBUF_C_TYPE_UINT32 ? 4 : sizeof(void *);
@@ -135,22 +131,22 @@ static inline void from_json_repeated(const ProtobufCFieldDescriptor *f, json_t 
     *(char **)(void *)(base + f->offset) = items;
     const char *key;
     json_t *value;
-    json_array_foreach(j, i, value) from_json_scalar(f, value, items + i * width);
+    json_array_foreach(j, i, value) put_scalar(f, value, items + i * width);
     i = 0;
     json_object_foreach(j, key, value)
     {
         json_t *entry = json_pack("{s:s, s:O}", "key", key, "value", value);
-        from_json_scalar(f, entry, items + i++ * width);
+        put_scalar(f, entry, items + i++ * width);
         json_decref(entry);
     }
 }
 
-static inline void *from_json_value(const ProtobufCMessageDescriptor *d, json_t *j)
+void *from_json_value(const ProtobufCMessageDescriptor *d, json_t *j)
 {
     if (d == &google__protobuf__struct__descriptor)
-        return from_json_struct(j);
+        return struct_of(j);
     if (d == &google__protobuf__value__descriptor)
-        return from_json_any(j);
+        return any_of(j);
     ProtobufCMessage *m = from_json_take(1, d->sizeof_message);
     protobuf_c_message_init(d, m);
     const char *key;
@@ -161,27 +157,17 @@ static inline void *from_json_value(const ProtobufCMessageDescriptor *d, json_t 
         if (f == NULL)
             fail_msg("%s has no field %s", d->name, key);
         else if (f->label == PROTOBUF_C_LABEL_REPEATED)
-            from_json_repeated(f, value, (char *)m);
+            put_repeated(f, value, (char *)m);
         else
-            from_json_scalar(f, value, (char *)m + f->offset);
+            put_scalar(f, value, (char *)m + f->offset);
     }
     return m;
 }
 
-/* The message that a text describes. */
-static inline void *from_json(const ProtobufCMessageDescriptor *d, const char *quoted)
+void *from_json(const ProtobufCMessageDescriptor *d, const char *text)
 {
-    char *json = from_json_text(quoted);
-    json_error_t fault;
-    for (char *p = json; *p != '\0'; p++)
-        if (*p == '\'')
-            *p = '"';
-    json_t *j = json_loads(json, 0, &fault);
-    if (j == NULL)
-        fail_msg("%s: %s", fault.text, json);
+    json_t *j = json_parse(text);
     void *m = from_json_value(d, j);
     json_decref(j);
     return m;
 }
-
-#endif
