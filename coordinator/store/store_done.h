@@ -11,7 +11,7 @@
 #include "err.h"
 #include "id.h"
 #include "store_query.h"
-#include "store_unit.h"
+#include "store_types.h"
 
 enum store_status {
     STORE_OK,

@@ -3,7 +3,7 @@
 #define FM_STORE_INT_H
 
 #include "arena.h"
-#include "store_unit.h"
+#include "store_types.h"
 
 enum record_kind {
     RECORD_REQUEST,

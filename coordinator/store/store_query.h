@@ -12,7 +12,7 @@
 
 #include "arena.h"
 #include "id.h"
-#include "store_unit.h"
+#include "store_types.h"
 
 /* ---- what is asked ---- */
 

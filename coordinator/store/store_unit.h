@@ -9,42 +9,9 @@
 
 #include "buf.h"
 #include "id.h"
-
-#define STORE_DIGEST_BYTES 32
+#include "store_types.h"
 
 struct store_unit;
-
-struct store_label {
-    const char *key;
-    const char *value;
-};
-
-/* What of a job is a column, beside its encoded head. */
-struct store_job {
-    struct fm_id id;
-    int status;       /* fermata.v1.JobStatus */
-    const char *flow; /* name, "" for none */
-    const char *host; /* "" for none; only a RUNNING job has one */
-    struct fm_bytes head;
-    const struct store_label *labels; /* read only when is_new */
-    size_t n_labels;
-    int64_t wake_ms; /* wall time at which store_list_due names it; 0: never */
-    bool is_new;     /* insert: an existing row fails the unit; else update: a missing row fails it */
-};
-
-/* What model calls used. */
-struct store_amounts {
-    uint64_t input_tokens, output_tokens, cached_tokens, calls;
-    double cost;
-};
-
-/* What model calls of a job used on a day. */
-struct store_usage {
-    struct fm_id job;
-    uint32_t day; /* since 1970 */
-    const char *flow;
-    struct store_amounts used;
-};
 
 /* A new empty unit. `tag` comes back with the completion. */
 struct store_unit *store_unit_new(uint64_t tag);
