@@ -1,5 +1,5 @@
-/* The coordinator's life: read options, open the store, recover, listen, run, stop. The main thread waits for
- * signals; a second one runs the loop and with it the core. */
+/* The coordinator's life: read options, open the store, recover, listen, run, stop. The main
+ * thread waits for signals; a second one runs the loop and with it the core. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* The offline check: the file, flows, hosts, and rows that belong to nothing. Jobs: verify_job.c. See
- * verify.h. It reads the tables itself, for it has to find what the store's own interface does not
- * show, and changes nothing. */
+/* The offline check: the file, flows, hosts, and rows that belong to nothing. Jobs:
+ * verify_job.c. See verify.h. It reads the tables itself, for it has to find what the store's
+ * own interface does not show, and changes nothing. */
 #define _GNU_SOURCE
 #include "verify.h"
 
@@ -18,6 +18,7 @@
 #include "fermata/v1/hosts.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
 #include "mem.h"
+#include "pbc.h"
 #include "schema.h"
 #include "sql.h"
 #include "store_file.h"
@@ -36,7 +37,7 @@ static void check_definition(struct verify *v, sqlite3_stmt *s, void *unused)
         verify_fault(v, "flow definition %s: its body does not match its digest", sql_text(s, 2));
         return;
     }
-    Fermata__V1__Flow *flow = verify_decode(&fermata__v1__flow__descriptor, body);
+    fm_auto_pb Fermata__V1__Flow *flow = verify_decode(&fermata__v1__flow__descriptor, body);
     if (flow == NULL) {
         verify_fault(v, "flow definition %s is malformed", sql_text(s, 2));
         return;
@@ -45,7 +46,6 @@ static void check_definition(struct verify *v, sqlite3_stmt *s, void *unused)
     memcpy(f->digest, sum, sizeof(sum));
     f->parallel = flow->parallelism > 1;
     HASH_ADD(hh, v->flows, digest, sizeof(f->digest), f);
-    fermata__v1__flow__free_unpacked(flow, NULL);
 }
 
 static void check_flow(struct verify *v, sqlite3_stmt *s, void *unused)
@@ -59,22 +59,18 @@ static void check_flow(struct verify *v, sqlite3_stmt *s, void *unused)
         HASH_FIND(hh, v->flows, digest.p, STORE_DIGEST_BYTES, f);
     if (f == NULL)
         verify_fault(v, "flow \"%s\" version %lld: it has no sound definition", name, version);
-    Fermata__V1__FlowSummary *summary =
+    fm_auto_pb Fermata__V1__FlowSummary *summary =
         verify_decode(&fermata__v1__flow_summary__descriptor, sql_bytes(s, 3));
     if (summary == NULL || strcmp(summary->name, name) != 0 || summary->version != version)
         verify_fault(v, "flow \"%s\" version %lld: its summary is malformed or another's", name, version);
-    if (summary != NULL)
-        fermata__v1__flow_summary__free_unpacked(summary, NULL);
 }
 
 static void check_host(struct verify *v, sqlite3_stmt *s, void *unused)
 {
     (void)unused;
-    Fermata__V1__Host *host = verify_decode(&fermata__v1__host__descriptor, sql_bytes(s, 1));
+    fm_auto_pb Fermata__V1__Host *host = verify_decode(&fermata__v1__host__descriptor, sql_bytes(s, 1));
     if (host == NULL || strcmp(host->host_id, sql_text(s, 0)) != 0)
         verify_fault(v, "host \"%s\": its record is malformed or another's", sql_text(s, 0));
-    if (host != NULL)
-        fermata__v1__host__free_unpacked(host, NULL);
 }
 
 static void say_row(struct verify *v, sqlite3_stmt *s, void *what)
@@ -144,7 +140,8 @@ static int find_file(const char *path, char **ret, struct fm_err *err)
     return 0;
 }
 
-/* Keeps a coordinator away. A file without a lock beside it (a backup) is nobody's: then *ret_fd is -1. */
+/* Keeps a coordinator away. A file without a lock beside it (a backup) is nobody's: then *ret_fd
+ * is -1. */
 static int keep_away(const char *file, int *ret_fd, struct fm_err *err)
 {
     const char *slash = strrchr(file, '/'), *base = slash == NULL ? file : slash + 1;
@@ -171,8 +168,8 @@ static int keep_away(const char *file, int *ret_fd, struct fm_err *err)
     return 0;
 }
 
-/* A log beside it has what a killed coordinator committed last, and SQLite must read it; without one the file
- * is all there is, and SQLite is told to make no files of its own. */
+/* A log beside it has what a killed coordinator committed last, and SQLite must read it; without
+ * one the file is all there is, and SQLite is told to make no files of its own. */
 static char *uri_of(const char *file)
 {
     fm_autofree char *log = NULL;

@@ -18,6 +18,7 @@
 #include "job.h"
 #include "job_state.h"
 #include "mem.h"
+#include "pbc.h"
 #include "sql.h"
 #include "sum.h"
 
@@ -110,7 +111,7 @@ static void on_input(struct verify *v, sqlite3_stmt *s, void *arg)
         return;
     }
     check_sum(v, c, s, 2, -number, sql_bytes(s, 1), "input");
-    Fermata__V1__Task *t = verify_decode(&fermata__v1__task__descriptor, sql_bytes(s, 1));
+    fm_auto_pb Fermata__V1__Task *t = verify_decode(&fermata__v1__task__descriptor, sql_bytes(s, 1));
     fm_auto(fm_err) err = {0};
     struct task_item *item = t == NULL ? NULL : task_item_parse(sql_bytes(s, 1), &err);
     if (item == NULL || t->input_number != number) {
@@ -123,21 +124,18 @@ static void on_input(struct verify *v, sqlite3_stmt *s, void *arg)
         if (number == 1 && t->initial_shared_data != NULL)
             job_state_set_shared(c->job->state, t->initial_shared_data);
     }
-    if (t != NULL)
-        fermata__v1__task__free_unpacked(t, NULL);
 }
 
 /* Without regard to the order of maps. False when it is malformed. */
 static bool state_digest(struct fm_bytes encoded, uint8_t digest[STORE_DIGEST_BYTES], uint32_t *ret_step,
                          uint32_t *ret_inputs)
 {
-    Fermata__V1__JobState *state = verify_decode(&fermata__v1__job_state__descriptor, encoded);
+    fm_auto_pb Fermata__V1__JobState *state = verify_decode(&fermata__v1__job_state__descriptor, encoded);
     if (state == NULL)
         return false;
     core_request_digest(&state->base, digest);
     *ret_step = state->step_number;
     *ret_inputs = state->inputs_through;
-    fermata__v1__job_state__free_unpacked(state, NULL);
     return true;
 }
 
@@ -178,12 +176,11 @@ static bool same_task(const Fermata__V1__Task *said, const struct task_item *fou
     uint8_t a[STORE_DIGEST_BYTES], b[STORE_DIGEST_BYTES];
     if (said == NULL || found == NULL)
         return said == NULL && found == NULL;
-    Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, found->body.n, found->body.p);
+    fm_auto_pb Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, found->body.n, found->body.p);
     if (t == NULL)
         return false;
     core_request_digest(&said->base, a);
     core_request_digest(&t->base, b);
-    fermata__v1__task__free_unpacked(t, NULL);
     return memcmp(a, b, sizeof(a)) == 0;
 }
 
@@ -204,7 +201,7 @@ static void on_step(struct verify *v, sqlite3_stmt *s, void *arg)
         return;
     }
     check_sum(v, c, s, 2, number, body, "step");
-    Fermata__V1__Step *step = verify_decode(&fermata__v1__step__descriptor, body);
+    fm_auto_pb Fermata__V1__Step *step = verify_decode(&fermata__v1__step__descriptor, body);
     if (step == NULL || step->number != number) {
         complain(v, c, "step %lld is malformed or another's", number);
         c->broken = true;
@@ -220,8 +217,6 @@ static void on_step(struct verify *v, sqlite3_stmt *s, void *arg)
         }
         compare_snapshot(v, c);
     }
-    if (step != NULL)
-        fermata__v1__step__free_unpacked(step, NULL);
 }
 
 /* All from the first, so that the snapshot can be compared with them. */

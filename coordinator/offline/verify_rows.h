@@ -35,8 +35,8 @@ struct verify {
 
 /* Writes a line, and counts it. */
 void verify_fault(struct verify *v, const char *fmt, ...) FM_PRINTF(2, 3);
-/* Calls `row` for each row of a query, whose text must be a constant; ?1 is `key` if that is not NULL.
- * Rows that SQLite cannot read are a fault of `what`. */
+/* Calls `row` for each row of a query, whose text must be a constant; ?1 is `key` if that is not
+ * NULL. Rows that SQLite cannot read are a fault of `what`. */
 void verify_each(struct verify *v, const char *what, const char *sql, const struct fm_bytes *key,
                  void (*row)(struct verify *v, sqlite3_stmt *s, void *arg), void *arg);
 /* Decodes a message after the same check as those from outside; NULL when it is malformed. */

@@ -1,15 +1,15 @@
-/* The state store: typed records in, completions out, asynchronously. It knows nothing of scheduling
- * or of gRPC.
+/* The state store: typed records in, completions out, asynchronously. It knows nothing of
+ * scheduling or of gRPC.
  *
- * Writes come in *units* (store_unit.h): the records of one unit are applied whole or not at all,
- * units in the order of store_submit, and a unit's completion is reported only when it is on disk.
- * The store commits whatever accumulated while the last commit ran (group commit). Reads are
- * *queries* (store_query.h): they run beside the writer and see everything whose completion was
- * reported before they were submitted. Completions of both are store_done.h.
+ * Writes come in *units* (store_unit.h): the records of one unit are applied whole or not at
+ * all, units in the order of store_submit, and a unit's completion is reported only when it is
+ * on disk. The store commits whatever accumulated while the last commit ran (group commit).
+ * Reads are *queries* (store_query.h): they run beside the writer and see everything whose
+ * completion was reported before they were submitted. Completions of both are store_done.h.
  *
- * Each kind of store has a folder of its own (so far: sqlite). store_open (open/store_open.h) opens
- * the one that a URL names. Threads: submit, ask and poll from one thread (the core's); `notify` is
- * called on the store's threads when there is something to poll.
+ * Each kind of store has a folder of its own (so far: sqlite). store_open (open/store_open.h)
+ * opens the one that a URL names. Threads: submit, ask and poll from one thread (the core's);
+ * `notify` is called on the store's threads when there is something to poll.
  *
  * Records hold encoded protobuf: head = fermata.v1.Job without state, step = Step, input = Task,
  * snapshot = JobState, flow = Flow, flow summary = FlowSummary, host = Host. */

@@ -15,7 +15,7 @@
 
 enum store_status {
     STORE_OK,
-    STORE_EXISTS,    /* of a unit: the request id was claimed before (`claim`); nothing was applied */
+    STORE_EXISTS,    /* of a unit: its request id was claimed before; nothing was applied */
     STORE_NOT_FOUND, /* of a query that reads one thing: it is not there */
     STORE_FAILED     /* err says why: FM_UNAVAILABLE (I/O), FM_RESOURCE_EXHAUSTED (disk full),
                         FM_DATA_LOSS (damaged), FM_INTERNAL (a rule of store_unit.h was broken). Of a
@@ -41,7 +41,7 @@ struct store_found_job {
     struct fm_bytes snapshot;    /* p is NULL when there is none */
     uint32_t snapshot_number;    /* of the last step that it covers */
     struct store_records steps;  /* those after the snapshot */
-    struct store_records inputs; /* those after the snapshot's inputs_through; all when that is not known */
+    struct store_records inputs; /* those that it has not taken; all when that is not known */
 };
 
 /* Who claimed a request id. */
@@ -78,7 +78,7 @@ struct store_due {
     const struct store_due_job *items;
     size_t n;
     bool more;
-    int64_t next_wake_ms; /* the first wake time after those that were asked for; 0: there is none */
+    int64_t next_wake_ms; /* the first later one than was asked for; 0: there is none */
 };
 
 /* Flow summaries, or records of hosts. */

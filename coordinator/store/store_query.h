@@ -1,7 +1,7 @@
 /* What is read: queries. A query is a value that one of the functions below makes, and store_ask
  * submits. Its completion (store_done.h) has the query's tag and kind, a status, and, if that is
- * STORE_OK, what was found, in the member that the function names. What a query points to is borrowed
- * until store_ask has copied it. See store.h. */
+ * STORE_OK, what was found, in the member that the function names. What a query points to is
+ * borrowed until store_ask has copied it. See store.h. */
 #ifndef FM_STORE_QUERY_H
 #define FM_STORE_QUERY_H
 
@@ -120,8 +120,8 @@ static inline struct store_query store_read_job(const struct fm_id *id, enum sto
     };
 }
 
-/* Steps of a job from a number on, at most `limit` (0: any number), and together at most `max_bytes`
- * (0: any) but at least one: `steps`. */
+/* Steps of a job from a number on, at most `limit` (0: any number), and together at most
+ * `max_bytes` (0: any) but at least one: `steps`. */
 static inline struct store_query store_read_steps(const struct fm_id *job, uint32_t from, uint32_t limit,
                                                   size_t max_bytes)
 {
@@ -172,7 +172,8 @@ static inline struct store_query store_list_jobs(const struct store_filter *filt
     };
 }
 
-/* Jobs that are PENDING or RUNNING, oldest id first, with ids above `after`, for recovery: `jobs`. */
+/* Jobs that are PENDING or RUNNING, oldest id first, with ids above `after`, for recovery:
+ * `jobs`. */
 static inline struct store_query store_list_active(const struct fm_id *after, uint32_t limit)
 {
     return (struct store_query){
@@ -180,7 +181,8 @@ static inline struct store_query store_list_active(const struct fm_id *after, ui
     };
 }
 
-/* Jobs that wake until this time, included, by (wake time, id), above (`after_ms`, `after`): `due`. */
+/* Jobs that wake until this time, included, by (wake time, id), above (`after_ms`, `after`):
+ * `due`. */
 static inline struct store_query store_list_due(int64_t until_ms, int64_t after_ms, const struct fm_id *after,
                                                 uint32_t limit)
 {
@@ -209,9 +211,9 @@ static inline struct store_query store_count_jobs(const struct store_filter *fil
     return (struct store_query){.kind = STORE_COUNT_JOBS, .counts = {*filter}};
 }
 
-/* Sums of the ledger by `group` (`label_key`: of STORE_BY_LABEL; labels are those of jobs that are
- * still there), of days `from_day` to `to_day`, both included, of jobs of `flow` ("": of all), in the
- * order of the groups, at most 10,000: `usage`. */
+/* Sums of the ledger by `group` (`label_key`: of STORE_BY_LABEL; labels are those of jobs that
+ * are still there), of days `from_day` to `to_day`, both included, of jobs of `flow` ("": of
+ * all), in the order of the groups, at most 10,000: `usage`. */
 static inline struct store_query store_sum_usage(enum store_group group, const char *label_key,
                                                  uint32_t from_day, uint32_t to_day, const char *flow)
 {

@@ -26,7 +26,7 @@ struct store_job {
     const struct store_label *labels; /* read only when is_new */
     size_t n_labels;
     int64_t wake_ms; /* wall time at which store_list_due names it; 0: never */
-    bool is_new;     /* insert: an existing row fails the unit; else update: a missing row fails it */
+    bool is_new;     /* insert: a row that exists fails the unit; else update: so does none */
 };
 
 /* What model calls used. */

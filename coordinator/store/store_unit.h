@@ -1,5 +1,5 @@
-/* What is written: units of records. A unit is applied whole or not at all; everything put into it is
- * copied. See store.h. */
+/* What is written: units of records. A unit is applied whole or not at all; everything put into
+ * it is copied. See store.h. */
 #ifndef FM_STORE_UNIT_H
 #define FM_STORE_UNIT_H
 
@@ -19,9 +19,9 @@ void store_unit_free(struct store_unit *u);
 /* How much memory its records take. */
 size_t store_unit_bytes(const struct store_unit *u);
 
-/* Claims a request id within `scope` ("submit", or a verb with a job id's text). When it was claimed
- * before, nothing of the unit is applied, and its completion is STORE_EXISTS with the earlier claim.
- * At most one in a unit. */
+/* Claims a request id within `scope` ("submit", or a verb with a job id's text). When it was
+ * claimed before, nothing of the unit is applied, and its completion is STORE_EXISTS with the
+ * earlier claim. At most one in a unit. */
 void store_put_request(struct store_unit *u, const char *scope, const char *request_id,
                        const uint8_t digest[STORE_DIGEST_BYTES], const struct fm_id *job,
                        struct fm_bytes reply);

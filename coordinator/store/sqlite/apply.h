@@ -12,8 +12,8 @@ enum applied {
     FAILED   /* some of it may have been written */
 };
 
-/* Writes a unit within the connection's transaction, and sets its completion `n`. *ret_rc is SQLite's
- * code of a fault. */
+/* Writes a unit within the connection's transaction, and sets its completion `n`. *ret_rc is
+ * SQLite's code of a fault. */
 enum applied apply_unit(struct sql_conn *c, const struct store_unit *u, struct done_node *n,
                         int *ret_rc) FM_MUST_CHECK;
 

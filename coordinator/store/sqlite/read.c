@@ -1,5 +1,5 @@
-/* Queries of the SQLite store. One reader thread carries them out on its own connection, each in one
- * read transaction. See read.h. */
+/* Queries of the SQLite store. One reader thread carries them out on its own connection, each in
+ * one read transaction. See read.h. */
 #include "read.h"
 
 #include <stdio.h>

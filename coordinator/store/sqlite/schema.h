@@ -16,8 +16,8 @@
  * FM_FAILED_PRECONDITION when it is another program's. */
 int schema_version(struct sql_conn *c, int64_t *ret, struct fm_err *err) FM_MUST_CHECK;
 
-/* An empty file gets the schema; an older one is brought up to date, in one transaction; a newer one
- * is refused. One that was there is checked for damage. The connection is open. */
+/* An empty file gets the schema; an older one is brought up to date, in one transaction; a newer
+ * one is refused. One that was there is checked for damage. The connection is open. */
 int schema_prepare(struct sql_conn *c, struct fm_err *err) FM_MUST_CHECK;
 
 #endif

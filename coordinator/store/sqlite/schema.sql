@@ -1,7 +1,8 @@
--- The schema of the SQLite store, as a whole. A new file gets it at once; an older file gets there by
--- migrations/*.sql, and looks the same then (a test compares). Whoever changes it adds a migration and
--- raises SCHEMA_VERSION in schema.h. Comments stand outside of the statements, which SQLite keeps as
--- text.
+-- The schema of the SQLite store, as a whole. A new file gets it at once; an older file gets there
+-- by migrations/*.sql, and looks the same then (a test compares). Whoever changes it adds a
+-- migration, raises SCHEMA_VERSION in schema.h, and keeps a store of the version before in
+-- tests/unit/coordinator/store/schemas. Comments stand outside of the statements: SQLite keeps those
+-- as text.
 
 -- A job: what is asked for in lists is a column, the rest is in head (an encoded fermata.v1.Job).
 -- status: a JobStatus. flow, host: "" for none. wake: wall milliseconds at which the job has to be
@@ -34,8 +35,8 @@ CREATE TABLE records(
 ) WITHOUT ROWID;
 CREATE TABLE bodies(id INTEGER PRIMARY KEY, body BLOB NOT NULL, sum INTEGER);
 
--- The newest snapshot (JobState) of a job: it covers the steps up to number, the inputs up to inputs
--- (0: not known).
+-- The newest snapshot (JobState) of a job: it covers the steps up to number, the inputs up to
+-- inputs (0: not known).
 CREATE TABLE snapshots(
     job BLOB PRIMARY KEY,
     number INTEGER NOT NULL,

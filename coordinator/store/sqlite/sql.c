@@ -93,7 +93,8 @@ int sql_run(struct sql_conn *c, const char *sql, const char *what, struct fm_err
     return rc == SQLITE_OK ? 0 : sql_error(c, rc, what, err);
 }
 
-/* The first row of a query given as text, for sqlite3_finalize. Returns SQLite's code: SQLITE_ROW. */
+/* The first row of a query given as text, for sqlite3_finalize. Returns SQLite's code:
+ * SQLITE_ROW. */
 static int first_row(sqlite3 *db, const char *sql, sqlite3_stmt **ret)
 {
     int rc = sqlite3_prepare_v2(db, sql, -1, ret, NULL);
@@ -116,7 +117,8 @@ int sql_quick_check(sqlite3 *db, char **ret_damage)
 {
     sqlite3_stmt *s = NULL;
     int rc = first_row(db, "PRAGMA quick_check(1)", &s);
-    *ret_damage = rc == SQLITE_ROW && strcmp(sql_text(s, 0), "ok") != 0 ? fm_xstrdup(sql_text(s, 0)) : NULL;
+    bool damaged = rc == SQLITE_ROW && strcmp(sql_text(s, 0), "ok") != 0;
+    *ret_damage = damaged ? fm_xstrdup(sql_text(s, 0)) : NULL;
     (void)sqlite3_finalize(s);
     return rc == SQLITE_ROW ? SQLITE_OK : rc;
 }

@@ -67,8 +67,8 @@ void sql_close(struct sql_conn *c);
 
 /* The prepared statement, reset; NULL with err when it cannot be prepared. */
 sqlite3_stmt *sql_get(struct sql_conn *c, enum sql_id id, struct fm_err *err) FM_MUST_CHECK;
-/* Runs a prepared statement that takes and returns nothing: returns SQLITE_OK, or SQLite's code with
- * err. */
+/* Runs a prepared statement that takes and returns nothing: returns SQLITE_OK, or SQLite's code
+ * with err. */
 int sql_exec(struct sql_conn *c, enum sql_id id, struct fm_err *err) FM_MUST_CHECK;
 /* Runs statements given as text; `what` says what for. Returns 0 or an error as sql_error. */
 int sql_run(struct sql_conn *c, const char *sql, const char *what, struct fm_err *err) FM_MUST_CHECK;
@@ -78,7 +78,8 @@ int sql_number(struct sql_conn *c, const char *sql, int64_t *ret, struct fm_err 
  * Returns SQLITE_OK, or SQLite's code when it could not be done. */
 int sql_quick_check(sqlite3 *db, char **ret_damage) FM_MUST_CHECK;
 
-/* Sets err from SQLite's last error on this connection; `what` says what was tried. Returns -code. */
+/* Sets err from SQLite's last error on this connection; `what` says what was tried. Returns
+ * -code. */
 int sql_error(const struct sql_conn *c, int rc, const char *what, struct fm_err *err);
 /* True when the connection cannot be trusted any more and has to be opened again. */
 bool sql_is_fatal(int rc);

@@ -1,7 +1,7 @@
-/* The SQLite store: a writer thread that commits whatever has accumulated while the last commit ran
- * (one fsync for all of it), a reader thread, and one that keeps the log short (checkpoint.c). A unit
- * that breaks a rule must not harm the others of its batch: then the batch is rolled back and its
- * units are applied one by one. See sqlite.h. */
+/* The SQLite store: a writer thread that commits whatever has accumulated while the last commit
+ * ran (one fsync for all of it), a reader thread, and one that keeps the log short
+ * (checkpoint.c). A unit that breaks a rule must not harm the others of its batch: then the
+ * batch is rolled back and its units are applied one by one. See sqlite.h. */
 #include "sqlite.h"
 
 #include <pthread.h>
@@ -93,7 +93,8 @@ static void roll_back(struct sql_conn *c)
         (void)!sql_exec(c, SQL_ROLLBACK, &ignored);
 }
 
-/* One transaction for the whole batch. Returns SQLite's code; then nothing is applied and err says why. */
+/* One transaction for the whole batch. Returns SQLite's code; then nothing is applied and err
+ * says why. */
 static int try_batch(struct sql_conn *c, struct batch *b, struct fm_err *err)
 {
     int rc = sql_exec(c, SQL_BEGIN, err);

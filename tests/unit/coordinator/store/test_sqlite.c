@@ -1,4 +1,5 @@
-/* What the SQLite store has of its own: its schema and how older ones get there, checksums, the log. */
+/* What the SQLite store has of its own: its schema and how older ones get there, checksums, the
+ * log. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,7 +264,7 @@ static void the_log_stays_short_while_commits_never_pause(void **state)
             longest = st.st_size;
     }
     assert_true(longest > 4 * 1024 * 1024);
-    assert_true(longest < 64 * 1024 * 1024); /* 33 is where the writer waits, and what is in one commit */
+    assert_true(longest < 64 * 1024 * 1024); /* at 33 the writer waits; and one commit */
     struct store_done *d = store_answer(store_read_steps(&id, UNITS, 1, 0));
     assert_int_equal(d->steps.n, 1);
     assert_int_equal(d->steps.items[0].body.n, BODY);

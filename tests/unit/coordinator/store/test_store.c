@@ -1,5 +1,5 @@
-/* The contract of store.h, kept by every kind of store: units are whole, in order and on disk; queries;
- * faults of one unit; kill -9. A kind of store is a row of `kinds`. */
+/* The contract of store.h, kept by every kind of store: units are whole, in order and on disk;
+ * queries; faults of one unit; kill -9. A kind of store is a row of `kinds`. */
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
