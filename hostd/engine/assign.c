@@ -16,6 +16,7 @@
 #include "queue.h"
 #include "session.h"
 #include "step.h"
+#include "times.h"
 
 /* ---- assignment ---- */
 

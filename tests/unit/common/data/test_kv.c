@@ -135,9 +135,10 @@ static void a_struct_that_was_written_is_read_again(void **state)
     char key[32];
     for (int i = 0; i < 500; i++) { /* bodies of more than 127 bytes, too */
         snprintf(key, sizeof(key), "key %d", i);
-        set(key, i % 2 == 0 ? "[1,[2],{\"k\":\"a long text, so that lengths need more than a byte of their own: "
-                              "it has to have more than a hundred and twenty-seven characters\"}]"
-                            : "-0.5");
+        set(key, i % 2 == 0
+                     ? "[1,[2],{\"k\":\"a long text, so that lengths need more than a byte of their own: "
+                       "it has to have more than a hundred and twenty-seven characters\"}]"
+                     : "-0.5");
     }
     kv_put_struct(&kv, &b);
     kv_done(&kv);

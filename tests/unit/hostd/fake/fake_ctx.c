@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "clock.h"
 #include "builtin.h"
+#include "clock.h"
 #include "mem.h"
 #include "registry.h"
 #include "value.h"
