@@ -72,7 +72,7 @@ static void job_ready(struct core *c, struct job *job)
 {
     job_count_bytes(c, job);
     job->pins++;
-    int status = (int)job->head->status;
+    enum job_status status = job_status(job);
     if (status == JOB_RUNNING) {
         struct host *h = host_find(c, job->head->host);
         if (h == NULL)

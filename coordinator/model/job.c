@@ -11,6 +11,7 @@
 #include "digest.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "id.h"
 #include "job_state.h"
@@ -97,10 +98,10 @@ const char *job_event_name(enum job_event event)
 
 int job_move(struct job *job, enum job_event event, int64_t wall_ms, struct fm_err *err)
 {
-    int to = job_next_status((int)job->head->status, event);
+    int to = job_next_status(job_status(job), event);
     if (to == 0)
         return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it cannot %s", job->text,
-                          job_status_name((int)job->head->status), job_event_name(event));
+                          job_status_name(job_status(job)), job_event_name(event));
     job->head->status = (Fermata__V1__JobStatus)to;
     job->head_dirty = true;
     pb_set_time(&job->head->updated_at, wall_ms);
@@ -303,17 +304,16 @@ void job_remove_pause(struct job *job, const char *pause_id)
 
 static bool is_kept(const Fermata__V1__Pause *p)
 {
-    return p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION ||
-           p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET ||
-           p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN;
+    return p->reason == PAUSE_REASON_QUESTION || p->reason == PAUSE_REASON_BUDGET ||
+           p->reason == PAUSE_REASON_OUTCOME_UNKNOWN;
 }
 
-void job_close_pauses(struct job *job, bool keep)
+void job_close_pauses(struct job *job, enum kept_pauses keep)
 {
     Fermata__V1__Job *h = job->head;
     while (h->n_pauses > 0) {
         Fermata__V1__Pause *p = h->pauses[0];
-        if (keep && is_kept(p)) {
+        if (keep == KEEP_QUESTIONS && is_kept(p)) {
             h->kept_pauses = fm_xrealloc(h->kept_pauses, (h->n_kept_pauses + 1) * sizeof(*h->kept_pauses));
             h->kept_pauses[h->n_kept_pauses++] = pb_clone(p);
         }
@@ -348,9 +348,8 @@ bool job_is_held(const struct job *job)
 {
     for (size_t i = 0; i < job->head->n_pauses; i++) {
         int reason = (int)job->head->pauses[i]->reason;
-        if (reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR ||
-            reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BREAKPOINT ||
-            reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN)
+        if (reason == PAUSE_REASON_OPERATOR || reason == PAUSE_REASON_BREAKPOINT ||
+            reason == PAUSE_REASON_OUTCOME_UNKNOWN)
             return true;
     }
     return false;
@@ -367,7 +366,7 @@ static void sooner(int64_t *at, int64_t ms)
         *at = ms;
 }
 
-int64_t job_wake_ms(struct job *job, bool parallel)
+int64_t job_wake_ms(struct job *job, uint32_t parallelism)
 {
     Fermata__V1__Job *h = job->head;
     int status = (int)h->status;
@@ -380,7 +379,7 @@ int64_t job_wake_ms(struct job *job, bool parallel)
     if (!job_status_final(status)) {
         for (size_t i = 0; i < h->n_pauses; i++)
             sooner(&at, time_ms(h->pauses[i]->expires_at));
-        if (status == JOB_SLEEPING || (status == JOB_PAUSED && parallel && !job_is_held(job)))
+        if (status == JOB_SLEEPING || (status == JOB_PAUSED && parallelism > 1 && !job_is_held(job)))
             sooner(&at, job_state_next_due(job->state));
     }
     if (h->wake_at != NULL) {

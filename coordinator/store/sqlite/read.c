@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "mem.h"
 
 /* The statuses of which the statements speak by number. */
-_Static_assert(FERMATA__V1__JOB_STATUS__JOB_STATUS_PENDING == 1, "SQL_LIST_ACTIVE");
-_Static_assert(FERMATA__V1__JOB_STATUS__JOB_STATUS_RUNNING == 2, "SQL_LIST_ACTIVE, filter_text");
+_Static_assert(JOB_STATUS_PENDING == 1, "SQL_LIST_ACTIVE");
+_Static_assert(JOB_STATUS_RUNNING == 2, "SQL_LIST_ACTIVE, filter_text");
 
 /* What a query is doing. */
 struct reading {

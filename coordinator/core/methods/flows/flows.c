@@ -131,7 +131,7 @@ static int check_put(struct core *c, struct op *op, const Fermata__V1__PutFlowRe
     if (bytes > MAX_INPUT_BYTES)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "flow", "the flow has %zu bytes; the limit is %u", bytes,
                           MAX_INPUT_BYTES);
-    int rc = flow_check(c, op, r->flow, "flow", true, err);
+    int rc = flow_check(c, op, r->flow, "flow", FLOW_STORED, err);
     if (rc == -FM_INVALID_ARGUMENT)
         fm_err_wrap(err, "the flow has %zu fault%s", err->n_more > 0 ? err->n_more + err->n_cut : 1,
                     err->n_more > 0 ? "s, the first is" : "");
@@ -214,7 +214,7 @@ static void on_get_flow_graph(struct core *c, struct wait *w, struct store_done 
         return;
     Fermata__V1__GetFlowGraphResponse response = FERMATA__V1__GET_FLOW_GRAPH_RESPONSE__INIT;
     fm_auto(fm_buf) text = {0};
-    if (r->format == FERMATA__V1__FLOW_GRAPH_FORMAT__FLOW_GRAPH_FORMAT_MERMAID)
+    if (r->format == FLOW_GRAPH_FORMAT_MERMAID)
         flow_graph_mermaid(flow, &text);
     else
         flow_graph_dot(flow, &text);

@@ -21,12 +21,12 @@
 
 #define KEPT_FLOW_BYTES 65536 /* larger ones are decoded for each submit */
 
-int flow_check(struct core *c, struct op *op, const Fermata__V1__Flow *flow, const char *path, bool named,
-               struct fm_err *err)
+int flow_check(struct core *c, struct op *op, const Fermata__V1__Flow *flow, const char *path,
+               enum flow_use use, struct fm_err *err)
 {
     struct flow_types known = {types_find, c};
     struct program_check *programs = program_check_new();
-    int rc = flow_validate(flow, path, named, &known, programs, err);
+    int rc = flow_validate(flow, path, use, &known, programs, err);
     if (!programs_checked(c, op, programs, err))
         return OP_WAITS;
     return err->code == FM_OK ? rc : -(int)err->code;
@@ -56,7 +56,7 @@ static int check_entry(struct core *c, const Fermata__V1__Flow *flow, const Ferm
 static int inline_def(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r,
                       struct flow_def **ret, struct fm_err *err)
 {
-    int rc = flow_check(c, op, r->inline_flow, "inline_flow", false, err);
+    int rc = flow_check(c, op, r->inline_flow, "inline_flow", FLOW_INLINE, err);
     if (rc == 0)
         rc = check_entry(c, r->inline_flow, r, err);
     if (rc != 0)

@@ -14,6 +14,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "id.h"
 #include "job.h"
@@ -155,8 +156,8 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
             Fermata__V1__Pause *p = pb_clone(s->pauses[k]);
             pb_set_string(&p->routine, s->routine);
             p->step = s->number;
-            if (p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET)
-                p->reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION;
+            if (p->reason != PAUSE_REASON_BUDGET)
+                p->reason = PAUSE_REASON_QUESTION;
             pb_set_time(&p->at, c->wall_ms);
             if (p->timeout_ms > 0)
                 pb_set_time(&p->expires_at, c->wall_ms + (int64_t)p->timeout_ms);

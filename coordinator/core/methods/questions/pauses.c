@@ -42,8 +42,7 @@ static bool wants(const struct core *c, const Fermata__V1__ListPausesRequest *r,
         return false;
     if (r->claimed_by[0] != '\0' && (!claimed || strcmp(r->claimed_by, p->claimed_by) != 0))
         return false;
-    return r->claims == FERMATA__V1__CLAIM_FILTER__CLAIM_FILTER_UNSPECIFIED ||
-           claimed == (r->claims == FERMATA__V1__CLAIM_FILTER__CLAIM_FILTER_CLAIMED);
+    return r->claims == CLAIM_FILTER_UNSPECIFIED || claimed == (r->claims == CLAIM_FILTER_CLAIMED);
 }
 
 /* Appends those of the job's pauses that are wanted; returns how many. */

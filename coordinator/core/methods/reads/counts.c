@@ -77,8 +77,7 @@ static void day_text(uint32_t day, char *out, size_t n)
 static void on_usage(struct core *c, struct wait *w, struct store_done *d)
 {
     struct op *op = w->op;
-    bool days =
-        OP_REQUEST(op, Fermata__V1__GetUsageRequest)->group == FERMATA__V1__USAGE_GROUP__USAGE_GROUP_DAY;
+    bool days = OP_REQUEST(op, Fermata__V1__GetUsageRequest)->group == USAGE_GROUP_DAY;
     if (d->status != STORE_OK) {
         op_fail(c, op, &d->err);
         return;
@@ -125,18 +124,18 @@ static int parse_day(const char *field, const char *text, uint32_t fallback, uin
 }
 
 /* By the numbers of the proto. */
-static const enum store_group groups[] = {[FERMATA__V1__USAGE_GROUP__USAGE_GROUP_UNSPECIFIED] =
+static const enum store_group groups[] = {[USAGE_GROUP_UNSPECIFIED] =
                                               STORE_BY_NOTHING,
-                                          [FERMATA__V1__USAGE_GROUP__USAGE_GROUP_FLOW] = STORE_BY_FLOW,
-                                          [FERMATA__V1__USAGE_GROUP__USAGE_GROUP_LABEL] = STORE_BY_LABEL,
-                                          [FERMATA__V1__USAGE_GROUP__USAGE_GROUP_DAY] = STORE_BY_DAY};
+                                          [USAGE_GROUP_FLOW] = STORE_BY_FLOW,
+                                          [USAGE_GROUP_LABEL] = STORE_BY_LABEL,
+                                          [USAGE_GROUP_DAY] = STORE_BY_DAY};
 
 static int get_usage(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__GetUsageRequest *r = OP_REQUEST(op, Fermata__V1__GetUsageRequest);
     uint32_t from, to;
-    bool label = r->group == FERMATA__V1__USAGE_GROUP__USAGE_GROUP_LABEL;
-    if ((int)r->group < 0 || (int)r->group > FERMATA__V1__USAGE_GROUP__USAGE_GROUP_DAY)
+    bool label = r->group == USAGE_GROUP_LABEL;
+    if ((int)r->group < 0 || (int)r->group > USAGE_GROUP_DAY)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "group", "group %d is unknown", (int)r->group);
     if (label != (r->label_key[0] != '\0'))
         return fm_err_set(err, FM_INVALID_ARGUMENT, "label_key",
