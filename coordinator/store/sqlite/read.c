@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fermata/v1/types.pb-c.h"
 #include "fields.h"
 #include "mem.h"
 

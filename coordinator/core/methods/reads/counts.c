@@ -124,8 +124,7 @@ static int parse_day(const char *field, const char *text, uint32_t fallback, uin
 }
 
 /* By the numbers of the proto. */
-static const enum store_group groups[] = {[USAGE_GROUP_UNSPECIFIED] =
-                                              STORE_BY_NOTHING,
+static const enum store_group groups[] = {[USAGE_GROUP_UNSPECIFIED] = STORE_BY_NOTHING,
                                           [USAGE_GROUP_FLOW] = STORE_BY_FLOW,
                                           [USAGE_GROUP_LABEL] = STORE_BY_LABEL,
                                           [USAGE_GROUP_DAY] = STORE_BY_DAY};
