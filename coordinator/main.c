@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agreed.h"
 #include "clock.h"
 #include "conf.h"
 #include "id.h"
@@ -194,7 +195,7 @@ static int run(void)
     }
     rpc_global_init();
     app.loop = rpc_loop_new();
-    struct rpc_server_config rpc = {.max_message_bytes = LIMIT_STREAM_BYTES,
+    struct rpc_server_config rpc = {.max_message_bytes = FM_MAX_FROM_HOST_BYTES,
                                     .max_connections = (size_t)opt.max_connections,
                                     .request_ms = (int)opt.request_timeout_ms,
                                     .max_unread_bytes = (size_t)opt.max_unread_mib * 1024 * 1024};
@@ -229,7 +230,7 @@ static int run(void)
 /* --verify and --backup. */
 static int look_after_store(void)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     struct fm_log_config log = {.fd = STDERR_FILENO, .json = opt.log_format == 1, .levels = "warn"};
     if (fm_log_start(&log, &err) < 0) {
         fprintf(stderr, "coordinator: %s\n", err.msg);
@@ -241,7 +242,6 @@ static int look_after_store(void)
         fprintf(stderr, "coordinator: %s\n", err.msg);
     else if (!opt.verify)
         printf("%s is a backup of the store in %s\n", opt.backup, opt.data);
-    fm_err_done(&err);
     return rc == 0 ? 0 : 1;
 }
 

@@ -1,4 +1,4 @@
-/* hostd's life: read options, register the routine types, run the agent. */
+/* hostd's life: read options, register the routine types, run the daemon. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
@@ -54,9 +54,9 @@ static const struct conf_option options[] = {
     {"capacity", CONF_INT, &opt.capacity, "N",
      "how many jobs it takes at once", 1, 100000, NULL},
     {"inbox-mib", CONF_INT, &opt.inbox_mib, "N",
-     "MiB of data with which its jobs may come; more are refused", 1, 1048576, NULL},
+     "MiB of data that its jobs may bring; more jobs are refused", 1, 1048576, NULL},
     {"drain-timeout", CONF_DURATION, &opt.drain_timeout_ms, "TIME",
-     "how long giving jobs back may take after SIGTERM", 0, 3600000, NULL},
+     "how long it may take to give jobs back after SIGTERM", 0, 3600000, NULL},
     {"workers", CONF_INT, &opt.workers, "N",
      "threads for handlers that block", 1, 256, NULL},
     {"plugins", CONF_STRING, &opt.plugins, "FILES",
@@ -94,10 +94,10 @@ static int check_options(struct fm_err *err)
 
 static int serve(const struct registry *registry, const struct secrets *secrets, const char *incarnation)
 {
-    struct engine_label *labels = fm_xcalloc(opt.labels.n + 1, sizeof(*labels));
+    fm_autofree struct engine_label *labels = fm_xcalloc(opt.labels.n + 1, sizeof(*labels));
     for (size_t i = 0; i < opt.labels.n; i++)
         labels[i] = (struct engine_label){opt.labels.items[i].key, opt.labels.items[i].value};
-    struct agent_config cfg = {
+    struct daemon_config cfg = {
         .target = opt.coordinator,
         .drain_timeout_ms = opt.drain_timeout_ms,
         .outside = {secrets,              opt.ca_file},
@@ -114,14 +114,12 @@ static int serve(const struct registry *registry, const struct secrets *secrets,
         .attached = supervisor_attached,
         .stop_signal = opt.no_supervisor ? 0 : SUPERVISOR_STOP_SIGNAL
     };
-    int code = agent_run(&cfg);
-    free(labels);
-    return code;
+    return daemon_run(&cfg);
 }
 
 static int run(const char *incarnation)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     struct fm_log_config log = {.fd = STDERR_FILENO, .json = opt.log_format == 1, .levels = opt.log_level};
     struct registry *registry = registry_new();
     struct secrets *secrets = NULL;
@@ -169,7 +167,7 @@ int main(int argc, char **argv)
         return supervisor_certifier_main(argv);
     if (argc == 2 && strcmp(argv[1], JQ_WORKER_ARG) == 0)
         return jq_worker_main();
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     enum conf_action action;
     int rc = conf_read(options, N_OPTIONS, argc, argv, &action, &err);
     if (rc == 0 && action == CONF_RUN)

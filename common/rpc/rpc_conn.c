@@ -1,15 +1,16 @@
 /* Accepting and watching connections. See rpc_conn.h.
  *
- * Who owns a file descriptor: gRPC, from grpc_server_add_channel_from_fd on; it closes it, and does not say
- * so. So a connection is known by the number of its descriptor and the kernel's cookie of its socket: when
- * the cookie is another one, or there is none, the connection is gone. New sockets are made only here,
- * under the lock; so what the lock's holder has found by its cookie can be shut down (which gRPC takes for
- * the peer's leaving).
+ * Who owns a file descriptor: gRPC, from grpc_server_add_channel_from_fd on; it closes it, and
+ * does not say so. So a connection is known by the number of its descriptor and the kernel's
+ * cookie of its socket: when the cookie is another one, or there is none, the connection is
+ * gone. New sockets are made only here, under the lock; so what the lock's holder has found by
+ * its cookie can be shut down (which gRPC takes for the peer's leaving).
  *
- * Debt: what gRPC holds of a peer (parts of messages, of header blocks) cannot be asked, but the kernel
- * counts the bytes that came, and the server those that arrived as messages. The difference, with an
- * allowance for headers and control frames, is a connection's debt; too much of it, and the connection is
- * shut. Connections on which nothing comes are not looked at: the first bytes that come wake the thread. */
+ * Debt: what gRPC holds of a peer (parts of messages, of header blocks) cannot be asked, but the
+ * kernel counts the bytes that came, and the server those that arrived as messages. The
+ * difference, with an allowance for headers and control frames, is a connection's debt; too much
+ * of it, and the connection is shut. Connections on which nothing comes are not looked at: the
+ * first bytes that come wake the thread. */
 #define _GNU_SOURCE
 #include "rpc_conn.h"
 
@@ -20,6 +21,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,7 +101,8 @@ struct rpc_conns {
     int64_t look_ms, sweep_ms, complain_ms, trim_ms;
     intptr_t last_channelz_id;
     int trims_left;
-    uint64_t freed_bytes; /* what the connections that are over have cost, about */
+    uint64_t freed_bytes;  /* what the connections that are over have cost, about */
+    atomic_uint lingering; /* connections that are over, and have calls that are not */
     /* under the lock */
     pthread_mutex_t lock;
     struct rpc_conn **by_fd;
@@ -124,9 +127,11 @@ static void forget(struct rpc_conns *cs, struct rpc_conn *conn)
     if (conn->active)
         DL_DELETE(cs->active, conn);
     conn->gone = true;
-    cs->freed_bytes += CONNECTION_BYTES + conn->received;
+    cs->freed_bytes += CONNECTION_BYTES + conn->received + (uint64_t)conn->accepted * CALL_CREDIT;
     if (conn->calls == 0)
         free(conn);
+    else
+        cs->lingering++;
 }
 
 /* False, and it is forgotten, when it has been closed. */
@@ -283,7 +288,8 @@ static void count_resets(struct rpc_conns *cs, struct rpc_conn *conn, int64_t re
         shut(cs, conn, "too many calls given up before they were answered");
 }
 
-/* Streams that are reset before the server gets to them are never calls here, but cost as much until then. */
+/* Streams that are reset before the server gets to them are never calls here, but cost as much
+ * until then. */
 static void look_at_streams(struct rpc_conns *cs, struct rpc_conn *conn)
 {
     int64_t started = rpc_channelz_streams(conn->channelz_id);
@@ -299,17 +305,17 @@ static bool look_at(struct rpc_conns *cs, struct rpc_conn *conn, int64_t now_ms)
 {
     struct tcp_info info;
     socklen_t n = sizeof(info);
+    if (conn->shut)
+        return false; /* the reset has set its numbers to 0 */
     memset(&info, 0, sizeof(info));
     if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
         return false;
     uint64_t fresh = info.tcpi_bytes_received - conn->received;
     uint64_t credit = conn->credit + (info.tcpi_bytes_acked - conn->sent) / SENT_PER_CREDIT +
                       (uint64_t)(now_ms - conn->looked_ms) * FREE_BYTES_PER_S / 1000;
-    if (!conn->shut) {
-        cs->debts -= conn->debt;
-        conn->debt = less(conn->debt + fresh, credit);
-        cs->debts += conn->debt;
-    }
+    cs->debts -= conn->debt;
+    conn->debt = less(conn->debt + fresh, credit);
+    cs->debts += conn->debt;
     if (fresh >= ASKED_BYTES)
         look_at_streams(cs, conn);
     conn->received = info.tcpi_bytes_received;
@@ -405,7 +411,8 @@ static void look(struct rpc_conns *cs)
         cs->trims_left = TRIMS;
     }
     if (cs->trims_left > 0 && now_ms >= cs->trim_ms) {
-        cs->trims_left--;
+        if (cs->trims_left > 1 || cs->lingering == 0) /* what these hold is freed later */
+            cs->trims_left--;
         cs->trim_ms = now_ms + (TRIM_MS << (TRIMS - cs->trims_left));
         (void)malloc_trim(0);
     }
@@ -567,9 +574,10 @@ void rpc_conn_end_call(struct rpc_conns *cs, struct rpc_conn *conn, bool reset)
 {
     fm_lock(&cs->lock);
     count_resets(cs, conn, reset ? 1 : -1);
-    if (--conn->calls == 0 && conn->gone)
+    if (--conn->calls == 0 && conn->gone) {
+        cs->lingering--;
         free(conn);
-    else if (conn->calls == 0)
+    } else if (conn->calls == 0)
         conn->idle_since_ms = fm_now_mono_ms();
     fm_unlock(&cs->lock);
 }

@@ -86,8 +86,8 @@ void core_request(struct core *c, uint64_t ticket, const struct method *method,
     op->raw = raw;
     op->meter = &c->waiting_bytes;
     if (c->stopping || !c->recovered)
-        fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is %s",
-                   c->stopping ? "stopping" : "starting");
+        (void)fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is %s",
+                         c->stopping ? "stopping" : "starting");
     else
         (void)admit(c, method, &err);
     if (err.code != FM_OK)
@@ -137,7 +137,7 @@ static void put_head(struct core *c, struct unit *u)
     Fermata__V1__Job *h = job->head;
     h->revision++;
     h->step_count = job_state_step(job->state);
-    u->wake_ms = job_wake_ms(job, job->def != NULL && job->def->parallelism > 1);
+    u->wake_ms = job_wake_ms(job, job->def != NULL ? job->def->parallelism : 1);
     if (u->wake_ms > 0 && u->wake_ms <= c->wall_ms)
         u->wake_ms = c->wall_ms + RETRY_MS; /* what was due was done: no second look at once */
     pb_pack(h, &u->head);
@@ -177,10 +177,10 @@ static void job_submit(struct core *c, struct job *job)
 static void on_unit_failed(struct core *c, struct unit *u, struct store_done *d)
 {
     struct job *job = u->job;
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (d->status == STORE_EXISTS) {
         unit_exists(c, u, d);
-        fm_err_set(&err, FM_ABORTED, NULL, "overtaken by a request that came first; try again");
+        (void)fm_err_set(&err, FM_ABORTED, NULL, "overtaken by a request that came first; try again");
     } else {
         FM_LOG(ERROR, STORAGE, "a unit was not stored, trying again",
                FM_STR("job", job != NULL ? job->text : ""), FM_ERR(&d->err));
@@ -198,14 +198,13 @@ static void on_unit_failed(struct core *c, struct unit *u, struct store_done *d)
         }
         job_reload(c, job, &err);
     }
-    fm_err_done(&err);
 }
 
 /* The job is not on disk any more. */
 static void on_deleted(struct core *c, struct job *job)
 {
     struct fm_err err = {0};
-    fm_err_set(&err, FM_NOT_FOUND, "job_id", "job %s was deleted", job->text);
+    (void)fm_err_set(&err, FM_NOT_FOUND, "job_id", "job %s was deleted", job->text);
     watch_fail_job(c, job, &err);
     fm_err_done(&err);
     job_remove(c, job);
@@ -367,11 +366,10 @@ void core_stop(struct core *c)
     if (c->stopping)
         return;
     c->stopping = true;
-    struct fm_err err = {0};
-    fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is stopping");
+    fm_auto(fm_err) err = {0};
+    (void)fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is stopping");
     watches_fail(c, &err);
     sessions_end(c, &err);
-    fm_err_done(&err);
 }
 
 bool core_idle(const struct core *c)

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "marks.h"
 #include "mem.h"
+#include "pbc.h"
 #include "place.h"
 #include "query.h"
 #include "state.h"
@@ -37,7 +38,8 @@ static void on_marks_listed(struct core *c, struct wait *w, struct store_done *d
         return;
     }
     for (size_t i = 0; i < d->n_rows; i++) {
-        Fermata__V1__Host *v = fermata__v1__host__unpack(NULL, d->rows[i].body.n, d->rows[i].body.p);
+        fm_auto_pb Fermata__V1__Host *v =
+            fermata__v1__host__unpack(NULL, d->rows[i].body.n, d->rows[i].body.p);
         if (v == NULL || v->host_id[0] == '\0') {
             FM_LOG(ERROR, STORAGE, "what is remembered of a host is malformed, ignoring");
         } else {
@@ -47,8 +49,6 @@ static void on_marks_listed(struct core *c, struct wait *w, struct store_done *d
             m->cordoned = v->cordoned;
             m->draining = v->draining;
         }
-        if (v != NULL)
-            fermata__v1__host__free_unpacked(v, NULL);
     }
     c->marks_loaded = true;
     recovery_next(c);
@@ -73,7 +73,7 @@ static void job_ready(struct core *c, struct job *job)
 {
     job_count_bytes(c, job);
     job->pins++;
-    int status = (int)job->head->status;
+    enum job_status status = job_status(job);
     if (status == JOB_RUNNING) {
         struct host *h = host_find(c, job->head->host);
         if (h == NULL)
@@ -127,7 +127,8 @@ static void recovery_next(struct core *c)
         timers_note(c, 1); /* whatever came due in the meantime */
         return;
     }
-    struct store_query q = {.kind = STORE_LIST_ACTIVE, .limit = RECOVERY_PAGE, .after = c->recover_after};
+    struct store_query q = {
+        .kind = STORE_LIST_ACTIVE, .limit = core_page(c, RECOVERY_PAGE), .after = c->recover_after};
     core_read(c, &q, on_active_listed, NULL);
 }
 

@@ -12,6 +12,7 @@
 #include "fermata/value.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "json_schema.h"
+#include "mem.h"
 #include "pbc.h"
 #include "value.h"
 
@@ -119,11 +120,10 @@ static void on_fault(void *arg, const struct json_schema_fault *f)
 
 static struct fm_value *decode(const void *message, bool is_struct, struct fm_arena *a, struct fm_err *err)
 {
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     pb_pack(message, &b);
     struct fm_bytes bytes = {b.p, b.n};
     struct fm_value *v = is_struct ? value_decode_struct(bytes, a, err) : value_decode(bytes, a, err);
-    fm_buf_done(&b);
     return v;
 }
 
@@ -134,7 +134,7 @@ int answer_check(const Fermata__V1__Pause *pause, const Google__Protobuf__Value 
     if (pause->answer_schema == NULL)
         return 0;
     struct fm_arena arena;
-    struct fm_err fault = {0};
+    fm_auto(fm_err) fault = {0};
     fm_arena_init(&arena, MEMORY_BYTES);
     const struct fm_value *schema = decode(pause->answer_schema, true, &arena, &fault), *v = NULL;
     if (schema != NULL)
@@ -147,6 +147,5 @@ int answer_check(const Fermata__V1__Pause *pause, const Google__Protobuf__Value 
                         v == NULL || fault.code == FM_RESOURCE_EXHAUSTED ? FM_INVALID_ARGUMENT
                                                                          : FM_FAILED_PRECONDITION,
                         "answer", "the answer cannot be checked against its schema: %s", fault.msg);
-    fm_err_done(&fault);
     return rc > 0 ? -FM_INVALID_ARGUMENT : rc;
 }

@@ -76,9 +76,8 @@ void core_request_digest(const ProtobufCMessage *request, uint8_t ret[STORE_DIGE
 {
     ProtobufCMessage *copy = pb_clone(request);
     canonical_sort(copy);
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     pb_pack(copy, &b);
-    core_digest((struct fm_bytes){b.p, b.n}, ret);
-    fm_buf_done(&b);
+    core_digest(fm_buf_bytes(&b), ret);
     protobuf_c_message_free_unpacked(copy, NULL);
 }

@@ -8,18 +8,19 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "agreed.h"
 #include "buf.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "job_state.h"
 #include "job_state_int.h"
 #include "kv.h"
+#include "mem.h"
 #include "pbc.h"
-
-#define MAX_KEY_BYTES 256
-#define MAX_DELAY_MS (10ull * 366 * 86400 * 1000)
+#include "times.h"
 
 #define REFUSE(field, ...) return fm_err_set(err, FM_INVALID_ARGUMENT, "step." field, __VA_ARGS__)
 
@@ -31,7 +32,7 @@ static bool will_be_list(const struct job_state *s, const Fermata__V1__Step *ste
         const Fermata__V1__StateChange *e = step->changes[i];
         if (strcmp(e->key, c->key) != 0 || strcmp(e->routine, c->routine) != 0)
             continue;
-        if (e->kind != FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_SET)
+        if (e->kind != STATE_CHANGE_KIND_SET)
             return true;
         return e->value != NULL && e->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
     }
@@ -52,19 +53,18 @@ static int check_changes(const struct job_state *s, const Fermata__V1__Step *ste
     for (size_t i = 0; i < step->n_changes; i++) {
         const Fermata__V1__StateChange *c = step->changes[i];
         size_t n = strlen(c->key);
-        if (n == 0 || n > MAX_KEY_BYTES)
+        if (n == 0 || n > FM_MAX_KEY_BYTES)
             REFUSE("changes.key", "the key of change %zu has %zu bytes; 1 to %d are allowed", i, n,
-                   MAX_KEY_BYTES);
+                   FM_MAX_KEY_BYTES);
         switch (c->kind) {
-        case FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_SET:
-        case FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND:
+        case STATE_CHANGE_KIND_SET:
+        case STATE_CHANGE_KIND_APPEND:
             if (c->value == NULL)
                 REFUSE("changes.value", "change %zu of key %s has no value", i, c->key);
-            if (c->kind == FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND &&
-                !will_be_list(s, step, i))
+            if (c->kind == STATE_CHANGE_KIND_APPEND && !will_be_list(s, step, i))
                 REFUSE("changes.kind", "change %zu appends to key %s, which is no list", i, c->key);
             break;
-        case FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_REMOVE:
+        case STATE_CHANGE_KIND_REMOVE:
             break;
         default:
             REFUSE("changes.kind", "change %zu of key %s has the unknown kind %d", i, c->key, (int)c->kind);
@@ -83,9 +83,9 @@ static int check_tasks(Fermata__V1__Task **tasks, size_t n, char kind, uint32_t 
                    want);
         if (tasks[i]->routine[0] == '\0' || tasks[i]->slot[0] == '\0')
             REFUSE("new_tasks.routine", "task %s names no routine or no slot", want);
-        if (tasks[i]->delay_ms > MAX_DELAY_MS)
+        if (tasks[i]->delay_ms > FM_MAX_AHEAD_MS)
             REFUSE("new_tasks.delay_ms", "task %s is due in %llu ms; at most %llu are allowed", want,
-                   (unsigned long long)tasks[i]->delay_ms, (unsigned long long)MAX_DELAY_MS);
+                   (unsigned long long)tasks[i]->delay_ms, (unsigned long long)FM_MAX_AHEAD_MS);
         if (tasks[i]->input_number != 0)
             REFUSE("new_tasks.input_number", "task %s claims to be an input", want);
     }
@@ -135,9 +135,9 @@ static int check_retry(const Fermata__V1__Step *step, struct fm_err *err)
     for (size_t i = 0; i < step->n_changes; i++)
         if (strcmp(step->changes[i]->routine, step->routine) != 0)
             REFUSE("changes.routine", "an attempt that is tried again must change no state but its own");
-    if (step->retry_delay_ms > MAX_DELAY_MS)
+    if (step->retry_delay_ms > FM_MAX_AHEAD_MS)
         REFUSE("retry_delay_ms", "%llu ms; at most %llu are allowed",
-               (unsigned long long)step->retry_delay_ms, (unsigned long long)MAX_DELAY_MS);
+               (unsigned long long)step->retry_delay_ms, (unsigned long long)FM_MAX_AHEAD_MS);
     return 0;
 }
 
@@ -157,7 +157,7 @@ static int check_prelude(const Fermata__V1__Step *step, struct fm_err *err)
     if (step->deferred_emitted == 0 || step->n_new_tasks > 0 || step->n_emissions > 0 ||
         step->n_changes > 0 || step->n_log > 0 || step->n_deferred_events > 0 || step->n_pauses > 0 ||
         step->n_children > 0 || step->n_unscheduled > 0 || step->error != NULL || step->usage != NULL ||
-        step->outcome != FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE)
+        step->outcome != STEP_OUTCOME_CONTINUE)
         REFUSE("task_id", "a step without a task may only take inputs and emit deferred events");
     return check_tasks(step->deferred_tasks, step->n_deferred_tasks, 'd', step->number, err);
 }
@@ -193,7 +193,7 @@ static int check_step(const struct job_state *s, const struct task_item *inputs,
         rc = check_changes(s, step, err);
     if (rc == 0)
         rc = check_unscheduled(s, step, err);
-    if (rc == 0 && step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY)
+    if (rc == 0 && step->outcome == STEP_OUTCOME_RETRY)
         rc = check_retry(step, err);
     return rc;
 }
@@ -212,7 +212,7 @@ static void apply_prelude(struct job_state *s, struct task_item **inputs, const 
     for (size_t i = 0; i < step->n_deferred_outputs; i++) {
         Fermata__V1__Output o = *step->deferred_outputs[i];
         o.step = step->number;
-        buf_put_message(&s->outputs, 6, &o.base);
+        pb_put(&s->outputs, FIELD_JOB_STATE_OUTPUTS, &o);
     }
     while (*inputs != NULL && (*inputs)->input_number <= step->inputs_through) {
         struct task_item *t = *inputs;
@@ -226,8 +226,8 @@ static Google__Protobuf__Timestamp later(const Google__Protobuf__Timestamp *t, u
 {
     Google__Protobuf__Timestamp due = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     int64_t at = time_to_ms(t) + (int64_t)ms;
-    due.seconds = at / 1000;
-    due.nanos = (int32_t)(at % 1000) * 1000000;
+    due.seconds = fm_ms_seconds(at);
+    due.nanos = fm_ms_nanos(at);
     return due;
 }
 
@@ -254,7 +254,7 @@ static void replace_task(struct job_state *s, struct task_item *old, struct task
 static struct task_item *retry_task(struct job_state *s, const Fermata__V1__Step *step)
 {
     struct task_item *old = (struct task_item *)(uintptr_t)job_state_find_task(s, step->task_id);
-    Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, old->body.n, old->body.p);
+    fm_auto_pb Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, old->body.n, old->body.p);
     if (t == NULL)
         return NULL;
     t->failed_attempts++;
@@ -263,7 +263,6 @@ static struct task_item *retry_task(struct job_state *s, const Fermata__V1__Step
     t->due_at = step->retry_delay_ms > 0 ? &due : NULL;
     replace_task(s, old, task_item_new(t));
     t->due_at = had;
-    fermata__v1__task__free_unpacked(t, NULL);
     return old;
 }
 
@@ -300,9 +299,9 @@ static struct task_item *take_task(struct job_state *s, const Fermata__V1__Step 
         replace_task(s, old, task_item_new(step->remedy->task));
         return old;
     }
-    if (step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_FAIL && step->remedy == NULL)
+    if (step->outcome == STEP_OUTCOME_FAIL && step->remedy == NULL)
         return copy_task(t); /* it stays: the job can be resumed from it */
-    if (step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY) {
+    if (step->outcome == STEP_OUTCOME_RETRY) {
         struct task_item *old = retry_task(s, step);
         if (old != NULL)
             return old;
@@ -314,20 +313,19 @@ static void apply_change(struct job_state *s, const Fermata__V1__StateChange *c)
 {
     struct kv *kv = c->routine[0] == '\0' ? &s->shared : &routine_get(s, c->routine, strlen(c->routine))->kv;
     size_t n_key = strlen(c->key);
-    if (c->kind == FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_REMOVE) {
+    if (c->kind == STATE_CHANGE_KIND_REMOVE) {
         kv_remove(kv, c->key, n_key);
         return;
     }
-    struct fm_buf value = {0};
+    fm_auto(fm_buf) value = {0};
     size_t n = protobuf_c_message_get_packed_size(&c->value->base);
     fm_buf_reserve(&value, n);
     value.n = protobuf_c_message_pack(&c->value->base, value.p);
     struct fm_bytes bytes = {value.p, value.n};
-    if (c->kind == FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND)
+    if (c->kind == STATE_CHANGE_KIND_APPEND)
         kv_append(kv, c->key, n_key, bytes);
     else
         kv_set(kv, c->key, n_key, bytes);
-    fm_buf_done(&value);
 }
 
 /* Log entries and outputs get the step's number, time and routine here, whatever the host wrote there. */
@@ -338,7 +336,7 @@ static void apply_records(struct job_state *s, const Fermata__V1__Step *step)
         e.step = step->number;
         e.routine = step->routine;
         e.at = step->committed_at;
-        buf_put_message(&s->log, 4, &e.base);
+        pb_put(&s->log, FIELD_JOB_STATE_SHARED_LOG, &e);
     }
     for (size_t i = 0; i < step->n_deferred_events; i++) {
         Fermata__V1__DeferredEvent d = *step->deferred_events[i];
@@ -355,7 +353,7 @@ static void apply_records(struct job_state *s, const Fermata__V1__Step *step)
         o.event = m->event;
         o.data = m->data;
         o.step = step->number;
-        buf_put_message(&s->outputs, 6, &o.base);
+        pb_put(&s->outputs, FIELD_JOB_STATE_OUTPUTS, &o);
     }
     if (step->usage != NULL) {
         s->has_usage = true;

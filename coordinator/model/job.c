@@ -11,6 +11,7 @@
 #include "digest.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "id.h"
 #include "job_state.h"
@@ -18,6 +19,7 @@
 #include "mem.h"
 #include "pbc.h"
 #include "store.h"
+#include "times.h"
 
 /* ---- transitions ---- */
 
@@ -96,10 +98,10 @@ const char *job_event_name(enum job_event event)
 
 int job_move(struct job *job, enum job_event event, int64_t wall_ms, struct fm_err *err)
 {
-    int to = job_next_status((int)job->head->status, event);
+    int to = job_next_status(job_status(job), event);
     if (to == 0)
         return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it cannot %s", job->text,
-                          job_status_name((int)job->head->status), job_event_name(event));
+                          job_status_name(job_status(job)), job_event_name(event));
     job->head->status = (Fermata__V1__JobStatus)to;
     job->head_dirty = true;
     pb_set_time(&job->head->updated_at, wall_ms);
@@ -247,7 +249,7 @@ static void put_netstring(struct fm_buf *b, const void *p, size_t n)
 /* See Pause.digest. */
 static void set_digest(const struct job *job, Fermata__V1__Pause *p)
 {
-    struct fm_buf b = {0}, data = {0};
+    fm_auto(fm_buf) b = {0}, data = {0};
     uint8_t sum[STORE_DIGEST_BYTES];
     char step[16], hex[2 * STORE_DIGEST_BYTES + 1];
     (void)snprintf(step, sizeof(step), "%u", p->step);
@@ -262,15 +264,13 @@ static void set_digest(const struct job *job, Fermata__V1__Pause *p)
         pb_pack(p->data, &data);
     }
     put_netstring(&b, data.p != NULL ? (const void *)data.p : "", data.n);
-    core_digest((struct fm_bytes){b.p, b.n}, sum);
+    core_digest(fm_buf_bytes(&b), sum);
     for (size_t i = 0; i < sizeof(sum); i++) {
         hex[2 * i] = "0123456789abcdef"[sum[i] >> 4];
         hex[2 * i + 1] = "0123456789abcdef"[sum[i] & 15];
     }
     hex[2 * sizeof(sum)] = '\0';
     pb_set_string(&p->digest, hex);
-    fm_buf_done(&b);
-    fm_buf_done(&data);
 }
 
 void job_add_pause(struct job *job, Fermata__V1__Pause *pause)
@@ -302,17 +302,16 @@ void job_remove_pause(struct job *job, const char *pause_id)
 
 static bool is_kept(const Fermata__V1__Pause *p)
 {
-    return p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION ||
-           p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET ||
-           p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN;
+    return p->reason == PAUSE_REASON_QUESTION || p->reason == PAUSE_REASON_BUDGET ||
+           p->reason == PAUSE_REASON_OUTCOME_UNKNOWN;
 }
 
-void job_close_pauses(struct job *job, bool keep)
+void job_close_pauses(struct job *job, enum kept_pauses keep)
 {
     Fermata__V1__Job *h = job->head;
     while (h->n_pauses > 0) {
         Fermata__V1__Pause *p = h->pauses[0];
-        if (keep && is_kept(p)) {
+        if (keep == KEEP_QUESTIONS && is_kept(p)) {
             h->kept_pauses = fm_xrealloc(h->kept_pauses, (h->n_kept_pauses + 1) * sizeof(*h->kept_pauses));
             h->kept_pauses[h->n_kept_pauses++] = pb_clone(p);
         }
@@ -347,9 +346,8 @@ bool job_is_held(const struct job *job)
 {
     for (size_t i = 0; i < job->head->n_pauses; i++) {
         int reason = (int)job->head->pauses[i]->reason;
-        if (reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR ||
-            reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BREAKPOINT ||
-            reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN)
+        if (reason == PAUSE_REASON_OPERATOR || reason == PAUSE_REASON_BREAKPOINT ||
+            reason == PAUSE_REASON_OUTCOME_UNKNOWN)
             return true;
     }
     return false;
@@ -357,7 +355,7 @@ bool job_is_held(const struct job *job)
 
 static int64_t time_ms(const Google__Protobuf__Timestamp *t)
 {
-    return t == NULL ? 0 : t->seconds * 1000 + t->nanos / 1000000;
+    return t == NULL ? 0 : fm_time_ms(t->seconds, t->nanos);
 }
 
 static void sooner(int64_t *at, int64_t ms)
@@ -366,7 +364,7 @@ static void sooner(int64_t *at, int64_t ms)
         *at = ms;
 }
 
-int64_t job_wake_ms(struct job *job, bool parallel)
+int64_t job_wake_ms(struct job *job, uint32_t parallelism)
 {
     Fermata__V1__Job *h = job->head;
     int status = (int)h->status;
@@ -379,7 +377,7 @@ int64_t job_wake_ms(struct job *job, bool parallel)
     if (!job_status_final(status)) {
         for (size_t i = 0; i < h->n_pauses; i++)
             sooner(&at, time_ms(h->pauses[i]->expires_at));
-        if (status == JOB_SLEEPING || (status == JOB_PAUSED && parallel && !job_is_held(job)))
+        if (status == JOB_SLEEPING || (status == JOB_PAUSED && parallelism > 1 && !job_is_held(job)))
             sooner(&at, job_state_next_due(job->state));
     }
     if (h->wake_at != NULL) {

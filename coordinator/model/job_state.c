@@ -11,10 +11,13 @@
 #include "buf.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "job_state_int.h"
 #include "kv.h"
 #include "mem.h"
+#include "pbc.h"
+#include "times.h"
 #include "wire.h"
 
 /* ---- elements ---- */
@@ -43,7 +46,7 @@ struct task_item *task_item_new(const Fermata__V1__Task *task)
     protobuf_c_message_pack(&task->base, (uint8_t *)(t + 1));
     t->input_number = task->input_number;
     if (task->due_at != NULL)
-        t->due_ms = task->due_at->seconds * 1000 + task->due_at->nanos / 1000000;
+        t->due_ms = fm_time_ms(task->due_at->seconds, task->due_at->nanos);
     return t;
 }
 
@@ -66,9 +69,9 @@ static int64_t parse_time(struct fm_bytes body)
     struct fm_bytes len;
     int64_t ms = 0;
     while (wire_next(&r, &field, &type, &val, &len) > 0) {
-        if (field == 1 && type == WIRE_TYPE_VARINT)
+        if (field == FIELD_TIMESTAMP_SECONDS && type == WIRE_TYPE_VARINT)
             ms += (int64_t)val * 1000;
-        else if (field == 2 && type == WIRE_TYPE_VARINT)
+        else if (field == FIELD_TIMESTAMP_NANOS && type == WIRE_TYPE_VARINT)
             ms += (int64_t)val / 1000000;
     }
     return ms;
@@ -77,7 +80,7 @@ static int64_t parse_time(struct fm_bytes body)
 struct task_item *task_item_parse(struct fm_bytes body, struct fm_err *err)
 {
     struct wire_reader r = wire_reader(body);
-    struct fm_bytes text[4] = {{0}};
+    struct fm_bytes id = FM_NO_BYTES, routine = FM_NO_BYTES, slot = FM_NO_BYTES;
     uint32_t field, input_number = 0;
     int64_t due_ms = 0;
     enum wire_type type;
@@ -85,19 +88,23 @@ struct task_item *task_item_parse(struct fm_bytes body, struct fm_err *err)
     struct fm_bytes len;
     int got;
     while ((got = wire_next(&r, &field, &type, &val, &len)) > 0) {
-        if (field >= 1 && field <= 3 && type == WIRE_TYPE_LEN)
-            text[field] = len;
-        else if (field == 7 && type == WIRE_TYPE_VARINT)
+        if (type == WIRE_TYPE_LEN && field == FIELD_TASK_TASK_ID)
+            id = len;
+        else if (type == WIRE_TYPE_LEN && field == FIELD_TASK_ROUTINE)
+            routine = len;
+        else if (type == WIRE_TYPE_LEN && field == FIELD_TASK_SLOT)
+            slot = len;
+        else if (field == FIELD_TASK_INPUT_NUMBER && type == WIRE_TYPE_VARINT)
             input_number = (uint32_t)val;
-        else if (field == 13 && type == WIRE_TYPE_LEN)
+        else if (field == FIELD_TASK_DUE_AT && type == WIRE_TYPE_LEN)
             due_ms = parse_time(len);
     }
     if (got < 0) {
-        fm_err_set(err, FM_DATA_LOSS, "task", "a stored task is malformed");
+        (void)fm_err_set(err, FM_DATA_LOSS, "task", "a stored task is malformed");
         return NULL;
     }
-    fm_autofree char *id = dup_text(text[1]), *routine = dup_text(text[2]), *slot = dup_text(text[3]);
-    struct task_item *t = task_item_alloc(body, id, routine, slot);
+    fm_autofree char *id_text = dup_text(id), *routine_text = dup_text(routine), *slot_text = dup_text(slot);
+    struct task_item *t = task_item_alloc(body, id_text, routine_text, slot_text);
     t->input_number = input_number;
     t->due_ms = due_ms;
     return t;
@@ -127,15 +134,6 @@ struct item *item_pack(const ProtobufCMessage *m)
     protobuf_c_message_pack(m, (uint8_t *)(i + 1));
     i->body = (struct fm_bytes){(uint8_t *)(i + 1), n};
     return i;
-}
-
-/* Appends message `m` as field `field`. */
-void buf_put_message(struct fm_buf *out, uint32_t field, const ProtobufCMessage *m)
-{
-    size_t n = protobuf_c_message_get_packed_size(m);
-    fm_buf_put_len_header(out, field, n);
-    fm_buf_reserve(out, n);
-    out->n += protobuf_c_message_pack(m, out->p + out->n);
 }
 
 struct routine_state *routine_get(struct job_state *s, const char *routine, size_t n)
@@ -259,40 +257,39 @@ static int read_field(struct job_state *s, uint32_t field, uint64_t val, struct 
     struct fm_bytes key, value;
     struct task_item *t;
     switch (field) {
-    case 1:
+    case FIELD_JOB_STATE_PENDING_TASKS:
         t = task_item_parse(len, err);
         if (t == NULL)
             return -1;
         add_task(s, t);
         return 0;
-    case 2:
+    case FIELD_JOB_STATE_DEFERRED_EVENTS:
         add_deferred(s, item_new(len));
         return 0;
-    case 3:
+    case FIELD_JOB_STATE_SHARED_DATA:
         return kv_read_struct(&s->shared, len);
-    case 4:
-        fm_buf_put_len_delim(&s->log, 4, len.p, len.n);
+    case FIELD_JOB_STATE_SHARED_LOG:
+        fm_buf_put_len_delim(&s->log, FIELD_JOB_STATE_SHARED_LOG, len.p, len.n);
         return 0;
-    case 5:
+    case FIELD_JOB_STATE_ROUTINE_STATES:
         if (kv_read_pair(len, &key, &value) < 0)
             return -1;
         return kv_read_struct(&routine_get(s, (const char *)key.p, key.n)->kv, value);
-    case 6:
-        fm_buf_put_len_delim(&s->outputs, 6, len.p, len.n);
+    case FIELD_JOB_STATE_OUTPUTS:
+        fm_buf_put_len_delim(&s->outputs, FIELD_JOB_STATE_OUTPUTS, len.p, len.n);
         return 0;
-    case 7:
+    case FIELD_JOB_STATE_STEP_NUMBER:
         s->step = (uint32_t)val;
         return 0;
-    case 8:
+    case FIELD_JOB_STATE_INPUTS_THROUGH:
         s->inputs = (uint32_t)val;
         return 0;
-    case 9: {
-        Fermata__V1__Usage *u = fermata__v1__usage__unpack(NULL, len.n, len.p);
+    case FIELD_JOB_STATE_USAGE: {
+        fm_auto_pb Fermata__V1__Usage *u = fermata__v1__usage__unpack(NULL, len.n, len.p);
         if (u == NULL)
             return -1;
         s->usage = *u;
         s->has_usage = true;
-        fermata__v1__usage__free_unpacked(u, NULL);
         return 0;
     }
     default:
@@ -310,7 +307,7 @@ int job_state_decode(struct fm_bytes encoded, struct job_state **ret_state, stru
     struct fm_bytes len;
     int got;
     while ((got = wire_next(&r, &field, &type, &val, &len)) > 0) {
-        bool number = field == 7 || field == 8;
+        bool number = field == FIELD_JOB_STATE_STEP_NUMBER || field == FIELD_JOB_STATE_INPUTS_THROUGH;
         if (type != (number ? WIRE_TYPE_VARINT : WIRE_TYPE_LEN) || read_field(s, field, val, len, err) < 0) {
             got = -1;
             break;
@@ -328,21 +325,20 @@ void job_state_set_shared(struct job_state *s, const Google__Protobuf__Struct *s
 {
     for (size_t i = 0; i < shared->n_fields; i++) {
         const Google__Protobuf__Struct__FieldsEntry *f = shared->fields[i];
-        struct fm_buf value = {0};
+        fm_auto(fm_buf) value = {0};
         if (f->value != NULL) {
             size_t n = protobuf_c_message_get_packed_size(&f->value->base);
             fm_buf_reserve(&value, n);
             value.n = protobuf_c_message_pack(&f->value->base, value.p);
         }
-        kv_set(&s->shared, f->key, strlen(f->key), (struct fm_bytes){value.p, value.n});
-        fm_buf_done(&value);
+        kv_set(&s->shared, f->key, strlen(f->key), fm_buf_bytes(&value));
     }
 }
 
 void job_state_put_usage(const struct job_state *s, uint32_t field, struct fm_buf *out)
 {
     if (s->has_usage)
-        buf_put_message(out, field, &s->usage.base);
+        pb_put(out, field, &s->usage);
 }
 
 void job_state_encode(const struct job_state *s, const struct task_item *more, struct fm_buf *out)
@@ -350,27 +346,28 @@ void job_state_encode(const struct job_state *s, const struct task_item *more, s
     const struct task_item *t;
     const struct item *i;
     DL_FOREACH (s->tasks, t)
-        fm_buf_put_len_delim(out, 1, t->body.p, t->body.n);
+        fm_buf_put_len_delim(out, FIELD_JOB_STATE_PENDING_TASKS, t->body.p, t->body.n);
     DL_FOREACH (more, t)
-        fm_buf_put_len_delim(out, 1, t->body.p, t->body.n);
+        fm_buf_put_len_delim(out, FIELD_JOB_STATE_PENDING_TASKS, t->body.p, t->body.n);
     DL_FOREACH (s->deferred, i)
-        fm_buf_put_len_delim(out, 2, i->body.p, i->body.n);
+        fm_buf_put_len_delim(out, FIELD_JOB_STATE_DEFERRED_EVENTS, i->body.p, i->body.n);
     if (s->shared.entries != NULL) {
-        fm_buf_put_len_header(out, 3, kv_struct_size(&s->shared));
+        fm_buf_put_len_header(out, FIELD_JOB_STATE_SHARED_DATA, kv_struct_size(&s->shared));
         kv_put_struct(&s->shared, out);
     }
     fm_buf_append(out, s->log.p, s->log.n);
     for (const struct routine_state *r = s->routines; r != NULL; r = r->hh.next) {
         size_t key = strlen(r->routine), value = kv_struct_size(&r->kv);
-        fm_buf_put_len_header(out, 5, 1 + fm_varint_size(key) + key + 1 + fm_varint_size(value) + value);
-        fm_buf_put_string(out, 1, r->routine);
-        fm_buf_put_len_header(out, 2, value);
+        fm_buf_put_len_header(out, FIELD_JOB_STATE_ROUTINE_STATES,
+                              1 + fm_varint_size(key) + key + 1 + fm_varint_size(value) + value);
+        fm_buf_put_string(out, FIELD_JOB_STATE_ROUTINE_STATES_ENTRY_KEY, r->routine);
+        fm_buf_put_len_header(out, FIELD_JOB_STATE_ROUTINE_STATES_ENTRY_VALUE, value);
         kv_put_struct(&r->kv, out);
     }
     fm_buf_append(out, s->outputs.p, s->outputs.n);
     if (s->step != 0)
-        fm_buf_put_tag_varint(out, 7, s->step);
+        fm_buf_put_tag_varint(out, FIELD_JOB_STATE_STEP_NUMBER, s->step);
     if (s->inputs != 0)
-        fm_buf_put_tag_varint(out, 8, s->inputs);
-    job_state_put_usage(s, 9, out);
+        fm_buf_put_tag_varint(out, FIELD_JOB_STATE_INPUTS_THROUGH, s->inputs);
+    job_state_put_usage(s, FIELD_JOB_STATE_USAGE, out);
 }

@@ -41,6 +41,5 @@ struct item *item_pack(const ProtobufCMessage *m);
 void add_task(struct job_state *s, struct task_item *t);
 void add_deferred(struct job_state *s, struct item *i);
 struct routine_state *routine_get(struct job_state *s, const char *routine, size_t n);
-void buf_put_message(struct fm_buf *out, uint32_t field, const ProtobufCMessage *m);
 
 #endif

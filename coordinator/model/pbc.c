@@ -7,6 +7,7 @@
 #include "buf.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "mem.h"
+#include "times.h"
 
 #define ON_STACK 2048
 
@@ -264,9 +265,23 @@ void pb_pack(const void *message, struct fm_buf *out)
     free(b.heap);
 }
 
+void pb_put(struct fm_buf *out, uint32_t field, const void *message)
+{
+    fm_auto(fm_buf) b = {0};
+    pb_pack(message, &b);
+    fm_buf_put_len_delim(out, field, b.p, b.n);
+}
+
 int64_t time_to_ms(const Google__Protobuf__Timestamp *t)
 {
-    return t == NULL ? 0 : t->seconds * 1000 + t->nanos / 1000000;
+    return t == NULL ? 0 : fm_time_ms(t->seconds, t->nanos);
+}
+
+void pb_free_local(void *message)
+{
+    ProtobufCMessage *m = *(ProtobufCMessage **)message;
+    if (m != NULL)
+        protobuf_c_message_free_unpacked(m, NULL);
 }
 
 void pb_set_string(char **field, const char *value)
@@ -283,20 +298,19 @@ void pb_set_time(Google__Protobuf__Timestamp **field, int64_t wall_ms)
         *field = fm_xmalloc(sizeof(**field));
         google__protobuf__timestamp__init(*field);
     }
-    (*field)->seconds = wall_ms / 1000;
-    (*field)->nanos = (int32_t)(wall_ms % 1000) * 1000000;
+    (*field)->seconds = fm_ms_seconds(wall_ms);
+    (*field)->nanos = fm_ms_nanos(wall_ms);
 }
 
 void *pb_clone(const void *message)
 {
     if (message == NULL)
         return NULL;
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     pb_pack(message, &b);
     const ProtobufCMessage *m = message;
     void *copy = protobuf_c_message_unpack(m->descriptor, NULL, b.n, b.p);
     if (copy == NULL)
         fm_abort_oom(b.n);
-    fm_buf_done(&b);
     return copy;
 }

@@ -14,9 +14,14 @@
 
 /* Appends the encoding of a message (of proto3). */
 void pb_pack(const void *message, struct fm_buf *out);
+/* Appends a message as a field of one that is being put together. */
+void pb_put(struct fm_buf *out, uint32_t field, const void *message);
 /* A deep copy, made by packing and unpacking; NULL for NULL. Free with
  * protobuf_c_message_free_unpacked(m, NULL). */
 void *pb_clone(const void *message);
+/* A message that is freed at the end of its scope, or NULL: `fm_auto_pb Fermata__V1__Job *job = …;`. */
+#define fm_auto_pb __attribute__((cleanup(pb_free_local)))
+void pb_free_local(void *message);
 /* Replaces a string of a message made by protobuf-c's unpack or by these functions. */
 void pb_set_string(char **field, const char *value);
 /* Sets or makes a Timestamp. */

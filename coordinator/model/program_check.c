@@ -48,12 +48,11 @@ static struct program *add(struct program_check *k, const char *field, enum prog
 
 static void seal(struct program *p)
 {
-    struct fm_buf all = {0};
+    fm_auto(fm_buf) all = {0};
     uint8_t kind = (uint8_t)p->kind;
     fm_buf_append(&all, &kind, 1);
     fm_buf_append(&all, p->text.p, p->text.n);
-    core_digest((struct fm_bytes){all.p, all.n}, p->digest);
-    fm_buf_done(&all);
+    core_digest(fm_buf_bytes(&all), p->digest);
 }
 
 void program_check_add_jq(struct program_check *k, const char *field, const char *program)
@@ -92,7 +91,7 @@ static void one_line(char *text)
 /* False: it could not be checked. */
 static bool check_jq(struct program_check *k, struct program *p)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     int rc = jq_check((const char *)p->text.p, JQ_CPU_MS, &err);
     p->ok = rc == 0;
     if (rc == -FM_UNAVAILABLE) {
@@ -101,14 +100,13 @@ static bool check_jq(struct program_check *k, struct program *p)
         one_line(err.msg);
         (void)fm_err_add(&k->err, FM_INVALID_ARGUMENT, p->field, "%s", err.msg);
     }
-    fm_err_done(&err);
     return rc != -FM_UNAVAILABLE;
 }
 
 static void check_schema(struct program_check *k, struct program *p)
 {
     struct fm_arena arena;
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     fm_arena_init(&arena, SCHEMA_BYTES);
     const struct fm_value *schema =
         value_decode_struct((struct fm_bytes){p->text.p, p->text.n}, &arena, &err);
@@ -119,7 +117,6 @@ static void check_schema(struct program_check *k, struct program *p)
                                    p->kind == PROGRAM_TOOL_SCHEMA ? JSON_SCHEMA_FOREIGN : JSON_SCHEMA_WHOLE,
                                    &k->err) == 0;
     fm_arena_done(&arena);
-    fm_err_done(&err);
 }
 
 void program_check_run(struct program_check *k, const atomic_bool *stop)

@@ -9,8 +9,6 @@
  * on without meeting a limit on the way. */
 #define LIMIT_REQUEST_DEPTH 64
 #define LIMIT_REQUEST_ELEMENTS 300000
-/* Any message: one from a host. */
-#define LIMIT_STREAM_BYTES (20u * 1024 * 1024)
 /* What a decoded message may take. */
 #define LIMIT_ARENA_BYTES (128u * 1024 * 1024)
 /* What may wait for a host that does not read; then its stream is broken off. */

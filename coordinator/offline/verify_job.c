@@ -12,6 +12,7 @@
 #include "digest.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "id.h"
 #include "job.h"
 #include "job_state.h"
@@ -249,7 +250,7 @@ static void fold_all(struct verify *v, struct checking *c)
     uint32_t last = c->next - 1, least = c->head->step_count;
     if (last < least)
         complain(v, c, "%u steps are stored; its record counts %u", last, least);
-    else if (last > least && c->head->status != FERMATA__V1__JOB_STATUS__JOB_STATUS_RUNNING)
+    else if (last > least && c->head->status != JOB_STATUS_RUNNING)
         complain(v, c, "%u steps are stored; its record, which is %s, counts %u", last,
                  job_status_name((int)c->head->status), least);
     if (c->has_snapshot && c->snapshot_step > last)
@@ -286,7 +287,7 @@ static void check_wake(struct verify *v, const struct checking *c, sqlite3_stmt 
 {
     if (c->flow == NULL)
         return;
-    long long want = job_wake_ms(c->job, c->flow->parallel), is = sqlite3_column_int64(row, 5);
+    long long want = job_wake_ms(c->job, c->flow->parallel ? 2 : 1), is = sqlite3_column_int64(row, 5);
     if (want > 0 && is == 0)
         complain(v, c, "it must wake at %lld, but its row has no time for it", want);
     else if (want == 0 && is != 0)

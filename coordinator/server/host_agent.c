@@ -2,6 +2,7 @@
  * (hosts.c). */
 #include "host_agent.h"
 
+#include "agreed.h"
 #include "arena.h"
 #include "buf.h"
 #include "core.h"
@@ -20,7 +21,7 @@ static void on_message(struct rpc_call *call, void *user, struct fm_bytes messag
     ProtobufCMessage *m;
     server_time(s);
     fm_arena_reset(&s->arena);
-    if (pbc_decode(&fermata__v1__host_message__descriptor, message, LIMIT_STREAM_BYTES, &s->arena, &m,
+    if (pbc_decode(&fermata__v1__host_message__descriptor, message, FM_MAX_FROM_HOST_BYTES, &s->arena, &m,
                    &err) == 0) {
         core_host_message(s->core, c->id, m);
         return;

@@ -2,12 +2,12 @@
 #include <stdio.h>
 
 #include "buf.h"
-#include "server_calls.h"
 #include "err.h"
 #include "google/protobuf/any.pb-c.h"
 #include "google/protobuf/duration.pb-c.h"
 #include "google/rpc/error_details.pb-c.h"
 #include "google/rpc/status.pb-c.h"
+#include "server_calls.h"
 
 /* What a program finds in the trailer. Clients on the C core refuse trailers above 8 KiB and would show that
  * instead of the error: base64 makes four bytes of three, and the message stands in a header of its own,

@@ -1,4 +1,5 @@
-/* See certify.h. Threads: after the start everything runs on gRPC's loop, which is the main thread here. */
+/* See certify.h. Threads: after the start everything runs on gRPC's loop, which is the main thread
+ * here. */
 #define _GNU_SOURCE
 #include "certify.h"
 
@@ -12,7 +13,9 @@
 
 #include "buf.h"
 #include "clock.h"
+#include "fermata/v1/hosts.pb.h"
 #include "log.h"
+#include "mem.h"
 #include "rpc.h"
 
 #define CERTIFY_PATH "/fermata.v1.Hosts/CertifyDeath"
@@ -105,7 +108,8 @@ static void on_status(struct rpc_stream *s, void *user, const struct fm_err *sta
     case FM_UNIMPLEMENTED:
     case FM_PERMISSION_DENIED:
     case FM_UNAUTHENTICATED:
-        FM_LOG(WARN, HOST, "the coordinator takes no death certificate, the lease decides", FM_ERR(status));
+        FM_LOG(WARN, HOST, "the coordinator does not accept the death certificate; the lease decides",
+               FM_ERR(status));
         end(c, 1);
         return;
     default:
@@ -120,7 +124,8 @@ static void on_status(struct rpc_stream *s, void *user, const struct fm_err *sta
         wait = RETRY_MAX_MS;
     int64_t at = fm_now_mono_ms() + wait;
     if (at >= c->give_up_ms) {
-        FM_LOG(WARN, HOST, "the coordinator was not told of the end of the host daemon, its lease is over",
+        FM_LOG(WARN, HOST,
+               "the coordinator could not be told that the host daemon has ended; its lease is over",
                FM_STR("host", c->cert->host_id), FM_ERR(status));
         end(c, 1);
         return;
@@ -132,14 +137,12 @@ static void call_again(void *arg)
 {
     static const struct rpc_stream_events events = {NULL, on_status};
     struct certifying *c = arg;
-    struct fm_buf b = {0};
-    fm_buf_put_string(&b, 1, c->cert->host_id);
-    fm_buf_put_string(&b, 2, c->cert->incarnation);
-    fm_buf_put_string(&b, 3, c->cert->how);
+    fm_auto(fm_buf) b = {0};
+    fm_buf_put_string(&b, fermata_v1_CertifyDeathRequest_host_id_tag, c->cert->host_id);
+    fm_buf_put_string(&b, fermata_v1_CertifyDeathRequest_incarnation_tag, c->cert->incarnation);
+    fm_buf_put_string(&b, fermata_v1_CertifyDeathRequest_how_tag, c->cert->how);
     c->channel = rpc_channel_new(c->loop, c->cert->target, MAX_RESPONSE_BYTES);
-    c->stream =
-        rpc_stream_request(c->channel, CERTIFY_PATH, CALL_MS, (struct fm_bytes){b.p, b.n}, &events, c);
-    fm_buf_done(&b);
+    c->stream = rpc_stream_request(c->channel, CERTIFY_PATH, CALL_MS, fm_buf_bytes(&b), &events, c);
 }
 
 int certify_run(const struct certificate *cert)

@@ -1,6 +1,6 @@
-/* The shell around the engine. See daemon.h. Threads: everything here runs on the libuv loop's thread, but
- * for on_message and on_status, which run on the gRPC loop's thread and only queue what came and wake the
- * other one. */
+/* The shell around the engine. See daemon.h. Threads: everything here runs on the libuv loop's
+ * thread, but for on_message and on_status, which run on the gRPC loop's thread and only queue what
+ * came and wake the other one. */
 #include "daemon.h"
 
 #include <pthread.h>
@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "id.h"
 #include "jq_eval.h"
+#include "lock.h"
 #include "log.h"
 #include "mem.h"
 #include "outside.h"
@@ -35,20 +36,20 @@
 struct event {
     struct event *prev, *next;
     struct rpc_stream *stream;
-    bool over; /* status, else a message */
+    bool over; /* the stream, with `status`; else a message */
     struct fm_err status;
     size_t n; /* bytes of the message, behind the struct */
 };
 
-struct agent_timer {
+struct handler_timer {
     UT_hash_handle hh;
     uint64_t id;
-    struct agent *agent;
+    struct daemon *daemon;
     uv_timer_t uv;
 };
 
-struct agent {
-    const struct agent_config *cfg;
+struct daemon {
+    const struct daemon_config *cfg;
     struct engine *engine;
     uv_loop_t uv;
     uv_async_t wake;
@@ -56,7 +57,7 @@ struct agent {
     uv_idle_t more; /* active while the engine has work left over from its last turn */
     uv_signal_t sigterm, sigint, passed_on;
     bool told, told_by_supervisor; /* to stop */
-    struct agent_timer *timers;
+    struct handler_timer *timers;
     struct outside *outside;
     struct workers *workers;
     struct rpc_loop *rpc;
@@ -74,24 +75,24 @@ struct agent {
 
 /* ---- the gRPC thread ---- */
 
-static void push(struct agent *a, struct event *ev)
+static void push(struct daemon *d, struct event *ev)
 {
-    pthread_mutex_lock(&a->lock);
-    bool wake = a->events == NULL;
-    DL_APPEND(a->events, ev);
-    a->event_bytes += sizeof(*ev) + ev->n;
-    if (!ev->over && a->event_bytes > INBOX_BYTES)
+    fm_lock(&d->lock);
+    bool wake = d->events == NULL;
+    DL_APPEND(d->events, ev);
+    d->event_bytes += sizeof(*ev) + ev->n;
+    if (!ev->over && d->event_bytes > INBOX_BYTES)
         rpc_stream_hold(ev->stream, true);
-    pthread_mutex_unlock(&a->lock);
+    fm_unlock(&d->lock);
     if (wake)
-        (void)uv_async_send(&a->wake);
+        (void)uv_async_send(&d->wake);
 }
 
 static void on_message(struct rpc_stream *s, void *user, struct fm_bytes message)
 {
     struct event *ev = malloc(sizeof(*ev) + message.n);
     if (ev == NULL) {
-        FM_LOG(ERROR, HOST, "no memory for a message of the coordinator, ending the stream",
+        FM_LOG(ERROR, HOST, "no memory for a message from the coordinator; ending the stream",
                FM_U64("bytes", message.n));
         rpc_stream_cancel(s);
         return;
@@ -116,7 +117,7 @@ static void on_status(struct rpc_stream *s, void *user, const struct fm_err *sta
 
 static void *rpc_main(void *arg)
 {
-    rpc_loop_run(((struct agent *)arg)->rpc);
+    rpc_loop_run(((struct daemon *)arg)->rpc);
     return NULL;
 }
 
@@ -124,20 +125,20 @@ static void *rpc_main(void *arg)
 
 static void io_send(void *arg, struct fm_bytes message)
 {
-    struct agent *a = arg;
-    if (a->stream != NULL)
-        rpc_stream_send(a->stream, message);
+    struct daemon *d = arg;
+    if (d->stream != NULL)
+        rpc_stream_send(d->stream, message);
 }
 
 static void io_close(void *arg, const char *why)
 {
-    struct agent *a = arg;
+    struct daemon *d = arg;
     (void)why;
-    if (a->stream != NULL)
-        rpc_stream_cancel(a->stream);
+    if (d->stream != NULL)
+        rpc_stream_cancel(d->stream);
 }
 
-static void after_input(struct agent *a);
+static void after_input(struct daemon *d);
 
 static void free_timer(uv_handle_t *uv)
 {
@@ -146,76 +147,76 @@ static void free_timer(uv_handle_t *uv)
 
 static void on_handler_timer(uv_timer_t *uv)
 {
-    struct agent_timer *t = uv->data;
-    struct agent *a = t->agent;
+    struct handler_timer *t = uv->data;
+    struct daemon *d = t->daemon;
     uint64_t id = t->id;
-    HASH_DEL(a->timers, t);
+    HASH_DEL(d->timers, t);
     uv_close((uv_handle_t *)uv, free_timer);
-    engine_timer(a->engine, id, fm_now_mono_ms());
-    after_input(a);
+    engine_timer(d->engine, id, fm_now_mono_ms());
+    after_input(d);
 }
 
 static void io_start_timer(void *arg, uint64_t id, uint64_t ms)
 {
-    struct agent *a = arg;
-    struct agent_timer *t = fm_xcalloc(1, sizeof(*t));
+    struct daemon *d = arg;
+    struct handler_timer *t = fm_xcalloc(1, sizeof(*t));
     t->id = id;
-    t->agent = a;
-    HASH_ADD(hh, a->timers, id, sizeof(t->id), t);
-    (void)uv_timer_init(&a->uv, &t->uv);
+    t->daemon = d;
+    HASH_ADD(hh, d->timers, id, sizeof(t->id), t);
+    (void)uv_timer_init(&d->uv, &t->uv);
     t->uv.data = t;
-    uv_update_time(&a->uv);
+    uv_update_time(&d->uv);
     (void)uv_timer_start(&t->uv, on_handler_timer, ms < MIN_TIMER_MS ? MIN_TIMER_MS : ms, 0);
 }
 
 static void io_cancel_timer(void *arg, uint64_t id)
 {
-    struct agent *a = arg;
-    struct agent_timer *t;
-    HASH_FIND(hh, a->timers, &id, sizeof(id), t);
+    struct daemon *d = arg;
+    struct handler_timer *t;
+    HASH_FIND(hh, d->timers, &id, sizeof(id), t);
     if (t == NULL)
         return;
-    HASH_DEL(a->timers, t);
+    HASH_DEL(d->timers, t);
     uv_close((uv_handle_t *)&t->uv, free_timer);
 }
 
 static void io_attached(void *arg)
 {
-    struct agent *a = arg;
-    a->failures = 0;
-    a->welcomed = true;
-    if (a->cfg->attached != NULL)
-        a->cfg->attached(engine_lease_ms(a->engine));
-    if (!a->announced) {
-        printf("attached to %s as %s\n", a->cfg->target, a->cfg->engine.host_id);
+    struct daemon *d = arg;
+    d->failures = 0;
+    d->welcomed = true;
+    if (d->cfg->attached != NULL)
+        d->cfg->attached(engine_lease_ms(d->engine));
+    if (!d->announced) {
+        printf("attached to %s as %s\n", d->cfg->target, d->cfg->engine.host_id);
         if (fflush(stdout) != 0)
             FM_LOG(WARN, HOST, "stdout cannot be written, ignoring");
     }
-    a->announced = true;
-    FM_LOG(INFO, HOST, "attached", FM_STR("coordinator", a->cfg->target),
-           FM_STR("host", a->cfg->engine.host_id));
+    d->announced = true;
+    FM_LOG(INFO, HOST, "attached", FM_STR("coordinator", d->cfg->target),
+           FM_STR("host", d->cfg->engine.host_id));
 }
 
 static void io_start_call(void *arg, uint64_t id, enum engine_call_kind kind, const void *request)
 {
-    outside_start(((struct agent *)arg)->outside, id, kind, request);
+    outside_start(((struct daemon *)arg)->outside, id, kind, request);
 }
 
 static void io_cancel_call(void *arg, uint64_t id, enum engine_call_kind kind)
 {
-    outside_cancel(((struct agent *)arg)->outside, id, kind);
+    outside_cancel(((struct daemon *)arg)->outside, id, kind);
 }
 
 static void io_start_work(void *arg, uint64_t id, struct engine_work *work)
 {
-    workers_run(((struct agent *)arg)->workers, id, work);
+    workers_run(((struct daemon *)arg)->workers, id, work);
 }
 
 static void on_work_done(void *arg, uint64_t id, struct engine_work *work)
 {
-    struct agent *a = arg;
-    engine_work_done(a->engine, id, work, fm_now_mono_ms());
-    after_input(a);
+    struct daemon *d = arg;
+    engine_work_done(d->engine, id, work, fm_now_mono_ms());
+    after_input(d);
 }
 
 static void after_call(void *arg)
@@ -227,18 +228,16 @@ static void after_call(void *arg)
 static bool io_condition(void *arg, const char *program, struct fm_bytes json)
 {
     static const struct jq_limits limits = {.max_outputs = 1000, .max_bytes = 1u << 20, .cpu_ms = 100};
-    struct jq_outputs out = {0};
-    struct fm_err err = {0};
+    fm_auto(jq_outputs) out = {0};
+    fm_auto(fm_err) err = {0};
     (void)arg;
     if (jq_eval(program, json, &limits, &out, &err) < 0) {
-        FM_LOG(WARN, EXECUTION, "the condition of a breakpoint fails, the task is held",
+        FM_LOG(WARN, EXECUTION, "the condition of a breakpoint failed; holding the task",
                FM_STR("condition", program), FM_STR("error", err.msg));
         return true;
     }
     const char *first = (const char *)out.text.p;
-    bool holds = out.n > 0 && strcmp(first, "null") != 0 && strcmp(first, "false") != 0;
-    jq_outputs_done(&out);
-    return holds;
+    return out.n > 0 && strcmp(first, "null") != 0 && strcmp(first, "false") != 0;
 }
 
 static int64_t io_now_us(void *arg)
@@ -249,177 +248,183 @@ static int64_t io_now_us(void *arg)
 
 /* ---- stopping ---- */
 
-static void finish(struct agent *a, int code)
+static void finish(struct daemon *d, int code)
 {
-    if (a->finished)
+    if (d->finished)
         return;
-    a->finished = true;
-    a->exit_code = code;
-    if (a->stream != NULL)
-        rpc_stream_cancel(a->stream);
+    d->finished = true;
+    d->exit_code = code;
+    if (d->stream != NULL)
+        rpc_stream_cancel(d->stream);
     else
-        uv_stop(&a->uv);
+        uv_stop(&d->uv);
 }
 
 static void on_drain_timeout(uv_timer_t *uv)
 {
-    struct agent *a = uv->data;
-    size_t left = engine_job_count(a->engine);
+    struct daemon *d = uv->data;
+    size_t left = engine_job_count(d->engine);
     if (left > 0)
         FM_LOG(WARN, HOST,
-               "draining took too long; the jobs that are left go to other hosts when this end is certified, "
-               "or when the lease ends",
+               "draining took too long; the remaining jobs go to other hosts when this daemon's end is "
+               "certified, "
+               "or when its lease ends",
                FM_U64("jobs", left));
-    finish(a, left > 0 ? 1 : 0);
+    finish(d, left > 0 ? 1 : 0);
 }
 
 /* Everything is said, Goodbye too: the coordinator ends the stream. */
 static void io_drained(void *arg)
 {
-    struct agent *a = arg;
-    if (a->stream == NULL) {
-        finish(a, 0);
+    struct daemon *d = arg;
+    if (d->stream == NULL) {
+        finish(d, 0);
         return;
     }
-    rpc_stream_close_send(a->stream);
-    if (uv_timer_get_due_in(&a->drain) > GOODBYE_MS)
-        (void)uv_timer_start(&a->drain, on_drain_timeout, GOODBYE_MS, 0);
+    rpc_stream_close_send(d->stream);
+    if (uv_timer_get_due_in(&d->drain) > GOODBYE_MS)
+        (void)uv_timer_start(&d->drain, on_drain_timeout, GOODBYE_MS, 0);
 }
 
 static void on_signal(uv_signal_t *uv, int signum)
 {
-    struct agent *a = uv->data;
-    /* Whoever signals all processes of a service reaches this one twice: directly, and by the supervisor.
-     * That is one wish, not a second one. */
-    bool *told = uv == &a->passed_on ? &a->told_by_supervisor : &a->told;
+    struct daemon *d = uv->data;
+    /* Whoever signals all processes of a service reaches this one twice: directly, and by the
+     * supervisor. That is one wish, not a second one. */
+    bool *told = uv == &d->passed_on ? &d->told_by_supervisor : &d->told;
     if (*told)
         _exit(1);
     *told = true;
-    if (a->stopping)
+    if (d->stopping)
         return;
-    a->stopping = true;
-    const char *reason = told == &a->told_by_supervisor ? "the supervisor was told to"
+    d->stopping = true;
+    const char *reason = told == &d->told_by_supervisor ? "the supervisor was told to"
                          : signum == SIGINT             ? "SIGINT"
                                                         : "SIGTERM";
-    FM_LOG(INFO, HOST, "stopping", FM_STR("reason", reason), FM_U64("jobs", engine_job_count(a->engine)));
-    uint64_t ms = (uint64_t)a->cfg->drain_timeout_ms;
-    if (!a->welcomed && engine_job_count(a->engine) == 0 && ms > GOODBYE_MS)
+    FM_LOG(INFO, HOST, "stopping", FM_STR("reason", reason), FM_U64("jobs", engine_job_count(d->engine)));
+    uint64_t ms = (uint64_t)d->cfg->drain_timeout_ms;
+    if (!d->welcomed && engine_job_count(d->engine) == 0 && ms > GOODBYE_MS)
         ms = GOODBYE_MS; /* nothing to give back: no long wait for a coordinator that may not be there */
-    (void)uv_timer_start(&a->drain, on_drain_timeout, ms, 0);
-    engine_drain(a->engine, fm_now_mono_ms());
-    after_input(a);
+    (void)uv_timer_start(&d->drain, on_drain_timeout, ms, 0);
+    engine_drain(d->engine, fm_now_mono_ms());
+    after_input(d);
 }
 
 /* ---- connecting ---- */
 
 static void on_tick(uv_timer_t *uv)
 {
-    struct agent *a = uv->data;
-    engine_tick(a->engine, fm_now_mono_ms());
-    after_input(a);
+    struct daemon *d = uv->data;
+    engine_tick(d->engine, fm_now_mono_ms());
+    after_input(d);
 }
 
 static void on_more(uv_idle_t *uv)
 {
-    struct agent *a = uv->data;
-    engine_tick(a->engine, fm_now_mono_ms());
-    after_input(a);
+    struct daemon *d = uv->data;
+    engine_tick(d->engine, fm_now_mono_ms());
+    after_input(d);
 }
 
-/* Sets the engine's alarm. Work that is due now waits for the loop's next round, so that messages, timers and
- * signals get their turn in between. */
-static void after_input(struct agent *a)
+/* Sets the engine's alarm. Work that is due now waits for the loop's next round, so that messages,
+ * timers and signals get their turn in between. */
+static void after_input(struct daemon *d)
 {
-    int64_t at = engine_deadline(a->engine), wait = at - fm_now_mono_ms();
-    (void)uv_timer_stop(&a->tick);
-    (void)uv_idle_stop(&a->more);
+    int64_t at = engine_deadline(d->engine), wait = at - fm_now_mono_ms();
+    (void)uv_timer_stop(&d->tick);
+    (void)uv_idle_stop(&d->more);
     if (at < 0)
         return;
     if (wait <= 0) {
-        (void)uv_idle_start(&a->more, on_more);
+        (void)uv_idle_start(&d->more, on_more);
         return;
     }
-    uv_update_time(&a->uv);
-    (void)uv_timer_start(&a->tick, on_tick, (uint64_t)wait, 0);
+    uv_update_time(&d->uv);
+    (void)uv_timer_start(&d->tick, on_tick, (uint64_t)wait, 0);
 }
 
 static void on_reconnect(uv_timer_t *uv)
 {
     static const struct rpc_stream_events events = {on_message, on_status};
-    struct agent *a = uv->data;
-    a->channel = rpc_channel_new(a->rpc, a->cfg->target, FM_MAX_TO_HOST_BYTES);
-    a->stream = rpc_stream_open(a->channel, ATTACH_PATH, 0, &events, a);
-    engine_connected(a->engine, fm_now_mono_ms());
-    after_input(a);
+    struct daemon *d = uv->data;
+    d->channel = rpc_channel_new(d->rpc, d->cfg->target, FM_MAX_TO_HOST_BYTES);
+    d->stream = rpc_stream_open(d->channel, ATTACH_PATH, 0, &events, d);
+    engine_connected(d->engine, fm_now_mono_ms());
+    after_input(d);
 }
 
+/* What ends an attempt to attach. */
+enum ending { REFUSED, LOST };
+
 /* Capped exponential backoff with full jitter in its upper half. */
-static uint64_t backoff_ms(struct agent *a, bool refused)
+static uint64_t backoff_ms(struct daemon *d, enum ending how)
 {
-    unsigned shift = a->failures < 6 ? a->failures : 6;
+    unsigned shift = d->failures < 6 ? d->failures : 6;
     uint64_t ms = (uint64_t)BACKOFF_MIN_MS << shift;
     if (ms > BACKOFF_MAX_MS)
         ms = BACKOFF_MAX_MS;
-    if (refused && ms < REFUSED_MS)
+    if (how == REFUSED && ms < REFUSED_MS)
         ms = REFUSED_MS;
-    return ms / 2 + fm_rng_below(&a->rng, ms / 2 + 1);
+    return ms / 2 + fm_rng_below(&d->rng, ms / 2 + 1);
 }
 
-static void stream_over(struct agent *a, const struct fm_err *status)
+static void stream_over(struct daemon *d, const struct fm_err *status)
 {
-    rpc_stream_unref(a->stream);
-    rpc_channel_free(a->channel);
-    a->stream = NULL;
-    a->channel = NULL;
-    a->welcomed = false;
-    bool refused = status->code == FM_ALREADY_EXISTS || status->code == FM_FAILED_PRECONDITION ||
-                   status->code == FM_INVALID_ARGUMENT;
-    engine_disconnected(a->engine, fm_now_mono_ms());
-    if (a->stopping && engine_job_count(a->engine) == 0)
-        finish(a, 0);
-    if (a->finished) {
-        uv_stop(&a->uv);
+    rpc_stream_unref(d->stream);
+    rpc_channel_free(d->channel);
+    d->stream = NULL;
+    d->channel = NULL;
+    d->welcomed = false;
+    enum ending how = status->code == FM_ALREADY_EXISTS || status->code == FM_FAILED_PRECONDITION ||
+                              status->code == FM_INVALID_ARGUMENT
+                          ? REFUSED
+                          : LOST;
+    engine_disconnected(d->engine, fm_now_mono_ms());
+    if (d->stopping && engine_job_count(d->engine) == 0)
+        finish(d, 0);
+    if (d->finished) {
+        uv_stop(&d->uv);
         return;
     }
-    uint64_t wait = backoff_ms(a, refused);
-    a->failures++;
-    if (refused)
+    uint64_t wait = backoff_ms(d, how);
+    d->failures++;
+    if (how == REFUSED)
         FM_LOG(ERROR, HOST, "the coordinator refuses this host, trying again",
-               FM_STR("coordinator", a->cfg->target), FM_STR("code", fm_code_name((int)status->code)),
+               FM_STR("coordinator", d->cfg->target), FM_STR("code", fm_code_name((int)status->code)),
                FM_ERR(status), FM_U64("in_ms", wait));
     else
         FM_LOG(WARN, HOST, "no stream to the coordinator, trying again",
-               FM_STR("coordinator", a->cfg->target), FM_STR("code", fm_code_name((int)status->code)),
+               FM_STR("coordinator", d->cfg->target), FM_STR("code", fm_code_name((int)status->code)),
                FM_ERR(status), FM_U64("in_ms", wait));
-    (void)uv_timer_start(&a->reconnect, on_reconnect, wait, 0);
-    after_input(a);
+    (void)uv_timer_start(&d->reconnect, on_reconnect, wait, 0);
+    after_input(d);
 }
 
 static void on_wake(uv_async_t *uv)
 {
-    struct agent *a = uv->data;
-    pthread_mutex_lock(&a->lock);
-    struct event *list = a->events, *ev, *tmp;
-    a->events = NULL;
-    a->event_bytes = 0;
-    pthread_mutex_unlock(&a->lock);
+    struct daemon *d = uv->data;
+    fm_lock(&d->lock);
+    struct event *list = d->events, *ev, *tmp;
+    d->events = NULL;
+    d->event_bytes = 0;
+    fm_unlock(&d->lock);
     bool took = false;
     DL_FOREACH_SAFE (list, ev, tmp) {
         DL_DELETE(list, ev);
         if (ev->over)
-            stream_over(a, &ev->status);
-        else if (ev->stream == a->stream && !a->finished) {
-            engine_take(a->engine, (struct fm_bytes){(const uint8_t *)(ev + 1), ev->n}, fm_now_mono_ms());
+            stream_over(d, &ev->status);
+        else if (ev->stream == d->stream && !d->finished) {
+            engine_take(d->engine, (struct fm_bytes){(const uint8_t *)(ev + 1), ev->n}, fm_now_mono_ms());
             took = true;
         }
         fm_err_done(&ev->status);
         free(ev);
     }
-    if (a->stream != NULL)
-        rpc_stream_hold(a->stream, false);
+    if (d->stream != NULL)
+        rpc_stream_hold(d->stream, false);
     if (took)
-        engine_tick(a->engine, fm_now_mono_ms());
-    after_input(a);
+        engine_tick(d->engine, fm_now_mono_ms());
+    after_input(d);
 }
 
 /* ---- life ---- */
@@ -434,27 +439,27 @@ static void must(int rc, const char *what)
     fm_abort(text);
 }
 
-static void start(struct agent *a)
+static void start(struct daemon *d)
 {
-    must(uv_loop_init(&a->uv), "the loop could not be made");
-    must(uv_async_init(&a->uv, &a->wake, on_wake), "the loop's wake-up could not be made");
-    a->wake.data = a;
-    (void)uv_idle_init(&a->uv, &a->more);
-    a->more.data = a;
-    uv_timer_t *timers[] = {&a->tick, &a->reconnect, &a->drain};
+    must(uv_loop_init(&d->uv), "the loop could not be made");
+    must(uv_async_init(&d->uv, &d->wake, on_wake), "the loop's wake-up could not be made");
+    d->wake.data = d;
+    (void)uv_idle_init(&d->uv, &d->more);
+    d->more.data = d;
+    uv_timer_t *timers[] = {&d->tick, &d->reconnect, &d->drain};
     for (size_t i = 0; i < 3; i++) {
-        (void)uv_timer_init(&a->uv, timers[i]);
-        timers[i]->data = a;
+        (void)uv_timer_init(&d->uv, timers[i]);
+        timers[i]->data = d;
     }
-    uv_signal_t *signals[] = {&a->sigterm, &a->sigint, &a->passed_on};
-    const int numbers[] = {SIGTERM, SIGINT, a->cfg->stop_signal};
+    uv_signal_t *signals[] = {&d->sigterm, &d->sigint, &d->passed_on};
+    const int numbers[] = {SIGTERM, SIGINT, d->cfg->stop_signal};
     for (size_t i = 0; i < 3; i++) {
-        must(uv_signal_init(&a->uv, signals[i]), "signals cannot be received");
-        signals[i]->data = a;
+        must(uv_signal_init(&d->uv, signals[i]), "signals cannot be received");
+        signals[i]->data = d;
         if (numbers[i] != 0)
             must(uv_signal_start(signals[i], on_signal, numbers[i]), "signals cannot be received");
     }
-    (void)uv_timer_start(&a->reconnect, on_reconnect, 0, 0);
+    (void)uv_timer_start(&d->reconnect, on_reconnect, 0, 0);
 }
 
 static void close_handle(uv_handle_t *h, void *arg)
@@ -464,26 +469,26 @@ static void close_handle(uv_handle_t *h, void *arg)
         uv_close(h, NULL);
 }
 
-static void stop(struct agent *a)
+static void stop(struct daemon *d)
 {
-    engine_free(a->engine);
-    outside_stop(a->outside);
-    workers_stop(a->workers);
-    rpc_loop_stop(a->rpc);
-    pthread_join(a->rpc_thread, NULL);
-    rpc_loop_free(a->rpc);
-    uv_walk(&a->uv, close_handle, NULL);
-    (void)uv_run(&a->uv, UV_RUN_DEFAULT);
-    outside_free(a->outside);
-    workers_free(a->workers);
-    (void)uv_loop_close(&a->uv);
-    pthread_mutex_destroy(&a->lock);
+    engine_free(d->engine);
+    outside_stop(d->outside);
+    workers_stop(d->workers);
+    rpc_loop_stop(d->rpc);
+    (void)pthread_join(d->rpc_thread, NULL);
+    rpc_loop_free(d->rpc);
+    uv_walk(&d->uv, close_handle, NULL);
+    (void)uv_run(&d->uv, UV_RUN_DEFAULT);
+    outside_free(d->outside);
+    workers_free(d->workers);
+    (void)uv_loop_close(&d->uv);
+    (void)pthread_mutex_destroy(&d->lock);
 }
 
-int agent_run(const struct agent_config *cfg)
+int daemon_run(const struct daemon_config *cfg)
 {
-    struct agent a = {.cfg = cfg};
-    struct engine_io io = {.arg = &a,
+    struct daemon d = {.cfg = cfg};
+    struct engine_io io = {.arg = &d,
                            .send = io_send,
                            .close = io_close,
                            .start_timer = io_start_timer,
@@ -497,18 +502,18 @@ int agent_run(const struct agent_config *cfg)
                            .now_us = io_now_us};
     (void)signal(SIGPIPE, SIG_IGN);
     rpc_global_init();
-    pthread_mutex_init(&a.lock, NULL);
-    fm_rng_init(&a.rng, fm_random_seed());
-    a.engine = engine_new(&cfg->engine, &io);
-    a.rpc = rpc_loop_new();
-    start(&a);
-    a.outside = outside_new(&a.uv, &cfg->outside, after_call, &a);
-    outside_set_engine(a.outside, a.engine);
-    a.workers = workers_new(&a.uv, cfg->workers > 0 ? cfg->workers : 1, on_work_done, &a);
-    if (pthread_create(&a.rpc_thread, NULL, rpc_main, &a) != 0)
+    (void)pthread_mutex_init(&d.lock, NULL);
+    fm_rng_init(&d.rng, fm_random_seed());
+    d.engine = engine_new(&cfg->engine, &io);
+    d.rpc = rpc_loop_new();
+    start(&d);
+    d.outside = outside_new(&d.uv, &cfg->outside, after_call, &d);
+    outside_set_engine(d.outside, d.engine);
+    d.workers = workers_new(&d.uv, cfg->workers > 0 ? cfg->workers : 1, on_work_done, &d);
+    if (pthread_create(&d.rpc_thread, NULL, rpc_main, &d) != 0)
         fm_abort("the gRPC thread could not be started");
-    (void)uv_run(&a.uv, UV_RUN_DEFAULT);
-    stop(&a);
+    (void)uv_run(&d.uv, UV_RUN_DEFAULT);
+    stop(&d);
     rpc_global_shutdown();
-    return a.exit_code;
+    return d.exit_code;
 }

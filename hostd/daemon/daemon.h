@@ -1,14 +1,15 @@
-/* The shell around the engine: the stream to the coordinator, reconnects, timers, signals. The libuv loop
- * (the main thread) runs the engine; gRPC's loop has a thread of its own and hands over whole messages. */
-#ifndef FM_AGENT_H
-#define FM_AGENT_H
+/* The shell around the engine: the stream to the coordinator, reconnects, timers, signals. The
+ * libuv loop (the main thread) runs the engine; gRPC's loop has a thread of its own and hands over
+ * whole messages. */
+#ifndef FM_DAEMON_H
+#define FM_DAEMON_H
 
 #include <stdint.h>
 
 #include "engine.h"
 #include "outside.h"
 
-struct agent_config {
+struct daemon_config {
     const char *target;       /* HOST:PORT of the coordinator */
     int64_t drain_timeout_ms; /* how long draining may take after SIGTERM */
     struct engine_config engine;
@@ -18,8 +19,9 @@ struct agent_config {
     void (*attached)(uint32_t lease_ms); /* the coordinator has accepted the host; may be NULL */
 };
 
-/* Runs until SIGTERM or SIGINT and until draining is done or its time is over. Returns the exit code: 0, or 1
- * when jobs had to be left behind (their lease decides then). A second signal ends the process at once. */
-int agent_run(const struct agent_config *cfg);
+/* Runs until SIGTERM or SIGINT and until draining is done or its time is over. Returns the exit
+ * code: 0, or 1 when jobs had to be left behind (their lease decides then). A second signal ends
+ * the process at once. */
+int daemon_run(const struct daemon_config *cfg);
 
 #endif

@@ -1,5 +1,5 @@
-/* See supervisor.h. One thread; signals are taken by sigtimedwait, so nothing here runs in a handler but
- * the daemon's own on_supervisor_gone. */
+/* See supervisor.h. One thread; signals are taken by sigtimedwait, so nothing here runs in a
+ * handler but the daemon's own on_supervisor_gone. */
 #define _GNU_SOURCE
 #include "supervisor.h"
 
@@ -58,7 +58,8 @@ static struct gone {
     char *argv[CERTIFY_ARGS + 1];
 } gone;
 
-/* Async-signal-safe throughout. exec ends all threads, and with them whatever a routine was doing. */
+/* Async-signal-safe throughout. exec ends all threads, and with them whatever a routine was
+ * doing. */
 static void on_supervisor_gone(int signum)
 {
     (void)signum;
@@ -104,7 +105,8 @@ bool supervisor_is_certifier(int argc, char **argv)
     return argc == CERTIFY_ARGS && strcmp(argv[1], "--certify") == 0;
 }
 
-/* This process was the daemon until a moment ago: it still has its children, its descriptors and its mask. */
+/* This process was the daemon until a moment ago: it still has its children, its descriptors and
+ * its mask. */
 int supervisor_certifier_main(char **argv)
 {
     sigset_t none;
@@ -118,12 +120,12 @@ int supervisor_certifier_main(char **argv)
         (void)dup2(null, STDOUT_FILENO); /* whoever reads it shall see its end */
     struct fm_err err = {0};
     if (fm_log_set_levels(argv[6], &err) < 0)
-        FM_LOG(WARN, HOST, "the levels of the log are not as they were, ignoring", FM_ERR(&err));
+        FM_LOG(WARN, HOST, "the log levels could not be restored, ignoring", FM_ERR(&err));
     fm_log_set_json(strcmp(argv[7], "json") == 0);
-    FM_LOG(WARN, HOST, "the supervisor was killed, the host daemon ends with it", FM_STR("host", argv[3]),
+    FM_LOG(WARN, HOST, "the supervisor was killed; the host daemon ends with it", FM_STR("host", argv[3]),
            FM_STR("incarnation", argv[4]));
     if (end_children(NULL, 0) < 0) {
-        FM_LOG(WARN, HOST, "a process that a routine has started does not end, the lease decides");
+        FM_LOG(WARN, HOST, "a process started by a routine does not end; the lease decides");
         return 1;
     }
     const struct certificate cert = {.target = argv[2],
@@ -152,8 +154,7 @@ static void plan_restart(struct supervisor *s)
     if (wait > RESTART_MAX_MS)
         wait = RESTART_MAX_MS;
     s->restart_at_ms = fm_now_mono_ms() + wait;
-    FM_LOG(INFO, HOST, "the host daemon is started again", FM_STR("host", s->cfg->host_id),
-           FM_I64("in_ms", wait));
+    FM_LOG(INFO, HOST, "restarting the host daemon", FM_STR("host", s->cfg->host_id), FM_I64("in_ms", wait));
 }
 
 static void start_daemon(struct supervisor *s)
@@ -202,7 +203,7 @@ static void certify(struct supervisor *s, const char *how)
         exit(certify_run(&cert));
     }
     if (pid < 0)
-        FM_LOG(WARN, HOST, "no certificate can be written, the lease decides",
+        FM_LOG(WARN, HOST, "no death certificate can be sent; the lease decides",
                FM_STR("error", strerror(errno)));
     else
         s->certifiers[s->n_certifiers++] = pid;
@@ -238,7 +239,7 @@ static void bury(struct supervisor *s, pid_t pid, int status)
     s->daemon = 0;
     (void)kill(-pid, SIGKILL);
     if (end_children(s->certifiers, s->n_certifiers) < 0)
-        FM_LOG(WARN, HOST, "a process that a routine has started does not end, the lease decides",
+        FM_LOG(WARN, HOST, "a process started by a routine does not end; the lease decides",
                FM_STR("host", s->cfg->host_id));
     else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         certify(s, how);

@@ -5,6 +5,7 @@
 
 #include <utlist.h>
 
+#include "clock.h"
 #include "ctx.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
@@ -13,7 +14,9 @@
 #include "mem.h"
 #include "prelude.h"
 #include "queue.h"
+#include "session.h"
 #include "step.h"
+#include "times.h"
 
 /* ---- assignment ---- */
 
@@ -21,7 +24,8 @@ struct reading {
     struct engine *e;
     struct hjob *job;
     struct fm_err *err;
-    int64_t wall_ms; /* the coordinator's clock at the assignment; 0: not said */
+    int64_t wall_ms;    /* the coordinator's clock at the assignment; 0: not said */
+    bool emit_deferred; /* the new inputs bring the deferred events first */
 };
 
 static int out_of_memory(struct reading *r)
@@ -55,7 +59,7 @@ static int read_task(struct reading *r, struct fm_bytes encoded)
         t.call_id == NULL)
         return out_of_memory(r);
     if (m.has_due_at && r->wall_ms != 0) {
-        int64_t due = m.due_at.seconds * 1000 + m.due_at.nanos / 1000000;
+        int64_t due = fm_time_ms(m.due_at.seconds, m.due_at.nanos);
         t.due_ms = due > r->wall_ms ? r->e->now_ms + (due - r->wall_ms) : 0;
     }
     hjob_add_task(r->job, task_new(&t));
@@ -73,7 +77,7 @@ static int read_deferred(struct reading *r, struct fm_bytes encoded)
     const char *routine = pb_var_dup(m.routine, a), *event = pb_var_dup(m.event, a);
     if (routine == NULL || event == NULL)
         return out_of_memory(r);
-    struct deferred *d = deferred_new(routine, event, (struct fm_bytes){m.data.p, m.data.n});
+    struct deferred *d = deferred_new(routine, event, pb_var_view(m.data));
     DL_APPEND(r->job->deferred, d);
     return 0;
 }
@@ -95,28 +99,26 @@ static int read_state(struct reading *r, struct pb_var encoded)
 {
     fermata_v1_JobState m;
     memset(&m, 0, sizeof(m));
-    int rc = pb_var_decode(fermata_v1_JobState_fields, &m, (struct fm_bytes){encoded.p, encoded.n},
-                           &r->e->arena, r->err);
+    int rc = pb_var_decode(fermata_v1_JobState_fields, &m, pb_var_view(encoded), &r->e->arena, r->err);
     for (size_t i = 0; rc == 0 && i < m.pending_tasks.n; i++)
         rc = read_task(r, m.pending_tasks.items[i]);
     for (size_t i = 0; rc == 0 && i < m.deferred_events.n; i++)
         rc = read_deferred(r, m.deferred_events.items[i]);
     for (size_t i = 0; rc == 0 && i < m.routine_states.n; i++)
         rc = read_routine_state(r, m.routine_states.items[i]);
-    if (rc == 0 && kv_read_struct(&r->job->shared, (struct fm_bytes){m.shared_data.p, m.shared_data.n}) < 0)
+    if (rc == 0 && kv_read_struct(&r->job->shared, pb_var_view(m.shared_data)) < 0)
         rc = fm_err_set(r->err, FM_INVALID_ARGUMENT, "assign.state", "the shared data is malformed");
-    r->job->last_step = r->job->acked_step = m.step_number;
+    r->job->last_step = m.step_number;
     r->job->inputs_through = m.inputs_through;
     return rc;
 }
 
-/* ---- deferred events and inputs ---- */
+/* ---- inputs ---- */
 
-/* Takes the inputs that are new; an answer among them brings the deferred events first. */
-static int take_inputs(struct reading *r, struct pb_var inputs, bool deferred)
+/* Takes the inputs that are new. */
+static int take_inputs(struct reading *r, struct pb_var inputs)
 {
     struct hjob *job = r->job;
-    bool emitted = false;
     for (size_t i = 0; i < inputs.n; i++) {
         fermata_v1_Task m;
         memset(&m, 0, sizeof(m));
@@ -125,28 +127,27 @@ static int take_inputs(struct reading *r, struct pb_var inputs, bool deferred)
             return rc;
         if (m.input_number <= job->inputs_through)
             continue; /* it came before the stream broke */
-        if (deferred && !emitted)
+        if (r->emit_deferred)
             prelude_emit_deferred(job);
-        emitted = true;
         rc = read_task(r, inputs.items[i]);
         if (rc < 0)
             return rc;
         job->inputs_through = m.input_number;
     }
-    if (deferred && !emitted && inputs.n == 0)
+    if (r->emit_deferred && inputs.n == 0)
         prelude_emit_deferred(job);
     return 0;
 }
 
 static void refuse(struct hjob *job, const char *why)
 {
-    FM_LOG(WARN, STATE, "an assignment is refused", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
+    FM_LOG(WARN, STATE, "refusing an assignment", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
            FM_STR("why", why));
-    hjob_release(job, fermata_v1_ReleaseReason_RELEASE_REASON_REFUSED, why);
+    hjob_release(job, RELEASE_REFUSED, why);
 }
 
-/* Jobs that only wait for their last acknowledgement do not count: the coordinator has given their places
- * away. */
+/* Jobs that only wait for their last acknowledgement do not count: the coordinator has given their
+ * places away. */
 static bool is_full(const struct engine *e)
 {
     size_t n = HASH_COUNT(e->jobs);
@@ -202,11 +203,11 @@ static void mark_lost(struct hjob *job, const struct pb_var *ids)
 static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
 {
     struct hjob *job = r->job;
-    job->flow = flow_parse((struct fm_bytes){m->flow.p, m->flow.n}, r->e->registry, r->err);
+    job->flow = flow_parse(pb_var_view(m->flow), r->e->registry, r->err);
     if (job->flow == NULL)
         return -1;
     if (m->has_now)
-        r->wall_ms = m->now.seconds * 1000 + m->now.nanos / 1000000;
+        r->wall_ms = fm_time_ms(m->now.seconds, m->now.nanos);
     job->clock_ms = r->wall_ms - r->e->now_ms;
     const char *released = pb_var_dup(m->released_task, &r->e->arena);
     if (released == NULL)
@@ -218,7 +219,7 @@ static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
     if (rc == 0 && m->emit_deferred)
         prelude_emit_deferred(job);
     if (rc == 0)
-        rc = take_inputs(r, m->inputs, false);
+        rc = take_inputs(r, m->inputs);
     if (rc == 0)
         mark_lost(job, &m->lost_tasks);
     return rc;
@@ -242,7 +243,7 @@ void hjob_assign(struct session *s, const fermata_v1_Assign *m)
 {
     struct engine *e = s->engine;
     if (m->job_id.n != 26) {
-        session_close(s, "an assignment without a proper job id");
+        session_close(s, "an assignment has no valid job id");
         return;
     }
     struct hjob *old;
@@ -258,12 +259,13 @@ void hjob_assign(struct session *s, const fermata_v1_Assign *m)
     job->session = s;
     HASH_ADD_KEYPTR(hh, e->jobs, job->id, 26, job);
     fm_auto(fm_err) err = {0};
-    struct reading r = {e, job, &err, 0};
+    struct reading r = {.e = e, .job = job, .err = &err};
     size_t bytes = m->flow.n + m->state.n + items_bytes(&m->inputs);
     if (e->draining)
         fm_err_set(&err, FM_UNAVAILABLE, NULL, "the host is draining");
     else if (is_full(e))
-        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "the host is full: it takes %u jobs", e->capacity);
+        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "the host is full: it takes at most %u jobs",
+                   e->capacity);
     else if (e->held_bytes > 0 &&
              e->held_bytes + bytes > e->inbox_bytes) /* one job alone is never too large */
         fm_err_set(
@@ -282,15 +284,29 @@ void hjob_assign(struct session *s, const fermata_v1_Assign *m)
     hjob_wake(job);
 }
 
+enum aborted { ALL_UNSTARTED, HELD_UNSTARTED };
+
+/* What waits for its intent has not begun, and need not; HELD_UNSTARTED: only what a breakpoint
+ * holds now. */
+static void abort_unstarted(struct hjob *job, enum aborted which)
+{
+    for (size_t i = 0; i < job->flow->n_routines; i++) {
+        struct fm_ctx *run = job->flow->routines[i].run;
+        if (run != NULL && run->waits_for_intent && (which == ALL_UNSTARTED || hjob_is_held(job, run->task)))
+            step_abort(run);
+    }
+}
+
 void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
 {
     fm_auto(fm_err) err = {0};
-    struct reading r = {job->engine, job, &err, 0};
-    if (take_inputs(&r, m->inputs, m->emit_deferred) < 0 ||
-        (m->set_breakpoints && read_breakpoints(&r, &m->breakpoints) < 0)) {
+    struct reading r = {.e = job->engine, .job = job, .err = &err, .emit_deferred = m->emit_deferred};
+    if (take_inputs(&r, m->inputs) < 0 || (m->set_breakpoints && read_breakpoints(&r, &m->breakpoints) < 0)) {
         refuse(job, err.msg);
         return;
     }
+    if (m->set_breakpoints)
+        abort_unstarted(job, HELD_UNSTARTED); /* no task begins past them */
     count_bytes(job, items_bytes(&m->inputs));
     if (job->phase == PHASE_STOPPED && job->n_tasks > 0)
         job->phase = PHASE_READY; /* if the last step has ended the job, the coordinator has refused the
@@ -298,44 +314,21 @@ void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
     hjob_wake(job);
 }
 
-/* ---- acknowledgements ---- */
-
-void hjob_ack(struct hjob *job, uint32_t number, bool released)
-{
-    hjob_stored(job, number);
-    if (released) {
-        hjob_drop(job);
-        return;
-    }
-    hjob_wake(job);
-}
-
 /* ---- interrupts ---- */
 
-/* What waits for its intent has not begun, and need not. */
-static void abort_unstarted(struct hjob *job)
+void hjob_interrupt(struct hjob *job, enum interrupt_kind kind, uint32_t grace_ms)
 {
-    for (size_t i = 0; i < job->flow->n_routines; i++) {
-        struct fm_ctx *run = job->flow->routines[i].run;
-        if (run != NULL && run->waits_for_intent)
-            step_abort(run);
-    }
-}
-
-void hjob_interrupt(struct hjob *job, int kind, uint32_t grace_ms)
-{
-    if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_CANCEL) {
+    if (kind == INTERRUPT_CANCEL) {
         FM_LOG(INFO, STATE, "job cancelled", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
                FM_U64("step", job->last_step));
         hjob_drop(job);
         return;
     }
-    if (kind != fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE &&
-        kind != fermata_v1_InterruptKind_INTERRUPT_KIND_DRAIN)
+    if (kind != INTERRUPT_PAUSE && kind != INTERRUPT_DRAIN)
         return;
     job->interrupt = kind;
-    if (kind == fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE)
+    if (kind == INTERRUPT_PAUSE)
         hjob_set_grace(job, job->engine->now_ms + grace_ms);
-    abort_unstarted(job);
+    abort_unstarted(job, ALL_UNSTARTED);
     hjob_wake(job);
 }

@@ -7,8 +7,6 @@
 
 #include "assign.h"
 #include "blocking.h"
-#include "calls.h"
-#include "ctx.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
 #include "leave.h"
@@ -36,7 +34,8 @@ struct engine *engine_new(const struct engine_config *cfg, const struct engine_i
                                                        fm_xstrdup(cfg->labels[e->n_labels].value)};
     fm_arena_init(&e->arena, RUN_MEMORY_BYTES);
     fm_rng_init(&e->rng, cfg->seed);
-    e->session.engine = e;
+    e->session = fm_xcalloc(1, sizeof(*e->session));
+    e->session->engine = e;
     return e;
 }
 
@@ -52,14 +51,15 @@ void engine_free(struct engine *e)
     free(e->host_id);
     free(e->incarnation);
     free(e->version);
-    fm_buf_done(&e->session.batch);
+    fm_buf_done(&e->session->batch);
+    free(e->session);
     fm_arena_done(&e->arena);
     free(e);
 }
 
 uint32_t engine_lease_ms(const struct engine *e)
 {
-    return e->session.lease_ms;
+    return e->session->lease_ms;
 }
 
 size_t engine_job_count(const struct engine *e)
@@ -69,9 +69,9 @@ size_t engine_job_count(const struct engine *e)
 
 /* ---- turns ---- */
 
-/* Ready jobs take turns, one step each, so that a job with endless work does not keep the others waiting;
- * after a bounded number of steps the shell gets its thread back and calls again (engine_deadline is then
- * now). */
+/* Ready jobs take turns, one step each, so that a job with endless work does not keep the others
+ * waiting; after a bounded number of steps the shell gets its thread back and calls again
+ * (engine_deadline is then now). */
 static void run(struct engine *e)
 {
     for (int i = 0; i < BURST_STEPS && e->ready != NULL; i++) {
@@ -80,9 +80,9 @@ static void run(struct engine *e)
         job->is_ready = false;
         hjob_run_next(job);
     }
-    session_flush(&e->session);
+    session_flush(e->session);
     if (e->draining && e->jobs == NULL)
-        protocol_drained(&e->session);
+        protocol_drained(e->session);
 }
 
 /* Interrupts of steps whose time is over. */
@@ -100,7 +100,8 @@ static void end_grace(struct engine *e)
             continue;
         }
         FM_LOG(INFO, EXECUTION,
-               "the step in hand took too long for the pause, it is aborted and runs again after the resume",
+               "the step at work did not end in time for the pause; it is aborted and runs again after the "
+               "resume",
                FM_STR("job", job->id), FM_U64("epoch", job->epoch), FM_U64("step", job->last_step));
         step_abort_all(job);
         hjob_wake(job);
@@ -112,32 +113,32 @@ static void end_grace(struct engine *e)
 void engine_connected(struct engine *e, int64_t now_ms)
 {
     e->now_ms = now_ms;
-    protocol_connected(&e->session);
+    protocol_connected(e->session);
 }
 
 void engine_disconnected(struct engine *e, int64_t now_ms)
 {
     e->now_ms = now_ms;
-    protocol_disconnected(&e->session);
+    protocol_disconnected(e->session);
     if (e->draining && e->jobs == NULL)
-        protocol_drained(&e->session);
+        protocol_drained(e->session);
 }
 
 static void give_back_all(struct engine *e)
 {
     struct hjob *job, *tmp;
-    e->session.drain_due = false;
+    e->session->drain_due = false;
     HASH_ITER (hh, e->jobs, job, tmp)
-        hjob_interrupt(job, fermata_v1_InterruptKind_INTERRUPT_KIND_DRAIN, 0);
+        hjob_interrupt(job, INTERRUPT_DRAIN, 0);
     run(e);
-    if (e->jobs != NULL && !e->session.welcomed && !e->session.connected)
-        FM_LOG(INFO, HOST, "draining while the coordinator is away: jobs stay until it is back",
+    if (e->jobs != NULL && !e->session->welcomed && !e->session->connected)
+        FM_LOG(INFO, HOST, "draining while the coordinator is away: the jobs are kept until it is back",
                FM_U64("jobs", HASH_COUNT(e->jobs)));
 }
 
 void engine_take(struct engine *e, struct fm_bytes message, int64_t now_ms)
 {
-    struct session *s = &e->session;
+    struct session *s = e->session;
     e->now_ms = now_ms;
     protocol_check_lease(s);
     if (!s->connected || s->closing)
@@ -159,7 +160,7 @@ void engine_message(struct engine *e, struct fm_bytes message, int64_t now_ms)
 void engine_tick(struct engine *e, int64_t now_ms)
 {
     e->now_ms = now_ms;
-    protocol_tick(&e->session);
+    protocol_tick(e->session);
     end_grace(e);
     run(e);
 }
@@ -168,7 +169,7 @@ int64_t engine_deadline(const struct engine *e)
 {
     if (e->ready != NULL)
         return e->now_ms;
-    int64_t at = protocol_deadline(&e->session);
+    int64_t at = protocol_deadline(e->session);
     if (e->grace_at_ms != 0 && (at < 0 || e->grace_at_ms < at))
         at = e->grace_at_ms;
     return at;
@@ -188,13 +189,13 @@ void engine_drain(struct engine *e, int64_t now_ms)
 void engine_timer(struct engine *e, uint64_t id, int64_t now_ms)
 {
     e->now_ms = now_ms;
-    protocol_check_lease(&e->session);
+    protocol_check_lease(e->session);
     struct call was;
     if (!call_take(e, id, &was))
         return;
     if (was.ctx == NULL)
         hjob_alarm(was.job);
-    else if (was.is_timeout)
+    else if (was.waits == NULL)
         hjob_timed_out(was.ctx);
     else
         hjob_returned(was.ctx, was.done.timer(was.ctx, was.arg));
@@ -204,14 +205,14 @@ void engine_timer(struct engine *e, uint64_t id, int64_t now_ms)
 int engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64_t now_ms)
 {
     e->now_ms = now_ms;
-    protocol_check_lease(&e->session);
+    protocol_check_lease(e->session);
     return call_data(e, id, data);
 }
 
 void engine_call_done(struct engine *e, uint64_t id, const void *result, int64_t now_ms)
 {
     e->now_ms = now_ms;
-    protocol_check_lease(&e->session);
+    protocol_check_lease(e->session);
     struct call was;
     if (!call_take(e, id, &was))
         return;

@@ -6,16 +6,16 @@
 #include <utlist.h>
 
 #include "calls.h"
-#include "ctx.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
 #include "mem.h"
+#include "session.h"
 #include "step.h"
 
 static void add_unstarted(struct pb_var *list, const struct task *t)
 {
     struct fm_bytes *items = fm_xrealloc(list->items, (list->n + 1) * sizeof(*items));
-    items[list->n] = (struct fm_bytes){(const uint8_t *)t->id, strlen(t->id)};
+    items[list->n] = fm_bytes_of(t->id);
     *list = pb_var_list(items, list->n + 1);
 }
 
@@ -48,7 +48,7 @@ void hjob_drop(struct hjob *job)
     hjob_free(job);
 }
 
-void hjob_release(struct hjob *job, int reason, const char *message)
+void hjob_release(struct hjob *job, enum release_reason reason, const char *message)
 {
     struct session *s = job->session;
     fermata_v1_Release m;

@@ -6,8 +6,8 @@
 
 /* Forgets the job: aborts its handlers, frees all. */
 void hjob_drop(struct hjob *job);
-/* Gives the job back, for a reason (ReleaseReason) and with words for it, and forgets it. What it has sent
+/* Gives the job back, for a reason and with words for it, and forgets it. What it has sent
  * stands before the release in the stream. Without a session it is only forgotten. */
-void hjob_release(struct hjob *job, int reason, const char *message);
+void hjob_release(struct hjob *job, enum release_reason reason, const char *message);
 
 #endif

@@ -8,7 +8,6 @@
 #include "agreed.h"
 #include "assign.h"
 #include "ctx.h"
-#include "engine.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
 #include "leave.h"
@@ -39,27 +38,22 @@ static void add_message(struct fm_buf *out, uint32_t field, const pb_msgdesc_t *
     fm_buf_put_len_delim(out, field, b.p, b.n);
 }
 
-static struct fm_bytes text(const char *s)
-{
-    return (struct fm_bytes){(const uint8_t *)s, strlen(s)};
-}
-
 /* The events with one of the flags; 0: all of them. `*ret` has room for all. */
 static struct pb_var events_with(const struct fm_routine_type *t, uint32_t flag, struct fm_bytes *ret)
 {
     size_t n = 0;
     for (size_t i = 0; i < t->n_events; i++)
         if (flag == 0 || (registry_event_flags(t, t->events[i]) & flag) != 0)
-            ret[n++] = text(t->events[i]);
+            ret[n++] = fm_bytes_of(t->events[i]);
     return pb_var_list(ret, n);
 }
 
 static void add_type(struct fm_buf *out, const struct fm_routine_type *t)
 {
-    fm_autofree struct fm_bytes *slots = fm_xcalloc(t->n_slots + 1, sizeof(*slots)),
-                                *events = fm_xcalloc(t->n_events * 3 + 1, sizeof(*events));
+    fm_autofree struct fm_bytes *slots = fm_xcalloc(t->n_slots + 1, sizeof(*slots));
+    fm_autofree struct fm_bytes *events = fm_xcalloc(t->n_events * 3 + 1, sizeof(*events));
     for (size_t i = 0; i < t->n_slots; i++)
-        slots[i] = text(t->slots[i].name);
+        slots[i] = fm_bytes_of(t->slots[i].name);
     fermata_v1_RoutineType m;
     memset(&m, 0, sizeof(m));
     m.name = pb_var_str(t->name);
@@ -121,24 +115,24 @@ void protocol_disconnected(struct session *s)
 
 /* ---- Welcome ---- */
 
-/* The job is not woken here but by on_welcome: a job with nothing left to do is given back then, behind its
- * steps, and gone. */
+/* The job is not woken here but by on_welcome: a job with nothing left to do is given back then,
+ * behind its steps, and gone. */
 static void resend(struct hjob *job, uint32_t applied)
 {
     hjob_stored(job, applied);
     for (const struct sent_step *step = job->sent; step != NULL; step = step->next)
-        session_add_step(job->session, job, step->body);
+        session_add_step(job->session, job->id, step->body);
     for (size_t i = 0; i < job->flow->n_routines; i++) {
-        const struct fm_ctx *run = job->flow->routines[i].run;
+        struct fm_ctx *run = job->flow->routines[i].run;
         if (run != NULL && run->waits_for_intent)
-            session_intent(job->session, job, run->task->id);
+            run->intent_seq = session_intent(job->session, job->id, job->epoch, run->task->id);
     }
 }
 
 static void on_verdict(struct engine *e, struct fm_bytes encoded)
 {
     fermata_v1_HeldVerdict v;
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     memset(&v, 0, sizeof(v));
     if (pb_var_decode(fermata_v1_HeldVerdict_fields, &v, encoded, &e->arena, &err) < 0)
         return;
@@ -149,7 +143,7 @@ static void on_verdict(struct engine *e, struct fm_bytes encoded)
         resend(job, v.applied_step);
         return;
     }
-    FM_LOG(INFO, STATE, "the coordinator has given the job to another host, dropping it",
+    FM_LOG(INFO, STATE, "the coordinator has given the job to another host; dropping it",
            FM_STR("job", job->id), FM_U64("epoch", job->epoch), FM_U64("step", job->last_step));
     hjob_drop(job);
 }
@@ -192,17 +186,30 @@ static void on_welcome(struct session *s, const fermata_v1_Welcome *w)
 
 /* ---- messages ---- */
 
+static void send_heartbeat(struct session *s)
+{
+    fm_auto(fm_buf) b = {0};
+    fm_buf_put_tag_varint(&b, fermata_v1_Heartbeat_job_count_tag, HASH_COUNT(s->engine->jobs));
+    session_send(s, fermata_v1_HostMessage_heartbeat_tag, &b);
+    s->next_heartbeat_ms = s->engine->now_ms + s->heartbeat_ms;
+}
+
 static void on_acks(struct engine *e, const fermata_v1_StepAckBatch *b)
 {
     for (size_t i = 0; i < b->acks.n; i++) {
         fermata_v1_StepAck a;
-        struct fm_err err = {0};
+        fm_auto(fm_err) err = {0};
         memset(&a, 0, sizeof(a));
         if (pb_var_decode(fermata_v1_StepAck_fields, &a, b->acks.items[i], &e->arena, &err) < 0)
             continue;
         struct hjob *job = hjob_find(e, a.job_id, a.epoch);
-        if (job != NULL)
-            hjob_ack(job, a.number, a.released);
+        if (job == NULL)
+            continue;
+        hjob_stored(job, a.number);
+        if (a.released)
+            hjob_drop(job);
+        else
+            hjob_wake(job);
     }
 }
 
@@ -212,7 +219,7 @@ static void on_reject(struct engine *e, const fermata_v1_StepReject *r)
     if (job == NULL)
         return;
     const char *reason = pb_var_dup(r->reason, &e->arena);
-    FM_LOG(WARN, STATE, "a step was refused, dropping the job", FM_STR("job", job->id),
+    FM_LOG(WARN, STATE, "the coordinator refused a step; dropping the job", FM_STR("job", job->id),
            FM_U64("epoch", job->epoch), FM_U64("step", r->number), FM_STR("reason", reason));
     hjob_drop(job);
 }
@@ -234,27 +241,28 @@ static void dispatch(struct session *s, const fermata_v1_CoordinatorMessage *m)
     case fermata_v1_CoordinatorMessage_interrupt_tag:
         job = hjob_find(e, m->body.interrupt.job_id, m->body.interrupt.epoch);
         if (job != NULL)
-            hjob_interrupt(job, (int)m->body.interrupt.kind, m->body.interrupt.grace_ms);
+            hjob_interrupt(job, (enum interrupt_kind)m->body.interrupt.kind, m->body.interrupt.grace_ms);
         return;
     case fermata_v1_CoordinatorMessage_deliver_tag:
         job = hjob_find(e, m->body.deliver.job_id, m->body.deliver.epoch);
         if (job != NULL)
             hjob_deliver(job, &m->body.deliver);
         if (m->body.deliver.set_breakpoints)
-            session_heartbeat(s); /* somebody waits for them to hold */
+            send_heartbeat(s); /* somebody waits for them to hold */
         return;
     case fermata_v1_CoordinatorMessage_intent_ack_tag:
         job = hjob_find(e, m->body.intent_ack.job_id, m->body.intent_ack.epoch);
         if (job != NULL)
-            hjob_intent_ack(job, m->body.intent_ack.task_id);
+            hjob_intent_ack(job, m->body.intent_ack.task_id, m->seq == 0 ? UINT64_MAX : m->ack);
         return;
     default:
         return; /* a heartbeat: that it came is all it says; or a kind that a later version knows */
     }
 }
 
-/* The coordinator counts the lease from what it hears of us, and we from when we sent what it has heard: so
- * ours ends first. That something comes from it says nothing while nothing of us arrives there. */
+/* The coordinator counts the lease from what it hears of us, and we from when we sent what it has
+ * heard: so ours ends first. That something comes from it says nothing while nothing of us arrives
+ * there. */
 static void take_ack(struct session *s, const fermata_v1_CoordinatorMessage *m)
 {
     bool welcome = m->which_body == fermata_v1_CoordinatorMessage_welcome_tag; /* it answers Hello */
@@ -277,7 +285,7 @@ void protocol_take(struct session *s, struct fm_bytes message)
         return;
     }
     if (m.seq != 0 && m.seq != s->seq_in + 1) {
-        session_close(s, "a message of the coordinator is missing");
+        session_close(s, "a message from the coordinator is missing");
         return;
     }
     s->seq_in++;
@@ -294,12 +302,13 @@ void protocol_acknowledge(struct session *s, size_t n)
 {
     s->unsaid_bytes += n;
     if (s->welcomed && s->unsaid_bytes > UNSAID_BYTES)
-        session_heartbeat(s);
+        send_heartbeat(s);
 }
 
 /* ---- time ---- */
 
-/* The coordinator may not have heard of us for as long as it waits: by now the jobs may be elsewhere. */
+/* The coordinator may not have heard of us for as long as it waits: by now the jobs may be
+ * elsewhere. */
 static void end_lease(struct session *s)
 {
     struct engine *e = s->engine;
@@ -307,13 +316,13 @@ static void end_lease(struct session *s)
     s->has_lease = false;
     if (e->jobs != NULL)
         FM_LOG(WARN, HOST,
-               "the lease is over without a sign that the coordinator hears this host, dropping all jobs",
+               "the lease has ended without a sign that the coordinator hears this host; dropping all jobs",
                FM_U64("jobs", HASH_COUNT(e->jobs)), FM_U64("lease_ms", s->lease_ms));
     HASH_ITER (hh, e->jobs, job, tmp)
         if (job->session == s)
             hjob_drop(job);
     if (s->connected)
-        session_close(s, "nothing was heard for the time of the lease");
+        session_close(s, "nothing was heard from the coordinator for the length of the lease");
 }
 
 void protocol_check_lease(struct session *s)
@@ -328,9 +337,9 @@ void protocol_tick(struct session *s)
     if (!s->connected || s->closing || s->engine->now_ms < s->next_heartbeat_ms)
         return;
     if (s->welcomed)
-        session_heartbeat(s);
+        send_heartbeat(s);
     else
-        session_close(s, "no Welcome came");
+        session_close(s, "the coordinator sent no Welcome in time");
 }
 
 int64_t protocol_deadline(const struct session *s)

@@ -1,6 +1,6 @@
-/* Which task of a job runs when. Each routine has a queue of tasks that are due; a failed task that is tried
- * again stays first in its queue and holds those behind it, so that the order within a routine is kept. See
- * queue.h. */
+/* Which task of a job runs when. Each routine has a queue of tasks that are due; a failed task that
+ * is tried again stays first in its queue and holds those behind it, so that the order within a
+ * routine is kept. See queue.h. */
 #include "queue.h"
 
 #include <string.h>
@@ -15,6 +15,7 @@
 #include "log.h"
 #include "mem.h"
 #include "prelude.h"
+#include "session.h"
 #include "step.h"
 #include "value.h"
 
@@ -51,8 +52,8 @@ static bool may_run(const struct hjob *job, const struct routine *r)
     return !((effects || policy_announces(&r->policy)) && job->n_sent > 0);
 }
 
-/* Of the first tasks of all queues the one that comes first; without parallelism it must be the very first
- * one, or none. */
+/* Of the first tasks of all queues the one that comes first; without parallelism it must be the
+ * very first one, or none. */
 static struct routine *choose(const struct hjob *job)
 {
     struct flow *f = job->flow;
@@ -79,7 +80,8 @@ static bool is_far_ahead(const struct hjob *job)
 /* Takes the next task that may run out of its queue; NULL: none may now. */
 static struct task *take_task(struct hjob *job)
 {
-    if (job->phase == PHASE_STOPPED || job->interrupt != 0 || job->break_task != NULL || is_far_ahead(job))
+    if (job->phase == PHASE_STOPPED || job->interrupt != INTERRUPT_NONE || job->break_task != NULL ||
+        is_far_ahead(job))
         return NULL;
     release_due(job);
     struct routine *r = choose(job);
@@ -112,7 +114,7 @@ static void set_alarm(struct hjob *job, int64_t at)
         call_cancel(job->engine, job->alarm);
     int64_t wait = at - job->engine->now_ms;
     job->alarm_ms = at;
-    job->alarm = call_alarm(job, wait > 0 ? (uint64_t)wait : 0);
+    job->alarm = call_alarm(job->engine, job, wait > 0 ? (uint64_t)wait : 0);
 }
 
 void hjob_alarm(struct hjob *job)
@@ -121,21 +123,19 @@ void hjob_alarm(struct hjob *job)
     hjob_wake(job);
 }
 
-static int release_reason(int interrupt)
+static enum release_reason release_reason(enum interrupt_kind interrupt)
 {
-    return interrupt == fermata_v1_InterruptKind_INTERRUPT_KIND_PAUSE
-               ? fermata_v1_ReleaseReason_RELEASE_REASON_PAUSED
-               : fermata_v1_ReleaseReason_RELEASE_REASON_DRAINING;
+    return interrupt == INTERRUPT_PAUSE ? RELEASE_PAUSED : RELEASE_DRAINING;
 }
 
-/* Gives the job back, for a reason (ReleaseReason). */
-static void give_back(struct hjob *job, int reason)
+static void give_back(struct hjob *job, enum release_reason reason)
 {
-    if (job->session->welcomed) /* else after the next Welcome */
+    if (job->session->welcomed) /* else it is given back after the next Welcome */
         hjob_release(job, reason, "");
 }
 
-/* No task is due and no handler at work: waits here for a short time; for a long one the job leaves. */
+/* No task is due and no handler at work: waits here for a short time; for a long one the job
+ * leaves. */
 static void idle(struct hjob *job)
 {
     int64_t at = next_due(job);
@@ -146,8 +146,7 @@ static void idle(struct hjob *job)
         return; /* no task will carry it; the job leaves when that step is on disk */
     if (short_wait || job->n_sent > 0)
         return;
-    give_back(job, job->n_tasks == 0 ? fermata_v1_ReleaseReason_RELEASE_REASON_IDLE
-                                     : fermata_v1_ReleaseReason_RELEASE_REASON_SLEEPING);
+    give_back(job, job->n_tasks == 0 ? RELEASE_IDLE : RELEASE_SLEEPING);
 }
 
 void hjob_wake(struct hjob *job)
@@ -155,14 +154,14 @@ void hjob_wake(struct hjob *job)
     struct engine *e = job->engine;
     if (job->is_ready || job->phase == PHASE_STOPPED)
         return;
-    if (job->interrupt != 0) {
+    if (job->interrupt != INTERRUPT_NONE) {
         if (job->n_running == 0)
             give_back(job, release_reason(job->interrupt));
         return;
     }
     if (job->break_task != NULL) {
         if (job->n_running == 0)
-            give_back(job, fermata_v1_ReleaseReason_RELEASE_REASON_BREAKPOINT);
+            give_back(job, RELEASE_BREAKPOINT);
         return;
     }
     release_due(job);
@@ -184,7 +183,8 @@ void hjob_wake(struct hjob *job)
 
 /* ---- breakpoints ---- */
 
-/* A condition that cannot be put to the data holds: rather a task too many is held than one too few. */
+/* A condition that cannot be put to the data holds: rather a task too many is held than one too
+ * few. */
 static bool condition_holds(const struct hjob *job, const struct breakpoint *b, const struct task *t)
 {
     const struct engine *e = job->engine;
@@ -198,21 +198,20 @@ static bool condition_holds(const struct hjob *job, const struct breakpoint *b, 
     bool holds = true;
     if (data != NULL) {
         json_value_write(data, &json);
-        holds = e->io.condition(e->io.arg, b->condition, (struct fm_bytes){json.p, json.n});
+        holds = e->io.condition(e->io.arg, b->condition, fm_buf_bytes(&json));
     }
     return holds;
 }
 
-/* The breakpoint that holds the task; NULL: none. */
-static const struct breakpoint *breakpoint_for(const struct hjob *job, const struct task *t)
+bool hjob_is_held(const struct hjob *job, const struct task *t)
 {
     if (strcmp(job->released_task, t->id) == 0)
-        return NULL;
+        return false;
     for (const struct breakpoint *b = job->breakpoints; b != NULL; b = b->next)
         if ((strcmp(b->routine, "*") == 0 || strcmp(b->routine, t->routine) == 0) &&
             (b->slot[0] == '\0' || strcmp(b->slot, t->slot) == 0) && condition_holds(job, b, t))
-            return b;
-    return NULL;
+            return true;
+    return false;
 }
 
 /* A task has reached a breakpoint: the job is given back when its handlers have ended. */
@@ -239,7 +238,8 @@ void hjob_run_next(struct hjob *job)
     struct task *t = take_task(job);
     if (t == NULL)
         return;
-    if (breakpoint_for(job, t) != NULL) {
+    /* The coordinator knows a task of a deferred event only by the step that makes it. */
+    if (hjob_is_held(job, t) && (job->prelude_deferred == 0 || prelude_make_step(job))) {
         hold_at_breakpoint(job, t);
         return;
     }
@@ -253,7 +253,7 @@ void hjob_run_next(struct hjob *job)
         hjob_wake(job); /* another one may run beside it */
     if (is_announced(t)) {
         ctx->waits_for_intent = t->announced = true;
-        session_intent(job->session, job, t->id);
+        ctx->intent_seq = session_intent(job->session, job->id, job->epoch, t->id);
     } else if (step_go(ctx)) {
         hjob_wake(job);
     }
@@ -273,11 +273,12 @@ void hjob_timed_out(struct fm_ctx *ctx)
     hjob_wake(job);
 }
 
-void hjob_intent_ack(struct hjob *job, struct pb_var task_id)
+void hjob_intent_ack(struct hjob *job, struct pb_var task_id, uint64_t heard)
 {
     for (size_t i = 0; i < job->flow->n_routines; i++) {
         struct fm_ctx *run = job->flow->routines[i].run;
-        if (run == NULL || !run->waits_for_intent || !pb_var_eq(task_id, run->task->id))
+        if (run == NULL || !run->waits_for_intent || !pb_var_eq(task_id, run->task->id) ||
+            run->intent_seq > heard) /* or it is about an earlier attempt */
             continue;
         if (step_go(run))
             hjob_wake(job);

@@ -1,4 +1,5 @@
-/* HTTP requests. See http.h. libcurl says which sockets it waits for and until when; libuv waits. */
+/* HTTP requests. See http.h. libcurl says which sockets it waits for and until when; libuv
+ * waits. */
 #define _GNU_SOURCE
 #include "http.h"
 
@@ -94,7 +95,8 @@ static void set_ended(struct request *r)
     DL_APPEND(r->http->ended, r);
 }
 
-/* The server is not the one that was meant, as far as its certificate tells: that does not pass by itself. */
+/* The server is not the one that was meant, as far as its certificate tells: that does not pass by
+ * itself. */
 static bool is_untrusted(CURLcode code)
 {
     return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
@@ -130,14 +132,17 @@ static void describe(struct request *r, struct fm_http_response *out)
                                      .duration_ms = (uint64_t)(fm_now_mono_us() - r->started_us) / 1000};
 }
 
-/* Tells of the bytes that have come, but for those at the end that may be the beginning of a secret; with
- * `all`, of these too. False: the handler wants no more. */
-static bool tell_data(struct request *r, bool all)
+/* Which of the bytes that have come: those at the end that may be the beginning of a secret are
+ * kept back until the response is whole. */
+enum told { BUT_SECRETS, ALL };
+
+/* Tells of the bytes that have come. False: the handler wants no more. */
+static bool tell_data(struct request *r, enum told which)
 {
     char *fresh = (char *)r->response.p + r->told;
     size_t n = r->response.n - r->told;
     (void)secrets_redact(&r->used, fresh, n);
-    if (!all)
+    if (which == BUT_SECRETS)
         n -= secrets_tail(&r->used, fresh, n);
     if (n == 0)
         return true;
@@ -161,7 +166,7 @@ static void tell_ended(struct http *h)
         DL_DELETE(h->ended, r);
         if (!r->cancelled && !h->stopping) {
             struct fm_http_response response;
-            if (r->code == CURLE_OK && !r->refused && !tell_data(r, true))
+            if (r->code == CURLE_OK && !r->refused && !tell_data(r, ALL))
                 r->code = CURLE_WRITE_ERROR;
             describe(r, &response);
             FM_LOG(DEBUG, LLM, "HTTP request ended", FM_I64("status", response.status),
@@ -172,7 +177,8 @@ static void tell_ended(struct http *h)
     }
 }
 
-static void look(struct http *h)
+/* Takes the requests that libcurl has ended. */
+static void collect(struct http *h)
 {
     int left;
     CURLMsg *m;
@@ -195,7 +201,7 @@ static void on_timer(uv_timer_t *t)
     struct http *h = t->data;
     int running;
     (void)curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    look(h);
+    collect(h);
 }
 
 static int set_timer(CURLM *multi, long ms, void *user)
@@ -223,7 +229,7 @@ static void on_socket(uv_poll_t *poll, int status, int events)
     if ((events & UV_WRITABLE) != 0)
         flags |= CURL_CSELECT_OUT;
     (void)curl_multi_socket_action(h->multi, w->fd, flags, &running);
-    look(h);
+    collect(h);
 }
 
 static void on_watch_closed(uv_handle_t *handle)
@@ -273,7 +279,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *user)
     }
     r->received += n;
     fm_buf_append(&r->response, bytes, n);
-    return tell_data(r, false) ? n : 0;
+    return tell_data(r, BUT_SECRETS) ? n : 0;
 }
 
 static size_t on_header(char *bytes, size_t size, size_t n, void *user)
@@ -329,19 +335,17 @@ static void add_headers(struct request *r, const struct fm_http_request *q)
 {
     bool expects = false;
     for (size_t i = 0; i < q->n_headers && !r->refused; i++) {
-        struct fm_buf line = {0};
-        struct fm_err err = {0};
+        fm_auto(fm_buf) line = {0};
+        fm_auto(fm_err) err = {0};
         if (secrets_expand(r->http->secrets, q->headers[i], &line, &r->used, &err) < 0)
             refuse(r, err.msg);
         fm_buf_append(&line, "", 1);
         if (strpbrk((const char *)line.p, "\r\n") != NULL)
-            refuse(r, "a header has a line break in it");
+            refuse(r, "a header contains a line break");
         if (!r->refused)
             add_header(r, (const char *)line.p);
         expects = expects || strncasecmp(q->headers[i], "Expect:", 7) == 0;
         explicit_bzero(line.p, line.n);
-        fm_buf_done(&line);
-        fm_err_done(&err);
     }
     if (!expects)
         add_header(r, "Expect:"); /* libcurl would wait a second for a "100 Continue" before a large body */
@@ -412,7 +416,7 @@ void http_start(struct http *h, uint64_t id, const struct fm_http_request *q)
     else
         add_headers(r, q);
     if (!r->refused && (r->easy = curl_easy_init()) == NULL)
-        refuse(r, "libcurl has no memory");
+        refuse(r, "libcurl is out of memory");
     if (!r->refused)
         set_options(r, q);
     if (!r->refused && curl_multi_add_handle(h->multi, r->easy) != CURLM_OK)
@@ -440,7 +444,8 @@ void http_cancel(struct http *h, uint64_t id)
     }
     r->cancelled = true;
     set_ended(r);
-    /* Called from a handler, and so perhaps from inside libcurl, which must not be entered again. */
+    /* Called from a handler, and so perhaps from inside libcurl, which must not be entered
+     * again. */
     (void)uv_timer_start(&h->sweep, on_sweep, 0, 0);
 }
 
@@ -449,7 +454,7 @@ void http_cancel(struct http *h, uint64_t id)
 int http_check_ca(const char *file, struct fm_err *err)
 {
     FILE *f = file == NULL ? NULL : fopen(file, "re");
-    char *line = NULL;
+    fm_autofree char *line = NULL;
     size_t size = 0;
     bool begun = false, whole = false;
     if (file == NULL)
@@ -463,11 +468,10 @@ int http_check_ca(const char *file, struct fm_err *err)
         whole = begun && (strncmp(line, "-----END CERTIFICATE-----", 25) == 0 ||
                           strncmp(line, "-----END TRUSTED CERTIFICATE-----", 33) == 0);
     }
-    free(line);
     (void)fclose(f);
     return whole ? 0
                  : fm_err_set(err, FM_INVALID_ARGUMENT, "ca_file",
-                              "--ca-file %s has no certificate in it (PEM)", file);
+                              "--ca-file %s contains no certificate (PEM)", file);
 }
 
 struct http *http_new(uv_loop_t *loop, const struct outside_events *events, const struct secrets *secrets,

@@ -1,9 +1,12 @@
-/* Reading the headers of a response: needs no engine. */
+/* Reading the headers of a response. See http_header.h. */
+#include "http_header.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include <fermata/routine.h>
+#include <curl/curl.h>
 
 bool fm_http_header(const struct fm_http_response *r, const char *name, char *out, size_t out_bytes)
 {
@@ -21,4 +24,23 @@ bool fm_http_header(const struct fm_http_response *r, const char *name, char *ou
         line = end == NULL ? NULL : end + 1;
     }
     return false;
+}
+
+uint64_t http_wait_ms(double ms, uint64_t most_ms)
+{
+    if (!(ms > 0))
+        return 0;
+    return ms < (double)most_ms ? (uint64_t)ms : most_ms;
+}
+
+uint64_t http_retry_after_ms(const struct fm_http_response *r, int64_t now_ms, uint64_t most_ms)
+{
+    char text[64], *end;
+    if (!fm_http_header(r, "retry-after", text, sizeof(text)))
+        return 0;
+    double seconds = strtod(text, &end);
+    if (end != text && *end == '\0')
+        return http_wait_ms(seconds * 1000, most_ms);
+    time_t at = curl_getdate(text, NULL);
+    return at < 0 ? 0 : http_wait_ms((double)at * 1000 - (double)now_ms, most_ms);
 }

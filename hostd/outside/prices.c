@@ -37,7 +37,7 @@ int prices_read(const char *file, struct fm_err *err)
                               file, key);
         if (strchr(key, '/') == NULL)
             return fm_err_set(err, FM_INVALID_ARGUMENT, "prices",
-                              "--prices %s: \"%.128s\" is no PROVIDER/MODEL", file, key);
+                              "--prices %s: \"%.128s\" is not PROVIDER/MODEL", file, key);
     }
     return 0;
 }

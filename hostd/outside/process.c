@@ -19,7 +19,6 @@
 #include "secrets.h"
 
 #define DEFAULT_OUTPUT_BYTES (8u * 1024 * 1024)
-#define MAX_LINE_BYTES (4u * 1024 * 1024)
 #define MAX_LOG_LINE 2000
 #define MAX_SAID 200 /* of stderr, for the error of a program that fails */
 #define SAID_BETWEEN " | "
@@ -80,7 +79,8 @@ static void limit_memory(unsigned long long bytes)
         fprintf(stderr, "the memory limit of %llu bytes cannot be set: %s\n", bytes, strerror(errno));
 }
 
-/* hostd's own limit is higher: a program may close, or count, all descriptors that it could have. */
+/* hostd's own limit is higher: a program may close, or count, all descriptors that it could
+ * have. */
 static void limit_files(unsigned long long soft)
 {
     struct rlimit r;
@@ -127,20 +127,19 @@ static void on_closed(uv_handle_t *h)
     free(p);
 }
 
-static void close_one(struct process *p, uv_handle_t *h)
+static void close_one(uv_handle_t *h)
 {
-    (void)p;
     if (h->data != NULL && !uv_is_closing(h))
         uv_close(h, on_closed);
 }
 
 static void close_all(struct process *p)
 {
-    close_one(p, (uv_handle_t *)&p->child);
-    close_one(p, (uv_handle_t *)&p->in);
-    close_one(p, (uv_handle_t *)&p->out);
-    close_one(p, (uv_handle_t *)&p->err);
-    close_one(p, (uv_handle_t *)&p->limit);
+    close_one((uv_handle_t *)&p->child);
+    close_one((uv_handle_t *)&p->in);
+    close_one((uv_handle_t *)&p->out);
+    close_one((uv_handle_t *)&p->err);
+    close_one((uv_handle_t *)&p->limit);
 }
 
 /* Everything of it has ended: says so, once. */
@@ -181,6 +180,34 @@ static void on_child_exit(uv_process_t *child, int64_t status, int signum)
     tell(p);
 }
 
+static void on_in_closed(uv_shutdown_t *s, int status)
+{
+    struct process *p = s->data;
+    (void)status;
+    free(s);
+    close_one((uv_handle_t *)&p->in);
+}
+
+void process_close_input(struct process *p)
+{
+    uv_shutdown_t *s = fm_xcalloc(1, sizeof(*s));
+    s->data = p;
+    if (!uv_is_closing((uv_handle_t *)&p->in) &&
+        uv_shutdown(s, (uv_stream_t *)&p->in, on_in_closed) == 0) /* after what is to be written */
+        return;
+    free(s);
+    close_one((uv_handle_t *)&p->in);
+}
+
+/* Ends its input, and after a grace the process. What it says is not told any more. */
+static void retire(struct process *p)
+{
+    p->resting = false;
+    p->ended_by_us = true;
+    process_close_input(p);
+    (void)uv_timer_start(&p->limit, on_limit, TERM_GRACE_MS, 0);
+}
+
 static void on_limit(uv_timer_t *timer)
 {
     struct process *p = timer->data;
@@ -190,11 +217,11 @@ static void on_limit(uv_timer_t *timer)
         return;
     }
     if (p->resting) {
-        process_retire(p);
+        retire(p);
         return;
     }
     if (p->mute) {
-        end(p, SIGKILL, "it has closed its output and did not end");
+        end(p, SIGKILL, "it closed its output but did not exit");
         return;
     }
     if (p->terminated) {
@@ -272,7 +299,8 @@ static void on_out(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
         p->events->on_read(p->arg);
 }
 
-/* Keeps the last lines, as many as there is room for; of a line that is too long its beginning. */
+/* Keeps as many of the last lines as there is room for, and of a line that is too long its
+ * beginning. */
 static void keep_said(struct process *p, const char *line)
 {
     size_t n = fm_utf8_cut(line, MAX_SAID), between = strlen(SAID_BETWEEN);
@@ -297,8 +325,8 @@ static void log_line(struct process *p, const char *line, size_t n)
     text[kept] = '\0';
     secrets_hide_known(text, kept);
     keep_said(p, text);
-    FM_LOG(INFO, EXECUTION, "a child process says", FM_I64("pid", p->child.pid), FM_STR("job", p->job),
-           FM_STR("text", text));
+    FM_LOG(INFO, EXECUTION, "a child process wrote to stderr", FM_I64("pid", p->child.pid),
+           FM_STR("job", p->job), FM_STR("text", text));
 }
 
 static void on_err(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
@@ -326,7 +354,7 @@ static void on_written(uv_write_t *w, int status)
     struct input *i = w->data;
     struct process *p = i->process;
     if (status < 0 && status != UV_ECANCELED && p->events != NULL && p->events->serves)
-        end(p, SIGKILL, "it does not read its input any more");
+        end(p, SIGKILL, "it no longer reads its input");
     free(i);
 }
 
@@ -404,7 +432,8 @@ static void init_handles(struct process *p)
 static int spawn(struct process *p, const struct fm_process *want)
 {
     char numbers[3][32];
-    char **argv = child_argv(p->all, want, numbers), **env = child_env(want);
+    fm_autofree char **argv = child_argv(p->all, want, numbers);
+    fm_autofree char **env = child_env(want);
     uv_stdio_container_t stdio[3] = {
         {(uv_stdio_flags)(UV_CREATE_PIPE | UV_READABLE_PIPE), {(uv_stream_t *)&p->in} },
         {(uv_stdio_flags)(UV_CREATE_PIPE | UV_WRITABLE_PIPE), {(uv_stream_t *)&p->out}},
@@ -421,8 +450,6 @@ static int spawn(struct process *p, const struct fm_process *want)
     int rc = uv_spawn(p->all->loop, &p->child, &o);
     p->child.data = p; /* also after a failure libuv has a handle to close */
     p->open++;
-    free(argv);
-    free(env);
     return rc;
 }
 
@@ -482,33 +509,6 @@ void process_rest(struct process *p, uint64_t ms)
 bool process_usable(const struct process *p)
 {
     return p->running && p->out_open && !p->ended_by_us && !uv_is_closing((const uv_handle_t *)&p->in);
-}
-
-static void on_in_closed(uv_shutdown_t *s, int status)
-{
-    struct process *p = s->data;
-    (void)status;
-    free(s);
-    close_one(p, (uv_handle_t *)&p->in);
-}
-
-void process_close_input(struct process *p)
-{
-    uv_shutdown_t *s = fm_xcalloc(1, sizeof(*s));
-    s->data = p;
-    if (!uv_is_closing((uv_handle_t *)&p->in) &&
-        uv_shutdown(s, (uv_stream_t *)&p->in, on_in_closed) == 0) /* after what is to be written */
-        return;
-    free(s);
-    close_one(p, (uv_handle_t *)&p->in);
-}
-
-void process_retire(struct process *p)
-{
-    p->resting = false;
-    p->ended_by_us = true;
-    process_close_input(p);
-    (void)uv_timer_start(&p->limit, on_limit, TERM_GRACE_MS, 0);
 }
 
 void process_kill(struct process *p, const char *why)

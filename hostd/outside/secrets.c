@@ -43,8 +43,7 @@ static int add_line(struct secrets *s, char *line, size_t number, const char *fi
     size_t name = eq == NULL ? 0 : (size_t)(eq - line);
     if (name == 0 || name > FM_MAX_NAME_BYTES || fm_name_span(line) < name)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "secrets",
-                          "line %zu of %s is no NAME=value, with a name of 1 to %d of A-Z a-z 0-9 _ . -",
-                          number, file, FM_MAX_NAME_BYTES);
+                          "line %zu of %s is not NAME=value with a name of " FM_NAME_RULE, number, file);
     *eq = '\0';
     s->entries = fm_xrealloc(s->entries, (s->n + 1) * sizeof(*s->entries));
     s->entries[s->n++] = (struct entry){line, eq + 1};
@@ -122,8 +121,8 @@ void secrets_free(struct secrets *s)
     free(s);
 }
 
-/* Of an environment variable FERMATA_SECRET_… = "<origin> <value>", which a handler has found to be for its
- * request's origin: the value. */
+/* Of an environment variable FERMATA_SECRET_… = "<origin> <value>", which a handler has found to be
+ * for its request's origin: the value. */
 static const char *find_bound(const char *name, size_t n)
 {
     char variable[FM_MAX_NAME_BYTES + 1];
@@ -134,7 +133,7 @@ static const char *find_bound(const char *name, size_t n)
     return space == NULL ? NULL : space + 1;
 }
 
-const char *secrets_find(const struct secrets *s, const char *name)
+static const char *find(const struct secrets *s, const char *name)
 {
     for (size_t i = 0; s != NULL && i < s->n; i++)
         if (strcmp(s->entries[i].name, name) == 0)
@@ -176,7 +175,7 @@ int secrets_expand(const struct secrets *s, const char *text, struct fm_buf *out
                  at + strlen(OPEN));
         size_t length = strlen(name), mark = sizeof(SECRETS_BOUND) - 1;
         bool is_bound = length > mark && strcmp(name + length - mark, SECRETS_BOUND) == 0;
-        const char *value = is_bound ? find_bound(name, length - mark) : secrets_find(s, name);
+        const char *value = is_bound ? find_bound(name, length - mark) : find(s, name);
         if (value == NULL)
             return fm_err_set(err, FM_FAILED_PRECONDITION, "secrets",
                               "secret %s is neither in this host's secrets file nor in its environment",

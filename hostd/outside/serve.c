@@ -156,7 +156,7 @@ static void accuse(struct server *s, const char *line, size_t n)
     size_t kept = n < MAX_QUOTED ? n : MAX_QUOTED;
     memcpy(text, line, kept);
     text[kept] = '\0';
-    FM_LOG(WARN, EXECUTION, "a program says something when it has no task, it is ended",
+    FM_LOG(WARN, EXECUTION, "a program wrote output while it had no task; ending it",
            FM_STR("program", s->pool->program.argv[0]), FM_I64("pid", process_pid(s->process)),
            FM_STR("text", text));
 }
@@ -193,7 +193,7 @@ static void on_read(void *arg)
     s->reading = false;
     if (s->task == NULL && process_usable(s->process) && process_in_line(s->process)) {
         accuse(s, "", 0);
-        process_kill(s->process, "it says something when it has no task");
+        process_kill(s->process, "it wrote output while it had no task");
     }
     pump(s->pool);
 }

@@ -6,6 +6,7 @@
 
 #include <utlist.h>
 
+#include "lock.h"
 #include "mem.h"
 
 struct item {
@@ -32,11 +33,11 @@ struct workers {
 static void *worker_main(void *arg)
 {
     struct workers *w = arg;
-    pthread_mutex_lock(&w->lock);
+    fm_lock(&w->lock);
     for (;;) {
         while (w->waiting == NULL && !w->stopping) {
             w->n_idle++;
-            pthread_cond_wait(&w->changed, &w->lock);
+            (void)pthread_cond_wait(&w->changed, &w->lock);
             w->n_idle--;
         }
         if (w->stopping)
@@ -45,25 +46,25 @@ static void *worker_main(void *arg)
         DL_DELETE(w->waiting, item);
         w->n_waiting--;
         w->n_busy++;
-        pthread_mutex_unlock(&w->lock);
+        fm_unlock(&w->lock);
         engine_work_run(item->work);
-        pthread_mutex_lock(&w->lock);
+        fm_lock(&w->lock);
         w->n_busy--;
         DL_APPEND(w->finished, item);
         if (!w->stopping)
             (void)uv_async_send(&w->wake);
     }
-    pthread_mutex_unlock(&w->lock);
+    fm_unlock(&w->lock);
     return NULL;
 }
 
 static void on_wake(uv_async_t *wake)
 {
     struct workers *w = wake->data;
-    pthread_mutex_lock(&w->lock);
+    fm_lock(&w->lock);
     struct item *list = w->finished, *item, *tmp;
     w->finished = NULL;
-    pthread_mutex_unlock(&w->lock);
+    fm_unlock(&w->lock);
     DL_FOREACH_SAFE (list, item, tmp) {
         w->done(w->arg, item->id, item->work);
         free(item);
@@ -78,8 +79,8 @@ struct workers *workers_new(uv_loop_t *loop, size_t n,
     w->done = done;
     w->arg = arg;
     w->threads = fm_xcalloc(n, sizeof(*w->threads));
-    pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->changed, NULL);
+    (void)pthread_mutex_init(&w->lock, NULL);
+    (void)pthread_cond_init(&w->changed, NULL);
     if (uv_async_init(loop, &w->wake, on_wake) < 0)
         fm_abort("the workers' wake-up could not be made");
     w->wake.data = w;
@@ -91,12 +92,12 @@ void workers_run(struct workers *w, uint64_t id, struct engine_work *work)
     struct item *item = fm_xcalloc(1, sizeof(*item));
     item->id = id;
     item->work = work;
-    pthread_mutex_lock(&w->lock);
+    fm_lock(&w->lock);
     DL_APPEND(w->waiting, item);
     w->n_waiting++;
     bool more = w->n_waiting > w->n_idle && w->n_threads < w->max;
-    pthread_cond_signal(&w->changed);
-    pthread_mutex_unlock(&w->lock);
+    (void)pthread_cond_signal(&w->changed);
+    fm_unlock(&w->lock);
     if (!more)
         return;
     if (pthread_create(&w->threads[w->n_threads], NULL, worker_main, w) == 0)
@@ -107,10 +108,10 @@ void workers_run(struct workers *w, uint64_t id, struct engine_work *work)
 
 void workers_stop(struct workers *w)
 {
-    pthread_mutex_lock(&w->lock);
+    fm_lock(&w->lock);
     w->stopping = true;
-    pthread_cond_broadcast(&w->changed);
-    pthread_mutex_unlock(&w->lock);
+    (void)pthread_cond_broadcast(&w->changed);
+    fm_unlock(&w->lock);
     uv_close((uv_handle_t *)&w->wake, NULL);
 }
 
@@ -125,17 +126,17 @@ static void free_items(struct item *list)
 
 void workers_free(struct workers *w)
 {
-    pthread_mutex_lock(&w->lock);
+    fm_lock(&w->lock);
     bool busy = w->n_busy > 0;
-    pthread_mutex_unlock(&w->lock);
+    fm_unlock(&w->lock);
     for (size_t i = 0; i < w->n_threads; i++)
         (void)(busy ? pthread_detach(w->threads[i]) : pthread_join(w->threads[i], NULL));
     if (busy)
         return; /* what the thread still uses stays */
     free_items(w->waiting);
     free_items(w->finished);
-    pthread_mutex_destroy(&w->lock);
-    pthread_cond_destroy(&w->changed);
+    (void)pthread_mutex_destroy(&w->lock);
+    (void)pthread_cond_destroy(&w->changed);
     free(w->threads);
     free(w);
 }

@@ -27,8 +27,8 @@ static int load(const char *file, struct registry *r, struct fm_err *err)
                           dlerror());
     const struct fm_plugin *p = dlsym(so, SYMBOL);
     if (p == NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "%s is no plugin: it has no symbol %s", file,
-                          SYMBOL);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "plugins", "%s is not a plugin: it has no symbol %s",
+                          file, SYMBOL);
     if (!registry_abi_known(p->abi))
         return fm_err_set(
             err, FM_INVALID_ARGUMENT, "plugins",
@@ -58,11 +58,10 @@ static int load(const char *file, struct registry *r, struct fm_err *err)
 int plugin_probe_main(const char *file)
 {
     struct registry *r = registry_new();
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     int rc = load(file, r, &err);
     if (rc < 0)
         printf("%s\n", err.msg);
-    fm_err_done(&err);
     registry_free(r);
     (void)fflush(stdout);
     return rc < 0 ? 1 : 0;

@@ -150,6 +150,6 @@ int nano_self_test(struct fm_err *err)
     if (step_survives(&arena, &fault) && release_survives(&arena, &fault))
         return 0;
     return fm_err_set(err, FM_INTERNAL, NULL,
-                      "the nanopb library was built with other flags than hostd expects%s%s",
+                      "the nanopb library was built with flags other than hostd expects%s%s",
                       fault.code != FM_OK ? ": " : "", fault.msg);
 }

@@ -91,7 +91,7 @@ static void start(struct cluster *c, int hosts)
     const char *more[] = {"--capacity", "20000", NULL};
     cluster_init(c);
     c->alone = c->probes = true;
-    c->lease = "30s";
+    cluster_lease(c, 30);
     c->heartbeat = "2s";
     cluster_coordinator(c, NULL);
     for (int i = 0; i < hosts; i++)
@@ -100,7 +100,7 @@ static void start(struct cluster *c, int hosts)
 
 static void put_flow(struct cluster *c, const char *json)
 {
-    json_decref(rpc(c->address, "Flows/PutFlow", "{\"flow\":%s}", json));
+    json_decref(rpc(c->address, "Flows/PutFlow", "{'flow':%s}", json));
 }
 
 /* Processor time of all daemons of the cluster. */
@@ -116,7 +116,7 @@ static double cluster_cpu(const struct cluster *c, double *ret_coordinator)
 
 /* ---- W1 ---- */
 
-#define ASK_FLOW "{\"name\":\"ask\",\"routines\":[{\"id\":\"h\",\"type\":\"human\"}]}"
+#define ASK_FLOW "{'name':'ask','routines':[{'id':'h','type':'human'}]}"
 
 static struct bench_load ask(size_t jobs, size_t concurrency)
 {
@@ -170,18 +170,16 @@ static void w1(void)
 static void put_chain(struct cluster *c, const char *name, const char *type)
 {
     char flow[8192];
-    size_t n = (size_t)snprintf(flow, sizeof(flow), "{\"name\":\"%s\",\"routines\":[", name);
+    size_t n = (size_t)snprintf(flow, sizeof(flow), "{'name':'%s','routines':[", name);
     for (int i = 0; i < CHAIN; i++)
         n += (size_t)snprintf(flow + n, sizeof(flow) - n,
-                              "%s{\"id\":\"r%d\",\"type\":\"%s\",\"config\":{\"do\":{\"in\":[%s]}}}",
-                              i > 0 ? "," : "", i, type, i + 1 < CHAIN ? "{\"emit\":\"out\"}" : "");
-    n += (size_t)snprintf(flow + n, sizeof(flow) - n, "],\"connections\":[");
+                              "%s{'id':'r%d','type':'%s','config':{'do':{'in':[%s]}}}", i > 0 ? "," : "", i,
+                              type, i + 1 < CHAIN ? "{'emit':'out'}" : "");
+    n += (size_t)snprintf(flow + n, sizeof(flow) - n, "],'connections':[");
     for (int i = 0; i + 1 < CHAIN; i++)
-        n += (size_t)snprintf(
-            flow + n, sizeof(flow) - n,
-            "%s{\"from\":{\"routine\":\"r%d\",\"event\":\"out\"},\"to\":{\"routine\":\"r%d\","
-            "\"slot\":\"in\"}}",
-            i > 0 ? "," : "", i, i + 1);
+        n += (size_t)snprintf(flow + n, sizeof(flow) - n,
+                              "%s{'from':{'routine':'r%d','event':'out'},'to':{'routine':'r%d','slot':'in'}}",
+                              i > 0 ? "," : "", i, i + 1);
     snprintf(flow + n, sizeof(flow) - n, "]}");
     put_flow(c, flow);
 }
@@ -235,12 +233,12 @@ static void w3(void)
     say("W3: a conversation that grows by 2 KB a turn");
     start(&c, 2);
     struct fm_buf flow = {0};
-    static const char before[] = "{\"name\":\"talk\",\"routines\":[{\"id\":\"a\",\"type\":\"llm_agent\","
-                                 "\"config\":{\"provider\":\"mock\",\"script\":[";
+    static const char before[] = "{'name':'talk','routines':[{'id':'a','type':'llm_agent',"
+                                 "'config':{'provider':'mock','script':[";
     fm_buf_append(&flow, before, sizeof(before) - 1);
     for (size_t i = 0; i < sizes->w3_turns; i++)
-        fm_buf_append(&flow, "{\"ask\":\"?\"},", 12);
-    static const char end[] = "{\"say\":\"bye\"}]}}]}";
+        fm_buf_append(&flow, "{'ask':'?'},", 12);
+    static const char end[] = "{'say':'bye'}]}}]}";
     fm_buf_append(&flow, end, sizeof(end));
     put_flow(&c, (const char *)flow.p);
     fm_buf_done(&flow);
@@ -370,10 +368,10 @@ static void w5(void)
     struct cluster c;
     say("W5: fan-out");
     start(&c, 1);
-    put_flow(&c,
-             "{\"name\":\"fan\",\"routines\":[{\"id\":\"s\",\"type\":\"split\"},"
-             "{\"id\":\"p\",\"type\":\"probe\",\"config\":{\"do\":{\"in\":[]}}}],\"connections\":[{\"from\":"
-             "{\"routine\":\"s\",\"event\":\"item\"},\"to\":{\"routine\":\"p\",\"slot\":\"in\"}}]}");
+    put_flow(&c, "{'name':'fan','routines':[{'id':'s','type':'split'},"
+                 "{'id':'p','type':'probe','config':{'do':{'in':[]}}}],"
+                 "'connections':[{'from':{'routine':'s','event':'item'},"
+                 "'to':{'routine':'p','slot':'in'}}]}");
     struct bench_load l = {.flow = "fan",
                            .routine = "s",
                            .slot = "input",
@@ -398,8 +396,8 @@ static void w6(void)
     say("W6: model calls in flight");
     start(&c, 1);
     snprintf(flow, sizeof(flow),
-             "{\"name\":\"slow\",\"routines\":[{\"id\":\"a\",\"type\":\"llm_agent\",\"config\":{\"provider\":"
-             "\"mock\",\"ask\":false,\"delay_ms\":%u}}]}",
+             "{'name':'slow','routines':[{'id':'a','type':'llm_agent',"
+             "'config':{'provider':'mock','ask':false,'delay_ms':%u}}]}",
              sizes->w6_seconds * 1000);
     put_flow(&c, flow);
     struct bench_load warm = {.flow = "slow", .routine = "a", .slot = "trigger", .jobs = 2, .concurrency = 2};
@@ -430,7 +428,7 @@ static void w7(void)
     for (size_t i = 0; i < sizes->w7_rounds; i++) {
         struct cluster c;
         start(&c, 1);
-        put_flow(&c, "{\"name\":\"log\",\"routines\":[{\"id\":\"l\",\"type\":\"log\"}]}");
+        put_flow(&c, "{'name':'log','routines':[{'id':'l','type':'log'}]}");
         stop(&c);
         double from = bench_now();
         cluster_coordinator(&c, NULL);
@@ -461,7 +459,7 @@ static void demo(void)
     struct cluster c;
     say("the demo");
     start(&c, 2);
-    put_trip(&c, "\"delay_ms\":50");
+    put_trip(&c, "'delay_ms':50");
     struct bench_load l = trip(sizes->demo_jobs);
     bench_run(&c, &l);
     for (size_t i = 0; i < l.jobs; i++)

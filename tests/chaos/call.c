@@ -6,8 +6,9 @@
 #include <stdlib.h>
 
 #include "mem.h"
+#include "slow.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS DEADLINE_MS
 
 struct call {
     call_done done;

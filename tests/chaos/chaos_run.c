@@ -41,7 +41,7 @@
 #include "sandbox.h"
 
 #define SKIP 77
-#define QUIET_MS 90000
+#define QUIET_MS (30000 + DEADLINE_MS)
 
 static atomic_uint violations;
 static int64_t began_ms;
@@ -149,18 +149,16 @@ static void put_flows(const char *target)
     static const int delays_ms[] = {0, 150, 1200};
     for (unsigned i = 0; i < sizeof(delays_ms) / sizeof(delays_ms[0]); i++)
         json_decref(rpc(target, "Flows/PutFlow",
-                        "{\"flow\":{\"name\":\"chaos%u\",\"routines\":["
-                        "{\"id\":\"start\",\"type\":\"log\"},{\"id\":\"inbox\",\"type\":\"log\"},{\"id\":"
-                        "\"done\",\"type\":\"log\"},"
-                        "{\"id\":\"agent\",\"type\":\"llm_agent\",\"config\":{\"provider\":\"mock\",\"ask\":"
-                        "false,\"delay_ms\":%d}},"
-                        "{\"id\":\"ask\",\"type\":\"human\"}],\"connections\":["
-                        "{\"from\":{\"routine\":\"start\",\"event\":\"output\"},\"to\":{\"routine\":"
-                        "\"agent\",\"slot\":\"trigger\"}},"
-                        "{\"from\":{\"routine\":\"agent\",\"event\":\"completed\"},\"to\":{\"routine\":"
-                        "\"ask\",\"slot\":\"input\"}},"
-                        "{\"from\":{\"routine\":\"ask\",\"event\":\"output\"},\"to\":{\"routine\":\"done\","
-                        "\"slot\":\"input\"}}]}}",
+                        "{'flow':{'name':'chaos%u','routines':[{'id':'start','type':'log'},"
+                        "{'id':'inbox','type':'log'},{'id':'done','type':'log'},"
+                        "{'id':'agent','type':'llm_agent','config':{'provider':'mock','ask':false,"
+                        "'delay_ms':%d}},{'id':'ask','type':'human'}],"
+                        "'connections':[{'from':{'routine':'start','event':'output'},"
+                        "'to':{'routine':'agent','slot':'trigger'}},"
+                        "{'from':{'routine':'agent','event':'completed'},"
+                        "'to':{'routine':'ask','slot':'input'}},"
+                        "{'from':{'routine':'ask','event':'output'},"
+                        "'to':{'routine':'done','slot':'input'}}]}}",
                         i, delays_ms[i]));
 }
 
@@ -168,41 +166,37 @@ static void put_flows(const char *target)
  * unnoticed: a client is asked (chaos3), or the failure takes its own way to the question (chaos4). */
 static void put_long_flows(const char *target)
 {
-    static const char *const policies[] = {
-        "\"on_lost\":\"LOST_POLICY_ASK\"",
-        "\"on_lost\":\"LOST_POLICY_FAIL\",\"on_error\":\"ERROR_POLICY_ROUTE\""};
+    static const char *const policies[] = {"'on_lost':'LOST_POLICY_ASK'",
+                                           "'on_lost':'LOST_POLICY_FAIL','on_error':'ERROR_POLICY_ROUTE'"};
     json_decref(rpc(target, "Flows/PutFlow",
-                    "{\"flow\":{\"name\":\"chaos_child\",\"routines\":[{\"id\":\"in\",\"type\":\"log\"}]}}"));
+                    "{'flow':{'name':'chaos_child','routines':[{'id':'in','type':'log'}]}}"));
     for (int i = 0; i < 2; i++)
         json_decref(rpc(target, "Flows/PutFlow",
-                        "{\"flow\":{\"name\":\"chaos%d\",\"routines\":["
-                        "{\"id\":\"start\",\"type\":\"log\"},{\"id\":\"inbox\",\"type\":\"log\"},{\"id\":"
-                        "\"done\",\"type\":\"log\"},"
-                        "{\"id\":\"nap\",\"type\":\"sleep\",\"config\":{\"ms\":1300}},"
-                        "{\"id\":\"child\",\"type\":\"job\",\"config\":{\"flow\":\"chaos_child\",\"routine\":"
-                        "\"in\",\"slot\":\"input\"}},"
-                        "{\"id\":\"agent\",\"type\":\"llm_agent\",\"config\":{\"provider\":\"mock\",\"ask\":"
-                        "false,\"delay_ms\":1000},\"policy\":{%s}},"
-                        "{\"id\":\"ask\",\"type\":\"human\"}],\"connections\":["
-                        "{\"from\":{\"routine\":\"start\",\"event\":\"output\"},\"to\":{\"routine\":"
-                        "\"nap\",\"slot\":\"input\"}},"
-                        "{\"from\":{\"routine\":\"nap\",\"event\":\"output\"},\"to\":{\"routine\":"
-                        "\"child\",\"slot\":\"start\"}},"
-                        "{\"from\":{\"routine\":\"child\",\"event\":\"completed\"},\"to\":{\"routine\":"
-                        "\"agent\",\"slot\":\"trigger\"}},"
-                        "{\"from\":{\"routine\":\"agent\",\"event\":\"completed\"},\"to\":{\"routine\":"
-                        "\"ask\",\"slot\":\"input\"}},%s"
-                        "{\"from\":{\"routine\":\"ask\",\"event\":\"output\"},\"to\":{\"routine\":\"done\","
-                        "\"slot\":\"input\"}}]}}",
+                        "{'flow':{'name':'chaos%d','routines':[{'id':'start','type':'log'},"
+                        "{'id':'inbox','type':'log'},{'id':'done','type':'log'},"
+                        "{'id':'nap','type':'sleep','config':{'ms':1300}},"
+                        "{'id':'child','type':'job','config':{'flow':'chaos_child','routine':'in',"
+                        "'slot':'input'}},{'id':'agent','type':'llm_agent',"
+                        "'config':{'provider':'mock','ask':false,'delay_ms':1000},'policy':{%s}},"
+                        "{'id':'ask','type':'human'}],'connections':[{'from':{'routine':'start',"
+                        "'event':'output'},'to':{'routine':'nap','slot':'input'}},"
+                        "{'from':{'routine':'nap','event':'output'},"
+                        "'to':{'routine':'child','slot':'start'}},"
+                        "{'from':{'routine':'child','event':'completed'},"
+                        "'to':{'routine':'agent','slot':'trigger'}},"
+                        "{'from':{'routine':'agent','event':'completed'},"
+                        "'to':{'routine':'ask','slot':'input'}},"
+                        "%s{'from':{'routine':'ask','event':'output'},"
+                        "'to':{'routine':'done','slot':'input'}}]}}",
                         3 + i, policies[i],
                         i == 0 ? ""
-                               : "{\"from\":{\"routine\":\"agent\",\"event\":\"error\"},\"to\":{\"routine\":"
-                                 "\"ask\",\"slot\":\"input\"}},"));
+                               : "{'from':{'routine':'agent','event':'error'},"
+                                 "'to':{'routine':'ask','slot':'input'}},"));
 }
 
 static void wait_for_coordinator(const char *target)
 {
-    int64_t until = fm_now_mono_ms() + 30000;
+    int64_t until = fm_now_mono_ms() + DEADLINE_MS;
     while (chaos_shell(false, "%s -plaintext -max-time 2 %s list", grpcurl_program(), target) != 0) {
         if (fm_now_mono_ms() > until)
             chaos_die("the coordinator does not answer");

@@ -16,7 +16,7 @@
 #include "ledger.h"
 #include "mem.h"
 
-#define DEADLINE_MS 4000
+#define CALL_MS 4000
 #define MAX_MESSAGE (8u << 20)
 #define N_FLOWS 5
 
@@ -102,7 +102,7 @@ static void on_reply(void *user, const struct fm_err *status, struct fm_bytes re
 
 static void send_call(struct client *c, const char *method, const ProtobufCMessage *request)
 {
-    call_start(c->channel, method, request, DEADLINE_MS, on_reply, c);
+    call_start(c->channel, method, request, CALL_MS, on_reply, c);
 }
 
 static void send_submit(struct client *c)

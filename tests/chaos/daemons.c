@@ -21,11 +21,12 @@
 #include "chaos.h"
 #include "clock.h"
 #include "net.h"
+#include "slow.h"
 
 #define DATA CHAOS_DATA
 #define BALLAST DATA "/ballast"
 #define CLOCK_FILE CHAOS_DIR "/clock"
-#define STOP_MS 30000
+#define STOP_MS DEADLINE_MS
 #define RESTART_MS 100
 
 extern char **environ;

@@ -14,8 +14,9 @@
 #include "fermata/v1/jobs.pb-c.h"
 #include "ledger.h"
 #include "mem.h"
+#include "slow.h"
 
-#define END_MS 60000
+#define END_MS DEADLINE_MS
 
 static unsigned n_children, n_jobs, n_completed, n_cancelled, n_steps, n_moved;
 

@@ -18,6 +18,7 @@
 #include "cluster.h"
 
 #define IMAGE "fermata-test"
+#define N_HOSTS 3
 
 static char project[64], override_file[128];
 
@@ -50,13 +51,14 @@ static const char *compose(void)
     static char command[512];
     if (command[0] == '\0' || strstr(command, project) == NULL)
         snprintf(command, sizeof(command),
-                 "export FERMATA_IMAGE=" IMAGE " FERMATA_LEASE=3s FERMATA_HEARTBEAT=500ms; C=docker-compose; "
+                 "export FERMATA_IMAGE=" IMAGE " FERMATA_LEASE=%s FERMATA_HEARTBEAT=500ms; C=docker-compose; "
                  "command -v docker-compose >/dev/null || C='docker compose'; "
                  "$C -p %s -f %s/deploy/compose.yaml -f %s",
-                 project, source_dir(), override_file);
+                 test_seconds(10), project, source_dir(), override_file);
     return command;
 }
 
+/* The container's id. It takes seconds on a busy machine, so it is asked for before anything is under way. */
 static void container(const char *service, char *out, size_t n)
 {
     char *id = sh("%s ps -q %s", compose(), service);
@@ -126,7 +128,7 @@ static int up(void **state)
     fclose(f);
     free(sh("%s up -d 2>&1", compose()));
     find_address(c);
-    wait_hosts(c, 3);
+    wait_hosts(c, N_HOSTS);
     *state = c;
     return 0;
 }
@@ -139,17 +141,9 @@ static int down(void **state)
     return 0;
 }
 
-static void resume(struct cluster *c, const char *job)
-{
-    json_decref(rpc(
-        c->address, "Jobs/ResumeJob",
-        "{\"job_id\":\"%s\",\"answer\":\"Kyoto\",\"placement\":{\"mode\":\"PLACEMENT_MODE_ANOTHER_HOST\"}}",
-        job));
-}
-
 static void check_steps(struct cluster *c, const char *job, size_t n)
 {
-    json_t *h = rpc(c->address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    json_t *h = rpc(c->address, "Jobs/GetHistory", "{'job_id':'%s'}", job);
     assert_int_equal(json_array_size(json_at(h, "steps")), n);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(
@@ -157,10 +151,51 @@ static void check_steps(struct cluster *c, const char *job, size_t n)
     json_decref(h);
 }
 
+static void host_containers(char ids[N_HOSTS][80])
+{
+    for (int i = 0; i < N_HOSTS; i++) {
+        char service[32];
+        snprintf(service, sizeof(service), "host-%c", 'a' + i);
+        container(service, ids[i], 80);
+    }
+}
+
+/* Submits a job whose only step takes long: whatever becomes of its host does so in the middle of it. Returns
+ * the index of that host. */
+static int submit_long(struct cluster *c, char ret_job[32])
+{
+    char settings[64];
+    snprintf(settings, sizeof(settings), "'ask':false,'delay_ms':%d", 15000 * test_slow());
+    put_trip(c, settings);
+    snprintf(ret_job, 32, "%s", submit_trip(c, "t"));
+    json_t *running = wait_status(c, ret_job, "RUNNING");
+    int i = cluster_host_index(at(running, "job.host"));
+    json_decref(running);
+    assert_in_range(i, 0, N_HOSTS - 1);
+    return i;
+}
+
+/* The job ends on another host than that one. */
+static json_t *wait_elsewhere(struct cluster *c, const char *job, int host)
+{
+    json_t *done = wait_status(c, job, "COMPLETED");
+    assert_int_not_equal(cluster_host_index(at(done, "job.lastHost")), host);
+    assert_string_equal(at(done, "job.epoch"), "2");
+    check_steps(c, job, 1);
+    return done;
+}
+
+static void resume(struct cluster *c, const char *job)
+{
+    json_decref(rpc(c->address, "Jobs/ResumeJob",
+                    "{'job_id':'%s','answer':'Kyoto','placement':{'mode':'PLACEMENT_MODE_ANOTHER_HOST'}}",
+                    job));
+}
+
 static void a_job_pauses_in_one_container_and_ends_in_another(void **state)
 {
     struct cluster *c = *state;
-    put_trip(c, "\"delay_ms\":50");
+    put_trip(c, "'delay_ms':50");
     const char *job = submit_trip(c, "Plan a trip");
     json_t *paused = wait_status(c, job, "PAUSED");
     resume(c, job);
@@ -178,55 +213,41 @@ static void a_job_pauses_in_one_container_and_ends_in_another(void **state)
 static void the_job_of_a_killed_container_goes_on_in_another(void **state)
 {
     struct cluster *c = *state;
-    put_trip(c, "\"ask\":false,\"delay_ms\":2000");
-    const char *job = submit_trip(c, "t");
-    json_t *running = wait_status(c, job, "RUNNING");
-    char service[32], id[80];
-    snprintf(service, sizeof(service), "host-%s", at(running, "job.host"));
-    container(service, id, sizeof(id));
-    free(sh("docker kill %s", id));
-    json_t *done = wait_status(c, job, "COMPLETED");
-    assert_string_not_equal(at(running, "job.host"), at(done, "job.lastHost"));
-    assert_string_equal(at(done, "job.epoch"), "2");
-    check_steps(c, job, 1);
-    json_decref(running);
-    json_decref(done);
+    char ids[N_HOSTS][80], job[32];
+    host_containers(ids);
+    int i = submit_long(c, job);
+    free(sh("docker kill %s", ids[i]));
+    json_decref(wait_elsewhere(c, job, i));
 }
 
 static void a_container_cut_off_and_back_has_its_late_steps_refused(void **state)
 {
     struct cluster *c = *state;
-    put_trip(c, "\"ask\":false,\"delay_ms\":5000");
-    const char *job = submit_trip(c, "t");
-    json_t *running = wait_status(c, job, "RUNNING");
-    char service[32], id[80];
-    snprintf(service, sizeof(service), "host-%s", at(running, "job.host"));
-    container(service, id, sizeof(id));
-    free(sh("docker network disconnect %s_fermata %s", project, id));
-    json_t *done = wait_status(c, job, "COMPLETED");
-    assert_string_not_equal(at(running, "job.host"), at(done, "job.lastHost"));
-    assert_string_equal(at(done, "job.epoch"), "2");
-    free(sh("docker network connect %s_fermata %s", project, id));
-    wait_hosts(c, 3);
+    char ids[N_HOSTS][80], job[32];
+    host_containers(ids);
+    int i = submit_long(c, job);
+    free(sh("docker network disconnect %s_fermata %s", project, ids[i]));
+    json_t *done = wait_elsewhere(c, job, i);
+    free(sh("docker network connect %s_fermata %s", project, ids[i]));
+    wait_hosts(c, N_HOSTS);
     check_steps(c, job, 1);
-    json_t *history = rpc(c->address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    json_t *history = rpc(c->address, "Jobs/GetHistory", "{'job_id':'%s'}", job);
     assert_string_equal(at(history, "steps[0].epoch"), "2");
     assert_string_equal(at(history, "steps[0].host"), at(done, "job.lastHost"));
     json_decref(history);
-    json_decref(running);
     json_decref(done);
 }
 
 static void a_killed_coordinator_container_comes_back_with_all_jobs(void **state)
 {
     struct cluster *c = *state;
-    put_trip(c, "\"delay_ms\":3000");
+    put_trip(c, "'delay_ms':3000");
+    char id[80];
+    container("coordinator", id, sizeof(id));
     const char *paused = submit_trip(c, "paused");
     json_decref(wait_status(c, paused, "PAUSED"));
     const char *running = submit_trip(c, "running");
     json_decref(wait_status(c, running, "RUNNING"));
-    char id[80];
-    container("coordinator", id, sizeof(id));
     free(sh("docker kill %s", id));
     free(sh("docker start %s", id));
     find_address(c);

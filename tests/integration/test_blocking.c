@@ -13,31 +13,17 @@
 #include <cmocka.h>
 
 #include "cluster.h"
-#include "json_text.h"
-
-/* clang-format would take the JSON for C. */
-/* clang-format off */
 
 static const char *submit_blocking(struct cluster *c, const char *more)
 {
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         J({
-                             "routines" : [
-                                 {
-                                     "id" : "a",
-                                     "type" : "probe_block",
-                                     "config" : {"do" : {"in" : [ {"count" : "n"}, {"touch" : "%s"}, {"block" : "%s"}, {"count" : "n"}, {"append" : "seen"}, {"log" : "done"}, {"emit" : "out"} ]}}
-                                     %s
-                                 },
-                                 {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"append" : "seen"} ]}}}
-                             ],
-                             "connections" : [ {"from" : {"routine" : "a", "event" : "out"}, "to" : {"routine" : "b", "slot" : "in"}} ]
-                         }),
-                         cluster_file(c, "started"), cluster_file(c, "gate"), more) > 0);
-    const char *job = submit_inline(c, flow, J({"x" : 1}));
-    free(flow);
-    return job;
+    return submit_flow(c, "{'x':1}",
+                       "{'routines':[{'id':'a','type':'probe_block',"
+                       "'config':{'do':{'in':[{'count':'n'},{'touch':'%s'},{'block':'%s'},{'count':'n'},"
+                       "{'append':'seen'},{'log':'done'},{'emit':'out'}]}}%s},"
+                       "{'id':'b','type':'probe','config':{'do':{'in':[{'append':'seen'}]}}}],"
+                       "'connections':[{'from':{'routine':'a','event':'out'},"
+                       "'to':{'routine':'b','slot':'in'}}]}",
+                       cluster_file(c, "started"), cluster_file(c, "gate"), more);
 }
 
 static void wait_started(struct cluster *c, size_t n)
@@ -55,7 +41,10 @@ static void other_jobs_go_on_while_a_handler_blocks(void **state)
     const char *job = submit_blocking(&c, "");
     wait_started(&c, 1);
     for (int i = 0; i < 3; i++) {
-        const char *other = submit_inline(&c, J({"routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"emit" : "out"} ]}}} ]}), J({}));
+        const char *other = submit_inline(&c,
+                                          "{'routines':[{'id':'a','type':'probe',"
+                                          "'config':{'do':{'in':[{'emit':'out'}]}}}]}",
+                                          "{}");
         json_decref(wait_status(&c, other, "COMPLETED"));
     }
     cluster_open_gate(&c, "gate");
@@ -72,24 +61,27 @@ static void a_blocking_handler_that_is_cancelled_paused_or_timed_out_counts_for_
 {
     (void)state;
     struct cluster c;
+    char limit[64]; /* the handler has begun before it is over */
     cluster_start_probes(&c, 1);
     const char *cancelled = submit_blocking(&c, "");
     wait_started(&c, 1);
-    json_t *r = rpc(c.address, "Jobs/CancelJob", J({"job_id" : "%s"}), cancelled); /* does not wait for the handler */
+    json_t *r =
+        rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", cancelled); /* does not wait for the handler */
     assert_string_equal(at(r, "status"), "JOB_STATUS_CANCELLED");
     json_decref(r);
-    const char *slow = submit_blocking(&c, J(, "policy" : {"attempt_timeout_ms" : 2000}));
+    snprintf(limit, sizeof(limit), ",'policy':{'attempt_timeout_ms':%d}", 3000 * test_slow());
+    const char *slow = submit_blocking(&c, limit);
     json_t *failed = wait_status(&c, slow, "FAILED");
     assert_string_equal(at(failed, "job.error.code"), "DEADLINE_EXCEEDED");
     json_decref(failed);
     wait_started(&c, 2);
     const char *paused = submit_blocking(&c, "");
     wait_started(&c, 3);
-    r = rpc(c.address, "Jobs/PauseJob", J({"job_id" : "%s"}), paused);
+    r = rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s'}", paused);
     assert_string_equal(at(r, "status"), "JOB_STATUS_PAUSED");
     json_decref(r);
     cluster_open_gate(&c, "gate"); /* now all three handlers return */
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), paused));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", paused));
     json_t *done = wait_status(&c, paused, "COMPLETED");
     assert_string_equal(at(done, "job.state.routineStates.a.n"), "2");
     assert_int_equal(json_array_size(json_at(done, "job.state.sharedData.seen")), 2);

@@ -15,28 +15,13 @@
 #include <cmocka.h>
 
 #include "cluster.h"
-#include "json_text.h"
-
-/* clang-format would take the JSON for C. */
-/* clang-format off */
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 /* A sanitizer wants to be loaded first, so there the clock is right. */
 static void start_host(struct cluster *c, int i, const char *id, const char *skew)
 {
     glob_t found;
     assert_int_equal(glob("/usr/lib/*/faketime/libfaketimeMT.so.1", 0, NULL, &found), 0);
-    if (!SANITIZED) {
+    if (!TEST_SANITIZED) {
         assert_int_equal(setenv("LD_PRELOAD", found.gl_pathv[0], 1), 0);
         assert_int_equal(setenv("FAKETIME", skew, 1), 0);
         assert_int_equal(setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1", 1), 0);
@@ -54,7 +39,8 @@ static time_t time_of(const char *text)
     return timegm(&tm);
 }
 
-/* Wakes an hour from now by the clock of the coordinator's machine; retries, questions and leases are durations. */
+/* Wakes an hour from now by the clock of the coordinator's machine; retries, questions and leases are
+ * durations. */
 static void times_and_durations_hold_on_hosts_whose_clocks_are_days_off(void **state)
 {
     (void)state;
@@ -63,21 +49,29 @@ static void times_and_durations_hold_on_hosts_whose_clocks_are_days_off(void **s
         struct cluster c;
         cluster_init(&c);
         c.probes = true;
-        c.lease = "3s"; /* that is renewed is seen, too: what follows takes longer */
+        cluster_lease(&c, 5); /* that is renewed is seen, too: what follows takes longer */
         cluster_coordinator(&c, NULL);
         start_host(&c, 0, "a", skews[i]);
         char now[32];
         time_t t = time(NULL) + 3600;
         struct tm tm;
         assert_int_not_equal(strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm)), 0);
-        json_t *r = rpc(c.address, "Jobs/SubmitJob", J({"inline_flow" : {"routines" : [ {"id" : "s", "type" : "sleep", "config" : {"until_path" : "at"}} ]},
-                        "entry" : {"routine" : "s", "slot" : "input"}, "data" : {"at" : "%s"}}), now);
+        json_t *r = rpc(c.address, "Jobs/SubmitJob",
+                        "{'inline_flow':{'routines':[{'id':'s','type':'sleep',"
+                        "'config':{'until_path':'at'}}]},'entry':{'routine':'s','slot':'input'},"
+                        "'data':{'at':'%s'}}",
+                        now);
         json_t *asleep = wait_status(&c, at(r, "jobId"), "SLEEPING");
         assert_in_range(time_of(at(asleep, "job.wakeAt")), t - 60, t + 60);
         json_decref(asleep);
         json_decref(r);
-        const char *tried = submit_inline(&c, J({"routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE", "attempts" : 2}, {"ask" : "Well?", "timeout_ms" : 1100, "default" : "no"} ], "answer" : [ {"emit" : "out"} ]}},
-                                                    "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 1200, "factor" : 1}}} ]}), "{}");
+        const char *tried =
+            submit_flow(&c, "{}",
+                        "{'routines':[{'id':'a','type':'probe',"
+                        "'config':{'do':{'in':[{'fail':'UNAVAILABLE','attempts':2},"
+                        "{'ask':'Well?','timeout_ms':%d,'default':'no'}],'answer':[{'emit':'out'}]}},"
+                        "'policy':{'retry':{'max_attempts':3,'initial_delay_ms':%d,'factor':1}}}]}",
+                        2000 * test_slow(), 2000 * test_slow());
         json_t *done = wait_status(&c, tried, "COMPLETED");
         assert_string_equal(at(done, "job.stepCount"), "4");
         assert_string_equal(at(done, "job.state.outputs[0].data.answer"), "no");

@@ -15,17 +15,16 @@
 #include <cmocka.h>
 
 #include "cluster.h"
-#include "json_text.h"
 
-/* clang-format would take the JSON for C. */
-/* clang-format off */
-
-/* Submits a job of one exec routine that runs this shell script, with more of its configuration, of the routine. */
-static const char *submit_script(struct cluster *c, const char *script, const char *config, const char *routine, const char *data)
+/* Submits a job of one exec routine that runs this shell script, with more of its configuration, of the
+ * routine. */
+static const char *submit_script(struct cluster *c, const char *script, const char *config,
+                                 const char *routine, const char *data)
 {
     json_t *text = json_string(script);
     char *quoted = json_dumps(text, JSON_ENCODE_ANY), *flow = NULL;
-    assert_true(asprintf(&flow, J({"routines" : [ {"id" : "a", "type" : "exec", "config" : {"command" : ["sh", "-c", %s] %s} %s} ]}),
+    assert_true(asprintf(&flow,
+                         "{'routines':[{'id':'a','type':'exec','config':{'command':['sh','-c',%s]%s}%s}]}",
                          quoted, config, routine) > 0);
     const char *job = submit_inline(c, flow, data);
     free(flow);
@@ -39,25 +38,34 @@ static void a_program_may_do_all_that_a_handler_may(void **state)
     (void)state;
     struct cluster c;
     cluster_start(&c, 2);
-    const char *job = submit_script(&c,
+    const char *job = submit_script(
+        &c,
         "read -r input\n"
         "case $(printf '%s' \"$input\" | jq -r .task.slot) in\n"
-        "in) echo '{\"set\":\"n\",\"value\":41}'; echo '{\"append\":\"list\",\"value\":{\"a\":1},\"shared\":true}'\n"
-        "    echo '{\"set\":\"gone\",\"value\":1,\"shared\":true}'; echo '{\"remove\":\"gone\",\"shared\":true}'\n"
-        "    echo '{\"log\":\"started\",\"data\":{\"x\":1}}'; echo '{\"defer\":\"later\",\"data\":{\"d\":1}}'\n"
-        "    echo '{\"pause\":\"Which?\",\"slot\":\"answer\",\"data\":{\"why\":\"so\"},\"choices\":[\"red\",\"blue\"]}';;\n"
+        "in) echo '{\"set\":\"n\",\"value\":41}'; echo "
+        "'{\"append\":\"list\",\"value\":{\"a\":1},\"shared\":true}'\n"
+        "    echo '{\"set\":\"gone\",\"value\":1,\"shared\":true}'; echo "
+        "'{\"remove\":\"gone\",\"shared\":true}'\n"
+        "    echo '{\"log\":\"started\",\"data\":{\"x\":1}}'; echo "
+        "'{\"defer\":\"later\",\"data\":{\"d\":1}}'\n"
+        "    echo "
+        "'{\"pause\":\"Which?\",\"slot\":\"answer\",\"data\":{\"why\":\"so\"},\"choices\":[\"red\",\"blue\"]}"
+        "';;\n"
         "answer) n=$(printf '%s' \"$input\" | jq .state.n); p=$(printf '%s' \"$input\" | jq -c .pause_id)\n"
         "    echo \"{\\\"set\\\":\\\"n\\\",\\\"value\\\":$((n+1))}\"\n"
-        "    printf '%s\\n' \"{\\\"emit\\\":\\\"out\\\",\\\"data\\\":{\\\"pause\\\":$p,\\\"in\\\":$(printf '%s' \"$input\" | jq -c .)}}\"; echo '{\"done\":true}';;\n"
-        "esac\n", "", "", J({"x" : "ü\"'"}));
+        "    printf '%s\\n' \"{\\\"emit\\\":\\\"out\\\",\\\"data\\\":{\\\"pause\\\":$p,\\\"in\\\":$(printf "
+        "'%s' \"$input\" | jq -c .)}}\"; echo '{\"done\":true}';;\n"
+        "esac\n",
+        "", "", "{'x':'ü\"\\''}");
     json_t *paused = wait_status(&c, job, "PAUSED");
     assert_string_equal(at(paused, "job.pauses[0].question"), "Which?");
     assert_string_equal(at(paused, "job.pauses[0].choices[1]"), "blue");
     assert_string_equal(at(paused, "job.state.sharedLog[0].message"), "started");
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "blue"}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','answer':'blue'}", job));
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.routineStates.a.n"), "42");
-    assert_string_equal(at(done, "job.state.outputs[0].event"), "later"); /* deferred, and no connection takes it */
+    assert_string_equal(at(done, "job.state.outputs[0].event"),
+                        "later"); /* deferred, and no connection takes it */
     assert_string_equal(at(done, "job.state.outputs[0].data.d"), "1");
     assert_string_equal(at(done, "job.state.outputs[1].data.in.task.data.answer"), "blue");
     assert_string_equal(at(done, "job.state.outputs[1].data.pause"), at(paused, "job.pauses[0].pauseId"));
@@ -74,7 +82,8 @@ static void a_program_may_do_all_that_a_handler_may(void **state)
     cluster_done(&c);
 }
 
-static void check_failure(struct cluster *c, const char *job, const char *code, const char *text, const char *steps)
+static void check_failure(struct cluster *c, const char *job, const char *code, const char *text,
+                          const char *steps)
 {
     json_t *j = wait_status(c, job, "FAILED");
     assert_string_equal(at(j, "job.error.code"), code);
@@ -90,27 +99,39 @@ static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
     struct cluster c;
     assert_int_equal(setenv("FERMATA_SECRET_shop", "https://shop.example.com secret-24680x", 1), 0);
     cluster_start(&c, 1);
-    static const char retry[] = J(, "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 1}});
-    const char *busy = submit_script(&c, "exit 75", "", retry, J({}));
-    const char *mapped = submit_script(&c, "exit 3", J(, "retryable_exit_codes" : [3]), retry, J({}));
-    const char *fatal = submit_script(&c, "echo '{\"set\":\"x\",\"value\":1,\"shared\":true}'; exit 2", "", retry, J({}));
-    const char *killed = submit_script(&c, "kill -SEGV $$", "", retry, J({}));
-    const char *words = submit_script(&c, "echo '{\"log\":\"x\"}'; echo 'no json'", "", retry, J({}));
-    const char *unknown = submit_script(&c, "echo '{\"emti\":\"x\"}'", "", retry, J({}));
-    const char *after = submit_script(&c, "echo '{\"done\":true}'; echo '{\"log\":\"x\"}'", "", retry, J({}));
-    const char *says = submit_script(&c, "echo '{\"fail\":\"no luck\",\"code\":\"INTERNAL\",\"retryable\":false}'", "", retry, J({}));
-    const char *again = submit_script(&c, "echo '{\"fail\":\"not now\",\"code\":\"UNAVAILABLE\"}'; sleep 1000", "", retry, J({}));
-    const char *slow = submit_script(&c, "sleep 1000 & wait", J(, "timeout_ms" : 100), "", J({}));
-    const char *stubborn = submit_script(&c, "trap '' TERM; while :; do sleep 0.01; done", J(, "timeout_ms" : 100), "", J({}));
-    const char *loud = submit_script(&c, "yes '{\"log\":\"x\"}'", J(, "max_output_bytes" : 10000), "", J({}));
-    const char *absent = submit_script(&c, "echo '{\"fail\":\"no such order\",\"code\":\"NOT_FOUND\"}'", "", retry, J({}));
-    const char *odd = submit_script(&c, "echo '{\"fail\":\"no such order\",\"code\":\"MISSING\"}'", "", retry, J({}));
-    const char *tells = submit_script(&c, "printf 'Traceback\\n\\nKeyError: order-7531\\n' >&2; exit 1", "", retry, J({}));
-    const char *longer = submit_script(&c, "seq 1000 1100 >&2; exit 75", "", "", J({}));
-    const char *hidden = submit_script(&c, "echo \"the key is ${FERMATA_SECRET_shop#* }\" >&2; exit 1", "", "", J({}));
+    static const char retry[] = ",'policy':{'retry':{'max_attempts':3,'initial_delay_ms':1}}";
+    const char *busy = submit_script(&c, "exit 75", "", retry, "{}");
+    const char *mapped = submit_script(&c, "exit 3", ",'retryable_exit_codes':[3]", retry, "{}");
+    const char *fatal =
+        submit_script(&c, "echo '{\"set\":\"x\",\"value\":1,\"shared\":true}'; exit 2", "", retry, "{}");
+    const char *killed = submit_script(&c, "kill -SEGV $$", "", retry, "{}");
+    const char *words = submit_script(&c, "echo '{\"log\":\"x\"}'; echo 'no json'", "", retry, "{}");
+    const char *unknown = submit_script(&c, "echo '{\"emti\":\"x\"}'", "", retry, "{}");
+    const char *after = submit_script(&c, "echo '{\"done\":true}'; echo '{\"log\":\"x\"}'", "", retry, "{}");
+    const char *says = submit_script(
+        &c, "echo '{\"fail\":\"no luck\",\"code\":\"INTERNAL\",\"retryable\":false}'", "", retry, "{}");
+    const char *again = submit_script(
+        &c, "echo '{\"fail\":\"not now\",\"code\":\"UNAVAILABLE\"}'; sleep 1000", "", retry, "{}");
+    const char *slow = submit_script(&c, "sleep 1000 & wait", ",'timeout_ms':100", "", "{}");
+    const char *stubborn =
+        submit_script(&c, "trap '' TERM; while :; do sleep 0.01; done", ",'timeout_ms':100", "", "{}");
+    const char *loud = submit_script(&c, "yes '{\"log\":\"x\"}'", ",'max_output_bytes':10000", "", "{}");
+    const char *absent =
+        submit_script(&c, "echo '{\"fail\":\"no such order\",\"code\":\"NOT_FOUND\"}'", "", retry, "{}");
+    const char *odd =
+        submit_script(&c, "echo '{\"fail\":\"no such order\",\"code\":\"MISSING\"}'", "", retry, "{}");
+    const char *tells =
+        submit_script(&c, "printf 'Traceback\\n\\nKeyError: order-7531\\n' >&2; exit 1", "", retry, "{}");
+    const char *longer = submit_script(&c, "seq 1000 1100 >&2; exit 75", "", "", "{}");
+    const char *hidden =
+        submit_script(&c, "echo \"the key is ${FERMATA_SECRET_shop#* }\" >&2; exit 1", "", "", "{}");
     check_failure(&c, absent, "NOT_FOUND", "no such order", "1");
-    check_failure(&c, odd, "INVALID_ARGUMENT", "the name of a gRPC status code such as UNAVAILABLE, and is \"MISSING\"; it says \"fail\": no such order", "1");
-    check_failure(&c, tells, "UNKNOWN", "the program exited with code 1: Traceback | KeyError: order-7531", "1");
+    check_failure(&c, odd, "INVALID_ARGUMENT",
+                  "the name of a gRPC status code such as UNAVAILABLE, and is \"MISSING\"; it says \"fail\": "
+                  "no such order",
+                  "1");
+    check_failure(&c, tells, "UNKNOWN", "the program exited with code 1: Traceback | KeyError: order-7531",
+                  "1");
     check_failure(&c, longer, "UNAVAILABLE", "code 75: 1072 | 1073", "1");
     check_failure(&c, longer, "UNAVAILABLE", "| 1099 | 1100", "1");
     check_failure(&c, hidden, "UNKNOWN", "code 1: the key is *************", "1");
@@ -129,13 +150,14 @@ static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
     check_failure(&c, slow, "DEADLINE_EXCEEDED", "time limit", "1");
     check_failure(&c, stubborn, "DEADLINE_EXCEEDED", "time limit", "1");
     check_failure(&c, loud, "RESOURCE_EXHAUSTED", "10000 bytes", "1");
-    const char *large = submit_script(&c, "head -c 20000 /dev/zero | tr '\\0' ' '", J(, "max_output_bytes" : 10000), "", J({}));
+    const char *large =
+        submit_script(&c, "head -c 20000 /dev/zero | tr '\\0' ' '", ",'max_output_bytes':10000", "", "{}");
     check_failure(&c, large, "RESOURCE_EXHAUSTED", "10000 bytes", "1");
-    char *flow = NULL;
-    assert_true(asprintf(&flow, J({"routines" : [ {"id" : "a", "type" : "exec", "config" : {"command" : ["/no/such/program"]}} ]})) > 0);
-    const char *missing = submit_inline(&c, flow, J({}));
+    const char *missing = submit_inline(&c,
+                                        "{'routines':[{'id':'a','type':'exec',"
+                                        "'config':{'command':['/no/such/program']}}]}",
+                                        "{}");
     check_failure(&c, missing, "UNKNOWN", "not found", "1");
-    free(flow);
     cluster_done(&c);
 }
 
@@ -144,11 +166,12 @@ static void memory_is_limited(void **state)
     (void)state;
     struct cluster c;
     cluster_start(&c, 1);
-    char *flow = NULL;
-    assert_true(asprintf(&flow, J({"routines" : [ {"id" : "a", "type" : "exec", "config" : {"command" : ["/usr/bin/python3", "-c", "x = bytearray(1 << 30)"], "max_memory_bytes" : 300000000}} ]})) > 0);
-    const char *job = submit_inline(&c, flow, J({}));
+    const char *job = submit_inline(&c,
+                                    "{'routines':[{'id':'a','type':'exec',"
+                                    "'config':{'command':['/usr/bin/python3','-c','x = bytearray(1 << 30)'],"
+                                    "'max_memory_bytes':300000000}}]}",
+                                    "{}");
     check_failure(&c, job, "UNKNOWN", "code 1", "1");
-    free(flow);
     cluster_done(&c);
 }
 
@@ -181,8 +204,9 @@ static void wait_gone(struct cluster *c, const char *file)
 static const char *submit_endless(struct cluster *c, const char *file)
 {
     char *script = NULL;
-    assert_true(asprintf(&script, "sleep 1000 & echo $! > %s.tmp; mv %s.tmp %s; wait", cluster_file(c, file), cluster_file(c, file), cluster_file(c, file)) > 0);
-    const char *job = submit_script(c, script, "", "", J({}));
+    assert_true(asprintf(&script, "sleep 1000 & echo $! > %s.tmp; mv %s.tmp %s; wait", cluster_file(c, file),
+                         cluster_file(c, file), cluster_file(c, file)) > 0);
+    const char *job = submit_script(c, script, "", "", "{}");
     free(script);
     long long until = test_now_ms() + DEADLINE_MS;
     while (cluster_lines(c, file) == 0)
@@ -197,12 +221,12 @@ static void a_child_and_its_children_end_with_their_step_and_with_their_host(voi
     cluster_start(&c, 1);
     const char *cancelled = submit_endless(&c, "one");
     assert_true(is_alive(&c, "one"));
-    json_decref(rpc(c.address, "Jobs/CancelJob", J({"job_id" : "%s"}), cancelled));
+    json_decref(rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", cancelled));
     wait_gone(&c, "one");
     const char *paused = submit_endless(&c, "two");
-    json_decref(rpc(c.address, "Jobs/PauseJob", J({"job_id" : "%s"}), paused));
+    json_decref(rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s'}", paused));
     wait_gone(&c, "two");
-    json_decref(rpc(c.address, "Jobs/CancelJob", J({"job_id" : "%s"}), paused));
+    json_decref(rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", paused));
     cluster_done(&c);
 }
 

@@ -23,13 +23,13 @@
 
 static void resume(struct cluster *c, const char *job)
 {
-    json_decref(rpc(c->address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":\"x\"}", job));
+    json_decref(rpc(c->address, "Jobs/ResumeJob", "{'job_id':'%s','answer':'x'}", job));
 }
 
 /* Every step once, in order. */
 static void check_history(struct cluster *c, const char *job, size_t n)
 {
-    json_t *h = rpc(c->address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    json_t *h = rpc(c->address, "Jobs/GetHistory", "{'job_id':'%s'}", job);
     assert_int_equal(json_array_size(json_at(h, "steps")), n);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(
@@ -59,11 +59,11 @@ static void wait_moved(struct cluster *c, const char *job)
 }
 
 /* Two hosts with probes and without supervisors: the lease alone decides. */
-static void start_leases(struct cluster *c, const char *lease)
+static void start_leases(struct cluster *c, int seconds)
 {
     cluster_init(c);
     c->alone = c->probes = true;
-    c->lease = lease;
+    cluster_lease(c, seconds);
     cluster_coordinator(c, NULL);
     cluster_host(c, 0, "a", NULL);
     cluster_host(c, 1, "b", NULL);
@@ -73,7 +73,7 @@ static void a_killed_host_loses_its_jobs_to_others_when_its_lease_ends(void **st
 {
     (void)state;
     struct cluster c;
-    start_leases(&c, "4s");
+    start_leases(&c, 5);
     const char *job = submit_gates(&c, 1);
     int i = host_of(&c, job);
     proc_kill9(&c.hosts[i]);
@@ -90,7 +90,7 @@ static void a_stopped_host_comes_back_too_late_and_its_step_is_refused(void **st
 {
     (void)state;
     struct cluster c;
-    start_leases(&c, "4s");
+    start_leases(&c, 5);
     const char *job = submit_gates(&c, 1);
     int i = host_of(&c, job);
     proc_kill(&c.hosts[i], SIGSTOP);
@@ -118,7 +118,7 @@ static void a_host_that_is_stopped_for_less_than_its_lease_loses_nothing(void **
 {
     (void)state;
     struct cluster c;
-    start_leases(&c, "60s");
+    start_leases(&c, 300);
     const char *job = submit_gates(&c, 1);
     int i = host_of(&c, job);
     proc_kill(&c.hosts[i], SIGSTOP);
@@ -184,8 +184,8 @@ static const char *submit_question(struct cluster *c, const char *gate)
 {
     char flow[512];
     snprintf(flow, sizeof(flow),
-             "{\"routines\":[{\"id\":\"a\",\"type\":\"probe\",\"config\":{\"do\":{\"in\":["
-             "{\"gate\":\"%s\"},{\"ask\":\"Go on?\"}],\"answer\":[{\"emit\":\"out\"}]}}}]}",
+             "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'gate':'%s'},{'ask':'Go on?'}],"
+             "'answer':[{'emit':'out'}]}}}]}",
              cluster_file(c, gate));
     return submit_inline(c, flow, "{}");
 }
@@ -222,7 +222,7 @@ static void repeated_kills_of_the_coordinator_lose_no_acknowledged_job(void **st
     (void)state;
     struct cluster c;
     cluster_start(&c, 2);
-    put_trip(&c, "\"delay_ms\":5");
+    put_trip(&c, "'delay_ms':5");
     const char *jobs[6];
     for (int i = 0; i < 6; i++) {
         jobs[i] = submit_trip(&c, "t");
@@ -252,7 +252,7 @@ static void submits_answers_and_cancels_are_accepted_with_no_host(void **state)
     json_t *waits = wait_status(&c, job, "PENDING");
     assert_string_equal(at(waits, "job.waitingReason"), "no host is connected");
     json_decref(waits);
-    json_decref(rpc(c.address, "Jobs/CancelJob", "{\"job_id\":\"%s\"}", third));
+    json_decref(rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", third));
     json_decref(wait_status(&c, third, "CANCELLED"));
     cluster_host(&c, 1, "b", NULL);
     json_decref(wait_status(&c, job, "COMPLETED"));
@@ -356,8 +356,7 @@ static void a_full_disk_refuses_writes_serves_reads_and_recovers(void **state)
     memset(task, 'x', sizeof(task) - 1);
     task[sizeof(task) - 1] = '\0';
     free(rpc_fails(c.address, "Jobs/SubmitJob", "ResourceExhausted",
-                   "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},\"data\":{"
-                   "\"task\":\"%s\"}}",
+                   "{'flow':'trip','entry':{'routine':'agent','slot':'trigger'},'data':{'task':'%s'}}",
                    task));
     json_decref(wait_status(&c, job, "PAUSED"));
     assert_int_equal(unlink(ballast), 0);
@@ -377,33 +376,27 @@ static void a_whole_job_can_be_run_by_hand_over_the_host_protocol(void **state)
     struct cluster c;
     cluster_start(&c, 0);
     json_t *j = rpc(c.address, "Jobs/SubmitJob",
-                    "{\"inline_flow\":{\"routines\":[{\"id\":\"r\",\"type\":\"handmade\"}]},\"entry\":{"
-                    "\"routine\":\"r\",\"slot\":\"in\"},\"data\":{\"n\":1}}");
-    char log[256], step[512];
-    snprintf(log, sizeof(log), "%s/hand.log", c.dir);
-    const char *argv[] = {
-        grpcurl_program(), "-plaintext", "-d", "@", c.address, "fermata.v1.HostAgent/Attach", NULL};
+                    "{'inline_flow':{'routines':[{'id':'r','type':'handmade'}]},"
+                    "'entry':{'routine':'r','slot':'in'},'data':{'n':1}}");
     struct proc hand;
-    proc_talk(&hand, log, argv);
-    proc_say(
-        &hand,
-        "{\"hello\":{\"host_id\":\"hand\",\"incarnation\":\"one\",\"protocol_version\":1,\"capacity\":1,"
-        "\"routine_types\":[{\"name\":\"handmade\",\"version\":1,\"slots\":[\"*\"],\"events\":[\"*\"]}]}}\n");
-    proc_hear(&hand, "\"assign\"");
-    snprintf(step, sizeof(step),
-             "{\"steps\":{\"steps\":[{\"job_id\":\"%s\",\"step\":{\"number\":1,\"epoch\":1,\"task_id\":"
-             "\"i1\",\"routine\":\"r\",\"slot\":\"in\","
-             "\"inputs_through\":1,\"emissions\":[{\"event\":\"out\",\"data\":{\"n\":2}}],\"outcome\":\"STEP_"
-             "OUTCOME_COMPLETE\"}}]}}\n",
-             at(j, "jobId"));
-    proc_say(&hand, step);
-    proc_hear(&hand, "\"released\": true");
+    rpc_talk(&hand, cluster_file(&c, "hand.log"), c.address, "HostAgent/Attach");
+    rpc_say(&hand, "{'hello':{'host_id':'hand','incarnation':'one','protocol_version':1,'capacity':1,"
+                   "'routine_types':[{'name':'handmade','version':1,'slots':['*'],'events':['*']}]}}");
+    rpc_hear(&hand, "'assign'");
+    char *step = json_format("{'steps':{'steps':[{'job_id':'%s','step':{'number':1,'epoch':1,"
+                             "'task_id':'i1','routine':'r','slot':'in','inputs_through':1,"
+                             "'emissions':[{'event':'out','data':{'n':2}}],"
+                             "'outcome':'STEP_OUTCOME_COMPLETE'}}]}}",
+                             at(j, "jobId"));
+    rpc_say(&hand, "%s", step);
+    rpc_hear(&hand, "'released': true");
     json_t *done = wait_status(&c, at(j, "jobId"), "COMPLETED");
     assert_string_equal(at(done, "job.state.outputs[0].data.n"), "2");
     assert_string_equal(at(done, "job.lastHost"), "hand");
-    proc_say(&hand, step); /* again, when the job has ended: refused */
-    proc_hear(&hand, "\"stepReject\"");
-    proc_say(&hand, "{\"goodbye\":{\"reason\":\"enough\"}}\n");
+    rpc_say(&hand, "%s", step); /* again, when the job has ended: refused */
+    rpc_hear(&hand, "'stepReject'");
+    rpc_say(&hand, "{'goodbye':{'reason':'enough'}}");
+    free(step);
     close(hand.in);
     hand.in = -1;
     assert_int_equal(proc_wait(&hand), 0);

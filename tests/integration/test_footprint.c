@@ -14,21 +14,16 @@
 #include <cmocka.h>
 
 #include "cluster.h"
-#include "json_text.h"
-
-/* clang-format would take the JSON for C. */
-/* clang-format off */
 
 #define LARGE 900000
 
 static const char *submit_asking(struct cluster *c, const char *data, const char *timeout_ms)
 {
-    char *flow = NULL;
-    assert_true(asprintf(&flow, J({"routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {
-                    "in" : [ {"append" : "seen"}, {"ask" : "Well?", "timeout_ms" : %s} ], "answer" : [ {"emit" : "said"} ]}}} ]}), timeout_ms) > 0);
-    const char *job = submit_inline(c, flow, data);
-    free(flow);
-    return job;
+    return submit_flow(c, data,
+                       "{'routines':[{'id':'a','type':'probe',"
+                       "'config':{'do':{'in':[{'append':'seen'},{'ask':'Well?','timeout_ms':%s}],"
+                       "'answer':[{'emit':'said'}]}}}]}",
+                       timeout_ms);
 }
 
 /* The number behind a key of a file in /proc/<pid>. */
@@ -43,7 +38,8 @@ static long long proc_number(pid_t pid, const char *file, const char *key)
     return n;
 }
 
-/* 400 steps add 2 KB each, with a commit for each (they may have effects). A state written with every step would come to 300 MB. */
+/* 400 steps add 2 KB each, with a commit for each (they may have effects). A state written with every step
+ * would come to 300 MB. */
 static void what_is_written_follows_what_happens_not_its_square(void **state)
 {
     (void)state;
@@ -51,16 +47,14 @@ static void what_is_written_follows_what_happens_not_its_square(void **state)
     cluster_start_probes(&c, 1);
     char *data = large_data(2000);
     long long before = proc_number(c.coordinator.pid, "io", "wchar: ");
-    const char *job = submit_inline(
-        &c,
-        J({
-            "routines" : [
-                {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"emit" : "x", "times" : 400} ]}}},
-                {"id" : "b", "type" : "probe_fx", "config" : {"do" : {"in" : [ {"append" : "seen"} ]}}}
-            ],
-            "connections" : [ {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}} ]
-        }),
-        data);
+    const char *job =
+        submit_inline(&c,
+                      "{'routines':[{'id':'a','type':'probe',"
+                      "'config':{'do':{'in':[{'emit':'x','times':400}]}}},"
+                      "{'id':'b','type':'probe_fx','config':{'do':{'in':[{'append':'seen'}]}}}],"
+                      "'connections':[{'from':{'routine':'a','event':'x'},"
+                      "'to':{'routine':'b','slot':'in'}}]}",
+                      data);
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.stepCount"), "401");
     json_decref(done);
@@ -90,7 +84,7 @@ static void a_paused_job_leaves_its_place_and_its_memory_to_the_next_one_at_once
         assert_string_equal(at(paused, "job.epoch"), "1"); /* none was refused for want of room */
         json_decref(paused);
     }
-    json_t *h = rpc(c.address, "Hosts/GetHost", J({"host_id" : "a"}));
+    json_t *h = rpc(c.address, "Hosts/GetHost", "{'host_id':'a'}");
     assert_string_equal(at(h, "host.jobCount"), "");
     assert_null(json_at(h, "jobIds[0]"));
     json_decref(h);
@@ -156,7 +150,7 @@ static void a_question_may_stay_open_for_months_and_outlives_everybody(void **st
     proc_stop(&c.hosts[0]);
     proc_kill9(&c.coordinator);
     cluster_coordinator(&c, NULL);
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "yes"}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','answer':'yes'}", job));
     cluster_host(&c, 1, "b", NULL);
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.outputs[0].data.answer"), "yes");

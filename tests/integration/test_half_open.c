@@ -21,16 +21,13 @@
 #include <cmocka.h>
 
 #include "cluster.h"
-#include "json_text.h"
-
-/* clang-format would take the JSON for C. */
-/* clang-format off */
 
 #define MAX_PAIRS 16
-#define KEEPALIVE_MS 60000 /* 20 s until the coordinator asks, 10 s for the answer; a busy machine has time */
+/* 20 s until the coordinator asks, 10 s for the answer; a busy machine has time. */
+#define KEEPALIVE_MS (30000 + DEADLINE_MS)
 
-/* Passes bytes between those who connect and the coordinator. Connections of before `freeze` are forgotten: they stay open, and nothing of
- * them is read or written. Ends of them are still noticed. */
+/* Passes bytes between those who connect and the coordinator. Connections of before `freeze` are forgotten:
+ * they stay open, and nothing of them is read or written. Ends of them are still noticed. */
 static struct relay {
     pthread_t thread;
     pthread_mutex_t lock;
@@ -46,10 +43,13 @@ static struct relay {
 
 static void take_connection(void)
 {
-    int client = accept4(relay.listener, NULL, NULL, SOCK_CLOEXEC), server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int client = accept4(relay.listener, NULL, NULL, SOCK_CLOEXEC),
+        server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(client >= 0 && server >= 0 && relay.n < MAX_PAIRS);
     assert_int_equal(connect(server, (struct sockaddr *)&relay.to, sizeof(relay.to)), 0);
-    relay.pairs[relay.n++] = (struct pair){.fd = {client, server}};
+    relay.pairs[relay.n++] = (struct pair){
+        .fd = {client, server}
+    };
 }
 
 /* Moves what there is from one side to the other; an end ends both. */
@@ -83,7 +83,8 @@ static void *relay_main(void *arg)
         fds[1] = (struct pollfd){relay.wake[0], POLLIN, 0};
         for (size_t i = 0; i < 2 * n; i++) {
             const struct pair *p = &relay.pairs[i / 2];
-            fds[2 + i] = (struct pollfd){p->ended[i % 2] ? -1 : p->fd[i % 2], (short)(p->frozen ? POLLRDHUP : POLLIN), 0};
+            fds[2 + i] = (struct pollfd){p->ended[i % 2] ? -1 : p->fd[i % 2],
+                                         (short)(p->frozen ? POLLRDHUP : POLLIN), 0};
         }
         pthread_mutex_unlock(&relay.lock);
         if (stop)
@@ -177,28 +178,29 @@ static void wait_given_up(int side, const char *what)
     assert_true(frozen >= 2); /* the host's and the watcher's */
 }
 
-static void both_ends_give_up_a_connection_on_which_nothing_passes_and_the_job_goes_on_where_it_is(void **state)
+static void
+both_ends_give_up_a_connection_on_which_nothing_passes_and_the_job_goes_on_where_it_is(void **state)
 {
     (void)state;
     struct cluster c;
     struct proc watch;
-    char direct[64], relayed[64], flow[512], log[256], request[64];
+    char direct[64], relayed[64], flow[512];
     cluster_init(&c);
     c.probes = true;
-    c.lease = "600s"; /* no lease ends within this test */
+    cluster_lease(&c, 600); /* no lease ends within this test */
     cluster_coordinator(&c, NULL);
     snprintf(direct, sizeof(direct), "%s", c.address);
     start_relay(direct, relayed);
     snprintf(c.address, sizeof(c.address), "%s", relayed);
     cluster_host(&c, 0, "a", NULL);
     snprintf(c.address, sizeof(c.address), "%s", direct);
-    snprintf(flow, sizeof(flow), J({"routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"gate" : "%s"}, {"emit" : "out"} ]}}} ]}), cluster_file(&c, "gate"));
+    snprintf(flow, sizeof(flow),
+             "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'gate':'%s'},"
+             "{'emit':'out'}]}}}]}",
+             cluster_file(&c, "gate"));
     const char *job = submit_inline(&c, flow, "{}");
     json_decref(wait_status(&c, job, "RUNNING"));
-    snprintf(log, sizeof(log), "%s/watch.log", c.dir);
-    snprintf(request, sizeof(request), J({"job_id" : "%s"}), job);
-    const char *argv[] = {grpcurl_program(), "-plaintext", "-d", request, relayed, "fermata.v1.Jobs/WatchJob", NULL};
-    proc_talk(&watch, log, argv);
+    rpc_start(&watch, cluster_file(&c, "watch.log"), relayed, "Jobs/WatchJob", "{'job_id':'%s'}", job);
     proc_hear(&watch, "JOB_STATUS_RUNNING");
     freeze();
     wait_given_up(1, "the coordinator gives up all connections that stand still");
@@ -214,7 +216,8 @@ static void both_ends_give_up_a_connection_on_which_nothing_passes_and_the_job_g
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_ends_give_up_a_connection_on_which_nothing_passes_and_the_job_goes_on_where_it_is),
+        cmocka_unit_test(
+            both_ends_give_up_a_connection_on_which_nothing_passes_and_the_job_goes_on_where_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

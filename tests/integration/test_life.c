@@ -21,7 +21,7 @@
 
 static void expect_one_step(struct cluster *c, const char *job)
 {
-    json_t *h = rpc(c->address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    json_t *h = rpc(c->address, "Jobs/GetHistory", "{'job_id':'%s'}", job);
     assert_int_equal(json_array_size(json_at(h, "steps")), 1);
     json_decref(h);
 }
@@ -114,7 +114,7 @@ static void jobs_of_a_killed_daemon_are_done_elsewhere_long_before_its_lease_end
 static size_t count_jobs(struct cluster *c, const char *status, const char *host)
 {
     json_t *list = rpc(c->address, "Jobs/ListJobs",
-                       "{\"statuses\":[\"JOB_STATUS_%s\"],\"host\":\"%s\",\"page_size\":1000}", status, host);
+                       "{'statuses':['JOB_STATUS_%s'],'host':'%s','page_size':1000}", status, host);
     size_t n = json_array_size(json_at(list, "jobs"));
     json_decref(list);
     return n;
@@ -148,7 +148,7 @@ static void a_hundred_jobs_of_a_killed_host_are_done_elsewhere(void **state)
     printf("%d jobs: all on the other host %lld ms after the kill\n", JOBS, test_now_ms() - killed_ms);
     cluster_open_gate(&c, "gate1");
     wait_count(&c, "COMPLETED", "", JOBS);
-    json_t *list = rpc(c.address, "Jobs/ListJobs", "{\"page_size\":1000}"), *done;
+    json_t *list = rpc(c.address, "Jobs/ListJobs", "{'page_size':1000}"), *done;
     size_t i;
     json_array_foreach(json_at(list, "jobs"), i, done)
     {
@@ -186,8 +186,8 @@ static void programs_of_a_dead_daemon_are_ended(void **state)
     char flow[1024];
     cluster_start(&c, 1);
     snprintf(flow, sizeof(flow),
-             "{\"routines\":[{\"id\":\"a\",\"type\":\"exec\",\"config\":{\"command\":[\"sh\",\"-c\","
-             "\"echo $$ >> %s; test $(wc -l < %s) -gt 1 || sleep 1000\"]}}]}",
+             "{'routines':[{'id':'a','type':'exec','config':{'command':['sh','-c',"
+             "'echo $$ >> %s; test $(wc -l < %s) -gt 1 || sleep 1000']}}]}",
              cluster_file(&c, "pids"), cluster_file(&c, "pids"));
     const char *job = submit_inline(&c, flow, "{}");
     long long until = test_now_ms() + DEADLINE_MS;
@@ -205,7 +205,7 @@ static void programs_of_a_dead_daemon_are_ended(void **state)
 
 static void get_incarnation(struct cluster *c, const char *host, char ret[64])
 {
-    json_t *h = rpc(c->address, "Hosts/GetHost", "{\"host_id\":\"%s\"}", host);
+    json_t *h = rpc(c->address, "Hosts/GetHost", "{'host_id':'%s'}", host);
     snprintf(ret, 64, "%s", at(h, "host.incarnation"));
     json_decref(h);
     assert_true(ret[0] != '\0');
@@ -255,12 +255,10 @@ static void a_certificate_for_an_incarnation_that_talks_is_refused(void **state)
     json_decref(wait_status(&c, job, "RUNNING"));
     get_incarnation(&c, "a", incarnation);
     free(rpc_fails(c.address, "Hosts/CertifyDeath", "FailedPrecondition",
-                   "{\"host_id\":\"a\",\"incarnation\":\"%s\",\"how\":\"a rumour\"}", incarnation));
-    free(rpc_fails(c.address, "Hosts/CertifyDeath", "NotFound",
-                   "{\"host_id\":\"a\",\"incarnation\":\"another\"}"));
-    free(rpc_fails(c.address, "Hosts/CertifyDeath", "NotFound",
-                   "{\"host_id\":\"nobody\",\"incarnation\":\"x\"}"));
-    free(rpc_fails(c.address, "Hosts/CertifyDeath", "InvalidArgument", "{\"host_id\":\"a\"}"));
+                   "{'host_id':'a','incarnation':'%s','how':'a rumour'}", incarnation));
+    free(rpc_fails(c.address, "Hosts/CertifyDeath", "NotFound", "{'host_id':'a','incarnation':'another'}"));
+    free(rpc_fails(c.address, "Hosts/CertifyDeath", "NotFound", "{'host_id':'nobody','incarnation':'x'}"));
+    free(rpc_fails(c.address, "Hosts/CertifyDeath", "InvalidArgument", "{'host_id':'a'}"));
     cluster_open_gate(&c, "gate1");
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.epoch"), "1");
@@ -313,7 +311,7 @@ static void a_host_without_supervisor_is_what_was_started(void **state)
 {
     (void)state;
     struct cluster c;
-    cluster_start_alone(&c, 1, "120s");
+    cluster_start_alone(&c, 1);
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)c.hosts[0].pid, (int)c.hosts[0].pid);
     char *children = file_text(path);
@@ -345,15 +343,15 @@ static void a_host_that_is_stopped_for_five_seconds_loses_nothing_with_the_usual
     struct cluster c;
     cluster_init(&c);
     c.alone = c.probes = true;
-    c.lease = "10s";
-    c.heartbeat = "2s";
+    cluster_lease(&c, 10);
+    c.heartbeat = test_seconds(2);
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", NULL);
     cluster_host(&c, 1, "b", NULL);
     const char *job = submit_gates(&c, 2);
     int i = host_of(&c, job);
     proc_kill(&c.hosts[i], SIGSTOP);
-    long long until = test_now_ms() + 5000;
+    long long until = test_now_ms() + 5000 * test_slow();
     while (test_now_ms() < until)
         usleep(50000);
     proc_kill(&c.hosts[i], SIGCONT);
@@ -369,7 +367,7 @@ static void wait_host_status(struct cluster *c, const char *status)
 {
     long long until = test_now_ms() + DEADLINE_MS;
     for (bool there = false; !there; test_pause(until, status)) {
-        json_t *one = rpc(c->address, "Hosts/GetHost", "{\"host_id\":\"a\"}");
+        json_t *one = rpc(c->address, "Hosts/GetHost", "{'host_id':'a'}");
         json_t *all = rpc(c->address, "Hosts/ListHosts", "{}");
         there =
             strcmp(at(one, "host.status"), status) == 0 && strcmp(at(all, "hosts[0].status"), status) == 0;
@@ -384,7 +382,6 @@ static void a_host_that_falls_silent_is_shown_as_silent_although_its_stream_is_o
     struct cluster c;
     cluster_init(&c);
     c.alone = true;
-    c.lease = "60s";
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", NULL);
     wait_host_status(&c, "HOST_STATUS_ATTACHED");
@@ -408,12 +405,12 @@ static void a_host_stops_its_jobs_itself_when_its_lease_is_over(void **state)
     char flow[1024];
     cluster_init(&c);
     c.probes = c.alone = true;
-    c.lease = "5s"; /* to be over soon, and not before the handler has begun */
+    cluster_lease(&c, 5); /* to be over soon, and not before the handler has begun */
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", NULL);
     snprintf(flow, sizeof(flow),
-             "{\"routines\":[{\"id\":\"a\",\"type\":\"probe_fx\",\"config\":{\"do\":{\"in\":["
-             "{\"touch\":\"%s\"},{\"gate\":\"%s\"},{\"touch\":\"%s\"}]}}}]}",
+             "{'routines':[{'id':'a','type':'probe_fx','config':{'do':{'in':[{'touch':'%s'},{'gate':'%s'},"
+             "{'touch':'%s'}]}}}]}",
              cluster_file(&c, "begun"), cluster_file(&c, "gate"), cluster_file(&c, "done"));
     const char *job = submit_inline(&c, flow, "{}");
     long long until = test_now_ms() + DEADLINE_MS;
@@ -440,7 +437,7 @@ static void when_most_hosts_fall_silent_their_jobs_wait_for_a_second_lease(void 
     static const char *const ids[] = {"a", "b", "c", "d"};
     cluster_init(&c);
     c.probes = c.alone = true;
-    c.lease = "5s"; /* the second one is not over before the job is looked at */
+    cluster_lease(&c, 5); /* the second one is not over before the job is looked at */
     cluster_coordinator(&c, NULL);
     for (int k = 0; k < 4; k++)
         cluster_host(&c, k, ids[k], NULL);
@@ -463,7 +460,7 @@ static void when_most_hosts_fall_silent_their_jobs_wait_for_a_second_lease(void 
     }
     for (int k = 0; k < 4; k++)
         proc_kill(&c.hosts[k], SIGCONT);
-    json_decref(rpc(c.address, "Jobs/CancelJob", "{\"job_id\":\"%s\"}", job));
+    json_decref(rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", job));
     cluster_done(&c);
 }
 

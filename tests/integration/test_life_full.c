@@ -31,12 +31,12 @@ static void more_jobs_than_may_wait_are_refused_until_there_is_room(void **state
     cluster_init(&c);
     const char *more[] = {"--max-waiting-jobs", "2", NULL};
     cluster_coordinator(&c, more);
-    put_trip(&c, "\"ask\":false");
+    put_trip(&c, "'ask':false");
     const char *first = submit_trip(&c, "1"), *second = submit_trip(&c, "2");
     expect_retry_hint(rpc_fails(c.address, "Jobs/SubmitJob", "ResourceExhausted",
-                                "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"}}"),
+                                "{'flow':'trip','entry':{'routine':'agent','slot':'trigger'}}"),
                       "2 jobs wait for a host; the limit is 2");
-    json_decref(rpc(c.address, "Jobs/CancelJob", "{\"job_id\":\"%s\"}", first));
+    json_decref(rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", first));
     const char *third = submit_trip(&c, "3");
     cluster_host(&c, 0, "a", NULL);
     json_decref(wait_status(&c, second, "COMPLETED"));
@@ -51,12 +51,11 @@ static char *large_job(struct cluster *c, size_t bytes)
     assert_non_null(data);
     memset(data, 'x', bytes);
     data[bytes] = '\0';
-    assert_true(
-        asprintf(&text,
-                 "{\"inline_flow\":{\"routines\":[{\"id\":\"a\",\"type\":\"probe\",\"config\":{\"do\":{"
-                 "\"in\":[{\"gate\":\"%s\"}]}}}]},\"entry\":{\"routine\":\"a\",\"slot\":\"in\"},\"data\":{"
-                 "\"x\":\"%s\"}}",
-                 cluster_file(c, "gate"), data) > 0);
+    assert_true(asprintf(&text,
+                         "{'inline_flow':{'routines':[{'id':'a','type':'probe',"
+                         "'config':{'do':{'in':[{'gate':'%s'}]}}}]},'entry':{'routine':'a','slot':'in'},"
+                         "'data':{'x':'%s'}}",
+                         cluster_file(c, "gate"), data) > 0);
     free(data);
     return text;
 }
@@ -98,12 +97,9 @@ static void more_bytes_than_there_is_memory_for_are_refused_until_jobs_have_ende
 
 static void watch(struct cluster *c, struct proc *p, const char *job, int i)
 {
-    char log[256], request[64];
-    snprintf(log, sizeof(log), "%s/watch%d.log", c->dir, i);
-    snprintf(request, sizeof(request), "{\"job_id\":\"%s\"}", job);
-    const char *argv[] = {grpcurl_program(),          "-plaintext", "-d", request, c->address,
-                          "fermata.v1.Jobs/WatchJob", NULL};
-    proc_talk(p, log, argv);
+    char log[32];
+    snprintf(log, sizeof(log), "watch%d.log", i);
+    rpc_start(p, cluster_file(c, log), c->address, "Jobs/WatchJob", "{'job_id':'%s'}", job);
     proc_hear(p, "jobId");
 }
 
@@ -115,7 +111,7 @@ static void more_open_calls_than_allowed_are_refused_until_some_have_ended(void 
     cluster_init(&c);
     const char *more[] = {"--max-calls", "6", NULL}; /* each grpcurl has a reflection stream besides */
     cluster_coordinator(&c, more);
-    put_trip(&c, "\"ask\":false");
+    put_trip(&c, "'ask':false");
     const char *job = submit_trip(&c, "t");
     for (int i = 0; i < 3; i++)
         watch(&c, &watches[i], job, i);
@@ -149,10 +145,10 @@ static void a_watch_that_hears_nothing_else_hears_that_it_is_alive(void **state)
     json_decref(wait_status(&c, job, "PAUSED"));
     watch(&c, &watcher, job, 0);
     for (int i = 0; i < 3; i++) {
-        proc_hear(&watcher, "\"heartbeat\"");
-        proc_hear(&watcher, "\"stepCount\": 1");
+        rpc_hear(&watcher, "'heartbeat'");
+        rpc_hear(&watcher, "'stepCount': 1");
     }
-    json_decref(rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":1}", job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','answer':1}", job));
     proc_hear(&watcher, "JOB_STATUS_COMPLETED");
     assert_int_equal(proc_wait(&watcher), 0);
     cluster_done(&c);

@@ -16,9 +16,6 @@
 
 #include "llm_cluster.h"
 
-/* clang-format would take the JSON for C. */
-/* clang-format off */
-
 #define MANY 1000
 
 static void run(const char *command)
@@ -36,11 +33,15 @@ static void make_certificates(void)
 {
     char command[1200];
     snprintf(command, sizeof(command),
-             "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test-ca"
+             "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+             "-subj /CN=test-ca"
              " -keyout ca.key -out ca.pem"
-             " && openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=model -keyout model.key -out model.csr"
+             " && openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=model "
+             "-keyout model.key -out model.csr"
              " && printf 'subjectAltName=IP:127.0.0.1\\n' > model.ext"
-             " && openssl x509 -req -in model.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile model.ext -out model.pem", c.dir);
+             " && openssl x509 -req -in model.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile "
+             "model.ext -out model.pem",
+             llm.c.dir);
     run(command);
 }
 
@@ -50,30 +51,34 @@ static void a_server_with_a_certificate_of_one_s_own_authority_is_trusted_only_w
     struct proc tls;
     char plain[64], cert[256], key[256], ca[256];
     make_certificates();
-    snprintf(cert, sizeof(cert), "%s/model.pem", c.dir);
-    snprintf(key, sizeof(key), "%s/model.key", c.dir);
-    snprintf(ca, sizeof(ca), "%s/ca.pem", c.dir);
-    snprintf(plain, sizeof(plain), "%s", base);
-    start_server(&tls, "tls.log", "https", cert, key, base);
-    start_host(2, "tls", "--ca-file", ca);
-    placement = J(, "placement" : {"labels" : {"name" : "tls"}});
+    snprintf(cert, sizeof(cert), "%s/model.pem", llm.c.dir);
+    snprintf(key, sizeof(key), "%s/model.key", llm.c.dir);
+    snprintf(ca, sizeof(ca), "%s/ca.pem", llm.c.dir);
+    snprintf(plain, sizeof(plain), "%s", llm.base);
+    llm_start_server(&tls, "tls.log", "https", cert, key, llm.base);
+    llm_start_host(2, "tls", "--ca-file", ca);
+    llm.placement = ",'placement':{'labels':{'name':'tls'}}";
     for (int i = 0; i < 2; i++)
-        json_decref(wait_status(&c, submit(providers[i], "say", J(, "stream" : true), ""), "COMPLETED"));
-    placement = J(, "placement" : {"labels" : {"name" : "a"}});
-    json_t *j = wait_status(&c, submit("openai", "say", "", ""), "FAILED");
+        json_decref(
+            wait_status(&llm.c, llm_submit(llm_providers[i], "say", ",'stream':true", ""), "COMPLETED"));
+    llm.placement = ",'placement':{'labels':{'name':'a'}}";
+    json_t *j = wait_status(&llm.c, llm_submit("openai", "say", "", ""), "FAILED");
     assert_string_equal(at(j, "job.error.code"), "FAILED_PRECONDITION");
     assert_string_equal(at(j, "job.stepCount"), "1"); /* not tried again: it will not pass */
     if (strstr(at(j, "job.error.message"), "certificate") == NULL)
         fail_msg("%s", at(j, "job.error.message"));
     json_decref(j);
-    json_t *r = rpc(c.address, "Jobs/SubmitJob", J({"inline_flow" : {"routines" : [ {"id" : "a", "type" : "http", "config" : {"url" : "%s"}} ]}, "entry" : {"routine" : "a", "slot" : "input"} %s}), base, placement);
-    j = wait_status(&c, at(r, "jobId"), "FAILED");
+    json_t *r = rpc(llm.c.address, "Jobs/SubmitJob",
+                    "{'inline_flow':{'routines':[{'id':'a','type':'http','config':{'url':'%s'}}]},"
+                    "'entry':{'routine':'a','slot':'input'}%s}",
+                    llm.base, llm.placement);
+    j = wait_status(&llm.c, at(r, "jobId"), "FAILED");
     assert_string_equal(at(j, "job.error.code"), "FAILED_PRECONDITION");
     assert_string_equal(at(j, "job.stepCount"), "1");
     json_decref(j);
     json_decref(r);
-    placement = "";
-    snprintf(base, sizeof(base), "%s", plain);
+    llm.placement = "";
+    snprintf(llm.base, sizeof(llm.base), "%s", plain);
     proc_kill9(&tls);
 }
 
@@ -82,12 +87,14 @@ static void a_host_with_a_ca_file_without_a_certificate_does_not_start(void **st
     (void)state;
     char hostd[512], none[256], empty[256];
     snprintf(hostd, sizeof(hostd), "%s/hostd/hostd", getenv("BUILD_DIR"));
-    snprintf(none, sizeof(none), "%s/no-such.pem", c.dir);
-    snprintf(empty, sizeof(empty), "%s/prices.json", c.dir);
-    const char *const files[] = {none, empty}, *const faults[] = {"no-such.pem cannot be read: No such file", "prices.json has no certificate in it"};
+    snprintf(none, sizeof(none), "%s/no-such.pem", llm.c.dir);
+    snprintf(empty, sizeof(empty), "%s/prices.json", llm.c.dir);
+    const char *const files[] = {none, empty}, *const faults[] = {"no-such.pem cannot be read: No such file",
+                                                                  "prices.json contains no certificate"};
     for (int i = 0; i < 2; i++) {
         char *out = NULL, *err = NULL;
-        const char *argv[] = {hostd, "--no-supervisor", "--coordinator", "127.0.0.1:1", "--id", "x", "--ca-file", files[i], NULL};
+        const char *argv[] = {hostd, "--no-supervisor", "--coordinator", "127.0.0.1:1", "--id",
+                              "x",   "--ca-file",       files[i],        NULL};
         assert_int_equal(proc_run(argv, NULL, &out, &err), 2);
         if (strstr(err, faults[i]) == NULL)
             fail_msg("%s", err);
@@ -100,38 +107,38 @@ static void the_usual_variables_of_the_environment_name_a_proxy(void **state)
 {
     (void)state;
     char plain[64], proxy[64];
-    snprintf(plain, sizeof(plain), "%s", base);
-    snprintf(proxy, sizeof(proxy), "%.*s", (int)(strlen(base) - strlen("/v1")), base); /* the server takes whole URLs, too */
+    snprintf(plain, sizeof(plain), "%s", llm.base);
+    snprintf(proxy, sizeof(proxy), "%.*s", (int)(strlen(llm.base) - strlen("/v1")),
+             llm.base); /* the server takes whole URLs, too */
     assert_int_equal(setenv("http_proxy", proxy, 1), 0);
-    start_host(3, "proxied", NULL, NULL);
+    llm_start_host(3, "proxied", NULL, NULL);
     assert_int_equal(unsetenv("http_proxy"), 0);
-    snprintf(base, sizeof(base), "http://model.invalid/v1");
-    placement = J(, "placement" : {"labels" : {"name" : "proxied"}});
-    json_decref(wait_status(&c, submit("openai", "say-proxied", "", ""), "COMPLETED"));
-    placement = "";
-    snprintf(base, sizeof(base), "%s", plain);
-    json_t *all = requests("say-proxied");
+    snprintf(llm.base, sizeof(llm.base), "http://model.invalid/v1");
+    llm.placement = ",'placement':{'labels':{'name':'proxied'}}";
+    json_decref(wait_status(&llm.c, llm_submit("openai", "say-proxied", "", ""), "COMPLETED"));
+    llm.placement = "";
+    snprintf(llm.base, sizeof(llm.base), "%s", plain);
+    json_t *all = llm_requests("say-proxied");
     assert_string_equal(at(json_array_get(all, 0), "path"), "http://model.invalid/v1/chat/completions");
     json_decref(all);
-    proc_stop(&c.hosts[3]);
+    proc_stop(&llm.c.hosts[3]);
 }
 
 /* To any handler that makes HTTP requests: the agent looks at what it puts together once more. */
 static void a_secret_that_comes_back_in_two_pieces_reaches_no_handler(void **state)
 {
     (void)state;
-    c.probes = true;
-    start_host(3, "probes", NULL, NULL);
-    json_t *r = rpc(c.address, "Jobs/SubmitJob",
-        J({
-            "inline_flow" : {"routines" : [
-                {"id" : "a", "type" : "probe_fx", "config" : {"do" : {"*" : [
-                    {"fetch" : "%s/chat/completions", "header" : "Authorization: Bearer ${secret:MY_KEY}",
-                     "body" : "{\"model\":\"echo\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"} ]}}}
-            ]},
-            "entry" : {"routine" : "a", "slot" : "in"}, "placement" : {"labels" : {"name" : "probes"}}
-        }), base);
-    json_t *j = wait_status(&c, at(r, "jobId"), "COMPLETED");
+    llm.c.probes = true;
+    llm_start_host(3, "probes", NULL, NULL);
+    json_t *r = rpc(llm.c.address, "Jobs/SubmitJob",
+                    "{'inline_flow':{'routines':[{'id':'a','type':'probe_fx',"
+                    "'config':{'do':{'*':[{'fetch':'%s/chat/completions',"
+                    "'header':'Authorization: Bearer ${secret:MY_KEY}',"
+                    "'body':"
+                    "'{\"model\":\"echo\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}'}]}}}]},"
+                    "'entry':{'routine':'a','slot':'in'},'placement':{'labels':{'name':'probes'}}}",
+                    llm.base);
+    json_t *j = wait_status(&llm.c, at(r, "jobId"), "COMPLETED");
     static const char hidden[] = "Your key: ***********************.";
     json_t *pieces = json_at(j, "job.state.sharedData.pieces"), *piece;
     char all[1000] = "";
@@ -143,28 +150,26 @@ static void a_secret_that_comes_back_in_two_pieces_reaches_no_handler(void **sta
     assert_string_equal(all, at(j, "job.state.sharedData.whole"));
     json_decref(j);
     json_decref(r);
-    c.probes = false;
-    proc_stop(&c.hosts[3]);
+    llm.c.probes = false;
+    proc_stop(&llm.c.hosts[3]);
 }
 
 static void a_large_request_does_not_wait_to_be_allowed(void **state)
 {
     (void)state;
-    json_t *r = rpc(c.address, "Jobs/SubmitJob",
-        J({
-            "inline_flow" : {
-                "routines" : [
-                    {"id" : "text", "type" : "jq", "config" : {"program" : "{task: (\"\\\"\" * 800000)}"}},
-                    {"id" : "agent", "type" : "llm_agent", "config" : {"provider" : "openai", "model" : "say-large", "base_url" : "%s"}}
-                ],
-                "connections" : [ {"from" : {"routine" : "text", "event" : "output"}, "to" : {"routine" : "agent", "slot" : "trigger"}} ]
-            },
-            "entry" : {"routine" : "text", "slot" : "input"}
-        }), base);
-    json_decref(wait_status(&c, at(r, "jobId"), "COMPLETED"));
+    json_t *r = rpc(llm.c.address, "Jobs/SubmitJob",
+                    "{'inline_flow':{'routines':[{'id':'text','type':'jq',"
+                    "'config':{'program':'{task: (\"\\\\\"\" * 800000)}'}},"
+                    "{'id':'agent','type':'llm_agent','config':{'provider':'openai','model':'say-large',"
+                    "'base_url':'%s'}}],'connections':[{'from':{'routine':'text','event':'output'},"
+                    "'to':{'routine':'agent','slot':'trigger'}}]},"
+                    "'entry':{'routine':'text','slot':'input'}}",
+                    llm.base);
+    json_decref(wait_status(&llm.c, at(r, "jobId"), "COMPLETED"));
     json_decref(r);
-    json_t *all = requests("say-large");
-    assert_int_equal(strlen(json_string_value(json_at(json_array_get(all, 0), "body.messages[0].content"))), 800000);
+    json_t *all = llm_requests("say-large");
+    assert_int_equal(strlen(json_string_value(json_at(json_array_get(all, 0), "body.messages[0].content"))),
+                     800000);
     assert_true(json_is_null(json_object_get(json_array_get(all, 0), "expect")));
     json_decref(all);
 }
@@ -172,8 +177,9 @@ static void a_large_request_does_not_wait_to_be_allowed(void **state)
 static void a_retry_of_a_model_call_comes_at_a_time_of_its_own(void **state)
 {
     (void)state;
-    json_t *j = wait_status(&c, submit("openai", "down-1", "", ""), "COMPLETED"); /* the flow says nothing of retries */
-    json_t *h = rpc(c.address, "Jobs/GetHistory", J({"job_id" : "%s"}), at(j, "job.jobId"));
+    json_t *j = wait_status(&llm.c, llm_submit("openai", "down-1", "", ""),
+                            "COMPLETED"); /* the flow says nothing of retries */
+    json_t *h = rpc(llm.c.address, "Jobs/GetHistory", "{'job_id':'%s'}", at(j, "job.jobId"));
     double delay = atof(at(h, "steps[0].retryDelayMs"));
     if (!(delay >= 800 && delay < 1000))
         fail_msg("retried after %g ms", delay);
@@ -194,8 +200,8 @@ static size_t threads_of(pid_t pid)
     return n - 2;
 }
 
-/* One job starts MANY others, each of which calls a model that answers when all calls are there. The host begins with a limit of
- * open files that is far too low for them. */
+/* One job starts MANY others, each of which calls a model that answers when all calls are there. The host
+ * begins with a limit of open files that is far too low for them. */
 static void a_thousand_calls_are_under_way_in_one_host_without_a_thread_for_each(void **state)
 {
     (void)state;
@@ -220,24 +226,23 @@ static void a_thousand_calls_are_under_way_in_one_host_without_a_thread_for_each
     cluster_host(&many, 0, "a", more);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
     json_decref(rpc(many.address, "Flows/PutFlow",
-        J({"flow" : {"name" : "one", "routines" : [ {"id" : "agent", "type" : "llm_agent", "config" : {"provider" : "openai", "model" : "m", "base_url" : "http://127.0.0.1:%d/v1"}} ]}}), port));
+                    "{'flow':{'name':'one','routines':[{'id':'agent','type':'llm_agent',"
+                    "'config':{'provider':'openai','model':'m','base_url':'http://127.0.0.1:%d/v1'}}]}}",
+                    port));
     json_t *r = rpc(many.address, "Jobs/SubmitJob",
-        J({
-            "inline_flow" : {
-                "routines" : [
-                    {"id" : "all", "type" : "jq", "config" : {"program" : "{items: [range(%d) | {task: tostring}]}"}},
-                    {"id" : "each", "type" : "split", "config" : {"path" : "items"}},
-                    {"id" : "call", "type" : "job", "config" : {"flow" : "one", "routine" : "agent", "slot" : "trigger"}},
-                    {"id" : "files", "type" : "exec", "config" : {"command" : ["sh", "-c", "printf '{\"emit\":\"files\",\"data\":{\"n\":%%s}}\\n' $(ulimit -Sn)"]}}
-                ],
-                "connections" : [
-                    {"from" : {"routine" : "all", "event" : "output"}, "to" : {"routine" : "each", "slot" : "input"}},
-                    {"from" : {"routine" : "all", "event" : "output"}, "to" : {"routine" : "files", "slot" : "input"}},
-                    {"from" : {"routine" : "each", "event" : "item"}, "to" : {"routine" : "call", "slot" : "start"}}
-                ]
-            },
-            "entry" : {"routine" : "all", "slot" : "input"}
-        }), MANY);
+                    "{'inline_flow':{'routines':[{'id':'all','type':'jq',"
+                    "'config':{'program':'{items: [range(%d) | {task: tostring}]}'}},"
+                    "{'id':'each','type':'split','config':{'path':'items'}},"
+                    "{'id':'call','type':'job','config':{'flow':'one','routine':'agent',"
+                    "'slot':'trigger'}},{'id':'files','type':'exec',"
+                    "'config':{'command':['sh','-c',"
+                    "'printf \\'{\"emit\":\"files\",\"data\":{\"n\":%%s}}\\\\n\\' $(ulimit -Sn)']}}],"
+                    "'connections':[{'from':{'routine':'all','event':'output'},"
+                    "'to':{'routine':'each','slot':'input'}},"
+                    "{'from':{'routine':'all','event':'output'},'to':{'routine':'files','slot':'input'}},"
+                    "{'from':{'routine':'each','event':'item'},'to':{'routine':'call','slot':'start'}}]},"
+                    "'entry':{'routine':'all','slot':'input'}}",
+                    MANY);
     snprintf(heard, sizeof(heard), "%d under way", MANY);
     proc_hear(&model, heard);
     size_t threads = threads_of(proc_daemon(&many.hosts[0], 0));
@@ -247,7 +252,8 @@ static void a_thousand_calls_are_under_way_in_one_host_without_a_thread_for_each
     json_t *j = wait_status(&many, at(r, "jobId"), "COMPLETED");
     json_t *outputs = json_at(j, "job.state.outputs"), *o;
     size_t i, files_seen = 0;
-    json_array_foreach(outputs, i, o) {
+    json_array_foreach(outputs, i, o)
+    {
         if (strcmp(at(o, "event"), "files") != 0)
             continue;
         assert_string_equal(at(o, "data.n"), "256"); /* programs have the limit that hostd was started with */
@@ -275,5 +281,5 @@ int main(void)
         cmocka_unit_test(a_retry_of_a_model_call_comes_at_a_time_of_its_own),
         cmocka_unit_test(a_thousand_calls_are_under_way_in_one_host_without_a_thread_for_each),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, llm_start, llm_stop);
 }

@@ -14,31 +14,17 @@
 #include <cmocka.h>
 
 #include "cluster.h"
-#include "json_text.h"
-
-/* clang-format would take the JSON for C. */
-/* clang-format off */
 
 static const char *submit_risky(struct cluster *c, const char *policy)
 {
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         J({
-                             "routines" : [
-                                 {
-                                     "id" : "a",
-                                     "type" : "probe_fx",
-                                     "config" : {"do" : {"in" : [ {"touch" : "%s"}, {"gate" : "%s"}, {"emit" : "out"} ]}},
-                                     "policy" : {"on_lost" : "%s", "on_error" : "ERROR_POLICY_STOP"}
-                                 },
-                                 {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"append" : "seen"} ]}}}
-                             ],
-                             "connections" : [ {"from" : {"routine" : "a", "event" : "out"}, "to" : {"routine" : "b", "slot" : "in"}} ]
-                         }),
-                         cluster_file(c, "effects"), cluster_file(c, "gate"), policy) > 0);
-    const char *job = submit_inline(c, flow, J({"v" : 1}));
-    free(flow);
-    return job;
+    return submit_flow(c, "{'v':1}",
+                       "{'routines':[{'id':'a','type':'probe_fx',"
+                       "'config':{'do':{'in':[{'touch':'%s'},{'gate':'%s'},{'emit':'out'}]}},"
+                       "'policy':{'on_lost':'%s','on_error':'ERROR_POLICY_STOP'}},"
+                       "{'id':'b','type':'probe','config':{'do':{'in':[{'append':'seen'}]}}}],"
+                       "'connections':[{'from':{'routine':'a','event':'out'},"
+                       "'to':{'routine':'b','slot':'in'}}]}",
+                       cluster_file(c, "effects"), cluster_file(c, "gate"), policy);
 }
 
 static void wait_effects(struct cluster *c, size_t effects)
@@ -61,17 +47,18 @@ static void lose_host(struct cluster *c, const char *job, size_t effects)
 static void refuses_what_it_would_drop(struct cluster *c, const char *job)
 {
     static const char *const answers[][2] = {
-        {J({"done" : {"ok" : 5}}), "answer.done has the key \"ok\"; it may have \"event\" and \"data\""},
-        {J({"done" : {"event" : "out", "dat" : {"v" : 8}}}), "answer.done has the key \"dat\""},
-        {J({"done" : {"data" : {"v" : 8}}}), "answer.done has data but no event"},
-        {J({"done" : {"event" : "out"}, "data" : {"v" : 8}}), "answer has the key \"data\"; it may have \"done\""},
-        {J({"done" : {"event" : 5}}), "answer.done.event must be a text"},
-        {J({"done" : {"event" : ""}}), "answer.done.event"},
-        {J({"done" : {"event" : "out", "data" : 5}}), "answer.done.data must be an object"},
-        {J({"done" : true}), "answer.done must be an object"},
+        {"{'done':{'ok':5}}",                       "answer.done has the key \"ok\"; it may have \"event\" and \"data\""},
+        {"{'done':{'event':'out','dat':{'v':8}}}",  "answer.done has the key \"dat\""                                   },
+        {"{'done':{'data':{'v':8}}}",               "answer.done has data but no event"                                 },
+        {"{'done':{'event':'out'},'data':{'v':8}}", "answer has the key \"data\"; it may have \"done\""                 },
+        {"{'done':{'event':5}}",                    "answer.done.event must be a text"                                  },
+        {"{'done':{'event':''}}",                   "answer.done.event"                                                 },
+        {"{'done':{'event':'out','data':5}}",       "answer.done.data must be an object"                                },
+        {"{'done':true}",                           "answer.done must be an object"                                     },
     };
     for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
-        char *error = rpc_fails(c->address, "Jobs/ResumeJob", "InvalidArgument", J({"job_id" : "%s", "answer" : %s}), job, answers[i][0]);
+        char *error = rpc_fails(c->address, "Jobs/ResumeJob", "InvalidArgument",
+                                "{'job_id':'%s','answer':%s}", job, answers[i][0]);
         if (strstr(error, answers[i][1]) == NULL)
             fail_msg("%s: \"%s\" wanted, but: %s", answers[i][0], answers[i][1], error);
         free(error);
@@ -82,7 +69,7 @@ static void refuses_what_it_would_drop(struct cluster *c, const char *job)
 static void a_person_decides_when_the_outcome_of_a_task_is_unknown(void **state)
 {
     (void)state;
-    static const char *const answers[] = {J("retry"), J("fail"), J({"done" : {"event" : "out", "data" : {"v" : 8}}})};
+    static const char *const answers[] = {"'retry'", "'fail'", "{'done':{'event':'out','data':{'v':8}}}"};
     for (int i = 0; i < 3; i++) {
         struct cluster c;
         cluster_start_probes(&c, 2);
@@ -93,11 +80,12 @@ static void a_person_decides_when_the_outcome_of_a_task_is_unknown(void **state)
         assert_string_equal(at(paused, "job.pauses[0].taskId"), "i1");
         assert_int_equal(cluster_lines(&c, "effects"), 1); /* not repeated blindly */
         json_decref(paused);
-        char *error = rpc_fails(c.address, "Jobs/ResumeJob", "InvalidArgument", J({"job_id" : "%s", "answer" : "maybe"}), job);
+        char *error = rpc_fails(c.address, "Jobs/ResumeJob", "InvalidArgument",
+                                "{'job_id':'%s','answer':'maybe'}", job);
         free(error);
         refuses_what_it_would_drop(&c, job);
         cluster_open_gate(&c, "gate");
-        json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : %s}), job, answers[i]));
+        json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','answer':%s}", job, answers[i]));
         json_t *end = wait_status(&c, job, i == 1 ? "FAILED" : "COMPLETED");
         assert_int_equal(cluster_lines(&c, "effects"), i == 0 ? 2 : 1);
         if (i == 1)
@@ -132,8 +120,9 @@ static void expect_question(struct cluster *c, const char *job, const char *task
 {
     json_t *paused = wait_status(c, job, "PAUSED"), *pause;
     size_t i, found = 0;
-    json_array_foreach(json_at(paused, "job.pauses"), i, pause)
-        found += strcmp(at(pause, "reason"), "PAUSE_REASON_OUTCOME_UNKNOWN") == 0 && strcmp(at(pause, "taskId"), task) == 0;
+    json_array_foreach(json_at(paused, "job.pauses"), i, pause) found +=
+        strcmp(at(pause, "reason"), "PAUSE_REASON_OUTCOME_UNKNOWN") == 0 &&
+        strcmp(at(pause, "taskId"), task) == 0;
     assert_int_equal(found, 1);
     assert_int_equal(cluster_lines(c, "effects"), 1);
     json_decref(paused);
@@ -147,19 +136,18 @@ static void a_drain_after_a_pause_does_not_hide_that_the_handler_was_aborted(voi
     cluster_start_probes(&c, 2);
     const char *job = submit_risky(&c, "LOST_POLICY_ASK");
     wait_effects(&c, 1);
-    char request[128];
-    snprintf(request, sizeof(request), J({"job_id" : "%s"}), job);
-    const char *const argv[] = {grpcurl_program(), "-plaintext", "-d", request, c.address, "fermata.v1.Jobs/PauseJob", NULL};
-    proc_talk(&pause, cluster_file(&c, "pause.log"), argv); /* it answers when the handler has been aborted */
+    rpc_start(&pause, cluster_file(&c, "pause.log"), c.address, "Jobs/PauseJob", "{'job_id':'%s'}",
+              job); /* it answers when the handler has been aborted */
     long long until = test_now_ms() + DEADLINE_MS;
     char host = '?';
     for (bool wanted = false; !wanted; test_pause(until, "the pause is wanted")) {
-        json_t *j = rpc(c.address, "Jobs/GetJob", J({"job_id" : "%s"}), job);
-        wanted = strcmp(at(j, "job.pauseRequested"), "true") == 0 || strcmp(at(j, "job.status"), "JOB_STATUS_PAUSED") == 0;
+        json_t *j = rpc(c.address, "Jobs/GetJob", "{'job_id':'%s'}", job);
+        wanted = strcmp(at(j, "job.pauseRequested"), "true") == 0 ||
+                 strcmp(at(j, "job.status"), "JOB_STATUS_PAUSED") == 0;
         host = at(j, "job.lastHost")[0];
         json_decref(j);
     }
-    json_decref(rpc(c.address, "Hosts/DrainHost", J({"host_id" : "%c"}), host));
+    json_decref(rpc(c.address, "Hosts/DrainHost", "{'host_id':'%c'}", host));
     assert_int_equal(proc_wait(&pause), 0);
     expect_question(&c, job, "i1");
     cluster_done(&c);
@@ -171,35 +159,28 @@ static void a_job_that_took_too_long_asks_what_its_task_has_done_when_it_goes_on
     for (int i = 0; i < 2; i++) {
         struct cluster c;
         cluster_start_probes(&c, 1);
-        char *flow = NULL;
-        assert_true(asprintf(&flow,
-                             J({
-                                 "deadline_ms" : 5000,
-                                 "routines" : [ {
-                                     "id" : "a",
-                                     "type" : "probe_fx",
-                                     "config" : {"do" : {"in" : [ {"touch" : "%s"}, {"gate" : "%s"} ]}},
-                                     "policy" : {"on_lost" : "%s"}
-                                 } ]
-                             }),
-                             cluster_file(&c, "effects"), cluster_file(&c, "gate"),
-                             i == 0 ? "LOST_POLICY_ASK" : "LOST_POLICY_FAIL") > 0);
-        const char *job = submit_inline(&c, flow, J({}));
-        free(flow);
+        const char *job =
+            submit_flow(&c, "{}",
+                        "{'deadline_ms':%d,'routines':[{'id':'a','type':'probe_fx',"
+                        "'config':{'do':{'in':[{'touch':'%s'},{'gate':'%s'}]}},"
+                        "'policy':{'on_lost':'%s'}}]}",
+                        5000 * test_slow(), cluster_file(&c, "effects"), cluster_file(&c, "gate"),
+                        i == 0 ? "LOST_POLICY_ASK" : "LOST_POLICY_FAIL");
         json_t *failed = wait_status(&c, job, "FAILED");
         assert_string_equal(at(failed, "job.error.code"), "DEADLINE_EXCEEDED");
         json_decref(failed);
         assert_int_equal(cluster_lines(&c, "effects"), 1);
         cluster_open_gate(&c, "gate");
-        json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+        json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", job));
         if (i == 0) {
             expect_question(&c, job, "i1");
-            json_decref(rpc(c.address, "Jobs/SkipTask", J({"job_id" : "%s", "task_id" : "i1"}), job)); /* that answers it, too */
+            json_decref(rpc(c.address, "Jobs/SkipTask", "{'job_id':'%s','task_id':'i1'}",
+                            job)); /* that answers it, too */
             json_decref(wait_status(&c, job, "COMPLETED"));
         } else {
             long long until = test_now_ms() + DEADLINE_MS;
             for (bool aborted = false; !aborted; test_pause(until, "the task has failed")) {
-                json_t *j = rpc(c.address, "Jobs/GetJob", J({"job_id" : "%s"}), job);
+                json_t *j = rpc(c.address, "Jobs/GetJob", "{'job_id':'%s'}", job);
                 aborted = strcmp(at(j, "job.error.code"), "ABORTED") == 0;
                 json_decref(j);
             }
@@ -216,29 +197,20 @@ static void the_task_of_a_deferred_event_is_not_run_again_when_its_host_is_lost(
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 2);
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         J({
-                             "routines" : [
-                                 {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"defer" : "x"}, {"ask" : "Go on?"} ]}}},
-                                 {
-                                     "id" : "b",
-                                     "type" : "probe_fx",
-                                     "config" : {"do" : {"in" : [ {"touch" : "%s"}, {"gate" : "%s"}, {"append" : "seen"} ]}},
-                                     "policy" : {"on_lost" : "LOST_POLICY_ASK"}
-                                 }
-                             ],
-                             "connections" : [ {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}} ]
-                         }),
-                         cluster_file(&c, "effects"), cluster_file(&c, "gate")) > 0);
-    const char *job = submit_inline(&c, flow, J({}));
-    free(flow);
+    const char *job = submit_flow(&c, "{}",
+                                  "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'defer':'x'},"
+                                  "{'ask':'Go on?'}]}}},{'id':'b','type':'probe_fx',"
+                                  "'config':{'do':{'in':[{'touch':'%s'},{'gate':'%s'},{'append':'seen'}]}},"
+                                  "'policy':{'on_lost':'LOST_POLICY_ASK'}}],"
+                                  "'connections':[{'from':{'routine':'a','event':'x'},"
+                                  "'to':{'routine':'b','slot':'in'}}]}",
+                                  cluster_file(&c, "effects"), cluster_file(&c, "gate"));
     json_decref(wait_status(&c, job, "PAUSED"));
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : true}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','answer':true}", job));
     lose_host(&c, job, 1);
     expect_question(&c, job, "d2.0");
     cluster_open_gate(&c, "gate");
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : {"done" : {}}}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','answer':{'done':{}}}", job));
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_null(json_at(done, "job.state.sharedData.seen"));
     assert_int_equal(cluster_lines(&c, "effects"), 1);

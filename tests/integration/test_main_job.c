@@ -15,8 +15,8 @@
 static void resume(struct cluster *c, const char *job, const char *answer, const char *placement)
 {
     json_decref(rpc(c->address, "Jobs/ResumeJob",
-                    "{\"job_id\":\"%s\",\"answer\":\"%s\",\"placement\":%s,\"answered_by\":\"ann\"}", job,
-                    answer, placement));
+                    "{'job_id':'%s','answer':'%s','placement':%s,'answered_by':'ann'}", job, answer,
+                    placement));
 }
 
 static void an_agent_asks_on_one_host_and_ends_on_another_with_its_state_intact(void **state)
@@ -24,7 +24,7 @@ static void an_agent_asks_on_one_host_and_ends_on_another_with_its_state_intact(
     (void)state;
     struct cluster c;
     cluster_start(&c, 2);
-    put_trip(&c, "\"delay_ms\":50");
+    put_trip(&c, "'delay_ms':50");
     const char *job = submit_trip(&c, "Plan a trip");
     json_t *paused = wait_status(&c, job, "PAUSED");
     char first[8];
@@ -38,7 +38,7 @@ static void an_agent_asks_on_one_host_and_ends_on_another_with_its_state_intact(
     assert_string_equal(at(paused, "job.state.sharedLog[0].data.result"), "ask");
     assert_string_equal(at(paused, "job.state.routineStates.agent.messages[0].content"), "Plan a trip");
     assert_string_equal(at(paused, "job.state.deferredEvents[0].event"), "question");
-    resume(&c, job, "Kyoto, five days", "{\"mode\":\"PLACEMENT_MODE_ANOTHER_HOST\"}");
+    resume(&c, job, "Kyoto, five days", "{'mode':'PLACEMENT_MODE_ANOTHER_HOST'}");
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_not_equal(at(done, "job.lastHost"), first);
     assert_string_equal(at(done, "job.stepCount"), "2");
@@ -52,7 +52,7 @@ static void an_agent_asks_on_one_host_and_ends_on_another_with_its_state_intact(
     assert_string_equal(at(done, "job.state.outputs[1].event"), "completed");
     assert_int_equal(json_array_size(json_at(done, "job.state.outputs")),
                      2); /* the question was in the pause */
-    json_t *history = rpc(c.address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    json_t *history = rpc(c.address, "Jobs/GetHistory", "{'job_id':'%s'}", job);
     assert_int_equal(json_array_size(json_at(history, "steps")), 2);
     assert_string_equal(at(history, "steps[0].host"), first);
     assert_string_equal(at(history, "steps[1].host"), at(done, "job.lastHost"));
@@ -72,15 +72,13 @@ static void deferred_events_are_emitted_on_resume_once_and_before_the_answer(voi
     struct cluster c;
     cluster_start(&c, 2);
     json_decref(rpc(c.address, "Flows/PutFlow",
-                    "{\"flow\":{\"name\":\"trip\",\"routines\":[{\"id\":\"agent\",\"type\":\"llm_agent\","
-                    "\"config\":{\"provider\":\"mock\"}},"
-                    "{\"id\":\"asked\",\"type\":\"log\",\"config\":{\"message\":\"was asked\"}},"
-                    "{\"id\":\"said\",\"type\":\"log\",\"config\":{\"message\":\"said\"}}],\"connections\":["
-                    "{\"from\":{\"routine\":\"agent\",\"event\":\"question\"},\"to\":{\"routine\":\"asked\","
-                    "\"slot\":\"input\"}},"
-                    "{\"from\":{\"routine\":\"agent\",\"event\":\"output\"},\"to\":{\"routine\":\"said\","
-                    "\"slot\":\"input\"},"
-                    "\"mapping\":{\"text\":\"answer\"}}]}}"));
+                    "{'flow':{'name':'trip','routines':[{'id':'agent','type':'llm_agent',"
+                    "'config':{'provider':'mock'}},{'id':'asked','type':'log',"
+                    "'config':{'message':'was asked'}},{'id':'said','type':'log',"
+                    "'config':{'message':'said'}}],'connections':[{'from':{'routine':'agent',"
+                    "'event':'question'},'to':{'routine':'asked','slot':'input'}},"
+                    "{'from':{'routine':'agent','event':'output'},'to':{'routine':'said','slot':'input'},"
+                    "'mapping':{'text':'answer'}}]}}"));
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "PAUSED"));
     resume(&c, job, "x", "{}");
@@ -92,7 +90,7 @@ static void deferred_events_are_emitted_on_resume_once_and_before_the_answer(voi
     assert_string_equal(at(log, "[3].message"), "said");
     assert_non_null(strstr(at(log, "[3].data.answer"), "x"));
     assert_null(json_at(log, "[3].data.text"));
-    json_t *history = rpc(c.address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    json_t *history = rpc(c.address, "Jobs/GetHistory", "{'job_id':'%s'}", job);
     assert_string_equal(at(history, "steps[1].taskId"), "d2.0");
     assert_string_equal(at(history, "steps[1].deferredEmitted"), "1");
     json_decref(history);
@@ -105,11 +103,11 @@ static void a_deferred_event_that_no_connection_takes_is_an_output_when_it_is_em
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 2);
-    const char *job = submit_inline(
-        &c,
-        "{\"routines\":[{\"id\":\"a\",\"type\":\"probe\",\"config\":{\"do\":{\"in\":[{\"defer\":\"note\"},"
-        "{\"ask\":\"Go on?\"}],\"answer\":[{\"emit\":\"end\"}]}}}]}",
-        "{\"v\":7}");
+    const char *job = submit_inline(&c,
+                                    "{'routines':[{'id':'a','type':'probe',"
+                                    "'config':{'do':{'in':[{'defer':'note'},{'ask':'Go on?'}],"
+                                    "'answer':[{'emit':'end'}]}}}]}",
+                                    "{'v':7}");
     json_t *asks = wait_status(&c, job, "PAUSED");
     assert_string_equal(at(asks, "job.state.deferredEvents[0].event"), "note");
     assert_null(json_at(asks, "job.state.outputs"));
@@ -123,7 +121,7 @@ static void a_deferred_event_that_no_connection_takes_is_an_output_when_it_is_em
     assert_string_equal(at(done, "job.state.outputs[1].event"), "end");
     assert_int_equal(json_array_size(json_at(done, "job.state.outputs")), 2);
     json_decref(done);
-    json_t *history = rpc(c.address, "Jobs/GetHistory", "{\"job_id\":\"%s\"}", job);
+    json_t *history = rpc(c.address, "Jobs/GetHistory", "{'job_id':'%s'}", job);
     assert_string_equal(at(history, "steps[1].deferredEmitted"), "1");
     assert_string_equal(at(history, "steps[1].deferredOutputs[0].event"), "note");
     assert_string_equal(at(history, "steps[1].deferredOutputs[0].data.v"), "7");
@@ -137,17 +135,16 @@ static void a_deferred_event_that_is_all_that_is_left_is_an_output_too(void **st
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(
-        &c,
-        "{\"routines\":[{\"id\":\"a\",\"type\":\"probe\",\"config\":{\"do\":{\"in\":[{\"fail\":\"INTERNAL\"}]"
-        "}}},"
-        "{\"id\":\"b\",\"type\":\"log\"}],\"connections\":[{\"from\":{\"routine\":\"a\",\"event\":\"out\"},"
-        "\"to\":{\"routine\":\"b\",\"slot\":\"input\"},\"filter\":{\"ok\":true}}]}",
-        "{}");
+    const char *job = submit_inline(&c,
+                                    "{'routines':[{'id':'a','type':'probe',"
+                                    "'config':{'do':{'in':[{'fail':'INTERNAL'}]}}},"
+                                    "{'id':'b','type':'log'}],'connections':[{'from':{'routine':'a',"
+                                    "'event':'out'},'to':{'routine':'b','slot':'input'},"
+                                    "'filter':{'ok':true}}]}",
+                                    "{}");
     json_decref(wait_status(&c, job, "FAILED"));
-    json_decref(rpc(c.address, "Jobs/SkipTask",
-                    "{\"job_id\":\"%s\",\"event\":\"out\",\"data\":{\"ok\":false}}", job));
-    json_decref(rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\"}", job));
+    json_decref(rpc(c.address, "Jobs/SkipTask", "{'job_id':'%s','event':'out','data':{'ok':false}}", job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", job));
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.outputs[0].event"), "out");
     assert_true(json_is_false(json_at(done, "job.state.outputs[0].data.ok")));
@@ -161,9 +158,9 @@ static void a_watch_shows_the_steps_and_ends_with_the_job_and_can_be_taken_up(vo
     (void)state;
     struct cluster c;
     cluster_start(&c, 1);
-    put_trip(&c, "\"script\":[{\"say\":\"one\"},{\"say\":\"two\"},{\"say\":\"three\"}]");
+    put_trip(&c, "'script':[{'say':'one'},{'say':'two'},{'say':'three'}]");
     const char *job = submit_trip(&c, "t");
-    json_t *all = rpc_stream_all(c.address, "Jobs/WatchJob", "{\"job_id\":\"%s\"}", job);
+    json_t *all = rpc_stream_all(c.address, "Jobs/WatchJob", "{'job_id':'%s'}", job);
     size_t n = json_array_size(all), steps = 0;
     for (size_t i = 0; i < n; i++) {
         json_t *step = json_object_get(json_array_get(all, i), "step");
@@ -173,7 +170,7 @@ static void a_watch_shows_the_steps_and_ends_with_the_job_and_can_be_taken_up(vo
     assert_int_equal(steps, 3);
     assert_string_equal(at(json_array_get(all, n - 1), "job.status"), "JOB_STATUS_COMPLETED");
     json_decref(all);
-    all = rpc_stream_all(c.address, "Jobs/WatchJob", "{\"job_id\":\"%s\",\"from_step\":3}", job);
+    all = rpc_stream_all(c.address, "Jobs/WatchJob", "{'job_id':'%s','from_step':3}", job);
     assert_int_equal(json_array_size(all), 3);
     assert_string_equal(at(all, "[1].step.number"), "3");
     json_decref(all);
@@ -188,7 +185,7 @@ static void a_resume_that_demands_another_host_waits_for_one_and_says_so(void **
     put_trip(&c, "");
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "PAUSED"));
-    resume(&c, job, "x", "{\"mode\":\"PLACEMENT_MODE_ANOTHER_HOST_ONLY\"}");
+    resume(&c, job, "x", "{'mode':'PLACEMENT_MODE_ANOTHER_HOST_ONLY'}");
     json_t *waits = wait_status(&c, job, "PENDING");
     assert_non_null(strstr(at(waits, "job.waitingReason"), "another host than a is required"));
     assert_string_equal(at(waits, "job.state.pendingTasks[0].data.answer"), "x");
@@ -206,9 +203,9 @@ static void placement_by_name_by_label_and_on_the_same_host_is_kept(void **state
     static const struct {
         const char *placement, *host;
     } cases[] = {
-        {"{\"host\":\"b\"}",                        "b"},
-        {"{\"labels\":{\"zone\":\"c\"}}",           "c"},
-        {"{\"mode\":\"PLACEMENT_MODE_SAME_HOST\"}", "" }
+        {"{'host':'b'}",                        "b"},
+        {"{'labels':{'zone':'c'}}",             "c"},
+        {"{'mode':'PLACEMENT_MODE_SAME_HOST'}", "" }
     };
     struct cluster c;
     cluster_start(&c, 3);
@@ -231,7 +228,7 @@ static void a_script_may_ask_twice_and_end_with_a_question(void **state)
     (void)state;
     struct cluster c;
     cluster_start(&c, 2);
-    put_trip(&c, "\"script\":[{\"say\":\"hello\"},{\"ask\":\"first?\"},{\"ask\":\"second?\"}]");
+    put_trip(&c, "'script':[{'say':'hello'},{'ask':'first?'},{'ask':'second?'}]");
     const char *job = submit_trip(&c, "t");
     static const char *const questions[] = {"first?", "second?"}, *const pauses[] = {"p2.0", "p3.0"};
     for (int i = 0; i < 2; i++) {
@@ -254,9 +251,9 @@ static void a_human_routine_asks_and_hands_the_answer_on(void **state)
     struct cluster c;
     cluster_start(&c, 2);
     json_t *j = rpc(c.address, "Jobs/SubmitJob",
-                    "{\"inline_flow\":{\"routines\":[{\"id\":\"h\",\"type\":\"human\",\"config\":{"
-                    "\"question\":\"Ship it?\",\"choices\":[\"yes\",\"no\"]}}]},"
-                    "\"entry\":{\"routine\":\"h\",\"slot\":\"input\"},\"data\":{\"version\":7}}");
+                    "{'inline_flow':{'routines':[{'id':'h','type':'human',"
+                    "'config':{'question':'Ship it?','choices':['yes','no']}}]},"
+                    "'entry':{'routine':'h','slot':'input'},'data':{'version':7}}");
     char job[32];
     strcpy(job, at(j, "jobId"));
     json_decref(j);
@@ -278,19 +275,18 @@ static void pause_from_outside_takes_effect_and_the_job_goes_on_after_it(void **
     (void)state;
     struct cluster c;
     cluster_start(&c, 2);
-    put_trip(&c, "\"ask\":false,\"delay_ms\":600000");
+    put_trip(&c, "'ask':false,'delay_ms':600000");
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "RUNNING"));
-    json_t *r = rpc(c.address, "Jobs/PauseJob", "{\"job_id\":\"%s\",\"reason\":\"lunch\"}", job);
+    json_t *r = rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s','reason':'lunch'}", job);
     assert_string_equal(at(r, "status"), "JOB_STATUS_PAUSED");
     json_t *paused = wait_status(&c, job, "PAUSED");
     assert_string_equal(at(paused, "job.pauses[0].reason"), "PAUSE_REASON_OPERATOR");
     assert_string_equal(at(paused, "job.pauses[0].question"), "lunch");
     assert_string_equal(at(paused, "job.state.pendingTasks[0].taskId"), "i1");
-    json_decref(
-        rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"pause_id\":\"%s\"}", job, at(r, "pauseId")));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','pause_id':'%s'}", job, at(r, "pauseId")));
     json_decref(wait_status(&c, job, "RUNNING"));
-    json_t *cancelled = rpc(c.address, "Jobs/CancelJob", "{\"job_id\":\"%s\"}", job);
+    json_t *cancelled = rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", job);
     assert_string_equal(at(cancelled, "status"), "JOB_STATUS_CANCELLED");
     json_decref(cancelled);
     json_decref(paused);
@@ -306,10 +302,8 @@ static void an_input_is_kept_until_the_job_takes_it(void **state)
     put_trip(&c, "");
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "PAUSED"));
-    json_t *r =
-        rpc(c.address, "Jobs/SendInput",
-            "{\"job_id\":\"%s\",\"to\":{\"routine\":\"agent\",\"slot\":\"tool_result\"},\"data\":{\"n\":1}}",
-            job);
+    json_t *r = rpc(c.address, "Jobs/SendInput",
+                    "{'job_id':'%s','to':{'routine':'agent','slot':'tool_result'},'data':{'n':1}}", job);
     assert_string_equal(at(r, "inputNumber"), "2");
     json_decref(r);
     json_decref(wait_status(&c, job, "PAUSED"));
@@ -319,7 +313,7 @@ static void an_input_is_kept_until_the_job_takes_it(void **state)
     assert_string_equal(at(done, "job.state.inputsThrough"), "3");
     json_decref(done);
     free(rpc_fails(c.address, "Jobs/SendInput", "FailedPrecondition",
-                   "{\"job_id\":\"%s\",\"to\":{\"routine\":\"agent\",\"slot\":\"tool_result\"}}", job));
+                   "{'job_id':'%s','to':{'routine':'agent','slot':'tool_result'}}", job));
     cluster_done(&c);
 }
 

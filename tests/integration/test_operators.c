@@ -15,28 +15,17 @@
 #include <cmocka.h>
 
 #include "cluster.h"
-#include "grpcurl.h"
-#include "json_text.h"
-
-/* clang-format would take the JSON for C. */
-/* clang-format off */
 
 /* "a" waits for the gate, then emits three items to "b", which appends them. */
 static const char *submit_gated(struct cluster *c, const char *more)
 {
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         J({
-                             "routines" : [
-                                 {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"gate" : "%s"}, {"emit" : "x", "times" : 3} ]}}},
-                                 {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"append" : "seen"} %s ]}}}
-                             ],
-                             "connections" : [ {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}} ]
-                         }),
-                         cluster_file(c, "gate"), more) > 0);
-    const char *job = submit_inline(c, flow, J({}));
-    free(flow);
-    return job;
+    return submit_flow(c, "{}",
+                       "{'routines':[{'id':'a','type':'probe',"
+                       "'config':{'do':{'in':[{'gate':'%s'},{'emit':'x','times':3}]}}},"
+                       "{'id':'b','type':'probe','config':{'do':{'in':[{'append':'seen'}%s]}}}],"
+                       "'connections':[{'from':{'routine':'a','event':'x'},"
+                       "'to':{'routine':'b','slot':'in'}}]}",
+                       cluster_file(c, "gate"), more);
 }
 
 static void a_breakpoint_holds_a_task_which_can_be_edited_stepped_and_released(void **state)
@@ -46,25 +35,27 @@ static void a_breakpoint_holds_a_task_which_can_be_edited_stepped_and_released(v
     cluster_start_probes(&c, 2);
     const char *job = submit_gated(&c, "");
     json_decref(wait_status(&c, job, "RUNNING"));
-    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "b", "slot" : "in"} ]}), job));
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints",
+                    "{'job_id':'%s','breakpoints':[{'routine':'b','slot':'in'}]}", job));
     cluster_open_gate(&c, "gate");
     json_t *held = wait_status(&c, job, "PAUSED");
     assert_string_equal(at(held, "job.pauses[0].reason"), "PAUSE_REASON_BREAKPOINT");
     assert_string_equal(at(held, "job.pauses[0].taskId"), "s1.0");
     assert_int_equal(json_array_size(json_at(held, "job.state.pendingTasks")), 3);
     json_decref(held);
-    json_decref(rpc(c.address, "Jobs/EditTask", J({"job_id" : "%s", "task_id" : "s1.0", "data" : {"i" : 77}, "by" : "ada"}), job));
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "single_step" : true}), job));
+    json_decref(
+        rpc(c.address, "Jobs/EditTask", "{'job_id':'%s','task_id':'s1.0','data':{'i':77},'by':'ada'}", job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','single_step':true}", job));
     held = wait_status(&c, job, "PAUSED");
     assert_string_equal(at(held, "job.pauses[0].taskId"), "s1.1");
     assert_string_equal(at(held, "job.state.sharedData.seen[0].i"), "77");
     json_decref(held);
-    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s"}), job));
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", "{'job_id':'%s'}", job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", job));
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_int_equal(json_array_size(json_at(done, "job.state.sharedData.seen")), 3);
     json_decref(done);
-    json_t *h = rpc(c.address, "Jobs/GetHistory", J({"job_id" : "%s"}), job);
+    json_t *h = rpc(c.address, "Jobs/GetHistory", "{'job_id':'%s'}", job);
     assert_string_equal(at(h, "steps[1].remedy.kind"), "REMEDY_KIND_EDIT_TASK");
     assert_string_equal(at(h, "steps[1].remedy.by"), "ada");
     json_decref(h);
@@ -76,23 +67,24 @@ static void breakpoints_are_answered_when_the_host_has_them(void **state)
     (void)state;
     struct cluster c;
     struct proc caller;
-    char command[1024], log[256];
+    char command[1024], log[256], request[128];
     static const char *const alone[] = {"--no-supervisor", NULL};
     cluster_init(&c);
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", alone);
-    put_trip(&c, "\"ask\":false,\"delay_ms\":60000");
+    put_trip(&c, "'ask':false,'delay_ms':600000");
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "RUNNING"));
     proc_kill(&c.hosts[0], SIGSTOP);
     snprintf(log, sizeof(log), "%s/caller.log", c.dir);
-    snprintf(command, sizeof(command), "exec %s -plaintext -d '{\"job_id\":\"%s\",\"breakpoints\":[{\"routine\":\"agent\"}]}' %s fermata.v1.Jobs/SetBreakpoints > %s",
-             grpcurl_program(), job, c.address, cluster_file(&c, "answer"));
+    json_print(request, sizeof(request), "{'job_id':'%s','breakpoints':[{'routine':'agent'}]}", job);
+    snprintf(command, sizeof(command), "exec %s -plaintext -d '%s' %s fermata.v1.Jobs/SetBreakpoints > %s",
+             grpcurl_program(), request, c.address, cluster_file(&c, "answer"));
     const char *argv[] = {"sh", "-c", command, NULL};
     proc_talk(&caller, log, argv);
     long long until = test_now_ms() + DEADLINE_MS;
     for (bool stored = false; !stored; test_pause(until, "the breakpoint is on disk")) {
-        json_t *j = rpc(c.address, "Jobs/GetJob", J({"job_id" : "%s"}), job);
+        json_t *j = rpc(c.address, "Jobs/GetJob", "{'job_id':'%s'}", job);
         stored = strcmp(at(j, "job.breakpoints[0].routine"), "agent") == 0;
         json_decref(j);
     }
@@ -104,7 +96,7 @@ static void breakpoints_are_answered_when_the_host_has_them(void **state)
     text = file_text(cluster_file(&c, "answer"));
     assert_non_null(strstr(text, "JOB_STATUS_RUNNING"));
     free(text);
-    json_decref(rpc(c.address, "Jobs/CancelJob", J({"job_id" : "%s"}), job));
+    json_decref(rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", job));
     cluster_done(&c);
 }
 
@@ -115,17 +107,19 @@ static void a_breakpoint_with_a_condition_holds_the_tasks_that_meet_it(void **st
     cluster_start_probes(&c, 1);
     const char *job = submit_gated(&c, "");
     json_decref(wait_status(&c, job, "RUNNING"));
-    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "b", "condition" : ".i == 1"} ]}), job));
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints",
+                    "{'job_id':'%s','breakpoints':[{'routine':'b','condition':'.i == 1'}]}", job));
     cluster_open_gate(&c, "gate");
     json_t *held = wait_status(&c, job, "PAUSED");
     assert_string_equal(at(held, "job.pauses[0].taskId"), "s1.1");
     json_decref(held);
-    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "b", "condition" : ".i + {}"} ]}), job));
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints",
+                    "{'job_id':'%s','breakpoints':[{'routine':'b','condition':'.i + {}'}]}", job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", job));
     held = wait_status(&c, job, "PAUSED"); /* a condition that fails holds what comes */
     assert_string_equal(at(held, "job.pauses[0].taskId"), "s1.2");
     json_decref(held);
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", job));
     json_decref(wait_status(&c, job, "COMPLETED"));
     cluster_done(&c);
 }
@@ -137,19 +131,20 @@ static void a_single_step_holds_the_next_task_whatever_it_is(void **state)
     cluster_start_probes(&c, 1);
     const char *job = submit_gated(&c, "");
     json_decref(wait_status(&c, job, "RUNNING"));
-    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "*"} ]}), job));
+    json_decref(
+        rpc(c.address, "Jobs/SetBreakpoints", "{'job_id':'%s','breakpoints':[{'routine':'*'}]}", job));
     cluster_open_gate(&c, "gate");
     json_decref(wait_status(&c, job, "PAUSED"));
-    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s"}), job));
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", "{'job_id':'%s'}", job));
     for (int i = 0; i < 2; i++) {
-        json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "single_step" : true}), job));
+        json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','single_step':true}", job));
         json_t *held = wait_status(&c, job, "PAUSED");
         char want[8];
         snprintf(want, sizeof(want), "s1.%d", i + 1);
         assert_string_equal(at(held, "job.pauses[0].taskId"), want);
         json_decref(held);
     }
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", job));
     json_decref(wait_status(&c, job, "COMPLETED"));
     cluster_done(&c);
 }
@@ -158,18 +153,14 @@ static void a_single_step_holds_the_next_task_whatever_it_is(void **state)
 static const char *submit_failing(struct cluster *c)
 {
     return submit_inline(c,
-                         J({
-                             "routines" : [
-                                 {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"emit" : "x"} ]}}},
-                                 {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE", "attempts" : 1}, {"emit" : "out"} ]}}},
-                                 {"id" : "c", "type" : "probe", "config" : {"do" : {"in" : [ {"append" : "seen"} ]}}}
-                             ],
-                             "connections" : [
-                                 {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}},
-                                 {"from" : {"routine" : "b", "event" : "out"}, "to" : {"routine" : "c", "slot" : "in"}}
-                             ]
-                         }),
-                         J({"v" : 1}));
+                         "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'emit':'x'}]}}},"
+                         "{'id':'b','type':'probe','config':{'do':{'in':[{'fail':'UNAVAILABLE',"
+                         "'attempts':1},{'emit':'out'}]}}},{'id':'c','type':'probe',"
+                         "'config':{'do':{'in':[{'append':'seen'}]}}}],"
+                         "'connections':[{'from':{'routine':'a','event':'x'},"
+                         "'to':{'routine':'b','slot':'in'}},{'from':{'routine':'b','event':'out'},"
+                         "'to':{'routine':'c','slot':'in'}}]}",
+                         "{'v':1}");
 }
 
 static void a_failed_task_can_be_skipped_with_a_result_and_the_job_goes_on(void **state)
@@ -179,10 +170,11 @@ static void a_failed_task_can_be_skipped_with_a_result_and_the_job_goes_on(void 
     cluster_start_probes(&c, 2);
     const char *job = submit_failing(&c);
     json_decref(wait_status(&c, job, "FAILED"));
-    json_t *r = rpc(c.address, "Jobs/SkipTask", J({"job_id" : "%s", "event" : "out", "data" : {"v" : 9}, "by" : "ada", "reason" : "known"}), job);
+    json_t *r = rpc(c.address, "Jobs/SkipTask",
+                    "{'job_id':'%s','event':'out','data':{'v':9},'by':'ada','reason':'known'}", job);
     assert_string_equal(at(r, "status"), "JOB_STATUS_FAILED");
     json_decref(r);
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", job));
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.sharedData.seen[0].v"), "9");
     assert_null(json_at(done, "job.error"));
@@ -195,41 +187,39 @@ static void a_failed_job_can_be_edited_patched_and_resumed_from_the_task_that_fa
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(
-        &c,
-        J({
-            "routines" : [ {
-                "id" : "a",
-                "type" : "probe",
-                "config" : {"do" : {"in" : [ {"count_shared" : "n"}, {"gate" : "/dev/null"}, {"emit" : "out"}, {"fail" : "INTERNAL", "attempts" : 1} ]}},
-                "policy" : {"retry" : {"max_attempts" : 1}}
-            } ]
-        }),
-        J({"v" : 1}));
+    const char *job = submit_inline(&c,
+                                    "{'routines':[{'id':'a','type':'probe',"
+                                    "'config':{'do':{'in':[{'count_shared':'n'},{'gate':'/dev/null'},"
+                                    "{'emit':'out'},{'fail':'INTERNAL','attempts':1}]}},"
+                                    "'policy':{'retry':{'max_attempts':1}}}]}",
+                                    "{'v':1}");
     json_t *failed = wait_status(&c, job, "FAILED");
     assert_string_equal(at(failed, "job.state.pendingTasks[0].taskId"), "i1");
     json_decref(failed);
-    char *error = rpc_fails(c.address, "Jobs/EditTask", "NotFound", J({"job_id" : "%s", "task_id" : "s9.9", "data" : {}}), job);
+    char *error =
+        rpc_fails(c.address, "Jobs/EditTask", "NotFound", "{'job_id':'%s','task_id':'s9.9','data':{}}", job);
     free(error);
-    json_decref(rpc(c.address, "Jobs/EditTask", J({"job_id" : "%s", "task_id" : "i1", "data" : {"v" : 2}}), job));
-    json_decref(rpc(c.address, "Jobs/PatchState", J({"job_id" : "%s", "set" : {"n" : 10, "who" : "ada"}}), job));
-    error = rpc_fails(c.address, "Jobs/PatchState", "InvalidArgument", J({"job_id" : "%s", "routine" : "zz", "set" : {"n" : 10}}), job);
+    json_decref(rpc(c.address, "Jobs/EditTask", "{'job_id':'%s','task_id':'i1','data':{'v':2}}", job));
+    json_decref(rpc(c.address, "Jobs/PatchState", "{'job_id':'%s','set':{'n':10,'who':'ada'}}", job));
+    error = rpc_fails(c.address, "Jobs/PatchState", "InvalidArgument",
+                      "{'job_id':'%s','routine':'zz','set':{'n':10}}", job);
     free(error);
     /* Attempts are counted anew: the first one fails again. */
-    json_t *r = rpc(c.address, "Jobs/RetryTask", J({"job_id" : "%s"}), job);
+    json_t *r = rpc(c.address, "Jobs/RetryTask", "{'job_id':'%s'}", job);
     assert_string_not_equal(at(r, "status"), "JOB_STATUS_FAILED");
     json_decref(r);
     failed = wait_status(&c, job, "FAILED");
     assert_string_equal(at(failed, "job.state.pendingTasks[0].data.v"), "2");
     assert_string_equal(at(failed, "job.state.sharedData.who"), "ada");
     json_decref(failed);
-    json_decref(rpc(c.address, "Jobs/SkipTask", J({"job_id" : "%s", "event" : "out", "data" : {"v" : 3}}), job));
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_decref(rpc(c.address, "Jobs/SkipTask", "{'job_id':'%s','event':'out','data':{'v':3}}", job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", job));
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.outputs[0].data.v"), "3");
     assert_string_equal(at(done, "job.state.sharedData.n"), "10");
     json_decref(done);
-    error = rpc_fails(c.address, "Jobs/PatchState", "FailedPrecondition", J({"job_id" : "%s", "set" : {"n" : 1}}), job);
+    error =
+        rpc_fails(c.address, "Jobs/PatchState", "FailedPrecondition", "{'job_id':'%s','set':{'n':1}}", job);
     free(error);
     cluster_done(&c);
 }
@@ -239,24 +229,26 @@ static void a_fork_goes_another_way_from_an_earlier_step(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 2);
-    const char *job = submit_inline(
-        &c,
-        J({
-            "routines" : [
-                {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"count_shared" : "a"}, {"touch" : "/dev/null"}, {"emit" : "x"} ]}}},
-                {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"ask" : "Where to?"} ], "answer" : [ {"append" : "went"}, {"emit" : "out"} ]}}}
-            ],
-            "connections" : [ {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}} ]
-        }),
-        J({"v" : 1}));
+    const char *job = submit_inline(&c,
+                                    "{'routines':[{'id':'a','type':'probe',"
+                                    "'config':{'do':{'in':[{'count_shared':'a'},{'touch':'/dev/null'},"
+                                    "{'emit':'x'}]}}},{'id':'b','type':'probe',"
+                                    "'config':{'do':{'in':[{'ask':'Where to?'}],"
+                                    "'answer':[{'append':'went'},{'emit':'out'}]}}}],"
+                                    "'connections':[{'from':{'routine':'a','event':'x'},"
+                                    "'to':{'routine':'b','slot':'in'}}]}",
+                                    "{'v':1}");
     json_decref(wait_status(&c, job, "PAUSED"));
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "Kyoto"}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','answer':'Kyoto'}", job));
     json_decref(wait_status(&c, job, "COMPLETED"));
-    json_t *r = rpc(c.address, "Jobs/ForkJob", J({"job_id" : "%s", "step" : 2, "answer" : "Oslo", "shared_data" : {"new" : true}, "request_id" : "f1"}), job);
+    json_t *r =
+        rpc(c.address, "Jobs/ForkJob",
+            "{'job_id':'%s','step':2,'answer':'Oslo','shared_data':{'new':true},'request_id':'f1'}", job);
     char fork[32];
     snprintf(fork, sizeof(fork), "%.31s", at(r, "jobId"));
     json_decref(r);
-    r = rpc(c.address, "Jobs/ForkJob", J({"job_id" : "%s", "step" : 2, "answer" : "Oslo", "shared_data" : {"new" : true}, "request_id" : "f1"}), job);
+    r = rpc(c.address, "Jobs/ForkJob",
+            "{'job_id':'%s','step':2,'answer':'Oslo','shared_data':{'new':true},'request_id':'f1'}", job);
     assert_string_equal(at(r, "jobId"), fork);
     json_decref(r);
     json_t *done = wait_status(&c, fork, "COMPLETED");
@@ -269,20 +261,20 @@ static void a_fork_goes_another_way_from_an_earlier_step(void **state)
     assert_string_equal(at(old, "job.state.sharedData.went[0].answer"), "Kyoto");
     json_decref(old);
     /* A fork without an answer asks the question again; from the very beginning everything runs again. */
-    r = rpc(c.address, "Jobs/ForkJob", J({"job_id" : "%s", "step" : 2}), fork);
+    r = rpc(c.address, "Jobs/ForkJob", "{'job_id':'%s','step':2}", fork);
     json_t *asks = wait_status(&c, at(r, "jobId"), "PAUSED");
     assert_string_equal(at(asks, "job.pauses[0].question"), "Where to?");
     json_decref(asks);
     json_decref(r);
-    r = rpc(c.address, "Jobs/ForkJob", J({"job_id" : "%s", "step" : 0}), job);
+    r = rpc(c.address, "Jobs/ForkJob", "{'job_id':'%s','step':0}", job);
     asks = wait_status(&c, at(r, "jobId"), "PAUSED");
     assert_string_equal(at(asks, "job.stepCount"), "2");
     json_decref(asks);
     json_decref(r);
-    char *error = rpc_fails(c.address, "Jobs/ForkJob", "InvalidArgument", J({"job_id" : "%s", "step" : 44}), job);
+    char *error = rpc_fails(c.address, "Jobs/ForkJob", "InvalidArgument", "{'job_id':'%s','step':44}", job);
     assert_non_null(strstr(error, "step"));
     free(error);
-    error = rpc_fails(c.address, "Jobs/ForkJob", "FailedPrecondition", J({"job_id" : "%s", "step" : 3}), job);
+    error = rpc_fails(c.address, "Jobs/ForkJob", "FailedPrecondition", "{'job_id':'%s','step':3}", job);
     free(error);
     cluster_done(&c);
 }
@@ -294,19 +286,14 @@ static void pausing_one_job_does_not_touch_another(void **state)
     cluster_start_probes(&c, 1);
     char *flow = NULL;
     assert_true(asprintf(&flow,
-                         J({
-                             "routines" : [ {
-                                 "id" : "a",
-                                 "type" : "probe",
-                                 "config" : {"do" : {"in" : [ {"gate" : "%s"}, {"count_shared" : "n"} ]}}
-                             } ]
-                         }),
+                         "{'routines':[{'id':'a','type':'probe',"
+                         "'config':{'do':{'in':[{'gate':'%s'},{'count_shared':'n'}]}}}]}",
                          cluster_file(&c, "gate")) > 0);
-    const char *one = submit_inline(&c, flow, J({})), *two = submit_inline(&c, flow, J({}));
+    const char *one = submit_inline(&c, flow, "{}"), *two = submit_inline(&c, flow, "{}");
     free(flow);
     json_decref(wait_status(&c, one, "RUNNING"));
     json_decref(wait_status(&c, two, "RUNNING"));
-    json_t *r = rpc(c.address, "Jobs/PauseJob", J({"job_id" : "%s"}), one); /* bounded: the handler is aborted */
+    json_t *r = rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s'}", one); /* bounded: the handler is aborted */
     assert_string_equal(at(r, "status"), "JOB_STATUS_PAUSED");
     json_decref(r);
     cluster_open_gate(&c, "gate");
@@ -314,7 +301,7 @@ static void pausing_one_job_does_not_touch_another(void **state)
     json_t *paused = wait_status(&c, one, "PAUSED");
     assert_null(json_at(paused, "job.state.sharedData.n")); /* nothing of it runs once PAUSED is visible */
     json_decref(paused);
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), one));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", one));
     json_t *done = wait_status(&c, one, "COMPLETED");
     assert_string_equal(at(done, "job.state.sharedData.n"), "1");
     json_decref(done);
@@ -327,21 +314,14 @@ static void input_wakes_a_sleeping_job_and_a_pause_holds_it(void **state)
     struct cluster c;
     cluster_start_probes(&c, 1);
     const char *job = submit_inline(&c,
-                                    J({
-                                        "routines" : [ {
-                                            "id" : "a",
-                                            "type" : "probe",
-                                            "config" : {"do" : {
-                                                "in" : [ {"schedule" : "late", "ms" : 3600000, "key" : "k"} ],
-                                                "late" : [ {"fail" : "INTERNAL"} ],
-                                                "more" : [ {"append" : "seen"} ],
-                                                "stop" : [ {"unschedule" : "k"} ]
-                                            }}
-                                        } ]
-                                    }),
-                                    J({}));
+                                    "{'routines':[{'id':'a','type':'probe',"
+                                    "'config':{'do':{'in':[{'schedule':'late','ms':3600000,'key':'k'}],"
+                                    "'late':[{'fail':'INTERNAL'}],'more':[{'append':'seen'}],"
+                                    "'stop':[{'unschedule':'k'}]}}}]}",
+                                    "{}");
     json_decref(wait_status(&c, job, "SLEEPING"));
-    json_decref(rpc(c.address, "Jobs/SendInput", J({"job_id" : "%s", "to" : {"routine" : "a", "slot" : "more"}, "data" : {"n" : 1}}), job));
+    json_decref(rpc(c.address, "Jobs/SendInput",
+                    "{'job_id':'%s','to':{'routine':'a','slot':'more'},'data':{'n':1}}", job));
     long long until = test_now_ms() + DEADLINE_MS;
     for (;;) {
         json_t *j = wait_status(&c, job, "SLEEPING");
@@ -351,14 +331,14 @@ static void input_wakes_a_sleeping_job_and_a_pause_holds_it(void **state)
             break;
         test_pause(until, "the input was handled");
     }
-    json_t *r = rpc(c.address, "Jobs/PauseJob", J({"job_id" : "%s"}), job);
+    json_t *r = rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s'}", job);
     assert_string_equal(at(r, "status"), "JOB_STATUS_PAUSED");
     json_decref(r);
-    json_decref(rpc(c.address, "Jobs/SendInput", J({"job_id" : "%s", "to" : {"routine" : "a", "slot" : "stop"}}), job));
+    json_decref(rpc(c.address, "Jobs/SendInput", "{'job_id':'%s','to':{'routine':'a','slot':'stop'}}", job));
     json_t *held = wait_status(&c, job, "PAUSED");
     assert_int_equal(json_array_size(json_at(held, "job.state.pendingTasks")), 2);
     json_decref(held);
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", job));
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_int_equal(json_array_size(json_at(done, "job.state.sharedData.seen")), 1);
     json_decref(done);
@@ -370,26 +350,20 @@ static void a_failed_job_that_goes_on_asks_its_open_question_again(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(
-        &c,
-        J({
-            "deadline_ms" : 6000,
-            "routines" : [ {
-                "id" : "a",
-                "type" : "probe",
-                "config" : {"do" : {"in" : [ {"ask" : "Go on?"} ], "answer" : [ {"append" : "answers"} ]}}
-            } ]
-        }),
-        J({}));
+    const char *job =
+        submit_flow(&c, "{}",
+                    "{'deadline_ms':%d,'routines':[{'id':'a','type':'probe',"
+                    "'config':{'do':{'in':[{'ask':'Go on?'}],'answer':[{'append':'answers'}]}}}]}",
+                    6000 * test_slow());
     json_decref(wait_status(&c, job, "PAUSED"));
     json_t *failed = wait_status(&c, job, "FAILED");
     assert_null(json_at(failed, "job.pauses[0]"));
     json_decref(failed);
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", job));
     json_t *paused = wait_status(&c, job, "PAUSED");
     assert_string_equal(at(paused, "job.pauses[0].question"), "Go on?");
     json_decref(paused);
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "yes"}), job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','answer':'yes'}", job));
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.sharedData.answers[0].answer"), "yes");
     json_decref(done);
@@ -401,21 +375,19 @@ static void a_fork_behind_a_skipped_task_goes_on_with_the_result_in_its_place(vo
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(
-        &c,
-        J({
-            "routines" : [
-                {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"fail" : "INTERNAL"} ]}}},
-                {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"append" : "seen"} ]}}}
-            ],
-            "connections" : [ {"from" : {"routine" : "a", "event" : "out"}, "to" : {"routine" : "b", "slot" : "in"}} ]
-        }),
-        J({}));
+    const char *job = submit_inline(&c,
+                                    "{'routines':[{'id':'a','type':'probe',"
+                                    "'config':{'do':{'in':[{'fail':'INTERNAL'}]}}},"
+                                    "{'id':'b','type':'probe','config':{"
+                                    "'do':{'in':[{'append':'seen'}]}}}],"
+                                    "'connections':[{'from':{'routine':'a','event':'out'},"
+                                    "'to':{'routine':'b','slot':'in'}}]}",
+                                    "{}");
     json_decref(wait_status(&c, job, "FAILED"));
-    json_t *r = rpc(c.address, "Jobs/SkipTask", J({"job_id" : "%s", "event" : "out", "data" : {"v" : 8}}), job);
+    json_t *r = rpc(c.address, "Jobs/SkipTask", "{'job_id':'%s','event':'out','data':{'v':8}}", job);
     assert_string_equal(at(r, "step"), "2");
     json_decref(r);
-    r = rpc(c.address, "Jobs/ForkJob", J({"job_id" : "%s", "step" : 2}), job);
+    r = rpc(c.address, "Jobs/ForkJob", "{'job_id':'%s','step':2}", job);
     json_t *done = wait_status(&c, at(r, "jobId"), "COMPLETED");
     assert_string_equal(at(done, "job.state.sharedData.seen[0].v"), "8");
     json_decref(done);
@@ -426,7 +398,8 @@ static void a_fork_behind_a_skipped_task_goes_on_with_the_result_in_its_place(vo
 /* Forks `job` at the step, waits until the fork asks, and returns its id, to be used at once. */
 static json_t *fork_asks(struct cluster *c, const char *job, int step, const char *shared, char fork[32])
 {
-    json_t *r = rpc(c->address, "Jobs/ForkJob", J({"job_id" : "%s", "step" : %d, "shared_data" : %s}), job, step, shared);
+    json_t *r =
+        rpc(c->address, "Jobs/ForkJob", "{'job_id':'%s','step':%d,'shared_data':%s}", job, step, shared);
     snprintf(fork, 32, "%.31s", at(r, "jobId"));
     json_decref(r);
     return wait_status(c, fork, "PAUSED");
@@ -438,11 +411,10 @@ static void a_fork_begins_with_the_shared_data_of_the_job_at_whatever_step_and_h
     struct cluster c;
     char fork[32], again[32];
     cluster_start_probes(&c, 1);
-    json_t *r = rpc(c.address, "Jobs/SubmitJob", J({
-        "inline_flow" : {"routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"ask" : "Well?"} ], "answer" : [ {"append" : "said"} ]}}} ]},
-        "entry" : {"routine" : "a", "slot" : "in"},
-        "shared_data" : {"k" : 1, "gone" : true}
-    }));
+    json_t *r = rpc(c.address, "Jobs/SubmitJob",
+                    "{'inline_flow':{'routines':[{'id':'a','type':'probe',"
+                    "'config':{'do':{'in':[{'ask':'Well?'}],'answer':[{'append':'said'}]}}}]},"
+                    "'entry':{'routine':'a','slot':'in'},'shared_data':{'k':1,'gone':true}}");
     char job[32];
     snprintf(job, sizeof(job), "%.31s", at(r, "jobId"));
     json_decref(r);
@@ -450,18 +422,19 @@ static void a_fork_begins_with_the_shared_data_of_the_job_at_whatever_step_and_h
     json_t *asks = fork_asks(&c, job, 0, "{}", fork);
     assert_string_equal(at(asks, "job.state.sharedData.k"), "1");
     json_decref(asks);
-    asks = fork_asks(&c, job, 1, J({"z" : 9, "gone" : null}), fork);
+    asks = fork_asks(&c, job, 1, "{'z':9,'gone':null}", fork);
     assert_string_equal(at(asks, "job.state.sharedData.k"), "1");
     assert_string_equal(at(asks, "job.state.sharedData.z"), "9");
     assert_null(json_at(asks, "job.state.sharedData.gone"));
     json_decref(asks);
-    asks = fork_asks(&c, fork, 1, "{}", again); /* before the step that changed the shared data of the first fork */
+    asks = fork_asks(&c, fork, 1, "{}",
+                     again); /* before the step that changed the shared data of the first fork */
     assert_string_equal(at(asks, "job.state.sharedData.k"), "1");
     assert_true(json_is_true(json_at(asks, "job.state.sharedData.gone")));
     json_decref(asks);
     proc_stop(&c.coordinator);
     cluster_coordinator(&c, NULL); /* it is on disk, too */
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s", "answer" : "so"}), again));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','answer':'so'}", again));
     json_t *done = wait_status(&c, again, "COMPLETED");
     assert_string_equal(at(done, "job.state.sharedData.k"), "1");
     assert_string_equal(at(done, "job.state.sharedData.said[0].answer"), "so");
@@ -474,33 +447,42 @@ static void nobody_sends_to_a_routines_own_slot_but_its_tasks_can_be_remedied(vo
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-#define SLEEPS "{\"inline_flow\":{\"routines\":[{\"id\":\"a\",\"type\":\"sleep\",\"config\":{\"ms\":36000000}}]},\"data\":{\"v\":1},\"entry\":{\"routine\":\"a\",\"slot\":\"%s\"}}"
-    char *error = rpc_fails(c.address, "Jobs/SubmitJob", "InvalidArgument", SLEEPS, "_due");
+    static const char sleeps[] = "{'inline_flow':{'routines':[{'id':'a','type':'sleep',"
+                                 "'config':{'ms':36000000}}]},'data':{'v':1},"
+                                 "'entry':{'routine':'a','slot':'%s'}}";
+    char *error = rpc_fails(c.address, "Jobs/SubmitJob", "InvalidArgument", sleeps, "_due");
     assert_non_null(strstr(error, "entry.slot"));
     free(error);
-    json_t *r = rpc(c.address, "Jobs/SubmitJob", SLEEPS, "input");
+    json_t *r = rpc(c.address, "Jobs/SubmitJob", sleeps, "input");
     char job[32];
     snprintf(job, sizeof(job), "%.31s", at(r, "jobId"));
     json_decref(r);
     json_decref(wait_status(&c, job, "SLEEPING"));
-    error = rpc_fails(c.address, "Jobs/SendInput", "InvalidArgument", J({"job_id" : "%s", "to" : {"routine" : "a", "slot" : "_due"}}), job);
+    error = rpc_fails(c.address, "Jobs/SendInput", "InvalidArgument",
+                      "{'job_id':'%s','to':{'routine':'a','slot':'_due'}}", job);
     assert_non_null(strstr(error, "to.slot"));
     assert_non_null(strstr(error, "routine's own"));
     free(error);
-    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "a", "slot" : "_due"}, {"routine" : "*", "slot" : "x"} ]}), job));
-    error = rpc_fails(c.address, "Jobs/SetBreakpoints", "InvalidArgument", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "a"}, {"routine" : "a", "slot" : "inptu"} ]}), job);
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints",
+                    "{'job_id':'%s','breakpoints':[{'routine':'a','slot':'_due'},"
+                    "{'routine':'*','slot':'x'}]}",
+                    job));
+    error = rpc_fails(c.address, "Jobs/SetBreakpoints", "InvalidArgument",
+                      "{'job_id':'%s','breakpoints':[{'routine':'a'},{'routine':'a','slot':'inptu'}]}", job);
     assert_non_null(strstr(error, "breakpoints[1].slot"));
     assert_non_null(strstr(error, "it has: input"));
     free(error);
-    error = rpc_fails(c.address, "Jobs/SetBreakpoints", "InvalidArgument", J({"job_id" : "%s", "breakpoints" : [ {"routine" : "b"} ]}), job);
+    error = rpc_fails(c.address, "Jobs/SetBreakpoints", "InvalidArgument",
+                      "{'job_id':'%s','breakpoints':[{'routine':'b'}]}", job);
     assert_non_null(strstr(error, "breakpoints[0].routine"));
     free(error);
-    json_decref(rpc(c.address, "Jobs/SetBreakpoints", J({"job_id" : "%s"}), job));
-    json_decref(rpc(c.address, "Jobs/PauseJob", J({"job_id" : "%s"}), job));
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", "{'job_id':'%s'}", job));
+    json_decref(rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s'}", job));
     json_decref(wait_status(&c, job, "PAUSED"));
-    json_decref(rpc(c.address, "Jobs/EditTask", J({"job_id" : "%s", "task_id" : "s1.0", "data" : {"v" : 2}}), job));
-    json_decref(rpc(c.address, "Jobs/RetryTask", J({"job_id" : "%s", "task_id" : "s1.0"}), job)); /* it is due at once */
-    json_decref(rpc(c.address, "Jobs/ResumeJob", J({"job_id" : "%s"}), job));
+    json_decref(rpc(c.address, "Jobs/EditTask", "{'job_id':'%s','task_id':'s1.0','data':{'v':2}}", job));
+    json_decref(
+        rpc(c.address, "Jobs/RetryTask", "{'job_id':'%s','task_id':'s1.0'}", job)); /* it is due at once */
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", job));
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.outputs[0].data.v"), "2");
     json_decref(done);

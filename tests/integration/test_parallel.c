@@ -14,15 +14,11 @@
 #include <cmocka.h>
 
 #include "cluster.h"
-#include "json_text.h"
-
-/* clang-format would take the JSON for C. */
-/* clang-format off */
 
 static void answer(struct cluster *c, const char *job, const char *pause, const char *text)
 {
-    json_decref(rpc(c->address, "Jobs/ResumeJob", J({"job_id" : "%s", "pause_id" : "%s", "answer" : "%s"}), job,
-                    pause, text));
+    json_decref(
+        rpc(c->address, "Jobs/ResumeJob", "{'job_id':'%s','pause_id':'%s','answer':'%s'}", job, pause, text));
 }
 
 static void a_counter_that_2000_merged_tasks_count_with_parallelism_5_is_2000(void **state)
@@ -31,33 +27,31 @@ static void a_counter_that_2000_merged_tasks_count_with_parallelism_5_is_2000(vo
     struct cluster c;
     cluster_start_probes(&c, 1);
     /* Five branches emit 400 tasks each to one routine; its steps never overlap. */
-    const char *job = submit_inline(
-        &c,
-        J({
-            "parallelism" : 5,
-            "routines" : [
-                {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"emit" : "go"} ]}}},
-                {"id" : "b1", "type" : "probe", "config" : {"do" : {"in" : [ {"wait" : 1}, {"emit" : "n", "times" : 400} ]}}},
-                {"id" : "b2", "type" : "probe", "config" : {"do" : {"in" : [ {"wait" : 1}, {"emit" : "n", "times" : 400} ]}}},
-                {"id" : "b3", "type" : "probe", "config" : {"do" : {"in" : [ {"wait" : 1}, {"emit" : "n", "times" : 400} ]}}},
-                {"id" : "b4", "type" : "probe", "config" : {"do" : {"in" : [ {"wait" : 1}, {"emit" : "n", "times" : 400} ]}}},
-                {"id" : "b5", "type" : "probe", "config" : {"do" : {"in" : [ {"wait" : 1}, {"emit" : "n", "times" : 400} ]}}},
-                {"id" : "sum", "type" : "probe", "config" : {"do" : {"in" : [ {"count" : "n"}, {"count_shared" : "n"} ]}}}
-            ],
-            "connections" : [
-                {"from" : {"routine" : "a", "event" : "go"}, "to" : {"routine" : "b1", "slot" : "in"}},
-                {"from" : {"routine" : "a", "event" : "go"}, "to" : {"routine" : "b2", "slot" : "in"}},
-                {"from" : {"routine" : "a", "event" : "go"}, "to" : {"routine" : "b3", "slot" : "in"}},
-                {"from" : {"routine" : "a", "event" : "go"}, "to" : {"routine" : "b4", "slot" : "in"}},
-                {"from" : {"routine" : "a", "event" : "go"}, "to" : {"routine" : "b5", "slot" : "in"}},
-                {"from" : {"routine" : "b1", "event" : "n"}, "to" : {"routine" : "sum", "slot" : "in"}},
-                {"from" : {"routine" : "b2", "event" : "n"}, "to" : {"routine" : "sum", "slot" : "in"}},
-                {"from" : {"routine" : "b3", "event" : "n"}, "to" : {"routine" : "sum", "slot" : "in"}},
-                {"from" : {"routine" : "b4", "event" : "n"}, "to" : {"routine" : "sum", "slot" : "in"}},
-                {"from" : {"routine" : "b5", "event" : "n"}, "to" : {"routine" : "sum", "slot" : "in"}}
-            ]
-        }),
-        J({}));
+    const char *job =
+        submit_inline(&c,
+                      "{'parallelism':5,'routines':[{'id':'a','type':'probe',"
+                      "'config':{'do':{'in':[{'emit':'go'}]}}},"
+                      "{'id':'b1','type':'probe','config':{'do':{'in':[{'wait':1},"
+                      "{'emit':'n','times':400}]}}},{'id':'b2','type':'probe',"
+                      "'config':{'do':{'in':[{'wait':1},{'emit':'n','times':400}]}}},"
+                      "{'id':'b3','type':'probe','config':{'do':{'in':[{'wait':1},"
+                      "{'emit':'n','times':400}]}}},{'id':'b4','type':'probe',"
+                      "'config':{'do':{'in':[{'wait':1},{'emit':'n','times':400}]}}},"
+                      "{'id':'b5','type':'probe','config':{'do':{'in':[{'wait':1},"
+                      "{'emit':'n','times':400}]}}},{'id':'sum','type':'probe',"
+                      "'config':{'do':{'in':[{'count':'n'},{'count_shared':'n'}]}}}],"
+                      "'connections':[{'from':{'routine':'a','event':'go'},"
+                      "'to':{'routine':'b1','slot':'in'}},{'from':{'routine':'a','event':'go'},"
+                      "'to':{'routine':'b2','slot':'in'}},{'from':{'routine':'a','event':'go'},"
+                      "'to':{'routine':'b3','slot':'in'}},{'from':{'routine':'a','event':'go'},"
+                      "'to':{'routine':'b4','slot':'in'}},{'from':{'routine':'a','event':'go'},"
+                      "'to':{'routine':'b5','slot':'in'}},{'from':{'routine':'b1','event':'n'},"
+                      "'to':{'routine':'sum','slot':'in'}},{'from':{'routine':'b2','event':'n'},"
+                      "'to':{'routine':'sum','slot':'in'}},{'from':{'routine':'b3','event':'n'},"
+                      "'to':{'routine':'sum','slot':'in'}},{'from':{'routine':'b4','event':'n'},"
+                      "'to':{'routine':'sum','slot':'in'}},{'from':{'routine':'b5','event':'n'},"
+                      "'to':{'routine':'sum','slot':'in'}}]}",
+                      "{}");
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.routineStates.sum.n"), "2000");
     assert_string_equal(at(done, "job.state.sharedData.n"), "2000");
@@ -71,42 +65,24 @@ static void each_merge_mode_does_what_it_says(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(
-        &c,
-        J({
-            "routines" : [
-                {
-                    "id" : "a",
-                    "type" : "probe",
-                    "config" : {
-                        "do" : {"in" : [
-                            {"emit" : "l", "data" : {"l" : 1, "both" : "l"}},
-                            {"emit" : "l", "data" : {"l" : 2, "both" : "l"}},
-                            {"emit" : "r", "data" : {"r" : 1, "both" : "r"}},
-                            {"emit" : "r", "data" : {"r" : 2, "both" : "r"}}
-                        ]}
-                    }
-                },
-                {
-                    "id" : "m",
-                    "type" : "probe",
-                    "config" : {"do" : {"all" : [ {"append" : "all"} ], "two" : [ {"append" : "two"} ], "so_far" : [ {"append" : "so_far"} ]}},
-                    "merge" : [
-                        {"slot" : "all", "mode" : "MERGE_MODE_ALL"},
-                        {"slot" : "two", "mode" : "MERGE_MODE_N_OF_M", "n" : 2},
-                        {"slot" : "so_far", "mode" : "MERGE_MODE_APPEND"}
-                    ]
-                }
-            ],
-            "connections" : [
-                {"from" : {"routine" : "a", "event" : "l"}, "to" : {"routine" : "m", "slot" : "all"}},
-                {"from" : {"routine" : "a", "event" : "r"}, "to" : {"routine" : "m", "slot" : "all"}},
-                {"from" : {"routine" : "a", "event" : "l"}, "to" : {"routine" : "m", "slot" : "two"}},
-                {"from" : {"routine" : "a", "event" : "r"}, "to" : {"routine" : "m", "slot" : "two"}},
-                {"from" : {"routine" : "a", "event" : "r"}, "to" : {"routine" : "m", "slot" : "so_far"}}
-            ]
-        }),
-        J({}));
+    const char *job =
+        submit_inline(&c,
+                      "{'routines':[{'id':'a','type':'probe',"
+                      "'config':{'do':{'in':[{'emit':'l','data':{'l':1,'both':'l'}},"
+                      "{'emit':'l','data':{'l':2,'both':'l'}},{'emit':'r','data':{'r':1,'both':'r'}},"
+                      "{'emit':'r','data':{'r':2,'both':'r'}}]}}},"
+                      "{'id':'m','type':'probe','config':{'do':{'all':[{'append':'all'}],"
+                      "'two':[{'append':'two'}],'so_far':[{'append':'so_far'}]}},"
+                      "'merge':[{'slot':'all','mode':'MERGE_MODE_ALL'},"
+                      "{'slot':'two','mode':'MERGE_MODE_N_OF_M','n':2},"
+                      "{'slot':'so_far','mode':'MERGE_MODE_APPEND'}]}],"
+                      "'connections':[{'from':{'routine':'a','event':'l'},"
+                      "'to':{'routine':'m','slot':'all'}},{'from':{'routine':'a','event':'r'},"
+                      "'to':{'routine':'m','slot':'all'}},{'from':{'routine':'a','event':'l'},"
+                      "'to':{'routine':'m','slot':'two'}},{'from':{'routine':'a','event':'r'},"
+                      "'to':{'routine':'m','slot':'two'}},{'from':{'routine':'a','event':'r'},"
+                      "'to':{'routine':'m','slot':'so_far'}}]}",
+                      "{}");
     json_t *done = wait_status(&c, job, "COMPLETED");
     json_t *shared = json_at(done, "job.state.sharedData");
     assert_int_equal(json_array_size(json_at(shared, "all")), 2);
@@ -130,21 +106,18 @@ static void mapping_constants_and_filters_shape_what_a_slot_receives(void **stat
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(
-        &c,
-        J({
-            "routines" : [
-                {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"emit" : "x"} ]}}},
-                {"id" : "b", "type" : "probe", "config" : {"do" : {"*" : [ {"append" : "seen"} ]}}}
-            ],
-            "connections" : [
-                {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "one"}, "mapping" : {"name" : "who"}},
-                {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "two"}, "mapping" : {"name" : "who"}, "drop_unmapped" : true, "constants" : {"kind" : "k"}},
-                {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "three"}, "filter" : {"name" : "Ada"}},
-                {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "four"}, "filter" : {"name" : "Bob"}}
-            ]
-        }),
-        J({"name" : "Ada", "age" : 36}));
+    const char *job =
+        submit_inline(&c,
+                      "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'emit':'x'}]}}},"
+                      "{'id':'b','type':'probe','config':{'do':{'*':[{'append':'seen'}]}}}],"
+                      "'connections':[{'from':{'routine':'a','event':'x'},"
+                      "'to':{'routine':'b','slot':'one'},'mapping':{'name':'who'}},"
+                      "{'from':{'routine':'a','event':'x'},'to':{'routine':'b','slot':'two'},"
+                      "'mapping':{'name':'who'},'drop_unmapped':true,'constants':{'kind':'k'}},"
+                      "{'from':{'routine':'a','event':'x'},'to':{'routine':'b','slot':'three'},"
+                      "'filter':{'name':'Ada'}},{'from':{'routine':'a','event':'x'},"
+                      "'to':{'routine':'b','slot':'four'},'filter':{'name':'Bob'}}]}",
+                      "{'name':'Ada','age':36}");
     json_t *done = wait_status(&c, job, "COMPLETED");
     json_t *seen = json_at(done, "job.state.sharedData.seen");
     assert_int_equal(json_array_size(seen), 3);
@@ -164,16 +137,13 @@ static void fan_out_of_10000_tasks_in_one_step(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(
-        &c,
-        J({
-            "routines" : [
-                {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"emit" : "x", "times" : 10000} ]}}},
-                {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"count" : "n"} ]}}}
-            ],
-            "connections" : [ {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}} ]
-        }),
-        J({}));
+    const char *job = submit_inline(&c,
+                                    "{'routines':[{'id':'a','type':'probe',"
+                                    "'config':{'do':{'in':[{'emit':'x','times':10000}]}}},"
+                                    "{'id':'b','type':'probe','config':{'do':{'in':[{'count':'n'}]}}}],"
+                                    "'connections':[{'from':{'routine':'a','event':'x'},"
+                                    "'to':{'routine':'b','slot':'in'}}]}",
+                                    "{}");
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.routineStates.b.n"), "10000");
     json_decref(done);
@@ -186,29 +156,17 @@ static void fifty_queued_items_survive_a_pause_in_their_middle_and_a_move_each_h
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 2);
-    char *flow = NULL;
     /* The 25th item asks: its own data says so. All items come to the same slot. */
-    assert_true(asprintf(&flow, "%s",
-                         J({
-                             "routines" : [
-                                 {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [
-                                     {"emit" : "item", "times" : 25},
-                                     {"emit" : "stop", "data" : {}},
-                                     {"emit" : "item", "times" : 25}
-                                 ]}}},
-                                 {"id" : "b", "type" : "probe", "config" : {"do" : {
-                                     "in" : [ {"count" : "n"}, {"append" : "seen"} ],
-                                     "stop" : [ {"ask" : "Go on?", "slot" : "answer"} ],
-                                     "answer" : [ {"count_shared" : "answers"} ]
-                                 }}}
-                             ],
-                             "connections" : [
-                                 {"from" : {"routine" : "a", "event" : "item"}, "to" : {"routine" : "b", "slot" : "in"}},
-                                 {"from" : {"routine" : "a", "event" : "stop"}, "to" : {"routine" : "b", "slot" : "stop"}}
-                             ]
-                         })) > 0);
-    const char *job = submit_inline(&c, flow, J({"id" : "x"}));
-    free(flow);
+    const char *job =
+        submit_flow(&c, "{'id':'x'}", "%s",
+                    "{'routines':[{'id':'a','type':'probe','config':{"
+                    "'do':{'in':[{'emit':'item','times':25},{'emit':'stop','data':{}},"
+                    "{'emit':'item','times':25}]}}},{'id':'b','type':'probe',"
+                    "'config':{'do':{'in':[{'count':'n'},{'append':'seen'}],"
+                    "'stop':[{'ask':'Go on?','slot':'answer'}],'answer':[{'count_shared':'answers'}]}}}],"
+                    "'connections':[{'from':{'routine':'a','event':'item'},"
+                    "'to':{'routine':'b','slot':'in'}},{'from':{'routine':'a','event':'stop'},"
+                    "'to':{'routine':'b','slot':'stop'}}]}");
     json_t *paused = wait_status(&c, job, "PAUSED");
     assert_string_equal(at(paused, "job.state.routineStates.b.n"), "25");
     assert_int_equal(json_array_size(json_at(paused, "job.state.pendingTasks")), 25);
@@ -235,31 +193,30 @@ static void several_questions_are_open_at_once_and_each_answer_goes_to_its_own(v
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 2);
-    const char *job = submit_inline(
-        &c,
-        J({
-            "parallelism" : 3,
-            "routines" : [
-                {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"emit" : "x"} ]}}},
-                {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"ask" : "B?"} ], "answer" : [ {"append" : "b"} ]}}},
-                {"id" : "c", "type" : "probe", "config" : {"do" : {"in" : [ {"ask" : "C?"} ], "answer" : [ {"append" : "c"} ]}}},
-                {"id" : "d", "type" : "probe", "config" : {"do" : {"in" : [ {"wait" : 20}, {"count_shared" : "d"} ]}}}
-            ],
-            "connections" : [
-                {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}},
-                {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "c", "slot" : "in"}},
-                {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "d", "slot" : "in"}}
-            ]
-        }),
-        J({}));
+    const char *job =
+        submit_inline(&c,
+                      "{'parallelism':3,'routines':[{'id':'a','type':'probe',"
+                      "'config':{'do':{'in':[{'emit':'x'}]}}},"
+                      "{'id':'b','type':'probe','config':{'do':{'in':[{'ask':'B?'}],"
+                      "'answer':[{'append':'b'}]}}},{'id':'c','type':'probe',"
+                      "'config':{'do':{'in':[{'ask':'C?'}],'answer':[{'append':'c'}]}}},"
+                      "{'id':'d','type':'probe','config':{'do':{'in':[{'wait':20},"
+                      "{'count_shared':'d'}]}}}],'connections':[{'from':{'routine':'a','event':'x'},"
+                      "'to':{'routine':'b','slot':'in'}},{'from':{'routine':'a','event':'x'},"
+                      "'to':{'routine':'c','slot':'in'}},{'from':{'routine':'a','event':'x'},"
+                      "'to':{'routine':'d','slot':'in'}}]}",
+                      "{}");
     json_t *paused = wait_status(&c, job, "PAUSED");
     assert_int_equal(json_array_size(json_at(paused, "job.pauses")), 2);
-    assert_string_equal(at(paused, "job.state.sharedData.d"), "1"); /* a question halts only what depends on it */
-    char *error = rpc_fails(c.address, "Jobs/ResumeJob", "FailedPrecondition", J({"job_id" : "%s", "answer" : "x"}), job);
+    assert_string_equal(at(paused, "job.state.sharedData.d"),
+                        "1"); /* a question halts only what depends on it */
+    char *error =
+        rpc_fails(c.address, "Jobs/ResumeJob", "FailedPrecondition", "{'job_id':'%s','answer':'x'}", job);
     assert_non_null(strstr(error, "2 questions are open"));
     free(error);
-    const char *of_b = strcmp(at(paused, "job.pauses[0].routine"), "b") == 0 ? at(paused, "job.pauses[0].pauseId")
-                                                                              : at(paused, "job.pauses[1].pauseId");
+    const char *of_b = strcmp(at(paused, "job.pauses[0].routine"), "b") == 0
+                           ? at(paused, "job.pauses[0].pauseId")
+                           : at(paused, "job.pauses[1].pauseId");
     answer(&c, job, of_b, "for b");
     json_t *one = wait_status(&c, job, "PAUSED");
     long long until = test_now_ms() + DEADLINE_MS;
@@ -284,25 +241,18 @@ static void an_unanswered_question_gets_its_default_answer_in_time(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(
-        &c,
-        J({
-            "routines" : [ {
-                "id" : "a",
-                "type" : "probe",
-                "config" : {
-                    "do" : {"in" : [ {"ask" : "Well?", "timeout_ms" : 5000, "default" : "no"} ], "answer" : [ {"append" : "got"} ]}
-                }
-            } ]
-        }),
-        J({}));
+    const char *job = submit_flow(&c, "{}",
+                                  "{'routines':[{'id':'a','type':'probe',"
+                                  "'config':{'do':{'in':[{'ask':'Well?','timeout_ms':%d,'default':'no'}],"
+                                  "'answer':[{'append':'got'}]}}}]}",
+                                  5000 * test_slow());
     json_t *paused = wait_status(&c, job, "PAUSED");
     assert_string_not_equal(at(paused, "job.pauses[0].expiresAt"), "");
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.sharedData.got[0].answer"), "no");
     assert_true(json_is_true(json_at(done, "job.state.sharedData.got[0].expired")));
     char *error = rpc_fails(c.address, "Jobs/ResumeJob", "FailedPrecondition",
-                            J({"job_id" : "%s", "pause_id" : "%s", "answer" : "late"}), job,
+                            "{'job_id':'%s','pause_id':'%s','answer':'late'}", job,
                             at(paused, "job.pauses[0].pauseId"));
     free(error);
     json_decref(paused);
@@ -315,20 +265,16 @@ static void routines_with_a_higher_priority_go_first(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(
-        &c,
-        J({
-            "routines" : [
-                {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"emit" : "x", "times" : 3} ]}}},
-                {"id" : "low", "type" : "probe", "priority" : -1, "config" : {"do" : {"in" : [ {"log" : "low"} ]}}},
-                {"id" : "high", "type" : "probe", "priority" : 5, "config" : {"do" : {"in" : [ {"log" : "high"} ]}}}
-            ],
-            "connections" : [
-                {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "low", "slot" : "in"}},
-                {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "high", "slot" : "in"}}
-            ]
-        }),
-        J({}));
+    const char *job =
+        submit_inline(&c,
+                      "{'routines':[{'id':'a','type':'probe',"
+                      "'config':{'do':{'in':[{'emit':'x','times':3}]}}},"
+                      "{'id':'low','type':'probe','priority':-1,'config':{'do':{'in':[{'log':'low'}]}}},"
+                      "{'id':'high','type':'probe','priority':5,'config':{'do':{'in':[{'log':'high'}]}}}],"
+                      "'connections':[{'from':{'routine':'a','event':'x'},"
+                      "'to':{'routine':'low','slot':'in'}},{'from':{'routine':'a','event':'x'},"
+                      "'to':{'routine':'high','slot':'in'}}]}",
+                      "{}");
     json_t *done = wait_status(&c, job, "COMPLETED");
     for (int i = 0; i < 6; i++) {
         char path[64];
@@ -344,19 +290,15 @@ static void loops_in_the_graph_end_when_nothing_is_emitted_any_more(void **state
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(
-        &c,
-        J({
-            "routines" : [
-                {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"count" : "n"}, {"emit" : "x"} ]}}},
-                {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"count" : "n"}, {"emit" : "y"} ]}}}
-            ],
-            "connections" : [
-                {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}},
-                {"from" : {"routine" : "b", "event" : "y"}, "to" : {"routine" : "a", "slot" : "in"}, "filter" : {"again" : true}, "constants" : {"again" : false}}
-            ]
-        }),
-        J({"again" : true}));
+    const char *job = submit_inline(&c,
+                                    "{'routines':[{'id':'a','type':'probe',"
+                                    "'config':{'do':{'in':[{'count':'n'},{'emit':'x'}]}}},"
+                                    "{'id':'b','type':'probe','config':{'do':{'in':[{'count':'n'},"
+                                    "{'emit':'y'}]}}}],'connections':[{'from':{'routine':'a','event':'x'},"
+                                    "'to':{'routine':'b','slot':'in'}},"
+                                    "{'from':{'routine':'b','event':'y'},'to':{'routine':'a','slot':'in'},"
+                                    "'filter':{'again':true},'constants':{'again':false}}]}",
+                                    "{'again':true}");
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.routineStates.a.n"), "2");
     assert_string_equal(at(done, "job.state.routineStates.b.n"), "2");
@@ -364,7 +306,8 @@ static void loops_in_the_graph_end_when_nothing_is_emitted_any_more(void **state
     cluster_done(&c);
 }
 
-/* The store stalls (its coordinator is stopped): pure steps run ahead, the effect waits until they are on disk. */
+/* The store stalls (its coordinator is stopped): pure steps run ahead, the effect waits until they are on
+ * disk. */
 static void of_the_jobs_that_wait_for_a_host_those_with_a_higher_priority_go_first(void **state)
 {
     (void)state;
@@ -377,7 +320,9 @@ static void of_the_jobs_that_wait_for_a_host_those_with_a_higher_priority_go_fir
     char ids[4][32];
     for (int i = 0; i < 4; i++) {
         json_t *r = rpc(c.address, "Jobs/SubmitJob",
-                        J({"inline_flow" : {"routines" : [ {"id" : "a", "type" : "exec", "config" : {"command" : ["sh", "-c", "echo %d >> %s"]}} ]}, "entry" : {"routine" : "a", "slot" : "in"}, "priority" : %d}),
+                        "{'inline_flow':{'routines':[{'id':'a','type':'exec',"
+                        "'config':{'command':['sh','-c','echo %d >> %s']}}]},"
+                        "'entry':{'routine':'a','slot':'in'},'priority':%d}",
                         i, cluster_file(&c, "order"), priorities[i]);
         snprintf(ids[i], sizeof(ids[i]), "%s", at(r, "jobId"));
         json_decref(r);
@@ -397,10 +342,15 @@ static void inputs_are_handled_in_the_order_in_which_they_were_sent(void **state
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 2);
-    const char *job = submit_inline(&c, J({"routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"ask" : "Go on?", "slot" : "answer"} ], "answer" : [ {"append" : "seen"} ], "more" : [ {"append" : "seen"} ]}}} ]}), J({}));
+    const char *job = submit_inline(&c,
+                                    "{'routines':[{'id':'a','type':'probe',"
+                                    "'config':{'do':{'in':[{'ask':'Go on?','slot':'answer'}],"
+                                    "'answer':[{'append':'seen'}],'more':[{'append':'seen'}]}}}]}",
+                                    "{}");
     json_t *paused = wait_status(&c, job, "PAUSED");
     for (int i = 0; i < 10; i++) /* nothing waits for them yet */
-        json_decref(rpc(c.address, "Jobs/SendInput", J({"job_id" : "%s", "to" : {"routine" : "a", "slot" : "more"}, "data" : {"i" : %d}}), job, i));
+        json_decref(rpc(c.address, "Jobs/SendInput",
+                        "{'job_id':'%s','to':{'routine':'a','slot':'more'},'data':{'i':%d}}", job, i));
     answer(&c, job, at(paused, "job.pauses[0].pauseId"), "yes");
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_int_equal(json_array_size(json_at(done, "job.state.sharedData.seen")), 11);
@@ -426,26 +376,20 @@ static void no_effect_happens_before_the_steps_it_rests_on_are_on_disk(void **st
     c.probes = true;
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", NULL);
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         J({
-                             "routines" : [
-                                 {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"gate" : "%s"}, {"emit" : "x"} ]}}},
-                                 {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"touch" : "%s"}, {"emit" : "x"} ]}}},
-                                 {"id" : "c", "type" : "probe_fx", "config" : {"do" : {"in" : [ {"touch" : "%s"} ]}}}
-                             ],
-                             "connections" : [
-                                 {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}},
-                                 {"from" : {"routine" : "b", "event" : "x"}, "to" : {"routine" : "c", "slot" : "in"}}
-                             ]
-                         }),
-                         cluster_file(&c, "gate"), cluster_file(&c, "pure"), cluster_file(&c, "effects")) > 0);
-    const char *job = submit_inline(&c, flow, J({}));
-    free(flow);
+    const char *job =
+        submit_flow(&c, "{}",
+                    "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'gate':'%s'},"
+                    "{'emit':'x'}]}}},{'id':'b','type':'probe',"
+                    "'config':{'do':{'in':[{'touch':'%s'},{'emit':'x'}]}}},"
+                    "{'id':'c','type':'probe_fx','config':{'do':{'in':[{'touch':'%s'}]}}}],"
+                    "'connections':[{'from':{'routine':'a','event':'x'},'to':{'routine':'b','slot':'in'}},"
+                    "{'from':{'routine':'b','event':'x'},'to':{'routine':'c','slot':'in'}}]}",
+                    cluster_file(&c, "gate"), cluster_file(&c, "pure"), cluster_file(&c, "effects"));
     json_decref(wait_status(&c, job, "RUNNING"));
     proc_kill(&c.coordinator, SIGSTOP);
     int status;
-    assert_int_equal(waitpid(c.coordinator.pid, &status, WUNTRACED), c.coordinator.pid); /* now it stands still */
+    assert_int_equal(waitpid(c.coordinator.pid, &status, WUNTRACED),
+                     c.coordinator.pid); /* now it stands still */
     cluster_open_gate(&c, "gate");
     long long until = test_now_ms() + DEADLINE_MS;
     while (cluster_lines(&c, "pure") == 0)
@@ -466,34 +410,24 @@ static void an_attempt_that_is_tried_again_does_not_end_the_handlers_beside_it(v
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 2);
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         J({
-                             "parallelism" : 2,
-                             "routines" : [
-                                 {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"emit" : "go"} ]}}},
-                                 {"id" : "b", "type" : "probe_fx", "config" : {"do" : {"in" : [ {"touch" : "%s"}, {"gate" : "%s"} ]}}},
-                                 {
-                                     "id" : "c",
-                                     "type" : "probe",
-                                     "config" : {"do" : {"in" : [ {"gate" : "%s"}, {"fail" : "UNAVAILABLE", "attempts" : 1}, {"count_shared" : "n"} ]}},
-                                     "policy" : {"retry" : {"max_attempts" : 2, "initial_delay_ms" : 10}}
-                                 }
-                             ],
-                             "connections" : [
-                                 {"from" : {"routine" : "a", "event" : "go"}, "to" : {"routine" : "b", "slot" : "in"}},
-                                 {"from" : {"routine" : "a", "event" : "go"}, "to" : {"routine" : "c", "slot" : "in"}}
-                             ]
-                         }),
-                         cluster_file(&c, "effects"), cluster_file(&c, "gate"), cluster_file(&c, "gate2")) > 0);
-    const char *job = submit_inline(&c, flow, J({}));
-    free(flow);
+    const char *job =
+        submit_flow(&c, "{}",
+                    "{'parallelism':2,'routines':[{'id':'a','type':'probe',"
+                    "'config':{'do':{'in':[{'emit':'go'}]}}},"
+                    "{'id':'b','type':'probe_fx','config':{'do':{'in':[{'touch':'%s'},{'gate':'%s'}]}}},"
+                    "{'id':'c','type':'probe','config':{'do':{'in':[{'gate':'%s'},"
+                    "{'fail':'UNAVAILABLE','attempts':1},{'count_shared':'n'}]}},"
+                    "'policy':{'retry':{'max_attempts':2,'initial_delay_ms':10}}}],"
+                    "'connections':[{'from':{'routine':'a','event':'go'},"
+                    "'to':{'routine':'b','slot':'in'}},{'from':{'routine':'a','event':'go'},"
+                    "'to':{'routine':'c','slot':'in'}}]}",
+                    cluster_file(&c, "effects"), cluster_file(&c, "gate"), cluster_file(&c, "gate2"));
     long long until = test_now_ms() + DEADLINE_MS;
     while (cluster_lines(&c, "effects") < 1)
         test_pause(until, "the handler has started");
     cluster_open_gate(&c, "gate2");
     for (bool tried = false; !tried; test_pause(until, "the other one was tried again")) {
-        json_t *j = rpc(c.address, "Jobs/GetJob", J({"job_id" : "%s"}), job);
+        json_t *j = rpc(c.address, "Jobs/GetJob", "{'job_id':'%s'}", job);
         tried = json_at(j, "job.state.sharedData.n") != NULL;
         json_decref(j);
     }

@@ -13,14 +13,10 @@
 #include <cmocka.h>
 
 #include "cluster.h"
-#include "json_text.h"
-
-/* clang-format would take the JSON for C. */
-/* clang-format off */
 
 static json_t *history(struct cluster *c, const char *job)
 {
-    return rpc(c->address, "Jobs/GetHistory", J({"job_id" : "%s"}), job);
+    return rpc(c->address, "Jobs/GetHistory", "{'job_id':'%s'}", job);
 }
 
 static void check_outcomes(struct cluster *c, const char *job, const char *const outcomes[])
@@ -42,18 +38,12 @@ static void a_failed_attempt_is_tried_again_and_each_one_is_in_the_history(void 
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(&c, J({
-        "routines" : [ {
-            "id" : "a",
-            "type" : "probe",
-            "config" : {
-                "do" :
-                    {"in" : [ {"count" : "n"}, {"fail" : "UNAVAILABLE", "attempts" : 2}, {"emit" : "out"} ]}
-            },
-            "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 10}}
-        } ]
-    }),
-                                    J({"x" : 1}));
+    const char *job = submit_inline(&c,
+                                    "{'routines':[{'id':'a','type':'probe',"
+                                    "'config':{'do':{'in':[{'count':'n'},"
+                                    "{'fail':'UNAVAILABLE','attempts':2},{'emit':'out'}]}},"
+                                    "'policy':{'retry':{'max_attempts':3,'initial_delay_ms':10}}}]}",
+                                    "{'x':1}");
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.routineStates.a.n"),
                         "1"); /* what failed attempts did is dropped */
@@ -73,20 +63,11 @@ static void a_failed_attempt_is_tried_again_and_each_one_is_in_the_history(void 
 /* Submits a task that fails four times, with delays from 10 ms on. */
 static const char *submit_retried(struct cluster *c, const char *retry)
 {
-    char *flow = NULL;
-    assert_true(asprintf(&flow,
-                         J({
-                             "routines" : [ {
-                                 "id" : "a",
-                                 "type" : "probe",
-                                 "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE", "attempts" : 4} ]}},
-                                 "policy" : {"retry" : {"max_attempts" : 5, "initial_delay_ms" : 10 %s}}
-                             } ]
-                         }),
-                         retry) > 0);
-    const char *job = submit_inline(c, flow, J({}));
-    free(flow);
-    return job;
+    return submit_flow(c, "{}",
+                       "{'routines':[{'id':'a','type':'probe',"
+                       "'config':{'do':{'in':[{'fail':'UNAVAILABLE','attempts':4}]}},"
+                       "'policy':{'retry':{'max_attempts':5,'initial_delay_ms':10%s}}}]}",
+                       retry);
 }
 
 static void delays_grow_by_their_factor_up_to_their_cap_and_vary_by_their_jitter(void **state)
@@ -95,8 +76,8 @@ static void delays_grow_by_their_factor_up_to_their_cap_and_vary_by_their_jitter
     static const int plain[] = {10, 20, 40, 80}, capped[] = {10, 100, 150, 150};
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *jobs[] = {submit_retried(&c, ""), submit_retried(&c, ",\"factor\":10,\"max_delay_ms\":150"),
-                          submit_retried(&c, ",\"factor\":10,\"max_delay_ms\":150,\"jitter\":0.5")};
+    const char *jobs[] = {submit_retried(&c, ""), submit_retried(&c, ",'factor':10,'max_delay_ms':150"),
+                          submit_retried(&c, ",'factor':10,'max_delay_ms':150,'jitter':0.5")};
     for (size_t k = 0; k < 3; k++) {
         json_decref(wait_status(&c, jobs[k], "COMPLETED"));
         json_t *h = history(&c, jobs[k]);
@@ -120,15 +101,12 @@ static void a_long_delay_puts_the_job_to_sleep_and_its_count_survives_the_move_t
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 2);
-    const char *job = submit_inline(&c, J({
-        "routines" : [ {
-            "id" : "a",
-            "type" : "probe",
-            "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE"} ]}},
-            "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 4000, "factor" : 1}}
-        } ]
-    }),
-                                    J({}));
+    const char *job = submit_flow(&c, "{}",
+                                  "{'routines':[{'id':'a','type':'probe',"
+                                  "'config':{'do':{'in':[{'fail':'UNAVAILABLE'}]}},"
+                                  "'policy':{'retry':{'max_attempts':3,'initial_delay_ms':%d,"
+                                  "'factor':1}}}]}",
+                                  4000 * test_slow());
     json_t *asleep = wait_status(&c, job, "SLEEPING");
     assert_string_equal(at(asleep, "job.host"), "");
     assert_string_not_equal(at(asleep, "job.wakeAt"), "");
@@ -152,16 +130,11 @@ static void a_timer_survives_a_restart_of_the_coordinator(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(&c, J({
-        "routines" : [ {
-            "id" : "a",
-            "type" : "probe",
-            "config" :
-                {"do" :
-                     {"in" : [ {"schedule" : "later", "ms" : 5000} ], "later" : [ {"emit" : "out"} ]}}
-        } ]
-    }),
-                                    J({"x" : 7}));
+    const char *job = submit_flow(&c, "{'x':7}",
+                                  "{'routines':[{'id':'a','type':'probe',"
+                                  "'config':{'do':{'in':[{'schedule':'later','ms':%d}],"
+                                  "'later':[{'emit':'out'}]}}}]}",
+                                  5000 * test_slow());
     json_decref(wait_status(&c, job, "SLEEPING"));
     proc_kill9(&c.coordinator);
     cluster_coordinator(&c, NULL);
@@ -176,31 +149,23 @@ static void an_error_that_is_not_retryable_fails_at_once(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *invalid = submit_inline(&c, J({
-        "defaults" : {"retry" : {"max_attempts" : 5, "initial_delay_ms" : 1}},
-        "routines" :
-            [ {"id" : "a", "type" : "probe", "config" : {"do" :
-                                                             {"in" : [ {"fail" : "INVALID_ARGUMENT"} ]}}} ]
-    }),
-                                        J({}));
-    const char *permanent = submit_inline(&c, J({
-        "defaults" : {"retry" : {"max_attempts" : 5, "initial_delay_ms" : 1}},
-        "routines" : [ {
-            "id" : "a",
-            "type" : "probe",
-            "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE", "permanent" : true} ]}}
-        } ]
-    }),
-                                          J({}));
-    const char *listed = submit_inline(&c, J({
-        "defaults" : {
-            "retry" : {"max_attempts" : 2, "initial_delay_ms" : 1, "retryable_codes" : ["INVALID_ARGUMENT"]}
-        },
-        "routines" :
-            [ {"id" : "a", "type" : "probe", "config" : {"do" :
-                                                             {"in" : [ {"fail" : "INVALID_ARGUMENT"} ]}}} ]
-    }),
-                                       J({}));
+    const char *invalid = submit_inline(&c,
+                                        "{'defaults':{'retry':{'max_attempts':5,'initial_delay_ms':1}},"
+                                        "'routines':[{'id':'a','type':'probe',"
+                                        "'config':{'do':{'in':[{'fail':'INVALID_ARGUMENT'}]}}}]}",
+                                        "{}");
+    const char *permanent = submit_inline(&c,
+                                          "{'defaults':{'retry':{'max_attempts':5,'initial_delay_ms':1}},"
+                                          "'routines':[{'id':'a','type':'probe',"
+                                          "'config':{'do':{'in':[{'fail':'UNAVAILABLE',"
+                                          "'permanent':true}]}}}]}",
+                                          "{}");
+    const char *listed = submit_inline(&c,
+                                       "{'defaults':{'retry':{'max_attempts':2,'initial_delay_ms':1,"
+                                       "'retryable_codes':['INVALID_ARGUMENT']}},"
+                                       "'routines':[{'id':'a','type':'probe',"
+                                       "'config':{'do':{'in':[{'fail':'INVALID_ARGUMENT'}]}}}]}",
+                                       "{}");
     static const char *const once[] = {"FAIL", NULL}, *const twice[] = {"RETRY", "FAIL", NULL};
     json_decref(wait_status(&c, invalid, "FAILED"));
     check_outcomes(&c, invalid, once);
@@ -218,28 +183,19 @@ static void attempts_are_those_of_the_routine_else_of_the_flow_else_of_the_type(
     static const struct {
         const char *defaults, *own, *steps;
     } cases[] = {
-        {J({"retry" : {"max_attempts" : 1}}),                         J({}),                               "1"},
-        {J({"retry" : {"max_attempts" : 2, "initial_delay_ms" : 1}}), J({}),                               "2"},
-        {J({"retry" : {"max_attempts" : 4, "initial_delay_ms" : 1}}), J({"retry" : {"max_attempts" : 1}}), "1"},
-        {J({"retry" : {"max_attempts" : 1, "initial_delay_ms" : 1}}), J({"retry" : {"max_attempts" : 2}}), "2"},
-        {J({"retry" : {"initial_delay_ms" : 1}}),                     J({}),                               "3"},
+        {"{'retry':{'max_attempts':1}}",                      "{}",                           "1"},
+        {"{'retry':{'max_attempts':2,'initial_delay_ms':1}}", "{}",                           "2"},
+        {"{'retry':{'max_attempts':4,'initial_delay_ms':1}}", "{'retry':{'max_attempts':1}}", "1"},
+        {"{'retry':{'max_attempts':1,'initial_delay_ms':1}}", "{'retry':{'max_attempts':2}}", "2"},
+        {"{'retry':{'initial_delay_ms':1}}",                  "{}",                           "3"},
     };
     struct cluster c;
     cluster_start_probes(&c, 1);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         json_t *r = rpc(c.address, "Jobs/SubmitJob",
-                        J({
-                            "inline_flow" : {
-                                "defaults" : %s,
-                                "routines" : [ {
-                                    "id" : "a",
-                                    "type" : "http",
-                                    "config" : {"url" : "http://127.0.0.1:1/"},
-                                    "policy" : %s
-                                } ]
-                            },
-                            "entry" : {"routine" : "a", "slot" : "input"}
-                        }),
+                        "{'inline_flow':{'defaults':%s,'routines':[{'id':'a','type':'http',"
+                        "'config':{'url':'http://127.0.0.1:1/'},'policy':%s}]},"
+                        "'entry':{'routine':'a','slot':'input'}}",
                         cases[i].defaults, cases[i].own);
         json_t *j = wait_status(&c, at(r, "jobId"), "FAILED");
         assert_string_equal(at(j, "job.error.code"), "UNAVAILABLE");
@@ -253,39 +209,20 @@ static void attempts_are_those_of_the_routine_else_of_the_flow_else_of_the_type(
 /* "a" emits to "b", which fails; "c" shows that the job went on. */
 static const char *submit_failing(struct cluster *c, const char *policy)
 {
-    char *flow = NULL;
-    assert_true(
-        asprintf(&flow, J({
-            "routines" : [
-                {
-                     "id" : "a",
-                     "type" : "probe",
-                     "config" : {"do" : {"in" : [ {"emit" : "x"}, {"emit" : "y"} ]}}
-                },
-                {
-                     "id" : "b",
-                     "type" : "probe",
-                     "config" : {"do" : {"in" : [ {"count_shared" : "b"}, {"fail" : "INTERNAL"} ]}},
-                     "policy" : {"on_error" : "%s"}
-                },
-                {"id" : "c", "type" : "probe",              "config" : {"do" : {"*" : [ {"append" : "seen"} ]}}}
-            ],
-            "connections" : [
-                {"from" : {"routine" : "a", "event" : "x"},                                                                     "to" : {"routine" : "b", "slot" : "in"}               },
-                {"from" : {"routine" : "a", "event" : "y"},                                                                              "to" : {"routine" : "c", "slot" : "in"}}
-                  %s
-            ]
-    }),
-                 policy,
-                 strcmp(policy, "ERROR_POLICY_ROUTE") == 0
-                     ? J(, {
-                           "from" : {"routine" : "b", "event" : "error"},
-                           "to" : {"routine" : "c", "slot" : "error"}
-                       })
-                     : "") > 0);
-    const char *job = submit_inline(c, flow, J({"k" : "v"}));
-    free(flow);
-    return job;
+    return submit_flow(c, "{'k':'v'}",
+                       "{'routines':[{'id':'a','type':'probe',"
+                       "'config':{'do':{'in':[{'emit':'x'},{'emit':'y'}]}}},"
+                       "{'id':'b','type':'probe','config':{'do':{'in':[{'count_shared':'b'},"
+                       "{'fail':'INTERNAL'}]}},'policy':{'on_error':'%s'}},"
+                       "{'id':'c','type':'probe','config':{'do':{'*':[{'append':'seen'}]}}}],"
+                       "'connections':[{'from':{'routine':'a','event':'x'},"
+                       "'to':{'routine':'b','slot':'in'}},{'from':{'routine':'a','event':'y'},"
+                       "'to':{'routine':'c','slot':'in'}}%s]}",
+                       policy,
+                       strcmp(policy, "ERROR_POLICY_ROUTE") == 0 ? ",{'from':{'routine':'b',"
+                                                                   "'event':'error'},'to':{'routine':'c',"
+                                                                   "'slot':'error'}}"
+                                                                 : "");
 }
 
 static void each_error_policy_does_what_it_says(void **state)
@@ -326,27 +263,19 @@ static void an_attempt_that_takes_too_long_fails_alone(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *slow = submit_inline(&c, J({
-        "routines" : [ {
-                        "id" : "a",
-                        "type" : "probe",
-                        "config" : {"do" : {"in" : [ {"wait" : 60000} ]}},
-                        "policy" : {"attempt_timeout_ms" : 50, "retry" : {"max_attempts" : 2, "initial_delay_ms" : 1}}
-        }
-           ]
-    }),
-                                     J({}));
-    const char *budget = submit_inline(&c, J({
-        "routines" : [ {
-                        "id" : "a",
-                        "type" : "probe",
-                        "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE"} ]}},
-                        "policy" :
-                {"timeout_ms" : 200, "retry" : {"max_attempts" : 1000, "initial_delay_ms" : 60, "factor" : 1}}
-        }
-           ]
-    }),
-                                       J({}));
+    const char *slow =
+        submit_inline(&c,
+                      "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'wait':600000}]}},"
+                      "'policy':{'attempt_timeout_ms':50,'retry':{'max_attempts':2,"
+                      "'initial_delay_ms':1}}}]}",
+                      "{}");
+    const char *budget =
+        submit_inline(&c,
+                      "{'routines':[{'id':'a','type':'probe',"
+                      "'config':{'do':{'in':[{'fail':'UNAVAILABLE'}]}},"
+                      "'policy':{'timeout_ms':200,'retry':{'max_attempts':1000,'initial_delay_ms':60,"
+                      "'factor':1}}}]}",
+                      "{}");
     json_t *j = wait_status(&c, slow, "FAILED");
     assert_string_equal(at(j, "job.error.code"), "DEADLINE_EXCEEDED");
     json_decref(j);
@@ -363,17 +292,13 @@ static void retries_of_one_job_do_not_use_up_those_of_another(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    static const char flow[] = J({
-        "routines" : [ {
-            "id" : "a",
-            "type" : "probe",
-            "config" : {"do" : {"in" : [ {"fail" : "UNAVAILABLE", "attempts" : 2}, {"emit" : "out"} ]}},
-            "policy" : {"retry" : {"max_attempts" : 3, "initial_delay_ms" : 5}}
-        } ]
-    });
+    static const char flow[] = "{'routines':[{'id':'a','type':'probe',"
+                               "'config':{'do':{'in':[{'fail':'UNAVAILABLE','attempts':2},"
+                               "{'emit':'out'}]}},'policy':{'retry':{'max_attempts':3,"
+                               "'initial_delay_ms':5}}}]}";
     const char *jobs[5];
     for (int i = 0; i < 5; i++)
-        jobs[i] = submit_inline(&c, flow, J({}));
+        jobs[i] = submit_inline(&c, flow, "{}");
     for (int i = 0; i < 5; i++) {
         json_t *j = wait_status(&c, jobs[i], "COMPLETED");
         assert_string_equal(at(j, "job.stepCount"), "3");
@@ -387,16 +312,14 @@ static void a_job_fails_at_its_deadline_whatever_it_does(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *running = submit_inline(&c, J({
-        "deadline_ms" : 6000,
-        "routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"wait" : 60000} ]}}} ]
-    }),
-                                        J({}));
-    const char *asking = submit_inline(&c, J({
-        "deadline_ms" : 6000,
-        "routines" : [ {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"ask" : "Well?"} ]}}} ]
-    }),
-                                       J({}));
+    const char *running = submit_flow(&c, "{}",
+                                      "{'deadline_ms':%d,'routines':[{'id':'a','type':'probe',"
+                                      "'config':{'do':{'in':[{'wait':600000}]}}}]}",
+                                      6000 * test_slow());
+    const char *asking = submit_flow(&c, "{}",
+                                     "{'deadline_ms':%d,'routines':[{'id':'a','type':'probe',"
+                                     "'config':{'do':{'in':[{'ask':'Well?'}]}}}]}",
+                                     6000 * test_slow());
     const char *both[] = {running, asking};
     json_decref(wait_status(&c, asking, "PAUSED"));
     for (int i = 0; i < 2; i++) {
@@ -413,14 +336,10 @@ static void a_20_second_job_is_not_reported_complete_early(void **state)
     (void)state;
     struct cluster c;
     cluster_start_probes(&c, 1);
-    const char *job = submit_inline(&c, J({
-        "routines" : [ {
-            "id" : "a",
-            "type" : "probe",
-            "config" : {"do" : {"in" : [ {"wait" : 20000}, {"count_shared" : "done"} ]}}
-        } ]
-    }),
-                                    J({}));
+    const char *job = submit_inline(&c,
+                                    "{'routines':[{'id':'a','type':'probe',"
+                                    "'config':{'do':{'in':[{'wait':20000},{'count_shared':'done'}]}}}]}",
+                                    "{}");
     json_t *done = wait_status(&c, job, "COMPLETED");
     assert_string_equal(at(done, "job.state.sharedData.done"), "1");
     json_t *h = history(&c, job);

@@ -59,7 +59,7 @@ static void a_sound_store_is_found_sound_and_damage_is_named(void **state)
     (void)state;
     struct cluster c;
     cluster_start(&c, 2);
-    put_trip(&c, "\"script\":[{\"say\":\"1\"},{\"say\":\"2\"},{\"say\":\"3\"},{\"ask\":\"Well?\"}]");
+    put_trip(&c, "'script':[{'say':'1'},{'say':'2'},{'say':'3'},{'ask':'Well?'}]");
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "PAUSED"));
     char *said = NULL;
@@ -82,14 +82,14 @@ static void a_job_that_does_not_fold_is_told_as_data_loss_without_a_field(void *
                                           "Jobs/CancelJob"};
     struct cluster c;
     cluster_start(&c, 1);
-    put_trip(&c, "\"script\":[{\"say\":\"1\"},{\"say\":\"2\"},{\"say\":\"3\"},{\"ask\":\"Well?\"}]");
+    put_trip(&c, "'script':[{'say':'1'},{'say':'2'},{'say':'3'},{'ask':'Well?'}]");
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "PAUSED"));
     proc_stop(&c.coordinator);
     change(&c, "DELETE FROM records WHERE number=2");
     cluster_coordinator(&c, NULL);
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
-        char *error = rpc_fails(c.address, methods[i], "DataLoss", "{\"job_id\":\"%s\"}", job);
+        char *error = rpc_fails(c.address, methods[i], "DataLoss", "{'job_id':'%s'}", job);
         if (strstr(error, "stored step 3 does not fold") == NULL || strstr(error, "BadRequest") != NULL)
             fail_msg("%s: %s", methods[i], error);
         free(error);
@@ -102,7 +102,7 @@ static void a_job_that_nothing_would_wake_is_found(void **state)
     (void)state;
     struct cluster c;
     cluster_start(&c, 1);
-    put_trip(&c, "\"ask\":false");
+    put_trip(&c, "'ask':false");
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "COMPLETED"));
     proc_stop(&c.coordinator);
@@ -121,21 +121,19 @@ static void make_store(struct cluster *c)
     char long_text[3001], script[16000];
     memset(long_text, 'x', sizeof(long_text) - 1);
     long_text[sizeof(long_text) - 1] = '\0';
-    snprintf(
-        script, sizeof(script),
-        "\"script\":[{\"say\":\"%s\"},{\"say\":\"%s\"},{\"say\":\"%s\"},{\"say\":\"%s\"},{\"ask\":\"?\"}]",
-        long_text, long_text, long_text, long_text);
+    snprintf(script, sizeof(script),
+             "'script':[{'say':'%s'},{'say':'%s'},{'say':'%s'},{'say':'%s'},{'ask':'?'}]", long_text,
+             long_text, long_text, long_text);
     cluster_start(c, 1);
     put_trip(c, script);
-    json_t *j = rpc(
-        c->address, "Jobs/SubmitJob",
-        "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},\"data\":{\"task\":\"t\"},"
-        "\"shared_data\":{\"a\":1,\"b\":2},\"labels\":{\"team\":\"red\"}}");
+    json_t *j = rpc(c->address, "Jobs/SubmitJob",
+                    "{'flow':'trip','entry':{'routine':'agent','slot':'trigger'},'data':{'task':'t'},"
+                    "'shared_data':{'a':1,'b':2},'labels':{'team':'red'}}");
     json_decref(wait_status(c, at(j, "jobId"), "PAUSED"));
     json_decref(j);
-    put_trip(c, "\"ask\":false");
+    put_trip(c, "'ask':false");
     json_decref(wait_status(c, submit_trip(c, "t"), "COMPLETED"));
-    json_decref(rpc(c->address, "Hosts/CordonHost", "{\"host_id\":\"a\"}"));
+    json_decref(rpc(c->address, "Hosts/CordonHost", "{'host_id':'a'}"));
     proc_stop(&c->hosts[0]);
     proc_stop(&c->coordinator);
     check_verdict(c, 0, "2 jobs, 6 steps: 0 faults");
@@ -223,7 +221,7 @@ static void a_store_without_checksums_is_checked_as_it_is_and_gets_them_for_what
     check_verdict(&c, 0, "1 jobs, 1 steps: 0 faults");
     check_verdict(&c, 0, "3 records were written by an older version and have no checksum");
     cluster_coordinator(&c, NULL);
-    json_decref(rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":\"x\"}", job));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','answer':'x'}", job));
     json_decref(wait_status(&c, job, "COMPLETED"));
     proc_stop(&c.coordinator);
     check_verdict(&c, 0,
@@ -276,7 +274,7 @@ static void a_killed_coordinators_store_is_checked_with_its_log_and_not_changed(
     char file[256];
     struct stat before, after;
     cluster_start(&c, 1);
-    put_trip(&c, "\"ask\":false");
+    put_trip(&c, "'ask':false");
     json_decref(wait_status(&c, submit_trip(&c, "t"), "COMPLETED"));
     proc_kill9(&c.coordinator);
     snprintf(file, sizeof(file), "%.180s/fermata.db-wal", c.data);
@@ -297,7 +295,7 @@ static void a_backup_is_made_while_jobs_run_and_a_coordinator_goes_on_from_it(vo
     struct cluster c;
     char file[256], restored[256], command[1024];
     cluster_start(&c, 2);
-    put_trip(&c, "\"delay_ms\":1");
+    put_trip(&c, "'delay_ms':1");
     char jobs[20][32];
     for (int i = 0; i < 20; i++)
         snprintf(jobs[i], sizeof(jobs[i]), "%.31s", submit_trip(&c, "t"));
@@ -313,7 +311,7 @@ static void a_backup_is_made_while_jobs_run_and_a_coordinator_goes_on_from_it(vo
     assert_int_equal(care("--backup", file, c.data, &said), 1);
     assert_non_null(strstr(said, "there already"));
     free(said);
-    json_decref(rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":\"x\"}", jobs[0]));
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','answer':'x'}", jobs[0]));
     json_decref(wait_status(&c, jobs[0], "COMPLETED"));
     proc_stop(&c.coordinator);
     /* Restored: the file in a directory of its own. All jobs are as they were when it was made. */
@@ -335,7 +333,7 @@ static void a_backup_is_made_while_jobs_run_and_a_coordinator_goes_on_from_it(vo
     cluster_coordinator(&c, NULL);
     for (int i = 0; i < 20; i++) {
         json_decref(wait_status(&c, jobs[i], "PAUSED"));
-        json_decref(rpc(c.address, "Jobs/ResumeJob", "{\"job_id\":\"%s\",\"answer\":\"y\"}", jobs[i]));
+        json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s','answer':'y'}", jobs[i]));
     }
     for (int i = 0; i < 20; i++)
         json_decref(wait_status(&c, jobs[i], "COMPLETED"));
@@ -369,19 +367,19 @@ static void start_on_bad_disk(struct cluster *c)
 static void a_disk_that_fails_to_sync_fails_callers_and_loses_and_doubles_nothing(void **state)
 {
     (void)state;
-    static const char submit[] = "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},"
-                                 "\"data\":{\"task\":\"t\"},\"request_id\":\"again\"}";
+    static const char submit[] = "{'flow':'trip','entry':{'routine':'agent','slot':'trigger'},"
+                                 "'data':{'task':'t'},'request_id':'again'}";
     struct cluster c;
     start_on_bad_disk(&c);
     cluster_host(&c, 0, "a", NULL);
-    put_trip(&c, "\"ask\":false");
+    put_trip(&c, "'ask':false");
     const char *job = submit_gates(&c, 1);
     json_decref(wait_status(&c, job, "RUNNING"));
     cluster_open_gate(&c, "bad");
     char *refused = rpc_fails(c.address, "Jobs/SubmitJob", "Unavailable", "%s", submit);
     assert_non_null(strstr(refused, "I/O error"));
     free(refused);
-    json_decref(rpc(c.address, "Jobs/GetJob", "{\"job_id\":\"%s\"}", job)); /* reading goes on */
+    json_decref(rpc(c.address, "Jobs/GetJob", "{'job_id':'%s'}", job)); /* reading goes on */
     cluster_open_gate(&c, "gate1");
     cluster_wait_log(&c, "coordinator.log", "steps could not be stored");
     assert_int_equal(unlink(cluster_file(&c, "bad")), 0);
@@ -424,16 +422,15 @@ static void a_host_that_is_let_in_while_the_disk_fails_is_so_on_disk_as_soon_as_
     struct cluster c;
     start_on_bad_disk(&c);
     cluster_host(&c, 0, "a", NULL);
-    put_trip(&c, "\"ask\":false");
-    json_decref(rpc(c.address, "Hosts/CordonHost", "{\"host_id\":\"a\"}"));
+    put_trip(&c, "'ask':false");
+    json_decref(rpc(c.address, "Hosts/CordonHost", "{'host_id':'a'}"));
     proc_stop(&c.hosts[0]);
     cluster_wait_log(&c, "coordinator.log", "host left");
     cluster_open_gate(&c, "bad");
     for (int i = 0; i < 2; i++) /* also when it is repeated it is not said that there is no such host */
-        free(
-            rpc_fails(c.address, "Hosts/CordonHost", "Unavailable", "{\"host_id\":\"a\",\"uncordon\":true}"));
+        free(rpc_fails(c.address, "Hosts/CordonHost", "Unavailable", "{'host_id':'a','uncordon':true}"));
     assert_int_equal(unlink(cluster_file(&c, "bad")), 0);
-    long long until = test_now_ms() + 20000;
+    long long until = test_now_ms() + DEADLINE_MS;
     while (remembered_hosts(&c) > 0)
         test_pause(until, "the coordinator does not store again what it could not store");
     proc_kill9(&c.coordinator);
@@ -443,23 +440,14 @@ static void a_host_that_is_let_in_while_the_disk_fails_is_so_on_disk_as_soon_as_
     cluster_done(&c);
 }
 
-/* A call that is under way until the disk goes on. */
-static void call_meanwhile(struct cluster *c, struct proc *p, const char *method, const char *request)
-{
-    char log[256];
-    snprintf(log, sizeof(log), "%s/call.log", c->dir);
-    const char *argv[] = {grpcurl_program(), "-plaintext", "-d", request, c->address, method, NULL};
-    proc_talk(p, log, argv);
-}
-
 /* Waits until the call answers with this text at this path. */
 static void wait_answer(struct cluster *c, const char *method, const char *job, const char *path,
                         const char *want)
 {
-    long long until = test_now_ms() + 20000;
+    long long until = test_now_ms() + DEADLINE_MS;
     for (bool is = false; !is;) {
         json_t *r =
-            job == NULL ? rpc(c->address, method, "{}") : rpc(c->address, method, "{\"job_id\":\"%s\"}", job);
+            job == NULL ? rpc(c->address, method, "{}") : rpc(c->address, method, "{'job_id':'%s'}", job);
         is = strcmp(at(r, path), want) == 0;
         json_decref(r);
         if (!is)
@@ -472,11 +460,10 @@ static void wait_answer(struct cluster *c, const char *method, const char *job, 
 static void a_repeated_submit_leaves_its_place_to_a_job_that_waits(void **state)
 {
     (void)state;
-    static const char submit[] = "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},"
-                                 "\"data\":{\"task\":\"t\"},\"request_id\":\"again\"}";
+    static const char submit[] = "{'flow':'trip','entry':{'routine':'agent','slot':'trigger'},"
+                                 "'data':{'task':'t'},'request_id':'again'}";
     struct cluster c;
     struct proc other, again, resume;
-    char request[128];
     start_on_bad_disk(&c);
     cluster_host(&c, 0, "a", (const char *const[]){"--capacity", "1", NULL});
     put_trip(&c, "");
@@ -484,14 +471,15 @@ static void a_repeated_submit_leaves_its_place_to_a_job_that_waits(void **state)
     const char *job = at(first, "jobId");
     json_decref(wait_status(&c, job, "PAUSED"));
     cluster_open_gate(&c, "slow");
-    call_meanwhile(&c, &other, "fermata.v1.Hosts/CordonHost", "{\"host_id\":\"a\",\"uncordon\":true}");
-    long long until = test_now_ms() + 20000;
+    rpc_start(&other, cluster_file(&c, "call.log"), c.address, "Hosts/CordonHost",
+              "{'host_id':'a','uncordon':true}");
+    long long until = test_now_ms() + DEADLINE_MS;
     while (access(cluster_file(&c, "slow.held"), F_OK) != 0)
         test_pause(until, "the disk is busy");
-    call_meanwhile(&c, &again, "fermata.v1.Jobs/SubmitJob", submit);
+    rpc_start(&again, cluster_file(&c, "call.log"), c.address, "Jobs/SubmitJob", "%s", submit);
     wait_answer(&c, "Hosts/ListHosts", NULL, "hosts[0].jobCount", "1");
-    snprintf(request, sizeof(request), "{\"job_id\":\"%s\",\"answer\":\"y\"}", job);
-    call_meanwhile(&c, &resume, "fermata.v1.Jobs/ResumeJob", request);
+    rpc_start(&resume, cluster_file(&c, "call.log"), c.address, "Jobs/ResumeJob",
+              "{'job_id':'%s','answer':'y'}", job);
     wait_answer(&c, "Jobs/ExplainJob", job, "status", "JOB_STATUS_PENDING");
     assert_int_equal(unlink(cluster_file(&c, "slow")), 0);
     assert_int_equal(proc_wait(&other), 0);

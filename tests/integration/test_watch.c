@@ -15,10 +15,6 @@
 #include <sqlite3.h>
 
 #include "cluster.h"
-#include "json_text.h"
-
-/* clang-format would take the JSON for C. */
-/* clang-format off */
 
 /* "a" waits for the gate and emits so many items, each with so many bytes, to "b", which counts them. */
 static const char *submit_items(struct cluster *c, int items, size_t bytes)
@@ -27,15 +23,13 @@ static const char *submit_items(struct cluster *c, int items, size_t bytes)
     assert_non_null(x);
     memset(x, 'x', bytes);
     assert_true(asprintf(&flow,
-                         J({
-                             "routines" : [
-                                 {"id" : "a", "type" : "probe", "config" : {"do" : {"in" : [ {"gate" : "%s"}, {"emit" : "x", "times" : %d} ]}}},
-                                 {"id" : "b", "type" : "probe", "config" : {"do" : {"in" : [ {"count" : "n"} ]}}}
-                             ],
-                             "connections" : [ {"from" : {"routine" : "a", "event" : "x"}, "to" : {"routine" : "b", "slot" : "in"}} ]
-                         }),
+                         "{'routines':[{'id':'a','type':'probe',"
+                         "'config':{'do':{'in':[{'gate':'%s'},{'emit':'x','times':%d}]}}},"
+                         "{'id':'b','type':'probe','config':{'do':{'in':[{'count':'n'}]}}}],"
+                         "'connections':[{'from':{'routine':'a','event':'x'},"
+                         "'to':{'routine':'b','slot':'in'}}]}",
                          cluster_file(c, "gate"), items) > 0);
-    assert_true(asprintf(&data, J({"x" : "%s"}), x) > 0);
+    assert_true(asprintf(&data, "{'x':'%s'}", x) > 0);
     const char *job = submit_inline(c, flow, data);
     free(flow);
     free(data);
@@ -43,7 +37,8 @@ static const char *submit_items(struct cluster *c, int items, size_t bytes)
     return job;
 }
 
-/* grpcurl shows each step as an object whose first key is its number. Returns how many there are; they must follow each other from `first`. */
+/* grpcurl shows each step as an object whose first key is its number. Returns how many there are; they must
+ * follow each other from `first`. */
 static size_t check_numbers(const char *text, size_t first)
 {
     static const char mark[] = "\"step\": {\n    \"number\": ";
@@ -62,17 +57,19 @@ static void a_reader_that_stands_still_gets_every_step_once_when_it_reads_again(
     enum { ITEMS = 2500 };
     struct cluster c;
     struct proc slow;
-    char command[1024], log[256];
+    char command[1024], log[256], request[64];
     cluster_start_probes(&c, 1);
     const char *job = submit_items(&c, ITEMS, 1200);
     snprintf(log, sizeof(log), "%s/slow.log", c.dir);
-    snprintf(command, sizeof(command), "exec %s -plaintext -d '{\"job_id\":\"%s\"}' %s fermata.v1.Jobs/WatchJob > %s", grpcurl_program(), job, c.address, cluster_file(&c, "seen"));
+    json_print(request, sizeof(request), "{'job_id':'%s'}", job);
+    snprintf(command, sizeof(command), "exec %s -plaintext -d '%s' %s fermata.v1.Jobs/WatchJob > %s",
+             grpcurl_program(), request, c.address, cluster_file(&c, "seen"));
     const char *argv[] = {"sh", "-c", command, NULL};
     proc_talk(&slow, log, argv);
     cluster_wait_log(&c, "seen", "JOB_STATUS_");
     proc_kill(&slow, SIGSTOP);
     cluster_open_gate(&c, "gate");
-    json_t *fast = rpc_stream_all(c.address, "Jobs/WatchJob", J({"job_id" : "%s"}), job); /* ends with the job */
+    json_t *fast = rpc_stream_all(c.address, "Jobs/WatchJob", "{'job_id':'%s'}", job); /* ends with the job */
     size_t n = json_array_size(fast);
     assert_string_equal(at(json_array_get(fast, n - 1), "job.status"), "JOB_STATUS_COMPLETED");
     json_decref(fast);
@@ -117,13 +114,14 @@ static void a_step_that_is_missing_in_the_store_is_told_to_who_reads_and_never_s
     drop_step(&c, 3);
     cluster_coordinator(&c, NULL);
     json_decref(wait_status(&c, job, "COMPLETED"));
-    expect(rpc_fails(c.address, "Jobs/WatchJob", "DataLoss", J({"job_id" : "%s"}), job), "step 3 is missing");
-    expect(rpc_fails(c.address, "Jobs/GetHistory", "DataLoss", J({"job_id" : "%s"}), job), "step 3 is missing");
-    expect(rpc_fails(c.address, "Jobs/GetHistory", "DataLoss", J({"job_id" : "%s", "from_step" : 3}), job), "step 4 follows");
-    json_t *h = rpc(c.address, "Jobs/GetHistory", J({"job_id" : "%s", "from_step" : 4}), job);
+    expect(rpc_fails(c.address, "Jobs/WatchJob", "DataLoss", "{'job_id':'%s'}", job), "step 3 is missing");
+    expect(rpc_fails(c.address, "Jobs/GetHistory", "DataLoss", "{'job_id':'%s'}", job), "step 3 is missing");
+    expect(rpc_fails(c.address, "Jobs/GetHistory", "DataLoss", "{'job_id':'%s','from_step':3}", job),
+           "step 4 follows");
+    json_t *h = rpc(c.address, "Jobs/GetHistory", "{'job_id':'%s','from_step':4}", job);
     assert_int_equal(json_array_size(json_at(h, "steps")), 3);
     json_decref(h);
-    json_t *all = rpc_stream_all(c.address, "Jobs/WatchJob", J({"job_id" : "%s", "from_step" : 4}), job);
+    json_t *all = rpc_stream_all(c.address, "Jobs/WatchJob", "{'job_id':'%s','from_step':4}", job);
     assert_int_equal(json_array_size(all), 5); /* the job, three steps, the job's end */
     json_decref(all);
     cluster_done(&c);
@@ -136,18 +134,18 @@ static void a_watch_from_beyond_the_end_of_a_job_is_told_its_last_step(void **st
     cluster_start_probes(&c, 1);
     const char *job = submit_items(&c, 2, 10);
     json_decref(wait_status(&c, job, "RUNNING"));
-    char request[128];
     struct proc early;
-    snprintf(request, sizeof(request), J({"job_id" : "%s", "from_step" : 9}), job);
-    const char *const argv[] = {grpcurl_program(), "-plaintext", "-d", request, c.address, "fermata.v1.Jobs/WatchJob", NULL};
-    proc_talk(&early, cluster_file(&c, "early.log"), argv);
+    rpc_start(&early, cluster_file(&c, "early.log"), c.address, "Jobs/WatchJob",
+              "{'job_id':'%s','from_step':9}", job);
     proc_hear(&early, "JOB_STATUS_RUNNING");
     cluster_open_gate(&c, "gate");
     json_decref(wait_status(&c, job, "COMPLETED"));
     assert_int_not_equal(proc_wait(&early), 0); /* also when the job ends while it waits */
     expect(file_text(cluster_file(&c, "early.log")), "its last step is 3");
-    expect(rpc_fails(c.address, "Jobs/WatchJob", "OutOfRange", J({"job_id" : "%s", "from_step" : 5}), job), "its last step is 3");
-    json_t *all = rpc_stream_all(c.address, "Jobs/WatchJob", J({"job_id" : "%s", "from_step" : 4}), job); /* who has seen all of it */
+    expect(rpc_fails(c.address, "Jobs/WatchJob", "OutOfRange", "{'job_id':'%s','from_step':5}", job),
+           "its last step is 3");
+    json_t *all = rpc_stream_all(c.address, "Jobs/WatchJob", "{'job_id':'%s','from_step':4}",
+                                 job); /* who has seen all of it */
     assert_int_equal(json_array_size(all), 2);
     json_decref(all);
     cluster_done(&c);

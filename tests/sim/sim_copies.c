@@ -1,6 +1,6 @@
 /* The copies of a job: when a host hears that its steps are on disk, the data that it goes on with (shared
  * data and the routines' states) must be what the journal on disk folds to. */
-#include "sim.h"
+#include "sim_copies.h"
 
 #include <string.h>
 

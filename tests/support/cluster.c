@@ -35,12 +35,17 @@ static const char *log_level(void)
 void cluster_init(struct cluster *c)
 {
     memset(c, 0, sizeof(*c));
-    c->lease = "120s";
+    cluster_lease(c, 300);
     c->heartbeat = "300ms";
     snprintf(c->dir, sizeof(c->dir), "/tmp/fermata-test-XXXXXX");
     assert_non_null(mkdtemp(c->dir));
     snprintf(c->data, sizeof(c->data), "%s/data", c->dir);
     snprintf(c->address, sizeof(c->address), "127.0.0.1:0");
+}
+
+void cluster_lease(struct cluster *c, int seconds)
+{
+    snprintf(c->lease, sizeof(c->lease), "%s", test_seconds(seconds));
 }
 
 static void add_args(const char **argv, size_t n, const char *const more[])
@@ -149,11 +154,10 @@ int cluster_host_index(const char *id)
     return id[0] - 'a';
 }
 
-void cluster_start_alone(struct cluster *c, int n, const char *lease)
+void cluster_start_alone(struct cluster *c, int n)
 {
     cluster_init(c);
     c->alone = true;
-    c->lease = lease;
     start_all(c, n);
 }
 
@@ -196,13 +200,23 @@ const char *submit_inline(struct cluster *c, const char *flow, const char *data)
 {
     static char ids[64][32];
     static int next;
-    json_t *r =
-        rpc(c->address, "Jobs/SubmitJob",
-            "{\"inline_flow\":%s,\"entry\":{\"routine\":\"a\",\"slot\":\"in\"},\"data\":%s}", flow, data);
+    json_t *r = rpc(c->address, "Jobs/SubmitJob",
+                    "{'inline_flow':%s,'entry':{'routine':'a','slot':'in'},'data':%s}", flow, data);
     char *id = ids[next++ % 64];
     snprintf(id, sizeof(ids[0]), "%s", at(r, "jobId"));
     json_decref(r);
     return id;
+}
+
+const char *submit_flow(struct cluster *c, const char *data, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    char *flow = json_vformat(fmt, ap);
+    va_end(ap);
+    const char *job = submit_inline(c, flow, data);
+    free(flow);
+    return job;
 }
 
 const char *submit_gates(struct cluster *c, int steps)
@@ -231,10 +245,10 @@ const char *submit_gates(struct cluster *c, int steps)
 const char *submit_loop(struct cluster *c)
 {
     return submit_inline(c,
-                         "{\"routines\":[{\"id\":\"a\",\"type\":\"probe\",\"config\":{\"do\":{\"in\":[{"
-                         "\"wait\":50},{\"count_shared\":\"n\"},{\"emit\":\"next\"}]}}}],"
-                         "\"connections\":[{\"from\":{\"routine\":\"a\",\"event\":\"next\"},\"to\":{"
-                         "\"routine\":\"a\",\"slot\":\"in\"}}]}",
+                         "{'routines':[{'id':'a','type':'probe',"
+                         "'config':{'do':{'in':[{'wait':50},{'count_shared':'n'},{'emit':'next'}]}}}],"
+                         "'connections':[{'from':{'routine':'a','event':'next'},"
+                         "'to':{'routine':'a','slot':'in'}}]}",
                          "{}");
 }
 
@@ -249,9 +263,9 @@ char *large_data(size_t bytes)
 {
     char *data = malloc(bytes + 16);
     assert_non_null(data);
-    memcpy(data, "{\"x\":\"", 6);
+    memcpy(data, "{'x':'", 6);
     memset(data + 6, 'x', bytes);
-    memcpy(data + 6 + bytes, "\"}", 3);
+    memcpy(data + 6 + bytes, "'}", 3);
     return data;
 }
 
@@ -270,8 +284,8 @@ void cluster_done(struct cluster *c)
 void put_trip(struct cluster *c, const char *settings)
 {
     json_decref(rpc(c->address, "Flows/PutFlow",
-                    "{\"flow\":{\"name\":\"trip\",\"routines\":[{\"id\":\"agent\",\"type\":\"llm_agent\","
-                    "\"config\":{\"provider\":\"mock\"%s%s}}]}}",
+                    "{'flow':{'name':'trip','routines':[{'id':'agent','type':'llm_agent',"
+                    "'config':{'provider':'mock'%s%s}}]}}",
                     settings[0] != '\0' ? "," : "", settings));
 }
 
@@ -279,10 +293,9 @@ const char *submit_trip(struct cluster *c, const char *task)
 {
     static char ids[8][32];
     static unsigned next;
-    json_t *j = rpc(c->address, "Jobs/SubmitJob",
-                    "{\"flow\":\"trip\",\"entry\":{\"routine\":\"agent\",\"slot\":\"trigger\"},\"data\":{"
-                    "\"task\":\"%s\"}}",
-                    task);
+    json_t *j =
+        rpc(c->address, "Jobs/SubmitJob",
+            "{'flow':'trip','entry':{'routine':'agent','slot':'trigger'},'data':{'task':'%s'}}", task);
     char *id = ids[next++ % 8];
     snprintf(id, sizeof(ids[0]), "%.30s", at(j, "jobId"));
     json_decref(j);
@@ -296,7 +309,7 @@ json_t *wait_status(struct cluster *c, const char *job, const char *status)
     snprintf(want, sizeof(want), "JOB_STATUS_%s", status);
     long long until = test_now_ms() + DEADLINE_MS;
     for (;;) {
-        json_t *j = rpc(c->address, "Jobs/GetJob", "{\"job_id\":\"%s\"}", job);
+        json_t *j = rpc(c->address, "Jobs/GetJob", "{'job_id':'%s'}", job);
         const char *have = at(j, "job.status");
         if (strcmp(have, want) == 0)
             return j;

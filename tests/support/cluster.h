@@ -8,11 +8,10 @@
 #define MAX_HOSTS 4
 
 struct cluster {
-    bool alone;  /* hosts run without their supervisors: signals reach the daemon, nobody certifies */
-    bool probes; /* hosts offer the routine types of probe_types.c; set before they are started */
-    const char
-        *lease; /* of the hosts; changed before the coordinator starts. "120s", far beyond every deadline of a
-                   test: what happens does not come from its end, however slow the machine is */
+    bool alone;     /* hosts run without their supervisors: signals reach the daemon, nobody certifies */
+    bool probes;    /* hosts offer the routine types of probe_types.c; set before they are started */
+    char lease[16]; /* of the hosts; changed before the coordinator starts. Far beyond every deadline of a
+                       test: what happens does not come from its end, however slow the machine is */
     const char *heartbeat; /* "300ms" unless changed before the coordinator starts */
     char dir[128];         /* temporary */
     char data[160];        /* the store, below it */
@@ -23,6 +22,8 @@ struct cluster {
 
 /* Makes the directory; starts nothing. */
 void cluster_init(struct cluster *c);
+/* A lease that ends within the test, after so many seconds of a usual machine. */
+void cluster_lease(struct cluster *c, int seconds);
 /* Starts the coordinator with this lease and these further arguments (NULL-terminated, may be NULL);
  * again on the same port if it ran before. */
 void cluster_coordinator(struct cluster *c, const char *const more[]);
@@ -37,20 +38,23 @@ void cluster_wait_log(struct cluster *c, const char *file, const char *text);
 void cluster_wait_attached(struct cluster *c, const char *host, const char *not_incarnation);
 /* 0 for "a", and so on. */
 int cluster_host_index(const char *id);
-/* The same with hosts that have no supervisor, and this lease: it alone decides who is dead. */
-void cluster_start_alone(struct cluster *c, int n, const char *lease);
+/* The same with hosts that have no supervisor. */
+void cluster_start_alone(struct cluster *c, int n);
 /* The same with hosts that offer the types of probe_types.c. */
 void cluster_start_probes(struct cluster *c, int n);
 /* A coordinator and n hosts "a", "b", … with labels zone=a and so on. */
 void cluster_start(struct cluster *c, int n);
 
-/* Puts the one-agent flow "trip" with these further settings of the agent, for example "\"delay_ms\":50"; and
+/* Puts the one-agent flow "trip" with these further settings of the agent, for example "'delay_ms':50"; and
  * submits a job of it. Returns the job's id. */
 void put_trip(struct cluster *c, const char *settings);
 const char *submit_trip(struct cluster *c, const char *task);
 /* Submits a job of an inline flow (JSON); its entry is slot "in" of routine "a", its data is JSON. Returns
  * the id. */
 const char *submit_inline(struct cluster *c, const char *flow, const char *data);
+/* The same with a flow that printf makes. */
+const char *submit_flow(struct cluster *c, const char *data, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Submits a job of so many steps (up to 4), for hosts with probes: step N begins, and ends when the test
  * opens the gate "gateN". Returns the id. */
 const char *submit_gates(struct cluster *c, int steps);

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "json_text.h"
 #include "proc.h"
 
 const char *grpcurl_program(void)
@@ -29,20 +30,19 @@ const char *grpcurl_program(void)
     return path;
 }
 
-static int call(const char *address, const char *method, const char *request, char **out, char **err)
+static void full_name(const char *method, char out[128])
 {
-    char full[128];
-    snprintf(full, sizeof(full), "%s%s", strchr(method, '.') != NULL ? "" : "fermata.v1.", method);
-    const char *argv[] = {grpcurl_program(), "-plaintext", "-max-time", "25", "-d", "@", address, full, NULL};
-    return proc_run(argv, request, out, err);
+    snprintf(out, 128, "%s%s", strchr(method, '.') != NULL ? "" : "fermata.v1.", method);
 }
 
-__attribute__((format(printf, 1, 0))) static char *vformat(const char *fmt, va_list ap)
+static int call(const char *address, const char *method, const char *request, char **out, char **err)
 {
-    char *s;
-    if (vasprintf(&s, fmt, ap) < 0)
-        abort();
-    return s;
+    char full[128], seconds[16];
+    full_name(method, full);
+    snprintf(seconds, sizeof(seconds), "%d", DEADLINE_MS / 1000);
+    const char *argv[] = {grpcurl_program(), "-plaintext", "-max-time", seconds, "-d", "@",
+                          address,           full,         NULL};
+    return proc_run(argv, request, out, err);
 }
 
 /* Several responses stand one behind the other. */
@@ -66,7 +66,7 @@ json_t *rpc(const char *address, const char *method, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    char *request = vformat(fmt, ap), *out, *err;
+    char *request = json_vformat(fmt, ap), *out, *err;
     va_end(ap);
     int code = call(address, method, request, &out, &err);
     if (code != 0)
@@ -83,7 +83,7 @@ json_t *rpc_stream_all(const char *address, const char *method, const char *fmt,
 {
     va_list ap;
     va_start(ap, fmt);
-    char *request = vformat(fmt, ap), *out, *err;
+    char *request = json_vformat(fmt, ap), *out, *err;
     va_end(ap);
     int code = call(address, method, request, &out, &err);
     if (code != 0)
@@ -99,7 +99,7 @@ char *rpc_fails(const char *address, const char *method, const char *want, const
 {
     va_list ap;
     va_start(ap, fmt);
-    char *request = vformat(fmt, ap), *out, *err, line[64];
+    char *request = json_vformat(fmt, ap), *out, *err, line[64];
     va_end(ap);
     int code = call(address, method, request, &out, &err);
     snprintf(line, sizeof(line), "Code: %s\n", want);
@@ -110,6 +110,46 @@ char *rpc_fails(const char *address, const char *method, const char *want, const
     free(request);
     free(out);
     return err;
+}
+
+void rpc_start(struct proc *p, const char *err_file, const char *address, const char *method, const char *fmt,
+               ...)
+{
+    va_list ap;
+    char full[128];
+    va_start(ap, fmt);
+    char *request = json_vformat(fmt, ap);
+    va_end(ap);
+    full_name(method, full);
+    const char *argv[] = {grpcurl_program(), "-plaintext", "-d", request, address, full, NULL};
+    proc_talk(p, err_file, argv);
+    free(request);
+}
+
+void rpc_talk(struct proc *p, const char *err_file, const char *address, const char *method)
+{
+    char full[128];
+    full_name(method, full);
+    const char *argv[] = {grpcurl_program(), "-plaintext", "-d", "@", address, full, NULL};
+    proc_talk(p, err_file, argv);
+}
+
+void rpc_say(struct proc *p, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    char *message = json_vformat(fmt, ap);
+    va_end(ap);
+    proc_say(p, message);
+    proc_say(p, "\n");
+    free(message);
+}
+
+void rpc_hear(struct proc *p, const char *text)
+{
+    char *json = json_text(text);
+    proc_hear(p, json);
+    free(json);
 }
 
 char *grpcurl(const char *const args[])

@@ -36,7 +36,7 @@ bool h2_preface(int fd);
 /* The two together. */
 int h2_open(const char *address);
 
-/* All of the bytes; false when the peer has closed, or takes nothing for ten seconds. */
+/* All of the bytes; false when the peer has closed, or takes nothing for long. */
 bool h2_send(int fd, const void *bytes, size_t n);
 /* The same byte by byte. */
 bool h2_send_slowly(int fd, const void *bytes, size_t n);

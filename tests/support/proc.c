@@ -111,8 +111,7 @@ static void start(struct proc *p, const char *err_file, const char *const argv[]
     p->out = out[0];
 }
 
-/* Reads until a newline or the end. */
-static bool read_line(struct proc *p)
+bool proc_line(struct proc *p)
 {
     long long until = test_now_ms() + DEADLINE_MS;
     size_t n = 0;
@@ -135,7 +134,7 @@ static bool read_line(struct proc *p)
 void proc_start(struct proc *p, const char *err_file, const char *const argv[])
 {
     start(p, err_file, argv, false);
-    if (!read_line(p)) {
+    if (!proc_line(p)) {
         char *text = file_text(err_file);
         fail_msg("%s ended before it was ready: %s", argv[0], text);
     }
@@ -145,7 +144,7 @@ char *proc_fails(const char *err_file, int code, const char *const argv[])
 {
     struct proc p;
     start(&p, err_file, argv, false);
-    if (read_line(&p))
+    if (proc_line(&p))
         fail_msg("%s should have failed, but said: %s", argv[0], p.line);
     int got = proc_wait(&p);
     char *text = file_text(err_file);
@@ -167,7 +166,7 @@ void proc_say(struct proc *p, const char *text)
 void proc_hear(struct proc *p, const char *text)
 {
     do {
-        if (!read_line(p)) {
+        if (!proc_line(p)) {
             char *err = file_text(p->err_file);
             fail_msg("\"%s\" was not said: %s", text, err);
         }

@@ -6,8 +6,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Whatever takes longer than this is taken for a hang. */
-#define DEADLINE_MS 30000
+#include "slow.h"
 
 struct proc {
     pid_t pid;          /* 0: not running */
@@ -25,6 +24,8 @@ char *proc_fails(const char *err_file, int code, const char *const argv[]);
 /* Starts argv with a pipe on standard input, and does not wait for a line. */
 void proc_talk(struct proc *p, const char *err_file, const char *const argv[]);
 void proc_say(struct proc *p, const char *text);
+/* Reads one line into p->line; false at the end. */
+bool proc_line(struct proc *p);
 /* Reads lines until one contains the text. */
 void proc_hear(struct proc *p, const char *text);
 void proc_kill(struct proc *p, int signal);

@@ -4,29 +4,12 @@
 
 #include <string.h>
 
+#include "agreed.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "id.h"
-
-int check_name(const char *field, const char *value, struct fm_err *err)
-{
-    size_t n = strlen(value);
-    if (n == 0)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "%s is missing", field);
-    if (n > MAX_NAME)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "%s has %zu bytes; the limit is %d", field, n,
-                          MAX_NAME);
-    for (size_t i = 0; i < n; i++) {
-        char ch = value[i];
-        bool ok = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
-                  ch == '_' || ch == '.' || ch == '-';
-        if (!ok)
-            return fm_err_set(err, FM_INVALID_ARGUMENT, field,
-                              "%s may have only the characters A-Z a-z 0-9 _ . - ; byte %zu is another",
-                              field, i);
-    }
-    return 0;
-}
+#include "name.h"
 
 int check_page(uint32_t page_size, uint32_t *ret, struct fm_err *err)
 {
@@ -49,9 +32,9 @@ int check_size(const char *field, const void *message, struct fm_err *err)
 int check_request_id(const char *id, struct fm_err *err)
 {
     size_t n = strlen(id);
-    if (n > MAX_NAME)
+    if (n > FM_MAX_NAME_BYTES)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "request_id", "request_id has %zu bytes; the limit is %d",
-                          n, MAX_NAME);
+                          n, FM_MAX_NAME_BYTES);
     return 0;
 }
 
@@ -65,10 +48,10 @@ int check_text(const char *field, const char *value, struct fm_err *err)
 
 int check_label(const char *field, const char *key, const char *value, struct fm_err *err)
 {
-    if (key[0] == '\0' || strlen(key) > MAX_LABEL_BYTES || strlen(value) > MAX_LABEL_BYTES)
+    if (key[0] == '\0' || strlen(key) > FM_MAX_LABEL_BYTES || strlen(value) > FM_MAX_LABEL_BYTES)
         return fm_err_set(err, FM_INVALID_ARGUMENT, field,
                           "label \"%.64s\": key and value may have up to %d bytes, and the key at least 1",
-                          key, MAX_LABEL_BYTES);
+                          key, FM_MAX_LABEL_BYTES);
     return 0;
 }
 
@@ -76,14 +59,14 @@ int check_placement(const Fermata__V1__Placement *p, struct fm_err *err)
 {
     if (p == NULL)
         return 0;
-    if ((int)p->mode < 0 || (int)p->mode > FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_SAME_HOST)
+    if ((int)p->mode < 0 || (int)p->mode > PLACEMENT_MODE_SAME_HOST)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "placement.mode", "placement.mode %d is unknown",
                           (int)p->mode);
-    if (p->host[0] != '\0' && check_name("placement.host", p->host, err) < 0)
+    if (p->host[0] != '\0' && fm_name_check("placement.host", p->host, err) < 0)
         return -FM_INVALID_ARGUMENT;
-    if (p->n_labels > MAX_LABELS)
+    if (p->n_labels > FM_MAX_LABELS)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "placement.labels", "%zu labels; the limit is %d",
-                          p->n_labels, MAX_LABELS);
+                          p->n_labels, FM_MAX_LABELS);
     for (size_t i = 0; i < p->n_labels; i++)
         if (check_label("placement.labels", p->labels[i]->key, p->labels[i]->value, err) < 0)
             return -FM_INVALID_ARGUMENT;
@@ -92,8 +75,9 @@ int check_placement(const Fermata__V1__Placement *p, struct fm_err *err)
 
 int check_label_count(size_t n, struct fm_err *err)
 {
-    if (n > MAX_LABELS)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "labels", "%zu labels; the limit is %d", n, MAX_LABELS);
+    if (n > FM_MAX_LABELS)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "labels", "%zu labels; the limit is %d", n,
+                          FM_MAX_LABELS);
     return 0;
 }
 

@@ -79,10 +79,9 @@ void op_reply_bytes(struct core *c, struct op *op, struct fm_bytes response)
 
 void op_answer(struct core *c, const struct op *op, const ProtobufCMessage *response)
 {
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     pb_pack(response, &b);
-    core_reply(c, op->ticket, (struct fm_bytes){b.p, b.n});
-    fm_buf_done(&b);
+    core_reply(c, op->ticket, fm_buf_bytes(&b));
 }
 
 void op_reply(struct core *c, struct op *op, const ProtobufCMessage *response)

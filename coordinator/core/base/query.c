@@ -25,6 +25,11 @@ struct wait *core_read(struct core *c, struct store_query *q,
     return w;
 }
 
+uint32_t core_page(const struct core *c, uint32_t usual)
+{
+    return c->cfg.page_rows > 0 ? c->cfg.page_rows : usual;
+}
+
 void query_done(struct core *c, struct store_done *d)
 {
     struct wait *w;

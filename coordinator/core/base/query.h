@@ -30,6 +30,8 @@ struct wait {
  * or ends it. */
 struct wait *core_read(struct core *c, struct store_query *q,
                        void (*done)(struct core *, struct wait *, struct store_done *), struct op *op);
+/* How many rows of a list are read at a time, usually. */
+uint32_t core_page(const struct core *c, uint32_t usual);
 /* Hands the result to who waits for it. */
 void query_done(struct core *c, struct store_done *d);
 /* Forgets all queries, and frees the ops that wait for them. */

@@ -16,6 +16,7 @@
 #include "pbc.h"
 #include "state.h"
 #include "store.h"
+#include "times.h"
 
 struct unit *unit_new(struct core *c, struct job *job)
 {
@@ -72,10 +73,9 @@ void unit_reply_bytes(struct unit *u, uint64_t ticket, struct fm_bytes response)
 
 void unit_reply(struct unit *u, uint64_t ticket, const ProtobufCMessage *response)
 {
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     pb_pack(response, &b);
-    unit_reply_bytes(u, ticket, (struct fm_bytes){b.p, b.n});
-    fm_buf_done(&b);
+    unit_reply_bytes(u, ticket, fm_buf_bytes(&b));
 }
 
 /* ---- the life of a unit ---- */
@@ -126,11 +126,11 @@ void unit_fail_effects(struct core *c, struct unit *u, const struct fm_err *err)
 
 void unit_exists(struct core *c, struct unit *u, const struct store_done *d)
 {
-    struct fm_err other = {0}, retry = {0};
+    fm_auto(fm_err) other = {0}, retry = {0};
     bool same = memcmp(d->digest, u->request_digest, STORE_DIGEST_BYTES) == 0;
-    fm_err_set(&other, FM_ALREADY_EXISTS, "request_id",
-               "this request_id was used before with other content; take a new one");
-    fm_err_set(&retry, FM_ABORTED, NULL, "overtaken by a request that came first; try again");
+    (void)fm_err_set(&other, FM_ALREADY_EXISTS, "request_id",
+                     "this request_id was used before with other content; take a new one");
+    (void)fm_err_set(&retry, FM_ABORTED, NULL, "overtaken by a request that came first; try again");
     struct effect *e;
     DL_FOREACH (u->effects, e) {
         bool claims = e->ticket != 0 && e->ticket == u->request_ticket;
@@ -139,8 +139,6 @@ void unit_exists(struct core *c, struct unit *u, const struct store_done *d)
         else if (e->kind->failed != NULL)
             e->kind->failed(c, e, claims ? &other : &retry);
     }
-    fm_err_done(&other);
-    fm_err_done(&retry);
 }
 
 /* ---- time ---- */
@@ -148,8 +146,8 @@ void unit_exists(struct core *c, struct unit *u, const struct store_done *d)
 Google__Protobuf__Timestamp core_now(const struct core *c)
 {
     Google__Protobuf__Timestamp t = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
-    t.seconds = c->wall_ms / 1000;
-    t.nanos = (int32_t)(c->wall_ms % 1000) * 1000000;
+    t.seconds = fm_ms_seconds(c->wall_ms);
+    t.nanos = fm_ms_nanos(c->wall_ms);
     return t;
 }
 

@@ -94,7 +94,7 @@ static const struct effect_kind def_effect_kind = {"flow definition", def_stored
 
 void def_effect(struct unit *u, struct flow_def *def)
 {
-    unit_effect(u, &def_effect_kind, (struct fm_bytes){0})->own = def;
+    unit_effect(u, &def_effect_kind, FM_NO_BYTES)->own = def;
 }
 
 void flow_encode(const Fermata__V1__Flow *flow, struct fm_buf *body, uint8_t digest[STORE_DIGEST_BYTES])
@@ -104,7 +104,7 @@ void flow_encode(const Fermata__V1__Flow *flow, struct fm_buf *body, uint8_t dig
     canonical_sort(&copy->base);
     pb_pack(copy, body);
     fermata__v1__flow__free_unpacked(copy, NULL);
-    core_digest((struct fm_bytes){body->p, body->n}, digest);
+    core_digest(fm_buf_bytes(body), digest);
 }
 
 struct flow_name *name_find(struct core *c, const char *name)

@@ -15,6 +15,7 @@
 #include "buf.h"
 #include "err.h"
 #include "fermata/v1/hosts.pb-c.h"
+#include "fields.h"
 #include "host.h"
 #include "job.h"
 #include "mem.h"
@@ -55,7 +56,7 @@ Fermata__V1__Host *mark_view(const struct host_mark *m)
     Fermata__V1__Host v = FERMATA__V1__HOST__INIT;
     v.host_id = m->id;
     v.incarnation = m->incarnation;
-    v.status = FERMATA__V1__HOST_STATUS__HOST_STATUS_AWAY;
+    v.status = HOST_STATUS_AWAY;
     v.cordoned = m->cordoned;
     v.draining = m->draining;
     return pb_clone(&v);
@@ -96,12 +97,10 @@ static void mark_put(struct unit *unit, struct host_mark *m)
     m->n_units++;
     m->unsaved = false;
     if (is_to_be_remembered(m)) {
-        Fermata__V1__Host *v = mark_view(m);
-        struct fm_buf b = {0};
+        fm_auto_pb Fermata__V1__Host *v = mark_view(m);
+        fm_auto(fm_buf) b = {0};
         pb_pack(v, &b);
-        store_put_host(unit->records, m->id, (struct fm_bytes){b.p, b.n});
-        fm_buf_done(&b);
-        fermata__v1__host__free_unpacked(v, NULL);
+        store_put_host(unit->records, m->id, fm_buf_bytes(&b));
     } else {
         store_delete_host(unit->records, m->id);
     }

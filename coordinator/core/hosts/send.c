@@ -10,36 +10,16 @@
 #include "err.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "host.h"
 #include "job.h"
 #include "job_state.h"
+#include "mem.h"
 #include "pace.h"
 #include "pbc.h"
 #include "state.h"
 #include "unit.h"
-
-/* fields of Assign and Deliver that are put together from encoded parts */
-enum {
-    ASSIGN_JOB_ID = 1,
-    ASSIGN_EPOCH = 2,
-    ASSIGN_FLOW = 3,
-    ASSIGN_STATE = 4,
-    ASSIGN_INPUTS = 5,
-    ASSIGN_EMIT_DEFERRED = 6,
-    ASSIGN_NOW = 7,
-    ASSIGN_BREAKPOINTS = 8,
-    ASSIGN_RELEASED_TASK = 9,
-    ASSIGN_LOST_TASKS = 10
-};
-enum {
-    DELIVER_JOB_ID = 1,
-    DELIVER_EPOCH = 2,
-    DELIVER_INPUTS = 3,
-    DELIVER_EMIT_DEFERRED = 4,
-    DELIVER_SET_BREAKPOINTS = 5,
-    DELIVER_BREAKPOINTS = 6
-};
 
 void pace_acked(struct core *c, struct host *h, uint64_t seq)
 {
@@ -53,19 +33,9 @@ void pace_acked(struct core *c, struct host *h, uint64_t seq)
 
 void host_send_message(struct core *c, struct host *h, uint32_t field, const void *message)
 {
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     pb_pack(message, &b);
-    host_send(c, h, field, (struct fm_bytes){b.p, b.n});
-    fm_buf_done(&b);
-}
-
-/* Appends a message as a field of one that is being put together. */
-static void put_message(struct fm_buf *out, uint32_t field, const void *message)
-{
-    struct fm_buf b = {0};
-    pb_pack(message, &b);
-    fm_buf_put_len_delim(out, field, b.p, b.n);
-    fm_buf_done(&b);
+    host_send(c, h, field, fm_buf_bytes(&b));
 }
 
 /* The job's breakpoints; a single step is one that holds whatever comes next. */
@@ -73,24 +43,23 @@ static void put_breakpoints(const struct job *job, struct fm_buf *out, uint32_t 
 {
     const Fermata__V1__Job *h = job->head;
     for (size_t i = 0; i < h->n_breakpoints; i++)
-        put_message(out, field, h->breakpoints[i]);
+        pb_put(out, field, h->breakpoints[i]);
     if (!h->single_step)
         return;
     Fermata__V1__Breakpoint any = FERMATA__V1__BREAKPOINT__INIT;
     char star[] = "*";
     any.routine = star;
-    put_message(out, field, &any);
+    pb_put(out, field, &any);
 }
 
 void host_send_breakpoints(struct core *c, struct job *job)
 {
-    struct fm_buf b = {0};
-    fm_buf_put_string(&b, DELIVER_JOB_ID, job->text);
-    fm_buf_put_tag_varint(&b, DELIVER_EPOCH, job->head->epoch);
-    fm_buf_put_tag_varint(&b, DELIVER_SET_BREAKPOINTS, 1);
-    put_breakpoints(job, &b, DELIVER_BREAKPOINTS);
-    host_send(c, job->host, FIELD_DELIVER, (struct fm_bytes){b.p, b.n});
-    fm_buf_done(&b);
+    fm_auto(fm_buf) b = {0};
+    fm_buf_put_string(&b, FIELD_DELIVER_JOB_ID, job->text);
+    fm_buf_put_tag_varint(&b, FIELD_DELIVER_EPOCH, job->head->epoch);
+    fm_buf_put_tag_varint(&b, FIELD_DELIVER_SET_BREAKPOINTS, 1);
+    put_breakpoints(job, &b, FIELD_DELIVER_BREAKPOINTS);
+    host_send(c, job->host, FIELD_COORDINATOR_MESSAGE_DELIVER, fm_buf_bytes(&b));
 }
 
 static void host_send_intent_ack(struct core *c, struct job *job, uint32_t epoch, const char *task_id)
@@ -99,7 +68,7 @@ static void host_send_intent_ack(struct core *c, struct job *job, uint32_t epoch
     m.job_id = job->text;
     m.epoch = epoch;
     m.task_id = (char *)(uintptr_t)task_id;
-    host_send_message(c, job->host, FIELD_INTENT_ACK, &m);
+    host_send_message(c, job->host, FIELD_COORDINATOR_MESSAGE_INTENT_ACK, &m);
 }
 
 void host_send_assign(struct core *c, struct job *job)
@@ -111,64 +80,61 @@ void host_send_assign(struct core *c, struct job *job)
         return;
     host_flush(c, h); /* the jobs that have left it are said first: their places are given away already */
     struct fm_buf b = {0}, state = {0};
-    fm_buf_put_string(&b, ASSIGN_JOB_ID, job->text);
-    fm_buf_put_tag_varint(&b, ASSIGN_EPOCH, job->head->epoch);
-    fm_buf_put_len_delim(&b, ASSIGN_FLOW, job->def->body.p, job->def->body.n);
+    fm_buf_put_string(&b, FIELD_ASSIGN_JOB_ID, job->text);
+    fm_buf_put_tag_varint(&b, FIELD_ASSIGN_EPOCH, job->head->epoch);
+    fm_buf_put_len_delim(&b, FIELD_ASSIGN_FLOW, job->def->body.p, job->def->body.n);
     job_state_encode(job->state, NULL, &state);
-    fm_buf_put_len_delim(&b, ASSIGN_STATE, state.p, state.n);
+    fm_buf_put_len_delim(&b, FIELD_ASSIGN_STATE, state.p, state.n);
     job->inputs_sent = job_state_inputs(job->state);
     struct task_item *t;
     DL_FOREACH (job->inputs, t) {
         if (t->input_number > job->inputs_on_disk)
             break;
-        fm_buf_put_len_delim(&b, ASSIGN_INPUTS, t->body.p, t->body.n);
+        fm_buf_put_len_delim(&b, FIELD_ASSIGN_INPUTS, t->body.p, t->body.n);
         job->inputs_sent = t->input_number;
     }
     if (job->head->emit_deferred)
-        fm_buf_put_tag_varint(&b, ASSIGN_EMIT_DEFERRED, 1);
+        fm_buf_put_tag_varint(&b, FIELD_ASSIGN_EMIT_DEFERRED, 1);
     Google__Protobuf__Timestamp now = core_now(c);
-    put_message(&b, ASSIGN_NOW, &now);
-    put_breakpoints(job, &b, ASSIGN_BREAKPOINTS);
+    pb_put(&b, FIELD_ASSIGN_NOW, &now);
+    put_breakpoints(job, &b, FIELD_ASSIGN_BREAKPOINTS);
     if (job->head->released_task[0] != '\0')
-        fm_buf_put_string(&b, ASSIGN_RELEASED_TASK, job->head->released_task);
+        fm_buf_put_string(&b, FIELD_ASSIGN_RELEASED_TASK, job->head->released_task);
     for (size_t i = 0; i < job->head->n_lost_tasks; i++)
-        fm_buf_put_string(&b, ASSIGN_LOST_TASKS, job->head->lost_tasks[i]);
+        fm_buf_put_string(&b, FIELD_ASSIGN_LOST_TASKS, job->head->lost_tasks[i]);
     job->assign_sent = true;
-    host_send(c, h, FIELD_ASSIGN, (struct fm_bytes){b.p, b.n});
+    host_send(c, h, FIELD_COORDINATOR_MESSAGE_ASSIGN, fm_buf_bytes(&b));
     pace_sent(h, b.n);
     fm_buf_done(&b);
     fm_buf_done(&state);
     if (job->head->pause_requested)
-        host_send_interrupt(c, h->conn, job, job->head->epoch,
-                            FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE);
+        host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_PAUSE);
     else if (h->draining)
-        host_send_interrupt(c, h->conn, job, job->head->epoch,
-                            FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
+        host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_DRAIN);
 }
 
 void host_send_inputs(struct core *c, struct job *job)
 {
     if (job->host == NULL || !job->assign_sent || job->host->conn == 0)
         return;
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     struct task_item *t;
     bool any = false;
-    fm_buf_put_string(&b, DELIVER_JOB_ID, job->text);
-    fm_buf_put_tag_varint(&b, DELIVER_EPOCH, job->head->epoch);
+    fm_buf_put_string(&b, FIELD_DELIVER_JOB_ID, job->text);
+    fm_buf_put_tag_varint(&b, FIELD_DELIVER_EPOCH, job->head->epoch);
     DL_FOREACH (job->inputs, t) {
         if (t->input_number <= job->inputs_sent)
             continue;
         if (t->input_number > job->inputs_on_disk)
             break;
-        fm_buf_put_len_delim(&b, DELIVER_INPUTS, t->body.p, t->body.n);
+        fm_buf_put_len_delim(&b, FIELD_DELIVER_INPUTS, t->body.p, t->body.n);
         job->inputs_sent = t->input_number;
         any = true;
     }
     if (job->head->emit_deferred)
-        fm_buf_put_tag_varint(&b, DELIVER_EMIT_DEFERRED, 1);
+        fm_buf_put_tag_varint(&b, FIELD_DELIVER_EMIT_DEFERRED, 1);
     if (any)
-        host_send(c, job->host, FIELD_DELIVER, (struct fm_bytes){b.p, b.n});
-    fm_buf_done(&b);
+        host_send(c, job->host, FIELD_COORDINATOR_MESSAGE_DELIVER, fm_buf_bytes(&b));
 }
 
 void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_t epoch, int kind)
@@ -176,46 +142,42 @@ void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_
     struct host *h = host_by_conn(c, conn);
     if (h == NULL)
         return;
-    if (kind == FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE &&
-        (job->host != h || !job->assign_sent || job->head->epoch != epoch))
+    if (kind == INTERRUPT_KIND_PAUSE && (job->host != h || !job->assign_sent || job->head->epoch != epoch))
         return; /* not there yet: it goes out behind the Assign; or there no more */
     Fermata__V1__Interrupt m = FERMATA__V1__INTERRUPT__INIT;
     m.job_id = job->text;
     m.epoch = epoch;
     m.kind = (Fermata__V1__InterruptKind)kind;
     m.grace_ms = c->cfg.pause_grace_ms;
-    host_send_message(c, h, FIELD_INTERRUPT, &m);
+    host_send_message(c, h, FIELD_COORDINATOR_MESSAGE_INTERRUPT, &m);
 }
 
-void host_queue_ack(struct host *h, const struct job *job, uint32_t epoch, uint32_t number, bool released)
+void host_queue_ack(struct host *h, const struct job *job, uint32_t epoch, uint32_t number,
+                    enum job_stay stay)
 {
     Fermata__V1__StepAck ack = FERMATA__V1__STEP_ACK__INIT;
     ack.job_id = (char *)(uintptr_t)job->text;
     ack.epoch = epoch;
     ack.number = number;
-    ack.released = released;
-    struct fm_buf b = {0};
-    pb_pack(&ack, &b);
-    fm_buf_put_len_delim(&h->acks, 1, b.p, b.n);
-    h->acks_urgent = h->acks_urgent || !released;
-    fm_buf_done(&b);
+    ack.released = stay == JOB_HAS_LEFT;
+    pb_put(&h->acks, FIELD_STEP_ACK_BATCH_ACKS, &ack);
+    h->acks_urgent = h->acks_urgent || stay == JOB_STAYS;
 }
 
 static void send_field(struct core *c, struct host *h, uint32_t field, struct fm_bytes body, bool urgent)
 {
     if (h->conn == 0)
         return;
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     fm_buf_reserve(&b, body.n + 32);
-    fm_buf_put_tag_varint(&b, FIELD_SEQ, ++h->seq_out);
+    fm_buf_put_tag_varint(&b, FIELD_COORDINATOR_MESSAGE_SEQ, ++h->seq_out);
     if (h->mark_seq == 0) {
         h->mark_seq = h->seq_out;
         h->mark_ms = c->now_ms;
     }
-    fm_buf_put_tag_varint(&b, FIELD_ACK, h->seq_in);
+    fm_buf_put_tag_varint(&b, FIELD_COORDINATOR_MESSAGE_ACK, h->seq_in);
     fm_buf_put_len_delim(&b, field, body.p, body.n);
-    c->io.host_send(c->io.arg, h->conn, (struct fm_bytes){b.p, b.n}, urgent);
-    fm_buf_done(&b);
+    c->io.host_send(c->io.arg, h->conn, fm_buf_bytes(&b), urgent);
 }
 
 void host_send(struct core *c, struct host *h, uint32_t field, struct fm_bytes body)
@@ -227,7 +189,7 @@ void host_flush(struct core *c, struct host *h)
 {
     if (h->acks.n == 0)
         return;
-    send_field(c, h, FIELD_STEP_ACKS, (struct fm_bytes){h->acks.p, h->acks.n}, h->acks_urgent);
+    send_field(c, h, FIELD_COORDINATOR_MESSAGE_STEP_ACKS, fm_buf_bytes(&h->acks), h->acks_urgent);
     fm_buf_reset(&h->acks);
     h->acks_urgent = false;
 }
@@ -244,7 +206,7 @@ static void ack_done(struct core *c, struct job *job, struct effect *e)
 {
     struct host *h = host_by_conn(c, e->conn);
     if (h != NULL)
-        host_queue_ack(h, job, e->epoch, e->number, e->released);
+        host_queue_ack(h, job, e->epoch, e->number, e->released ? JOB_HAS_LEFT : JOB_STAYS);
 }
 
 /* What the host was to hear is lost, and perhaps true all the same. */
@@ -279,26 +241,26 @@ static const struct effect_kind intent_kind = {"intent", intent_done, NULL, NULL
 
 void inputs_effect(struct unit *u, uint32_t number)
 {
-    unit_effect(u, &inputs_kind, (struct fm_bytes){0})->number = number;
+    unit_effect(u, &inputs_kind, FM_NO_BYTES)->number = number;
 }
 
-void ack_effect(struct unit *u, uint64_t conn, uint32_t epoch, uint32_t number, bool released)
+void ack_effect(struct unit *u, uint64_t conn, uint32_t epoch, uint32_t number, enum job_stay stay)
 {
-    struct effect *e = unit_effect(u, &ack_kind, (struct fm_bytes){0});
+    struct effect *e = unit_effect(u, &ack_kind, FM_NO_BYTES);
     e->conn = conn;
     e->epoch = epoch;
     e->number = number;
-    e->released = released;
+    e->released = stay == JOB_HAS_LEFT;
 }
 
 void assign_effect(struct unit *u, uint32_t epoch)
 {
-    unit_effect(u, &assign_kind, (struct fm_bytes){0})->epoch = epoch;
+    unit_effect(u, &assign_kind, FM_NO_BYTES)->epoch = epoch;
 }
 
 void interrupt_effect(struct unit *u, const struct job *job, int kind)
 {
-    struct effect *e = unit_effect(u, &interrupt_kind, (struct fm_bytes){0});
+    struct effect *e = unit_effect(u, &interrupt_kind, FM_NO_BYTES);
     e->conn = job->host->conn;
     e->epoch = job->head->epoch;
     e->number = (uint32_t)kind;
@@ -308,4 +270,12 @@ void intent_effect(struct unit *u, uint32_t epoch, const char *task_id)
 {
     unit_effect(u, &intent_kind, (struct fm_bytes){(const uint8_t *)task_id, strlen(task_id) + 1})->epoch =
         epoch;
+}
+
+void intent_forget(struct unit *u, const char *task_id)
+{
+    struct effect *e;
+    DL_FOREACH ((u == NULL ? NULL : u->effects), e)
+        if (e->kind == &intent_kind && strcmp((const char *)e->bytes.p, task_id) == 0)
+            e->epoch = 0;
 }

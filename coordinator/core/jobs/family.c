@@ -1,14 +1,15 @@
-/* What parents and children tell each other. A step names the children it starts; they become entries of the parent's record with
- * the step. When that is on disk, each child is submitted by an inner call, under an id chosen before and a
- * request id that names parent and number, so that it exists once however often this is tried. When a child
- * ends, its parent gets the result as an input and forgets the child, in one unit; then the child forgets
- * that its parent waits. When a parent ends, its children are cancelled; one that FAILED
+/* What parents and children tell each other. A step names the children it starts; they become entries of the
+ * parent's record with the step. When that is on disk, each child is submitted by an inner call, under an id
+ * chosen before and a request id that names parent and number, so that it exists once however often this is
+ * tried. When a child ends, its parent gets the result as an input and forgets the child, in one unit; then
+ * the child forgets that its parent waits. When a parent ends, its children are cancelled; one that FAILED
  * and goes on later finds their results. Whatever is interrupted is taken up
  * again by the wake time of the record that still shows it. */
 #include "family.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "admit.h"
 #include "buf.h"
@@ -116,10 +117,10 @@ static void put_outputs(Google__Protobuf__Struct *s, const Fermata__V1__JobState
 static Google__Protobuf__Struct *result_of(const struct job *job)
 {
     Google__Protobuf__Struct *s = new_struct();
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     job_state_encode(job->state, NULL, &b);
-    Fermata__V1__JobState *state = fermata__v1__job_state__unpack(NULL, b.n, b.p);
-    put(s, "status", text_value(job_status_name((int)job->head->status)));
+    fm_auto_pb Fermata__V1__JobState *state = fermata__v1__job_state__unpack(NULL, b.n, b.p);
+    put(s, "status", text_value(job_status_name(job_status(job))));
     put(s, "job_id", text_value(job->text));
     if (job->head->error != NULL)
         put_error(s, job->head->error->code, job->head->error->message);
@@ -127,16 +128,12 @@ static Google__Protobuf__Struct *result_of(const struct job *job)
         put_outputs(s, state);
     if (protobuf_c_message_get_packed_size(&s->base) > MAX_INPUT_BYTES) {
         google__protobuf__struct__free_unpacked(s, NULL);
-        struct fm_err err = {0};
-        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "outputs",
-                   "the result of the child has %zu bytes; the limit is %u: read it with GetJob", b.n,
-                   MAX_INPUT_BYTES);
+        fm_auto(fm_err) err = {0};
+        (void)fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "outputs",
+                         "the result of the child has %zu bytes; the limit is %u: read it with GetJob", b.n,
+                         MAX_INPUT_BYTES);
         s = failure_result(job->text, &err);
-        fm_err_done(&err);
     }
-    if (state != NULL)
-        fermata__v1__job_state__free_unpacked(state, NULL);
-    fm_buf_done(&b);
     return s;
 }
 
@@ -217,10 +214,39 @@ static void cancel_child(struct core *c, const struct fm_id *parent, const struc
 
 static void tell_parent(struct core *c, struct job *job);
 
+static bool has_child(const Fermata__V1__Job *h, const char *child_id)
+{
+    for (size_t i = 0; i < h->n_children; i++)
+        if (strcmp(h->children[i]->job_id, child_id) == 0)
+            return true;
+    return false;
+}
+
+/* While a unit is being gathered, only those children are started that are on disk without it; the rest is
+ * done when it is on disk. */
+static void start_stored(struct core *c, struct job *job)
+{
+    children_effect(job->next);
+    if (job_status_final(job_status(job)))
+        return;
+    fm_auto_pb Fermata__V1__Job *disk = fermata__v1__job__unpack(NULL, job->disk_head.n, job->disk_head.p);
+    for (size_t i = 0; disk != NULL && i < job->head->n_children; i++) {
+        const Fermata__V1__Child *child = job->head->children[i];
+        struct fm_id id;
+        if (!child->started && child->start != NULL && has_child(disk, child->job_id) &&
+            fm_id_parse(child->job_id, &id) == 0 && !inner_under_way(c, &job->id, &id))
+            start_child(c, job, child, &id);
+    }
+}
+
 void family_look(struct core *c, struct job *job)
 {
-    bool ended = job_status_final((int)job->head->status);
+    bool ended = job_status_final(job_status(job));
     job->recheck_ms = c->wall_ms + RECHECK_MS;
+    if (job->next != NULL) {
+        start_stored(c, job);
+        return;
+    }
     if (ended && job->head->parent_waits)
         tell_parent(c, job);
     /* A call may change the list at once. */
@@ -288,7 +314,7 @@ static int told_job(struct core *c, struct op *op, struct job **ret, struct fm_e
 /* The call is done when what it changed is on disk. */
 static int done_when_on_disk(struct core *c, const struct op *op, struct job *job)
 {
-    unit_reply_bytes(unit_of(c, job), op->ticket, (struct fm_bytes){0});
+    unit_reply_bytes(unit_of(c, job), op->ticket, FM_NO_BYTES);
     return 0;
 }
 
@@ -302,11 +328,11 @@ static int child_started(struct core *c, struct op *op, struct fm_err *err)
     size_t at;
     fm_id_text(&op->inner->child, text);
     Fermata__V1__Child *child = child_find(job, text, &at);
-    if (child == NULL || job_status_final((int)job->head->status)) {
+    if (child == NULL) {
         cancel_child(c, &job->id, &op->inner->child, text);
-        return done_when_on_disk(c, op, job);
-    }
-    if (!child->started) {
+    } else if (job_status_final(job_status(job))) {
+        children_effect(unit_of(c, job)); /* it is cancelled when the end is on disk */
+    } else if (!child->started) {
         child->started = true;
         if (child->start != NULL)
             fermata__v1__child_start__free_unpacked(child->start, NULL);
@@ -341,16 +367,15 @@ static void add_failure(struct core *c, struct job *job, const Fermata__V1__Chil
 static void take_result(struct core *c, struct job *job, const Fermata__V1__Child *child,
                         Google__Protobuf__Struct *result)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (result == NULL)
-        fm_err_set(&err, FM_CANCELLED, NULL, "the job that was to start it had ended");
+        (void)fm_err_set(&err, FM_CANCELLED, NULL, "the job that was to start it had ended");
     else
         (void)admit_input(c, job, "outputs", &result->base, &err);
     if (err.code != FM_OK)
         add_failure(c, job, child, &err);
     else
         add_result(c, job, child, result);
-    fm_err_done(&err);
 }
 
 static int child_ended(struct core *c, struct op *op, struct fm_err *err)
@@ -364,9 +389,8 @@ static int child_ended(struct core *c, struct op *op, struct fm_err *err)
     fm_id_text(&op->inner->child, text);
     Fermata__V1__Child *child = child_find(job, text, &at);
     if (child != NULL) {
-        bool ended = job_status_final((int)job->head->status);
-        if (!ended ||
-            (int)job->head->status == JOB_FAILED) /* it may go on one day, and then waits for this */
+        bool ended = job_status_final(job_status(job));
+        if (!ended || job_status(job) == JOB_FAILED) /* it may go on one day, and then waits for this */
             take_result(c, job, child, ((const struct told *)op->own)->result);
         child_remove(job, at);
         if (!ended && (job->head->n_pauses == 0 || job->def->parallelism > 1))

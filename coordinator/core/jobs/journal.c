@@ -6,6 +6,7 @@
 #include "buf.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "job.h"
 #include "job_state.h"
 #include "pbc.h"
@@ -14,7 +15,6 @@
 #include "unit.h"
 #include "watch.h"
 
-enum { STEP_TASK = 22 };     /* field of Step that is appended to the others' encoding */
 #define STEP_BUF_BYTES 65536 /* kept from one step to the next */
 #define DAY_MS 86400000
 
@@ -58,11 +58,11 @@ int job_apply_step(struct core *c, struct job *job, const Fermata__V1__Step *ste
     if (rc < 0)
         return rc;
     if (*ret_task != NULL)
-        fm_buf_put_len_delim(b, STEP_TASK, (*ret_task)->body.p, (*ret_task)->body.n);
+        fm_buf_put_len_delim(b, FIELD_STEP_TASK, (*ret_task)->body.p, (*ret_task)->body.n);
     struct unit *m = unit_of(c, job);
-    store_put_step(m->records, &job->id, step->number, (struct fm_bytes){b->p, b->n});
+    store_put_step(m->records, &job->id, step->number, fm_buf_bytes(b));
     job->journal_bytes += b->n;
-    struct fm_bytes shown = job->watches != NULL ? (struct fm_bytes){b->p, b->n} : (struct fm_bytes){0};
+    struct fm_bytes shown = job->watches != NULL ? fm_buf_bytes(b) : FM_NO_BYTES;
     step_effect(m, step->number, shown);
     if (b->cap > STEP_BUF_BYTES)
         fm_buf_done(b);

@@ -14,6 +14,7 @@
 #include "id.h"
 #include "job.h"
 #include "log.h"
+#include "mem.h"
 #include "method.h"
 #include "op.h"
 #include "place.h"
@@ -49,11 +50,10 @@ static void on_def_read(struct core *c, struct wait *w, struct store_done *d)
                                   ? fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p)
                                   : NULL;
     if (flow == NULL) {
-        struct fm_err err = {0};
-        fm_err_set(&err, FM_DATA_LOSS, "flow", "the flow of job %s is missing in the store or malformed",
-                   job->text);
+        fm_auto(fm_err) err = {0};
+        (void)fm_err_set(&err, FM_DATA_LOSS, "flow",
+                         "the flow of job %s is missing in the store or malformed", job->text);
         give_up(c, job, &err);
-        fm_err_done(&err);
         return;
     }
     job->def = def_add(c, flow, d->rows[0].body, job->head->flow_digest.data, true);
@@ -64,15 +64,14 @@ static void on_def_read(struct core *c, struct wait *w, struct store_done *d)
 
 static void load_def(struct core *c, struct job *job)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (job->head->flow_digest.len != STORE_DIGEST_BYTES) {
-        fm_err_set(&err, FM_DATA_LOSS, "flow", "job %s names no flow", job->text);
+        (void)fm_err_set(&err, FM_DATA_LOSS, "flow", "job %s names no flow", job->text);
         give_up(c, job, &err);
-        fm_err_done(&err);
         return;
     }
     job->def = def_find(c, job->head->flow_digest.data);
-    int status = (int)job->head->status;
+    enum job_status status = job_status(job);
     if (job->def != NULL || status == JOB_COMPLETED || status == JOB_CANCELLED) {
         job->loading = false;
         c->job_loaded(c, job);
@@ -88,7 +87,7 @@ static void on_job_read(struct core *c, struct wait *w, struct store_done *d)
     struct job *job = job_in_memory(c, &w->job);
     if (job == NULL || !job->loading)
         return;
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (d->status == STORE_FAILED && d->err.code == FM_DATA_LOSS) {
         give_up(c, job, &d->err); /* it will not get better, and others do not wait for it */
         return;
@@ -101,7 +100,7 @@ static void on_job_read(struct core *c, struct wait *w, struct store_done *d)
         return;
     }
     if (d->status == STORE_NOT_FOUND) {
-        fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", job->text);
+        (void)fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", job->text);
         job_fail_ops(c, job, &err);
         watch_fail_job(c, job, &err);
         place_settle(c, job);
@@ -113,7 +112,6 @@ static void on_job_read(struct core *c, struct wait *w, struct store_done *d)
         job->loading = true; /* until the flow is there, too */
         load_def(c, job);
     }
-    fm_err_done(&err);
 }
 
 void job_start_loading(struct core *c, struct job *job)

@@ -9,6 +9,7 @@
 #include "digest.h"
 #include "err.h"
 #include "job.h"
+#include "mem.h"
 #include "method.h"
 #include "op.h"
 #include "pbc.h"
@@ -36,8 +37,8 @@ static void on_request_read(struct core *c, struct wait *w, struct store_done *d
         op_reply_bytes(c, op, d->reply);
         return;
     }
-    fm_err_set(&err, FM_ALREADY_EXISTS, "request_id",
-               "this request_id was used before with other content; take a new one");
+    (void)fm_err_set(&err, FM_ALREADY_EXISTS, "request_id",
+                     "this request_id was used before with other content; take a new one");
     op_fail(c, op, &err);
 }
 
@@ -51,8 +52,10 @@ int request_look_up(struct core *c, struct op *op, const char *scope, const char
         DL_APPEND(job->ops, op);
         return OP_WAITS;
     }
-    if (op->request_checked)
+    if (op->request_checked && op->request_revision == job->head->revision)
         return 0;
+    op->request_checked = false; /* or a unit that may have claimed it has overtaken the answer */
+    op->request_revision = job->head->revision;
     struct store_query q = {.kind = STORE_READ_REQUEST, .scope = scope, .request_id = request_id};
     core_read(c, &q, on_request_read, op);
     return OP_WAITS;
@@ -63,11 +66,9 @@ void request_claim(struct job *job, const struct op *op, const char *scope, cons
 {
     if (request_id[0] == '\0')
         return;
-    struct fm_buf reply = {0};
+    fm_auto(fm_buf) reply = {0};
     pb_pack(response, &reply);
     core_request_digest(op->request, m->request_digest);
     m->request_ticket = op->ticket;
-    store_put_request(m->records, scope, request_id, m->request_digest, &job->id,
-                      (struct fm_bytes){reply.p, reply.n});
-    fm_buf_done(&reply);
+    store_put_request(m->records, scope, request_id, m->request_digest, &job->id, fm_buf_bytes(&reply));
 }

@@ -7,6 +7,7 @@
 #include "family.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "id.h"
 #include "input.h"
@@ -75,7 +76,7 @@ static void read_due(struct core *c, int64_t after_ms, struct fm_id after)
                             .due_ms = c->wall_ms,
                             .after_ms = after_ms,
                             .after = after,
-                            .limit = DUE_PAGE};
+                            .limit = core_page(c, DUE_PAGE)};
     c->due_reading = true;
     core_read(c, &q, on_due_listed, NULL);
 }
@@ -143,14 +144,14 @@ static bool expire_questions(struct core *c, struct job *job)
 static void pass_deadline(struct core *c, struct job *job)
 {
     if (job->host != NULL)
-        interrupt_effect(unit_of(c, job), job, FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_CANCEL);
+        interrupt_effect(unit_of(c, job), job, INTERRUPT_KIND_CANCEL);
     job_set_error(job, "DEADLINE_EXCEEDED", "the job took longer than the deadline of its flow", "", "");
     job_end(c, job, JOB_EV_FAIL);
 }
 
 static bool timer_is_due(const struct core *c, const struct job *job)
 {
-    int status = (int)job->head->status;
+    enum job_status status = job_status(job);
     bool timers =
         status == JOB_SLEEPING || (status == JOB_PAUSED && job->def->parallelism > 1 && !job_is_held(job));
     int64_t due = job_state_next_due(job->state);
@@ -162,7 +163,7 @@ void job_on_time(struct core *c, struct job *job)
     job->time_wanted = false;
     if (children_due(job) && job->next == NULL && job->inflight == NULL)
         family_look(c, job);
-    if (!job_status_final((int)job->head->status)) {
+    if (!job_status_final(job_status(job))) {
         int64_t deadline = time_to_ms(job->head->deadline_at);
         if (deadline != 0 && deadline <= c->wall_ms)
             pass_deadline(c, job);

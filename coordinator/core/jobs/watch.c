@@ -10,12 +10,14 @@
 #include "buf.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "host.h"
 #include "id.h"
 #include "job.h"
 #include "journal_check.h"
 #include "mem.h"
 #include "op.h"
+#include "pbc.h"
 #include "query.h"
 #include "state.h"
 #include "store.h"
@@ -23,8 +25,6 @@
 #include "unit.h"
 
 #define STEPS_AT_ONCE 64
-#define FIELD_JOB_STEP_COUNT 8
-#define WATCH_HEARTBEAT 4
 
 void watch_free(struct core *c, struct watch *w)
 {
@@ -35,37 +35,34 @@ void watch_free(struct core *c, struct watch *w)
 
 void job_put_view(const struct job *job, struct fm_buf *out, uint32_t field)
 {
-    struct fm_buf view = {0};
+    fm_auto(fm_buf) view = {0};
     fm_buf_append(&view, job->disk_head.p, job->disk_head.n);
     if (job->steps_on_disk > 0)
         fm_buf_put_tag_varint(&view, FIELD_JOB_STEP_COUNT, job->steps_on_disk);
     fm_buf_put_len_delim(out, field, view.p, view.n);
-    fm_buf_done(&view);
 }
 
 static void watch_send(struct core *c, struct watch *w, const struct fm_buf *b)
 {
     w->spoken = true;
-    if (!c->io.watch_send(c->io.arg, w->ticket, (struct fm_bytes){b->p, b->n}))
+    if (!c->io.watch_send(c->io.arg, w->ticket, fm_buf_bytes(b)))
         w->full = true;
 }
 
 static void send_head(struct core *c, struct watch *w)
 {
-    struct fm_buf b = {0};
-    job_put_view(w->job, &b, 1);
+    fm_auto(fm_buf) b = {0};
+    job_put_view(w->job, &b, FIELD_WATCH_JOB_RESPONSE_JOB);
     w->need_head = false;
     watch_send(c, w, &b);
-    fm_buf_done(&b);
 }
 
 static void send_step(struct core *c, struct watch *w, uint32_t number, struct fm_bytes step)
 {
-    struct fm_buf b = {0};
-    fm_buf_put_len_delim(&b, 2, step.p, step.n);
+    fm_auto(fm_buf) b = {0};
+    fm_buf_put_len_delim(&b, FIELD_WATCH_JOB_RESPONSE_STEP, step.p, step.n);
     w->next_step = number + 1;
     watch_send(c, w, &b);
-    fm_buf_done(&b);
 }
 
 static void pump(struct core *c, struct watch *w);
@@ -80,14 +77,13 @@ static bool beyond_the_end(const struct watch *w)
 
 static void fail_beyond_the_end(struct core *c, struct watch *w)
 {
-    struct fm_err err = {0};
-    fm_err_set(
+    fm_auto(fm_err) err = {0};
+    (void)fm_err_set(
         &err, FM_OUT_OF_RANGE, "from_step",
         "from_step is %u, but job %s has ended, and its last step is %u; what was seen beyond it is not "
         "in the store",
         w->next_step, w->job->text, w->job->steps_on_disk);
     c->io.fail(c->io.arg, w->ticket, &err);
-    fm_err_done(&err);
     watch_free(c, w);
 }
 
@@ -123,7 +119,7 @@ static void pump(struct core *c, struct watch *w)
         struct store_query q = {.kind = STORE_READ_STEPS,
                                 .job = job->id,
                                 .from = w->next_step,
-                                .limit = STEPS_AT_ONCE,
+                                .limit = core_page(c, STEPS_AT_ONCE),
                                 .max_bytes = 1u << 20};
         w->reading = true;
         core_read(c, &q, on_steps_read, NULL)->ticket = w->ticket;
@@ -168,21 +164,16 @@ void watch_progress(struct core *c, const struct host *h, const Fermata__V1__Pro
     struct job *job = fm_id_parse(m->job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
     if (job == NULL || job->loading || job->host != h || job->head->epoch != m->epoch)
         return;
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     struct watch *w;
     DL_FOREACH (job->watches, w) {
         if (w->full || w->reading || w->need_head || w->next_step <= job->steps_on_disk)
             continue;
         if (b.n == 0) {
-            struct fm_buf body = {0};
-            fm_buf_reserve(&body, fermata__v1__progress__get_packed_size(m));
-            body.n = fermata__v1__progress__pack(m, body.p);
-            fm_buf_put_len_delim(&b, 3, body.p, body.n);
-            fm_buf_done(&body);
+            pb_put(&b, FIELD_WATCH_JOB_RESPONSE_PROGRESS, m);
         }
         watch_send(c, w, &b);
     }
-    fm_buf_done(&b);
 }
 
 /* ---- heartbeats ---- */
@@ -203,14 +194,12 @@ void watches_tick(struct core *c)
         w->spoken = false;
         if (!silent)
             continue;
-        struct fm_buf b = {0}, body = {0};
+        fm_auto(fm_buf) b = {0}, body = {0};
         if (w->job->steps_on_disk > 0)
-            fm_buf_put_tag_varint(&body, 1, w->job->steps_on_disk);
-        fm_buf_put_len_delim(&b, WATCH_HEARTBEAT, body.p, body.n);
+            fm_buf_put_tag_varint(&body, FIELD_WATCH_HEARTBEAT_STEP_COUNT, w->job->steps_on_disk);
+        fm_buf_put_len_delim(&b, FIELD_WATCH_JOB_RESPONSE_HEARTBEAT, body.p, body.n);
         watch_send(c, w, &b);
         w->spoken = false;
-        fm_buf_done(&body);
-        fm_buf_done(&b);
     }
 }
 

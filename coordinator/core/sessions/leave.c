@@ -46,7 +46,7 @@ static void name_left(const struct host *h, Fermata__V1__DrainHostResponse *r)
 
 static void log_left(const struct host *h, const Fermata__V1__DrainHostResponse *r)
 {
-    struct fm_buf names = {0};
+    fm_auto(fm_buf) names = {0};
     for (size_t i = 0; i < r->n_left_job_ids && i < NAMED_IN_LOG; i++) {
         fm_buf_append(&names, " ", i > 0);
         fm_buf_append(&names, r->left_job_ids[i], strlen(r->left_job_ids[i]));
@@ -54,7 +54,6 @@ static void log_left(const struct host *h, const Fermata__V1__DrainHostResponse 
     fm_buf_append(&names, "", 1);
     FM_LOG(WARN, HOST, "the deadline of a drain is over, jobs are left; they move at the end of their steps",
            FM_STR("host", h->id), FM_U64("jobs", h->n_jobs), FM_STR("left", (const char *)names.p));
-    fm_buf_done(&names);
 }
 
 void drain_answer(struct core *c, struct host *h, const struct op *op)
@@ -153,7 +152,7 @@ void host_lost(struct core *c, struct host *h, const char *why)
     HASH_FIND(hh, c->conns, &h->conn, sizeof(h->conn), k);
     if (k != NULL) {
         struct fm_err err = {0};
-        fm_err_set(&err, FM_DEADLINE_EXCEEDED, NULL, "nothing was heard for too long: %s", why);
+        (void)fm_err_set(&err, FM_DEADLINE_EXCEEDED, NULL, "nothing was heard for too long: %s", why);
         conn_close(c, k, &err);
     }
     h->conn = 0;

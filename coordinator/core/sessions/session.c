@@ -9,11 +9,13 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "agreed.h"
 #include "breakpoints.h"
 #include "buf.h"
 #include "check.h"
 #include "err.h"
 #include "fermata/v1/host_agent.pb-c.h"
+#include "fields.h"
 #include "host.h"
 #include "id.h"
 #include "job.h"
@@ -24,6 +26,7 @@
 #include "marks.h"
 #include "mem.h"
 #include "move.h"
+#include "name.h"
 #include "pace.h"
 #include "pbc.h"
 #include "send.h"
@@ -34,7 +37,6 @@
 #include "told.h"
 #include "watch.h"
 
-#define PROTOCOL_VERSION 1
 #define MAX_CAPACITY 100000
 #define MAX_TYPES 1000
 #define MAX_STEP_BYTES (8u * 1024 * 1024)
@@ -50,8 +52,8 @@ void session_opened(struct core *c, uint64_t conn, const char *peer)
     HASH_ADD(hh, c->conns, id, sizeof(k->id), k);
     if (c->stopping || !c->recovered) {
         struct fm_err err = {0};
-        fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is %s",
-                   c->stopping ? "stopping" : "starting");
+        (void)fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is %s",
+                         c->stopping ? "stopping" : "starting");
         conn_close(c, k, &err);
     }
 }
@@ -60,12 +62,12 @@ void session_opened(struct core *c, uint64_t conn, const char *peer)
 
 static int check_hello(const Fermata__V1__Hello *m, struct fm_err *err)
 {
-    if (m->protocol_version != PROTOCOL_VERSION)
+    if (m->protocol_version != FM_PROTOCOL_VERSION)
         return fm_err_set(err, FM_FAILED_PRECONDITION, "hello.protocol_version",
                           "the host speaks protocol version %u; this coordinator speaks version %d",
-                          m->protocol_version, PROTOCOL_VERSION);
-    if (check_name("hello.host_id", m->host_id, err) < 0 ||
-        check_name("hello.incarnation", m->incarnation, err) < 0)
+                          m->protocol_version, FM_PROTOCOL_VERSION);
+    if (fm_name_check("hello.host_id", m->host_id, err) < 0 ||
+        fm_name_check("hello.incarnation", m->incarnation, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (m->capacity == 0 || m->capacity > MAX_CAPACITY)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.capacity", "capacity is %u; 1 to %d are allowed",
@@ -74,11 +76,11 @@ static int check_hello(const Fermata__V1__Hello *m, struct fm_err *err)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.routine_types",
                           "%zu routine types; the limit is %d", m->n_routine_types, MAX_TYPES);
     for (size_t i = 0; i < m->n_routine_types; i++)
-        if (check_name("hello.routine_types.name", m->routine_types[i]->name, err) < 0)
+        if (fm_name_check("hello.routine_types.name", m->routine_types[i]->name, err) < 0)
             return -FM_INVALID_ARGUMENT;
-    if (m->n_labels > MAX_LABELS)
+    if (m->n_labels > FM_MAX_LABELS)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.labels", "%zu labels; the limit is %d",
-                          m->n_labels, MAX_LABELS);
+                          m->n_labels, FM_MAX_LABELS);
     return 0;
 }
 
@@ -93,25 +95,26 @@ static struct host *host_for_hello(struct core *c, const struct conn *k, const F
         return h;
     bool same = strcmp(h->incarnation, m->incarnation) == 0;
     if (h->conn == 0 && !same) {
-        fm_err_set(err, FM_ALREADY_EXISTS, "hello.host_id",
-                   "another host with the id %s was attached, and its lease runs for another %lld ms",
-                   m->host_id, (long long)(host_lease_end(c, h) - c->now_ms));
+        (void)fm_err_set(err, FM_ALREADY_EXISTS, "hello.host_id",
+                         "another host with the id %s was attached, and its lease runs for another %lld ms",
+                         m->host_id, (long long)(host_lease_end(c, h) - c->now_ms));
         return NULL;
     }
     if (h->conn == 0)
         return h;
     if (!same) {
-        fm_err_set(err, FM_ALREADY_EXISTS, "hello.host_id",
-                   "a host with the id %s is attached from %s; give this one another --id, or wait until the "
-                   "other is gone",
-                   m->host_id, h->peer);
+        (void)fm_err_set(
+            err, FM_ALREADY_EXISTS, "hello.host_id",
+            "a host with the id %s is attached from %s; give this one another --id, or wait until the "
+            "other is gone",
+            m->host_id, h->peer);
         return NULL;
     }
     struct conn *old;
     HASH_FIND(hh, c->conns, &h->conn, sizeof(h->conn), old);
     if (old != NULL && old != k) {
         struct fm_err gone = {0};
-        fm_err_set(&gone, FM_ABORTED, NULL, "the host opened a new stream");
+        (void)fm_err_set(&gone, FM_ABORTED, NULL, "the host opened a new stream");
         conn_close(c, old, &gone);
     }
     return h;
@@ -193,10 +196,9 @@ static void send_welcome(struct core *c, struct host *h, const Fermata__V1__Hell
     w.n_held_jobs = m->n_held_jobs;
     w.held_jobs = pointers;
     add_refused(h, &w);
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     pb_pack(&w, &b);
-    host_send(c, h, FIELD_WELCOME, (struct fm_bytes){b.p, b.n});
-    fm_buf_done(&b);
+    host_send(c, h, FIELD_COORDINATOR_MESSAGE_WELCOME, fm_buf_bytes(&b));
     free(verdicts);
     free(pointers);
     for (size_t i = 0; i < w.n_refused_types; i++)
@@ -218,11 +220,9 @@ static void sort_out_jobs(struct core *c, struct host *h, const Fermata__V1__Hel
         host_send_inputs(c, job);
         breakpoints_resend(c, job);
         if (job->head->pause_requested)
-            host_send_interrupt(c, h->conn, job, job->head->epoch,
-                                FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE);
+            host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_PAUSE);
         else if (h->draining)
-            host_send_interrupt(c, h->conn, job, job->head->epoch,
-                                FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
+            host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_DRAIN);
     }
     /* A lost job may be given to this same host again at once, and then stands at the list's end: only those
      * that stand there now are looked at, or this would never end. */
@@ -239,11 +239,11 @@ static void on_hello(struct core *c, struct conn *k, const Fermata__V1__Hello *m
     struct fm_err err = {0};
     struct host *h = NULL;
     if (k->host != NULL)
-        fm_err_set(&err, FM_INVALID_ARGUMENT, "hello", "Hello came twice on one stream");
+        (void)fm_err_set(&err, FM_INVALID_ARGUMENT, "hello", "Hello came twice on one stream");
     else if (check_hello(m, &err) == 0)
         h = host_for_hello(c, k, m, &err);
     if (h == NULL) { /* the log shall name it, if that is a name */
-        conn_end(c, k, check_name("hello.host_id", m->host_id, NULL) == 0 ? m->host_id : "", &err);
+        conn_end(c, k, fm_name_check("hello.host_id", m->host_id, NULL) == 0 ? m->host_id : "", &err);
         return;
     }
     k->host = h;
@@ -284,7 +284,7 @@ static void dispatch(struct core *c, struct conn *k, const Fermata__V1__HostMess
         return;
     case FERMATA__V1__HOST_MESSAGE__BODY_HEARTBEAT:
         host_flush(c, h);
-        host_send(c, h, FIELD_HEARTBEAT, (struct fm_bytes){0});
+        host_send(c, h, FIELD_COORDINATOR_MESSAGE_HEARTBEAT, FM_NO_BYTES);
         return;
     case FERMATA__V1__HOST_MESSAGE__BODY_RELEASE:
         host_on_release(c, h, m->release);
@@ -314,10 +314,10 @@ void session_message(struct core *c, uint64_t conn, const ProtobufCMessage *mess
         return;
     struct fm_err err = {0};
     if (m->seq != 0 && m->seq != k->seq_in + 1)
-        fm_err_set(&err, FM_INVALID_ARGUMENT, "seq", "message %llu follows message %llu",
-                   (unsigned long long)m->seq, (unsigned long long)k->seq_in);
+        (void)fm_err_set(&err, FM_INVALID_ARGUMENT, "seq", "message %llu follows message %llu",
+                         (unsigned long long)m->seq, (unsigned long long)k->seq_in);
     else if (k->host == NULL && m->body_case != FERMATA__V1__HOST_MESSAGE__BODY_HELLO)
-        fm_err_set(&err, FM_INVALID_ARGUMENT, "hello", "the first message on the stream must be Hello");
+        (void)fm_err_set(&err, FM_INVALID_ARGUMENT, "hello", "the first message on the stream must be Hello");
     if (err.code != FM_OK) {
         conn_close(c, k, &err);
         return;

@@ -12,11 +12,11 @@
 #include "flow_int.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "mem.h"
+#include "name.h"
 
 #define MAX_ROUTINES 1000
 #define MAX_CONNECTIONS 10000
 #define MAX_DESCRIPTION 4096
-#define MAX_NAME 128
 #define MAX_MAPPING 256 /* of one connection */
 
 struct entry {
@@ -34,14 +34,6 @@ struct check {
     struct flow_values values;
     struct fm_err *err;
 };
-
-static bool name_ok(const char *s)
-{
-    size_t n = strlen(s);
-    if (n == 0 || n > MAX_NAME)
-        return false;
-    return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
-}
 
 #define FAULT(c, field, ...) FLOW_FAULT((c)->err, field, __VA_ARGS__)
 
@@ -103,13 +95,13 @@ static void check_routines(struct check *c, const char *path)
     for (size_t i = 0; i < f->n_routines; i++) {
         const Fermata__V1__Routine *r = f->routines[i];
         flow_path(field, "%s.routines[%zu].id", path, i);
-        if (!name_ok(r->id))
+        if (!fm_name_ok(r->id))
             FAULT(c, field, "an id has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",
-                  MAX_NAME, r->id);
+                  FM_MAX_NAME_BYTES, r->id);
         flow_path(field, "%s.routines[%zu].type", path, i);
-        if (!name_ok(r->type))
+        if (!fm_name_ok(r->type))
             FAULT(c, field, "a type has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",
-                  MAX_NAME, r->type);
+                  FM_MAX_NAME_BYTES, r->type);
         flow_path(field, "%s.routines[%zu]", path, i);
         flow_check_config(r, flow_type(r->type, c->known), field, &c->values, c->err);
         flow_path(field, "%s.routines[%zu].policy", path, i);
@@ -306,17 +298,17 @@ static void check_merges(struct check *c, const char *path)
 
 /* ---- entry points ---- */
 
-int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, const struct flow_types *known,
-                  struct program_check *programs, struct fm_err *err)
+int flow_validate(const Fermata__V1__Flow *flow, const char *path, enum flow_use use,
+                  const struct flow_types *known, struct program_check *programs, struct fm_err *err)
 {
     fm_autofree struct entry *by_id = fm_xcalloc(flow->n_routines, sizeof(*by_id));
     struct check c = {
         .flow = flow, .known = known, .by_id = by_id, .err = err, .values = {.programs = programs}};
     char field[FLOW_PATH_BYTES];
     flow_path(field, "%s.name", path);
-    if (!name_ok(flow->name) && (named || flow->name[0] != '\0'))
+    if (!fm_name_ok(flow->name) && (use == FLOW_STORED || flow->name[0] != '\0'))
         FAULT(&c, field, "a flow's name has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",
-              MAX_NAME, flow->name);
+              FM_MAX_NAME_BYTES, flow->name);
     flow_path(field, "%s.description", path);
     if (strlen(flow->description) > MAX_DESCRIPTION)
         FAULT(&c, field, "the description has %zu bytes; the limit is %d", strlen(flow->description),

@@ -6,7 +6,10 @@
 #include "engine_io.h"
 #include "id.h"
 #include "registry.h"
-#include "session.h"
+
+struct call;
+struct hjob;
+struct session;
 
 #define RUN_MEMORY_BYTES (256u * 1024 * 1024) /* of a step, and of a message that is handled */
 
@@ -26,8 +29,8 @@ struct engine {
     uint64_t next_call;
     struct fm_arena arena; /* of the message that is being handled */
     bool draining;
-    struct fm_rng rng;      /* jitter */
-    struct session session; /* with its coordinator */
+    struct fm_rng rng;       /* jitter */
+    struct session *session; /* with its coordinator */
 };
 
 #endif

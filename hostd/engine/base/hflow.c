@@ -33,11 +33,11 @@ static int parse_merge(struct parsing *p, const struct pb_var *list, struct rout
             return rc;
         struct merge *made = &out->merges[out->n_merges];
         made->slot = pb_var_dup(m.slot, &p->f->arena);
-        made->mode = (int)m.mode;
+        made->mode = (enum merge_mode)m.mode;
         made->n = m.n > 0 ? m.n : 1;
         if (made->slot == NULL)
             return out_of_memory(p);
-        if (m.mode > fermata_v1_MergeMode_MERGE_MODE_EACH)
+        if (made->mode > MERGE_EACH)
             out->n_merges++;
     }
     return 0;
@@ -70,7 +70,7 @@ static int parse_routine(struct parsing *p, struct fm_bytes encoded, const struc
     out->id = pb_var_dup(m.id, &p->f->arena);
     if (type == NULL || out->id == NULL)
         return out_of_memory(p);
-    out->config = (struct fm_bytes){m.config.p, m.config.n};
+    out->config = pb_var_view(m.config);
     out->type = registry_find(p->registry, type);
     if (out->type == NULL)
         return fm_err_set(p->err, FM_FAILED_PRECONDITION, "flow",
@@ -113,8 +113,8 @@ static int parse_connection(struct parsing *p, struct fm_bytes encoded, struct c
     if (out->from_routine == NULL || out->event == NULL || out->to_routine == NULL || out->slot == NULL)
         return out_of_memory(p);
     out->drop_unmapped = m.drop_unmapped;
-    out->constants = (struct fm_bytes){m.constants.p, m.constants.n};
-    out->filter = (struct fm_bytes){m.filter.p, m.filter.n};
+    out->constants = pb_var_view(m.constants);
+    out->filter = pb_var_view(m.filter);
     return parse_mapping(p, &m.mapping, out);
 }
 
@@ -176,7 +176,7 @@ static int parse(struct parsing *p, struct fm_bytes encoded)
     f->unknown.policy = defaults;
     policy_settle(&f->unknown.policy, 0);
     if (m.defaults.n > 0)
-        rc = policy_read(&defaults, (struct fm_bytes){m.defaults.p, m.defaults.n}, &f->arena, p->err);
+        rc = policy_read(&defaults, pb_var_view(m.defaults), &f->arena, p->err);
     for (size_t i = 0; i < f->n_routines && rc == 0; i++)
         rc = parse_routine(p, m.routines.items[i], &defaults, &f->routines[i]);
     for (size_t i = 0; i < f->n_connections && rc == 0; i++) {
@@ -285,8 +285,8 @@ static int find_sources(const struct connection *c, struct fm_bytes data, bool *
     return got;
 }
 
-/* True when the mapping gives this name to another field that is there: then the field that has it already
- * gives way. */
+/* True when the mapping gives this name to another field that is there: then the field that has it
+ * already gives way. */
 static bool gives_way(const struct connection *c, const bool *occurs, struct fm_bytes key)
 {
     for (size_t i = 0; i < c->n_mapping; i++)

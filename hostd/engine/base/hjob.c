@@ -8,6 +8,7 @@
 
 #include "engine_state.h"
 #include "mem.h"
+#include "session.h"
 
 /* ---- pieces ---- */
 
@@ -203,7 +204,7 @@ void hjob_send_step(struct hjob *job, const struct fm_buf *step)
     DL_APPEND(job->sent, s);
     job->sent_bytes += step->n;
     job->n_sent++;
-    session_add_step(job->session, job, s->body);
+    session_add_step(job->session, job->id, s->body);
 }
 
 void hjob_stored(struct hjob *job, uint32_t number)
@@ -215,8 +216,6 @@ void hjob_stored(struct hjob *job, uint32_t number)
         job->n_sent--;
         free(s);
     }
-    if (number > job->acked_step)
-        job->acked_step = number;
 }
 
 void hjob_set_grace(struct hjob *job, int64_t at_ms)

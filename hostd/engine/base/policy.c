@@ -18,8 +18,8 @@ void policy_init(struct policy *p)
                          .max_delay_ms = 60000,
                          .factor = 2,
                          .retryable = USUALLY_RETRYABLE,
-                         .on_error = fermata_v1_ErrorPolicy_ERROR_POLICY_STOP,
-                         .on_lost = fermata_v1_LostPolicy_LOST_POLICY_RETRY};
+                         .on_error = ON_ERROR_STOP,
+                         .on_lost = ON_LOST_RETRY};
 }
 
 static int code_by_name(struct pb_var name)
@@ -49,7 +49,7 @@ static int read_retry(struct policy *p, const fermata_v1_RetryPolicy *m, struct 
         int code = code_by_name(name);
         if (code < 0)
             return fm_err_set(err, FM_INVALID_ARGUMENT, "flow",
-                              "a retryable code is no name of a gRPC status code");
+                              "a retryable code is not the name of a gRPC status code");
         p->retryable |= BIT(code);
     }
     return 0;
@@ -69,9 +69,9 @@ int policy_read(struct policy *p, struct fm_bytes encoded, struct fm_arena *aren
     if (m.timeout_ms > 0)
         p->timeout_ms = m.timeout_ms;
     if (m.on_error != fermata_v1_ErrorPolicy_ERROR_POLICY_UNSPECIFIED)
-        p->on_error = (int)m.on_error;
+        p->on_error = (enum error_policy)m.on_error;
     if (m.on_lost != fermata_v1_LostPolicy_LOST_POLICY_UNSPECIFIED)
-        p->on_lost = (int)m.on_lost;
+        p->on_lost = (enum lost_policy)m.on_lost;
     return 0;
 }
 
@@ -79,28 +79,26 @@ void policy_settle(struct policy *p, uint32_t default_attempts)
 {
     if (p->max_attempts == 0)
         p->max_attempts = default_attempts > 0 ? default_attempts : 1;
-    if (p->on_error == fermata_v1_ErrorPolicy_ERROR_POLICY_RETRY && p->max_attempts <= 1)
+    if (p->on_error == ON_ERROR_RETRY && p->max_attempts <= 1)
         p->max_attempts = DEFAULT_ATTEMPTS;
 }
 
 bool policy_may_drop(const struct policy *p)
 {
-    return p->on_error == fermata_v1_ErrorPolicy_ERROR_POLICY_CONTINUE ||
-           p->on_error == fermata_v1_ErrorPolicy_ERROR_POLICY_SKIP ||
-           p->on_error == fermata_v1_ErrorPolicy_ERROR_POLICY_ROUTE ||
-           p->on_lost != fermata_v1_LostPolicy_LOST_POLICY_RETRY;
+    return p->on_error == ON_ERROR_CONTINUE || p->on_error == ON_ERROR_SKIP ||
+           p->on_error == ON_ERROR_ROUTE || p->on_lost != ON_LOST_RETRY;
 }
 
 bool policy_announces(const struct policy *p)
 {
-    return p->on_lost > fermata_v1_LostPolicy_LOST_POLICY_RETRY;
+    return p->on_lost > ON_LOST_RETRY;
 }
 
-bool policy_retry(const struct policy *p, int code, bool permanent, uint32_t attempts, uint64_t spent_ms,
-                  uint64_t retry_after_ms, double random, uint64_t *ret_delay_ms)
+bool policy_retry(const struct policy *p, const struct failure *f, uint32_t attempts, uint64_t spent_ms,
+                  double random, uint64_t *ret_delay_ms)
 {
-    bool known = code > FM_OK && code <= FM_UNAUTHENTICATED;
-    if (permanent || !known || (p->retryable & BIT(code)) == 0 || attempts >= p->max_attempts)
+    bool known = f->code > FM_OK && f->code <= FM_UNAUTHENTICATED;
+    if (f->permanent || !known || (p->retryable & BIT(f->code)) == 0 || attempts >= p->max_attempts)
         return false;
     double delay = (double)p->initial_delay_ms, max = (double)p->max_delay_ms;
     for (uint32_t i = 1; i < attempts && delay < max; i++)
@@ -108,8 +106,8 @@ bool policy_retry(const struct policy *p, int code, bool permanent, uint32_t att
     delay = delay < max ? delay : max;
     delay -= delay * p->jitter * random;
     uint64_t ms = (uint64_t)delay;
-    if (ms < retry_after_ms) /* never sooner, and not all those that were told so at the same moment */
-        ms = retry_after_ms + (uint64_t)((double)retry_after_ms * p->jitter * random);
+    if (ms < f->retry_after_ms) /* never sooner, and not all those that were told so at the same moment */
+        ms = f->retry_after_ms + (uint64_t)((double)f->retry_after_ms * p->jitter * random);
     if (p->timeout_ms > 0 && spent_ms + ms >= p->timeout_ms)
         return false;
     *ret_delay_ms = ms;

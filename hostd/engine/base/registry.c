@@ -38,7 +38,7 @@ static int check_events(const struct fm_routine_type *t, struct fm_err *err)
     for (size_t i = 0; i < t->n_events; i++) {
         if (t->events[i] == NULL || (!fm_name_ok(t->events[i]) && strcmp(t->events[i], "*") != 0))
             return fm_err_set(err, FM_INVALID_ARGUMENT, "events",
-                              "event %zu of routine type %s has no proper name", i, t->name);
+                              "event %zu of routine type %s has no valid name", i, t->name);
         for (size_t k = 0; k < i; k++)
             if (strcmp(t->events[k], t->events[i]) == 0)
                 return fm_err_set(err, FM_INVALID_ARGUMENT, "events", "routine type %s has two events \"%s\"",
@@ -50,14 +50,14 @@ static int check_events(const struct fm_routine_type *t, struct fm_err *err)
 static int check(const struct fm_routine_type *t, struct fm_err *err)
 {
     if (!fm_name_ok(t->name))
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "name", "a routine type's name has " FM_NAME_RULE);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "name", "a routine type's name must have " FM_NAME_RULE);
     if (t->n_slots == 0 || t->slots == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "slots", "routine type %s has no slots", t->name);
     for (size_t i = 0; i < t->n_slots; i++) {
         const char *name = t->slots[i].name;
         if (t->slots[i].handler == NULL || name == NULL || (!fm_name_ok(name) && strcmp(name, "*") != 0))
             return fm_err_set(err, FM_INVALID_ARGUMENT, "slots",
-                              "slot %zu of routine type %s has no handler or no proper name", i, t->name);
+                              "slot %zu of routine type %s has no handler or no valid name", i, t->name);
         for (size_t k = 0; k < i; k++)
             if (strcmp(t->slots[k].name, t->slots[i].name) == 0)
                 return fm_err_set(err, FM_INVALID_ARGUMENT, "slots", "routine type %s has two slots \"%s\"",

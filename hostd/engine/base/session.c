@@ -5,7 +5,6 @@
 
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
-#include "hjob.h"
 #include "log.h"
 #include "mem.h"
 #include "wire_nano.h"
@@ -13,8 +12,8 @@
 #define BATCH_BYTES (1024u * 1024)
 #define MAX_PROGRESS_MESSAGES 100 /* of all tasks in PROGRESS_MS */
 #define MAX_PROGRESS_BYTES 65536
-/* A step within these passes the coordinator's guard (wire_limits_for) inside a HostMessage; one StepBatch
- * may carry several. */
+/* A step within these passes the coordinator's guard (wire_limits_for) inside a HostMessage; one
+ * StepBatch may carry several. */
 #define MAX_STEP_DEPTH 96
 #define MAX_STEP_ELEMENTS 1500000
 
@@ -38,7 +37,7 @@ void session_send(struct session *s, uint32_t field, const struct fm_buf *body)
         s->awaited_sent_ms = e->now_ms;
     }
     fm_buf_put_len_delim(&b, field, body->p, body->n);
-    e->io.send(e->io.arg, (struct fm_bytes){b.p, b.n});
+    e->io.send(e->io.arg, fm_buf_bytes(&b));
 }
 
 void session_close(struct session *s, const char *why)
@@ -47,16 +46,8 @@ void session_close(struct session *s, const char *why)
         return;
     s->closing = true;
     s->welcomed = false;
-    FM_LOG(WARN, HOST, "the stream to the coordinator is ended", FM_STR("why", why));
+    FM_LOG(WARN, HOST, "ending the stream to the coordinator", FM_STR("why", why));
     s->engine->io.close(s->engine->io.arg, why);
-}
-
-void session_heartbeat(struct session *s)
-{
-    fm_auto(fm_buf) b = {0};
-    fm_buf_put_tag_varint(&b, fermata_v1_Heartbeat_job_count_tag, HASH_COUNT(s->engine->jobs));
-    session_send(s, fermata_v1_HostMessage_heartbeat_tag, &b);
-    s->next_heartbeat_ms = s->engine->now_ms + s->heartbeat_ms;
 }
 
 /* ---- steps ---- */
@@ -71,12 +62,12 @@ void session_flush(struct session *s)
     fm_buf_reset(&s->batch);
 }
 
-void session_add_step(struct session *s, const struct hjob *job, struct fm_bytes step)
+void session_add_step(struct session *s, const char *job_id, struct fm_bytes step)
 {
     if (!s->welcomed)
         return;
     fm_auto(fm_buf) b = {0};
-    fm_buf_put_string(&b, fermata_v1_JobStep_job_id_tag, job->id);
+    fm_buf_put_string(&b, fermata_v1_JobStep_job_id_tag, job_id);
     fm_buf_put_len_delim(&b, fermata_v1_JobStep_step_tag, step.p, step.n);
     if (s->batch.n > 0 && s->batch.n + b.n > BATCH_BYTES)
         session_flush(s);
@@ -86,23 +77,23 @@ void session_add_step(struct session *s, const struct hjob *job, struct fm_bytes
 int session_check_step(const struct session *s, const struct fm_buf *step, struct fm_err *err)
 {
     const struct wire_limits limits = {s->max_step_bytes, MAX_STEP_DEPTH, MAX_STEP_ELEMENTS};
-    return wire_check(wire_msg_of_nano(fermata_v1_Step_fields, "Step"), (struct fm_bytes){step->p, step->n},
-                      &limits, err);
+    return wire_check(wire_msg_of_nano(fermata_v1_Step_fields, "Step"), fm_buf_bytes(step), &limits, err);
 }
 
 /* ---- tasks at work ---- */
 
-void session_intent(struct session *s, const struct hjob *job, const char *task_id)
+uint64_t session_intent(struct session *s, const char *job_id, uint32_t epoch, const char *task_id)
 {
     if (!s->welcomed)
-        return; /* after the next Welcome */
+        return 0;
     session_flush(s);
     fermata_v1_Intent m;
     memset(&m, 0, sizeof(m));
-    m.job_id = pb_var_str(job->id);
-    m.epoch = job->epoch;
+    m.job_id = pb_var_str(job_id);
+    m.epoch = epoch;
     m.task_id = pb_var_str(task_id);
     session_say(s, fermata_v1_HostMessage_intent_tag, fermata_v1_Intent_fields, &m);
+    return s->seq_out;
 }
 
 /* The end of the text that is short enough, from the beginning of a character. */
@@ -117,10 +108,10 @@ static const char *tail_of(const char *text)
     return text;
 }
 
-bool session_progress(struct session *s, const struct hjob *job, const struct task *t, const char *text)
+bool session_progress(struct session *s, const struct progress *p)
 {
     int64_t now_ms = s->engine->now_ms;
-    const char *tail = tail_of(text);
+    const char *tail = tail_of(p->text);
     if (!s->welcomed || !wire_text_ok((const uint8_t *)tail, strlen(tail)))
         return false;
     if (now_ms - s->progress_since_ms >= PROGRESS_MS) {
@@ -133,12 +124,12 @@ bool session_progress(struct session *s, const struct hjob *job, const struct ta
     session_flush(s);
     fermata_v1_Progress m;
     memset(&m, 0, sizeof(m));
-    m.job_id = pb_var_str(job->id);
-    m.epoch = job->epoch;
-    m.task_id = pb_var_str(t->id);
-    m.routine = pb_var_str(t->routine);
+    m.job_id = pb_var_str(p->job_id);
+    m.epoch = p->epoch;
+    m.task_id = pb_var_str(p->task_id);
+    m.routine = pb_var_str(p->routine);
     m.text = pb_var_str(tail);
-    m.offset = (uint64_t)(tail - text);
+    m.offset = (uint64_t)(tail - p->text);
     session_say(s, fermata_v1_HostMessage_progress_tag, fermata_v1_Progress_fields, &m);
     return true;
 }

@@ -1,5 +1,5 @@
-/* What a handler asks of the world beyond its step: a question to a person, another job. Part of the routine
- * API (fermata/routine.h). */
+/* What a handler asks of the world beyond its step: a question to a person, another job. Part of
+ * the routine API (fermata/routine.h). */
 #include "ctx.h"
 
 #include <stdio.h>
@@ -14,33 +14,37 @@
 #include "registry.h"
 #include "value.h"
 
-static int pack(struct fm_ctx *ctx, const pb_msgdesc_t *desc, const void *m, struct fm_buf *out)
+/* A copy of what was encoded, in the memory of the step; absent after a fault (rc < 0). */
+static struct pb_var kept(struct fm_ctx *ctx, const char *what, int rc, const struct fm_buf *b,
+                          const struct fm_err *err)
 {
-    struct fm_err err = {0};
-    if (pb_var_encode(desc, m, out, &err) == 0)
-        return 0;
-    return fm_ctx_fail(ctx, FM_FAIL_INTERNAL, "%s", err.msg);
+    if (rc < 0) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "%s: %s", what, err->msg);
+        return (struct pb_var){0};
+    }
+    void *copy = fm_ctx_alloc(ctx, b->n + 1);
+    if (b->n > 0)
+        memcpy(copy, b->p, b->n);
+    return pb_var_bytes(copy, b->n);
 }
 
-/* Encodes a map (or, with `any`, any value) into memory of the step; absent for NULL. */
-static struct pb_var encoded(struct fm_ctx *ctx, const char *what, const struct fm_value *v, bool any)
+/* A map, and any value, encoded; absent for NULL. `what` names it in a fault. */
+static struct pb_var encoded_map(struct fm_ctx *ctx, const char *what, const struct fm_value *map)
 {
-    struct fm_buf b = {0};
-    struct fm_err err = {0};
-    struct pb_var out = {0};
+    fm_auto(fm_buf) b = {0};
+    fm_auto(fm_err) err = {0};
+    if (map == NULL || ctx->out.failed)
+        return (struct pb_var){0};
+    return kept(ctx, what, value_encode_struct(map, &b, &err), &b, &err);
+}
+
+static struct pb_var encoded_value(struct fm_ctx *ctx, const char *what, const struct fm_value *v)
+{
+    fm_auto(fm_buf) b = {0};
+    fm_auto(fm_err) err = {0};
     if (v == NULL || ctx->out.failed)
-        return out;
-    int rc = any ? value_encode(v, 1, &b, &err) : value_encode_struct(v, &b, &err);
-    if (rc < 0) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "%s: %s", what, err.msg);
-    } else {
-        void *copy = fm_ctx_alloc(ctx, b.n + 1);
-        if (b.n > 0)
-            memcpy(copy, b.p, b.n);
-        out = pb_var_bytes(copy, b.n);
-    }
-    fm_buf_done(&b);
-    return out;
+        return (struct pb_var){0};
+    return kept(ctx, what, value_encode(v, 1, &b, &err), &b, &err);
 }
 
 static struct pb_var choice_views(struct fm_ctx *ctx, const struct fm_value *choices)
@@ -49,7 +53,7 @@ static struct pb_var choice_views(struct fm_ctx *ctx, const struct fm_value *cho
     struct fm_bytes *items = fm_ctx_alloc(ctx, (n + 1) * sizeof(*items));
     for (size_t i = 0; i < n; i++) {
         const char *s = fm_value_string(fm_value_at(choices, i), "");
-        items[i] = (struct fm_bytes){(const uint8_t *)s, strlen(s)};
+        items[i] = fm_bytes_of(s);
     }
     return pb_var_list(items, n);
 }
@@ -68,16 +72,15 @@ static bool has_slot(struct fm_ctx *ctx, const char *slot, const char *what)
 /* A faulty schema would leave a question that nobody can answer. */
 static bool schema_ok(struct fm_ctx *ctx, const struct fm_value *schema)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (schema == NULL || json_schema_check(schema, NULL, NULL, NULL, &err) >= 0)
         return true;
     (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the schema of an answer: %s", err.msg);
-    fm_err_done(&err);
     return false;
 }
 
-/* The call that a question is about: its data say so, else it is the one that the task belongs to. A question
- * about the budget is about none: its task has only brought the last result. */
+/* The call that a question is about: its data say so, else it is the one that the task belongs to.
+ * A question about the budget is about none: its task has only brought the last result. */
 static const char *call_of(struct fm_ctx *ctx, const struct fm_question *q)
 {
     const char *task_s = q->budget ? "" : ctx->task->call_id;
@@ -100,16 +103,16 @@ const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
     m.question = pb_var_str(fm_value_string(fm_string(ctx, q->question), ""));
     m.slot = pb_var_str(q->slot);
     m.choices = choice_views(ctx, q->choices);
-    m.data = encoded(ctx, "the data of a question", q->data, false);
-    m.answer_schema = encoded(ctx, "the schema of an answer", q->answer_schema, false);
-    m.default_answer = encoded(ctx, "the default answer", q->default_answer, true);
+    m.data = encoded_map(ctx, "the data of a question", q->data);
+    m.answer_schema = encoded_map(ctx, "the schema of an answer", q->answer_schema);
+    m.default_answer = encoded_value(ctx, "the default answer", q->default_answer);
     m.timeout_ms = q->timeout_ms;
     m.call_id = pb_var_str(call_of(ctx, q));
     if (ctx->out.failed)
         return ctx->pause_id;
     ctx->out.pauses = fm_xrealloc(ctx->out.pauses, (ctx->out.n_pauses + 1) * sizeof(*ctx->out.pauses));
     ctx->out.pauses[ctx->out.n_pauses] = (struct fm_buf){0};
-    (void)pack(ctx, fermata_v1_Pause_fields, &m, &ctx->out.pauses[ctx->out.n_pauses++]);
+    pb_var_pack(fermata_v1_Pause_fields, &m, &ctx->out.pauses[ctx->out.n_pauses++]);
     char *id = fm_ctx_alloc(ctx, sizeof(ctx->pause_id));
     memcpy(id, ctx->pause_id, sizeof(ctx->pause_id));
     return id;
@@ -133,12 +136,12 @@ void fm_ctx_start_job(struct fm_ctx *ctx, const struct fm_child *child)
     m.has_entry = true;
     m.entry.routine = pb_var_str(child->routine);
     m.entry.slot = pb_var_str(child->slot);
-    m.data = encoded(ctx, "the data of a job", child->data, false);
-    m.shared_data = encoded(ctx, "the shared data of a job", child->shared_data, false);
+    m.data = encoded_map(ctx, "the data of a job", child->data);
+    m.shared_data = encoded_map(ctx, "the shared data of a job", child->shared_data);
     m.result_slot = pb_var_str(child->result_slot);
     if (ctx->out.failed)
         return;
     struct child *c = fm_ctx_alloc(ctx, sizeof(*c));
-    if (pack(ctx, fermata_v1_ChildStart_fields, &m, &c->body) == 0)
-        DL_APPEND(ctx->out.children, c);
+    pb_var_pack(fermata_v1_ChildStart_fields, &m, &c->body);
+    DL_APPEND(ctx->out.children, c);
 }

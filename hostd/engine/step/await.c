@@ -1,6 +1,5 @@
 /* What a handler may wait for: time, HTTP responses, child processes. Part of the routine API
  * (fermata/routine.h). The engine only keeps who waits (calls.h); the shell does the work. */
-#include "calls.h"
 #include "ctx.h"
 #include "engine_state.h"
 #include "hjob.h"
@@ -10,7 +9,8 @@
 static bool on_loop(struct fm_ctx *ctx)
 {
     if (ctx->on_worker)
-        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "a blocking handler makes no asynchronous calls");
+        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION,
+                          "a blocking handler may not make asynchronous calls");
     return !ctx->on_worker;
 }
 
@@ -19,7 +19,7 @@ static bool can_call(struct fm_ctx *ctx)
     if (!on_loop(ctx))
         return false;
     if (ctx->job->engine->io.start_call == NULL)
-        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "this host makes no such calls");
+        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "this host does not make such calls");
     return !ctx->out.failed;
 }
 
@@ -28,7 +28,7 @@ void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *ar
     if (!on_loop(ctx))
         return;
     struct engine *e = ctx->job->engine;
-    struct call *k = call_new(ctx, CALL_TIMER, call_cancel_timer, arg);
+    struct call *k = call_new(&ctx->waits, CALL_TIMER, call_cancel_timer, arg);
     k->done.timer = cb;
     e->io.start_timer(e->io.arg, k->id, ms);
 }
@@ -39,7 +39,7 @@ void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_c
     if (!can_call(ctx))
         return;
     struct engine *e = ctx->job->engine;
-    struct call *k = call_new(ctx, CALL_HTTP, call_cancel_outside, arg);
+    struct call *k = call_new(&ctx->waits, CALL_HTTP, call_cancel_outside, arg);
     k->done.http = done;
     k->data.chunk = on_chunk;
     e->io.start_call(e->io.arg, k->id, CALL_HTTP, request);
@@ -49,7 +49,7 @@ static void start_process(struct fm_ctx *ctx, enum engine_call_kind kind, const 
                           fm_line_callback on_line, fm_process_callback done, void *arg)
 {
     struct engine *e = ctx->job->engine;
-    struct call *k = call_new(ctx, kind, call_cancel_outside, arg);
+    struct call *k = call_new(&ctx->waits, kind, call_cancel_outside, arg);
     k->done.process = done;
     k->data.line = on_line;
     e->io.start_call(e->io.arg, k->id, kind, request);

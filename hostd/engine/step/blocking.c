@@ -1,7 +1,8 @@
-/* Handlers that block (FM_BLOCKING) run on a worker thread. Such a handler gets a context of its own, made of
- * copies: of the task, of its routine's state, of the shared data. So it shares nothing with the loop's
- * thread and needs no lock. When it has returned, what it did moves into the step's real context. When the
- * step is aborted before, the handler runs on, unheard, and its context is freed when it returns. */
+/* Handlers that block (FM_BLOCKING) run on a worker thread. Such a handler gets a context of its
+ * own, made of copies: of the task, of its routine's state, of the shared data. So it shares
+ * nothing with the loop's thread and needs no lock. When it has returned, what it did moves into
+ * the step's real context. When the step is aborted before, the handler runs on, unheard, and its
+ * context is freed when it returns. */
 #include "blocking.h"
 
 #include <stdatomic.h>
@@ -10,7 +11,6 @@
 
 #include <utlist.h>
 
-#include "calls.h"
 #include "ctx.h"
 #include "engine_state.h"
 #include "hjob.h"
@@ -29,11 +29,10 @@ struct engine_work {
 
 static void copy_kv(const struct kv *from, struct kv *to)
 {
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     kv_put_struct(from, &b);
-    if (kv_read_struct(to, (struct fm_bytes){b.p, b.n}) < 0)
+    if (kv_read_struct(to, fm_buf_bytes(&b)) < 0)
         fm_abort("a state cannot be read back");
-    fm_buf_done(&b);
 }
 
 static void copy_job(const struct fm_ctx *ctx, struct engine_work *w)
@@ -59,13 +58,13 @@ static void copy_job(const struct fm_ctx *ctx, struct engine_work *w)
 
 static bool copy_ctx(struct fm_ctx *ctx, struct engine_work *w)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     w->routine = *ctx->routine; /* of its texts only the type's are used, which live as long as the process */
     w->routine.queue = NULL;
     w->ctx.job = &w->job;
     w->ctx.task = task_new(ctx->task);
     w->routine.id = w->ctx.task->routine;
-    w->routine.config = (struct fm_bytes){0};
+    w->routine.config = FM_NO_BYTES;
     w->routine.decoded = NULL;
     w->ctx.routine = &w->routine;
     w->ctx.on_worker = true;
@@ -74,7 +73,6 @@ static bool copy_ctx(struct fm_ctx *ctx, struct engine_work *w)
     w->ctx.data = w->ctx.config == NULL ? NULL : value_decode_struct(ctx->task->data, &w->ctx.arena, &err);
     if (w->ctx.data == NULL)
         (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "the task's data: %s", err.msg);
-    fm_err_done(&err);
     return w->ctx.data != NULL;
 }
 
@@ -110,7 +108,7 @@ int blocking_start(struct fm_ctx *ctx, fm_handler handler)
         blocking_free(w);
         return -1;
     }
-    struct call *k = call_new(ctx, CALL_WORK, cancel, NULL);
+    struct call *k = call_new(&ctx->waits, CALL_WORK, cancel, NULL);
     k->work = w;
     e->io.start_work(e->io.arg, k->id, w);
     return 0;

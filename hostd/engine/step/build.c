@@ -34,7 +34,7 @@ struct pb_var build_views(const struct fm_buf *bufs, size_t n)
 {
     struct fm_bytes *items = fm_xcalloc(n + 1, sizeof(*items));
     for (size_t i = 0; i < n; i++)
-        items[i] = (struct fm_bytes){bufs[i].p, bufs[i].n};
+        items[i] = fm_buf_bytes(&bufs[i]);
     return pb_var_list(items, n);
 }
 
@@ -88,7 +88,7 @@ static void add_new_task(struct fm_ctx *ctx, struct result *r, struct task *t, u
 /* The call id in the data of a tool call: what descends from it carries it. */
 static const char *call_id_of(struct fm_ctx *ctx, const char *event, struct fm_bytes data)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (ctx->routine->type == NULL || (registry_event_flags(ctx->routine->type, event) & FM_EVENT_CALL) == 0)
         return NULL;
     const struct fm_value *v = value_decode_struct(data, &ctx->arena, &err);
@@ -114,7 +114,7 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
     uint32_t taken = 0;
     for (size_t i = 0; i < from->n_out; i++) {
         const struct connection *c = from->out[i];
-        struct fm_buf mapped = {0};
+        fm_auto(fm_buf) mapped = {0};
         if (!connection_takes(c, m->event, data))
             continue;
         if (mapping_apply(c, data, &mapped) == 0) {
@@ -128,7 +128,6 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
             add_new_task(ctx, r, &t, 0, m->event);
             taken++;
         }
-        fm_buf_done(&mapped);
     }
     fermata_v1_Emission e;
     memset(&e, 0, sizeof(e));
@@ -148,7 +147,7 @@ static void put_changes(struct fm_ctx *ctx, struct list *out)
         m.routine = pb_var_str(c->routine);
         m.key = pb_var_str(c->key);
         m.kind = (fermata_v1_StateChangeKind)c->kind;
-        if (c->kind != fermata_v1_StateChangeKind_STATE_CHANGE_KIND_REMOVE)
+        if (c->kind != CHANGE_REMOVE)
             m.value = pb_var_bytes(c->value.p, c->value.n);
         pb_var_pack(fermata_v1_StateChange_fields, &m, list_add(out));
     }
@@ -176,14 +175,14 @@ static bool nothing_left(const struct fm_ctx *ctx, const struct result *r)
     return ctx->job->n_tasks == 1 && r->new_tasks == NULL;
 }
 
-static int outcome_of(const struct fm_ctx *ctx, const struct result *r)
+static enum step_outcome outcome_of(const struct fm_ctx *ctx, const struct result *r)
 {
-    if (ctx->out.failed && ctx->verdict != 0)
+    if (ctx->out.failed && ctx->verdict != OUTCOME_NONE)
         return ctx->verdict;
     bool left = !nothing_left(ctx, r);
     if (ctx->out.n_pauses > 0 && (!left || ctx->job->flow->parallelism <= 1))
-        return fermata_v1_StepOutcome_STEP_OUTCOME_PAUSE;
-    return left ? fermata_v1_StepOutcome_STEP_OUTCOME_CONTINUE : fermata_v1_StepOutcome_STEP_OUTCOME_COMPLETE;
+        return OUTCOME_PAUSE;
+    return left ? OUTCOME_CONTINUE : OUTCOME_COMPLETE;
 }
 
 static void put_error(const struct fm_ctx *ctx, fermata_v1_Step *m)
@@ -191,7 +190,7 @@ static void put_error(const struct fm_ctx *ctx, fermata_v1_Step *m)
     if (!ctx->out.failed)
         return;
     m->has_error = true;
-    m->error.code = pb_var_str(fm_code_name(ctx->out.fail_code));
+    m->error.code = pb_var_str(fm_code_name(ctx->out.failure.code));
     m->error.message = pb_var_str(ctx->out.fail_message);
     m->error.routine = pb_var_str(ctx->task->routine);
     m->error.task_id = pb_var_str(ctx->task->id);
@@ -224,7 +223,7 @@ static struct pb_var text_views(const char *const *texts, size_t n)
 {
     struct fm_bytes *items = fm_xcalloc(n + 1, sizeof(*items));
     for (size_t i = 0; i < n; i++)
-        items[i] = (struct fm_bytes){(const uint8_t *)texts[i], strlen(texts[i])};
+        items[i] = fm_bytes_of(texts[i]);
     return pb_var_list(items, n);
 }
 
@@ -237,11 +236,11 @@ static struct pb_var child_views(const struct fm_ctx *ctx)
     struct fm_bytes *items = fm_xcalloc(n + 1, sizeof(*items));
     n = 0;
     DL_FOREACH (ctx->out.children, c)
-        items[n++] = (struct fm_bytes){c->body.p, c->body.n};
+        items[n++] = fm_buf_bytes(&c->body);
     return pb_var_list(items, n);
 }
 
-int build_step(struct fm_ctx *ctx, struct result *r, struct fm_buf *out)
+enum step_outcome build_step(struct fm_ctx *ctx, struct result *r, struct fm_buf *out)
 {
     struct hjob *job = ctx->job;
     struct emission *e;
@@ -253,7 +252,8 @@ int build_step(struct fm_ctx *ctx, struct result *r, struct fm_buf *out)
     memset(&m, 0, sizeof(m));
     put_header(ctx, &m);
     put_error(ctx, &m);
-    m.outcome = (fermata_v1_StepOutcome)outcome_of(ctx, r);
+    enum step_outcome outcome = outcome_of(ctx, r);
+    m.outcome = (fermata_v1_StepOutcome)outcome;
     struct pb_var *lists[] = {
         &m.deferred_tasks,  &m.new_tasks, &m.emissions,   &m.changes,  &m.log,
         &m.deferred_events, &m.pauses,    &m.unscheduled, &m.children, &m.deferred_outputs};
@@ -270,5 +270,5 @@ int build_step(struct fm_ctx *ctx, struct result *r, struct fm_buf *out)
     pb_var_pack(fermata_v1_Step_fields, &m, out);
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         free(lists[i]->items);
-    return (int)m.outcome;
+    return outcome;
 }

@@ -3,9 +3,7 @@
 
 #include <utlist.h>
 
-#include "ctx.h"
 #include "engine_state.h"
-#include "hjob.h"
 #include "mem.h"
 
 static struct call *call_find(struct engine *e, uint64_t id)
@@ -27,24 +25,25 @@ static struct call *call_add(struct engine *e, enum engine_call_kind kind)
 static void call_forget(struct engine *e, struct call *k)
 {
     HASH_DEL(e->calls, k);
-    if (k->ctx != NULL && !k->is_timeout) {
-        DL_DELETE2(k->ctx->calls, k, run_prev, run_next);
-        k->ctx->open_calls--;
+    if (k->waits != NULL) {
+        DL_DELETE(k->waits->calls, k);
+        k->waits->n--;
     }
     free(k);
 }
 
 /* ---- calls of handlers ---- */
 
-struct call *call_new(struct fm_ctx *ctx, enum engine_call_kind kind,
+struct call *call_new(struct waits *w, enum engine_call_kind kind,
                       void (*cancel)(struct engine *e, const struct call *k), void *arg)
 {
-    struct call *k = call_add(ctx->job->engine, kind);
-    k->ctx = ctx;
+    struct call *k = call_add(w->engine, kind);
+    k->ctx = w->ctx;
+    k->waits = w;
     k->cancel = cancel;
     k->arg = arg;
-    DL_APPEND2(ctx->calls, k, run_prev, run_next);
-    ctx->open_calls++;
+    DL_APPEND(w->calls, k);
+    w->n++;
     return k;
 }
 
@@ -60,22 +59,20 @@ void call_cancel_outside(struct engine *e, const struct call *k)
 
 /* ---- timers of the engine itself ---- */
 
-uint64_t call_alarm(struct hjob *job, uint64_t ms)
+uint64_t call_alarm(struct engine *e, struct hjob *job, uint64_t ms)
 {
-    struct engine *e = job->engine;
     struct call *k = call_add(e, CALL_TIMER);
     k->job = job;
     e->io.start_timer(e->io.arg, k->id, ms);
     return k->id;
 }
 
-void call_timeout(struct fm_ctx *ctx, uint64_t ms)
+void call_timeout(struct waits *w, uint64_t ms)
 {
-    struct engine *e = ctx->job->engine;
+    struct engine *e = w->engine;
     struct call *k = call_add(e, CALL_TIMER);
-    k->ctx = ctx;
-    k->is_timeout = true;
-    ctx->timeout_call = k->id;
+    k->ctx = w->ctx;
+    w->timeout = k->id;
     e->io.start_timer(e->io.arg, k->id, ms);
 }
 
@@ -88,17 +85,16 @@ void call_cancel(struct engine *e, uint64_t id)
     call_forget(e, k);
 }
 
-void calls_cancel(struct fm_ctx *ctx)
+void calls_cancel(struct waits *w)
 {
-    struct engine *e = ctx->job->engine;
-    while (ctx->calls != NULL) {
-        struct call *k = ctx->calls;
-        k->cancel(e, k);
-        call_forget(e, k);
+    while (w->calls != NULL) {
+        struct call *k = w->calls;
+        k->cancel(w->engine, k);
+        call_forget(w->engine, k);
     }
-    if (ctx->timeout_call != 0)
-        call_cancel(e, ctx->timeout_call);
-    ctx->timeout_call = 0;
+    if (w->timeout != 0)
+        call_cancel(w->engine, w->timeout);
+    w->timeout = 0;
 }
 
 /* ---- what comes of them ---- */

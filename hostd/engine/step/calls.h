@@ -1,5 +1,5 @@
-/* Asynchronous calls: who waits for what. The world outside does the work (struct engine_io) and says what
- * came of it by the call's id. */
+/* Asynchronous calls: who waits for what. The world outside does the work (struct engine_io) and
+ * says what came of it by the call's id. */
 #ifndef FM_ENGINE_CALLS_H
 #define FM_ENGINE_CALLS_H
 
@@ -15,9 +15,9 @@ struct call {
     UT_hash_handle hh;
     uint64_t id;
     enum engine_call_kind kind;
-    struct fm_ctx *ctx; /* NULL: an alarm of the job */
-    struct hjob *job;   /* then */
-    bool is_timeout;    /* of the attempt: not a call of the handler */
+    struct fm_ctx *ctx;  /* NULL: an alarm of the job */
+    struct hjob *job;    /* then */
+    struct waits *waits; /* NULL: an alarm, or the timeout of the attempt: not a call of the handler */
     union {
         fm_callback timer;
         fm_http_callback http;
@@ -30,23 +30,34 @@ struct call {
     void *arg;
     void (*cancel)(struct engine *e, const struct call *k); /* what ends it outside, before its time */
     struct engine_work *work;                               /* of a CALL_WORK */
-    struct call *run_prev, *run_next;                       /* of the same run */
+    struct call *prev, *next;                               /* of the same handler */
 };
 
-/* A new call of a handler, to be started outside by its id. `cancel` is done when nobody waits any more. */
-struct call *call_new(struct fm_ctx *ctx, enum engine_call_kind kind,
+/* What a handler waits for. */
+struct waits {
+    struct engine *engine;
+    struct fm_ctx *ctx;
+    struct call *calls;
+    size_t n;
+    uint64_t timeout; /* of the attempt; 0: none */
+};
+
+/* A new call of a handler, to be started outside by its id. `cancel` is done when nobody waits any
+ * more. */
+struct call *call_new(struct waits *w, enum engine_call_kind kind,
                       void (*cancel)(struct engine *e, const struct call *k), void *arg);
 /* For `cancel`: of timers and of calls of the kinds that engine_io starts. */
 void call_cancel_timer(struct engine *e, const struct call *k);
 void call_cancel_outside(struct engine *e, const struct call *k);
-/* Tells hjob_alarm of the job after ms; returns the id. */
-uint64_t call_alarm(struct hjob *job, uint64_t ms);
 /* The attempt times out after ms. */
-void call_timeout(struct fm_ctx *ctx, uint64_t ms);
+void call_timeout(struct waits *w, uint64_t ms);
+/* Ends all calls of a handler, its timeout too. */
+void calls_cancel(struct waits *w);
+
+/* A timer of a job (hjob_alarm) after ms; returns its id. */
+uint64_t call_alarm(struct engine *e, struct hjob *job, uint64_t ms);
 /* Ends an alarm. */
 void call_cancel(struct engine *e, uint64_t id);
-/* Ends all calls of a handler, its timeout too. */
-void calls_cancel(struct fm_ctx *ctx);
 
 /* A piece of what a call brings; returns as engine_call_data. */
 int call_data(struct engine *e, uint64_t id, struct fm_bytes data);

@@ -1,5 +1,5 @@
-/* The context of a handler: its life, its memory, failing, the builders of values, and what a handler knows.
- * Part of the routine API (fermata/routine.h). */
+/* The context of a handler: its life, its memory, failing, the builders of values, and what a
+ * handler knows. Part of the routine API (fermata/routine.h). */
 #include "ctx.h"
 
 #include <stdarg.h>
@@ -8,10 +8,8 @@
 
 #include <utlist.h>
 
-#include "calls.h"
 #include "engine_state.h"
 #include "hjob.h"
-#include "json_value.h"
 #include "mem.h"
 #include "own_types.h"
 #include "value.h"
@@ -24,6 +22,8 @@ struct fm_ctx *ctx_new(struct hjob *job, struct task *t)
     ctx->job = job;
     ctx->task = t;
     ctx->routine = t->to;
+    ctx->waits.engine = job->engine;
+    ctx->waits.ctx = ctx;
     fm_arena_init(&ctx->arena, RUN_MEMORY_BYTES);
     return ctx;
 }
@@ -35,12 +35,13 @@ static void free_emissions(struct emission *list)
         fm_buf_done(&e->data);
 }
 
-/* All changes, or all but those that stay when the step fails. */
-static void drop_changes(struct fm_ctx *ctx, bool but_kept)
+enum dropped { DROP_ALL, DROP_BUT_KEPT };
+
+static void drop_changes(struct fm_ctx *ctx, enum dropped which)
 {
     struct change *c, *tmp;
     DL_FOREACH_SAFE (ctx->out.changes, c, tmp) {
-        if (but_kept && c->kept)
+        if (which == DROP_BUT_KEPT && c->kept)
             continue;
         DL_DELETE(ctx->out.changes, c);
         fm_buf_done(&c->value);
@@ -49,7 +50,7 @@ static void drop_changes(struct fm_ctx *ctx, bool but_kept)
 
 void ctx_reset(struct fm_ctx *ctx)
 {
-    drop_changes(ctx, ctx->out.failed);
+    drop_changes(ctx, ctx->out.failed ? DROP_BUT_KEPT : DROP_ALL);
     struct child *k;
     DL_FOREACH (ctx->out.children, k)
         fm_buf_done(&k->body);
@@ -67,7 +68,7 @@ void ctx_reset(struct fm_ctx *ctx)
 void ctx_clear(struct fm_ctx *ctx)
 {
     ctx_reset(ctx);
-    drop_changes(ctx, false);
+    drop_changes(ctx, DROP_ALL);
     free(ctx->out.log);
     free(ctx->out.pauses);
     free(ctx->out.unscheduled);
@@ -77,7 +78,7 @@ void ctx_clear(struct fm_ctx *ctx)
 
 void ctx_free(struct fm_ctx *ctx)
 {
-    calls_cancel(ctx);
+    calls_cancel(&ctx->waits);
     ctx_clear(ctx);
     free(ctx);
 }
@@ -88,7 +89,7 @@ int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...)
         return -1; /* the first fault is the one that counts */
     va_list ap;
     ctx->out.failed = true;
-    ctx->out.fail_code = (int)code;
+    ctx->out.failure.code = (int)code;
     va_start(ap, fmt);
     (void)vsnprintf(ctx->out.fail_message, sizeof(ctx->out.fail_message), fmt, ap);
     va_end(ap);
@@ -97,12 +98,12 @@ int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...)
 
 void fm_ctx_fail_permanent(struct fm_ctx *ctx)
 {
-    ctx->out.fail_permanent = true;
+    ctx->out.failure.permanent = true;
 }
 
 void fm_ctx_retry_after(struct fm_ctx *ctx, uint64_t ms)
 {
-    ctx->out.retry_after_ms = ms;
+    ctx->out.failure.retry_after_ms = ms;
 }
 
 /* The next attempt would need as much. */
@@ -115,8 +116,8 @@ static void fail_too_large(struct fm_ctx *ctx)
     fm_ctx_fail_permanent(ctx);
 }
 
-/* Memory of the step. When the bound is reached the step fails; the handler gets ordinary zeroed memory all
- * the same, so that it need not check. */
+/* Memory of the step. When the bound is reached the step fails; the handler gets ordinary zeroed
+ * memory all the same, so that it need not check. */
 void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n)
 {
     void *p = fm_arena_zalloc(&ctx->arena, 1, n);
@@ -130,12 +131,12 @@ void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n)
     return p;
 }
 
-struct fm_arena *fm_ctx_arena(struct fm_ctx *ctx)
+struct fm_arena *ctx_arena(struct fm_ctx *ctx)
 {
     return &ctx->arena;
 }
 
-struct fm_arena *fm_ctx_scratch(struct fm_ctx *ctx)
+struct fm_arena *ctx_scratch(struct fm_ctx *ctx)
 {
     if (ctx->scratch.limit == 0)
         fm_arena_init(&ctx->scratch, ctx->arena.limit);
@@ -152,7 +153,7 @@ char *ctx_keep_text(struct fm_ctx *ctx, const char *s)
 
 bool ctx_encode(struct fm_ctx *ctx, const char *what, const struct fm_value *data, struct fm_buf *out)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (value_encode_struct(data, out, &err) == 0)
         return true;
     fm_buf_done(out);
@@ -212,14 +213,15 @@ struct fm_value *fm_map_copy(struct fm_ctx *ctx, const struct fm_value *map)
 void fm_list_add(struct fm_ctx *ctx, struct fm_value *list, const struct fm_value *v)
 {
     if (value_list_add(&ctx->arena, list, v) < 0)
-        (void)fm_ctx_fail(ctx, FM_FAIL_INTERNAL, "a value was added to what is no list, or memory ran out");
+        (void)fm_ctx_fail(ctx, FM_FAIL_INTERNAL,
+                          "a value was added to something that is not a list, or memory ran out");
 }
 
 void fm_map_set(struct fm_ctx *ctx, struct fm_value *map, const char *key, const struct fm_value *v)
 {
     if (value_map_set(&ctx->arena, map, key, v) < 0)
-        (void)fm_ctx_fail(ctx, FM_FAIL_INTERNAL, "key \"%.64s\" was set in what is no map, or memory ran out",
-                          key);
+        (void)fm_ctx_fail(ctx, FM_FAIL_INTERNAL,
+                          "key \"%.64s\" was set in something that is not a map, or memory ran out", key);
 }
 
 /* ---- what a handler knows ---- */
@@ -283,7 +285,7 @@ const char *fm_ctx_call_id(struct fm_ctx *ctx)
 
 const struct fm_value *fm_ctx_config(struct fm_ctx *ctx)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (ctx->config != NULL)
         return ctx->config;
     struct routine *r = ctx->routine;
@@ -292,7 +294,6 @@ const struct fm_value *fm_ctx_config(struct fm_ctx *ctx)
     ctx->config = r->decoded;
     if (ctx->config == NULL)
         (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the configuration of the routine: %s", err.msg);
-    fm_err_done(&err);
     return ctx->config;
 }
 
@@ -301,7 +302,7 @@ const struct fm_value *fm_ctx_data(struct fm_ctx *ctx)
     return ctx->data;
 }
 
-bool fm_ctx_may_be_dropped(const struct fm_ctx *ctx)
+bool ctx_may_be_dropped(const struct fm_ctx *ctx)
 {
     return policy_may_drop(&ctx->routine->policy);
 }

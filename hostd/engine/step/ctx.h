@@ -6,8 +6,10 @@
 
 #include "arena.h"
 #include "buf.h"
+#include "calls.h"
+#include "kinds.h"
+#include "policy.h"
 
-struct call;
 struct engine_work;
 struct hjob;
 struct routine;
@@ -16,9 +18,9 @@ struct task;
 struct change {
     struct change *prev, *next;
     const char *routine, *key; /* routine "": shared data */
-    int kind;                  /* StateChangeKind */
-    bool kept;                 /* stays when the step fails */
-    struct fm_buf value;       /* encoded Value */
+    enum change_kind kind;
+    bool kept;           /* stays when the step fails */
+    struct fm_buf value; /* encoded Value */
 };
 
 struct emission {
@@ -37,8 +39,8 @@ struct child {
     struct fm_buf body; /* encoded ChildStart */
 };
 
-/* What a handler has done, which becomes its step. The members of its lists lie in the memory of the step (of
- * a handler that blocks: of its copy). */
+/* What a handler has done, which becomes its step. The members of its lists lie in the memory of
+ * the step (of a handler that blocks: of its copy). */
 struct outcome {
     struct change *changes;
     struct emission *emissions;
@@ -48,10 +50,9 @@ struct outcome {
     struct child *children;
     const char **unscheduled; /* ids of scheduled tasks that the step drops */
     size_t n_unscheduled;
-    bool failed, fail_permanent, has_usage;
-    int fail_code;
+    bool failed, has_usage;
+    struct failure failure;
     char fail_message[512];
-    uint64_t retry_after_ms;
     uint64_t usage_in, usage_out, usage_cached;
     double usage_cost;
     uint32_t usage_calls;
@@ -61,17 +62,16 @@ struct fm_ctx {
     struct hjob *job;
     struct task *task;
     struct routine *routine;
-    struct fm_arena arena, scratch; /* scratch: see fm_ctx_scratch */
+    struct fm_arena arena, scratch; /* scratch: see ctx_scratch */
     const struct fm_value *data, *config;
     struct outcome out;
-    struct call *calls;
-    size_t open_calls;
-    uint64_t timeout_call; /* 0: none */
-    int verdict; /* StepOutcome of a failed attempt: RETRY, FAIL; 0: the policy lets the job go on */
+    struct waits waits;
+    enum step_outcome verdict; /* on a failed attempt: RETRY, FAIL; NONE: the policy lets the job go on */
     uint64_t retry_delay_ms;
     struct engine_work *work; /* in whose memory lies what a blocking handler has done */
     bool on_worker;           /* of a blocking handler: made of copies */
     bool waits_for_intent;
+    uint64_t intent_seq; /* number of the message that has announced the attempt */
     int64_t started_us, next_progress_ms;
     char key[96];
     char pause_id[64];

@@ -10,6 +10,8 @@
 #include "fermata/v1/types.pb.h"
 #include "hjob.h"
 #include "mem.h"
+#include "registry.h"
+#include "session.h"
 #include "value.h"
 
 /* The text with bytes that are not UTF-8 as '?'. */
@@ -24,15 +26,13 @@ void ctx_log(struct fm_ctx *ctx, const char *message, const struct fm_value *dat
     if (!ctx_encode(ctx, "the data of a log entry", data, &encoded))
         return;
     fermata_v1_LogEntry m;
-    struct fm_err err = {0};
     memset(&m, 0, sizeof(m));
     m.message = pb_var_str(clean(ctx, message));
     if (data != NULL)
         m.data = pb_var_bytes(encoded.p, encoded.n);
     ctx->out.log = fm_xrealloc(ctx->out.log, (ctx->out.n_log + 1) * sizeof(*ctx->out.log));
     ctx->out.log[ctx->out.n_log] = (struct fm_buf){0};
-    if (pb_var_encode(fermata_v1_LogEntry_fields, &m, &ctx->out.log[ctx->out.n_log++], &err) < 0)
-        (void)fm_ctx_fail(ctx, FM_FAIL_INTERNAL, "%s", err.msg);
+    pb_var_pack(fermata_v1_LogEntry_fields, &m, &ctx->out.log[ctx->out.n_log++]);
 }
 
 void fm_ctx_log(struct fm_ctx *ctx, const char *message, const struct fm_value *data)
@@ -45,9 +45,11 @@ void fm_ctx_progress(struct fm_ctx *ctx, const char *text)
 {
     if (ctx->out.failed || ctx->on_worker)
         return;
-    struct engine *e = ctx->job->engine;
-    if (e->now_ms >= ctx->next_progress_ms && session_progress(ctx->job->session, ctx->job, ctx->task, text))
-        ctx->next_progress_ms = e->now_ms + PROGRESS_MS;
+    const struct hjob *job = ctx->job;
+    const struct progress p = {job->id, job->epoch, ctx->task->id, ctx->task->routine, text};
+    int64_t now_ms = job->engine->now_ms;
+    if (now_ms >= ctx->next_progress_ms && session_progress(job->session, &p))
+        ctx->next_progress_ms = now_ms + PROGRESS_MS;
 }
 
 static struct emission *new_emission(struct fm_ctx *ctx, const char *what, const struct fm_value *data)
@@ -80,12 +82,11 @@ void fm_ctx_emit(struct fm_ctx *ctx, const char *event, const struct fm_value *d
 
 void ctx_emit_error(struct fm_ctx *ctx, const struct fm_value *data)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     struct emission *e = fm_ctx_alloc(ctx, sizeof(*e));
     e->event = "error";
     if (value_encode_struct(data, &e->data, &err) < 0)
         fm_buf_reset(&e->data);
-    fm_err_done(&err);
     DL_APPEND(ctx->out.emissions, e);
 }
 

@@ -1,5 +1,6 @@
-/* Merging of inputs: a slot with a merge mode collects the data that come to it in the routine's state, one
- * step a datum, and makes a task of what belongs together. So what waits is durable, and moves with the job.
+/* Merging of inputs: a slot with a merge mode collects the data that come to it in the routine's
+ * state, one step a datum, and makes a task of what belongs together. So what waits is durable, and
+ * moves with the job.
  */
 #include "merge.h"
 
@@ -78,8 +79,8 @@ static void take_first(struct fm_ctx *ctx, const char *key, struct fm_value *int
     fm_ctx_state_set(ctx, key, rest);
 }
 
-/* ALL: one datum of each connection. What came from outside stands for a connection of its own (number 0) and
- * completes nothing. */
+/* ALL: one datum of each connection. What came from outside stands for a connection of its own
+ * (number 0) and completes nothing. */
 static void take_all(struct fm_ctx *ctx, const struct merge *m)
 {
     const struct flow *f = ctx->job->flow;
@@ -108,10 +109,10 @@ int merge_take(struct fm_ctx *ctx, const struct merge *m)
     char key[KEY_BYTES];
     snprintf(key, sizeof(key), "_merge.%.128s", m->slot);
     switch (m->mode) {
-    case fermata_v1_MergeMode_MERGE_MODE_ALL:
+    case MERGE_ALL:
         take_all(ctx, m);
         break;
-    case fermata_v1_MergeMode_MERGE_MODE_N_OF_M:
+    case MERGE_N_OF_M:
         take_some(ctx, m, key);
         break;
     default:

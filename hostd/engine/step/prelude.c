@@ -1,4 +1,5 @@
-/* The prelude of a step: what the job's deferred events have become since the step before. See prelude.h. */
+/* The prelude of a step: what the job's deferred events have become since the step before. See
+ * prelude.h. */
 #include "prelude.h"
 
 #include <stdio.h>
@@ -59,7 +60,7 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
     for (size_t i = 0; i < from->n_out; i++) {
         const struct connection *c = from->out[i];
         char id[48];
-        struct fm_buf data = {0};
+        fm_auto(fm_buf) data = {0};
         if (!connection_takes(c, d->event, d->data))
             continue;
         snprintf(id, sizeof(id), "d%u.%zu", job->last_step + 1, job->n_prelude_tasks);
@@ -78,7 +79,6 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
             hjob_add_task(job, task_new(&t));
             taken = true;
         }
-        fm_buf_done(&data);
     }
     if (!taken && !is_notice(from, d->event))
         put_deferred_output(job, d);
@@ -109,7 +109,7 @@ bool prelude_make_step(struct hjob *job)
     m.deferred_emitted = job->prelude_deferred;
     m.deferred_tasks = build_views(job->prelude_tasks, job->n_prelude_tasks);
     m.deferred_outputs = build_views(job->prelude_outputs, job->n_prelude_outputs);
-    m.outcome = fermata_v1_StepOutcome_STEP_OUTCOME_CONTINUE;
+    m.outcome = (fermata_v1_StepOutcome)OUTCOME_CONTINUE;
     pb_var_pack(fermata_v1_Step_fields, &m, &step);
     free(m.deferred_tasks.items);
     free(m.deferred_outputs.items);

@@ -1,6 +1,6 @@
-/* Running one task: the handler is called, and when it and all its callbacks have returned, the step is
- * built, applied to the host's copy of the state and sent. What a failed handler did is dropped; the policy
- * of its routine says what its step becomes. See step.h. */
+/* Running one task: the handler is called, and when it and all its callbacks have returned, the
+ * step is built, applied to the host's copy of the state and sent. What a failed handler did is
+ * dropped; the policy of its routine says what its step becomes. See step.h. */
 #include "step.h"
 
 #include <stdio.h>
@@ -10,7 +10,6 @@
 
 #include "blocking.h"
 #include "build.h"
-#include "calls.h"
 #include "changes.h"
 #include "emit.h"
 #include "engine_state.h"
@@ -19,6 +18,7 @@
 #include "log.h"
 #include "mem.h"
 #include "merge.h"
+#include "session.h"
 #include "value.h"
 
 /* ---- failures ---- */
@@ -26,7 +26,7 @@
 static const struct fm_value *describe_failure(struct fm_ctx *ctx)
 {
     struct fm_value *m = fm_map(ctx);
-    fm_map_set(ctx, m, "code", fm_string(ctx, fm_code_name(ctx->out.fail_code)));
+    fm_map_set(ctx, m, "code", fm_string(ctx, fm_code_name(ctx->out.failure.code)));
     fm_map_set(ctx, m, "message", fm_string(ctx, ctx->out.fail_message));
     fm_map_set(ctx, m, "routine", fm_string(ctx, ctx->task->routine));
     fm_map_set(ctx, m, "slot", fm_string(ctx, ctx->task->slot));
@@ -51,22 +51,22 @@ static void judge(struct fm_ctx *ctx)
     uint64_t spent = ctx->task->spent_ms + ctx_took_us(ctx) / 1000;
     double random = (double)fm_rng_below(&e->rng, 1u << 20) / (double)(1u << 20);
     ctx_reset(ctx);
-    if (policy_retry(p, ctx->out.fail_code, ctx->out.fail_permanent, ctx->task->failed_attempts + 1, spent,
-                     ctx->out.retry_after_ms, random, &ctx->retry_delay_ms)) {
-        ctx->verdict = fermata_v1_StepOutcome_STEP_OUTCOME_RETRY;
+    if (policy_retry(p, &ctx->out.failure, ctx->task->failed_attempts + 1, spent, random,
+                     &ctx->retry_delay_ms)) {
+        ctx->verdict = OUTCOME_RETRY;
         return;
     }
     switch (p->on_error) {
-    case fermata_v1_ErrorPolicy_ERROR_POLICY_CONTINUE:
+    case ON_ERROR_CONTINUE:
         ctx_log(ctx, "task failed", describe_failure(ctx));
         break;
-    case fermata_v1_ErrorPolicy_ERROR_POLICY_ROUTE:
+    case ON_ERROR_ROUTE:
         emit_error(ctx);
         break;
-    case fermata_v1_ErrorPolicy_ERROR_POLICY_SKIP:
+    case ON_ERROR_SKIP:
         break;
     default:
-        ctx->verdict = fermata_v1_StepOutcome_STEP_OUTCOME_FAIL;
+        ctx->verdict = OUTCOME_FAIL;
         break;
     }
 }
@@ -88,7 +88,7 @@ static void drop_unscheduled(struct fm_ctx *ctx)
 }
 
 /* The step is made: the job becomes what it says. */
-static void apply(struct fm_ctx *ctx, struct result *r, int outcome)
+static void apply(struct fm_ctx *ctx, struct result *r, enum step_outcome outcome)
 {
     struct hjob *job = ctx->job;
     struct task *own = ctx->task, *t, *ttmp;
@@ -96,7 +96,7 @@ static void apply(struct fm_ctx *ctx, struct result *r, int outcome)
     drop_unscheduled(ctx);
     ctx_apply_changes(ctx); /* they name the task's routine: it must still be there */
     ctx->task = NULL;
-    if (outcome == fermata_v1_StepOutcome_STEP_OUTCOME_RETRY) {
+    if (outcome == OUTCOME_RETRY) {
         own->failed_attempts++;
         own->spent_ms += ctx_took_us(ctx) / 1000 + ctx->retry_delay_ms;
         own->due_ms = job->engine->now_ms + (int64_t)ctx->retry_delay_ms;
@@ -126,22 +126,22 @@ static void leave(struct fm_ctx *ctx)
 }
 
 /* Builds the step; one that the coordinator would refuse becomes a failure. Returns its outcome. */
-static int make(struct fm_ctx *ctx, struct result *r, struct fm_buf *step)
+static enum step_outcome make(struct fm_ctx *ctx, struct result *r, struct fm_buf *step)
 {
     fm_auto(fm_err) err = {0};
     if (ctx->out.failed)
         judge(ctx);
-    int outcome = build_step(ctx, r, step);
+    enum step_outcome outcome = build_step(ctx, r, step);
     if (session_check_step(ctx->job->session, step, &err) == 0)
         return outcome;
     result_done(r);
     *r = (struct result){0};
     fm_buf_reset(step);
-    ctx->out.failed = ctx->out.fail_permanent = true;
-    ctx->out.fail_code = (int)err.code;
+    ctx->out.failed = ctx->out.failure.permanent = true;
+    ctx->out.failure.code = (int)err.code;
     snprintf(ctx->out.fail_message, sizeof(ctx->out.fail_message), "the step is not acceptable: %.400s",
              err.msg);
-    ctx->verdict = 0;
+    ctx->verdict = OUTCOME_NONE;
     judge(ctx);
     return build_step(ctx, r, step);
 }
@@ -151,8 +151,8 @@ static void finish(struct fm_ctx *ctx)
     struct hjob *job = ctx->job;
     fm_auto(fm_buf) step = {0};
     struct result r = {0};
-    calls_cancel(ctx);
-    int outcome = make(ctx, &r, &step);
+    calls_cancel(&ctx->waits);
+    enum step_outcome outcome = make(ctx, &r, &step);
     FM_LOG(DEBUG, EXECUTION, "step made", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
            FM_U64("step", job->last_step + 1), FM_STR("routine", ctx->task->routine),
            FM_STR("slot", ctx->task->slot), FM_U64("attempt", ctx->task->failed_attempts + 1),
@@ -162,8 +162,7 @@ static void finish(struct fm_ctx *ctx)
     apply(ctx, &r, outcome);
     result_done(&r);
     leave(ctx);
-    if (outcome != fermata_v1_StepOutcome_STEP_OUTCOME_CONTINUE &&
-        outcome != fermata_v1_StepOutcome_STEP_OUTCOME_RETRY) { /* the host's work on the job is over */
+    if (outcome != OUTCOME_CONTINUE && outcome != OUTCOME_RETRY) { /* the host's work on the job is over */
         step_abort_all(job);
         job->phase = PHASE_STOPPED;
     }
@@ -172,8 +171,8 @@ static void finish(struct fm_ctx *ctx)
 bool step_returned(struct fm_ctx *ctx, int rc)
 {
     if (rc != 0 && !ctx->out.failed)
-        (void)fm_ctx_fail(ctx, FM_FAIL_UNKNOWN, "the handler failed and did not say why");
-    if (ctx->open_calls > 0 && !ctx->out.failed)
+        (void)fm_ctx_fail(ctx, FM_FAIL_UNKNOWN, "the handler failed without saying why");
+    if (ctx->waits.n > 0 && !ctx->out.failed)
         return false;
     finish(ctx);
     return true;
@@ -181,7 +180,7 @@ bool step_returned(struct fm_ctx *ctx, int rc)
 
 void step_timed_out(struct fm_ctx *ctx)
 {
-    ctx->timeout_call = 0;
+    ctx->waits.timeout = 0;
     (void)fm_ctx_fail(ctx, FM_FAIL_DEADLINE_EXCEEDED, "the attempt took longer than %llu ms",
                       (unsigned long long)policy_attempt_ms(&ctx->routine->policy, ctx->task->spent_ms));
     finish(ctx);
@@ -209,7 +208,7 @@ void step_abort_all(struct hjob *job)
 
 static bool prepare(struct fm_ctx *ctx)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (ctx->routine->type == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the flow has no routine \"%.64s\"",
                           ctx->task->routine);
@@ -217,17 +216,14 @@ static bool prepare(struct fm_ctx *ctx)
     }
     ctx->data = value_decode_struct(ctx->task->data, &ctx->arena, &err);
     if (ctx->task->lost) {
-        fm_err_done(&err);
         (void)fm_ctx_fail(ctx, FM_FAIL_ABORTED,
-                          "the host was lost while it handled the task; what it has done is not known");
+                          "the host was lost while it handled the task; what it did is not known");
         fm_ctx_fail_permanent(ctx);
         return false;
     }
-    if (ctx->data == NULL) {
+    if (ctx->data == NULL)
         (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "the data of the task: %s", err.msg);
-        return false;
-    }
-    return true;
+    return ctx->data != NULL;
 }
 
 static int run_handler(struct fm_ctx *ctx)
@@ -259,6 +255,6 @@ bool step_go(struct fm_ctx *ctx)
     ctx_start_clock(ctx);
     uint64_t limit = policy_attempt_ms(&ctx->routine->policy, ctx->task->spent_ms);
     if (limit > 0)
-        call_timeout(ctx, limit);
+        call_timeout(&ctx->waits, limit);
     return step_returned(ctx, prepare(ctx) ? run_handler(ctx) : -1);
 }

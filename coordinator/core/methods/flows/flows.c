@@ -9,12 +9,14 @@
 #include "err.h"
 #include "fermata/v1/flows.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "flow.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "graph.h"
 #include "log.h"
 #include "mem.h"
 #include "method.h"
+#include "name.h"
 #include "op.h"
 #include "pbc.h"
 #include "program_check.h"
@@ -99,7 +101,10 @@ static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *fl
                  op->check->skipped);
         add_warning(&r, text);
     }
-    unit_reply(m, op->ticket, &r.base);
+    if (m != NULL)
+        unit_reply(m, op->ticket, &r.base);
+    else
+        op_answer(c, op, &r.base);
     strings_free(r.warnings, r.n_warnings);
 }
 
@@ -115,10 +120,10 @@ static void store_flow(struct core *c, const Fermata__V1__Flow *flow, struct uni
     s.created_at = &at;
     struct fm_buf summary = {0};
     pb_pack(&s, &summary);
-    store_put_flow_def(m->records, digest, (struct fm_bytes){body->p, body->n});
-    store_put_flow(m->records, flow->name, version, digest, (struct fm_bytes){summary.p, summary.n});
+    store_put_flow_def(m->records, digest, fm_buf_bytes(body));
+    store_put_flow(m->records, flow->name, version, digest, fm_buf_bytes(&summary));
     fm_buf_done(&summary);
-    struct flow_def *def = def_add(c, flow, (struct fm_bytes){body->p, body->n}, digest, false);
+    struct flow_def *def = def_add(c, flow, fm_buf_bytes(body), digest, false);
     def_effect(m, def);
 }
 
@@ -130,7 +135,7 @@ static int check_put(struct core *c, struct op *op, const Fermata__V1__PutFlowRe
     if (bytes > MAX_INPUT_BYTES)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "flow", "the flow has %zu bytes; the limit is %u", bytes,
                           MAX_INPUT_BYTES);
-    int rc = flow_check(c, op, r->flow, "flow", true, err);
+    int rc = flow_check(c, op, r->flow, "flow", FLOW_STORED, err);
     if (rc == -FM_INVALID_ARGUMENT)
         fm_err_wrap(err, "the flow has %zu fault%s", err->n_more > 0 ? err->n_more + err->n_cut : 1,
                     err->n_more > 0 ? "s, the first is" : "");
@@ -150,17 +155,21 @@ static int put_flow(struct core *c, struct op *op, struct fm_err *err)
     uint8_t digest[STORE_DIGEST_BYTES];
     flow_encode(r->flow, &body, digest);
     bool same = n->version > 0 && memcmp(n->digest, digest, STORE_DIGEST_BYTES) == 0;
-    /* Also for the same flow: the reply waits until an earlier put of it is on disk. */
-    struct unit *u = unit_new(c, NULL);
-    if (!same) {
-        name_set(c, r->flow->name, n->version + 1, digest);
+    struct unit *u = NULL;
+    if (same) { /* the reply goes with the earlier put of it, if that is not on disk yet */
+        HASH_FIND(hh, c->units, &n->put_tag, sizeof(n->put_tag), u);
+    } else {
+        u = unit_new(c, NULL);
+        n = name_set(c, r->flow->name, n->version + 1, digest);
+        n->put_tag = u->tag;
         store_flow(c, r->flow, u, n->version, &body, digest);
         name_effect(u, r->flow->name);
         FM_LOG(INFO, FLOW, "flow stored", FM_STR("flow", r->flow->name), FM_U64("version", n->version));
     }
     fm_buf_done(&body);
     reply_put(c, op, r->flow, n->version, !same, u);
-    unit_submit(c, u);
+    if (!same)
+        unit_submit(c, u);
     return 0;
 }
 
@@ -177,14 +186,15 @@ static Fermata__V1__Flow *flow_read(struct core *c, struct op *op, struct store_
     struct fm_err err = {0};
     Fermata__V1__Flow *flow = NULL;
     if (d->status == STORE_NOT_FOUND && version > 0)
-        fm_err_set(&err, FM_NOT_FOUND, "version", "there is no version %u of a flow \"%s\"", version, name);
+        (void)fm_err_set(&err, FM_NOT_FOUND, "version", "there is no version %u of a flow \"%s\"", version,
+                         name);
     else if (d->status == STORE_NOT_FOUND)
-        fm_err_set(&err, FM_NOT_FOUND, "name", "there is no flow \"%s\"", name);
+        (void)fm_err_set(&err, FM_NOT_FOUND, "name", "there is no flow \"%s\"", name);
     else if (d->status == STORE_OK)
         flow = fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p);
     if (flow == NULL) {
         if (d->status == STORE_OK)
-            fm_err_set(&err, FM_DATA_LOSS, "flow", "the stored flow \"%s\" is malformed", name);
+            (void)fm_err_set(&err, FM_DATA_LOSS, "flow", "the stored flow \"%s\" is malformed", name);
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
         return NULL;
     }
@@ -207,26 +217,24 @@ static void on_get_flow(struct core *c, struct wait *w, struct store_done *d)
 static void on_get_flow_graph(struct core *c, struct wait *w, struct store_done *d)
 {
     const Fermata__V1__GetFlowGraphRequest *r = OP_REQUEST(w->op, Fermata__V1__GetFlowGraphRequest);
-    Fermata__V1__Flow *flow = flow_read(c, w->op, d, r->name, r->version);
+    fm_auto_pb Fermata__V1__Flow *flow = flow_read(c, w->op, d, r->name, r->version);
     if (flow == NULL)
         return;
     Fermata__V1__GetFlowGraphResponse response = FERMATA__V1__GET_FLOW_GRAPH_RESPONSE__INIT;
-    struct fm_buf text = {0};
-    if (r->format == FERMATA__V1__FLOW_GRAPH_FORMAT__FLOW_GRAPH_FORMAT_MERMAID)
+    fm_auto(fm_buf) text = {0};
+    if (r->format == FLOW_GRAPH_FORMAT_MERMAID)
         flow_graph_mermaid(flow, &text);
     else
         flow_graph_dot(flow, &text);
     response.graph = (char *)text.p;
     response.version = flow->version;
     op_reply(c, w->op, &response.base);
-    fm_buf_done(&text);
-    fermata__v1__flow__free_unpacked(flow, NULL);
 }
 
 static int get_flow(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__GetFlowRequest *r = OP_REQUEST(op, Fermata__V1__GetFlowRequest);
-    int rc = check_name("name", r->name, err);
+    int rc = fm_name_check("name", r->name, err);
     if (rc < 0)
         return rc;
     struct store_query q = {.kind = STORE_READ_FLOW, .name = r->name, .version = r->version};
@@ -245,7 +253,7 @@ static int get_flow_graph(struct core *c, struct op *op, struct fm_err *err)
         NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "format", "there is no format %d of graphs",
                           (int)r->format);
-    int rc = check_name("name", r->name, err);
+    int rc = fm_name_check("name", r->name, err);
     if (rc < 0)
         return rc;
     struct store_query q = {.kind = STORE_READ_FLOW, .name = r->name, .version = r->version};
@@ -268,19 +276,16 @@ static void on_list_flows(struct core *c, struct wait *w, struct store_done *d)
         op_fail(c, op, &d->err);
         return;
     }
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     for (size_t i = 0; i < d->n_rows; i++)
-        fm_buf_put_len_delim(&b, 1, d->rows[i].body.p, d->rows[i].body.n);
+        fm_buf_put_len_delim(&b, FIELD_LIST_FLOWS_RESPONSE_FLOWS, d->rows[i].body.p, d->rows[i].body.n);
     if (d->more && d->n_rows > 0) {
-        Fermata__V1__FlowSummary *last = fermata__v1__flow_summary__unpack(
+        fm_auto_pb Fermata__V1__FlowSummary *last = fermata__v1__flow_summary__unpack(
             NULL, d->rows[d->n_rows - 1].body.n, d->rows[d->n_rows - 1].body.p);
-        if (last != NULL) {
-            fm_buf_put_string(&b, 2, last->name);
-            fermata__v1__flow_summary__free_unpacked(last, NULL);
-        }
+        if (last != NULL)
+            fm_buf_put_string(&b, FIELD_LIST_FLOWS_RESPONSE_NEXT_PAGE_TOKEN, last->name);
     }
-    op_reply_bytes(c, op, (struct fm_bytes){b.p, b.n});
-    fm_buf_done(&b);
+    op_reply_bytes(c, op, fm_buf_bytes(&b));
 }
 
 static int list_flows(struct core *c, struct op *op, struct fm_err *err)
@@ -289,7 +294,7 @@ static int list_flows(struct core *c, struct op *op, struct fm_err *err)
     struct store_query q = {.kind = STORE_LIST_FLOWS, .name = r->page_token};
     int rc = check_page(r->page_size, &q.limit, err);
     if (rc == 0 && r->page_token[0] != '\0')
-        rc = check_name("page_token", r->page_token, err);
+        rc = fm_name_check("page_token", r->page_token, err);
     if (rc < 0)
         return rc;
     core_read(c, &q, on_list_flows, op);
@@ -303,7 +308,7 @@ const struct method list_flows_method = {
 static int delete_flow(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__DeleteFlowRequest *r = OP_REQUEST(op, Fermata__V1__DeleteFlowRequest);
-    int rc = check_name("name", r->name, err);
+    int rc = fm_name_check("name", r->name, err);
     if (rc < 0)
         return rc;
     struct flow_name *n = name_for_op(c, op, r->name);

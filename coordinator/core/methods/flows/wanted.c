@@ -21,12 +21,12 @@
 
 #define KEPT_FLOW_BYTES 65536 /* larger ones are decoded for each submit */
 
-int flow_check(struct core *c, struct op *op, const Fermata__V1__Flow *flow, const char *path, bool named,
-               struct fm_err *err)
+int flow_check(struct core *c, struct op *op, const Fermata__V1__Flow *flow, const char *path,
+               enum flow_use use, struct fm_err *err)
 {
     struct flow_types known = {types_find, c};
     struct program_check *programs = program_check_new();
-    int rc = flow_validate(flow, path, named, &known, programs, err);
+    int rc = flow_validate(flow, path, use, &known, programs, err);
     if (!programs_checked(c, op, programs, err))
         return OP_WAITS;
     return err->code == FM_OK ? rc : -(int)err->code;
@@ -56,16 +56,15 @@ static int check_entry(struct core *c, const Fermata__V1__Flow *flow, const Ferm
 static int inline_def(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r,
                       struct flow_def **ret, struct fm_err *err)
 {
-    int rc = flow_check(c, op, r->inline_flow, "inline_flow", false, err);
+    int rc = flow_check(c, op, r->inline_flow, "inline_flow", FLOW_INLINE, err);
     if (rc == 0)
         rc = check_entry(c, r->inline_flow, r, err);
     if (rc != 0)
         return rc;
-    struct fm_buf body = {0};
+    fm_auto(fm_buf) body = {0};
     uint8_t digest[STORE_DIGEST_BYTES];
     flow_encode(r->inline_flow, &body, digest);
-    *ret = def_add(c, r->inline_flow, (struct fm_bytes){body.p, body.n}, digest, false);
-    fm_buf_done(&body);
+    *ret = def_add(c, r->inline_flow, fm_buf_bytes(&body), digest, false);
     return 0;
 }
 
@@ -79,10 +78,10 @@ static void on_def_for_submit(struct core *c, struct wait *w, struct store_done 
         d->status == STORE_OK ? fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p) : NULL;
     if (flow == NULL) {
         if (d->status == STORE_NOT_FOUND)
-            fm_err_set(&err, FM_NOT_FOUND, "flow", "there is no flow \"%s\"%s", r->flow,
-                       r->flow_version > 0 ? " of this version" : "");
+            (void)fm_err_set(&err, FM_NOT_FOUND, "flow", "there is no flow \"%s\"%s", r->flow,
+                             r->flow_version > 0 ? " of this version" : "");
         else if (d->status == STORE_OK)
-            fm_err_set(&err, FM_DATA_LOSS, "flow", "the stored flow \"%s\" is malformed", r->flow);
+            (void)fm_err_set(&err, FM_DATA_LOSS, "flow", "the stored flow \"%s\" is malformed", r->flow);
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
         return;
     }

@@ -5,10 +5,12 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "agreed.h"
 #include "check.h"
 #include "err.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/hosts.pb-c.h"
+#include "fields.h"
 #include "host.h"
 #include "job.h"
 #include "leave.h"
@@ -16,6 +18,7 @@
 #include "marks.h"
 #include "mem.h"
 #include "method.h"
+#include "name.h"
 #include "op.h"
 #include "routine_types.h"
 #include "send.h"
@@ -35,7 +38,7 @@ static int cordon_host(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__CordonHostRequest *q = OP_REQUEST(op, Fermata__V1__CordonHostRequest);
     Fermata__V1__CordonHostResponse r = FERMATA__V1__CORDON_HOST_RESPONSE__INIT;
-    int rc = check_name("host_id", q->host_id, err);
+    int rc = fm_name_check("host_id", q->host_id, err);
     if (rc < 0)
         return rc;
     struct host *h = host_find(c, q->host_id);
@@ -71,7 +74,7 @@ static int drain_host(struct core *c, struct op *op, struct fm_err *err)
     if (q->deadline_ms > MAX_DEADLINE_MS)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "deadline_ms",
                           "deadline_ms is %u; at most %u are allowed", q->deadline_ms, MAX_DEADLINE_MS);
-    int rc = check_name("host_id", q->host_id, err);
+    int rc = fm_name_check("host_id", q->host_id, err);
     if (rc < 0)
         return rc;
     struct host *h = host_find(c, q->host_id);
@@ -85,8 +88,7 @@ static int drain_host(struct core *c, struct op *op, struct fm_err *err)
     struct job *job;
     DL_FOREACH2 (h->jobs, job, host_next)
         if (job->assign_sent)
-            host_send_interrupt(c, h->conn, job, job->head->epoch,
-                                FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
+            host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_DRAIN);
     if (q->deadline_ms == 0 || h->n_jobs == 0) {
         drain_answer(c, h, op);
         return 0;
@@ -154,7 +156,7 @@ static void answer_host(struct core *c, struct op *op, const struct host *h)
 static int get_host(struct core *c, struct op *op, struct fm_err *err)
 {
     const char *id = OP_REQUEST(op, Fermata__V1__GetHostRequest)->host_id;
-    int rc = check_name("host_id", id, err);
+    int rc = fm_name_check("host_id", id, err);
     if (rc < 0)
         return rc;
     const struct host *h = host_find(c, id);
@@ -188,11 +190,12 @@ static bool still_talks(const struct core *c, const struct host *h)
 static int check_certificate(const struct core *c, const Fermata__V1__CertifyDeathRequest *q,
                              const struct host *h, struct fm_err *err)
 {
-    if (check_name("host_id", q->host_id, err) < 0 || check_name("incarnation", q->incarnation, err) < 0)
+    if (fm_name_check("host_id", q->host_id, err) < 0 ||
+        fm_name_check("incarnation", q->incarnation, err) < 0)
         return -FM_INVALID_ARGUMENT;
-    if (strlen(q->how) > MAX_LABEL_BYTES)
+    if (strlen(q->how) > FM_MAX_LABEL_BYTES)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "how", "how has %zu bytes; the limit is %d",
-                          strlen(q->how), MAX_LABEL_BYTES);
+                          strlen(q->how), FM_MAX_LABEL_BYTES);
     if (h == NULL || h->incarnation == NULL || strcmp(h->incarnation, q->incarnation) != 0)
         return fm_err_set(err, FM_NOT_FOUND, "incarnation",
                           "incarnation %s of host %s is not known (any more)", q->incarnation, q->host_id);

@@ -14,6 +14,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "id.h"
 #include "job.h"
@@ -87,7 +88,8 @@ static int read_start(struct fork *f, struct fm_err *err)
 {
     if (f->n_inputs == 0 || f->inputs[0].number != 1)
         return 0;
-    Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, f->inputs[0].body.n, f->inputs[0].body.p);
+    fm_auto_pb Fermata__V1__Task *t =
+        fermata__v1__task__unpack(NULL, f->inputs[0].body.n, f->inputs[0].body.p);
     if (t == NULL)
         return fm_err_set(err, FM_DATA_LOSS, "job_id", "the first input of job %s is malformed",
                           f->head->job_id);
@@ -97,7 +99,6 @@ static int read_start(struct fork *f, struct fm_err *err)
         job_state_encode(s, NULL, &f->start);
         job_state_free(s);
     }
-    fermata__v1__task__free_unpacked(t, NULL);
     return 0;
 }
 
@@ -131,10 +132,9 @@ static bool is_answered(const struct fork *f, const char *pause_id, uint32_t inp
 {
     bool found = false;
     for (size_t i = 0; i < f->n_inputs && !found && f->inputs[i].number <= inputs_through; i++) {
-        Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, f->inputs[i].body.n, f->inputs[i].body.p);
+        fm_auto_pb Fermata__V1__Task *t =
+            fermata__v1__task__unpack(NULL, f->inputs[i].body.n, f->inputs[i].body.p);
         found = t != NULL && strcmp(t->pause_id, pause_id) == 0;
-        if (t != NULL)
-            fermata__v1__task__free_unpacked(t, NULL);
     }
     return found;
 }
@@ -143,10 +143,9 @@ static size_t count_results(const struct fork *f, uint32_t inputs_through)
 {
     size_t n = 0;
     for (size_t i = 0; i < f->n_inputs && f->inputs[i].number <= inputs_through; i++) {
-        Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, f->inputs[i].body.n, f->inputs[i].body.p);
+        fm_auto_pb Fermata__V1__Task *t =
+            fermata__v1__task__unpack(NULL, f->inputs[i].body.n, f->inputs[i].body.p);
         n += t != NULL && t->child_job_id[0] != '\0';
-        if (t != NULL)
-            fermata__v1__task__free_unpacked(t, NULL);
     }
     return n;
 }
@@ -157,7 +156,8 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
     uint32_t through = job_state_inputs(job->state);
     size_t children = 0;
     for (size_t i = 0; i < f->n_steps; i++) {
-        Fermata__V1__Step *s = fermata__v1__step__unpack(NULL, f->steps[i].body.n, f->steps[i].body.p);
+        fm_auto_pb Fermata__V1__Step *s =
+            fermata__v1__step__unpack(NULL, f->steps[i].body.n, f->steps[i].body.p);
         if (s == NULL)
             return fm_err_set(err, FM_DATA_LOSS, "step", "step %u is malformed", f->steps[i].number);
         children += s->n_children;
@@ -167,15 +167,14 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
             Fermata__V1__Pause *p = pb_clone(s->pauses[k]);
             pb_set_string(&p->routine, s->routine);
             p->step = s->number;
-            if (p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET)
-                p->reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION;
+            if (p->reason != PAUSE_REASON_BUDGET)
+                p->reason = PAUSE_REASON_QUESTION;
             pb_set_time(&p->at, c->wall_ms);
             if (p->timeout_ms > 0)
                 pb_set_time(&p->expires_at, c->wall_ms + (int64_t)p->timeout_ms);
             p->timeout_ms = 0;
             job_add_pause(job, p);
         }
-        fermata__v1__step__free_unpacked(s, NULL);
     }
     if (children != count_results(f, through))
         return fm_err_set(err, FM_FAILED_PRECONDITION, "step",
@@ -240,7 +239,7 @@ static void put_records(struct core *c, const struct fork *f, struct job *job)
     if (through > 0)
         inputs_effect(m, through);
     if (f->n_steps > 0)
-        step_effect(m, (uint32_t)f->n_steps, (struct fm_bytes){0});
+        step_effect(m, (uint32_t)f->n_steps, FM_NO_BYTES);
     for (size_t i = 0; i < f->n_steps; i++)
         job->journal_bytes += f->steps[i].body.n;
 }
@@ -282,9 +281,9 @@ static const Fermata__V1__Pause *find_asked(const struct job *job, const Fermata
     else if (job->head->n_pauses == 1)
         p = job->head->pauses[0];
     if (p == NULL)
-        fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
-                   "%zu questions were open after step %u; \"%.64s\" is none", job->head->n_pauses,
-                   job_state_step(job->state), r->pause_id);
+        (void)fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
+                         "%zu questions were open after step %u; \"%.64s\" is none", job->head->n_pauses,
+                         job_state_step(job->state), r->pause_id);
     return p;
 }
 
@@ -330,7 +329,8 @@ static void make(struct core *c, struct op *op, struct flow_def *def)
     put_records(c, f, job);
     bool deferred = job_state_deferred(job->state) > 0;
     if (open_questions(c, f, job, &err) == 0 && !job_has_work(job) && job->head->n_pauses == 0 && !deferred)
-        fm_err_set(&err, FM_FAILED_PRECONDITION, "step", "nothing was left to do after step %zu", f->n_steps);
+        (void)fm_err_set(&err, FM_FAILED_PRECONDITION, "step", "nothing was left to do after step %zu",
+                         f->n_steps);
     if (err.code != FM_OK || patch_shared(c, job, r, &err) < 0 || answer(c, job, r, &err) < 0) {
         drop(c, job);
         op_fail(c, op, &err);
@@ -367,7 +367,7 @@ static void on_def(struct core *c, struct wait *w, struct store_done *d)
                                   ? fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p)
                                   : NULL;
     if (flow == NULL) {
-        fm_err_set(&err, FM_DATA_LOSS, "flow", "the flow of job %s cannot be read", f->head->job_id);
+        (void)fm_err_set(&err, FM_DATA_LOSS, "flow", "the flow of job %s cannot be read", f->head->job_id);
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
         return;
     }
@@ -383,12 +383,13 @@ static void on_steps(struct core *c, struct wait *w, struct store_done *d)
     struct fm_err err = {0};
     if (d->status == STORE_OK && d->n_steps < r->step) {
         if (d->more)
-            fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "step",
-                       "the journal up to step %u has more than %u bytes: it is too large to be forked",
-                       r->step, MAX_JOURNAL_BYTES);
+            (void)fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "step",
+                             "the journal up to step %u has more than %u bytes: it is too large to be forked",
+                             r->step, MAX_JOURNAL_BYTES);
         else
-            fm_err_set(&err, FM_INVALID_ARGUMENT, "step", "job %s has %zu steps; step %u is not among them",
-                       r->job_id, d->n_steps, r->step);
+            (void)fm_err_set(&err, FM_INVALID_ARGUMENT, "step",
+                             "job %s has %zu steps; step %u is not among them", r->job_id, d->n_steps,
+                             r->step);
     }
     if (d->status != STORE_OK || err.code != FM_OK) {
         op_fail(c, op, d->status != STORE_OK ? &d->err : &err);
@@ -439,9 +440,9 @@ static void on_head(struct core *c, struct wait *w, struct store_done *d)
     Fermata__V1__Job *head =
         d->status == STORE_OK ? fermata__v1__job__unpack(NULL, d->head.n, d->head.p) : NULL;
     if (d->status == STORE_NOT_FOUND)
-        fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
+        (void)fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
     else if (d->status == STORE_OK && (head == NULL || head->flow_digest.len != STORE_DIGEST_BYTES))
-        fm_err_set(&err, FM_DATA_LOSS, "job_id", "the record of job %s is malformed", r->job_id);
+        (void)fm_err_set(&err, FM_DATA_LOSS, "job_id", "the record of job %s is malformed", r->job_id);
     if (d->status == STORE_FAILED || err.code != FM_OK) {
         if (head != NULL)
             fermata__v1__job__free_unpacked(head, NULL);

@@ -14,7 +14,9 @@
 #include "load.h"
 #include "method.h"
 #include "move.h"
+#include "name.h"
 #include "op.h"
+#include "pbc.h"
 #include "request_id.h"
 #include "routine_types.h"
 #include "state.h"
@@ -32,9 +34,9 @@ static int check_input(const Fermata__V1__SendInputRequest *r, struct fm_err *er
     if (r->to == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "to",
                           "to is missing: the routine and the slot that get the data");
-    if (check_name("to.routine", r->to->routine, err) < 0 || check_name("to.slot", r->to->slot, err) < 0 ||
-        check_size("data", r->data, err) < 0 || check_request_id(r->request_id, err) < 0 ||
-        check_text("sent_by", r->sent_by, err) < 0)
+    if (fm_name_check("to.routine", r->to->routine, err) < 0 ||
+        fm_name_check("to.slot", r->to->slot, err) < 0 || check_size("data", r->data, err) < 0 ||
+        check_request_id(r->request_id, err) < 0 || check_text("sent_by", r->sent_by, err) < 0)
         return -FM_INVALID_ARGUMENT;
     return 0;
 }
@@ -42,15 +44,14 @@ static int check_input(const Fermata__V1__SendInputRequest *r, struct fm_err *er
 static int check_input_slot(struct core *c, const struct job *job, const Fermata__V1__SendInputRequest *r,
                             struct fm_err *err)
 {
-    if (job_status_final((int)job->head->status))
+    if (job_status_final(job_status(job)))
         return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it takes no more input",
-                          job->text, job_status_name((int)job->head->status));
-    Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
+                          job->text, job_status_name(job_status(job)));
+    fm_auto_pb Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     if (flow == NULL)
         return fm_err_set(err, FM_DATA_LOSS, "flow", "the flow of job %s is malformed", job->text);
     struct flow_types known = {types_find, c};
     int rc = flow_check_entry(flow, "to", r->to->routine, r->to->slot, r->data, &known, err);
-    fermata__v1__flow__free_unpacked(flow, NULL);
     return rc;
 }
 

@@ -5,6 +5,7 @@
 
 #include <uthash.h>
 
+#include "agreed.h"
 #include "buf.h"
 #include "check.h"
 #include "children.h"
@@ -13,6 +14,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "id.h"
@@ -22,16 +24,16 @@
 #include "log.h"
 #include "mem.h"
 #include "method.h"
+#include "name.h"
 #include "op.h"
 #include "pbc.h"
 #include "place.h"
 #include "state.h"
 #include "store.h"
 #include "table.h"
+#include "times.h"
 #include "unit.h"
 #include "wanted.h"
-
-#define MAX_PRIORITY 1000
 
 static int check_submit(const Fermata__V1__SubmitJobRequest *r, struct fm_err *err)
 {
@@ -41,19 +43,19 @@ static int check_submit(const Fermata__V1__SubmitJobRequest *r, struct fm_err *e
     if (r->flow[0] != '\0' && r->inline_flow != NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "inline_flow",
                           "flow and inline_flow are given both; only one may be");
-    if (r->flow[0] != '\0' && check_name("flow", r->flow, err) < 0)
+    if (r->flow[0] != '\0' && fm_name_check("flow", r->flow, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (r->entry == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "entry",
                           "entry is missing: the routine and the slot where the data enters");
-    if (check_name("entry.routine", r->entry->routine, err) < 0 ||
-        check_name("entry.slot", r->entry->slot, err) < 0 || check_size("data", r->data, err) < 0 ||
+    if (fm_name_check("entry.routine", r->entry->routine, err) < 0 ||
+        fm_name_check("entry.slot", r->entry->slot, err) < 0 || check_size("data", r->data, err) < 0 ||
         check_size("shared_data", r->shared_data, err) < 0 || check_request_id(r->request_id, err) < 0 ||
         check_placement(r->placement, err) < 0)
         return -FM_INVALID_ARGUMENT;
-    if (r->priority < -MAX_PRIORITY || r->priority > MAX_PRIORITY)
+    if (r->priority < -FM_MAX_PRIORITY || r->priority > FM_MAX_PRIORITY)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "priority", "priority is %d; -%d to %d are allowed",
-                          r->priority, MAX_PRIORITY, MAX_PRIORITY);
+                          r->priority, FM_MAX_PRIORITY, FM_MAX_PRIORITY);
     if (check_label_count(r->n_labels, err) < 0)
         return -FM_INVALID_ARGUMENT;
     for (size_t i = 0; i < r->n_labels; i++)
@@ -68,7 +70,7 @@ Fermata__V1__Job *job_new_head(struct core *c, const struct job *job, const Ferm
     Fermata__V1__Job h = FERMATA__V1__JOB__INIT;
     Google__Protobuf__Timestamp at = core_now(c);
     h.job_id = (char *)(uintptr_t)job->text;
-    h.status = FERMATA__V1__JOB_STATUS__JOB_STATUS_PENDING;
+    h.status = JOB_STATUS_PENDING;
     h.flow = (char *)(uintptr_t)flow_name;
     h.flow_version = version;
     h.created_at = &at;
@@ -77,8 +79,8 @@ Fermata__V1__Job *job_new_head(struct core *c, const struct job *job, const Ferm
     h.priority = r->priority;
     Google__Protobuf__Timestamp deadline = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     int64_t deadline_ms = c->wall_ms + (int64_t)def->deadline_ms;
-    deadline.seconds = deadline_ms / 1000;
-    deadline.nanos = (int32_t)(deadline_ms % 1000) * 1000000;
+    deadline.seconds = fm_ms_seconds(deadline_ms);
+    deadline.nanos = fm_ms_nanos(deadline_ms);
     if (def->deadline_ms > 0)
         h.deadline_at = &deadline;
     h.flow_digest = (ProtobufCBinaryData){STORE_DIGEST_BYTES, def->digest};
@@ -109,9 +111,9 @@ static void submit_records(struct core *c, struct job *job, const Fermata__V1__S
         core_request_digest(&r->base, m->request_digest);
         m->request_ticket = op->ticket;
         store_put_request(m->records, op->inner != NULL ? "child" : "submit", r->request_id,
-                          m->request_digest, &job->id, (struct fm_bytes){reply.p, reply.n});
+                          m->request_digest, &job->id, fm_buf_bytes(&reply));
     }
-    unit_reply_bytes(m, op->ticket, (struct fm_bytes){reply.p, reply.n});
+    unit_reply_bytes(m, op->ticket, fm_buf_bytes(&reply));
     fm_buf_done(&reply);
     if (!job->def->on_disk) {
         store_put_flow_def(m->records, job->def->digest,
@@ -121,10 +123,9 @@ static void submit_records(struct core *c, struct job *job, const Fermata__V1__S
     }
     if (r->shared_data != NULL && r->shared_data->n_fields > 0) {
         job_state_set_shared(job->state, r->shared_data);
-        struct fm_buf b = {0};
+        fm_auto(fm_buf) b = {0};
         job_state_encode(job->state, NULL, &b);
-        store_put_snapshot(m->records, &job->id, 0, 0, (struct fm_bytes){b.p, b.n});
-        fm_buf_done(&b);
+        store_put_snapshot(m->records, &job->id, 0, 0, fm_buf_bytes(&b));
     }
     Fermata__V1__Task task = FERMATA__V1__TASK__INIT;
     Google__Protobuf__Struct empty = GOOGLE__PROTOBUF__STRUCT__INIT;

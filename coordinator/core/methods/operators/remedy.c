@@ -9,6 +9,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "job.h"
 #include "job_state.h"
@@ -18,6 +19,7 @@
 #include "mem.h"
 #include "method.h"
 #include "move.h"
+#include "name.h"
 #include "op.h"
 #include "pbc.h"
 #include "place.h"
@@ -75,7 +77,7 @@ static int held_job(struct core *c, struct op *op, const char *job_id, struct jo
     if (rc != 0)
         return rc;
     const struct job *job = *ret;
-    int status = (int)job->head->status;
+    enum job_status status = job_status(job);
     if (status != JOB_PAUSED && status != JOB_FAILED)
         return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id",
                           "job %s is %s: only a job that is PAUSED or FAILED can be changed", job->text,
@@ -90,8 +92,7 @@ static const char *task_meant(const struct job *job, const char *task_id, struct
 {
     if (task_id[0] != '\0')
         return task_id;
-    if ((int)job->head->status == JOB_FAILED && job->head->error != NULL &&
-        job->head->error->task_id[0] != '\0')
+    if (job_status(job) == JOB_FAILED && job->head->error != NULL && job->head->error->task_id[0] != '\0')
         return job->head->error->task_id;
     fm_err_set(err, FM_INVALID_ARGUMENT, "task_id", "task_id is missing: say which task is meant");
     return NULL;
@@ -101,21 +102,20 @@ static const char *task_meant(const struct job *job, const char *task_id, struct
  * more, and a question about its outcome is answered. */
 static void decided(struct core *c, struct job *job, const char *task_id)
 {
-    bool asked = false, failed = (int)job->head->status == JOB_FAILED;
+    bool asked = false, failed = job_status(job) == JOB_FAILED;
     if (failed)
         job_reopen_pauses(job);
     lost_intent_done(job, task_id);
     for (size_t i = job->head->n_pauses; i-- > 0;) {
         const Fermata__V1__Pause *p = job->head->pauses[i];
-        if (p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN ||
-            strcmp(p->task_id, task_id) != 0)
+        if (p->reason != PAUSE_REASON_OUTCOME_UNKNOWN || strcmp(p->task_id, task_id) != 0)
             continue;
         fm_autofree char *pause_id = fm_xstrdup(p->pause_id);
         job_remove_pause(job, pause_id);
         asked = true;
     }
     if (failed)
-        job_close_pauses(job, true);
+        job_close_pauses(job, KEEP_QUESTIONS);
     if (!asked || failed)
         return;
     job->head->emit_deferred = true;
@@ -142,7 +142,7 @@ static int retry_task(struct core *c, struct op *op, struct fm_err *err)
     Fermata__V1__RetryTaskResponse response = FERMATA__V1__RETRY_TASK_RESPONSE__INIT;
     response.step = job_state_step(job->state);
     decided(c, job, id);
-    if ((int)job->head->status == JOB_FAILED) {
+    if (job_status(job) == JOB_FAILED) {
         job_set_error(job, "", "", "", ""); /* its task has its attempts already */
         job_retry_failed(c, job);
     }
@@ -165,7 +165,7 @@ static int skip_task(struct core *c, struct op *op, struct fm_err *err)
     if (rc == 0)
         rc = check_text("task_id", r->task_id, err);
     if (rc == 0 && r->event[0] != '\0')
-        rc = check_name("event", r->event, err);
+        rc = fm_name_check("event", r->event, err);
     if (rc == 0)
         rc = held_job(c, op, r->job_id, &job, err);
     if (rc != 0)
@@ -219,7 +219,7 @@ static int check_patch(const Fermata__V1__PatchStateRequest *r, struct fm_err *e
 {
     size_t n = (r->set == NULL ? 0 : r->set->n_fields) + r->n_remove;
     if (check_words(r->by, r->reason, err) < 0 || check_size("set", r->set, err) < 0 ||
-        (r->routine[0] != '\0' && check_name("routine", r->routine, err) < 0))
+        (r->routine[0] != '\0' && fm_name_check("routine", r->routine, err) < 0))
         return -FM_INVALID_ARGUMENT;
     if (n == 0 || n > MAX_KEYS)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "set", "%zu keys to set or remove; 1 to %d are allowed",
@@ -229,12 +229,10 @@ static int check_patch(const Fermata__V1__PatchStateRequest *r, struct fm_err *e
 
 bool job_has_routine(const struct job *job, const char *routine)
 {
-    Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
+    fm_auto_pb Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     bool found = false;
     for (size_t i = 0; flow != NULL && i < flow->n_routines && !found; i++)
         found = strcmp(flow->routines[i]->id, routine) == 0;
-    if (flow != NULL)
-        fermata__v1__flow__free_unpacked(flow, NULL);
     return found;
 }
 

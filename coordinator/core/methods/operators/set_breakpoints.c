@@ -16,6 +16,7 @@
 #include "load.h"
 #include "mem.h"
 #include "method.h"
+#include "name.h"
 #include "op.h"
 #include "pbc.h"
 #include "program_check.h"
@@ -38,10 +39,10 @@ static int check_breakpoints(const Fermata__V1__SetBreakpointsRequest *r, struct
         const Fermata__V1__Breakpoint *b = r->breakpoints[i];
         char field[64];
         snprintf(field, sizeof(field), "breakpoints[%zu].routine", i);
-        if (strcmp(b->routine, "*") != 0 && check_name(field, b->routine, err) < 0)
+        if (strcmp(b->routine, "*") != 0 && fm_name_check(field, b->routine, err) < 0)
             return -FM_INVALID_ARGUMENT;
         snprintf(field, sizeof(field), "breakpoints[%zu].slot", i);
-        if (b->slot[0] != '\0' && check_name(field, b->slot, err) < 0)
+        if (b->slot[0] != '\0' && fm_name_check(field, b->slot, err) < 0)
             return -FM_INVALID_ARGUMENT;
         snprintf(field, sizeof(field), "breakpoints[%zu].condition", i);
         if (check_text(field, b->condition, err) < 0)
@@ -80,10 +81,10 @@ static void check_places(struct core *c, const struct job *job, const Fermata__V
 {
     if (job->def == NULL || r->n_breakpoints == 0)
         return;
-    Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
+    fm_auto_pb Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     const struct flow_types known = {types_find, c};
     if (flow == NULL) {
-        fm_err_set(err, FM_DATA_LOSS, "flow", "the flow of job %s is malformed", job->text);
+        (void)fm_err_set(err, FM_DATA_LOSS, "flow", "the flow of job %s is malformed", job->text);
         return;
     }
     int rc = 0;
@@ -92,7 +93,6 @@ static void check_places(struct core *c, const struct job *job, const Fermata__V
         snprintf(path, sizeof(path), "breakpoints[%zu]", i);
         rc = flow_check_place(flow, path, r->breakpoints[i]->routine, r->breakpoints[i]->slot, &known, err);
     }
-    fermata__v1__flow__free_unpacked(flow, NULL);
 }
 
 static int set_breakpoints(struct core *c, struct op *op, struct fm_err *err)
@@ -109,11 +109,11 @@ static int set_breakpoints(struct core *c, struct op *op, struct fm_err *err)
     rc = job_for_op(c, op, r->job_id, &job, err);
     if (rc != 0)
         return rc;
-    int status = (int)job->head->status;
+    enum job_status status = job_status(job);
     check_places(c, job, r, err);
     if (job_status_final(status) && status != JOB_FAILED)
-        fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: nothing of it runs any more",
-                   job->text, job_status_name(status));
+        (void)fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: nothing of it runs any more",
+                         job->text, job_status_name(status));
     if (err->code != FM_OK)
         return -(int)err->code;
     replace_breakpoints(job, r);

@@ -10,6 +10,7 @@
 #include "buf.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "id.h"
 #include "job.h"
 #include "load.h"
@@ -24,8 +25,6 @@
 #include "wire.h"
 
 #define MAX_DEPTH 8
-#define FIELD_PAUSES 9
-#define FIELD_CHILDREN 24
 
 /* A job whose record is still to be read. */
 struct child_ref {
@@ -58,10 +57,7 @@ static void put_questions(struct child_questions *q, const Fermata__V1__Job *hea
         snprintf(id, sizeof(id), "%s%.63s", of->prefix, head->pauses[i]->pause_id);
         Fermata__V1__Pause p = *head->pauses[i];
         p.pause_id = id;
-        struct fm_buf b = {0};
-        pb_pack(&p, &b);
-        fm_buf_put_len_delim(&q->pauses, FIELD_PAUSES, b.p, b.n);
-        fm_buf_done(&b);
+        pb_put(&q->pauses, FIELD_JOB_PAUSES, &p);
     }
 }
 
@@ -101,7 +97,7 @@ static bool has_children(struct fm_bytes head)
     uint64_t val;
     struct fm_bytes len;
     while (wire_next(&r, &field, &type, &val, &len) > 0)
-        if (field == FIELD_CHILDREN)
+        if (field == FIELD_JOB_CHILDREN)
             return true;
     return false;
 }

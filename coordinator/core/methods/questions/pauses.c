@@ -3,18 +3,21 @@
 #include <string.h>
 #include <time.h>
 
+#include "agreed.h"
 #include "buf.h"
 #include "check.h"
 #include "child_questions.h"
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "id.h"
 #include "job.h"
 #include "load.h"
 #include "mem.h"
 #include "method.h"
+#include "name.h"
 #include "op.h"
 #include "pause.h"
 #include "pbc.h"
@@ -39,15 +42,14 @@ static bool wants(const struct core *c, const Fermata__V1__ListPausesRequest *r,
         return false;
     if (r->claimed_by[0] != '\0' && (!claimed || strcmp(r->claimed_by, p->claimed_by) != 0))
         return false;
-    return r->claims == FERMATA__V1__CLAIM_FILTER__CLAIM_FILTER_UNSPECIFIED ||
-           claimed == (r->claims == FERMATA__V1__CLAIM_FILTER__CLAIM_FILTER_CLAIMED);
+    return r->claims == CLAIM_FILTER_UNSPECIFIED || claimed == (r->claims == CLAIM_FILTER_CLAIMED);
 }
 
 /* Appends those of the job's pauses that are wanted; returns how many. */
 static size_t put_pauses(const struct core *c, const Fermata__V1__ListPausesRequest *r,
                          struct fm_bytes encoded, struct fm_buf *out)
 {
-    Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, encoded.n, encoded.p);
+    fm_auto_pb Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, encoded.n, encoded.p);
     size_t n = 0;
     if (h != NULL)
         (void)job_forget_expired_claims(h, c->wall_ms);
@@ -68,16 +70,11 @@ static size_t put_pauses(const struct core *c, const Fermata__V1__ListPausesRequ
             labels[k] = &entries[k];
         }
         m.labels = labels;
-        struct fm_buf b = {0};
-        pb_pack(&m, &b);
-        fm_buf_put_len_delim(out, 1, b.p, b.n);
-        fm_buf_done(&b);
+        pb_put(out, FIELD_LIST_PAUSES_RESPONSE_PAUSES, &m);
         free(entries);
         free(labels);
         n++;
     }
-    if (h != NULL)
-        fermata__v1__job__free_unpacked(h, NULL);
     return n;
 }
 
@@ -90,16 +87,15 @@ static void on_pauses_listed(struct core *c, struct wait *w, struct store_done *
         return;
     }
     size_t most = r->page_size == 0 ? 100 : r->page_size, n = 0, i = 0;
-    struct fm_buf response = {0};
+    fm_auto(fm_buf) response = {0};
     for (; i < d->n_rows && n < most && response.n < PAGE_BYTES; i++)
         n += put_pauses(c, r, d->rows[i].body, &response);
     if (i > 0 && (i < d->n_rows || d->more)) {
         char token[27];
         fm_id_text(&d->rows[i - 1].job, token);
-        fm_buf_put_string(&response, 2, token);
+        fm_buf_put_string(&response, FIELD_LIST_PAUSES_RESPONSE_NEXT_PAGE_TOKEN, token);
     }
-    op_reply_bytes(c, op, (struct fm_bytes){response.p, response.n});
-    fm_buf_done(&response);
+    op_reply_bytes(c, op, fm_buf_bytes(&response));
 }
 
 static int list_pauses(struct core *c, struct op *op, struct fm_err *err)
@@ -110,14 +106,14 @@ static int list_pauses(struct core *c, struct op *op, struct fm_err *err)
                             .flow = r->flow,
                             .statuses = statuses,
                             .n_statuses = 3,
-                            .limit = MAX_SCANNED};
-    struct store_label labels[MAX_LABELS];
+                            .limit = core_page(c, MAX_SCANNED)};
+    struct store_label labels[FM_MAX_LABELS];
     uint32_t page;
     int rc = check_page(r->page_size, &page, err);
     if (rc == 0)
         rc = check_label_count(r->n_labels, err);
     if (rc == 0 && r->flow[0] != '\0')
-        rc = check_name("flow", r->flow, err);
+        rc = fm_name_check("flow", r->flow, err);
     if (rc == 0 && r->page_token[0] != '\0' && fm_id_parse(r->page_token, &q.after) < 0)
         rc = fm_err_set(err, FM_INVALID_ARGUMENT, "page_token", "page_token is not one that ListPauses gave");
     if (rc < 0)
@@ -151,9 +147,9 @@ static Fermata__V1__Pause *find_meant(const struct job *job, const char *pause_i
                             : job->head->n_pauses == 1 ? job->head->pauses[0]
                                                        : NULL;
     if (p == NULL)
-        fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
-                   "pause \"%.64s\" of job %s is not open; %zu are, say which one is meant", pause_id,
-                   job->text, job->head->n_pauses);
+        (void)fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
+                         "pause \"%.64s\" of job %s is not open; %zu are, say which one is meant", pause_id,
+                         job->text, job->head->n_pauses);
     return p;
 }
 

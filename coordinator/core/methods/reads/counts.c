@@ -4,13 +4,17 @@
 #include <string.h>
 #include <time.h>
 
+#include "agreed.h"
 #include "buf.h"
 #include "check.h"
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "job.h"
+#include "mem.h"
 #include "method.h"
+#include "name.h"
 #include "op.h"
 #include "pbc.h"
 #include "query.h"
@@ -42,12 +46,12 @@ static int count_jobs(struct core *c, struct op *op, struct fm_err *err)
     const Fermata__V1__CountJobsRequest *r = OP_REQUEST(op, Fermata__V1__CountJobsRequest);
     struct store_query q = {
         .kind = STORE_COUNT_JOBS, .flow = r->flow, .host = r->host, .limit = JOB_STATUSES};
-    struct store_label labels[MAX_LABELS];
+    struct store_label labels[FM_MAX_LABELS];
     int rc = check_label_count(r->n_labels, err);
     if (rc == 0 && r->flow[0] != '\0')
-        rc = check_name("flow", r->flow, err);
+        rc = fm_name_check("flow", r->flow, err);
     if (rc == 0 && r->host[0] != '\0')
-        rc = check_name("host", r->host, err);
+        rc = fm_name_check("host", r->host, err);
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < r->n_labels; i++)
@@ -75,13 +79,12 @@ static void day_text(const char *key, char *out, size_t n)
 static void on_usage(struct core *c, struct wait *w, struct store_done *d)
 {
     struct op *op = w->op;
-    bool days =
-        OP_REQUEST(op, Fermata__V1__GetUsageRequest)->group == FERMATA__V1__USAGE_GROUP__USAGE_GROUP_DAY;
+    bool days = OP_REQUEST(op, Fermata__V1__GetUsageRequest)->group == USAGE_GROUP_DAY;
     if (d->status != STORE_OK) {
         op_fail(c, op, &d->err);
         return;
     }
-    struct fm_buf response = {0};
+    fm_auto(fm_buf) response = {0};
     for (size_t i = 0; i < d->n_usage; i++) {
         const struct store_usage *s = &d->usage[i];
         Fermata__V1__UsageSum sum = FERMATA__V1__USAGE_SUM__INIT;
@@ -96,13 +99,9 @@ static void on_usage(struct core *c, struct wait *w, struct store_done *d)
         u.cached_tokens = s->cached_tokens;
         u.cost = s->cost;
         u.calls = (uint32_t)s->calls;
-        struct fm_buf b = {0};
-        pb_pack(&sum, &b);
-        fm_buf_put_len_delim(&response, 1, b.p, b.n);
-        fm_buf_done(&b);
+        pb_put(&response, FIELD_GET_USAGE_RESPONSE_SUMS, &sum);
     }
-    op_reply_bytes(c, op, (struct fm_bytes){response.p, response.n});
-    fm_buf_done(&response);
+    op_reply_bytes(c, op, fm_buf_bytes(&response));
 }
 
 /* Days since 1970 of "2026-11-25"; `fallback` for "". */
@@ -131,8 +130,8 @@ static int get_usage(struct core *c, struct op *op, struct fm_err *err)
     const Fermata__V1__GetUsageRequest *r = OP_REQUEST(op, Fermata__V1__GetUsageRequest);
     struct store_query q = {
         .kind = STORE_SUM_USAGE, .group = (int)r->group, .name = r->label_key, .flow = r->flow};
-    bool label = r->group == FERMATA__V1__USAGE_GROUP__USAGE_GROUP_LABEL;
-    if ((int)r->group < 0 || (int)r->group > FERMATA__V1__USAGE_GROUP__USAGE_GROUP_DAY)
+    bool label = r->group == USAGE_GROUP_LABEL;
+    if ((int)r->group < 0 || (int)r->group > USAGE_GROUP_DAY)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "group", "group %d is unknown", (int)r->group);
     if (label != (r->label_key[0] != '\0'))
         return fm_err_set(err, FM_INVALID_ARGUMENT, "label_key",
@@ -143,7 +142,7 @@ static int get_usage(struct core *c, struct op *op, struct fm_err *err)
     if (rc == 0)
         rc = parse_day("to_day", r->to_day, UINT32_MAX, &q.to, err);
     if (rc == 0 && r->flow[0] != '\0')
-        rc = check_name("flow", r->flow, err);
+        rc = fm_name_check("flow", r->flow, err);
     if (rc < 0)
         return rc;
     core_read(c, &q, on_usage, op);

@@ -8,6 +8,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "host.h"
 #include "job.h"
@@ -20,6 +21,7 @@
 #include "pbc.h"
 #include "place.h"
 #include "state.h"
+#include "times.h"
 
 #define MAX_REASONS 200
 #define MAX_HOSTS 200
@@ -44,13 +46,13 @@ static void add(struct answer *a, const char *kind, int64_t at_ms, const char *f
     (void)vsnprintf(a->texts[i], sizeof(a->texts[i]), fmt, ap);
     va_end(ap);
     struct fm_err clean = {0}; /* cuts at a whole character */
-    fm_err_set(&clean, FM_UNKNOWN, NULL, "%s", a->texts[i]);
+    (void)fm_err_set(&clean, FM_UNKNOWN, NULL, "%s", a->texts[i]);
     (void)snprintf(a->texts[i], sizeof(a->texts[i]), "%.511s", clean.msg);
     fm_err_done(&clean);
     fermata__v1__reason__init(&a->reasons[i]);
     google__protobuf__timestamp__init(&a->times[i]);
-    a->times[i].seconds = at_ms / 1000;
-    a->times[i].nanos = (int32_t)(at_ms % 1000) * 1000000;
+    a->times[i].seconds = fm_ms_seconds(at_ms);
+    a->times[i].nanos = fm_ms_nanos(at_ms);
     a->reasons[i].kind = (char *)(uintptr_t)kind;
     a->reasons[i].text = a->texts[i];
     a->reasons[i].at = at_ms > 0 ? &a->times[i] : NULL;
@@ -64,11 +66,11 @@ static void add_pauses(const struct core *c, struct answer *a, const Fermata__V1
         const Fermata__V1__Pause *p = h->pauses[i];
         int64_t at = time_to_ms(p->at);
         switch (p->reason) {
-        case FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR:
+        case PAUSE_REASON_OPERATOR:
             add(a, "operator", at, "an operator paused it; ResumeJob with pause_id %s lets it go on",
                 p->pause_id);
             break;
-        case FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BREAKPOINT:
+        case PAUSE_REASON_BREAKPOINT:
             add(a, "operator", at,
                 "task %s of routine %s is held by a breakpoint; ResumeJob with pause_id %s lets it go",
                 p->task_id, p->routine, p->pause_id);
@@ -128,7 +130,7 @@ static void add_hosts(struct core *c, struct answer *a, const struct job *job)
 static void summarize(struct core *c, struct answer *a, const struct job *job)
 {
     const Fermata__V1__Job *h = job->head;
-    struct fm_buf why = {0};
+    fm_auto(fm_buf) why = {0};
     switch ((int)h->status) {
     case JOB_PENDING:
         if (place_pick(c, job, &why) == NULL && why.n > 0)
@@ -160,11 +162,9 @@ static void summarize(struct core *c, struct answer *a, const struct job *job)
     default:
         (void)snprintf(a->summary, sizeof(a->summary), "Its last task was consumed.");
     }
-    struct fm_err clean = {0};
-    fm_err_set(&clean, FM_UNKNOWN, NULL, "%s", a->summary);
+    fm_auto(fm_err) clean = {0};
+    (void)fm_err_set(&clean, FM_UNKNOWN, NULL, "%s", a->summary);
     (void)snprintf(a->summary, sizeof(a->summary), "%.511s", clean.msg);
-    fm_err_done(&clean);
-    fm_buf_done(&why);
 }
 
 static int explain_job(struct core *c, struct op *op, struct fm_err *err)
@@ -180,11 +180,11 @@ static int explain_job(struct core *c, struct op *op, struct fm_err *err)
     a->r.hosts = a->host_pointers;
     a->r.summary = a->summary;
     summarize(c, a, job);
-    if (!job_status_final((int)job->head->status)) {
+    if (!job_status_final(job_status(job))) {
         add_pauses(c, a, job->head);
         add_rest(c, a, job);
     }
-    if (!job_status_final((int)job->head->status))
+    if (!job_status_final(job_status(job)))
         add_hosts(c, a, job);
     op_answer(c, op, &a->r.base);
     free(a);

@@ -5,19 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agreed.h"
 #include "buf.h"
 #include "check.h"
 #include "child_questions.h"
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "guard.h"
 #include "id.h"
 #include "job.h"
 #include "job_state.h"
 #include "journal_check.h"
+#include "mem.h"
 #include "method.h"
+#include "name.h"
 #include "op.h"
 #include "pause.h"
 #include "pbc.h"
@@ -28,36 +32,28 @@
 #include "table.h"
 #include "wire.h"
 
-#define FIELD_JOB_STATE 10
-#define FIELD_JOB_STEP_COUNT 8
-#define FIELD_JOB_WAITING_REASON 16
-#define FIELD_JOB_USAGE 50
-
 /* What is handed on without being decoded must be sound, or the client could decode nothing of the answer. */
 static int check_head(const struct fm_id *id, struct fm_bytes head, struct fm_err *err)
 {
     const struct wire_limits any = {SIZE_MAX, WIRE_MAX_DEPTH, SIZE_MAX};
-    struct fm_err why = {0};
+    fm_auto(fm_err) why = {0};
     char text[27];
     if (wire_check(wire_msg_of(&fermata__v1__job__descriptor), head, &any, &why) == 0)
         return 0;
     fm_id_text(id, text);
     (void)fm_err_set(err, FM_DATA_LOSS, "job", "the stored record of job %s is malformed (%s)", text,
                      why.msg);
-    fm_err_done(&why);
     return -FM_DATA_LOSS;
 }
 
 /* The record as it is stored, without claims that are over. */
 static void put_head(const struct core *c, struct fm_bytes stored, struct fm_buf *out)
 {
-    Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, stored.n, stored.p);
+    fm_auto_pb Fermata__V1__Job *h = fermata__v1__job__unpack(NULL, stored.n, stored.p);
     if (h != NULL && job_forget_expired_claims(h, c->wall_ms))
         pb_pack(h, out);
     else
         fm_buf_append(out, stored.p, stored.n);
-    if (h != NULL)
-        fermata__v1__job__free_unpacked(h, NULL);
 }
 
 /* ---- GetJob ---- */
@@ -68,10 +64,9 @@ static void put_waiting_reason(struct core *c, const struct fm_id *id, struct fm
     struct job *j = job_in_memory(c, id);
     if (j == NULL || j->loading || !j->queued)
         return;
-    struct fm_buf why = {0};
+    fm_auto(fm_buf) why = {0};
     if (place_pick(c, j, &why) == NULL && why.n > 0)
         fm_buf_put_len_delim(job, FIELD_JOB_WAITING_REASON, why.p, why.n);
-    fm_buf_done(&why);
 }
 
 static void on_get_job(struct core *c, struct wait *w, struct store_done *d)
@@ -80,7 +75,7 @@ static void on_get_job(struct core *c, struct wait *w, struct store_done *d)
     const Fermata__V1__GetJobRequest *r = OP_REQUEST(op, Fermata__V1__GetJobRequest);
     struct fm_err err = {0};
     if (d->status == STORE_NOT_FOUND)
-        fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
+        (void)fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
     struct job_state *state = NULL;
     struct task_item *inputs = NULL;
     bool sound = d->status == STORE_OK && check_head(&w->job, d->head, &err) == 0;
@@ -104,12 +99,12 @@ static void on_get_job(struct core *c, struct wait *w, struct store_done *d)
         job_state_encode(state, inputs, &encoded);
         fm_buf_put_len_delim(&job, FIELD_JOB_STATE, encoded.p, encoded.n);
     }
-    fm_buf_put_len_delim(&response, 1, job.p, job.n);
+    fm_buf_put_len_delim(&response, FIELD_GET_JOB_RESPONSE_JOB, job.p, job.n);
     job_state_free(state);
     task_list_free(inputs);
     fm_buf_done(&job);
     fm_buf_done(&encoded);
-    op_reply_bytes(c, op, (struct fm_bytes){response.p, response.n});
+    op_reply_bytes(c, op, fm_buf_bytes(&response));
     fm_buf_done(&response);
 }
 
@@ -133,7 +128,7 @@ const struct method get_job_method = {
 /* A job as it stands in a list. One whose record is broken is shown with its id and that error. */
 static void put_listed(struct core *c, const struct store_row *row, struct fm_buf *job)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     fm_buf_reset(job);
     if (check_head(&row->job, row->body, &err) == 0) {
         put_head(c, row->body, job);
@@ -149,7 +144,6 @@ static void put_listed(struct core *c, const struct store_row *row, struct fm_bu
     error.code = code;
     error.message = err.msg;
     pb_pack(&broken, job);
-    fm_err_done(&err);
 }
 
 /* The smallest id of a job submitted at this time: ids begin with it. */
@@ -179,15 +173,15 @@ static void on_list_jobs(struct core *c, struct wait *w, struct store_done *d)
     size_t i = 0;
     for (; i < d->n_rows && (i == 0 || response.n + d->rows[i].body.n < PAGE_BYTES); i++) {
         put_listed(c, &d->rows[i], &job);
-        fm_buf_put_len_delim(&response, 1, job.p, job.n);
+        fm_buf_put_len_delim(&response, FIELD_LIST_JOBS_RESPONSE_JOBS, job.p, job.n);
     }
     if (i > 0 && (d->more || i < d->n_rows)) {
         char token[27];
         fm_id_text(&d->rows[i - 1].job, token);
-        fm_buf_put_string(&response, 2, token);
+        fm_buf_put_string(&response, FIELD_LIST_JOBS_RESPONSE_NEXT_PAGE_TOKEN, token);
     }
     fm_buf_done(&job);
-    op_reply_bytes(c, op, (struct fm_bytes){response.p, response.n});
+    op_reply_bytes(c, op, fm_buf_bytes(&response));
     fm_buf_done(&response);
 }
 
@@ -195,9 +189,9 @@ static int check_list(const Fermata__V1__ListJobsRequest *r, struct store_query 
 {
     if (check_page(r->page_size, &q->limit, err) < 0)
         return -FM_INVALID_ARGUMENT;
-    if (r->flow[0] != '\0' && check_name("flow", r->flow, err) < 0)
+    if (r->flow[0] != '\0' && fm_name_check("flow", r->flow, err) < 0)
         return -FM_INVALID_ARGUMENT;
-    if (r->host[0] != '\0' && check_name("host", r->host, err) < 0)
+    if (r->host[0] != '\0' && fm_name_check("host", r->host, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (check_label_count(r->n_labels, err) < 0)
         return -FM_INVALID_ARGUMENT;
@@ -228,7 +222,7 @@ static int list_jobs(struct core *c, struct op *op, struct fm_err *err)
     if (rc < 0)
         return rc;
     int statuses[JOB_STATUSES];
-    struct store_label labels[MAX_LABELS];
+    struct store_label labels[FM_MAX_LABELS];
     for (size_t i = 0; i < r->n_statuses; i++)
         statuses[i] = (int)r->statuses[i];
     for (size_t i = 0; i < r->n_labels; i++)
@@ -253,7 +247,7 @@ static void on_history(struct core *c, struct wait *w, struct store_done *d)
     const Fermata__V1__GetHistoryRequest *r = OP_REQUEST(op, Fermata__V1__GetHistoryRequest);
     struct fm_err err = {0};
     if (d->status == STORE_NOT_FOUND) {
-        fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
+        (void)fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
         op_fail(c, op, &err);
         return;
     }
@@ -265,16 +259,16 @@ static void on_history(struct core *c, struct wait *w, struct store_done *d)
         op_fail(c, op, &err);
         return;
     }
-    struct fm_buf response = {0};
+    fm_auto(fm_buf) response = {0};
     for (size_t i = 0; i < d->n_steps; i++)
-        fm_buf_put_len_delim(&response, 1, d->steps[i].body.p, d->steps[i].body.n);
+        fm_buf_put_len_delim(&response, FIELD_GET_HISTORY_RESPONSE_STEPS, d->steps[i].body.p,
+                             d->steps[i].body.n);
     if (d->more && d->n_steps > 0) {
         char token[16];
         snprintf(token, sizeof(token), "%u", d->steps[d->n_steps - 1].number + 1);
-        fm_buf_put_string(&response, 2, token);
+        fm_buf_put_string(&response, FIELD_GET_HISTORY_RESPONSE_NEXT_PAGE_TOKEN, token);
     }
-    op_reply_bytes(c, op, (struct fm_bytes){response.p, response.n});
-    fm_buf_done(&response);
+    op_reply_bytes(c, op, fm_buf_bytes(&response));
 }
 
 static int parse_step_token(const char *token, uint32_t *ret, struct fm_err *err)

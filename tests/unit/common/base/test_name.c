@@ -3,9 +3,9 @@
 
 #include <cmocka.h>
 
-#include "clock.h"
 #include "mem.h"
 #include "name.h"
+#include "times.h"
 
 static void is_refused(const char *value, const char *why)
 {
