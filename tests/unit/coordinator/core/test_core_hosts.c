@@ -123,17 +123,17 @@ static void a_hello_is_checked(void **state)
         const char *members, *why;
     } wrong[] = {
         {"'protocol_version': 2, 'host_id': 'a', 'incarnation': 'x', 'capacity': 1",
-         "FAILED_PRECONDITION hello.protocol_version: the host speaks protocol version 2"},
+         "FAILED_PRECONDITION hello.protocol_version: the host speaks protocol version 2"                                               },
         {"'protocol_version': 1, 'host_id': 'no name', 'incarnation': 'x', 'capacity': 1",
-         "INVALID_ARGUMENT hello.host_id: "                                              },
+         "INVALID_ARGUMENT hello.host_id: "                                                                                             },
         {"'protocol_version': 1, 'host_id': 'a', 'incarnation': '', 'capacity': 1",
-         "INVALID_ARGUMENT hello.incarnation: "                                          },
+         "INVALID_ARGUMENT hello.incarnation: "                                                                                         },
         {"'protocol_version': 1, 'host_id': 'a', 'incarnation': 'x'",
-         "INVALID_ARGUMENT hello.capacity: capacity is 0; 1 to 100000 are allowed"       },
+         "INVALID_ARGUMENT hello.capacity: capacity is 0; 1 to 100000 are allowed"                                                      },
         {"'protocol_version': 1, 'host_id': 'a', 'incarnation': 'x', 'capacity': 100001",
-         "INVALID_ARGUMENT hello.capacity: capacity is 100001"                           },
+         "INVALID_ARGUMENT hello.capacity: capacity is 100001"                                                                          },
         {"'protocol_version': 1, 'host_id': 'a', 'incarnation': 'x', 'capacity': 1, 'routine_types': "
-         "[{'name': 'no name'}]",                                                                                 "INVALID_ARGUMENT hello.routine_types.name: "                                                         },
+         "[{'name': 'no name'}]",                                                 "INVALID_ARGUMENT hello.routine_types.name: "},
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         const char *why = hello_refused(wrong[i].members);
