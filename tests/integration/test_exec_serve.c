@@ -361,7 +361,9 @@ static void processes_end_with_their_host(void **state)
     proc_kill(&c.hosts[0], SIGTERM);
     assert_int_equal(proc_wait(&c.hosts[0]), 1);
     wait_gone(child);
-    cluster_wait_log(&c, "host0.log", "draining took too long; the remaining jobs go to other hosts when this daemon's end is certified");
+    cluster_wait_log(
+        &c, "host0.log",
+        "draining took too long; the remaining jobs go to other hosts when this daemon's end is certified");
     json_decref(rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", busy));
 }
 

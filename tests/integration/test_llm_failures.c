@@ -158,7 +158,10 @@ static void limits_and_timeouts_that_would_mean_nothing_are_refused(void **state
     static const char *const settings[] = {"'limits':{'max_turn':8}", "'limits':{'max_tokens':'20000'}",
                                            "'limits':{'max_cost':-1}", "'timeouts':{'total':5}",
                                            "'tools':[{'name':'lookup'},{'name':'lookup'}]"},
-                    *const faults[] = {"unknown key \"max_turn\"; did you mean \"max_turns\"?", "max_tokens is a string; it must be a number", "max_cost is -1", "unknown key \"total\"", "has the name \"lookup\", as tools[0] has"};
+                             *const faults[] = {"unknown key \"max_turn\"; did you mean \"max_turns\"?",
+                                                "max_tokens is a string; it must be a number",
+                                                "max_cost is -1", "unknown key \"total\"",
+                                                "has the name \"lookup\", as tools[0] has"};
     for (int i = 0; i < 5; i++) {
         char *error = rpc_fails(llm.c.address, "Jobs/SubmitJob", "InvalidArgument",
                                 "{'inline_flow':{'routines':[{'id':'agent','type':'llm_agent',"

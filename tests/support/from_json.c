@@ -8,28 +8,28 @@
 #include "fermata/v1/types.pb-c.h"
 #include "json_text.h"
 
-static struct fm_arena arena;
+struct fm_arena from_json_arena;
 
 void from_json_begin(void)
 {
-    fm_arena_init(&arena, 64u << 20);
+    fm_arena_init(&from_json_arena, 64u << 20);
 }
 
 void from_json_end(void)
 {
-    fm_arena_done(&arena);
+    fm_arena_done(&from_json_arena);
 }
 
 void *from_json_take(size_t n, size_t size)
 {
-    void *p = fm_arena_zalloc(&arena, n, size);
+    void *p = fm_arena_zalloc(&from_json_arena, n, size);
     assert_non_null(p);
     return p;
 }
 
 char *from_json_text(const char *s)
 {
-    char *copy = fm_arena_strndup(&arena, s, strlen(s));
+    char *copy = fm_arena_strndup(&from_json_arena, s, strlen(s));
     assert_non_null(copy);
     return copy;
 }

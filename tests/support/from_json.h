@@ -6,6 +6,8 @@
 #include <jansson.h>
 #include <protobuf-c/protobuf-c.h>
 
+#include "arena.h"
+
 /* All messages are valid from the first to the second. */
 void from_json_begin(void);
 void from_json_end(void);
@@ -15,5 +17,7 @@ void *from_json_value(const ProtobufCMessageDescriptor *d, json_t *j);
 /* Memory for more of it, zeroed; and a text in it. */
 void *from_json_take(size_t n, size_t size);
 char *from_json_text(const char *s);
+/* … all of it comes from here. */
+extern struct fm_arena from_json_arena;
 
 #endif

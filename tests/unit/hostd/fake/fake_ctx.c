@@ -5,10 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "clock.h"
 #include "builtin.h"
+#include "clock.h"
 #include "mem.h"
-#include "registry.h"
 #include "value.h"
 
 /* The built-in type with what the catalog says of it. */
