@@ -123,9 +123,9 @@ static void resend(struct hjob *job, uint32_t applied)
     for (const struct sent_step *step = job->sent; step != NULL; step = step->next)
         session_add_step(job->session, job->id, step->body);
     for (size_t i = 0; i < job->flow->n_routines; i++) {
-        const struct fm_ctx *run = job->flow->routines[i].run;
+        struct fm_ctx *run = job->flow->routines[i].run;
         if (run != NULL && run->waits_for_intent)
-            session_intent(job->session, job->id, job->epoch, run->task->id);
+            run->intent_seq = session_intent(job->session, job->id, job->epoch, run->task->id);
     }
 }
 
@@ -253,7 +253,7 @@ static void dispatch(struct session *s, const fermata_v1_CoordinatorMessage *m)
     case fermata_v1_CoordinatorMessage_intent_ack_tag:
         job = hjob_find(e, m->body.intent_ack.job_id, m->body.intent_ack.epoch);
         if (job != NULL)
-            hjob_intent_ack(job, m->body.intent_ack.task_id);
+            hjob_intent_ack(job, m->body.intent_ack.task_id, m->seq == 0 ? UINT64_MAX : m->ack);
         return;
     default:
         return; /* a heartbeat: that it came is all it says; or a kind that a later version knows */

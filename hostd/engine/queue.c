@@ -253,7 +253,7 @@ void hjob_run_next(struct hjob *job)
         hjob_wake(job); /* another one may run beside it */
     if (is_announced(t)) {
         ctx->waits_for_intent = t->announced = true;
-        session_intent(job->session, job->id, job->epoch, t->id);
+        ctx->intent_seq = session_intent(job->session, job->id, job->epoch, t->id);
     } else if (step_go(ctx)) {
         hjob_wake(job);
     }
@@ -273,11 +273,12 @@ void hjob_timed_out(struct fm_ctx *ctx)
     hjob_wake(job);
 }
 
-void hjob_intent_ack(struct hjob *job, struct pb_var task_id)
+void hjob_intent_ack(struct hjob *job, struct pb_var task_id, uint64_t heard)
 {
     for (size_t i = 0; i < job->flow->n_routines; i++) {
         struct fm_ctx *run = job->flow->routines[i].run;
-        if (run == NULL || !run->waits_for_intent || !pb_var_eq(task_id, run->task->id))
+        if (run == NULL || !run->waits_for_intent || !pb_var_eq(task_id, run->task->id) ||
+            run->intent_seq > heard) /* or it is about an earlier attempt */
             continue;
         if (step_go(run))
             hjob_wake(job);

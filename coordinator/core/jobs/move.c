@@ -12,6 +12,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "host.h"
 #include "job.h"
@@ -35,34 +36,49 @@ void job_must_move(struct core *c, struct job *job, enum job_event event)
         fm_abort(err.msg); /* callers have looked at the status */
 }
 
-/* Answers the PauseJob calls that wait. */
-static void job_reply_paused(struct core *c, struct job *job)
+/* The calls that wait for the unit are the effect's own: those that come later wait for their own pause. */
+static void paused_done(struct core *c, struct job *job, struct effect *e)
 {
-    struct op *list = job->pause_ops, *op, *tmp;
-    job->pause_ops = NULL;
+    struct op *list = e->own, *op, *tmp;
+    e->own = NULL;
     DL_FOREACH_SAFE (list, op, tmp) {
         DL_DELETE(list, op);
         Fermata__V1__PauseJobResponse r = FERMATA__V1__PAUSE_JOB_RESPONSE__INIT;
-        r.status = job->head->status;
+        r.status = (Fermata__V1__JobStatus)job->disk_status;
         r.step_count = job->steps_on_disk;
         for (size_t i = 0; i < job->head->n_pauses; i++)
-            if (job->head->pauses[i]->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR)
+            if (job->head->pauses[i]->reason == PAUSE_REASON_OPERATOR)
                 r.pause_id = job->head->pauses[i]->pause_id;
         op_reply(c, op, &r.base);
     }
 }
 
-static void paused_done(struct core *c, struct job *job, struct effect *e)
+static void paused_failed(struct core *c, struct effect *e, const struct fm_err *err)
 {
-    (void)e;
-    job_reply_paused(c, job);
+    struct op *list = e->own, *op, *tmp;
+    e->own = NULL;
+    DL_FOREACH_SAFE (list, op, tmp) {
+        struct fm_err copy = {0};
+        DL_DELETE(list, op);
+        fm_err_copy(&copy, err);
+        op_fail(c, op, &copy);
+    }
 }
 
-static const struct effect_kind paused_effect_kind = {"paused", paused_done, NULL, NULL, NULL};
+static void paused_drop(struct core *c, struct effect *e)
+{
+    struct op *list = e->own, *op, *tmp;
+    DL_FOREACH_SAFE (list, op, tmp)
+        op_free(c, op);
+}
+
+static const struct effect_kind paused_effect_kind = {"paused", paused_done, paused_failed, NULL,
+                                                      paused_drop};
 
 void paused_effect(struct unit *u)
 {
-    unit_effect(u, &paused_effect_kind, FM_NO_BYTES);
+    unit_effect(u, &paused_effect_kind, FM_NO_BYTES)->own = u->job->pause_ops;
+    u->job->pause_ops = NULL;
 }
 
 void job_leave_host(struct core *c, struct job *job)
@@ -96,7 +112,7 @@ void job_hold(struct core *c, struct job *job)
     Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
     Google__Protobuf__Timestamp at = core_now(c);
     p.pause_id = id;
-    p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR;
+    p.reason = PAUSE_REASON_OPERATOR;
     p.step = job_state_step(job->state);
     p.at = &at;
     if (job->pause_ops != NULL)
@@ -106,7 +122,7 @@ void job_hold(struct core *c, struct job *job)
     if (job->host != NULL)
         job_leave_host(c, job);
     place_unqueue(c, job);
-    if (job->head->status != FERMATA__V1__JOB_STATUS__JOB_STATUS_PAUSED)
+    if (job->head->status != JOB_STATUS_PAUSED)
         job_must_move(c, job, JOB_EV_HOLD);
     put_snapshot(c, job, true);
     struct unit *m = unit_of(c, job);
@@ -133,7 +149,7 @@ void job_end(struct core *c, struct job *job, enum job_event event)
     job_leave_host(c, job);
     job->head->pause_requested = false;
     job->head->emit_deferred = false;
-    job_close_pauses(job, event == JOB_EV_FAIL);
+    job_close_pauses(job, event == JOB_EV_FAIL ? KEEP_QUESTIONS : KEEP_NONE);
     if (event != JOB_EV_FAIL) /* else it may go on one day, and what was in hand is lost */
         lost_forget(job);
     put_snapshot(c, job, true);
@@ -143,7 +159,7 @@ void job_end(struct core *c, struct job *job, enum job_event event)
     if (job->pause_ops != NULL)
         paused_effect(m);
     FM_LOG(INFO, STATE, "job ended", FM_STR("job", job->text),
-           FM_STR("status", job_status_name((int)job->head->status)), FM_U64("epoch", job->head->epoch),
+           FM_STR("status", job_status_name(job_status(job))), FM_U64("epoch", job->head->epoch),
            FM_U64("step", job_state_step(job->state)));
 }
 
@@ -194,7 +210,7 @@ void job_park(struct core *c, struct job *job, enum park how)
     if (paused) {
         rest_paused(c, job);
     } else if (runs) {
-        if ((int)job->head->status == JOB_RUNNING)
+        if (job_status(job) == JOB_RUNNING)
             job_must_move(c, job, JOB_EV_REQUEUE);
         if (job->head->pause_requested)
             job_hold(c, job);
@@ -239,7 +255,7 @@ void job_checkpoint(struct core *c, struct job *job)
 
 void job_go_on(struct core *c, struct job *job)
 {
-    int status = (int)job->head->status;
+    enum job_status status = job_status(job);
     if ((status != JOB_PAUSED && status != JOB_SLEEPING) || job_is_held(job))
         return;
     bool runs = can_run(c, job, PARK_BY_STATE) || has_deferred(job);

@@ -6,6 +6,7 @@
 #include "agreed.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "flow_int.h"
 
 #define MAX_PARALLELISM 64
@@ -115,7 +116,7 @@ static void check_merge(const Fermata__V1__SlotMerge *m, const char *path, struc
         return;
     }
     flow_path(field, "%s.n", path);
-    if (m->mode != FERMATA__V1__MERGE_MODE__MERGE_MODE_N_OF_M) {
+    if (m->mode != MERGE_MODE_N_OF_M) {
         if (m->n != 0)
             FLOW_FAULT(err, field, "n is %u, but only mode MERGE_MODE_N_OF_M has an n", m->n);
     } else if (m->n < 1 || m->n > MAX_MERGE_N) {
@@ -143,8 +144,7 @@ void flow_check_merges(const Fermata__V1__Routine *r, const char *path,
             earlier++;
         if (earlier < i)
             FLOW_FAULT(err, field, "merge %zu is for slot \"%.64s\" too", earlier, m->slot);
-        else if (m->mode == FERMATA__V1__MERGE_MODE__MERGE_MODE_ALL && m->slot[0] != '\0' &&
-                 !is_target(arg, r->id, m->slot))
+        else if (m->mode == MERGE_MODE_ALL && m->slot[0] != '\0' && !is_target(arg, r->id, m->slot))
             FLOW_FAULT(err, field, "no connection leads to slot \"%.64s\": there is nothing to wait for",
                        m->slot);
     }
@@ -152,10 +152,10 @@ void flow_check_merges(const Fermata__V1__Routine *r, const char *path,
 
 bool flow_routes_errors(const Fermata__V1__Flow *f, const Fermata__V1__Routine *r)
 {
-    int policy = FERMATA__V1__ERROR_POLICY__ERROR_POLICY_UNSPECIFIED;
+    int policy = ERROR_POLICY_UNSPECIFIED;
     if (r->policy != NULL)
         policy = (int)r->policy->on_error;
-    if (policy == FERMATA__V1__ERROR_POLICY__ERROR_POLICY_UNSPECIFIED && f->defaults != NULL)
+    if (policy == ERROR_POLICY_UNSPECIFIED && f->defaults != NULL)
         policy = (int)f->defaults->on_error;
-    return policy == FERMATA__V1__ERROR_POLICY__ERROR_POLICY_ROUTE;
+    return policy == ERROR_POLICY_ROUTE;
 }

@@ -54,8 +54,9 @@ void session_add_step(struct session *s, const char *job_id, struct fm_bytes ste
  * ever: so the same limits are applied here, where only the step fails. Returns 0, or the guard's
  * code with err. */
 int session_check_step(const struct session *s, const struct fm_buf *step, struct fm_err *err) FM_MUST_CHECK;
-/* Says that a task is about to be handled, so that its loss is noticed. */
-void session_intent(struct session *s, const char *job_id, uint32_t epoch, const char *task_id);
+/* Says that a task is about to be handled, so that its loss is noticed. Returns the number of the message; 0:
+ * it is said after the next Welcome. */
+uint64_t session_intent(struct session *s, const char *job_id, uint32_t epoch, const char *task_id);
 /* Shows what a handler has so far; false when it is left out because there is too much of it. */
 bool session_progress(struct session *s, const struct progress *p);
 
