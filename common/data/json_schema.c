@@ -17,7 +17,8 @@
 #define MAX_SUGGESTED 16 /* unknown properties of one check for which a known one is looked for */
 #define VALUE_BYTES 80   /* of a value in a message */
 
-static void say(struct check *c, const struct json_schema_fault *f, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 3, 0)))
+say(struct check *c, const struct json_schema_fault *f, const char *fmt, va_list ap)
 {
     char text[256];
     struct json_schema_fault said = *f;
