@@ -115,17 +115,17 @@ void protocol_disconnected(struct session *s)
 
 /* ---- Welcome ---- */
 
-/* The job is not woken here but by on_welcome: a job with nothing left to do is given back then, behind its
- * steps, and gone. */
+/* The job is not woken here but by on_welcome: a job with nothing left to do is given back then,
+ * behind its steps, and gone. */
 static void resend(struct hjob *job, uint32_t applied)
 {
     hjob_stored(job, applied);
     for (const struct sent_step *step = job->sent; step != NULL; step = step->next)
         session_add_step(job->session, job->id, step->body);
     for (size_t i = 0; i < job->flow->n_routines; i++) {
-        const struct fm_ctx *run = job->flow->routines[i].run;
+        struct fm_ctx *run = job->flow->routines[i].run;
         if (run != NULL && run->waits_for_intent)
-            session_intent(job->session, job->id, job->epoch, run->task->id);
+            run->intent_seq = session_intent(job->session, job->id, job->epoch, run->task->id);
     }
 }
 
@@ -253,15 +253,16 @@ static void dispatch(struct session *s, const fermata_v1_CoordinatorMessage *m)
     case fermata_v1_CoordinatorMessage_intent_ack_tag:
         job = hjob_find(e, m->body.intent_ack.job_id, m->body.intent_ack.epoch);
         if (job != NULL)
-            hjob_intent_ack(job, m->body.intent_ack.task_id);
+            hjob_intent_ack(job, m->body.intent_ack.task_id, m->seq == 0 ? UINT64_MAX : m->ack);
         return;
     default:
         return; /* a heartbeat: that it came is all it says; or a kind that a later version knows */
     }
 }
 
-/* The coordinator counts the lease from what it hears of us, and we from when we sent what it has heard: so
- * ours ends first. That something comes from it says nothing while nothing of us arrives there. */
+/* The coordinator counts the lease from what it hears of us, and we from when we sent what it has
+ * heard: so ours ends first. That something comes from it says nothing while nothing of us arrives
+ * there. */
 static void take_ack(struct session *s, const fermata_v1_CoordinatorMessage *m)
 {
     bool welcome = m->which_body == fermata_v1_CoordinatorMessage_welcome_tag; /* it answers Hello */
@@ -306,7 +307,8 @@ void protocol_acknowledge(struct session *s, size_t n)
 
 /* ---- time ---- */
 
-/* The coordinator may not have heard of us for as long as it waits: by now the jobs may be elsewhere. */
+/* The coordinator may not have heard of us for as long as it waits: by now the jobs may be
+ * elsewhere. */
 static void end_lease(struct session *s)
 {
     struct engine *e = s->engine;

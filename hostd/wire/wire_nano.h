@@ -6,8 +6,8 @@
 #include "pb_var.h"
 #include "wire.h"
 
-/* The guard's view of a descriptor and of all it refers to; made once, kept for ever. nanopb
- * keeps no names, so fields are called by their numbers. One thread. */
+/* The guard's view of a descriptor and of all it refers to; made once, kept for ever. nanopb keeps
+ * no names, so fields are called by their numbers. One thread. */
 const struct wire_msg *wire_msg_of_nano(const pb_msgdesc_t *desc, const char *name);
 
 /* Guards and decodes; as pb_var_decode. One thread. */

@@ -1,19 +1,21 @@
-/* clang-format off */
-/* The simulated world, and what the files of the simulation share. All that happens follows from one seed.
+/* The simulated world, and what happens in it. All of it follows from one seed.
  *
  *   sim_run.c      a run: beginning, end, command line
  *   sim_events.c   time, chance, the queue of events, what each event does
- *   sim_coord.c    the coordinator's core: its outputs, start and crash, its store
- *   sim_hosts.c    the hosts' engines: their outputs, start, crash, leaving; streams between them and the core
- *   sim_flows.c    the flows and data of the jobs
- *   sim_clients.c  who submits, answers, decides, pauses, drains, certifies
+ *   sim_coord.c    the coordinator's core: its outputs, start and crash
+ *   sim_disk.c     its disk: how long commits and queries take, what fails
+ *   sim_hosts.c    the hosts' engines: their outputs, start, crash, leaving; streams between them and the
+ * core sim_flows.c    the flows and data of the jobs sim_clients.c  who submits, answers, decides, pauses,
+ * sets breakpoints, drains, certifies sim_answers.c  what the client of a job makes of what it sees of it
  *   sim_replies.c  what they make of the replies
+ *   sim_inbox.c    who lists the open questions of all jobs
  *   sim_oracle.c   what must be true, during a run and after it
+ *   sim_records.c  what must be true of what is stored
+ *   sim_said.c     what must be true of what the coordinator says to hosts
  *   sim_copies.c   what the hosts have of the jobs, compared with the journal
  *   sim_faults.c   what goes wrong
  *   sim_types.c    the routine types
- *   sim_store.c    the durable records */
-/* clang-format on */
+ *   sim_store.c    the durable records; sim_query.c: what is asked of them */
 #ifndef SIM_H
 #define SIM_H
 
@@ -32,7 +34,8 @@
 #include "sim_store.h"
 
 #define MAX_HOSTS 4
-#define MAX_JOBS 8 /* with forks */
+#define MAX_JOBS 8  /* with forks */
+#define MAX_FORKS 3 /* of one job */
 #define MAX_INPUTS 4
 #define LEASE_MS 2000
 #define HEARTBEAT_MS 300
@@ -43,6 +46,7 @@
 
 enum kind {
     EV_COMMIT,
+    EV_QUERY,
     EV_STORE_DONE,
     EV_TO_CORE,
     EV_TO_HOST,
@@ -57,7 +61,9 @@ enum kind {
     EV_START_CORE,
     EV_START_HOST,
     EV_STOP_HOST,
-    EV_WATCH
+    EV_WATCH,
+    EV_INBOX,
+    EV_LOOK
 };
 
 struct event {
@@ -68,6 +74,8 @@ struct event {
     uint64_t gen, id; /* of whom it is; whose: stale ones are dropped */
     size_t host;
     struct fm_buf bytes;
+    struct store_query query;
+    struct fm_arena query_texts; /* of the query */
     struct store_done *done;
     char text[32];
 };
@@ -79,7 +87,8 @@ struct conn {
     size_t host;
     bool core_open, host_open;
     int64_t to_core_at, to_host_at, blocked_until;
-    int64_t heard_at; /* when the core last got a message on it */
+    int64_t heard_at;    /* when the core last got a message on it */
+    int64_t welcomed_at; /* when it said Welcome; 0: not yet */
 };
 
 struct sim_host {
@@ -110,15 +119,18 @@ enum op_kind {
     OP_PUT_FLOW,
     OP_DRAIN,
     OP_UNCORDON,
-    OP_CERTIFY
+    OP_CERTIFY,
+    OP_BREAKPOINTS,
+    OP_INBOX
 };
 
 struct op {
     UT_hash_handle hh;
     uint64_t ticket;
     enum op_kind kind;
+    int64_t at;       /* when it was sent */
     size_t job, item; /* item: an input, a host, a number */
-    char text[64];    /* a pause, a request id, an incarnation */
+    char text[64];    /* a pause, a request id, an incarnation, a routine */
 };
 
 struct sim_input {
@@ -129,6 +141,9 @@ struct sim_input {
 /* What its flow is like. */
 struct sim_plan {
     bool parallel, kids;
+    bool budget;           /* it may use only so much before a person lets it go on */
+    uint32_t answer_ms;    /* its question closes by itself then; 0: never */
+    bool silent;           /* nobody answers it before */
     int on_lost, on_error; /* of routine "e": LostPolicy, ErrorPolicy */
     bool attempt_timeout;
     uint64_t deadline_ms;
@@ -137,13 +152,20 @@ struct sim_plan {
 struct sim_job {
     char id[32], token[64];
     struct sim_plan plan;
-    bool submitted, cancel_acked, cancel_sent, final, is_fork, fork_sent, is_retried;
+    bool submitted, cancel_acked, cancel_sent, final, is_fork, fork_open;
+    size_t n_forks;
+    int64_t let_go_at; /* when somebody last let it go on */
+    bool answer_acked; /* that of its question */
     int status;
     struct sim_input inputs[MAX_INPUTS];
     size_t n_inputs;
     bool op_open, got_final, got_history;
-    uint32_t steps, forked_at;
+    uint32_t steps, forked_at, revision;
     uint32_t patch_sent, patch_acked;
+    size_t breaks_sent;  /* how often its breakpoints were set */
+    char break_at[16];   /* routine whose tasks are held for sure; "": of none */
+    char break_sent[16]; /* routine of which that was wanted last */
+    uint32_t calls;      /* of models, when it had ended */
 };
 
 /* How often a handler began that must not be repeated unnoticed, and how often a person let it. */
@@ -162,9 +184,12 @@ struct world {
     struct sim_store *store;
     struct store_unit *pending; /* submitted, not committed */
     bool commit_set;
-    struct core *core; /* NULL while it is down */
+    int64_t slow_until, full_until; /* so long its disk takes its time, has no room */
+    int64_t told_at;                /* when the last end of a commit is told */
+    struct core *core;              /* NULL while it is down */
     uint64_t core_gen;
     bool core_ready;
+    int64_t ready_at; /* since then */
     struct conn *conns;
     struct registry *registry;
     struct sim_host hosts[MAX_HOSTS];
@@ -173,9 +198,11 @@ struct world {
     size_t n_jobs;
     struct op *ops;
     struct starts *starts;
+    struct inbox *inbox;
     uint64_t watch_ticket; /* 0: none */
     uint32_t watch_last;
     uint64_t fault_kinds;
+    int64_t healed_at;
     bool calm;      /* nothing goes wrong: no handler is ever aborted */
     bool operators; /* they pause and patch jobs, drain hosts, which also wakes jobs that sleep */
     bool flow_stored, flow_sent;
@@ -200,99 +227,5 @@ struct event *after(int64_t ms, enum kind kind);
 void event_free(struct event *e);
 /* Lets time pass to whatever comes next, and lets that happen. */
 void turn(void);
-
-/* ---- sim_coord.c ---- */
-
-void set_time(void);
-void start_core(void);
-void crash_core(void);
-/* Commits what was submitted, or fails. */
-void commit(void);
-/* A message of a host arrives. */
-void to_core(struct event *e);
-/* The core notices the end of a stream. */
-void core_sees_close(struct event *e);
-
-/* ---- sim_hosts.c ---- */
-
-struct conn *conn_find(uint64_t id);
-/* How long the next message on the stream travels; `last` is when the one before it arrives. */
-int64_t travel(int64_t *last, const struct conn *k);
-void close_host_side(struct conn *k, int64_t ms);
-void close_core_side(struct conn *k, int64_t ms);
-/* Forgets a stream that both sides have ended. */
-void conn_drop(struct conn *k);
-void start_host(size_t i);
-void crash_host(size_t i);
-/* The end of a host that has drained itself. */
-void stop_host(size_t i);
-void connect_host(size_t i);
-void host_sees_close(struct event *e);
-
-/* ---- sim_flows.c ---- */
-
-/* Struct {"t": token, "ask": ask}. */
-struct data {
-    Google__Protobuf__Struct s;
-    Google__Protobuf__Struct__FieldsEntry entries[2], *pointers[2];
-    Google__Protobuf__Value values[2];
-};
-Google__Protobuf__Struct *make_data(struct data *d, char *token, bool ask);
-/* For free_unpacked. */
-Fermata__V1__Flow *make_flow(const struct sim_plan *plan);
-/* The stored flow of child jobs. */
-Fermata__V1__Flow *make_kid_flow(void);
-
-/* ---- sim_clients.c ---- */
-
-/* What the client of a job does next. */
-void client_acts(size_t j);
-/* What those who look after hosts do next. */
-void operator_acts(void);
-/* A supervisor says that this incarnation of host i is dead. */
-void certify(size_t i, const char *incarnation);
-void get_job(size_t j, enum op_kind kind);
-void get_history(size_t j);
-/* The first job is watched. */
-void watch(void);
-/* The client has seen the job: answers its questions, lets it go on, changes it. */
-void client_sees(size_t j, const Fermata__V1__Job *h);
-
-/* ---- sim_replies.c ---- */
-
-/* The answer to a request; err NULL: it was done. */
-void take_reply(uint64_t ticket, struct fm_bytes r, const struct fm_err *err);
-
-/* ---- sim_copies.c ---- */
-
-/* A host has taken this message of the core: if it acknowledges steps, the host's data are compared with the
- * journal. */
-void check_copies(size_t host, struct fm_bytes message);
-
-/* ---- sim_oracle.c ---- */
-
-/* A handler with effects begins. */
-void check_effect(const char *job_id, const char *task_id);
-/* A handler begins that must not be repeated unnoticed. */
-void check_once(const char *job_id, const char *task_id, uint32_t epoch);
-/* A person lets a task run again by answering a question. */
-void grant(const char *job_id, const char *pause_id, const char *task_id);
-/* A unit is about to be applied. */
-void check_unit(const struct store_unit *u);
-/* The core says something to a host. */
-void check_said(const struct conn *k, struct fm_bytes message);
-/* Whether the coordinator has an open stream of the host, and has heard of it lately: then it is not dead. */
-bool host_talks(size_t host);
-/* Whether the job may be FAILED for a while: then its client lets it go on. */
-bool plan_may_fail(const struct sim_plan *p);
-void check_final(size_t j, const Fermata__V1__Job *h);
-void check_history(size_t j, const Fermata__V1__GetHistoryResponse *r);
-/* Child jobs, when their parents have ended. False: they have not ended yet. */
-bool check_kids(void);
-
-/* ---- sim_faults.c ---- */
-
-void fault(void);
-void heal(void);
 
 #endif

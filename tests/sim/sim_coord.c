@@ -1,5 +1,5 @@
-/* The coordinator's core in the simulation: its outputs, its start and its crashes, its store. See sim.h. */
-#include "sim.h"
+/* The coordinator's core in the simulation: its outputs, its start and its crashes. See sim.h. */
+#include "sim_coord.h"
 
 #include <stdio.h>
 
@@ -8,7 +8,11 @@
 #include "fermata/v1/host_agent.pb-c.h"
 #include "guard.h"
 #include "mem.h"
-#include "store_int.h"
+#include "sim_disk.h"
+#include "sim_hosts.h"
+#include "sim_inbox.h"
+#include "sim_replies.h"
+#include "sim_said.h"
 
 static void io_reply(void *arg, uint64_t ticket, struct fm_bytes response)
 {
@@ -77,34 +81,11 @@ static void io_host_close(void *arg, uint64_t conn, const struct fm_err *err)
         conn_drop(k);
 }
 
-static void io_commit(void *arg, struct store_unit *unit)
-{
-    (void)arg;
-    DL_APPEND(w.pending, unit);
-    if (w.commit_set)
-        return;
-    w.commit_set = true;
-    after(1 + (int64_t)rnd(w.healing ? 2 : 8), EV_COMMIT)->gen = w.core_gen;
-}
-
-static void io_read(void *arg, const struct store_query *query)
-{
-    (void)arg;
-    struct event *e = after(1 + (int64_t)rnd(4), EV_STORE_DONE);
-    e->gen = w.core_gen;
-    if (w.faulty_store && chance(20)) {
-        e->done = sim_store_failure(query->tag);
-        e->done->is_query = true;
-        e->done->kind = query->kind;
-    } else {
-        e->done = sim_store_query(w.store, query);
-    }
-}
-
 static void io_recovered(void *arg)
 {
     (void)arg;
     w.core_ready = true;
+    w.ready_at = w.now;
     trace("core recovered");
 }
 
@@ -121,6 +102,8 @@ void start_core(void)
                                     .snapshot_steps = 3,
                                     .snapshot_bytes = chance(50) ? 1 : 400,
                                     .cache_bytes = chance(50) ? 1 : 0,
+                                    .page_rows = chance(60) ? 1 + (uint32_t)rnd(3) : 0,
+                                    .max_waiting_jobs = chance(10) ? 1 + rnd(3) : 0,
                                     .seed = fm_rng_next(&w.rng)};
     const struct core_io io = {.reply = io_reply,
                                .fail = io_fail,
@@ -128,8 +111,8 @@ void start_core(void)
                                .watch_end = io_watch_end,
                                .host_send = io_host_send,
                                .host_close = io_host_close,
-                               .commit = io_commit,
-                               .read = io_read,
+                               .commit = disk_commit,
+                               .read = disk_read,
                                .recovered = io_recovered};
     trace("core starts");
     w.core = core_new(&cfg, &io);
@@ -137,26 +120,16 @@ void start_core(void)
     core_flush(w.core);
 }
 
-/* A crash: what was submitted and not committed is lost, or the first units of it are not. */
 void crash_core(void)
 {
     trace("core crashes");
-    size_t torn = chance(50) ? rnd(3) : 0;
-    struct store_unit *u, *tmp;
-    DL_FOREACH_SAFE (w.pending, u, tmp) {
-        DL_DELETE(w.pending, u);
-        if (torn > 0) {
-            torn--;
-            store_done_free(sim_store_apply(w.store, u));
-        }
-        store_unit_free(u);
-    }
-    w.commit_set = false;
+    disk_crash();
     core_free(w.core);
     w.core = NULL;
     w.core_ready = false;
     w.core_gen++;
     w.watch_ticket = 0;
+    inbox_forget();
     struct op *op, *otmp;
     HASH_ITER (hh, w.ops, op, otmp) { /* no reply comes any more: the clients will ask again */
         HASH_DEL(w.ops, op);
@@ -181,25 +154,6 @@ void crash_core(void)
 }
 
 /* ---- what comes in ---- */
-
-void commit(void)
-{
-    struct store_unit *u, *tmp, *list = w.pending;
-    w.pending = NULL;
-    w.commit_set = false;
-    bool fails = w.faulty_store && chance(60), lies = fails && chance(40);
-    DL_FOREACH_SAFE (list, u, tmp) {
-        DL_DELETE(list, u);
-        struct event *e = after(1, EV_STORE_DONE);
-        e->gen = w.core_gen;
-        check_unit(u);
-        struct store_done *applied = fails && !lies ? NULL : sim_store_apply(w.store, u);
-        if (fails && applied != NULL)
-            store_done_free(applied);
-        e->done = fails ? sim_store_failure(u->tag) : applied;
-        store_unit_free(u);
-    }
-}
 
 void to_core(struct event *e)
 {

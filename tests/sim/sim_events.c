@@ -8,6 +8,15 @@
 #include <utlist.h>
 
 #include "mem.h"
+#include "sim_clients.h"
+#include "sim_coord.h"
+#include "sim_copies.h"
+#include "sim_disk.h"
+#include "sim_faults.h"
+#include "sim_hosts.h"
+#include "sim_inbox.h"
+#include "sim_oracle.h"
+#include "sim_records.h"
 
 struct world w;
 
@@ -65,6 +74,7 @@ struct event *after(int64_t ms, enum kind kind)
 void event_free(struct event *e)
 {
     fm_buf_done(&e->bytes);
+    fm_arena_done(&e->query_texts);
     if (e->done != NULL)
         store_done_free(e->done);
     free(e);
@@ -85,7 +95,11 @@ static void carry_out(struct event *e)
     switch (e->kind) {
     case EV_COMMIT:
         if (e->gen == w.core_gen)
-            commit();
+            disk_flush();
+        return;
+    case EV_QUERY:
+        if (e->gen == w.core_gen)
+            disk_query(e);
         return;
     case EV_STORE_DONE:
         if (e->gen == w.core_gen && w.core != NULL) {
@@ -152,6 +166,16 @@ static void carry_out(struct event *e)
         watch();
         if (!w.watch_ended)
             after(50 + (int64_t)rnd(500), EV_WATCH);
+        return;
+    case EV_INBOX:
+        inbox_list();
+        if (e->id == 0)
+            after(200 + (int64_t)rnd(2000), EV_INBOX);
+        return;
+    case EV_LOOK:
+        check_rest_of_world();
+        check_ops();
+        after(1000, EV_LOOK);
         return;
     }
 }

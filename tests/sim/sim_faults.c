@@ -1,5 +1,9 @@
 /* What goes wrong in a simulated world, and how it all ends. See sim.h. */
-#include "sim.h"
+#include "sim_faults.h"
+
+#include "sim_clients.h"
+#include "sim_coord.h"
+#include "sim_hosts.h"
 
 void fault(void)
 {
@@ -50,6 +54,14 @@ void fault(void)
             certify(i, h->incarnation);
         }
         return;
+    case 9:
+        w.full_until = w.now + 1 + (int64_t)rnd(2000);
+        trace("the disk is full until %lld", (long long)w.full_until);
+        return;
+    case 10:
+        w.slow_until = w.now + 1 + (int64_t)rnd(6000);
+        trace("the disk is slow until %lld", (long long)w.slow_until);
+        return;
     default:
         return;
     }
@@ -59,7 +71,10 @@ void heal(void)
 {
     trace("the faults stop");
     w.healing = true;
+    w.healed_at = w.now;
     w.faulty_store = false;
+    w.slow_until = w.full_until = 0;
+    after(1000, EV_LOOK);
     struct conn *k, *tmp;
     HASH_ITER (hh, w.conns, k, tmp)
         k->blocked_until = 0;

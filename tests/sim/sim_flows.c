@@ -1,16 +1,17 @@
 /* The flows and the data of the simulated jobs. "a" takes the inputs and hands each to "b" (which has effects
  * and fails now and then), "d" (which lets time pass) and "e" (which must not be repeated unnoticed); the
- * first one also to "c", which asks a question and defers an event. With children, "g" starts a job for each
- * input. See sim.h and sim_types.c. */
-#include "sim.h"
+ * first one also to "c", which asks a question and defers an event. With a budget, "s" uses something for
+ * each input, and asks when it is too much; with children, "g" starts a job for each input. See sim.h and
+ * sim_types.c. */
+#include "sim_flows.h"
 
 #include "mem.h"
 
-Google__Protobuf__Struct *make_data(struct data *d, char *token, bool ask)
+Google__Protobuf__Struct *make_data(struct data *d, char *token, bool ask, uint32_t ms)
 {
-    static char t[] = "t", a[] = "ask";
+    static char t[] = "t", a[] = "ask", m[] = "ms";
     google__protobuf__struct__init(&d->s);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         google__protobuf__struct__fields_entry__init(&d->entries[i]);
         google__protobuf__value__init(&d->values[i]);
         d->entries[i].value = &d->values[i];
@@ -22,7 +23,10 @@ Google__Protobuf__Struct *make_data(struct data *d, char *token, bool ask)
     d->entries[1].key = a;
     d->values[1].kind_case = GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
     d->values[1].bool_value = ask;
-    d->s.n_fields = 2;
+    d->entries[2].key = m;
+    d->values[2].kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE;
+    d->values[2].number_value = ms;
+    d->s.n_fields = ask && ms > 0 ? 3 : 2;
     d->s.fields = d->pointers;
     return &d->s;
 }
@@ -101,6 +105,10 @@ Fermata__V1__Flow *make_flow(const struct sim_plan *plan)
     e->policy->on_lost = (Fermata__V1__LostPolicy)plan->on_lost;
     e->policy->on_error = (Fermata__V1__ErrorPolicy)plan->on_error;
     e->policy->attempt_timeout_ms = plan->attempt_timeout ? 400 : 0;
+    if (plan->budget) {
+        add_routine(f, "s", "sim_spend");
+        add_connection(f, "a", "x", "s", "in");
+    }
     if (plan->kids) {
         add_routine(f, "g", "sim_parent");
         add_connection(f, "a", "x", "g", "in");

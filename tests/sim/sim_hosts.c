@@ -1,6 +1,6 @@
 /* The hosts' engines in the simulation: their outputs, their start and end; and the streams between them and
  * the core. See sim.h. */
-#include "sim.h"
+#include "sim_hosts.h"
 
 #include <stdio.h>
 
@@ -8,6 +8,7 @@
 
 #include "mem.h"
 #include "registry.h"
+#include "sim_coord.h"
 
 /* ---- streams ---- */
 

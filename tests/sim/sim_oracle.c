@@ -1,25 +1,14 @@
 /* What must be true of a simulated world, while it runs and when it has come to rest. See sim.h. */
-#include "sim.h"
+#include "sim_oracle.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "fermata/v1/host_agent.pb-c.h"
 #include "job.h"
 #include "mem.h"
-#include "store_int.h"
 
 /* ---- handlers that begin ---- */
-
-/* It must not rest on a step that could still vanish. */
-void check_effect(const char *job_id, const char *task_id)
-{
-    unsigned step;
-    if (sscanf(task_id, "s%u.", &step) == 1 && sim_store_last_step(w.store, job_id) < step)
-        wrong("the effect of task %s of job %s rests on step %u, which is not on disk", task_id, job_id,
-              step);
-}
 
 static struct starts *starts_of(const char *job_id, const char *what)
 {
@@ -41,6 +30,42 @@ void grant(const char *job_id, const char *pause_id, const char *task_id)
     struct starts *decision = starts_of(job_id, pause_id);
     if (decision->granted++ == 0)
         starts_of(job_id, task_id)->granted++;
+}
+
+void release(const char *job_id, const char *task_id)
+{
+    char what[64];
+    snprintf(what, sizeof(what), "break/%.56s", task_id);
+    starts_of(job_id, what)->granted++;
+}
+
+/* A task that is held by a breakpoint has been let go. */
+static void check_held(const char *job_id, const char *routine, const char *task_id, uint32_t epoch)
+{
+    const struct sim_job *job = NULL;
+    char what[64];
+    for (size_t j = 0; j < w.n_jobs && job == NULL; j++)
+        if (strcmp(w.jobs[j].id, job_id) == 0)
+            job = &w.jobs[j];
+    if (job == NULL || strcmp(job->break_at, routine) != 0)
+        return;
+    snprintf(what, sizeof(what), "break/%.56s", task_id);
+    Fermata__V1__Job *h = sim_store_head(w.store, job_id);
+    if (h != NULL && h->epoch == epoch && (int)h->status == JOB_RUNNING &&
+        starts_of(job_id, what)->granted == 0)
+        wrong("task %s of job %s begins, and a breakpoint holds it", task_id, job_id);
+    if (h != NULL)
+        fermata__v1__job__free_unpacked(h, NULL);
+}
+
+/* It must not rest on a step that could still vanish. */
+void check_effect(const char *job_id, const char *routine, const char *task_id, uint32_t epoch)
+{
+    unsigned step;
+    if (sscanf(task_id, "s%u.", &step) == 1 && sim_store_last_step(w.store, job_id) < step)
+        wrong("the effect of task %s of job %s rests on step %u, which is not on disk", task_id, job_id,
+              step);
+    check_held(job_id, routine, task_id, epoch);
 }
 
 static bool has_id(char *const *list, size_t n, const char *id)
@@ -69,90 +94,7 @@ void check_once(const char *job_id, const char *task_id, uint32_t epoch)
         fermata__v1__job__free_unpacked(h, NULL);
 }
 
-/* ---- what the coordinator stores and says ---- */
-
-/* No step is stored under an epoch that is over. */
-static void check_epoch(const struct record *r)
-{
-    char job_id[27];
-    fm_id_text(&r->job, job_id);
-    Fermata__V1__Job *h = sim_store_head(w.store, job_id);
-    Fermata__V1__Step *step = h != NULL ? fermata__v1__step__unpack(NULL, r->body.n, r->body.p) : NULL;
-    if (step != NULL && step->epoch < h->epoch)
-        wrong("step %u of job %s is of epoch %u, and the job's epoch is %u", step->number, job_id,
-              step->epoch, h->epoch);
-    if (step != NULL)
-        fermata__v1__step__free_unpacked(step, NULL);
-    if (h != NULL)
-        fermata__v1__job__free_unpacked(h, NULL);
-}
-
-/* A record replaces an older one of the same job: what has ended has ended (only a FAILED job can go on), and
- * no number falls. A unit may stand for several changes, so more cannot be said of its status. */
-static void check_head_change(const struct record *r)
-{
-    char job_id[27];
-    fm_id_text(&r->job, job_id);
-    Fermata__V1__Job *old = sim_store_head(w.store, job_id);
-    Fermata__V1__Job *now = old != NULL ? fermata__v1__job__unpack(NULL, r->body.n, r->body.p) : NULL;
-    if (old != NULL && now == NULL)
-        wrong("the record of job %s is malformed", job_id);
-    if (now != NULL) {
-        bool ended = (int)old->status == JOB_COMPLETED || (int)old->status == JOB_CANCELLED;
-        if (ended && now->status != old->status)
-            wrong("job %s was %s and is stored as %s", job_id, job_status_name((int)old->status),
-                  job_status_name((int)now->status));
-        if (now->epoch < old->epoch || now->revision < old->revision || now->input_count < old->input_count)
-            wrong("job %s goes back: epoch %u, revision %u, %u inputs after epoch %u, revision %u, %u inputs",
-                  job_id, now->epoch, now->revision, now->input_count, old->epoch, old->revision,
-                  old->input_count);
-        fermata__v1__job__free_unpacked(now, NULL);
-    }
-    if (old != NULL)
-        fermata__v1__job__free_unpacked(old, NULL);
-}
-
-void check_unit(const struct store_unit *u)
-{
-    for (const struct record *r = u->first; r != NULL; r = r->next)
-        if (r->kind == RECORD_STEP)
-            check_epoch(r);
-        else if (r->kind == RECORD_JOB && !r->is_new) /* one that is there already lets the unit fail */
-            check_head_change(r);
-}
-
-static void check_acks(const Fermata__V1__StepAckBatch *b)
-{
-    for (size_t i = 0; i < b->n_acks; i++)
-        if (sim_store_last_step(w.store, b->acks[i]->job_id) < b->acks[i]->number)
-            wrong("step %u of job %s is acknowledged and not on disk", b->acks[i]->number,
-                  b->acks[i]->job_id);
-}
-
-static void check_assign(const struct conn *k, const Fermata__V1__Assign *a)
-{
-    Fermata__V1__Job *h = sim_store_head(w.store, a->job_id);
-    if (h == NULL || h->epoch < a->epoch)
-        wrong("job %s is assigned under epoch %u, which is not on disk", a->job_id, a->epoch);
-    if (k != NULL && w.hosts[k->host].drain_acked && w.hosts[k->host].drain_empty)
-        wrong("job %s is assigned to %s, which was drained and empty", a->job_id, w.hosts[k->host].id);
-    if (h != NULL)
-        fermata__v1__job__free_unpacked(h, NULL);
-}
-
-void check_said(const struct conn *k, struct fm_bytes message)
-{
-    Fermata__V1__CoordinatorMessage *m = fermata__v1__coordinator_message__unpack(NULL, message.n, message.p);
-    if (m == NULL) {
-        wrong("the coordinator sent something malformed");
-        return;
-    }
-    if (m->body_case == FERMATA__V1__COORDINATOR_MESSAGE__BODY_STEP_ACKS)
-        check_acks(m->step_acks);
-    else if (m->body_case == FERMATA__V1__COORDINATOR_MESSAGE__BODY_ASSIGN)
-        check_assign(k, m->assign);
-    fermata__v1__coordinator_message__free_unpacked(m, NULL);
-}
+/* ---- hosts ---- */
 
 bool host_talks(size_t host)
 {
@@ -160,6 +102,33 @@ bool host_talks(size_t host)
         if (k->host == host && k->core_open && k->heard_at > 0 && w.now < k->heard_at + 2 * HEARTBEAT_MS)
             return true;
     return false;
+}
+
+/* ---- what clients are told ---- */
+
+void check_paused(size_t j, int64_t at, const Fermata__V1__PauseJobResponse *r)
+{
+    Fermata__V1__Job *h = sim_store_head(w.store, w.jobs[j].id);
+    bool held = false;
+    for (size_t i = 0; h != NULL && i < h->n_pauses; i++)
+        held = held || h->pauses[i]->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR;
+    bool let_go = w.jobs[j].let_go_at >= at; /* … before that was on disk */
+    if (h == NULL || (!held && !let_go && !job_status_final((int)h->status)))
+        wrong("job %zu is said to be paused (%s), and on disk it is not", j, job_status_name((int)r->status));
+    if (h != NULL)
+        fermata__v1__job__free_unpacked(h, NULL);
+}
+
+#define PATIENCE_MS 60000
+
+void check_ops(void)
+{
+    for (const struct op *op = w.ops; op != NULL; op = op->hh.next) {
+        int64_t since = op->at > w.healed_at ? op->at : w.healed_at;
+        if (w.now > since + PATIENCE_MS)
+            wrong("operation %d on %zu is not answered", (int)op->kind,
+                  op->job != NO_JOB ? op->job : op->item);
+    }
 }
 
 /* ---- jobs that have ended ---- */
@@ -216,6 +185,36 @@ static void check_token(size_t j, const Fermata__V1__JobState *s, const char *to
         wrong("job %zu: token %s was done %zu times, and by %zu children", j, token, done, kids);
 }
 
+/* Its question was answered once: by its client, or by itself when nobody did in time. */
+static void check_answers(size_t j, const Fermata__V1__JobState *s)
+{
+    const struct sim_job *job = &w.jobs[j];
+    size_t all = count_in_list(s->shared_data, "answers", NULL),
+           yes = count_in_list(s->shared_data, "said", "yes"),
+           nobody = count_in_list(s->shared_data, "said", "nobody");
+    if (all != 1 || yes + nobody != 1)
+        wrong("job %zu: %zu answers, of them %zu by its client, %zu by nobody", j, all, yes, nobody);
+    if (nobody > 0 && (job->answer_acked || job->plan.answer_ms == 0))
+        wrong("job %zu: its question closed by itself, and %s", j,
+              job->answer_acked ? "an answer was acknowledged" : "it has no time for that");
+    if (yes > 0 && job->plan.silent)
+        wrong("job %zu: somebody has answered its question", j);
+}
+
+/* What it has used was allowed, and counted once. */
+static void check_usage(size_t j, const Fermata__V1__Job *h, size_t inputs)
+{
+    const Fermata__V1__JobState *s = h->state;
+    size_t spent = count_in_list(s->shared_data, "spent", NULL), wanted = w.jobs[j].plan.budget ? inputs : 0;
+    uint32_t calls = s->usage != NULL ? s->usage->calls : 0, shown = h->usage != NULL ? h->usage->calls : 0;
+    if (spent != wanted || number_of(s, "s", "n") > number_of(s, "s", "limit"))
+        wrong("job %zu: %zu inputs, %zu were paid for; %g of at most %g", j, inputs, spent,
+              number_of(s, "s", "n"), number_of(s, "s", "limit"));
+    if (calls != shown || (double)calls < number_of(s, "s", "n"))
+        wrong("job %zu: %u calls in its state, %u shown, %g made", j, calls, shown, number_of(s, "s", "n"));
+    w.jobs[j].calls = calls;
+}
+
 static void check_rest(size_t j, const Fermata__V1__Job *h)
 {
     const Fermata__V1__JobState *s = h->state;
@@ -226,8 +225,7 @@ static void check_rest(size_t j, const Fermata__V1__Job *h)
     if (patched < w.jobs[j].patch_acked || patched > w.jobs[j].patch_sent)
         wrong("job %zu: patch %u was acknowledged, %u sent, and %g is there", j, w.jobs[j].patch_acked,
               w.jobs[j].patch_sent, patched);
-    if (count_in_list(s->shared_data, "answers", NULL) != 1)
-        wrong("job %zu: %zu answers", j, count_in_list(s->shared_data, "answers", NULL));
+    check_answers(j, s);
     if (number_of(s, "c", "asked") != 1)
         wrong("job %zu: its deferred event was emitted %g times", j, number_of(s, "c", "asked"));
     if (count_in_list(s->shared_data, "failed", NULL) > 0 ||
@@ -282,6 +280,7 @@ void check_final(size_t j, const Fermata__V1__Job *h)
     if (!job->is_fork && (kids > wanted || kids + cut < wanted))
         wrong("job %zu: %zu inputs, and %zu children", j, inputs, kids);
     check_rest(j, h);
+    check_usage(j, h, inputs);
 }
 
 bool check_kids(void)
@@ -306,6 +305,7 @@ static bool consumed(const Fermata__V1__Step *s, const char *task_id)
 void check_history(size_t j, const Fermata__V1__GetHistoryResponse *r)
 {
     uint32_t epoch = 0;
+    uint64_t calls = 0, own = 0;
     w.jobs[j].got_history = true;
     if (r->n_steps != w.jobs[j].steps)
         wrong("job %zu: %zu steps in the history, %u applied", j, r->n_steps, w.jobs[j].steps);
@@ -316,9 +316,16 @@ void check_history(size_t j, const Fermata__V1__GetHistoryResponse *r)
         if (s->epoch < epoch)
             wrong("job %zu: step %u is of epoch %u, the one before of %u", j, s->number, s->epoch, epoch);
         epoch = s->number == w.jobs[j].forked_at ? 0 : s->epoch; /* a fork's own epochs begin anew */
+        calls += s->usage != NULL ? s->usage->calls : 0;
+        own += s->usage != NULL && s->number > w.jobs[j].forked_at ? s->usage->calls : 0;
         for (size_t k = 0; k < i; k++)
             if (consumed(r->steps[k], s->task_id))
                 wrong("job %zu: task %s was consumed by steps %u and %u", j, s->task_id, r->steps[k]->number,
                       s->number);
     }
+    bool completed = w.jobs[j].status == JOB_COMPLETED;
+    if ((completed && calls != w.jobs[j].calls) || own != sim_store_calls(w.store, w.jobs[j].id))
+        wrong("job %zu: %llu calls in its steps, %u in its state; %llu of its own, %llu in the ledger", j,
+              (unsigned long long)calls, w.jobs[j].calls, (unsigned long long)own,
+              (unsigned long long)sim_store_calls(w.store, w.jobs[j].id));
 }

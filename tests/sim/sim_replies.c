@@ -1,12 +1,14 @@
 /* What the simulated clients make of the replies they get. See sim.h. */
-#include "sim.h"
+#include "sim_replies.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "job.h"
-#include "store.h"
+#include "sim_answers.h"
+#include "sim_inbox.h"
+#include "sim_oracle.h"
 
 /* ---- it was done ---- */
 
@@ -38,8 +40,9 @@ static void forked(struct op *op, struct fm_bytes bytes)
     job->is_fork = job->submitted = true;
     job->forked_at = (uint32_t)op->item;
     job->final = job->cancel_acked = job->cancel_sent = job->op_open = job->got_final = job->got_history =
-        false;
-    job->patch_acked = 0;
+        job->fork_open = job->answer_acked = false;
+    job->patch_acked = job->revision = 0;
+    job->break_at[0] = job->break_sent[0] = '\0';
     for (size_t i = 0; i < job->n_inputs; i++)
         job->inputs[i].acked = job->inputs[i].refused = false; /* those after the step are not in the fork */
     trace("job %zu is %s, forked from %s at step %zu", w.n_jobs, job->id, from->id, op->item);
@@ -97,6 +100,13 @@ static void drained(struct op *op, struct fm_bytes bytes)
     fermata__v1__drain_host_response__free_unpacked(r, NULL);
 }
 
+static void paused(struct op *op, struct fm_bytes bytes)
+{
+    Fermata__V1__PauseJobResponse *r = fermata__v1__pause_job_response__unpack(NULL, bytes.n, bytes.p);
+    check_paused(op->job, op->at, r);
+    fermata__v1__pause_job_response__free_unpacked(r, NULL);
+}
+
 static void take_ok(struct op *op, struct fm_bytes bytes)
 {
     struct sim_job *job = op->job != NO_JOB ? &w.jobs[op->job] : NULL;
@@ -105,6 +115,8 @@ static void take_ok(struct op *op, struct fm_bytes bytes)
         submitted(op, bytes);
         return;
     case OP_FORK:
+        job->fork_open = false;
+        job->n_forks++;
         if (w.n_jobs < MAX_JOBS && !w.resting)
             forked(op, bytes);
         return;
@@ -123,6 +135,8 @@ static void take_ok(struct op *op, struct fm_bytes bytes)
         return;
     case OP_PUT_FLOW:
         w.flow_stored = true;
+        if (!sim_store_has_flow(w.store, "kid"))
+            wrong("a flow is acknowledged and not on disk");
         return;
     case OP_DRAIN:
         drained(op, bytes);
@@ -139,10 +153,23 @@ static void take_ok(struct op *op, struct fm_bytes bytes)
             job->patch_acked = (uint32_t)op->item;
         return;
     case OP_RESUME:
-    case OP_DECIDE:
+        job->answer_acked = job->answer_acked || strchr(op->text, '/') == NULL;
         trace("answer to %s of job %zu is acknowledged", op->text, op->job);
         return;
+    case OP_DECIDE:
+        trace("decision on %s of job %zu is acknowledged", op->text, op->job);
+        return;
     case OP_PAUSE:
+        paused(op, bytes);
+        return;
+    case OP_BREAKPOINTS:
+        if (op->item == job->breaks_sent)
+            snprintf(job->break_at, sizeof(job->break_at), "%.15s", op->text);
+        trace("breakpoints of job %zu are at \"%s\"", op->job, op->text);
+        return;
+    case OP_INBOX:
+        inbox_page(bytes, NULL);
+        return;
     case OP_GO_ON:
     case OP_RETRY:
     case OP_SKIP:
@@ -178,6 +205,7 @@ static bool is_too_late(const struct op *op, const struct fm_err *err)
     case OP_PAUSE:
     case OP_PATCH:
     case OP_FORK:
+    case OP_BREAKPOINTS:
         return err->code == FM_FAILED_PRECONDITION;
     case OP_GO_ON: /* it has failed no more, and asks something */
     case OP_RETRY:
@@ -204,8 +232,10 @@ static void take_error(struct op *op, const struct fm_err *err)
         if (sim_store_is_cordoned(w.store, w.hosts[op->item].id))
             wrong("%s is said to be unknown, and the disk says that it takes no work", w.hosts[op->item].id);
     }
+    if (op->kind == OP_INBOX)
+        inbox_page((struct fm_bytes){0}, err);
     if (op->kind == OP_FORK)
-        w.jobs[op->job].fork_sent = false;
+        w.jobs[op->job].fork_open = false;
     if (is_transient(err) || is_too_late(op, err))
         return;
     if (op->kind == OP_INPUT && err->code == FM_FAILED_PRECONDITION) {

@@ -4,11 +4,11 @@
  *   sim_run [--seed S] [--runs N] [--seconds T] [--trace]
  *
  * Runs seeds S, S+1, … until N are done or T seconds have passed. In each, clients submit jobs (repeating
- * themselves when no reply comes), answer their questions, send inputs, pause, cancel, fork, let FAILED jobs
- * go on; hosts are drained; messages are late, streams break, hosts and the coordinator crash, deaths are
- * certified, and the store fails, sometimes after it has applied what it reports as failed. Then the faults
- * stop, all jobs must end, and the oracle looks at what is left. Exits with 1 and the seed at the first
- * fault. */
+ * themselves when no reply comes), answer their questions (or let them close by themselves), raise budgets,
+ * send inputs, pause, cancel, fork, let FAILED jobs go on; breakpoints hold tasks, hosts are drained;
+ * messages are late, streams break, hosts and the coordinator crash, deaths are certified, and the store is
+ * slow, or full, or fails, sometimes after it has applied what it reports as failed. Then the faults stop,
+ * all jobs must end, and the oracle looks at what is left. Exits with 1 and the seed at the first fault. */
 #include "sim.h"
 
 #include <stdio.h>
@@ -22,8 +22,16 @@
 #include "log.h"
 #include "mem.h"
 #include "registry.h"
+#include "sim_clients.h"
+#include "sim_coord.h"
+#include "sim_faults.h"
+#include "sim_hosts.h"
+#include "sim_inbox.h"
+#include "sim_oracle.h"
 #include "sim_types.h"
 #include "store_int.h"
+
+#define REST_MS (5 * LEASE_MS) /* it all goes on for so long with nothing to do */
 
 static void plan(struct sim_plan *p)
 {
@@ -36,7 +44,10 @@ static void plan(struct sim_plan *p)
     p->on_error = chance(60) ? FERMATA__V1__ERROR_POLICY__ERROR_POLICY_ROUTE
                              : FERMATA__V1__ERROR_POLICY__ERROR_POLICY_STOP;
     p->attempt_timeout = chance(30);
-    p->deadline_ms = p->kids || chance(80) ? 0 : 1200 + rnd(4000);
+    p->deadline_ms = p->kids || chance(75) ? 0 : 1200 + rnd(4000);
+    p->budget = chance(25);
+    p->answer_ms = chance(35) ? 200 + (uint32_t)rnd(3000) : 0;
+    p->silent = p->answer_ms > 0 && chance(70);
 }
 
 static void begin(uint64_t seed)
@@ -75,6 +86,8 @@ static void begin(uint64_t seed)
     after(100, EV_FAULT);
     after(100, EV_OPERATOR);
     after(100, EV_WATCH);
+    if (w.operators)
+        after(500, EV_INBOX);
 }
 
 static bool all_final(void)
@@ -126,6 +139,9 @@ static void examine(void)
     if (!check_kids())
         wrong("a child of a job that has ended has not");
     examine_watch();
+    until = w.now + REST_MS;
+    while (w.now < until && w.verdict == NULL)
+        turn();
     for (size_t i = 0; i < w.n_hosts && w.verdict == NULL; i++)
         if (w.hosts[i].engine != NULL && w.hosts[i].conn != NULL && engine_job_count(w.hosts[i].engine) > 0) {
             int64_t end = w.now + 3 * LEASE_MS;
@@ -167,6 +183,7 @@ static void finish(void)
         HASH_DEL(w.starts, s);
         free(s);
     }
+    inbox_forget();
     sim_store_free(w.store);
 }
 

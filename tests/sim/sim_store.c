@@ -1,69 +1,15 @@
 /* Durable records in memory. See sim_store.h. */
-#include "sim_store.h"
+#include "sim_store_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
-
+#include "done_queue.h"
 #include "fermata/v1/hosts.pb-c.h"
-#include "fermata/v1/types.pb-c.h"
 #include "job.h"
 #include "mem.h"
 #include "store_int.h"
-
-struct body {
-    uint32_t number;
-    struct fm_buf bytes;
-};
-
-struct bodies {
-    struct body *items;
-    size_t n;
-};
-
-struct sim_job {
-    UT_hash_handle hh;
-    struct fm_id id;
-    int status;
-    int64_t wake_ms;
-    struct fm_buf head, snapshot;
-    uint32_t snapshot_number;
-    bool has_snapshot;
-    struct bodies steps, inputs;
-    uint8_t digest[STORE_DIGEST_BYTES];
-};
-
-struct sim_request {
-    UT_hash_handle hh;
-    char key[256];
-    struct fm_id job;
-    uint8_t digest[STORE_DIGEST_BYTES];
-    struct fm_buf reply;
-};
-
-struct sim_def {
-    UT_hash_handle hh;
-    uint8_t digest[STORE_DIGEST_BYTES];
-    struct fm_buf body;
-};
-
-/* A version of a named flow, or what is remembered of a host. */
-struct sim_named {
-    UT_hash_handle hh;
-    char key[256];
-    uint32_t version; /* of a flow: the newest one; the others are not kept */
-    uint8_t digest[STORE_DIGEST_BYTES];
-    struct fm_buf body;
-};
-
-struct sim_store {
-    struct sim_job *jobs;
-    struct sim_request *requests;
-    struct sim_def *defs;
-    struct sim_named *flows, *hosts;
-};
 
 static void set(struct fm_buf *b, struct fm_bytes bytes)
 {
@@ -71,9 +17,9 @@ static void set(struct fm_buf *b, struct fm_bytes bytes)
     fm_buf_append(b, bytes.p, bytes.n);
 }
 
-static struct sim_job *find_job(struct sim_store *s, const struct fm_id *id)
+struct stored_job *stored_job(struct sim_store *s, const struct fm_id *id)
 {
-    struct sim_job *j;
+    struct stored_job *j;
     HASH_FIND(hh, s->jobs, id, sizeof(*id), j);
     return j;
 }
@@ -85,7 +31,7 @@ static void free_bodies(struct bodies *b)
     free(b->items);
 }
 
-static void free_job(struct sim_job *j)
+static void free_job(struct stored_job *j)
 {
     free_bodies(&j->steps);
     free_bodies(&j->inputs);
@@ -99,9 +45,9 @@ struct sim_store *sim_store_new(void)
     return fm_xcalloc(1, sizeof(struct sim_store));
 }
 
-static void free_named(struct sim_named **table)
+static void free_named(struct stored_named **table)
 {
-    struct sim_named *n, *tmp;
+    struct stored_named *n, *tmp;
     HASH_ITER (hh, *table, n, tmp) {
         HASH_DEL(*table, n);
         fm_buf_done(&n->body);
@@ -111,18 +57,18 @@ static void free_named(struct sim_named **table)
 
 void sim_store_free(struct sim_store *s)
 {
-    struct sim_job *j, *jtmp;
+    struct stored_job *j, *jtmp;
     HASH_ITER (hh, s->jobs, j, jtmp) {
         HASH_DEL(s->jobs, j);
         free_job(j);
     }
-    struct sim_request *r, *rtmp;
+    struct stored_request *r, *rtmp;
     HASH_ITER (hh, s->requests, r, rtmp) {
         HASH_DEL(s->requests, r);
         fm_buf_done(&r->reply);
         free(r);
     }
-    struct sim_def *d, *dtmp;
+    struct stored_def *d, *dtmp;
     HASH_ITER (hh, s->defs, d, dtmp) {
         HASH_DEL(s->defs, d);
         fm_buf_done(&d->body);
@@ -141,10 +87,10 @@ static void request_key(char *key, size_t n, const char *scope, const char *id)
     snprintf(key, n, "%.120s\n%.128s", scope, id);
 }
 
-static struct sim_request *find_request(struct sim_store *s, const char *scope, const char *id)
+struct stored_request *stored_request(struct sim_store *s, const char *scope, const char *id)
 {
     char key[256];
-    struct sim_request *r;
+    struct stored_request *r;
     request_key(key, sizeof(key), scope, id);
     HASH_FIND_STR(s->requests, key, r);
     return r;
@@ -162,7 +108,7 @@ static bool has_number(const struct bodies *b, uint32_t number)
 static const char *broken_rule(struct sim_store *s, const struct store_unit *u)
 {
     for (const struct record *r = u->first; r != NULL; r = r->next) {
-        struct sim_job *j = find_job(s, &r->job);
+        struct stored_job *j = stored_job(s, &r->job);
         if (r->kind == RECORD_JOB && r->is_new && j != NULL)
             return "a new job is there already";
         if (r->kind == RECORD_JOB && !r->is_new && j == NULL)
@@ -182,9 +128,9 @@ static void put_body(struct bodies *b, const struct record *r)
     fm_buf_append(&b->items[b->n++].bytes, r->body.p, r->body.n);
 }
 
-static struct sim_job *job_of(struct sim_store *s, const struct fm_id *id)
+static struct stored_job *job_of(struct sim_store *s, const struct fm_id *id)
 {
-    struct sim_job *j = find_job(s, id);
+    struct stored_job *j = stored_job(s, id);
     if (j != NULL)
         return j;
     j = fm_xcalloc(1, sizeof(*j));
@@ -195,7 +141,7 @@ static struct sim_job *job_of(struct sim_store *s, const struct fm_id *id)
 
 static void put_request(struct sim_store *s, const struct record *r)
 {
-    struct sim_request *q = fm_xcalloc(1, sizeof(*q));
+    struct stored_request *q = fm_xcalloc(1, sizeof(*q));
     request_key(q->key, sizeof(q->key), r->name, r->key);
     q->job = r->job;
     memcpy(q->digest, r->digest, STORE_DIGEST_BYTES);
@@ -205,7 +151,7 @@ static void put_request(struct sim_store *s, const struct record *r)
 
 static void put_def(struct sim_store *s, const struct record *r)
 {
-    struct sim_def *d;
+    struct stored_def *d;
     HASH_FIND(hh, s->defs, r->digest, STORE_DIGEST_BYTES, d);
     if (d != NULL)
         return;
@@ -215,9 +161,9 @@ static void put_def(struct sim_store *s, const struct record *r)
     HASH_ADD(hh, s->defs, digest, STORE_DIGEST_BYTES, d);
 }
 
-static void put_named(struct sim_named **table, const struct record *r)
+static void put_named(struct stored_named **table, const struct record *r)
 {
-    struct sim_named *n;
+    struct stored_named *n;
     HASH_FIND_STR(*table, r->name, n);
     if (n == NULL) {
         n = fm_xcalloc(1, sizeof(*n));
@@ -229,9 +175,26 @@ static void put_named(struct sim_named **table, const struct record *r)
     set(&n->body, r->body);
 }
 
-static void delete_named(struct sim_named **table, const char *name)
+static void delete_job(struct sim_store *s, const struct fm_id *id)
 {
-    struct sim_named *n;
+    struct stored_job *j = stored_job(s, id);
+    struct stored_request *q, *tmp;
+    HASH_ITER (hh, s->requests, q, tmp) {
+        if (!fm_id_eq(&q->job, id))
+            continue;
+        HASH_DEL(s->requests, q);
+        fm_buf_done(&q->reply);
+        free(q);
+    }
+    if (j == NULL)
+        return;
+    HASH_DEL(s->jobs, j);
+    free_job(j);
+}
+
+static void delete_named(struct stored_named **table, const char *name)
+{
+    struct stored_named *n;
     HASH_FIND_STR(*table, name, n);
     if (n == NULL)
         return;
@@ -242,7 +205,7 @@ static void delete_named(struct sim_named **table, const char *name)
 
 static void apply_record(struct sim_store *s, const struct record *r)
 {
-    struct sim_job *j;
+    struct stored_job *j;
     switch (r->kind) {
     case RECORD_REQUEST:
         put_request(s, r);
@@ -271,11 +234,7 @@ static void apply_record(struct sim_store *s, const struct record *r)
         put_def(s, r);
         return;
     case RECORD_DELETE_JOB:
-        j = find_job(s, &r->job);
-        if (j != NULL) {
-            HASH_DEL(s->jobs, j);
-            free_job(j);
-        }
+        delete_job(s, &r->job);
         return;
     case RECORD_FLOW:
         put_named(&s->flows, r);
@@ -290,22 +249,28 @@ static void apply_record(struct sim_store *s, const struct record *r)
         delete_named(&s->hosts, r->name);
         return;
     case RECORD_USAGE:
-        return; /* nothing in the simulation asks for them */
+        job_of(s, &r->job)->calls += r->usage.used.calls;
+        return;
     }
+}
+
+void stored_claim(struct done_node *n, const struct stored_request *r)
+{
+    n->done.claim.job = r->job;
+    memcpy(n->done.claim.digest, r->digest, STORE_DIGEST_BYTES);
+    n->done.claim.reply = done_copy(n, r->reply.p, r->reply.n);
 }
 
 struct store_done *sim_store_apply(struct sim_store *s, struct store_unit *u)
 {
-    struct done_node *n = done_new(u->tag, false, 0);
+    struct done_node *n = done_new(u->tag, STORE_UNIT);
     const struct record *first = u->first;
     const char *rule;
     if (first != NULL && first->kind == RECORD_REQUEST) {
-        struct sim_request *r = find_request(s, first->name, first->key);
+        struct stored_request *r = stored_request(s, first->name, first->key);
         if (r != NULL) {
             n->done.status = STORE_EXISTS;
-            n->done.job = r->job;
-            memcpy(n->done.digest, r->digest, STORE_DIGEST_BYTES);
-            n->done.reply = done_copy(n, r->reply.p, r->reply.n);
+            stored_claim(n, r);
             return &n->done;
         }
     }
@@ -320,243 +285,80 @@ struct store_done *sim_store_apply(struct sim_store *s, struct store_unit *u)
     return &n->done;
 }
 
-struct store_done *sim_store_failure(uint64_t tag)
+struct store_done *sim_store_failure(uint64_t tag, int code)
 {
-    struct done_node *n = done_new(tag, false, 0);
+    struct done_node *n = done_new(tag, STORE_UNIT);
     n->done.status = STORE_FAILED;
-    fm_err_set(&n->done.err, FM_UNAVAILABLE, NULL, "the simulated disk failed");
+    fm_err_set(&n->done.err, code, NULL,
+               code == FM_RESOURCE_EXHAUSTED ? "the simulated disk is full" : "the simulated disk failed");
     return &n->done;
 }
 
-/* ---- queries ---- */
+/* ---- what is durable now ---- */
 
-static struct store_row *rows_of(struct done_node *n, const struct bodies *b, uint32_t from, uint32_t to,
-                                 size_t limit, size_t *ret_n, bool *ret_more)
+static struct stored_job *by_text(struct sim_store *s, const char *job_id)
 {
-    struct fm_buf rows = {0};
-    *ret_n = 0;
-    for (size_t i = 0; i < b->n; i++) {
-        if (b->items[i].number < from || b->items[i].number > to)
-            continue;
-        if (limit > 0 && *ret_n == limit) {
-            *ret_more = true;
-            break;
-        }
-        struct store_row row = {.number = b->items[i].number,
-                                .body = done_copy(n, b->items[i].bytes.p, b->items[i].bytes.n)};
-        fm_buf_append(&rows, &row, sizeof(row));
-        (*ret_n)++;
-    }
-    struct store_row *list = (struct store_row *)(uintptr_t)done_copy(n, rows.p, rows.n).p;
-    fm_buf_done(&rows);
-    return list;
+    struct fm_id id;
+    return fm_id_parse(job_id, &id) == 0 ? stored_job(s, &id) : NULL;
 }
 
-static void read_job(struct done_node *n, const struct store_query *q, const struct sim_job *j)
+static uint32_t last_of(const struct bodies *b)
 {
-    struct store_done *d = &n->done;
-    bool more = false;
-    d->head = done_copy(n, j->head.p, j->head.n);
-    if (!q->full)
-        return;
-    if (j->has_snapshot) {
-        d->snapshot = done_copy(n, j->snapshot.p, j->snapshot.n);
-        d->snapshot_number = j->snapshot_number;
-    }
-    uint32_t from = j->has_snapshot ? j->snapshot_number + 1 : 1;
-    d->steps = rows_of(n, &j->steps, from, UINT32_MAX, 0, &d->n_steps, &more);
-    d->inputs = rows_of(n, &j->inputs, 1, UINT32_MAX, 0, &d->n_inputs, &more);
+    return b->n == 0 ? 0 : b->items[b->n - 1].number;
 }
-
-static int by_id(const void *a, const void *b)
-{
-    return memcmp(&(*(struct sim_job *const *)a)->id, &(*(struct sim_job *const *)b)->id,
-                  sizeof(struct fm_id));
-}
-
-static int by_wake(const void *a, const void *b)
-{
-    const struct sim_job *x = *(struct sim_job *const *)a, *y = *(struct sim_job *const *)b;
-    return x->wake_ms != y->wake_ms ? (x->wake_ms > y->wake_ms) - (x->wake_ms < y->wake_ms)
-                                    : memcmp(&x->id, &y->id, sizeof(x->id));
-}
-
-static void add_row(struct fm_buf *rows, struct done_node *n, const struct sim_job *j)
-{
-    struct store_row row = {.job = j->id, .wake_ms = j->wake_ms, .body = done_copy(n, j->head.p, j->head.n)};
-    fm_buf_append(rows, &row, sizeof(row));
-    n->done.n_rows++;
-}
-
-static void list(struct sim_store *s, struct done_node *n, const struct store_query *q)
-{
-    size_t count = HASH_COUNT(s->jobs), i = 0;
-    struct sim_job **all = fm_xcalloc(count + 1, sizeof(struct sim_job *)), *j, *tmp;
-    struct fm_buf rows = {0};
-    bool due = q->kind == STORE_LIST_DUE;
-    HASH_ITER (hh, s->jobs, j, tmp)
-        all[i++] = j;
-    qsort(all, count, sizeof(*all), due ? by_wake : by_id);
-    for (i = 0; i < count; i++) {
-        j = all[i];
-        if (due && j->wake_ms > q->due_ms && (n->done.next_wake_ms == 0 || j->wake_ms < n->done.next_wake_ms))
-            n->done.next_wake_ms = j->wake_ms;
-        bool wanted =
-            due ? j->wake_ms > 0 && j->wake_ms <= q->due_ms &&
-                      (j->wake_ms > q->after_ms ||
-                       (j->wake_ms == q->after_ms && memcmp(&j->id, &q->after, sizeof(j->id)) > 0))
-                : (j->status == 1 || j->status == 2) && memcmp(&j->id, &q->after, sizeof(j->id)) > 0;
-        if (!wanted)
-            continue;
-        if (n->done.n_rows == q->limit)
-            n->done.more = true;
-        else
-            add_row(&rows, n, j);
-    }
-    n->done.rows = (struct store_row *)(uintptr_t)done_copy(n, rows.p, rows.n).p;
-    fm_buf_done(&rows);
-    free(all);
-}
-
-static void read_request(struct sim_store *s, struct done_node *n, const struct store_query *q)
-{
-    struct sim_request *r = find_request(s, q->scope, q->request_id);
-    if (r == NULL) {
-        n->done.status = STORE_NOT_FOUND;
-        return;
-    }
-    n->done.job = r->job;
-    memcpy(n->done.digest, r->digest, STORE_DIGEST_BYTES);
-    n->done.reply = done_copy(n, r->reply.p, r->reply.n);
-}
-
-static void read_def(struct sim_store *s, struct done_node *n, const struct store_query *q)
-{
-    struct sim_def *d;
-    HASH_FIND(hh, s->defs, q->digest, STORE_DIGEST_BYTES, d);
-    if (d == NULL) {
-        n->done.status = STORE_NOT_FOUND;
-        return;
-    }
-    struct store_row row = {.body = done_copy(n, d->body.p, d->body.n)};
-    n->done.rows = (struct store_row *)(uintptr_t)done_copy(n, &row, sizeof(row)).p;
-    n->done.n_rows = 1;
-}
-
-static void read_flow(struct sim_store *s, struct done_node *n, const struct store_query *q)
-{
-    struct sim_named *f;
-    struct store_query by_digest = {0};
-    HASH_FIND_STR(s->flows, q->name, f);
-    if (f == NULL || (q->version != 0 && q->version != f->version)) {
-        n->done.status = STORE_NOT_FOUND;
-        return;
-    }
-    memcpy(by_digest.digest, f->digest, STORE_DIGEST_BYTES);
-    memcpy(n->done.digest, f->digest, STORE_DIGEST_BYTES);
-    read_def(s, n, &by_digest);
-    n->done.rows[0].number = f->version;
-}
-
-static int by_key(const struct sim_named *a, const struct sim_named *b)
-{
-    return strcmp(a->key, b->key);
-}
-
-static void list_hosts(struct sim_store *s, struct done_node *n)
-{
-    struct fm_buf rows = {0};
-    HASH_SORT(s->hosts, by_key);
-    for (const struct sim_named *h = s->hosts; h != NULL; h = h->hh.next, n->done.n_rows++) {
-        struct store_row row = {.body = done_copy(n, h->body.p, h->body.n)};
-        fm_buf_append(&rows, &row, sizeof(row));
-    }
-    n->done.rows = (struct store_row *)(uintptr_t)done_copy(n, rows.p, rows.n).p;
-    fm_buf_done(&rows);
-}
-
-struct store_done *sim_store_query(struct sim_store *s, const struct store_query *q)
-{
-    struct done_node *n = done_new(q->tag, true, q->kind);
-    struct sim_job *j = find_job(s, &q->job);
-    switch (q->kind) {
-    case STORE_READ_JOB:
-    case STORE_READ_STEPS:
-    case STORE_READ_INPUTS:
-        if (j == NULL)
-            n->done.status = STORE_NOT_FOUND;
-        else if (q->kind == STORE_READ_JOB)
-            read_job(n, q, j);
-        else if (q->kind == STORE_READ_STEPS)
-            n->done.steps =
-                rows_of(n, &j->steps, q->from, UINT32_MAX, q->limit, &n->done.n_steps, &n->done.more);
-        else
-            n->done.inputs = rows_of(n, &j->inputs, q->from, q->to, 0, &n->done.n_inputs, &n->done.more);
-        break;
-    case STORE_LIST_ACTIVE:
-    case STORE_LIST_DUE:
-        list(s, n, q);
-        break;
-    case STORE_READ_REQUEST:
-        read_request(s, n, q);
-        break;
-    case STORE_READ_FLOW_DEF:
-        read_def(s, n, q);
-        break;
-    case STORE_READ_FLOW:
-        read_flow(s, n, q);
-        break;
-    case STORE_LIST_HOSTS:
-        list_hosts(s, n);
-        break;
-    default:
-        break; /* lists that are empty here */
-    }
-    return &n->done;
-}
-
-/* ---- for the oracle ---- */
 
 uint32_t sim_store_last_step(struct sim_store *s, const char *job_id)
 {
-    struct fm_id id;
-    struct sim_job *j = fm_id_parse(job_id, &id) == 0 ? find_job(s, &id) : NULL;
-    return j == NULL || j->steps.n == 0 ? 0 : j->steps.items[j->steps.n - 1].number;
+    const struct stored_job *j = by_text(s, job_id);
+    return j == NULL ? 0 : last_of(&j->steps);
 }
 
-static Fermata__V1__Job *head_of(const struct sim_job *j)
+uint32_t sim_store_last_input(struct sim_store *s, const char *job_id)
+{
+    const struct stored_job *j = by_text(s, job_id);
+    return j == NULL ? 0 : last_of(&j->inputs);
+}
+
+static Fermata__V1__Job *head_of(const struct stored_job *j)
 {
     return fermata__v1__job__unpack(NULL, j->head.n, j->head.p);
 }
 
 Fermata__V1__Job *sim_store_head(struct sim_store *s, const char *job_id)
 {
-    struct fm_id id;
-    struct sim_job *j = fm_id_parse(job_id, &id) == 0 ? find_job(s, &id) : NULL;
+    const struct stored_job *j = by_text(s, job_id);
     return j == NULL ? NULL : head_of(j);
+}
+
+static bool runs_again(const Fermata__V1__Step *step)
+{
+    return step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY ||
+           (step->remedy != NULL && step->remedy->kind == FERMATA__V1__REMEDY_KIND__REMEDY_KIND_RETRY_TASK);
 }
 
 size_t sim_store_attempts(struct sim_store *s, const char *job_id, const char *task_id)
 {
-    struct fm_id id;
-    struct sim_job *j = fm_id_parse(job_id, &id) == 0 ? find_job(s, &id) : NULL;
+    const struct stored_job *j = by_text(s, job_id);
     size_t n = 0;
     for (size_t i = 0; j != NULL && i < j->steps.n; i++) {
         const struct fm_buf *b = &j->steps.items[i].bytes;
         Fermata__V1__Step *step = fermata__v1__step__unpack(NULL, b->n, b->p);
-        bool failed = step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY;
-        bool anew =
-            step->remedy != NULL && step->remedy->kind == FERMATA__V1__REMEDY_KIND__REMEDY_KIND_RETRY_TASK;
-        n += strcmp(step->task_id, task_id) == 0 && (failed || anew);
+        n += strcmp(step->task_id, task_id) == 0 && runs_again(step);
         fermata__v1__step__free_unpacked(step, NULL);
     }
     return n;
 }
 
+uint64_t sim_store_calls(struct sim_store *s, const char *job_id)
+{
+    const struct stored_job *j = by_text(s, job_id);
+    return j == NULL ? 0 : j->calls;
+}
+
 void sim_store_count_kids(struct sim_store *s, const char *job_id, size_t *ret_all, size_t *ret_ended)
 {
     *ret_all = *ret_ended = 0;
-    for (const struct sim_job *j = s->jobs; j != NULL; j = j->hh.next) {
+    for (const struct stored_job *j = s->jobs; j != NULL; j = j->hh.next) {
         Fermata__V1__Job *h = head_of(j);
         bool is_kid = strcmp(h->parent, job_id) == 0;
         *ret_all += is_kid;
@@ -565,18 +367,40 @@ void sim_store_count_kids(struct sim_store *s, const char *job_id, size_t *ret_a
     }
 }
 
+void sim_store_each_job(struct sim_store *s,
+                        void (*visit)(void *arg, const Fermata__V1__Job *head, int64_t wake_ms), void *arg)
+{
+    for (const struct stored_job *j = s->jobs; j != NULL; j = j->hh.next) {
+        Fermata__V1__Job *h = head_of(j);
+        visit(arg, h, j->wake_ms);
+        fermata__v1__job__free_unpacked(h, NULL);
+    }
+}
+
 bool sim_store_has_request(struct sim_store *s, const char *scope, const char *request_id)
 {
-    return find_request(s, scope, request_id) != NULL;
+    return stored_request(s, scope, request_id) != NULL;
+}
+
+Fermata__V1__Host *sim_store_host(struct sim_store *s, const char *host_id)
+{
+    struct stored_named *n;
+    HASH_FIND_STR(s->hosts, host_id, n);
+    return n == NULL ? NULL : fermata__v1__host__unpack(NULL, n->body.n, n->body.p);
 }
 
 bool sim_store_is_cordoned(struct sim_store *s, const char *host_id)
 {
-    struct sim_named *n;
-    HASH_FIND_STR(s->hosts, host_id, n);
-    Fermata__V1__Host *h = n != NULL ? fermata__v1__host__unpack(NULL, n->body.n, n->body.p) : NULL;
+    Fermata__V1__Host *h = sim_store_host(s, host_id);
     bool is = h != NULL && h->cordoned;
     if (h != NULL)
         fermata__v1__host__free_unpacked(h, NULL);
     return is;
+}
+
+bool sim_store_has_flow(struct sim_store *s, const char *name)
+{
+    struct stored_named *n;
+    HASH_FIND_STR(s->flows, name, n);
+    return n != NULL;
 }

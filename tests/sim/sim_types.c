@@ -6,7 +6,7 @@
 
 #include "registry.h"
 
-void (*sim_on_effect)(const char *job_id, const char *task_id);
+void (*sim_on_effect)(const char *job_id, const char *routine, const char *task_id, uint32_t epoch);
 void (*sim_on_once)(const char *job_id, const char *task_id, uint32_t epoch);
 
 static unsigned hash(const char *s)
@@ -25,6 +25,12 @@ static const char *token(const struct fm_value *data)
 static void add_one(struct fm_ctx *ctx, const char *key)
 {
     fm_ctx_state_set(ctx, key, fm_number(ctx, fm_value_number(fm_ctx_state_get(ctx, key), 0) + 1));
+}
+
+/* A handler with effects begins. */
+static void begin(struct fm_ctx *ctx)
+{
+    sim_on_effect(fm_ctx_job_id(ctx), fm_ctx_routine_id(ctx), fm_ctx_task_id(ctx), fm_ctx_epoch(ctx));
 }
 
 static int on_in(struct fm_ctx *ctx, const struct fm_value *data)
@@ -49,7 +55,7 @@ static int finish(struct fm_ctx *ctx, void *arg)
 static int on_work(struct fm_ctx *ctx, const struct fm_value *data)
 {
     unsigned h = hash(token(data));
-    sim_on_effect(fm_ctx_job_id(ctx), fm_ctx_task_id(ctx));
+    begin(ctx);
     if (h % 4 == 0 && fm_ctx_attempt(ctx) <= 1 + h % 2)
         return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "not yet");
     if (h % 3 == 0)
@@ -58,18 +64,25 @@ static int on_work(struct fm_ctx *ctx, const struct fm_value *data)
     return 0;
 }
 
+/* A question that closes by itself after "ms" says then that nobody has answered. */
 static int on_question(struct fm_ctx *ctx, const struct fm_value *data)
 {
-    (void)data;
+    uint64_t ms = (uint64_t)fm_value_number(fm_value_get(data, "ms"), 0);
+    const struct fm_question q = {.question = "Go on?",
+                                  .slot = "answer",
+                                  .timeout_ms = ms,
+                                  .default_answer = ms > 0 ? fm_string(ctx, "nobody") : NULL};
     fm_ctx_defer(ctx, "asked", data);
-    (void)fm_ctx_pause(ctx, "Go on?", "answer", NULL, NULL);
+    (void)fm_ctx_ask(ctx, &q);
     return 0;
 }
 
 static int on_answer(struct fm_ctx *ctx, const struct fm_value *data)
 {
-    (void)data;
+    const struct fm_value *answer = fm_value_get(data, "answer");
+    bool yes = fm_value_bool(answer, false) && !fm_value_bool(fm_value_get(data, "expired"), false);
     fm_ctx_shared_append(ctx, "answers", fm_string(ctx, fm_ctx_pause_id(ctx)));
+    fm_ctx_shared_append(ctx, "said", fm_string(ctx, yes ? "yes" : fm_value_string(answer, "?")));
     return 0;
 }
 
@@ -105,7 +118,7 @@ static int on_once(struct fm_ctx *ctx, const struct fm_value *data)
 {
     unsigned h = hash(token(data)) / 3;
     bool first = fm_ctx_attempt(ctx) == 1;
-    sim_on_effect(fm_ctx_job_id(ctx), fm_ctx_task_id(ctx));
+    begin(ctx);
     if (h % 7 == 0 && first)
         return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "not yet");
     fm_ctx_call_after(ctx, h % 4 == 0 && first ? 700 : 1 + h % 60, did_once, NULL);
@@ -131,6 +144,52 @@ static int on_lost(struct fm_ctx *ctx, const struct fm_value *data)
     fm_ctx_shared_append(ctx, aborted ? "lost" : "failed", fm_string(ctx, token(fm_value_get(data, "data"))));
     return 0;
 }
+
+/* ---- what costs ---- */
+
+static int pay(struct fm_ctx *ctx, void *arg)
+{
+    (void)arg;
+    add_one(ctx, "n");
+    fm_ctx_usage(ctx, 10, 3, 1, 0.01);
+    fm_ctx_shared_append(ctx, "spent", fm_string(ctx, token(fm_ctx_data(ctx))));
+    return 0;
+}
+
+/* When the limit is reached a person is asked, and what came waits. Some attempts have used something, and
+ * fail. */
+static int on_spend(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    unsigned h = hash(token(data));
+    double limit = fm_value_number(fm_ctx_state_get(ctx, "limit"), 0);
+    begin(ctx);
+    if (fm_value_number(fm_ctx_state_get(ctx, "n"), 0) >= limit) {
+        const struct fm_question q = {.question = "It costs more.", .slot = "more", .budget = true};
+        fm_ctx_state_append(ctx, "waiting", data);
+        if (fm_value_size(fm_ctx_state_get(ctx, "waiting")) == 1)
+            (void)fm_ctx_ask(ctx, &q);
+        return 0;
+    }
+    if (h % 4 == 0 && fm_ctx_attempt(ctx) == 1) {
+        fm_ctx_usage(ctx, 10, 0, 0, 0.01);
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "not yet");
+    }
+    fm_ctx_call_after(ctx, 1 + h % 20, pay, NULL);
+    return 0;
+}
+
+static int on_more(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    const struct fm_value *waiting = fm_ctx_state_get(ctx, "waiting");
+    double more = fm_value_number(fm_value_get(data, "answer"), 1);
+    fm_ctx_state_set(ctx, "limit", fm_number(ctx, fm_value_number(fm_ctx_state_get(ctx, "limit"), 0) + more));
+    for (size_t i = 0; i < fm_value_size(waiting); i++)
+        fm_ctx_enqueue(ctx, "in", fm_value_at(waiting, i));
+    fm_ctx_state_remove(ctx, "waiting");
+    return 0;
+}
+
+/* ---- jobs that start jobs ---- */
 
 static int on_parent(struct fm_ctx *ctx, const struct fm_value *data)
 {
@@ -202,6 +261,10 @@ static const struct fm_slot sink_slots[] = {
     {"did",  on_did },
     {"lost", on_lost}
 };
+static const struct fm_slot spend_slots[] = {
+    {"in",   on_spend},
+    {"more", on_more }
+};
 static const struct fm_slot parent_slots[] = {
     {"in",     on_parent},
     {"result", on_result}
@@ -229,6 +292,7 @@ static const struct fm_routine_type types[] = {
     TYPE("sim_again", FM_EFFECTS, again_slots, 1, once_events, 2),
     TYPE("sim_once", FM_EFFECTS, once_slots, 1, once_events, 2),
     TYPE("sim_sink", 0, sink_slots, 2, NULL, 0),
+    TYPE("sim_spend", FM_EFFECTS, spend_slots, 2, NULL, 0),
     TYPE("sim_parent", 0, parent_slots, 2, NULL, 0),
     TYPE("sim_kid", FM_EFFECTS, kid_slots, 2, kid_events, 1),
 };

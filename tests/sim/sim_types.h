@@ -7,7 +7,7 @@
 int sim_add_types(struct registry *r, struct fm_err *err);
 
 /* Called when a handler with effects begins: what it does outside cannot be taken back. */
-extern void (*sim_on_effect)(const char *job_id, const char *task_id);
+extern void (*sim_on_effect)(const char *job_id, const char *routine, const char *task_id, uint32_t epoch);
 /* Called when a handler begins whose policy on_lost may be ask or fail. */
 extern void (*sim_on_once)(const char *job_id, const char *task_id, uint32_t epoch);
 

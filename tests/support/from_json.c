@@ -97,6 +97,9 @@ static void put_scalar(const ProtobufCFieldDescriptor *f, json_t *j, void *out)
     case PROTOBUF_C_TYPE_UINT64:
         *(uint64_t *)out = (uint64_t)json_integer_value(j);
         return;
+    case PROTOBUF_C_TYPE_INT64:
+        *(int64_t *)out = (int64_t)json_integer_value(j);
+        return;
     case PROTOBUF_C_TYPE_UINT32:
         *(uint32_t *)out = (uint32_t)json_integer_value(j);
         return;
@@ -160,6 +163,8 @@ void *from_json_value(const ProtobufCMessageDescriptor *d, json_t *j)
             put_repeated(f, value, (char *)m);
         else
             put_scalar(f, value, (char *)m + f->offset);
+        if (f != NULL && (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0)
+            *(uint32_t *)(void *)((char *)m + f->quantifier_offset) = f->id;
     }
     return m;
 }

@@ -57,6 +57,9 @@ struct core_config {
     size_t max_waiting_jobs;     /* jobs that wait for a host, above which submits are refused; 0:
                                     1,000,000 */
     size_t cache_bytes;          /* memory for jobs that wait, kept to spare a read; 0: 1 MiB */
+    uint32_t page_rows;          /* rows of a list that are read at a time: jobs that are active or
+                                    due, steps for a watch, jobs searched for pauses; 0: as is
+                                    usual for each */
     uint64_t seed;               /* for job ids */
 };
 

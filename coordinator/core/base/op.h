@@ -26,7 +26,8 @@ struct op {
     bool owned;
     size_t *meter;               /* where what it owns is counted; NULL: a call of the core's own */
     struct fm_bytes raw;         /* the caller's, or own once parked */
-    bool request_checked;        /* the request id was looked up: it is new */
+    bool request_checked;        /* the request id was looked up: it is new, … */
+    uint32_t request_revision;   /* … as long as this is the revision of the job's record */
     const struct inner *inner;   /* who called, of a call of the core's own; NULL: a client */
     struct program_check *check; /* its jq programs and schemas: they were checked */
     void *own;                   /* the method's, freed by its own_free */

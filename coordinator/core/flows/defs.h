@@ -34,6 +34,7 @@ struct flow_name {
     char *name;
     uint32_t version; /* 0: deleted or never there */
     uint8_t digest[STORE_DIGEST_BYTES];
+    uint64_t put_tag; /* unit that brings it, perhaps still on its way to the disk */
 };
 
 struct flow_def *def_find(struct core *c, const uint8_t digest[STORE_DIGEST_BYTES]);

@@ -271,3 +271,11 @@ void intent_effect(struct unit *u, uint32_t epoch, const char *task_id)
     unit_effect(u, &intent_kind, (struct fm_bytes){(const uint8_t *)task_id, strlen(task_id) + 1})->epoch =
         epoch;
 }
+
+void intent_forget(struct unit *u, const char *task_id)
+{
+    struct effect *e;
+    DL_FOREACH ((u == NULL ? NULL : u->effects), e)
+        if (e->kind == &intent_kind && strcmp((const char *)e->bytes.p, task_id) == 0)
+            e->epoch = 0;
+}

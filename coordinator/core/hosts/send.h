@@ -40,5 +40,7 @@ void assign_effect(struct unit *u, uint32_t epoch);
 void interrupt_effect(struct unit *u, const struct job *job, int kind);
 /* The intent to run a task is. */
 void intent_effect(struct unit *u, uint32_t epoch, const char *task_id);
+/* The unit (may be NULL) says so of this task no more. */
+void intent_forget(struct unit *u, const char *task_id);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "admit.h"
 #include "buf.h"
@@ -213,10 +214,39 @@ static void cancel_child(struct core *c, const struct fm_id *parent, const struc
 
 static void tell_parent(struct core *c, struct job *job);
 
+static bool has_child(const Fermata__V1__Job *h, const char *child_id)
+{
+    for (size_t i = 0; i < h->n_children; i++)
+        if (strcmp(h->children[i]->job_id, child_id) == 0)
+            return true;
+    return false;
+}
+
+/* While a unit is being gathered, only those children are started that are on disk without it; the rest is
+ * done when it is on disk. */
+static void start_stored(struct core *c, struct job *job)
+{
+    children_effect(job->next);
+    if (job_status_final(job_status(job)))
+        return;
+    fm_auto_pb Fermata__V1__Job *disk = fermata__v1__job__unpack(NULL, job->disk_head.n, job->disk_head.p);
+    for (size_t i = 0; disk != NULL && i < job->head->n_children; i++) {
+        const Fermata__V1__Child *child = job->head->children[i];
+        struct fm_id id;
+        if (!child->started && child->start != NULL && has_child(disk, child->job_id) &&
+            fm_id_parse(child->job_id, &id) == 0 && !inner_under_way(c, &job->id, &id))
+            start_child(c, job, child, &id);
+    }
+}
+
 void family_look(struct core *c, struct job *job)
 {
     bool ended = job_status_final(job_status(job));
     job->recheck_ms = c->wall_ms + RECHECK_MS;
+    if (job->next != NULL) {
+        start_stored(c, job);
+        return;
+    }
     if (ended && job->head->parent_waits)
         tell_parent(c, job);
     /* A call may change the list at once. */
@@ -298,11 +328,11 @@ static int child_started(struct core *c, struct op *op, struct fm_err *err)
     size_t at;
     fm_id_text(&op->inner->child, text);
     Fermata__V1__Child *child = child_find(job, text, &at);
-    if (child == NULL || job_status_final(job_status(job))) {
+    if (child == NULL) {
         cancel_child(c, &job->id, &op->inner->child, text);
-        return done_when_on_disk(c, op, job);
-    }
-    if (!child->started) {
+    } else if (job_status_final(job_status(job))) {
+        children_effect(unit_of(c, job)); /* it is cancelled when the end is on disk */
+    } else if (!child->started) {
         child->started = true;
         if (child->start != NULL)
             fermata__v1__child_start__free_unpacked(child->start, NULL);

@@ -36,15 +36,15 @@ void job_must_move(struct core *c, struct job *job, enum job_event event)
         fm_abort(err.msg); /* callers have looked at the status */
 }
 
-/* Answers the PauseJob calls that wait. */
-static void job_reply_paused(struct core *c, struct job *job)
+/* The calls that wait for the unit are the effect's own: those that come later wait for their own pause. */
+static void paused_done(struct core *c, struct job *job, struct effect *e)
 {
-    struct op *list = job->pause_ops, *op, *tmp;
-    job->pause_ops = NULL;
+    struct op *list = e->own, *op, *tmp;
+    e->own = NULL;
     DL_FOREACH_SAFE (list, op, tmp) {
         DL_DELETE(list, op);
         Fermata__V1__PauseJobResponse r = FERMATA__V1__PAUSE_JOB_RESPONSE__INIT;
-        r.status = job->head->status;
+        r.status = (Fermata__V1__JobStatus)job->disk_status;
         r.step_count = job->steps_on_disk;
         for (size_t i = 0; i < job->head->n_pauses; i++)
             if (job->head->pauses[i]->reason == PAUSE_REASON_OPERATOR)
@@ -53,17 +53,32 @@ static void job_reply_paused(struct core *c, struct job *job)
     }
 }
 
-static void paused_done(struct core *c, struct job *job, struct effect *e)
+static void paused_failed(struct core *c, struct effect *e, const struct fm_err *err)
 {
-    (void)e;
-    job_reply_paused(c, job);
+    struct op *list = e->own, *op, *tmp;
+    e->own = NULL;
+    DL_FOREACH_SAFE (list, op, tmp) {
+        struct fm_err copy = {0};
+        DL_DELETE(list, op);
+        fm_err_copy(&copy, err);
+        op_fail(c, op, &copy);
+    }
 }
 
-static const struct effect_kind paused_effect_kind = {"paused", paused_done, NULL, NULL, NULL};
+static void paused_drop(struct core *c, struct effect *e)
+{
+    struct op *list = e->own, *op, *tmp;
+    DL_FOREACH_SAFE (list, op, tmp)
+        op_free(c, op);
+}
+
+static const struct effect_kind paused_effect_kind = {"paused", paused_done, paused_failed, NULL,
+                                                      paused_drop};
 
 void paused_effect(struct unit *u)
 {
-    unit_effect(u, &paused_effect_kind, FM_NO_BYTES);
+    unit_effect(u, &paused_effect_kind, FM_NO_BYTES)->own = u->job->pause_ops;
+    u->job->pause_ops = NULL;
 }
 
 void job_leave_host(struct core *c, struct job *job)

@@ -95,9 +95,12 @@ void leases_free(struct core *c)
 
 /* ---- time ---- */
 
+/* Before all jobs are read no lease ends: no host could have come back. */
 int64_t hosts_deadline(const struct core *c)
 {
     int64_t at = c->marks_sweep_ms != 0 ? c->marks_sweep_ms : -1;
+    if (!c->recovered)
+        return -1;
     for (const struct host *h = c->hosts; h != NULL; h = h->hh.next) {
         int64_t lease_end = host_lease_end(c, h);
         int64_t due = h->resync_at_ms != 0 && h->resync_at_ms < lease_end ? h->resync_at_ms : lease_end;
@@ -116,6 +119,8 @@ int64_t hosts_deadline(const struct core *c)
 void hosts_tick(struct core *c)
 {
     struct conn *k, *ktmp;
+    if (!c->recovered)
+        return;
     HASH_ITER (hh, c->conns, k, ktmp) {
         struct host *h = k->host;
         struct fm_err err = {0};

@@ -12,8 +12,8 @@
 #define BATCH_BYTES (1024u * 1024)
 #define MAX_PROGRESS_MESSAGES 100 /* of all tasks in PROGRESS_MS */
 #define MAX_PROGRESS_BYTES 65536
-/* A step within these passes the coordinator's guard (wire_limits_for) inside a HostMessage; one StepBatch
- * may carry several. */
+/* A step within these passes the coordinator's guard (wire_limits_for) inside a HostMessage; one
+ * StepBatch may carry several. */
 #define MAX_STEP_DEPTH 96
 #define MAX_STEP_ELEMENTS 1500000
 
@@ -82,10 +82,10 @@ int session_check_step(const struct session *s, const struct fm_buf *step, struc
 
 /* ---- tasks at work ---- */
 
-void session_intent(struct session *s, const char *job_id, uint32_t epoch, const char *task_id)
+uint64_t session_intent(struct session *s, const char *job_id, uint32_t epoch, const char *task_id)
 {
     if (!s->welcomed)
-        return; /* after the next Welcome */
+        return 0;
     session_flush(s);
     fermata_v1_Intent m;
     memset(&m, 0, sizeof(m));
@@ -93,6 +93,7 @@ void session_intent(struct session *s, const char *job_id, uint32_t epoch, const
     m.epoch = epoch;
     m.task_id = pb_var_str(task_id);
     session_say(s, fermata_v1_HostMessage_intent_tag, fermata_v1_Intent_fields, &m);
+    return s->seq_out;
 }
 
 /* The end of the text that is short enough, from the beginning of a character. */

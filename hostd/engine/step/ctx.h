@@ -39,8 +39,8 @@ struct child {
     struct fm_buf body; /* encoded ChildStart */
 };
 
-/* What a handler has done, which becomes its step. The members of its lists lie in the memory of the step (of
- * a handler that blocks: of its copy). */
+/* What a handler has done, which becomes its step. The members of its lists lie in the memory of
+ * the step (of a handler that blocks: of its copy). */
 struct outcome {
     struct change *changes;
     struct emission *emissions;
@@ -71,6 +71,7 @@ struct fm_ctx {
     struct engine_work *work; /* in whose memory lies what a blocking handler has done */
     bool on_worker;           /* of a blocking handler: made of copies */
     bool waits_for_intent;
+    uint64_t intent_seq; /* number of the message that has announced the attempt */
     int64_t started_us, next_progress_ms;
     char key[96];
     char pause_id[64];

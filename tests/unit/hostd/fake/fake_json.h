@@ -1,4 +1,5 @@
-/* Values of a fake context from JSON and compared with JSON; single quotes stand for double ones. */
+/* Values of a fake context from JSON and compared with JSON; single quotes stand for double
+ * ones. */
 #ifndef FM_FAKE_JSON_H
 #define FM_FAKE_JSON_H
 

@@ -1,5 +1,5 @@
-/* The agent with its providers over HTTP, without a network: what is sent, and what is made of what comes
- * back. */
+/* The agent with its providers over HTTP, without a network: what is sent, and what is made of what
+ * comes back. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
