@@ -1,5 +1,6 @@
-/* JSON Schema over values. First the schema itself is walked, so that the check of the value need not ask
- * what kind a keyword's value has. What both do is bounded by a budget of comparisons. See json_schema.h. */
+/* JSON Schema over values. First the schema itself is walked, so that the check of the value
+ * need not ask what kind a keyword's value has. What both do is bounded by a budget of
+ * comparisons. See json_schema.h. */
 #include "json_schema.h"
 
 #include <math.h>
