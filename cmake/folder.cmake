@@ -9,3 +9,14 @@ function(fermata_folder name)
   target_include_directories(${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE fm_flags PUBLIC ${ARGN})
 endfunction()
+
+# fermata_embed(TARGET FILE NAME HEADER): the library TARGET gets the file, of this folder, as the C array NAME,
+# which HEADER declares. See embed.cmake.
+function(fermata_embed target file name header)
+  set(output ${CMAKE_CURRENT_BINARY_DIR}/${name}.c)
+  add_custom_command(OUTPUT ${output}
+    COMMAND ${CMAKE_COMMAND} -DINPUT=${CMAKE_CURRENT_SOURCE_DIR}/${file} -DOUTPUT=${output} -DNAME=${name}
+            -DHEADER=${header} -P ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
+    DEPENDS ${file} ${PROJECT_SOURCE_DIR}/cmake/embed.cmake COMMENT "embed ${file}" VERBATIM)
+  target_sources(${target} PRIVATE ${output})
+endfunction()

@@ -264,10 +264,10 @@ static void on_unit_done(struct core *c, struct store_done *d)
 
 void core_store_done(struct core *c, struct store_done *d)
 {
-    if (d->is_query)
-        query_done(c, d);
-    else
+    if (d->kind == STORE_UNIT)
         on_unit_done(c, d);
+    else
+        query_done(c, d);
     store_done_free(d);
 }
 

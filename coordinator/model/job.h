@@ -115,11 +115,12 @@ int job_move(struct job *job, enum job_event event, int64_t wall_ms, struct fm_e
 
 /* Fills a loading job from what the store returned: head, snapshot, inputs, steps. Returns 0 or
  * -FM_DATA_LOSS. */
-int job_load(struct job *job, const struct store_done *done, size_t max_state_bytes, struct fm_err *err);
+int job_load(struct job *job, const struct store_found_job *found, size_t max_state_bytes,
+             struct fm_err *err);
 
 /* The fold of snapshot, inputs and steps that a full read of the store returned. Returns 0 or -FM_DATA_LOSS.
  */
-int job_fold_stored(const struct store_done *done, size_t max_state_bytes, struct job_state **ret_state,
+int job_fold_stored(const struct store_found_job *found, size_t max_state_bytes, struct job_state **ret_state,
                     struct task_item **ret_inputs, struct fm_err *err);
 
 /* The open pause with this id, or NULL. */

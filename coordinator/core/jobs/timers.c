@@ -36,7 +36,7 @@ int64_t timers_deadline(const struct core *c)
 
 /* ---- which jobs are due ---- */
 
-static void read_due(struct core *c, int64_t after_ms, struct fm_id after);
+static void read_due(struct core *c, const struct store_due_job *after);
 
 static void wake_job(struct core *c, const struct fm_id *id)
 {
@@ -62,23 +62,20 @@ static void on_due_listed(struct core *c, struct wait *w, struct store_done *d)
         timers_note(c, c->wall_ms + RETRY_MS);
         return;
     }
-    for (size_t i = 0; i < d->n_rows; i++)
-        wake_job(c, &d->rows[i].job);
-    if (d->more && d->n_rows > 0)
-        read_due(c, d->rows[d->n_rows - 1].wake_ms, d->rows[d->n_rows - 1].job);
+    const struct store_due *due = &d->due;
+    for (size_t i = 0; i < due->n; i++)
+        wake_job(c, &due->items[i].id);
+    if (due->more && due->n > 0)
+        read_due(c, &due->items[due->n - 1]);
     else
-        timers_note(c, d->next_wake_ms);
+        timers_note(c, due->next_wake_ms);
 }
 
-static void read_due(struct core *c, int64_t after_ms, struct fm_id after)
+static void read_due(struct core *c, const struct store_due_job *after)
 {
-    struct store_query q = {.kind = STORE_LIST_DUE,
-                            .due_ms = c->wall_ms,
-                            .after_ms = after_ms,
-                            .after = after,
-                            .limit = core_page(c, DUE_PAGE)};
     c->due_reading = true;
-    core_read(c, &q, on_due_listed, NULL);
+    core_read(c, store_list_due(c->wall_ms, after->wake_ms, &after->id, core_page(c, DUE_PAGE)),
+              on_due_listed, NULL);
 }
 
 void timers_tick(struct core *c)
@@ -86,7 +83,7 @@ void timers_tick(struct core *c)
     if (c->wake_at_ms == 0 || c->wake_at_ms > c->wall_ms || c->due_reading || !c->recovered || c->stopping)
         return;
     c->wake_at_ms = 0;
-    read_due(c, 0, (struct fm_id){{0}});
+    read_due(c, &(struct store_due_job){.wake_ms = 0});
 }
 
 /* ---- what is due of a job ---- */

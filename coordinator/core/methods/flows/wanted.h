@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 #include "err.h"
-#include "flow.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "flow.h"
 
 struct core;
 struct flow_def;

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <utlist.h>
 
+#include "done_queue.h"
 #include "fermata/v1/flows.pb-c.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/hosts.pb-c.h"
@@ -22,6 +23,7 @@
 #include "mem.h"
 #include "methods_table.h"
 #include "store_int.h"
+#include "store_open.h"
 #include "to_json.h"
 
 #define MAX_TICKETS 2000
@@ -113,14 +115,14 @@ static void on_news(void *arg)
 static void open_store(void)
 {
     struct fm_err err = {0};
-    struct store_sqlite_config cfg = {.dir = all.dir, .notify = on_news};
+    struct store_events events = {.notify = on_news};
     /* Where waiting for the disk takes no time, if there is such a place. */
     snprintf(all.dir, sizeof(all.dir), "%s/fermata-rig-XXXXXX",
              access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     assert_non_null(mkdtemp(all.dir));
     pthread_mutex_init(&all.lock, NULL);
     pthread_cond_init(&all.polled, NULL);
-    all.store = store_sqlite_open(&cfg, &err);
+    all.store = store_open(all.dir, &events, &err);
     if (all.store == NULL)
         fail_msg("%s", err.msg);
 }
@@ -154,7 +156,7 @@ static void close_store(void)
 
 static struct store_done *failure(uint64_t tag)
 {
-    struct store_done *d = &done_new(tag, false, 0)->done;
+    struct store_done *d = &done_new(tag, STORE_UNIT)->done;
     d->status = STORE_FAILED;
     (void)fm_err_set(&d->err, rig.fail_with, NULL, "the store is out of order");
     return d;
@@ -229,7 +231,7 @@ static void io_commit(void *arg, struct store_unit *unit)
 static void io_read(void *arg, const struct store_query *query)
 {
     (void)arg;
-    store_read(all.store, query);
+    store_ask(all.store, query);
     struct store_done *d = store_wait();
     if (rig.fail_reads > 0) {
         rig.fail_reads--;

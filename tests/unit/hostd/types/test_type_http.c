@@ -97,7 +97,7 @@ static void a_request_is_made_of_constants(void **state)
 static void a_request_is_made_of_the_data_by_jq(void **state)
 {
     (void)state;
-    sends("{'url_expr':'\\'http://x/items/\\\\(.id)\\'','headers':{'A':'b'},'headers_expr':'{\\'X-Id\\':"
+    sends("{'url_expr':'\"http://x/items/\\\\(.id)\"','headers':{'A':'b'},'headers_expr':'{\"X-Id\":"
           "(.id|tostring)}','body_expr':'{id, twice: (.id * 2)}'}",
           "{'id':7}");
     assert_string_equal(ctx->request.method, "POST");
@@ -124,9 +124,9 @@ static void what_is_no_request_is_refused(void **state)
     is_refused("{'url':'http://x','headers':{'A':'x\\r\\nB: y'}}", "headers");
     is_refused("{'url':'http://x','headers':{'A b':'x'}}", "valid name");
     is_refused("{'url':'http://x','headers':{'A':1}}", "text");
-    is_refused("{'url':'http://x','headers':{'A':'1'},'headers_expr':'{a: \\'2\\'}'}", "set twice");
+    is_refused("{'url':'http://x','headers':{'A':'1'},'headers_expr':'{a: \"2\"}'}", "set twice");
     is_refused("{'url':'http://x','headers_expr':'[1]'}", "object of strings");
-    is_refused("{'url':'http://x','body_expr':'error(\\'no\\')'}", "body_expr: the jq program: no");
+    is_refused("{'url':'http://x','body_expr':'error(\"no\")'}", "body_expr: the jq program: no");
 }
 
 static void a_secret_goes_to_its_origin_only(void **state)
