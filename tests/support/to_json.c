@@ -2,6 +2,7 @@
 #include "to_json.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -92,8 +93,11 @@ static json_t *of_scalar(const ProtobufCFieldDescriptor *f, const void *p, bool 
     }
     case PROTOBUF_C_TYPE_BYTES: {
         const ProtobufCBinaryData *b = p;
+        char hex[2 * 64 + 1] = "";
         is_default = b->len == 0;
-        j = json_stringn_nocheck((const char *)b->data, b->len);
+        for (size_t i = 0; i < b->len && i < 64; i++)
+            snprintf(hex + 2 * i, 3, "%02x", b->data[i]);
+        j = json_string(hex);
         break;
     }
     case PROTOBUF_C_TYPE_MESSAGE:
