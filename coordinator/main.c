@@ -1,5 +1,5 @@
-/* The coordinator's life: read options, open the store, recover, listen, run, stop. The main thread waits for
- * signals; a second one runs the loop and with it the core. */
+/* The coordinator's life: read options, open the store, recover, listen, run, stop. The main
+ * thread waits for signals; a second one runs the loop and with it the core. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agreed.h"
+#include "backup.h"
 #include "clock.h"
 #include "conf.h"
 #include "id.h"
@@ -16,12 +17,14 @@
 #include "rpc.h"
 #include "server.h"
 #include "size_limits.h"
+#include "store_open.h"
 #include "verify.h"
 
 static const char *const log_formats[] = {"text", "json", NULL};
 
 static struct options {
     const char *listen, *data, *log_level, *backup;
+    const char *dir; /* what --data names */
     bool verify;
     int log_format;
     int64_t lease_ms, heartbeat_ms, pause_grace_ms, shutdown_grace_ms, snapshot_steps, max_active_mib,
@@ -47,7 +50,7 @@ static const struct conf_option options[] = {
     {"listen", CONF_STRING, &opt.listen, "HOST:PORT",
      "address to listen on; port 0 picks a free one", 0, 300, NULL},
     {"data", CONF_STRING, &opt.data, "DIR",
-     "directory of the state store; made if missing", 0, 4096, NULL},
+     "directory of the state store, made if missing; sqlite:DIR is the same", 0, 4096, NULL},
     {"lease", CONF_DURATION, &opt.lease_ms, "TIME",
      "how long a silent host keeps its jobs", 200, 3600000, NULL},
     {"heartbeat", CONF_DURATION, &opt.heartbeat_ms, "TIME",
@@ -99,7 +102,7 @@ static int check_options(struct fm_err *err)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "heartbeat",
                           "--heartbeat %lldms is more than half of --lease %lldms",
                           (long long)opt.heartbeat_ms, (long long)opt.lease_ms);
-    return 0;
+    return store_kind_of(opt.data, &opt.dir, err) == NULL ? -FM_INVALID_ARGUMENT : 0;
 }
 
 /* ---- on the loop's thread ---- */
@@ -158,13 +161,6 @@ static void *loop_main(void *arg)
 
 /* ---- the main thread ---- */
 
-static int open_store(struct store **ret, struct fm_err *err)
-{
-    struct store_sqlite_config cfg = {.dir = opt.data, .notify = server_store_notify, .arg = &app.server};
-    *ret = store_sqlite_open(&cfg, err);
-    return *ret == NULL ? -(int)err->code : 0;
-}
-
 static void wait_for_signal(const sigset_t *signals)
 {
     int sig;
@@ -187,8 +183,9 @@ static int run(void)
         fprintf(stderr, "coordinator: %s\n", err.msg);
         return 2;
     }
-    struct store *store;
-    if (open_store(&store, &err) < 0) {
+    const struct store_events events = {server_store_notify, &app.server};
+    struct store *store = store_open(opt.data, &events, &err);
+    if (store == NULL) {
         fm_log_stop();
         fprintf(stderr, "coordinator: %s\n", err.msg);
         return 1;
@@ -236,12 +233,12 @@ static int look_after_store(void)
         fprintf(stderr, "coordinator: %s\n", err.msg);
         return 2;
     }
-    int rc = opt.verify ? store_verify(opt.data, stdout, &err) : store_backup(opt.data, opt.backup, &err);
+    int rc = opt.verify ? store_verify(opt.dir, stdout, &err) : store_backup(opt.dir, opt.backup, &err);
     fm_log_stop();
     if (rc < 0)
         fprintf(stderr, "coordinator: %s\n", err.msg);
     else if (!opt.verify)
-        printf("%s is a backup of the store in %s\n", opt.backup, opt.data);
+        printf("%s is a backup of the store in %s\n", opt.backup, opt.dir);
     return rc == 0 ? 0 : 1;
 }
 

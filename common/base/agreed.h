@@ -1,13 +1,13 @@
-/* What both daemons must agree on: an agreement of the protocol, or a limit that one of them keeps and the
- * other checks. Limits of one daemon alone stand with it. */
+/* What both daemons must agree on: an agreement of the protocol, or a limit that one of them
+ * keeps and the other checks. Limits of one daemon alone stand with it. */
 #ifndef FM_AGREED_H
 #define FM_AGREED_H
 
 /* Hello's protocol_version. */
 #define FM_PROTOCOL_VERSION 1
 
-/* What a message may have at most: from a host, and to a host (an Assign: a state of up to 16 MiB and what
- * goes with it). */
+/* What a message may have at most: from a host, and to a host (an Assign: a state of up to 16
+ * MiB and what goes with it). */
 #define FM_MAX_FROM_HOST_BYTES (20u * 1024 * 1024)
 #define FM_MAX_TO_HOST_BYTES (64u * 1024 * 1024)
 

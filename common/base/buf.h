@@ -1,5 +1,5 @@
-/* Bytes: borrowed views, growable buffers, and writing protobuf's wire format by hand where encoded parts are
- * put together. Not thread-safe. */
+/* Bytes: borrowed views, growable buffers, and writing protobuf's wire format by hand where
+ * encoded parts are put together. Not thread-safe. */
 #ifndef FM_BUF_H
 #define FM_BUF_H
 
@@ -20,13 +20,15 @@ struct fm_bytes fm_bytes_of(const char *text);
 bool fm_bytes_eq(struct fm_bytes a, struct fm_bytes b);
 bool fm_bytes_eq_str(struct fm_bytes a, const char *s);
 
-/* Length of the valid UTF-8 sequence (RFC 3629) that starts at p, of which n >= 1 bytes are there; 0 when it
- * is not valid. */
+/* Length of the valid UTF-8 sequence (RFC 3629) that starts at p, of which n >= 1 bytes are
+ * there; 0 when it is not valid. */
 size_t fm_utf8_sequence(const uint8_t *p, size_t n);
-/* Length of the text (valid UTF-8) in bytes, at most `most`, without a part of a character at its end. */
+/* Length of the text (valid UTF-8) in bytes, at most `most`, without a part of a character at
+ * its end. */
 size_t fm_utf8_cut(const char *text, size_t most);
 
-/* A growable buffer; {0} is empty. Growing ends the process when memory runs out: bound what you append. */
+/* A growable buffer; {0} is empty. Growing ends the process when memory runs out: bound what you
+ * append. */
 struct fm_buf {
     uint8_t *p;
     size_t n, cap;

@@ -1,6 +1,7 @@
-/* Errors: a gRPC status code, a message made where the fault was found, and the field it concerns. A function
- * that can fail returns 0 or a negative code and fills the fm_err that its last parameter points to; on
- * success it leaves it alone. An error is never printed where it is made. Not thread-safe. */
+/* Errors: a gRPC status code, a message made where the fault was found, and the field it
+ * concerns. A function that can fail returns 0 or a negative code and fills the fm_err that its
+ * last parameter points to; on success it leaves it alone. An error is never printed where it is
+ * made. Not thread-safe. */
 #ifndef FM_ERR_H
 #define FM_ERR_H
 
@@ -8,8 +9,8 @@
 
 #if defined(__GNUC__)
 #define FM_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-/* For every function that can fail. The functions that set an error are not marked: where what they return is
- * not wanted, it is cast to void. */
+/* For every function that can fail. The functions that set an error are not marked: where what
+ * they return is not wanted, it is cast to void. */
 #define FM_MUST_CHECK __attribute__((warn_unused_result))
 #else
 #define FM_PRINTF(fmt, args)
@@ -45,9 +46,9 @@ struct fm_violation {
     char msg[384];
 };
 
-/* An error. `{0}` is no error. Its texts are valid UTF-8 whatever went into them: bytes that are not become
- * '?', as they go into protobuf strings. With several violations, field and msg are those of the first, and
- * `more` has them all. */
+/* An error. `{0}` is no error. Its texts are valid UTF-8 whatever went into them: bytes that are
+ * not become '?', as they go into protobuf strings. With several violations, field and msg are
+ * those of the first, and `more` has them all. */
 struct fm_err {
     enum fm_code code;
     char field[128];
@@ -58,10 +59,12 @@ struct fm_err {
     size_t n_cut;              /* how many were found beyond FM_MAX_VIOLATIONS */
 };
 
-/* Sets the error (err may be NULL; what it held is released) and returns -code. field may be NULL. */
+/* Sets the error (err may be NULL; what it held is released) and returns -code. field may be
+ * NULL. */
 int fm_err_set(struct fm_err *err, enum fm_code code, const char *field, const char *fmt, ...)
     FM_PRINTF(4, 5);
-/* Adds a violation: the first one sets the error, later ones are listed in `more`. Returns -code. */
+/* Adds a violation: the first one sets the error, later ones are listed in `more`. Returns
+ * -code. */
 int fm_err_add(struct fm_err *err, enum fm_code code, const char *field, const char *fmt, ...)
     FM_PRINTF(4, 5);
 /* Says that it is worth trying again after this time. Returns -code. */

@@ -1,6 +1,7 @@
-/* Time-ordered ids (ULID, https://github.com/ulid/spec: 48 bits of milliseconds, 80 of randomness; 26
- * characters of Crockford's base32), so that rows of new jobs are neighbours in the store; and the random
- * numbers they come from. Deterministic from the seed. Not thread-safe. */
+/* Time-ordered ids (ULID, https://github.com/ulid/spec: 48 bits of milliseconds, 80 of
+ * randomness; 26 characters of Crockford's base32), so that rows of new jobs are neighbours in
+ * the store; and the random numbers they come from. Deterministic from the seed. Not
+ * thread-safe. */
 #ifndef FM_ID_H
 #define FM_ID_H
 

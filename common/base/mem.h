@@ -1,5 +1,5 @@
-/* Memory whose size no client chose: running out of it ends the process with a message. And the cleanup
- * attributes that are used everywhere. */
+/* Memory whose size no client chose: running out of it ends the process with a message. And the
+ * cleanup attributes that are used everywhere. */
 #ifndef FM_MEM_H
 #define FM_MEM_H
 
@@ -18,9 +18,10 @@ char *fm_xstrdup(const char *s);
 /* A copy of n bytes; p may be NULL when n is 0. */
 void *fm_xmemdup(const void *p, size_t n);
 
-/* Locals that free or close themselves at the end of their scope: `fm_autofree char *s = …;`, `fm_autoclose
- * int fd = …;` (negative: nothing to close), `fm_auto(fm_buf) b = {0};` for any struct X with a function
- * X_done. What is to outlive the scope is taken out: `return fm_take(s);`. */
+/* Locals that free or close themselves at the end of their scope: `fm_autofree char *s = …;`,
+ * `fm_autoclose int fd = …;` (negative: nothing to close), `fm_auto(fm_buf) b = {0};` for any
+ * struct X with a function X_done. What is to outlive the scope is taken out: `return
+ * fm_take(s);`. */
 void fm_autofree_cleanup(void *p);
 void fm_autoclose_cleanup(int *fd);
 #define fm_autofree __attribute__((cleanup(fm_autofree_cleanup)))

@@ -15,7 +15,8 @@
 size_t fm_name_span(const char *text);
 /* True for a name; false for NULL. */
 bool fm_name_ok(const char *text);
-/* Returns 0, or -FM_INVALID_ARGUMENT, which names the field and says what is wrong with its value. */
+/* Returns 0, or -FM_INVALID_ARGUMENT, which names the field and says what is wrong with its
+ * value. */
 int fm_name_check(const char *field, const char *value, struct fm_err *err) FM_MUST_CHECK;
 
 #endif

@@ -1,5 +1,6 @@
-/* Configuration of a daemon: a table of options, read from flags and from a file that a flag names. Every
- * option is validated; unknown ones are refused. Main thread, before anything else starts. */
+/* Configuration of a daemon: a table of options, read from flags and from a file that a flag
+ * names. Every option is validated; unknown ones are refused. Main thread, before anything else
+ * starts. */
 #ifndef FM_CONF_H
 #define FM_CONF_H
 
@@ -40,16 +41,17 @@ struct conf_option {
 
 enum conf_action { CONF_RUN, CONF_HELP, CONF_VERSION };
 
-/* Reads argv: `--name value`, `--name=value`, `--config FILE` (lines `name = value`, # comments; flags win
- * over the file), --help, --version. A label flag replaces all labels of the file. Values in the file are
- * checked also where a flag wins. --help and --version end the reading. Returns 0 or -FM_INVALID_ARGUMENT /
- * -FM_NOT_FOUND (the file); errors name the option, the value, what is allowed, and in a file the line.
- * CONF_STRING targets are set to heap copies, also on an error; conf_done frees them and the labels. */
+/* Reads argv: `--name value`, `--name=value`, `--config FILE` (lines `name = value`, # comments;
+ * flags win over the file), --help, --version. A label flag replaces all labels of the file.
+ * Values in the file are checked also where a flag wins. --help and --version end the reading.
+ * Returns 0 or -FM_INVALID_ARGUMENT / -FM_NOT_FOUND (the file); errors name the option, the
+ * value, what is allowed, and in a file the line. CONF_STRING targets are set to heap copies,
+ * also on an error; conf_done frees them and the labels. */
 int conf_read(const struct conf_option *options, size_t n, int argc, char **argv,
               enum conf_action *ret_action, struct fm_err *err) FM_MUST_CHECK;
 void conf_done(const struct conf_option *options, size_t n);
-/* Prints usage, defaults and allowed values. Call it before conf_read has changed the targets, or after
- * CONF_HELP. */
+/* Prints usage, defaults and allowed values. Call it before conf_read has changed the targets,
+ * or after CONF_HELP. */
 void conf_help(FILE *f, const char *program, const char *what, const struct conf_option *options, size_t n);
 
 /* Splits "HOST:PORT" or "[v6]:PORT"; checks the port (0 to 65535). */

@@ -1,4 +1,5 @@
-/* JSON text and values. Reading is jansson's; so is the check of UTF-8, NULs and depth. See json.h. */
+/* JSON text and values. Reading is jansson's; so is the check of UTF-8, NULs and depth. See
+ * json.h. */
 #include "json.h"
 
 #include <math.h>

@@ -2,8 +2,11 @@
 #include "json_schema_walk.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+#define MAX_KEY_SHOWN 128 /* bytes of a key in a path */
 
 bool schema_spend(struct check *c, size_t n)
 {
@@ -27,7 +30,17 @@ size_t schema_path_down(struct check *c, const char *fmt, ...)
 
 size_t schema_path_key(struct check *c, const char *key)
 {
-    return schema_path_down(c, "%s%.128s", c->path_n > 0 ? "." : "", key);
+    size_t was = c->path_n, room = sizeof(c->path) - 1 - was, n = strlen(key);
+    if (room > 0 && was > 0) {
+        c->path[c->path_n++] = '.';
+        room--;
+    }
+    n = n < MAX_KEY_SHOWN ? n : MAX_KEY_SHOWN;
+    n = n < room ? n : room;
+    memcpy(c->path + c->path_n, key, n);
+    c->path_n += n;
+    c->path[c->path_n] = '\0';
+    return was;
 }
 
 void schema_path_back(struct check *c, size_t was)
@@ -52,24 +65,28 @@ int schema_refuse(struct check *c, const char *fmt, ...)
 
 /* ---- values ---- */
 
-const struct fm_value *schema_member(struct check *c, const struct fm_value *map, const char *key)
+/* Of a key that came twice the last one counts. SIZE_MAX: it is not there. */
+static size_t place_of(struct check *c, const struct fm_value *map, const char *key)
 {
     size_t n = fm_value_kind(map) == FM_MAP ? fm_value_size(map) : 0;
     (void)schema_spend(c, n / 8 + 1);
-    for (size_t i = n; i-- > 0;)
-        if (strcmp(fm_value_key(map, i), key) == 0)
-            return fm_value_at(map, i);
-    return NULL;
+    for (size_t i = n; i-- > 0;) {
+        const char *k = fm_value_key(map, i);
+        if (k[0] == key[0] && strcmp(k, key) == 0)
+            return i;
+    }
+    return SIZE_MAX;
+}
+
+const struct fm_value *schema_member(struct check *c, const struct fm_value *map, const char *key)
+{
+    size_t i = place_of(c, map, key);
+    return i == SIZE_MAX ? NULL : fm_value_at(map, i);
 }
 
 bool schema_has_member(struct check *c, const struct fm_value *map, const char *key)
 {
-    size_t n = fm_value_kind(map) == FM_MAP ? fm_value_size(map) : 0;
-    (void)schema_spend(c, n / 8 + 1);
-    for (size_t i = n; i-- > 0;)
-        if (strcmp(fm_value_key(map, i), key) == 0)
-            return true;
-    return false;
+    return place_of(c, map, key) != SIZE_MAX;
 }
 
 bool schema_equal(struct check *c, const struct fm_value *a, const struct fm_value *b)

@@ -1,6 +1,6 @@
-/* Keys and values of a google.protobuf.Struct, kept encoded: a value is decoded only when somebody needs it.
- * A list is kept as its concatenated elements, so that appending costs what is appended. The order of keys is
- * that of their first setting. Not thread-safe. */
+/* Keys and values of a google.protobuf.Struct, kept encoded: a value is decoded only when
+ * somebody needs it. A list is kept as its concatenated elements, so that appending costs what
+ * is appended. The order of keys is that of their first setting. Not thread-safe. */
 #ifndef FM_KV_H
 #define FM_KV_H
 
@@ -28,8 +28,8 @@ void kv_done(struct kv *kv);
 void kv_set(struct kv *kv, const char *key, size_t n_key, struct fm_bytes value);
 /* Sets a key from a value as it is kept. */
 void kv_set_kept(struct kv *kv, const char *key, size_t n_key, struct kv_value value);
-/* Appends an encoded Value to the list under the key (a missing key is an empty list). The caller has checked
- * that it is one. */
+/* Appends an encoded Value to the list under the key (a missing key is an empty list). The
+ * caller has checked that it is one. */
 void kv_append(struct kv *kv, const char *key, size_t n_key, struct fm_bytes value);
 void kv_remove(struct kv *kv, const char *key, size_t n_key);
 /* True when the key is there. The view is valid until the key changes. */

@@ -371,8 +371,8 @@ struct fm_value *value_decode_struct(struct fm_bytes fields, struct fm_arena *a,
 
 /* ---- encoding ---- */
 
-/* Opens a length-delimited field: one byte is kept for the length, which nearly always suffices. Returns
- * where the body starts. */
+/* Opens a length-delimited field: one byte is kept for the length, which nearly always suffices.
+ * Returns where the body starts. */
 static size_t open_field(struct fm_buf *out, uint32_t field)
 {
     fm_buf_put_len_header(out, field, 0);

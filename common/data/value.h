@@ -9,9 +9,10 @@
 #include "buf.h"
 #include "err.h"
 
-/* How deeply values may be nested, counted in protobuf messages as the wire guard counts them: a list is two,
- * a map three. Clients' requests have at most 64 levels, so that whatever was accepted can be handled, with
- * some room to wrap it; and what a handler makes passes the coordinator's guard (100) inside a step. */
+/* How deeply values may be nested, counted in protobuf messages as the wire guard counts them: a
+ * list is two, a map three. Clients' requests have at most 64 levels, so that whatever was
+ * accepted can be handled, with some room to wrap it; and what a handler makes passes the
+ * coordinator's guard (100) inside a step. */
 #define VALUE_MAX_DEPTH 80
 
 /* Builders; NULL when the arena is full. Text is checked and copied. */
@@ -28,18 +29,19 @@ int value_map_set(struct fm_arena *a, struct fm_value *map, const char *key,
 /* The same for a key that the map is known not to have: does not look. */
 int value_map_add(struct fm_arena *a, struct fm_value *map, const char *key,
                   const struct fm_value *v) FM_MUST_CHECK;
-/* A new map with the keys and values of `map`; an empty one when that is no map. NULL when the arena is full.
- */
+/* A new map with the keys and values of `map`; an empty one when that is no map. NULL when the
+ * arena is full. */
 struct fm_value *value_map_copy(struct fm_arena *a, const struct fm_value *map);
 
-/* Decode an encoded Value, or Struct, into the arena. Strings and keys are copied. Return NULL with err:
- * FM_INVALID_ARGUMENT (malformed, too deep, not finite) or FM_RESOURCE_EXHAUSTED (arena). */
+/* Decode an encoded Value, or Struct, into the arena. Strings and keys are copied. Return NULL
+ * with err: FM_INVALID_ARGUMENT (malformed, too deep, not finite) or FM_RESOURCE_EXHAUSTED
+ * (arena). */
 struct fm_value *value_decode(struct fm_bytes value, struct fm_arena *a, struct fm_err *err) FM_MUST_CHECK;
 struct fm_value *value_decode_struct(struct fm_bytes fields, struct fm_arena *a,
                                      struct fm_err *err) FM_MUST_CHECK;
-/* Append the encoding, or nothing on failure; `depth` is where the value will stand: 1 on its own, 3 in a
- * list. Return 0, or -FM_INVALID_ARGUMENT (nested deeper than VALUE_MAX_DEPTH; not a map). NULL is null, or
- * an empty map. */
+/* Append the encoding, or nothing on failure; `depth` is where the value will stand: 1 on its
+ * own, 3 in a list. Return 0, or -FM_INVALID_ARGUMENT (nested deeper than VALUE_MAX_DEPTH; not a
+ * map). NULL is null, or an empty map. */
 int value_encode(const struct fm_value *v, unsigned depth, struct fm_buf *out,
                  struct fm_err *err) FM_MUST_CHECK;
 int value_encode_struct(const struct fm_value *map, struct fm_buf *out, struct fm_err *err) FM_MUST_CHECK;

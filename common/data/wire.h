@@ -1,9 +1,11 @@
-/* The wire guard, run before every decode of bytes from outside, and a reader for walking messages by hand.
+/* The wire guard, run before every decode of bytes from outside, and a reader for walking
+ * messages by hand.
  *
- * Neither protobuf-c nor nanopb limits recursion, checks UTF-8 or counts elements; protobuf-c also merges a
- * submessage that occurs twice wrongly. The guard walks the bytes by a neutral descriptor (adapters:
- * coordinator/wire_pbc.h, hostd/wire/wire_nano.h) and refuses what a decoder should not see. Rules:
- * https://protobuf.dev/programming-guides/encoding/ . No memory is allocated. Thread-safe. */
+ * Neither protobuf-c nor nanopb limits recursion, checks UTF-8 or counts elements; protobuf-c
+ * also merges a submessage that occurs twice wrongly. The guard walks the bytes by a neutral
+ * descriptor (adapters: coordinator/wire_pbc.h, hostd/wire/wire_nano.h) and refuses what a
+ * decoder should not see. Rules: https://protobuf.dev/programming-guides/encoding/ . No memory
+ * is allocated. Thread-safe. */
 #ifndef FM_WIRE_H
 #define FM_WIRE_H
 
@@ -51,7 +53,8 @@ struct wire_limits {
 
 #define WIRE_MAX_DEPTH 128
 
-/* Limits for messages of up to max_bytes: 100 levels, an element for each 2 bytes and at most 2,000,000. */
+/* Limits for messages of up to max_bytes: 100 levels, an element for each 2 bytes and at most
+ * 2,000,000. */
 struct wire_limits wire_limits_for(size_t max_bytes);
 
 /* Checks a message. Returns 0, -FM_INVALID_ARGUMENT (err->field is the path, for example
@@ -70,8 +73,8 @@ static inline struct wire_reader wire_reader(struct fm_bytes b)
     return (struct wire_reader){b.p, b.n == 0 ? b.p : b.p + b.n};
 }
 
-/* Reads the next field: varints and fixed ones into *val, length-delimited ones as a view into *len. Returns
- * 1, 0 at the end, -1 when malformed. */
+/* Reads the next field: varints and fixed ones into *val, length-delimited ones as a view into
+ * *len. Returns 1, 0 at the end, -1 when malformed. */
 int wire_next(struct wire_reader *r, uint32_t *field, enum wire_type *type, uint64_t *val,
               struct fm_bytes *len) FM_MUST_CHECK;
 

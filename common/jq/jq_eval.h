@@ -1,8 +1,9 @@
-/* Runs jq programs that nobody has vetted. libjq has no bound of its own: a program may loop for ever, need
- * any amount of memory, or crash its process. So programs run in worker processes (this very program, started
- * again with JQ_WORKER_ARG) without environment and input, whose processor time and memory are limited by the
- * kernel; one that goes beyond is gone, and the next evaluation starts another. A worker keeps what it has
- * compiled, so an evaluation costs two messages over a socket and not a start.
+/* Runs jq programs that nobody has vetted. libjq has no bound of its own: a program may loop for
+ * ever, need any amount of memory, or crash its process. So programs run in worker processes
+ * (this very program, started again with JQ_WORKER_ARG) without environment and input, whose
+ * processor time and memory are limited by the kernel; one that goes beyond is gone, and the
+ * next evaluation starts another. A worker keeps what it has compiled, so an evaluation costs
+ * two messages over a socket and not a start.
  *
  * Thread-safe. A call blocks until there is a result. */
 #ifndef FM_JQ_EVAL_H
@@ -30,17 +31,18 @@ struct jq_outputs {
 
 /* Runs a program on a JSON text. Returns 0 with the outputs for jq_outputs_done, or
  * -FM_INVALID_ARGUMENT: the program does not compile, uses modules, or has raised an error;
- * -FM_DEADLINE_EXCEEDED: it took too long; -FM_RESOURCE_EXHAUSTED: it needs too much memory, or has too much
- * output; -FM_UNAVAILABLE: no worker could be started. Only the last may be different another time. */
+ * -FM_DEADLINE_EXCEEDED: it took too long; -FM_RESOURCE_EXHAUSTED: it needs too much memory, or
+ * has too much output; -FM_UNAVAILABLE: no worker could be started. Only the last may be
+ * different another time. */
 int jq_eval(const char *program, struct fm_bytes json, const struct jq_limits *limits, struct jq_outputs *ret,
             struct fm_err *err) FM_MUST_CHECK;
 void jq_outputs_done(struct jq_outputs *o);
-/* Whether a program compiles, in a worker like any other: on some programs libjq's compiler takes a thousand
- * times longer than on others of the same size. Returns 0, or as jq_eval. */
+/* Whether a program compiles, in a worker like any other: on some programs libjq's compiler
+ * takes a thousand times longer than on others of the same size. Returns 0, or as jq_eval. */
 int jq_check(const char *program, uint32_t cpu_ms, struct fm_err *err) FM_MUST_CHECK;
 
-/* What a worker does until its parent has closed the socket on descriptor 0. The program's main calls it when
- * its only argument is JQ_WORKER_ARG, and exits with what it returns. */
+/* What a worker does until its parent has closed the socket on descriptor 0. The program's main
+ * calls it when its only argument is JQ_WORKER_ARG, and exits with what it returns. */
 int jq_worker_main(void);
 
 /* ---- between the two: headers, each followed by the bytes it counts ---- */

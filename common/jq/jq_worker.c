@@ -1,5 +1,5 @@
-/* The worker that runs jq programs. See jq_eval.h. It has one thread, nothing of its parent but a socket, and
- * does not survive a program that goes beyond its limits: that is its purpose. */
+/* The worker that runs jq programs. See jq_eval.h. It has one thread, nothing of its parent but
+ * a socket, and does not survive a program that goes beyond its limits: that is its purpose. */
 #include "jq_eval.h"
 
 #include <errno.h>

@@ -1,7 +1,8 @@
-/* Logging. Callers format into a stack buffer and copy it into a queue under a mutex that nobody holds longer
- * than a copy takes. The writer thread swaps the queue with an empty one and writes, waiting with poll.
- * Several programs can share a pipe, so its write may block all the same: fm_log_stop waits for the thread
- * for a bounded time and then leaves it and its queue behind. See log.h. */
+/* Logging. Callers format into a stack buffer and copy it into a queue under a mutex that nobody
+ * holds longer than a copy takes. The writer thread swaps the queue with an empty one and
+ * writes, waiting with poll. Several programs can share a pipe, so its write may block all the
+ * same: fm_log_stop waits for the thread for a bounded time and then leaves it and its queue
+ * behind. See log.h. */
 #include "log.h"
 
 #include <errno.h>
@@ -263,8 +264,9 @@ static void format_line(struct line *l, const char *level, const char *category,
 
 /* ---- output ---- */
 
-/* Writes, waiting for a blocked output until deadline_ms; with deadline -1 until stop_fd becomes readable,
- * and FLUSH_MS longer. Returns how much was written: less than n when it gave up or the output failed. */
+/* Writes, waiting for a blocked output until deadline_ms; with deadline -1 until stop_fd becomes
+ * readable, and FLUSH_MS longer. Returns how much was written: less than n when it gave up or
+ * the output failed. */
 static size_t write_all(int fd, int stop_fd, const char *p, size_t n, int64_t deadline_ms)
 {
     size_t done = 0;
@@ -302,7 +304,8 @@ static unsigned count_lines(const char *p, size_t n)
     return lines;
 }
 
-/* Puts the number of lines lost since the last report at the head of the empty queue. Under the lock. */
+/* Puts the number of lines lost since the last report at the head of the empty queue. Under the
+ * lock. */
 static void report_lost(struct queue *q)
 {
     struct line l;
@@ -421,7 +424,8 @@ static struct queue *queue_new(const struct fm_log_config *cfg)
     return q;
 }
 
-/* The thread takes no signals: they are for the main thread, and a SIGPIPE of its writes must end nothing. */
+/* The thread takes no signals: they are for the main thread, and a SIGPIPE of its writes must
+ * end nothing. */
 static int start_thread(struct queue *q)
 {
     sigset_t all, before;

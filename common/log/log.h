@@ -1,10 +1,12 @@
-/* Logging: constant messages with typed keys, for people (text with relative time) or machines (JSON lines).
+/* Logging: constant messages with typed keys, for people (text with relative time) or machines
+ * (JSON lines).
  *
  *     FM_LOG(INFO, STATE, "job paused", FM_STR("job", id), FM_U64("epoch", epoch));
  *
- * The macro tests level and category before it evaluates anything. Lines are formatted by the caller and
- * written by a thread of their own from a bounded queue: a caller never waits for the output; what does not
- * fit is dropped and counted. Any thread may log. Data never go into the message text. */
+ * The macro tests level and category before it evaluates anything. Lines are formatted by the
+ * caller and written by a thread of their own from a bounded queue: a caller never waits for the
+ * output; what does not fit is dropped and counted. Any thread may log. Data never go into the
+ * message text. */
 #ifndef FM_LOG_H
 #define FM_LOG_H
 
@@ -48,8 +50,8 @@ struct fm_log_kv {
 /* The message of a struct fm_err pointer. */
 #define FM_ERR(e) FM_STR("error", (e)->msg)
 
-/* FM_LOG(level, category, constant message, keys…): levels TRACE DEBUG INFO WARN ERROR, categories FLOW
- * ROUTINE STATE STORAGE LLM EVENT EXECUTION HOST RPC. */
+/* FM_LOG(level, category, constant message, keys…): levels TRACE DEBUG INFO WARN ERROR,
+ * categories FLOW ROUTINE STATE STORAGE LLM EVENT EXECUTION HOST RPC. */
 #define FM_LOG(level, category, ...)                                                                         \
     do {                                                                                                     \
         if (fm_log_enabled(FM_LOG_##level, FM_LOG_##category))                                               \
@@ -77,10 +79,11 @@ struct fm_log_config {
 int fm_log_start(const struct fm_log_config *cfg, struct fm_err *err) FM_MUST_CHECK;
 /* Lines for machines, or for people: for a process that logs without the thread. */
 void fm_log_set_json(bool json);
-/* Writes what is queued, for at most about a second if the output is blocked, and ends the thread. */
-void fm_log_stop(void);
-/* Sets levels from text as in fm_log_config; all of them or, on an error, none. NULL changes nothing. Any
+/* Writes what is queued, for at most about a second if the output is blocked, and ends the
  * thread. */
+void fm_log_stop(void);
+/* Sets levels from text as in fm_log_config; all of them or, on an error, none. NULL changes
+ * nothing. Any thread. */
 int fm_log_set_levels(const char *levels, struct fm_err *err) FM_MUST_CHECK;
 /* Lines that the process lost: the queue was full or the output did not take them. */
 uint64_t fm_log_dropped(void);

@@ -1,9 +1,9 @@
-/* gRPC, as far as Fermata needs it: a loop, a server with a table of methods, a client stream. Moves bytes;
- * knows no message of the project. Nothing of <grpc/…> is seen outside common/rpc/.
+/* gRPC, as far as Fermata needs it: a loop, a server with a table of methods, a client stream.
+ * Moves bytes; knows no message of the project. Nothing of <grpc/…> is seen outside common/rpc/.
  *
- * Threads: a loop has one completion queue and one thread, which runs all callbacks of its server, calls and
- * streams; their functions are called from there only, unless said otherwise. So a user whose state is
- * touched by callbacks alone needs no lock. */
+ * Threads: a loop has one completion queue and one thread, which runs all callbacks of its
+ * server, calls and streams; their functions are called from there only, unless said otherwise.
+ * So a user whose state is touched by callbacks alone needs no lock. */
 #ifndef FM_RPC_H
 #define FM_RPC_H
 
@@ -26,12 +26,14 @@ void rpc_global_shutdown(void);
 struct rpc_loop;
 
 struct rpc_loop *rpc_loop_new(void);
-/* Runs callbacks on the calling thread until rpc_loop_stop, and then until every event is drained. */
+/* Runs callbacks on the calling thread until rpc_loop_stop, and then until every event is
+ * drained. */
 void rpc_loop_run(struct rpc_loop *l);
-/* Any thread: has fn(arg) called on the loop's thread. Returns false (and does nothing) once the loop is
- * stopping. */
+/* Any thread: has fn(arg) called on the loop's thread. Returns false (and does nothing) once the
+ * loop is stopping. */
 bool rpc_loop_post(struct rpc_loop *l, void (*fn)(void *arg), void *arg);
-/* Called after each burst of events (and after posted functions and timers), before the loop waits again. */
+/* Called after each burst of events (and after posted functions and timers), before the loop
+ * waits again. */
 void rpc_loop_on_turn(struct rpc_loop *l, void (*fn)(void *arg), void *arg);
 /* Ends rpc_loop_run. Servers must be shut down and streams have had their on_status before. */
 void rpc_loop_stop(struct rpc_loop *l);
@@ -66,8 +68,9 @@ enum rpc_kind {
 struct rpc_method {
     const char *path; /* "/package.Service/Method" */
     enum rpc_kind kind;
-    /* Unary and server-stream: the call's message is here; `message` is valid during the handler. Bidi: the
-     * call begins, message is empty; set the call's events with rpc_call_events. */
+    /* Unary and server-stream: the call's message is here; `message` is valid during the
+     * handler. Bidi: the call begins, message is empty; set the call's events with
+     * rpc_call_events. */
     void (*handler)(struct rpc_call *call, const struct rpc_method *method, struct fm_bytes message);
     const void *detail; /* the user's */
     int number;         /* the user's */
@@ -86,14 +89,14 @@ struct rpc_server_config {
 struct rpc_server *rpc_server_new(struct rpc_loop *l, const struct rpc_server_config *cfg);
 /* Adds a table of methods, which must live as long as the server. Their calls have `service`. */
 void rpc_server_add(struct rpc_server *s, const struct rpc_method *methods, size_t n, void *service);
-/* Binds "HOST:PORT"; port 0 picks one. Returns 0 and the port, or -FM_UNAVAILABLE (in use, not ours, not
- * resolvable). */
+/* Binds "HOST:PORT"; port 0 picks one. Returns 0 and the port, or -FM_UNAVAILABLE (in use, not
+ * ours, not resolvable). */
 int rpc_server_listen(struct rpc_server *s, const char *address, int *ret_port,
                       struct fm_err *err) FM_MUST_CHECK;
 /* Begins to accept calls. After rpc_server_listen. */
 void rpc_server_start(struct rpc_server *s);
-/* Takes no more calls; waits grace_ms for those under way, then cancels them; done(arg) is called when all
- * are gone. */
+/* Takes no more calls; waits grace_ms for those under way, then cancels them; done(arg) is
+ * called when all are gone. */
 void rpc_server_shutdown(struct rpc_server *s, int64_t grace_ms, void (*done)(void *arg), void *arg);
 /* After done. */
 void rpc_server_free(struct rpc_server *s);
@@ -115,14 +118,14 @@ void *rpc_call_service(const struct rpc_call *call);
 const char *rpc_call_peer(const struct rpc_call *call);
 /* Ends a unary call with its reply and OK. */
 void rpc_call_reply(struct rpc_call *call, struct fm_bytes message);
-/* Ends a call with a status; err NULL is OK. What was sent before goes out first. `details` (may be empty)
- * goes into grpc-status-details-bin. */
+/* Ends a call with a status; err NULL is OK. What was sent before goes out first. `details` (may
+ * be empty) goes into grpc-status-details-bin. */
 void rpc_call_finish(struct rpc_call *call, const struct fm_err *err, struct fm_bytes details);
-/* Ends a call with a status at once: what was sent and the client has not read is dropped. For a client that
- * does not read. */
+/* Ends a call with a status at once: what was sent and the client has not read is dropped. For a
+ * client that does not read. */
 void rpc_call_abort(struct rpc_call *call, const struct fm_err *err);
-/* Streams: queues a message; what was queued in a turn goes out at its end, one write at a time. Returns
- * false when the queue is at or above high_water now (the message was taken). */
+/* Streams: queues a message; what was queued in a turn goes out at its end, one write at a time.
+ * Returns false when the queue is at or above high_water now (the message was taken). */
 bool rpc_call_send(struct rpc_call *call, struct fm_bytes message);
 /* A stream's messages of this turn go out before those of other calls. */
 void rpc_call_hurry(struct rpc_call *call);
@@ -133,8 +136,8 @@ size_t rpc_call_queued(const struct rpc_call *call);
 struct rpc_channel;
 struct rpc_stream;
 
-/* A channel to "HOST:PORT". Connects when it is used; its calls fail with UNAVAILABLE at once when it cannot.
- * Use a new channel for each attempt to reconnect: back-off is the user's. */
+/* A channel to "HOST:PORT". Connects when it is used; its calls fail with UNAVAILABLE at once
+ * when it cannot. Use a new channel for each attempt to reconnect: back-off is the user's. */
 struct rpc_channel *rpc_channel_new(struct rpc_loop *l, const char *target, size_t max_message_bytes);
 /* Any thread. Its streams live on. */
 void rpc_channel_free(struct rpc_channel *c);
@@ -142,8 +145,8 @@ void rpc_channel_free(struct rpc_channel *c);
 /* Callbacks on the loop's thread. */
 struct rpc_stream_events {
     void (*on_message)(struct rpc_stream *s, void *user, struct fm_bytes message);
-    /* The last callback, exactly once: the stream is over. code FM_OK is a clean end. Release the stream
-     * afterwards. */
+    /* The last callback, exactly once: the stream is over. code FM_OK is a clean end. Release
+     * the stream afterwards. */
     void (*on_status)(struct rpc_stream *s, void *user, const struct fm_err *status, struct fm_bytes details);
 };
 
@@ -151,8 +154,8 @@ struct rpc_stream_events {
  * rpc_stream_unref. */
 struct rpc_stream *rpc_stream_open(struct rpc_channel *c, const char *path, int64_t deadline_ms,
                                    const struct rpc_stream_events *events, void *user);
-/* As rpc_stream_open, for a call with one message from the client: opens it, sends the message and closes the
- * client's side, all in one write. */
+/* As rpc_stream_open, for a call with one message from the client: opens it, sends the message
+ * and closes the client's side, all in one write. */
 struct rpc_stream *rpc_stream_request(struct rpc_channel *c, const char *path, int64_t deadline_ms,
                                       struct fm_bytes message, const struct rpc_stream_events *events,
                                       void *user);
@@ -160,8 +163,8 @@ struct rpc_stream *rpc_stream_request(struct rpc_channel *c, const char *path, i
 void rpc_stream_send(struct rpc_stream *s, struct fm_bytes message);
 /* Any thread: no more messages after those queued. */
 void rpc_stream_close_send(struct rpc_stream *s);
-/* Any thread: with `hold` no more messages are read until it is called without: what the peer sends waits
- * there. A message that is being read still comes. */
+/* Any thread: with `hold` no more messages are read until it is called without: what the peer
+ * sends waits there. A message that is being read still comes. */
 void rpc_stream_hold(struct rpc_stream *s, bool hold);
 /* Any thread: ends it; on_status follows. */
 void rpc_stream_cancel(struct rpc_stream *s);

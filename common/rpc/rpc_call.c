@@ -1,7 +1,7 @@
-/* Calls: feeds a call's messages to its handler and carries out what the handler says. All on the loop's
- * thread. Per call at most one read and one write are out; the notice that the client is gone
- * (RECV_CLOSE_ON_SERVER) stands in a batch of its own, for it makes its batch-mates look successful. A call
- * is freed when nothing of it is in the queue any more. See rpc.h. */
+/* Calls: feeds a call's messages to its handler and carries out what the handler says. All on
+ * the loop's thread. Per call at most one read and one write are out; the notice that the client
+ * is gone (RECV_CLOSE_ON_SERVER) stands in a batch of its own, for it makes its batch-mates look
+ * successful. A call is freed when nothing of it is in the queue any more. See rpc.h. */
 #include "rpc_call.h"
 
 #include <string.h>
@@ -68,7 +68,8 @@ static size_t put_status(struct rpc_call *c, grpc_op *op, grpc_metadata *trailer
     return 1;
 }
 
-/* Starts the next write if none is out: a message, with the status behind it when it is the last. */
+/* Starts the next write if none is out: a message, with the status behind it when it is the
+ * last. */
 static void pump(struct rpc_call *c)
 {
     grpc_op ops[3];
@@ -88,9 +89,9 @@ static void pump(struct rpc_call *c)
         DL_DELETE(c->queue, m);
         c->writing = m;
         ops[n].op = GRPC_OP_SEND_MESSAGE;
-        /* Not with the metadata: their sending ends only with a write, which the hint would put off until
-         * something else on the connection causes one. Nothing might, and the message behind this one waits
-         * for its end. */
+        /* Not with the metadata: their sending ends only with a write, which the hint would put
+         * off until something else on the connection causes one. Nothing might, and the message
+         * behind this one waits for its end. */
         ops[n].flags = c->queue != NULL && !first ? GRPC_WRITE_BUFFER_HINT : 0;
         ops[n++].data.send_message.send_message = m->buffer;
     }
@@ -120,8 +121,8 @@ void rpc_call_hurry(struct rpc_call *c)
     DL_PREPEND2(c->calls->turn, c, turn_prev, turn_next);
 }
 
-/* A packet for each write is what costs most in writing. Connections with several writes in this turn hold
- * them back until the last one. Returns those with any. */
+/* A packet for each write is what costs most in writing. Connections with several writes in this
+ * turn hold them back until the last one. Returns those with any. */
 static struct rpc_conn *cork_turn(struct rpc_calls *all)
 {
     struct rpc_conn *written = NULL;
@@ -280,9 +281,8 @@ static void read_now(void *arg)
     maybe_free(c);
 }
 
-/* Reading on makes gRPC write at once how much more the client may send. What the message was for comes
- * first.
- */
+/* Reading on makes gRPC write at once how much more the client may send. What the message was
+ * for comes first. */
 static void read_later(struct rpc_call *c)
 {
     c->pending++;

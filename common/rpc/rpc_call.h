@@ -1,5 +1,5 @@
-/* The calls of a server, for rpc_server.c; what handlers may do with them is in rpc.h. On the loop's thread.
- */
+/* The calls of a server, for rpc_server.c; what handlers may do with them is in rpc.h. On the
+ * loop's thread. */
 #ifndef FM_RPC_CALL_H
 #define FM_RPC_CALL_H
 

@@ -1,5 +1,5 @@
-/* The client: channels and streams. A stream may be used from any thread: a lock guards its queue; batches of
- * one direction are never started twice. See rpc.h. */
+/* The client: channels and streams. A stream may be used from any thread: a lock guards its
+ * queue; batches of one direction are never started twice. See rpc.h. */
 #include "rpc_loop.h"
 
 #include <pthread.h>
@@ -117,7 +117,8 @@ static void report(struct rpc_stream *s)
     s->events.on_status(s, s->user, &err, find_details(s));
 }
 
-/* A batch has come back: when it was the last one, the stream is over and its status is reported. */
+/* A batch has come back: when it was the last one, the stream is over and its status is
+ * reported. */
 static void batch_done(struct rpc_stream *s)
 {
     fm_lock(&s->lock);

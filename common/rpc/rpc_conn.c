@@ -1,15 +1,16 @@
 /* Accepting and watching connections. See rpc_conn.h.
  *
- * Who owns a file descriptor: gRPC, from grpc_server_add_channel_from_fd on; it closes it, and does not say
- * so. So a connection is known by the number of its descriptor and the kernel's cookie of its socket: when
- * the cookie is another one, or there is none, the connection is gone. New sockets are made only here,
- * under the lock; so what the lock's holder has found by its cookie can be shut down (which gRPC takes for
- * the peer's leaving).
+ * Who owns a file descriptor: gRPC, from grpc_server_add_channel_from_fd on; it closes it, and
+ * does not say so. So a connection is known by the number of its descriptor and the kernel's
+ * cookie of its socket: when the cookie is another one, or there is none, the connection is
+ * gone. New sockets are made only here, under the lock; so what the lock's holder has found by
+ * its cookie can be shut down (which gRPC takes for the peer's leaving).
  *
- * Debt: what gRPC holds of a peer (parts of messages, of header blocks) cannot be asked, but the kernel
- * counts the bytes that came, and the server those that arrived as messages. The difference, with an
- * allowance for headers and control frames, is a connection's debt; too much of it, and the connection is
- * shut. Connections on which nothing comes are not looked at: the first bytes that come wake the thread. */
+ * Debt: what gRPC holds of a peer (parts of messages, of header blocks) cannot be asked, but the
+ * kernel counts the bytes that came, and the server those that arrived as messages. The
+ * difference, with an allowance for headers and control frames, is a connection's debt; too much
+ * of it, and the connection is shut. Connections on which nothing comes are not looked at: the
+ * first bytes that come wake the thread. */
 #define _GNU_SOURCE
 #include "rpc_conn.h"
 
@@ -287,7 +288,8 @@ static void count_resets(struct rpc_conns *cs, struct rpc_conn *conn, int64_t re
         shut(cs, conn, "too many calls given up before they were answered");
 }
 
-/* Streams that are reset before the server gets to them are never calls here, but cost as much until then. */
+/* Streams that are reset before the server gets to them are never calls here, but cost as much
+ * until then. */
 static void look_at_streams(struct rpc_conns *cs, struct rpc_conn *conn)
 {
     int64_t started = rpc_channelz_streams(conn->channelz_id);

@@ -1,6 +1,7 @@
-/* The connections of a server: a thread of their own accepts them, hands them to gRPC and keeps an eye on
- * what each of them costs. gRPC's own listener (1.51) stops for ever at the first accept that fails, for want
- * of file descriptors for example, and bounds neither connections nor what a peer makes it buffer. */
+/* The connections of a server: a thread of their own accepts them, hands them to gRPC and keeps
+ * an eye on what each of them costs. gRPC's own listener (1.51) stops for ever at the first
+ * accept that fails, for want of file descriptors for example, and bounds neither connections
+ * nor what a peer makes it buffer. */
 #ifndef FM_RPC_CONN_H
 #define FM_RPC_CONN_H
 
@@ -15,8 +16,9 @@ struct rpc_conns;
 struct rpc_conn;
 struct rpc_bound;
 
-/* The creator keeps the server, which must outlive this. max_conns is lowered to what RLIMIT_NOFILE allows,
- * which is raised to its hard limit; timeout_ms: how long a peer may leave sent bytes unacknowledged. */
+/* The creator keeps the server, which must outlive this. max_conns is lowered to what
+ * RLIMIT_NOFILE allows, which is raised to its hard limit; timeout_ms: how long a peer may leave
+ * sent bytes unacknowledged. */
 struct rpc_conns *rpc_conns_new(grpc_server *server, size_t max_conns, int timeout_ms);
 /* Binds HOST:PORT; port 0 picks one. Returns 0 and the port, or -FM_UNAVAILABLE. */
 int rpc_conns_listen(struct rpc_conns *cs, const char *address, int *ret_port,
@@ -30,14 +32,15 @@ void rpc_conns_free(struct rpc_conns *cs);
 
 /* ---- for calls; any thread ---- */
 
-/* The connection whose name gRPC gives as a call's peer, with one more call; NULL when it is gone already. */
+/* The connection whose name gRPC gives as a call's peer, with one more call; NULL when it is
+ * gone already. */
 struct rpc_conn *rpc_conn_begin_call(struct rpc_conns *cs, const char *grpc_peer);
 /* So many bytes of message have come to their call. */
 void rpc_conn_received(struct rpc_conns *cs, struct rpc_conn *conn, size_t bytes);
 /* A call is over, and with it the pointer; `reset`: the peer did not wait for its end. */
 void rpc_conn_end_call(struct rpc_conns *cs, struct rpc_conn *conn, bool reset);
-/* With true, what is written to it is held back until the same is said with false (200 ms at most, as tcp(7)
- * says of TCP_CORK). False: it is gone. */
+/* With true, what is written to it is held back until the same is said with false (200 ms at
+ * most, as tcp(7) says of TCP_CORK). False: it is gone. */
 bool rpc_conn_cork(struct rpc_conns *cs, struct rpc_conn *conn, bool on);
 /* Shuts it; its calls end soon. */
 void rpc_conn_shut(struct rpc_conns *cs, struct rpc_conn *conn, const char *why);

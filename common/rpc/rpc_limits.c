@@ -1,6 +1,7 @@
-/* Bounds for what clients can make a server keep: calls whose request does not arrive, and replies that
- * nobody reads. Within the bounds nobody is hindered; beyond them the call ends that has been waiting
- * longest, which is never that of a well-behaved client. On the loop's thread. */
+/* Bounds for what clients can make a server keep: calls whose request does not arrive, and
+ * replies that nobody reads. Within the bounds nobody is hindered; beyond them the call ends
+ * that has been waiting longest, which is never that of a well-behaved client. On the loop's
+ * thread. */
 #include "rpc_limits.h"
 
 #include <stdio.h>
@@ -114,7 +115,8 @@ void rpc_limits_awaited(struct rpc_limits *l, struct rpc_bound *c)
 
 /* ---- replies that nobody reads ---- */
 
-/* The connection whose write has been out longest is not being read: all that waits on it is dropped. */
+/* The connection whose write has been out longest is not being read: all that waits on it is
+ * dropped. */
 static void drop_oldest_writer(struct rpc_limits *l)
 {
     static const char why[] = "too many bytes of replies are waiting for their clients to read them";

@@ -1,5 +1,5 @@
-/* Bounds for what clients can make a server keep; it ends the calls that go beyond them. On the loop's
- * thread. */
+/* Bounds for what clients can make a server keep; it ends the calls that go beyond them. On the
+ * loop's thread. */
 #ifndef FM_RPC_LIMITS_H
 #define FM_RPC_LIMITS_H
 
@@ -29,8 +29,8 @@ struct rpc_limits {
     struct rpc_loop *loop;
     struct rpc_conns *conns;
     const struct rpc_limits_actions *actions;
-    /* The calls that have sent no message, and those that have a write out: in the order in which that began
-     */
+    /* The calls that have sent no message, and those that have a write out: in the order in
+     * which that began */
     struct rpc_bound *silent, *writers;
     size_t n_silent, unread_bytes;
     int request_ms;

@@ -47,8 +47,8 @@ static int listen_on(struct sockets *s, const struct addrinfo *to, int port)
     return ntohs(*at);
 }
 
-/* All addresses that the name has; those without a port get this one, if it is not 0. Returns the port, or 0.
- */
+/* All addresses that the name has; those without a port get this one, if it is not 0. Returns
+ * the port, or 0. */
 static int listen_on_all(struct sockets *s, const char *host, const char *service, int port)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};

@@ -1,6 +1,6 @@
-/* The loop: a completion queue, its thread, posted functions, timers; and what server and client share. A
- * posted function wakes the queue by an empty batch on a call of its own, whose tag appears in the queue at
- * once (public API of the C core). See rpc.h. */
+/* The loop: a completion queue, its thread, posted functions, timers; and what server and client
+ * share. A posted function wakes the queue by an empty batch on a call of its own, whose tag
+ * appears in the queue at once (public API of the C core). See rpc.h. */
 #include "rpc_loop.h"
 
 #include <pthread.h>
@@ -138,7 +138,8 @@ static void on_kick(struct rpc_tag *tag, bool ok)
     run_posted(tag->owner);
 }
 
-/* Not under the lock: the thread that wakes up wants it at once. rpc_loop_stop waits until this is done. */
+/* Not under the lock: the thread that wakes up wants it at once. rpc_loop_stop waits until this
+ * is done. */
 static void wake_up(struct rpc_loop *l)
 {
     rpc_must(grpc_call_start_batch(l->kick_call, NULL, 0, &l->kick_tag, NULL), "wake-up");

@@ -29,8 +29,8 @@ struct rpc_end_of_turn {
 void rpc_loop_add_end(struct rpc_loop *l, struct rpc_end_of_turn *e);
 void rpc_loop_remove_end(struct rpc_loop *l, struct rpc_end_of_turn *e);
 
-/* Has fn(arg) called when the next event of the turn is at hand, or when the turn is over: what can wait
- * until the others have got to work. On the loop's thread; each at most once at a time. */
+/* Has fn(arg) called when the next event of the turn is at hand, or when the turn is over: what
+ * can wait until the others have got to work. On the loop's thread; each at most once at a time. */
 struct rpc_later {
     struct rpc_later *next;
     void (*fn)(void *arg);

@@ -1,5 +1,5 @@
-/* The server: accepts calls and finds their method. What becomes of a call is in rpc_call.c, who may connect
- * in rpc_conn.c. All on the loop's thread. See rpc.h. */
+/* The server: accepts calls and finds their method. What becomes of a call is in rpc_call.c, who
+ * may connect in rpc_conn.c. All on the loop's thread. See rpc.h. */
 #include "rpc.h"
 
 #include <stdio.h>
@@ -96,9 +96,10 @@ static const struct entry *find_method(const struct rpc_server *s, grpc_slice pa
 
 /* ---- accepting ---- */
 
-/* A method that does not exist is refused when the client's message (or its half-close) is there: behind the
- * status of a call whose client still sends comes a reset, for which some clients drop the status. A client
- * that sends nothing, since it waits for the server's first message, is refused after a second. */
+/* A method that does not exist is refused when the client's message (or its half-close) is
+ * there: behind the status of a call whose client still sends comes a reset, for which some
+ * clients drop the status. A client that sends nothing, since it waits for the server's first
+ * message, is refused after a second. */
 
 static void refuse_unknown(struct rpc_call *c, void *user)
 {

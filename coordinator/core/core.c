@@ -63,7 +63,7 @@ static int check_waiting(const struct core *c, struct fm_err *err)
     if (c->n_pending < c->cfg.max_waiting_jobs)
         return 0;
     (void)fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL,
-                     "%zu jobs wait for a host; the limit is %zu: try again when some have got one",
+                     "%zu jobs wait for a host; the limit is %zu: try again when some have been given one",
                      c->n_pending, c->cfg.max_waiting_jobs);
     return fm_err_retry(err, RETRY_FULL_MS);
 }
@@ -137,7 +137,7 @@ static void put_head(struct core *c, struct unit *u)
     Fermata__V1__Job *h = job->head;
     h->revision++;
     h->step_count = job_state_step(job->state);
-    u->wake_ms = job_wake_ms(job, job->def != NULL && job->def->parallelism > 1);
+    u->wake_ms = job_wake_ms(job, job->def != NULL ? job->def->parallelism : 1);
     if (u->wake_ms > 0 && u->wake_ms <= c->wall_ms)
         u->wake_ms = c->wall_ms + RETRY_MS; /* what was due was done: no second look at once */
     pb_pack(h, &u->head);
@@ -264,10 +264,10 @@ static void on_unit_done(struct core *c, struct store_done *d)
 
 void core_store_done(struct core *c, struct store_done *d)
 {
-    if (d->is_query)
-        query_done(c, d);
-    else
+    if (d->kind == STORE_UNIT)
         on_unit_done(c, d);
+    else
+        query_done(c, d);
     store_done_free(d);
 }
 

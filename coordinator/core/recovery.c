@@ -38,9 +38,9 @@ static void on_marks_listed(struct core *c, struct wait *w, struct store_done *d
         core_retry_later(c);
         return;
     }
-    for (size_t i = 0; i < d->n_rows; i++) {
-        fm_auto_pb Fermata__V1__Host *v =
-            fermata__v1__host__unpack(NULL, d->rows[i].body.n, d->rows[i].body.p);
+    for (size_t i = 0; i < d->hosts.n; i++) {
+        const struct fm_bytes *body = &d->hosts.items[i];
+        fm_auto_pb Fermata__V1__Host *v = fermata__v1__host__unpack(NULL, body->n, body->p);
         if (v == NULL || v->host_id[0] == '\0') {
             FM_LOG(ERROR, STORAGE, "what is remembered of a host is malformed, ignoring");
         } else {
@@ -57,8 +57,7 @@ static void on_marks_listed(struct core *c, struct wait *w, struct store_done *d
 
 static void marks_load(struct core *c)
 {
-    struct store_query q = {.kind = STORE_LIST_HOSTS};
-    core_read(c, &q, on_marks_listed, NULL);
+    core_read(c, store_list_hosts(), on_marks_listed, NULL);
 }
 
 /* One job less to wait for. */
@@ -74,7 +73,7 @@ static void job_ready(struct core *c, struct job *job)
 {
     job_count_bytes(c, job);
     job->pins++;
-    int status = (int)job->head->status;
+    enum job_status status = job_status(job);
     if (status == JOB_RUNNING) {
         struct host *h = host_find(c, job->head->host);
         if (h == NULL)
@@ -105,11 +104,12 @@ static void on_active_listed(struct core *c, struct wait *w, struct store_done *
         core_retry_later(c);
         return;
     }
-    c->recover_listed = !d->more;
-    c->recover_loading = d->n_rows + 1; /* one for this function */
-    for (size_t i = 0; i < d->n_rows; i++) {
-        c->recover_after = d->rows[i].job;
-        job_start_loading(c, job_add_loading(c, &d->rows[i].job));
+    const struct store_job_heads *jobs = &d->jobs;
+    c->recover_listed = !jobs->more;
+    c->recover_loading = jobs->n + 1; /* one for this function */
+    for (size_t i = 0; i < jobs->n; i++) {
+        c->recover_after = jobs->items[i].id;
+        job_start_loading(c, job_add_loading(c, &jobs->items[i].id));
     }
     recovery_loaded(c);
 }
@@ -132,9 +132,7 @@ static void recovery_next(struct core *c)
         timers_note(c, 1); /* whatever came due in the meantime */
         return;
     }
-    struct store_query q = {
-        .kind = STORE_LIST_ACTIVE, .limit = core_page(c, RECOVERY_PAGE), .after = c->recover_after};
-    core_read(c, &q, on_active_listed, NULL);
+    core_read(c, store_list_active(&c->recover_after, core_page(c, RECOVERY_PAGE)), on_active_listed, NULL);
 }
 
 /* A job has been read (NULL: it is not there, or cannot be). */

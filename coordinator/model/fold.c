@@ -32,7 +32,7 @@ static bool will_be_list(const struct job_state *s, const Fermata__V1__Step *ste
         const Fermata__V1__StateChange *e = step->changes[i];
         if (strcmp(e->key, c->key) != 0 || strcmp(e->routine, c->routine) != 0)
             continue;
-        if (e->kind != FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_SET)
+        if (e->kind != STATE_CHANGE_KIND_SET)
             return true;
         return e->value != NULL && e->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
     }
@@ -57,15 +57,14 @@ static int check_changes(const struct job_state *s, const Fermata__V1__Step *ste
             REFUSE("changes.key", "the key of change %zu has %zu bytes; 1 to %d are allowed", i, n,
                    FM_MAX_KEY_BYTES);
         switch (c->kind) {
-        case FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_SET:
-        case FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND:
+        case STATE_CHANGE_KIND_SET:
+        case STATE_CHANGE_KIND_APPEND:
             if (c->value == NULL)
                 REFUSE("changes.value", "change %zu of key %s has no value", i, c->key);
-            if (c->kind == FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND &&
-                !will_be_list(s, step, i))
-                REFUSE("changes.kind", "change %zu appends to key %s, which is no list", i, c->key);
+            if (c->kind == STATE_CHANGE_KIND_APPEND && !will_be_list(s, step, i))
+                REFUSE("changes.kind", "change %zu appends to key %s, which is not a list", i, c->key);
             break;
-        case FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_REMOVE:
+        case STATE_CHANGE_KIND_REMOVE:
             break;
         default:
             REFUSE("changes.kind", "change %zu of key %s has the unknown kind %d", i, c->key, (int)c->kind);
@@ -158,7 +157,7 @@ static int check_prelude(const Fermata__V1__Step *step, struct fm_err *err)
     if (step->deferred_emitted == 0 || step->n_new_tasks > 0 || step->n_emissions > 0 ||
         step->n_changes > 0 || step->n_log > 0 || step->n_deferred_events > 0 || step->n_pauses > 0 ||
         step->n_children > 0 || step->n_unscheduled > 0 || step->error != NULL || step->usage != NULL ||
-        step->outcome != FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE)
+        step->outcome != STEP_OUTCOME_CONTINUE)
         REFUSE("task_id", "a step without a task may only take inputs and emit deferred events");
     return check_tasks(step->deferred_tasks, step->n_deferred_tasks, 'd', step->number, err);
 }
@@ -194,7 +193,7 @@ static int check_step(const struct job_state *s, const struct task_item *inputs,
         rc = check_changes(s, step, err);
     if (rc == 0)
         rc = check_unscheduled(s, step, err);
-    if (rc == 0 && step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY)
+    if (rc == 0 && step->outcome == STEP_OUTCOME_RETRY)
         rc = check_retry(step, err);
     return rc;
 }
@@ -300,9 +299,9 @@ static struct task_item *take_task(struct job_state *s, const Fermata__V1__Step 
         replace_task(s, old, task_item_new(step->remedy->task));
         return old;
     }
-    if (step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_FAIL && step->remedy == NULL)
+    if (step->outcome == STEP_OUTCOME_FAIL && step->remedy == NULL)
         return copy_task(t); /* it stays: the job can be resumed from it */
-    if (step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY) {
+    if (step->outcome == STEP_OUTCOME_RETRY) {
         struct task_item *old = retry_task(s, step);
         if (old != NULL)
             return old;
@@ -314,7 +313,7 @@ static void apply_change(struct job_state *s, const Fermata__V1__StateChange *c)
 {
     struct kv *kv = c->routine[0] == '\0' ? &s->shared : &routine_get(s, c->routine, strlen(c->routine))->kv;
     size_t n_key = strlen(c->key);
-    if (c->kind == FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_REMOVE) {
+    if (c->kind == STATE_CHANGE_KIND_REMOVE) {
         kv_remove(kv, c->key, n_key);
         return;
     }
@@ -323,7 +322,7 @@ static void apply_change(struct job_state *s, const Fermata__V1__StateChange *c)
     fm_buf_reserve(&value, n);
     value.n = protobuf_c_message_pack(&c->value->base, value.p);
     struct fm_bytes bytes = {value.p, value.n};
-    if (c->kind == FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND)
+    if (c->kind == STATE_CHANGE_KIND_APPEND)
         kv_append(kv, c->key, n_key, bytes);
     else
         kv_set(kv, c->key, n_key, bytes);

@@ -11,6 +11,7 @@
 #include "digest.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "id.h"
 #include "job_state.h"
@@ -97,10 +98,10 @@ const char *job_event_name(enum job_event event)
 
 int job_move(struct job *job, enum job_event event, int64_t wall_ms, struct fm_err *err)
 {
-    int to = job_next_status((int)job->head->status, event);
+    int to = job_next_status(job_status(job), event);
     if (to == 0)
         return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it cannot %s", job->text,
-                          job_status_name((int)job->head->status), job_event_name(event));
+                          job_status_name(job_status(job)), job_event_name(event));
     job->head->status = (Fermata__V1__JobStatus)to;
     job->head_dirty = true;
     pb_set_time(&job->head->updated_at, wall_ms);
@@ -132,35 +133,37 @@ void job_free(struct job *job)
 }
 
 /* Adds the stored inputs that the state has not taken to the list. */
-static int load_inputs(const struct store_done *done, uint32_t taken, struct task_item **inputs,
+static int load_inputs(const struct store_found_job *found, uint32_t taken, struct task_item **inputs,
                        struct fm_err *err)
 {
-    for (size_t i = 0; i < done->n_inputs; i++) {
-        if (done->inputs[i].number <= taken)
+    for (size_t i = 0; i < found->inputs.n; i++) {
+        if (found->inputs.items[i].number <= taken)
             continue;
-        struct task_item *t = task_item_parse(done->inputs[i].body, err);
+        struct task_item *t = task_item_parse(found->inputs.items[i].body, err);
         if (t == NULL)
             return -FM_DATA_LOSS;
-        t->input_number = done->inputs[i].number;
+        t->input_number = found->inputs.items[i].number;
         DL_APPEND(*inputs, t);
     }
     return 0;
 }
 
-static int fold_steps(const struct store_done *done, size_t max_state_bytes, struct job_state *state,
+static int fold_steps(const struct store_found_job *found, size_t max_state_bytes, struct job_state *state,
                       struct task_item **inputs, struct fm_err *err)
 {
-    for (size_t i = 0; i < done->n_steps; i++) {
+    for (size_t i = 0; i < found->steps.n; i++) {
         Fermata__V1__Step *step =
-            fermata__v1__step__unpack(NULL, done->steps[i].body.n, done->steps[i].body.p);
+            fermata__v1__step__unpack(NULL, found->steps.items[i].body.n, found->steps.items[i].body.p);
         if (step == NULL)
-            return fm_err_set(err, FM_DATA_LOSS, NULL, "stored step %u is malformed", done->steps[i].number);
+            return fm_err_set(err, FM_DATA_LOSS, NULL, "stored step %u is malformed",
+                              found->steps.items[i].number);
         struct task_item *task = NULL;
-        int rc = job_state_apply(state, inputs, step, done->steps[i].body.n, 2 * max_state_bytes, &task, err);
+        int rc = job_state_apply(state, inputs, step, found->steps.items[i].body.n, 2 * max_state_bytes,
+                                 &task, err);
         free(task);
         fermata__v1__step__free_unpacked(step, NULL);
         if (rc < 0) {
-            fm_err_wrap(err, "stored step %u does not fold", done->steps[i].number);
+            fm_err_wrap(err, "stored step %u does not fold", found->steps.items[i].number);
             return rc;
         }
     }
@@ -175,20 +178,20 @@ static int damaged(struct fm_err *err)
     return fm_err_set(err, FM_DATA_LOSS, NULL, "%s", msg);
 }
 
-int job_fold_stored(const struct store_done *done, size_t max_state_bytes, struct job_state **ret_state,
+int job_fold_stored(const struct store_found_job *found, size_t max_state_bytes, struct job_state **ret_state,
                     struct task_item **ret_inputs, struct fm_err *err)
 {
     struct job_state *state = NULL;
     struct task_item *inputs = NULL;
     int rc = 0;
-    if (done->snapshot.p != NULL)
-        rc = job_state_decode(done->snapshot, &state, err);
+    if (found->snapshot.p != NULL)
+        rc = job_state_decode(found->snapshot, &state, err);
     else
         state = job_state_new();
     if (rc == 0)
-        rc = load_inputs(done, job_state_inputs(state), &inputs, err);
+        rc = load_inputs(found, job_state_inputs(state), &inputs, err);
     if (rc == 0)
-        rc = fold_steps(done, max_state_bytes, state, &inputs, err);
+        rc = fold_steps(found, max_state_bytes, state, &inputs, err);
     if (rc < 0) {
         job_state_free(state);
         task_list_free(inputs);
@@ -199,12 +202,12 @@ int job_fold_stored(const struct store_done *done, size_t max_state_bytes, struc
     return 0;
 }
 
-int job_load(struct job *job, const struct store_done *done, size_t max_state_bytes, struct fm_err *err)
+int job_load(struct job *job, const struct store_found_job *found, size_t max_state_bytes, struct fm_err *err)
 {
-    Fermata__V1__Job *head = fermata__v1__job__unpack(NULL, done->head.n, done->head.p);
+    Fermata__V1__Job *head = fermata__v1__job__unpack(NULL, found->head.n, found->head.p);
     if (head == NULL)
         return fm_err_set(err, FM_DATA_LOSS, NULL, "the stored record of job %s is malformed", job->text);
-    int rc = job_fold_stored(done, max_state_bytes, &job->state, &job->inputs, err);
+    int rc = job_fold_stored(found, max_state_bytes, &job->state, &job->inputs, err);
     if (rc < 0) {
         fermata__v1__job__free_unpacked(head, NULL);
         fm_err_wrap(err, "job %s", job->text);
@@ -213,14 +216,14 @@ int job_load(struct job *job, const struct store_done *done, size_t max_state_by
     job->head = head;
     job->head->step_count = job_state_step(job->state);
     fm_buf_reset(&job->disk_head);
-    fm_buf_append(&job->disk_head, done->head.p, done->head.n);
+    fm_buf_append(&job->disk_head, found->head.p, found->head.n);
     job->disk_status = (int)head->status;
     job->steps_on_disk = job_state_step(job->state);
     job->inputs_on_disk = head->input_count;
-    job->snapshot_step = done->snapshot.p != NULL ? done->snapshot_number : 0;
+    job->snapshot_step = found->snapshot.p != NULL ? found->snapshot_number : 0;
     job->journal_bytes = 0;
-    for (size_t i = 0; i < done->n_steps; i++)
-        job->journal_bytes += done->steps[i].body.n;
+    for (size_t i = 0; i < found->steps.n; i++)
+        job->journal_bytes += found->steps.items[i].body.n;
     job->emit_deferred_input = head->input_count;
     job->loading = false;
     job->is_new = false;
@@ -301,17 +304,16 @@ void job_remove_pause(struct job *job, const char *pause_id)
 
 static bool is_kept(const Fermata__V1__Pause *p)
 {
-    return p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION ||
-           p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET ||
-           p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN;
+    return p->reason == PAUSE_REASON_QUESTION || p->reason == PAUSE_REASON_BUDGET ||
+           p->reason == PAUSE_REASON_OUTCOME_UNKNOWN;
 }
 
-void job_close_pauses(struct job *job, bool keep)
+void job_close_pauses(struct job *job, enum kept_pauses keep)
 {
     Fermata__V1__Job *h = job->head;
     while (h->n_pauses > 0) {
         Fermata__V1__Pause *p = h->pauses[0];
-        if (keep && is_kept(p)) {
+        if (keep == KEEP_QUESTIONS && is_kept(p)) {
             h->kept_pauses = fm_xrealloc(h->kept_pauses, (h->n_kept_pauses + 1) * sizeof(*h->kept_pauses));
             h->kept_pauses[h->n_kept_pauses++] = pb_clone(p);
         }
@@ -346,9 +348,8 @@ bool job_is_held(const struct job *job)
 {
     for (size_t i = 0; i < job->head->n_pauses; i++) {
         int reason = (int)job->head->pauses[i]->reason;
-        if (reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR ||
-            reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BREAKPOINT ||
-            reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN)
+        if (reason == PAUSE_REASON_OPERATOR || reason == PAUSE_REASON_BREAKPOINT ||
+            reason == PAUSE_REASON_OUTCOME_UNKNOWN)
             return true;
     }
     return false;
@@ -365,7 +366,7 @@ static void sooner(int64_t *at, int64_t ms)
         *at = ms;
 }
 
-int64_t job_wake_ms(struct job *job, bool parallel)
+int64_t job_wake_ms(struct job *job, uint32_t parallelism)
 {
     Fermata__V1__Job *h = job->head;
     int status = (int)h->status;
@@ -378,7 +379,7 @@ int64_t job_wake_ms(struct job *job, bool parallel)
     if (!job_status_final(status)) {
         for (size_t i = 0; i < h->n_pauses; i++)
             sooner(&at, time_ms(h->pauses[i]->expires_at));
-        if (status == JOB_SLEEPING || (status == JOB_PAUSED && parallel && !job_is_held(job)))
+        if (status == JOB_SLEEPING || (status == JOB_PAUSED && parallelism > 1 && !job_is_held(job)))
             sooner(&at, job_state_next_due(job->state));
     }
     if (h->wake_at != NULL) {

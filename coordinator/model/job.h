@@ -10,6 +10,7 @@
 
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "id.h"
 #include "job_state.h"
 #include "pbc.h"
@@ -17,13 +18,13 @@
 
 /* Statuses by short names; the values are those of the proto. */
 enum job_status {
-    JOB_PENDING = FERMATA__V1__JOB_STATUS__JOB_STATUS_PENDING,
-    JOB_RUNNING = FERMATA__V1__JOB_STATUS__JOB_STATUS_RUNNING,
-    JOB_PAUSED = FERMATA__V1__JOB_STATUS__JOB_STATUS_PAUSED,
-    JOB_SLEEPING = FERMATA__V1__JOB_STATUS__JOB_STATUS_SLEEPING,
-    JOB_COMPLETED = FERMATA__V1__JOB_STATUS__JOB_STATUS_COMPLETED,
-    JOB_FAILED = FERMATA__V1__JOB_STATUS__JOB_STATUS_FAILED,
-    JOB_CANCELLED = FERMATA__V1__JOB_STATUS__JOB_STATUS_CANCELLED
+    JOB_PENDING = JOB_STATUS_PENDING,
+    JOB_RUNNING = JOB_STATUS_RUNNING,
+    JOB_PAUSED = JOB_STATUS_PAUSED,
+    JOB_SLEEPING = JOB_STATUS_SLEEPING,
+    JOB_COMPLETED = JOB_STATUS_COMPLETED,
+    JOB_FAILED = JOB_STATUS_FAILED,
+    JOB_CANCELLED = JOB_STATUS_CANCELLED
 };
 #define JOB_STATUSES 8
 
@@ -98,6 +99,12 @@ struct job {
     struct watch *watches;
 };
 
+/* The status in its record. */
+static inline enum job_status job_status(const struct job *job)
+{
+    return (enum job_status)job->head->status;
+}
+
 /* A job that is being loaded. */
 struct job *job_new(const struct fm_id *id);
 void job_free(struct job *job);
@@ -108,11 +115,12 @@ int job_move(struct job *job, enum job_event event, int64_t wall_ms, struct fm_e
 
 /* Fills a loading job from what the store returned: head, snapshot, inputs, steps. Returns 0 or
  * -FM_DATA_LOSS. */
-int job_load(struct job *job, const struct store_done *done, size_t max_state_bytes, struct fm_err *err);
+int job_load(struct job *job, const struct store_found_job *found, size_t max_state_bytes,
+             struct fm_err *err);
 
 /* The fold of snapshot, inputs and steps that a full read of the store returned. Returns 0 or -FM_DATA_LOSS.
  */
-int job_fold_stored(const struct store_done *done, size_t max_state_bytes, struct job_state **ret_state,
+int job_fold_stored(const struct store_found_job *found, size_t max_state_bytes, struct job_state **ret_state,
                     struct task_item **ret_inputs, struct fm_err *err);
 
 /* The open pause with this id, or NULL. */
@@ -120,8 +128,9 @@ Fermata__V1__Pause *job_find_pause(const struct job *job, const char *pause_id);
 /* Adds an open pause; takes ownership of a message made by pb_clone. */
 void job_add_pause(struct job *job, Fermata__V1__Pause *pause);
 void job_remove_pause(struct job *job, const char *pause_id);
-/* The job has ended: closes all pauses. Of one that may go on (`keep`), questions are kept aside. */
-void job_close_pauses(struct job *job, bool keep);
+/* The job has ended: closes all pauses. Of one that may go on, questions are kept aside. */
+enum kept_pauses { KEEP_NONE, KEEP_QUESTIONS };
+void job_close_pauses(struct job *job, enum kept_pauses keep);
 /* The job goes on: the questions that were kept are open again. */
 void job_reopen_pauses(struct job *job);
 /* How many of the open pauses have this reason. */
@@ -131,10 +140,10 @@ size_t job_count_pauses(const struct job *job, Fermata__V1__PauseReason reason);
 bool job_has_work(const struct job *job);
 /* True when an open pause halts the whole job: an operator's, a breakpoint, an unknown outcome. */
 bool job_is_held(const struct job *job);
-/* When the job must be looked at without anybody's asking, in wall milliseconds; 0: never. `parallel`: its
- * flow runs several tasks side by side, so that an open question does not stop its timers. Sets head.wake_at,
- * too. */
-int64_t job_wake_ms(struct job *job, bool parallel);
+/* When the job must be looked at without anybody's asking, in wall milliseconds; 0: never. In a
+ * flow that runs several tasks side by side (`parallelism` above 1) an open question does not stop its
+ * timers. Sets head.wake_at, too. */
+int64_t job_wake_ms(struct job *job, uint32_t parallelism);
 
 /* True when a snapshot is worth writing now: `at_rest` when the job pauses or ends. Only when the journal
  * since the last one is worth it, and has grown as large as the state, so that what is written stays in

@@ -1,17 +1,19 @@
-/* Backup while the coordinator runs, with SQLite's backup interface. See verify.h. */
+/* Backup while the coordinator runs, with SQLite's backup interface. See backup.h. */
 #define _GNU_SOURCE
+#include "backup.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "err.h"
+#include <sqlite3.h>
+
 #include "mem.h"
-#include "verify.h"
+#include "sql.h"
 
 #define PAGES_AT_ONCE 1024
 
@@ -27,8 +29,8 @@ static int fail(struct fm_err *err, int rc, sqlite3 *db, const char *what)
 /* The copy has a consistent state of the store: that of the read transaction of the last page. */
 static int copy(sqlite3 *from, sqlite3 *to, struct fm_err *err)
 {
-    /* One read transaction over all of it: a writer in another process would make the copy begin anew, for
-     * ever. */
+    /* One read transaction over all of it: a writer in another process would make the copy begin
+     * anew, for ever. */
     int rc = sqlite3_exec(from, "BEGIN; SELECT count(*) FROM sqlite_master;", NULL, NULL, NULL);
     if (rc != SQLITE_OK)
         return fail(err, rc, from, "the store cannot be read");
@@ -47,18 +49,13 @@ static int copy(sqlite3 *from, sqlite3 *to, struct fm_err *err)
 
 static int check_copy(sqlite3 *db, struct fm_err *err)
 {
-    sqlite3_stmt *s = NULL;
-    int rc = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &s, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(s);
-    int ret = 0;
-    if (rc != SQLITE_ROW)
-        ret = fail(err, rc, db, "the copy cannot be checked");
-    else if (strcmp((const char *)sqlite3_column_text(s, 0), "ok") != 0)
-        ret = fm_err_set(err, FM_DATA_LOSS, "backup", "the copy is damaged: %s",
-                         (const char *)sqlite3_column_text(s, 0));
-    (void)sqlite3_finalize(s);
-    return ret;
+    fm_autofree char *damage = NULL;
+    int rc = sql_quick_check(db, &damage);
+    if (rc != SQLITE_OK)
+        return fail(err, rc, db, "the copy cannot be checked");
+    if (damage != NULL)
+        return fm_err_set(err, FM_DATA_LOSS, "backup", "the copy is damaged: %s", damage);
+    return 0;
 }
 
 static int sync_path(const char *path, int flags, struct fm_err *err)
@@ -111,8 +108,8 @@ int store_backup(const char *dir, const char *to, struct fm_err *err)
     if (stat(from, &st) < 0)
         return fm_err_set(err, FM_NOT_FOUND, "data", "there is no store in %s", dir);
     if (stat(to, &st) == 0)
-        return fm_err_set(err, FM_ALREADY_EXISTS, "backup", "%s is there already: a backup replaces nothing",
-                          to);
+        return fm_err_set(err, FM_ALREADY_EXISTS, "backup",
+                          "%s already exists: a backup never replaces a file", to);
     (void)unlink(temporary); /* of a backup that was interrupted */
     int rc = make(from, temporary, err);
     if (rc == 0 && rename(temporary, to) < 0)

@@ -1,152 +1,81 @@
-/* The offline check: the file, flows, hosts, and rows that belong to nothing. Jobs: verify_job.c. See
- * verify.h. It reads the tables itself, for it has to find what the store's own interface does not show, and
- * changes nothing. */
+/* The offline check: the file, flows, hosts, and rows that belong to nothing. Jobs:
+ * verify_job.c. See verify.h. It reads the tables itself, for it has to find what the store's
+ * own interface does not show, and changes nothing. */
 #define _GNU_SOURCE
 #include "verify.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <uthash.h>
-
 #include "buf.h"
 #include "digest.h"
-#include "err.h"
 #include "fermata/v1/flows.pb-c.h"
 #include "fermata/v1/hosts.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
-#include "guard.h"
 #include "mem.h"
+#include "pbc.h"
+#include "schema.h"
 #include "sql.h"
-#include "store.h"
-#include "verify_int.h"
-#include "wire.h"
-
-/* ---- what both files use ---- */
-
-void verify_fault(struct verify *v, const char *fmt, ...)
-{
-    va_list ap;
-    v->faults++;
-    va_start(ap, fmt);
-    (void)vfprintf(v->out, fmt, ap);
-    va_end(ap);
-    fputc('\n', v->out);
-}
-
-static sqlite3_stmt *statement(struct verify *v, const char *sql)
-{
-    for (int i = 0; i < VERIFY_STATEMENTS; i++) {
-        if (v->statements[i].sql == sql)
-            return v->statements[i].s;
-        if (v->statements[i].sql != NULL)
-            continue;
-        if (sqlite3_prepare_v2(v->db, sql, -1, &v->statements[i].s, NULL) != SQLITE_OK)
-            return NULL;
-        v->statements[i].sql = sql;
-        return v->statements[i].s;
-    }
-    fm_abort("too many statements");
-}
-
-void verify_each(struct verify *v, const char *what, const char *sql, const struct fm_bytes *key,
-                 void (*row)(struct verify *v, sqlite3_stmt *s, void *arg), void *arg)
-{
-    sqlite3_stmt *s = statement(v, sql);
-    int rc = s == NULL ? SQLITE_ERROR : SQLITE_ROW;
-    if (s != NULL && key != NULL)
-        sql_bind_bytes(s, 1, key->p, key->n);
-    while (rc == SQLITE_ROW && (rc = sqlite3_step(s)) == SQLITE_ROW)
-        row(v, s, arg);
-    if (rc != SQLITE_DONE)
-        verify_fault(v, "%s cannot be read: %s", what, sqlite3_errmsg(v->db));
-    (void)sqlite3_reset(s);
-}
-
-struct fm_bytes verify_bytes(sqlite3_stmt *s, int at)
-{
-    const void *p = sqlite3_column_blob(s, at);
-    return (struct fm_bytes){p, p == NULL ? 0 : (size_t)sqlite3_column_bytes(s, at)};
-}
-
-const char *verify_text(sqlite3_stmt *s, int at)
-{
-    const unsigned char *p = sqlite3_column_text(s, at);
-    return p == NULL ? "" : (const char *)p;
-}
-
-void *verify_decode(const ProtobufCMessageDescriptor *d, struct fm_bytes body)
-{
-    const struct wire_limits any = {SIZE_MAX, WIRE_MAX_DEPTH, SIZE_MAX};
-    struct fm_err why = {0};
-    bool sound = wire_check(wire_msg_of(d), body, &any, &why) == 0;
-    fm_err_done(&why);
-    return sound ? protobuf_c_message_unpack(d, NULL, body.n, body.p) : NULL;
-}
+#include "store_file.h"
+#include "verify_job.h"
+#include "verify_rows.h"
 
 /* ---- flows, hosts, usage ---- */
 
 static void check_definition(struct verify *v, sqlite3_stmt *s, void *unused)
 {
     (void)unused;
-    struct fm_bytes digest = verify_bytes(s, 0), body = verify_bytes(s, 1);
+    struct fm_bytes digest = sql_bytes(s, 0), body = sql_bytes(s, 1);
     uint8_t sum[STORE_DIGEST_BYTES];
     core_digest(body, sum);
     if (digest.n != sizeof(sum) || memcmp(digest.p, sum, sizeof(sum)) != 0) {
-        verify_fault(v, "flow definition %s: its body does not match its digest", verify_text(s, 2));
+        verify_fault(v, "flow definition %s: its body does not match its digest", sql_text(s, 2));
         return;
     }
-    Fermata__V1__Flow *flow = verify_decode(&fermata__v1__flow__descriptor, body);
+    fm_auto_pb Fermata__V1__Flow *flow = verify_decode(&fermata__v1__flow__descriptor, body);
     if (flow == NULL) {
-        verify_fault(v, "flow definition %s is malformed", verify_text(s, 2));
+        verify_fault(v, "flow definition %s is malformed", sql_text(s, 2));
         return;
     }
     struct verify_flow *f = fm_xcalloc(1, sizeof(*f));
     memcpy(f->digest, sum, sizeof(sum));
     f->parallel = flow->parallelism > 1;
     HASH_ADD(hh, v->flows, digest, sizeof(f->digest), f);
-    fermata__v1__flow__free_unpacked(flow, NULL);
 }
 
 static void check_flow(struct verify *v, sqlite3_stmt *s, void *unused)
 {
     (void)unused;
-    const char *name = verify_text(s, 0);
+    const char *name = sql_text(s, 0);
     long long version = sqlite3_column_int64(s, 1);
-    struct fm_bytes digest = verify_bytes(s, 2);
+    struct fm_bytes digest = sql_bytes(s, 2);
     struct verify_flow *f = NULL;
     if (digest.n == STORE_DIGEST_BYTES)
         HASH_FIND(hh, v->flows, digest.p, STORE_DIGEST_BYTES, f);
     if (f == NULL)
         verify_fault(v, "flow \"%s\" version %lld: it has no sound definition", name, version);
-    Fermata__V1__FlowSummary *summary =
-        verify_decode(&fermata__v1__flow_summary__descriptor, verify_bytes(s, 3));
+    fm_auto_pb Fermata__V1__FlowSummary *summary =
+        verify_decode(&fermata__v1__flow_summary__descriptor, sql_bytes(s, 3));
     if (summary == NULL || strcmp(summary->name, name) != 0 || summary->version != version)
         verify_fault(v, "flow \"%s\" version %lld: its summary is malformed or another's", name, version);
-    if (summary != NULL)
-        fermata__v1__flow_summary__free_unpacked(summary, NULL);
 }
 
 static void check_host(struct verify *v, sqlite3_stmt *s, void *unused)
 {
     (void)unused;
-    Fermata__V1__Host *host = verify_decode(&fermata__v1__host__descriptor, verify_bytes(s, 1));
-    if (host == NULL || strcmp(host->host_id, verify_text(s, 0)) != 0)
-        verify_fault(v, "host \"%s\": its record is malformed or another's", verify_text(s, 0));
-    if (host != NULL)
-        fermata__v1__host__free_unpacked(host, NULL);
+    fm_auto_pb Fermata__V1__Host *host = verify_decode(&fermata__v1__host__descriptor, sql_bytes(s, 1));
+    if (host == NULL || strcmp(host->host_id, sql_text(s, 0)) != 0)
+        verify_fault(v, "host \"%s\": its record is malformed or another's", sql_text(s, 0));
 }
 
 static void say_row(struct verify *v, sqlite3_stmt *s, void *what)
 {
-    verify_fault(v, "%s: %s", *(const char **)what, verify_text(s, 0));
+    verify_fault(v, "%s: %s", *(const char **)what, sql_text(s, 0));
 }
 
 /* Each row of the query is a fault. */
@@ -155,23 +84,25 @@ static void expect_none(struct verify *v, const char *table, const char *what, c
     verify_each(v, table, sql, NULL, say_row, &what);
 }
 
-static void count_rows(struct verify *v, sqlite3_stmt *s, void *ret)
+static void on_count(struct verify *v, sqlite3_stmt *s, void *ret)
 {
     (void)v;
     *(int64_t *)ret = sqlite3_column_int64(s, 0);
 }
 
+/* A store of a version before TABLES_VERSION may be without some. */
+static bool has_table(struct verify *v, const char *sql)
+{
+    int64_t n = 0;
+    verify_each(v, "the schema", sql, NULL, on_count, &n);
+    return n > 0;
+}
+
 static void check_rest(struct verify *v)
 {
-    /* side tables: a store that was never opened by a newer coordinator has none */
-    int64_t hosts = 0, usage = 0;
-    verify_each(v, "the schema", "SELECT count(*) FROM sqlite_master WHERE name='hosts'", NULL, count_rows,
-                &hosts);
-    verify_each(v, "the schema", "SELECT count(*) FROM sqlite_master WHERE name='usage'", NULL, count_rows,
-                &usage);
-    if (hosts > 0)
+    if (has_table(v, "SELECT count(*) FROM sqlite_schema WHERE name='hosts'"))
         verify_each(v, "table hosts", "SELECT id, body FROM hosts", NULL, check_host, NULL);
-    if (usage > 0)
+    if (has_table(v, "SELECT count(*) FROM sqlite_schema WHERE name='usage'"))
         expect_none(
             v, "table usage", "a row of usage is malformed (day, job)",
             "SELECT day||' '||hex(job) FROM usage WHERE typeof(day)<>'integer' OR day<0 OR length(job)<>16 "
@@ -200,21 +131,17 @@ static int find_file(const char *path, char **ret, struct fm_err *err)
     struct stat st;
     if (stat(path, &st) < 0)
         return fm_err_set(err, FM_NOT_FOUND, "data", "there is no directory or file %s", path);
-    char *file = fm_xstrdup(path);
-    if (S_ISDIR(st.st_mode)) {
-        free(file);
-        if (asprintf(&file, "%s/fermata.db", path) < 0)
-            fm_abort_oom(0);
-    }
-    if (stat(file, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0) {
-        free(file);
+    fm_autofree char *file = NULL;
+    if (asprintf(&file, S_ISDIR(st.st_mode) ? "%s/fermata.db" : "%s", path) < 0)
+        fm_abort_oom(0);
+    if (stat(file, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
         return fm_err_set(err, FM_NOT_FOUND, "data", "there is no store in %s", path);
-    }
-    *ret = file;
+    *ret = fm_take(file);
     return 0;
 }
 
-/* Keeps a coordinator away. A file without a lock beside it (a backup) is nobody's: then *ret_fd is -1. */
+/* Keeps a coordinator away. A file without a lock beside it (a backup) is nobody's: then *ret_fd
+ * is -1. */
 static int keep_away(const char *file, int *ret_fd, struct fm_err *err)
 {
     const char *slash = strrchr(file, '/'), *base = slash == NULL ? file : slash + 1;
@@ -231,19 +158,18 @@ static int keep_away(const char *file, int *ret_fd, struct fm_err *err)
         return fm_err_set(err, FM_PERMISSION_DENIED, "data", "%s cannot be opened: %s", lock,
                           strerror(errno));
     if (flock(fd, LOCK_SH | LOCK_NB) < 0) {
-        char pid[32] = "";
-        ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
-        pid[n > 0 ? n : 0] = '\0';
+        char pid[32];
+        store_lock_holder(fd, pid);
         close(fd);
-        return fm_err_set(err, FM_FAILED_PRECONDITION, "data", "another coordinator (pid %.*s) uses %s",
-                          (int)strcspn(pid, "\n"), pid, file);
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "data", "another coordinator (pid %s) uses %s", pid,
+                          file);
     }
     *ret_fd = fd;
     return 0;
 }
 
-/* A log beside it has what a killed coordinator committed last, and SQLite must read it; without one the file
- * is all there is, and SQLite is told to make no files of its own. */
+/* A log beside it has what a killed coordinator committed last, and SQLite must read it; without
+ * one the file is all there is, and SQLite is told to make no files of its own. */
 static char *uri_of(const char *file)
 {
     fm_autofree char *log = NULL;
@@ -251,7 +177,7 @@ static char *uri_of(const char *file)
     if (asprintf(&log, "%s-wal", file) < 0)
         fm_abort_oom(0);
     bool has_log = stat(log, &st) == 0 && st.st_size > 0;
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     fm_buf_append(&b, "file:", 5);
     if (file[0] == '/')
         fm_buf_append(&b, "//", 2);
@@ -263,18 +189,7 @@ static char *uri_of(const char *file)
     }
     const char *end = has_log ? "?mode=ro" : "?mode=ro&immutable=1";
     fm_buf_append(&b, end, strlen(end) + 1);
-    return (char *)b.p;
-}
-
-static int64_t number(struct sql_conn *c, const char *sql, struct fm_err *err)
-{
-    sqlite3_stmt *s = NULL;
-    int rc = sqlite3_prepare_v2(c->db, sql, -1, &s, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(s);
-    int64_t n = rc == SQLITE_ROW ? sqlite3_column_int64(s, 0) : sql_error(c, rc, "open", err);
-    (void)sqlite3_finalize(s);
-    return n;
+    return (char *)fm_buf_take(&b).p;
 }
 
 /* They stand before the tables of the same name, and are only this connection's. */
@@ -284,31 +199,24 @@ static const char without_sums[] = "CREATE TEMP VIEW jobs AS SELECT *, NULL AS s
 
 static int check_schema(struct sql_conn *c, struct fm_err *err)
 {
-    int64_t app = number(c, "PRAGMA application_id", err);
-    int64_t version = err->code == FM_OK ? number(c, "PRAGMA user_version", err) : 0;
-    if (err->code != FM_OK)
-        return -(int)err->code;
-    if (app != APPLICATION_ID)
-        return fm_err_set(err, FM_FAILED_PRECONDITION, "data", "%s is a database of another program",
-                          c->path);
-    if (version == SUMS_VERSION - 1) /* it differs in what it does not have */
-        return sqlite3_exec(c->db, without_sums, NULL, NULL, NULL) == SQLITE_OK
-                   ? 0
-                   : sql_error(c, sqlite3_errcode(c->db), "views", err);
-    if (version != SCHEMA_VERSION)
+    int64_t version = 0;
+    int rc = schema_version(c, &version, err);
+    if (rc < 0)
+        return rc;
+    if (version < SUMS_VERSION - 1 || version > SCHEMA_VERSION)
         return fm_err_set(
             err, FM_FAILED_PRECONDITION, "data",
-            "%s has schema version %lld; this coordinator checks version %d%s", c->path, (long long)version,
-            SCHEMA_VERSION,
+            "%s has schema version %lld; this coordinator checks versions %d to %d%s", c->path,
+            (long long)version, SUMS_VERSION - 1, SCHEMA_VERSION,
             version < SCHEMA_VERSION ? ": start it on the store once, and it is brought up to date" : "");
-    return 0;
+    return version < SUMS_VERSION ? sql_run(c, without_sums, "views", err) : 0;
 }
 
 static void say_damage(struct verify *v, sqlite3_stmt *s, void *unused)
 {
     (void)unused;
-    if (strcmp(verify_text(s, 0), "ok") != 0)
-        verify_fault(v, "the file is damaged: %s", verify_text(s, 0));
+    if (strcmp(sql_text(s, 0), "ok") != 0)
+        verify_fault(v, "the file is damaged: %s", sql_text(s, 0));
 }
 
 static void check_all(struct verify *v)
@@ -320,18 +228,6 @@ static void check_all(struct verify *v)
     verify_each(v, "table jobs", "SELECT id, status, flow, host, head, wake, sum FROM jobs ORDER BY id DESC",
                 NULL, verify_job, NULL);
     check_rest(v);
-}
-
-static void close_all(struct verify *v)
-{
-    struct verify_flow *f, *tmp;
-    for (int i = 0; i < VERIFY_STATEMENTS; i++)
-        (void)sqlite3_finalize(v->statements[i].s);
-    HASH_ITER (hh, v->flows, f, tmp) {
-        HASH_DEL(v->flows, f);
-        free(f);
-    }
-    (void)sqlite3_close(v->db);
 }
 
 int store_verify(const char *path, FILE *out, struct fm_err *err)
@@ -348,7 +244,7 @@ int store_verify(const char *path, FILE *out, struct fm_err *err)
         (void)sql_error(&c, rc, "open", err);
     if (err->code == FM_OK && check_schema(&c, err) == 0)
         check_all(&v);
-    close_all(&v);
+    verify_rows_done(&v);
     if (err->code != FM_OK)
         return -(int)err->code;
     if (v.unchecked > 0)

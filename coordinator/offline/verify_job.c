@@ -1,5 +1,8 @@
-/* The offline check of one job: its row against its record, its inputs and steps without gaps, the fold of
- * all of them from the first against the snapshot and the record, and that something will wake it. */
+/* The offline check of one job: its row against its record, its inputs and steps without gaps, the
+ * fold of all of them from the first against the snapshot and the record, and that something will
+ * wake it. */
+#include "verify_job.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,14 +13,15 @@
 
 #include "buf.h"
 #include "digest.h"
-#include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "id.h"
 #include "job.h"
 #include "job_state.h"
+#include "mem.h"
+#include "pbc.h"
 #include "sql.h"
-#include "store.h"
-#include "verify_int.h"
+#include "sum.h"
 
 #define MAX_STATE_BYTES ((size_t)1 << 30)
 
@@ -63,10 +67,10 @@ static void on_label(struct verify *v, sqlite3_stmt *s, void *arg)
     struct checking *c = arg;
     bool known = false;
     for (size_t i = 0; i < c->head->n_labels && !known; i++)
-        known = strcmp(c->head->labels[i]->key, verify_text(s, 0)) == 0 &&
-                strcmp(c->head->labels[i]->value, verify_text(s, 1)) == 0;
+        known = strcmp(c->head->labels[i]->key, sql_text(s, 0)) == 0 &&
+                strcmp(c->head->labels[i]->value, sql_text(s, 1)) == 0;
     if (!known)
-        complain(v, c, "label %s=%s is stored; its record has none", verify_text(s, 0), verify_text(s, 1));
+        complain(v, c, "label %s=%s is stored; its record has none", sql_text(s, 0), sql_text(s, 1));
     c->labels++;
 }
 
@@ -79,10 +83,10 @@ static void check_row(struct verify *v, struct checking *c, sqlite3_stmt *row)
     if (sqlite3_column_int64(row, 1) != (int64_t)h->status)
         complain(v, c, "its row says status %lld, its record %s", sqlite3_column_int64(row, 1),
                  job_status_name((int)h->status));
-    if (strcmp(verify_text(row, 2), h->flow) != 0)
-        complain(v, c, "its row says flow \"%s\", its record \"%s\"", verify_text(row, 2), h->flow);
-    if (strcmp(verify_text(row, 3), h->host) != 0)
-        complain(v, c, "its row says host \"%s\", its record \"%s\"", verify_text(row, 3), h->host);
+    if (strcmp(sql_text(row, 2), h->flow) != 0)
+        complain(v, c, "its row says flow \"%s\", its record \"%s\"", sql_text(row, 2), h->flow);
+    if (strcmp(sql_text(row, 3), h->host) != 0)
+        complain(v, c, "its row says host \"%s\", its record \"%s\"", sql_text(row, 3), h->host);
     verify_each(v, "table labels", "SELECT key, value FROM labels INDEXED BY labels_by_job WHERE job=?1", &id,
                 on_label, c);
     if (c->labels != (int)h->n_labels)
@@ -107,11 +111,10 @@ static void on_input(struct verify *v, sqlite3_stmt *s, void *arg)
         c->broken = true;
         return;
     }
-    check_sum(v, c, s, 2, -number, verify_bytes(s, 1), "input");
-    Fermata__V1__Task *t = verify_decode(&fermata__v1__task__descriptor, verify_bytes(s, 1));
-    struct fm_err err = {0};
-    struct task_item *item = t == NULL ? NULL : task_item_parse(verify_bytes(s, 1), &err);
-    fm_err_done(&err);
+    check_sum(v, c, s, 2, -number, sql_bytes(s, 1), "input");
+    fm_auto_pb Fermata__V1__Task *t = verify_decode(&fermata__v1__task__descriptor, sql_bytes(s, 1));
+    fm_auto(fm_err) err = {0};
+    struct task_item *item = t == NULL ? NULL : task_item_parse(sql_bytes(s, 1), &err);
     if (item == NULL || t->input_number != number) {
         complain(v, c, "input %lld is malformed or another's", number);
         c->broken = true;
@@ -122,21 +125,18 @@ static void on_input(struct verify *v, sqlite3_stmt *s, void *arg)
         if (number == 1 && t->initial_shared_data != NULL)
             job_state_set_shared(c->job->state, t->initial_shared_data);
     }
-    if (t != NULL)
-        fermata__v1__task__free_unpacked(t, NULL);
 }
 
 /* Without regard to the order of maps. False when it is malformed. */
 static bool state_digest(struct fm_bytes encoded, uint8_t digest[STORE_DIGEST_BYTES], uint32_t *ret_step,
                          uint32_t *ret_inputs)
 {
-    Fermata__V1__JobState *state = verify_decode(&fermata__v1__job_state__descriptor, encoded);
+    fm_auto_pb Fermata__V1__JobState *state = verify_decode(&fermata__v1__job_state__descriptor, encoded);
     if (state == NULL)
         return false;
     core_request_digest(&state->base, digest);
     *ret_step = state->step_number;
     *ret_inputs = state->inputs_through;
-    fermata__v1__job_state__free_unpacked(state, NULL);
     return true;
 }
 
@@ -145,8 +145,8 @@ static void on_snapshot(struct verify *v, sqlite3_stmt *s, void *arg)
     struct checking *c = arg;
     uint32_t step, inputs;
     long long number = sqlite3_column_int64(s, 0), through = sqlite3_column_int64(s, 2);
-    check_sum(v, c, s, 3, number, verify_bytes(s, 1), "the snapshot of step");
-    if (!state_digest(verify_bytes(s, 1), c->snapshot_digest, &step, &inputs)) {
+    check_sum(v, c, s, 3, number, sql_bytes(s, 1), "the snapshot of step");
+    if (!state_digest(sql_bytes(s, 1), c->snapshot_digest, &step, &inputs)) {
         complain(v, c, "its snapshot of step %lld is malformed", number);
         return;
     }
@@ -161,15 +161,14 @@ static void compare_snapshot(struct verify *v, struct checking *c)
 {
     if (!c->has_snapshot || c->broken || c->compared || job_state_step(c->job->state) != c->snapshot_step)
         return;
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     uint8_t digest[STORE_DIGEST_BYTES];
     uint32_t step, inputs;
     job_state_encode(c->job->state, NULL, &b);
-    if (!state_digest((struct fm_bytes){b.p, b.n}, digest, &step, &inputs) ||
+    if (!state_digest(fm_buf_bytes(&b), digest, &step, &inputs) ||
         memcmp(digest, c->snapshot_digest, sizeof(digest)) != 0)
         complain(v, c, "its snapshot of step %u is not what its steps fold to", c->snapshot_step);
     c->compared = true;
-    fm_buf_done(&b);
 }
 
 /* What the step says it consumed is what the fold found. */
@@ -178,19 +177,18 @@ static bool same_task(const Fermata__V1__Task *said, const struct task_item *fou
     uint8_t a[STORE_DIGEST_BYTES], b[STORE_DIGEST_BYTES];
     if (said == NULL || found == NULL)
         return said == NULL && found == NULL;
-    Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, found->body.n, found->body.p);
+    fm_auto_pb Fermata__V1__Task *t = fermata__v1__task__unpack(NULL, found->body.n, found->body.p);
     if (t == NULL)
         return false;
     core_request_digest(&said->base, a);
     core_request_digest(&t->base, b);
-    fermata__v1__task__free_unpacked(t, NULL);
     return memcmp(a, b, sizeof(a)) == 0;
 }
 
 static void on_step(struct verify *v, sqlite3_stmt *s, void *arg)
 {
     struct checking *c = arg;
-    struct fm_bytes body = verify_bytes(s, 1);
+    struct fm_bytes body = sql_bytes(s, 1);
     long long number = sqlite3_column_int64(s, 0);
     v->steps++;
     if (number != c->next) {
@@ -204,26 +202,22 @@ static void on_step(struct verify *v, sqlite3_stmt *s, void *arg)
         return;
     }
     check_sum(v, c, s, 2, number, body, "step");
-    Fermata__V1__Step *step = verify_decode(&fermata__v1__step__descriptor, body);
+    fm_auto_pb Fermata__V1__Step *step = verify_decode(&fermata__v1__step__descriptor, body);
     if (step == NULL || step->number != number) {
         complain(v, c, "step %lld is malformed or another's", number);
         c->broken = true;
     }
     if (!c->broken) {
-        struct task_item *task = NULL;
-        struct fm_err err = {0};
+        fm_autofree struct task_item *task = NULL;
+        fm_auto(fm_err) err = {0};
         if (job_state_apply(c->job->state, &c->job->inputs, step, body.n, MAX_STATE_BYTES, &task, &err) < 0) {
             complain(v, c, "stored step %lld does not fold: %s", number, err.msg);
             c->broken = true;
         } else if (!same_task(step->task, task)) {
             complain(v, c, "step %lld shows another task than the one that it consumes", number);
         }
-        fm_err_done(&err);
-        free(task);
         compare_snapshot(v, c);
     }
-    if (step != NULL)
-        fermata__v1__step__free_unpacked(step, NULL);
 }
 
 /* All from the first, so that the snapshot can be compared with them. */
@@ -249,7 +243,7 @@ static void fold_all(struct verify *v, struct checking *c)
     uint32_t last = c->next - 1, least = c->head->step_count;
     if (last < least)
         complain(v, c, "%u steps are stored; its record counts %u", last, least);
-    else if (last > least && c->head->status != FERMATA__V1__JOB_STATUS__JOB_STATUS_RUNNING)
+    else if (last > least && c->head->status != JOB_STATUS_RUNNING)
         complain(v, c, "%u steps are stored; its record, which is %s, counts %u", last,
                  job_status_name((int)c->head->status), least);
     if (c->has_snapshot && c->snapshot_step > last)
@@ -286,7 +280,7 @@ static void check_wake(struct verify *v, const struct checking *c, sqlite3_stmt 
 {
     if (c->flow == NULL)
         return;
-    long long want = job_wake_ms(c->job, c->flow->parallel), is = sqlite3_column_int64(row, 5);
+    long long want = job_wake_ms(c->job, c->flow->parallel ? 2 : 1), is = sqlite3_column_int64(row, 5);
     if (want > 0 && is == 0)
         complain(v, c, "it must wake at %lld, but its row has no time for it", want);
     else if (want == 0 && is != 0)
@@ -299,7 +293,7 @@ void verify_job(struct verify *v, sqlite3_stmt *row, void *unused)
 {
     (void)unused;
     struct fm_id id = {{0}};
-    struct fm_bytes key = verify_bytes(row, 0);
+    struct fm_bytes key = sql_bytes(row, 0);
     v->jobs++;
     if (key.n != sizeof(id.b)) {
         verify_fault(v, "a job has an id of %zu bytes", key.n);
@@ -307,11 +301,11 @@ void verify_job(struct verify *v, sqlite3_stmt *row, void *unused)
     }
     memcpy(id.b, key.p, sizeof(id.b));
     struct checking c = {.job = job_new(&id)};
-    c.job->head = verify_decode(&fermata__v1__job__descriptor, verify_bytes(row, 4));
+    c.job->head = verify_decode(&fermata__v1__job__descriptor, sql_bytes(row, 4));
     c.head = c.job->head;
     if (sqlite3_column_type(row, 6) == SQLITE_NULL)
         v->unchecked++;
-    else if (sqlite3_column_int64(row, 6) != sql_sum(&id, 0, verify_bytes(row, 4)))
+    else if (sqlite3_column_int64(row, 6) != sql_sum(&id, 0, sql_bytes(row, 4)))
         complain(v, &c, "its record does not match its checksum");
     if (c.head == NULL) {
         complain(v, &c, "its record is malformed");

@@ -156,7 +156,7 @@ static void io_commit(void *arg, struct store_unit *unit)
 
 static void io_read(void *arg, const struct store_query *query)
 {
-    store_read(((struct server *)arg)->store, query);
+    store_ask(((struct server *)arg)->store, query);
 }
 
 static void poll_checks(void *arg)

@@ -1,4 +1,5 @@
-/* See certify.h. Threads: after the start everything runs on gRPC's loop, which is the main thread here. */
+/* See certify.h. Threads: after the start everything runs on gRPC's loop, which is the main thread
+ * here. */
 #define _GNU_SOURCE
 #include "certify.h"
 

@@ -1,6 +1,6 @@
-/* The shell around the engine. See daemon.h. Threads: everything here runs on the libuv loop's thread, but
- * for on_message and on_status, which run on the gRPC loop's thread and only queue what came and wake the
- * other one. */
+/* The shell around the engine. See daemon.h. Threads: everything here runs on the libuv loop's
+ * thread, but for on_message and on_status, which run on the gRPC loop's thread and only queue what
+ * came and wake the other one. */
 #include "daemon.h"
 
 #include <pthread.h>
@@ -289,8 +289,8 @@ static void io_drained(void *arg)
 static void on_signal(uv_signal_t *uv, int signum)
 {
     struct daemon *d = uv->data;
-    /* Whoever signals all processes of a service reaches this one twice: directly, and by the supervisor.
-     * That is one wish, not a second one. */
+    /* Whoever signals all processes of a service reaches this one twice: directly, and by the
+     * supervisor. That is one wish, not a second one. */
     bool *told = uv == &d->passed_on ? &d->told_by_supervisor : &d->told;
     if (*told)
         _exit(1);
@@ -326,8 +326,8 @@ static void on_more(uv_idle_t *uv)
     after_input(d);
 }
 
-/* Sets the engine's alarm. Work that is due now waits for the loop's next round, so that messages, timers and
- * signals get their turn in between. */
+/* Sets the engine's alarm. Work that is due now waits for the loop's next round, so that messages,
+ * timers and signals get their turn in between. */
 static void after_input(struct daemon *d)
 {
     int64_t at = engine_deadline(d->engine), wait = at - fm_now_mono_ms();

@@ -1,5 +1,6 @@
-/* The shell around the engine: the stream to the coordinator, reconnects, timers, signals. The libuv loop
- * (the main thread) runs the engine; gRPC's loop has a thread of its own and hands over whole messages. */
+/* The shell around the engine: the stream to the coordinator, reconnects, timers, signals. The
+ * libuv loop (the main thread) runs the engine; gRPC's loop has a thread of its own and hands over
+ * whole messages. */
 #ifndef FM_DAEMON_H
 #define FM_DAEMON_H
 
@@ -18,8 +19,9 @@ struct daemon_config {
     void (*attached)(uint32_t lease_ms); /* the coordinator has accepted the host; may be NULL */
 };
 
-/* Runs until SIGTERM or SIGINT and until draining is done or its time is over. Returns the exit code: 0, or 1
- * when jobs had to be left behind (their lease decides then). A second signal ends the process at once. */
+/* Runs until SIGTERM or SIGINT and until draining is done or its time is over. Returns the exit
+ * code: 0, or 1 when jobs had to be left behind (their lease decides then). A second signal ends
+ * the process at once. */
 int daemon_run(const struct daemon_config *cfg);
 
 #endif

@@ -1,5 +1,5 @@
-/* See supervisor.h. One thread; signals are taken by sigtimedwait, so nothing here runs in a handler but
- * the daemon's own on_supervisor_gone. */
+/* See supervisor.h. One thread; signals are taken by sigtimedwait, so nothing here runs in a
+ * handler but the daemon's own on_supervisor_gone. */
 #define _GNU_SOURCE
 #include "supervisor.h"
 
@@ -58,7 +58,8 @@ static struct gone {
     char *argv[CERTIFY_ARGS + 1];
 } gone;
 
-/* Async-signal-safe throughout. exec ends all threads, and with them whatever a routine was doing. */
+/* Async-signal-safe throughout. exec ends all threads, and with them whatever a routine was
+ * doing. */
 static void on_supervisor_gone(int signum)
 {
     (void)signum;
@@ -104,7 +105,8 @@ bool supervisor_is_certifier(int argc, char **argv)
     return argc == CERTIFY_ARGS && strcmp(argv[1], "--certify") == 0;
 }
 
-/* This process was the daemon until a moment ago: it still has its children, its descriptors and its mask. */
+/* This process was the daemon until a moment ago: it still has its children, its descriptors and
+ * its mask. */
 int supervisor_certifier_main(char **argv)
 {
     sigset_t none;

@@ -1,13 +1,14 @@
-/* The supervisor: the process that was started, with the daemon as its child. It has no gRPC and no threads.
+/* The supervisor: the process that was started, with the daemon as its child. It has no gRPC and no
+ * threads.
  *
- * When the daemon dies (a signal: kill -9, a crash, out of memory), the supervisor ends all that it has left
- * running, has the coordinator told that this incarnation is surely dead (certify.h), and starts a new one,
- * after a wait that grows with each death. An exit of the daemon by itself is passed on with its code.
- * SIGTERM and SIGINT are passed on to it.
+ * When the daemon dies (a signal: kill -9, a crash, out of memory), the supervisor ends all that it
+ * has left running, has the coordinator told that this incarnation is surely dead (certify.h), and
+ * starts a new one, after a wait that grows with each death. An exit of the daemon by itself is
+ * passed on with its code. SIGTERM and SIGINT are passed on to it.
  *
- * When the supervisor itself is killed, the daemon ends at once: it executes itself anew as the process that
- * writes its certificate. When both are killed at the same instant (a container, a machine), the lease
- * decides. */
+ * When the supervisor itself is killed, the daemon ends at once: it executes itself anew as the
+ * process that writes its certificate. When both are killed at the same instant (a container, a
+ * machine), the lease decides. */
 #ifndef FM_SUPERVISOR_H
 #define FM_SUPERVISOR_H
 
@@ -15,7 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* By this SIGTERM and SIGINT are passed on to the daemon: so it can tell them from those that it gets itself.
+/* By this SIGTERM and SIGINT are passed on to the daemon: so it can tell them from those that it
+ * gets itself.
  */
 #define SUPERVISOR_STOP_SIGNAL SIGUSR1
 

@@ -146,8 +146,8 @@ static void refuse(struct hjob *job, const char *why)
     hjob_release(job, RELEASE_REFUSED, why);
 }
 
-/* Jobs that only wait for their last acknowledgement do not count: the coordinator has given their places
- * away. */
+/* Jobs that only wait for their last acknowledgement do not count: the coordinator has given their
+ * places away. */
 static bool is_full(const struct engine *e)
 {
     size_t n = HASH_COUNT(e->jobs);
@@ -286,7 +286,8 @@ void hjob_assign(struct session *s, const fermata_v1_Assign *m)
 
 enum aborted { ALL_UNSTARTED, HELD_UNSTARTED };
 
-/* What waits for its intent has not begun, and need not; HELD_UNSTARTED: only what a breakpoint holds now. */
+/* What waits for its intent has not begun, and need not; HELD_UNSTARTED: only what a breakpoint
+ * holds now. */
 static void abort_unstarted(struct hjob *job, enum aborted which)
 {
     for (size_t i = 0; i < job->flow->n_routines; i++) {

@@ -1,5 +1,5 @@
-/* What the coordinator says of a job: its assignment, inputs, interrupts. After each of these the job may be
- * gone. */
+/* What the coordinator says of a job: its assignment, inputs, interrupts. After each of these the
+ * job may be gone. */
 #ifndef FM_ENGINE_ASSIGN_H
 #define FM_ENGINE_ASSIGN_H
 

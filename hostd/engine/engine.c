@@ -69,9 +69,9 @@ size_t engine_job_count(const struct engine *e)
 
 /* ---- turns ---- */
 
-/* Ready jobs take turns, one step each, so that a job with endless work does not keep the others waiting;
- * after a bounded number of steps the shell gets its thread back and calls again (engine_deadline is then
- * now). */
+/* Ready jobs take turns, one step each, so that a job with endless work does not keep the others
+ * waiting; after a bounded number of steps the shell gets its thread back and calls again
+ * (engine_deadline is then now). */
 static void run(struct engine *e)
 {
     for (int i = 0; i < BURST_STEPS && e->ready != NULL; i++) {

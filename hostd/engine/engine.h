@@ -1,10 +1,11 @@
-/* The host's engine: holds the jobs that the coordinator has given to this host, runs their tasks, makes
- * steps, speaks the host protocol. Deterministic: what it does follows from its inputs, the times it is given
- * and its seed alone; it never calls gRPC, libuv or the clock. (Handlers are part of it; what they start in
- * the outside world is an output.)
+/* The host's engine: holds the jobs that the coordinator has given to this host, runs their tasks,
+ * makes steps, speaks the host protocol. Deterministic: what it does follows from its inputs, the
+ * times it is given and its seed alone; it never calls gRPC, libuv or the clock. (Handlers are part
+ * of it; what they start in the outside world is an output.)
  *
- * Inputs are the functions below; outputs are the calls of struct engine_io, made while an input is handled.
- * The callbacks must not call back into the engine. One thread. Times are monotonic milliseconds. */
+ * Inputs are the functions below; outputs are the calls of struct engine_io, made while an input is
+ * handled. The callbacks must not call back into the engine. One thread. Times are monotonic
+ * milliseconds. */
 #ifndef FM_ENGINE_H
 #define FM_ENGINE_H
 
@@ -39,15 +40,16 @@ void engine_connected(struct engine *e, int64_t now_ms);
 void engine_disconnected(struct engine *e, int64_t now_ms);
 /* An encoded CoordinatorMessage came. */
 void engine_message(struct engine *e, struct fm_bytes message, int64_t now_ms);
-/* The same, but no step is begun: engine_tick does that. For several messages that came together, so that the
- * steps they bring about leave together. */
+/* The same, but no step is begun: engine_tick does that. For several messages that came together,
+ * so that the steps they bring about leave together. */
 void engine_take(struct engine *e, struct fm_bytes message, int64_t now_ms);
 /* A timer that was started has fired. */
 void engine_timer(struct engine *e, uint64_t id, int64_t now_ms);
-/* A piece of what a call brings: of a response's body, or a line of a process's output. Returns 0 to go on;
+/* A piece of what a call brings: of a response's body, or a line of a process's output. Returns 0
+ * to go on;
  * -1: end the call (or the process); 1, of a response: the piece need not be kept for the end; of a
- * CALL_SERVED: the task is done. After -1, and after the 1 of a CALL_SERVED, engine_call_done must still
- * follow. A call that is gone already is ignored. */
+ * CALL_SERVED: the task is done. After -1, and after the 1 of a CALL_SERVED, engine_call_done must
+ * still follow. A call that is gone already is ignored. */
 int engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64_t now_ms);
 /* A call has ended: `result` is its struct fm_http_response or struct fm_process_result. */
 void engine_call_done(struct engine *e, uint64_t id, const void *result, int64_t now_ms);

@@ -115,8 +115,8 @@ void protocol_disconnected(struct session *s)
 
 /* ---- Welcome ---- */
 
-/* The job is not woken here but by on_welcome: a job with nothing left to do is given back then, behind its
- * steps, and gone. */
+/* The job is not woken here but by on_welcome: a job with nothing left to do is given back then,
+ * behind its steps, and gone. */
 static void resend(struct hjob *job, uint32_t applied)
 {
     hjob_stored(job, applied);
@@ -260,8 +260,9 @@ static void dispatch(struct session *s, const fermata_v1_CoordinatorMessage *m)
     }
 }
 
-/* The coordinator counts the lease from what it hears of us, and we from when we sent what it has heard: so
- * ours ends first. That something comes from it says nothing while nothing of us arrives there. */
+/* The coordinator counts the lease from what it hears of us, and we from when we sent what it has
+ * heard: so ours ends first. That something comes from it says nothing while nothing of us arrives
+ * there. */
 static void take_ack(struct session *s, const fermata_v1_CoordinatorMessage *m)
 {
     bool welcome = m->which_body == fermata_v1_CoordinatorMessage_welcome_tag; /* it answers Hello */
@@ -306,7 +307,8 @@ void protocol_acknowledge(struct session *s, size_t n)
 
 /* ---- time ---- */
 
-/* The coordinator may not have heard of us for as long as it waits: by now the jobs may be elsewhere. */
+/* The coordinator may not have heard of us for as long as it waits: by now the jobs may be
+ * elsewhere. */
 static void end_lease(struct session *s)
 {
     struct engine *e = s->engine;

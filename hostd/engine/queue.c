@@ -1,6 +1,6 @@
-/* Which task of a job runs when. Each routine has a queue of tasks that are due; a failed task that is tried
- * again stays first in its queue and holds those behind it, so that the order within a routine is kept. See
- * queue.h. */
+/* Which task of a job runs when. Each routine has a queue of tasks that are due; a failed task that
+ * is tried again stays first in its queue and holds those behind it, so that the order within a
+ * routine is kept. See queue.h. */
 #include "queue.h"
 
 #include <string.h>
@@ -52,8 +52,8 @@ static bool may_run(const struct hjob *job, const struct routine *r)
     return !((effects || policy_announces(&r->policy)) && job->n_sent > 0);
 }
 
-/* Of the first tasks of all queues the one that comes first; without parallelism it must be the very first
- * one, or none. */
+/* Of the first tasks of all queues the one that comes first; without parallelism it must be the
+ * very first one, or none. */
 static struct routine *choose(const struct hjob *job)
 {
     struct flow *f = job->flow;
@@ -134,7 +134,8 @@ static void give_back(struct hjob *job, enum release_reason reason)
         hjob_release(job, reason, "");
 }
 
-/* No task is due and no handler at work: waits here for a short time; for a long one the job leaves. */
+/* No task is due and no handler at work: waits here for a short time; for a long one the job
+ * leaves. */
 static void idle(struct hjob *job)
 {
     int64_t at = next_due(job);
@@ -182,7 +183,8 @@ void hjob_wake(struct hjob *job)
 
 /* ---- breakpoints ---- */
 
-/* A condition that cannot be put to the data holds: rather a task too many is held than one too few. */
+/* A condition that cannot be put to the data holds: rather a task too many is held than one too
+ * few. */
 static bool condition_holds(const struct hjob *job, const struct breakpoint *b, const struct task *t)
 {
     const struct engine *e = job->engine;

@@ -1,12 +1,12 @@
-/* The tasks of a job that wait on this host: which may run now, which wait for their time, what to do when
- * none can run. Running them, one after the other or side by side. */
+/* The tasks of a job that wait on this host: which may run now, which wait for their time, what to
+ * do when none can run. Running them, one after the other or side by side. */
 #ifndef FM_ENGINE_QUEUE_H
 #define FM_ENGINE_QUEUE_H
 
 #include "hjob.h"
 
-/* Puts the job into the line of those that may run, if it may. A job that has nothing to do here is given
- * back: it may be gone afterwards. */
+/* Puts the job into the line of those that may run, if it may. A job that has nothing to do here is
+ * given back: it may be gone afterwards. */
 void hjob_wake(struct hjob *job);
 /* Starts the job's next task, if one may run now. */
 void hjob_run_next(struct hjob *job);

@@ -1,4 +1,5 @@
-/* HTTP requests. See http.h. libcurl says which sockets it waits for and until when; libuv waits. */
+/* HTTP requests. See http.h. libcurl says which sockets it waits for and until when; libuv
+ * waits. */
 #define _GNU_SOURCE
 #include "http.h"
 
@@ -94,7 +95,8 @@ static void set_ended(struct request *r)
     DL_APPEND(r->http->ended, r);
 }
 
-/* The server is not the one that was meant, as far as its certificate tells: that does not pass by itself. */
+/* The server is not the one that was meant, as far as its certificate tells: that does not pass by
+ * itself. */
 static bool is_untrusted(CURLcode code)
 {
     return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
@@ -130,8 +132,8 @@ static void describe(struct request *r, struct fm_http_response *out)
                                      .duration_ms = (uint64_t)(fm_now_mono_us() - r->started_us) / 1000};
 }
 
-/* Which of the bytes that have come: those at the end that may be the beginning of a secret are kept back
- * until the response is whole. */
+/* Which of the bytes that have come: those at the end that may be the beginning of a secret are
+ * kept back until the response is whole. */
 enum told { BUT_SECRETS, ALL };
 
 /* Tells of the bytes that have come. False: the handler wants no more. */
@@ -442,7 +444,8 @@ void http_cancel(struct http *h, uint64_t id)
     }
     r->cancelled = true;
     set_ended(r);
-    /* Called from a handler, and so perhaps from inside libcurl, which must not be entered again. */
+    /* Called from a handler, and so perhaps from inside libcurl, which must not be entered
+     * again. */
     (void)uv_timer_start(&h->sweep, on_sweep, 0, 0);
 }
 

@@ -6,8 +6,8 @@
 
 #include <fermata/routine.h>
 
-/* How long the server wants to be left alone, by Retry-After: seconds, or a date, which is compared with
- * now_ms (since 1970). At most most_ms; 0: it does not say. */
+/* How long the server wants to be left alone, by Retry-After: seconds, or a date, which is compared
+ * with now_ms (since 1970). At most most_ms; 0: it does not say. */
 uint64_t http_retry_after_ms(const struct fm_http_response *r, int64_t now_ms, uint64_t most_ms);
 /* A time that a server has asked for, as far as the limit lets it pass; 0 for what is no time. */
 uint64_t http_wait_ms(double ms, uint64_t most_ms);

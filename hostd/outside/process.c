@@ -79,7 +79,8 @@ static void limit_memory(unsigned long long bytes)
         fprintf(stderr, "the memory limit of %llu bytes cannot be set: %s\n", bytes, strerror(errno));
 }
 
-/* hostd's own limit is higher: a program may close, or count, all descriptors that it could have. */
+/* hostd's own limit is higher: a program may close, or count, all descriptors that it could
+ * have. */
 static void limit_files(unsigned long long soft)
 {
     struct rlimit r;
@@ -298,7 +299,8 @@ static void on_out(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
         p->events->on_read(p->arg);
 }
 
-/* Keeps as many of the last lines as there is room for, and of a line that is too long its beginning. */
+/* Keeps as many of the last lines as there is room for, and of a line that is too long its
+ * beginning. */
 static void keep_said(struct process *p, const char *line)
 {
     size_t n = fm_utf8_cut(line, MAX_SAID), between = strlen(SAID_BETWEEN);

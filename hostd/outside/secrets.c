@@ -121,8 +121,8 @@ void secrets_free(struct secrets *s)
     free(s);
 }
 
-/* Of an environment variable FERMATA_SECRET_… = "<origin> <value>", which a handler has found to be for its
- * request's origin: the value. */
+/* Of an environment variable FERMATA_SECRET_… = "<origin> <value>", which a handler has found to be
+ * for its request's origin: the value. */
 static const char *find_bound(const char *name, size_t n)
 {
     char variable[FM_MAX_NAME_BYTES + 1];

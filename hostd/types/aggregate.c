@@ -1,6 +1,7 @@
-/* Routine type "aggregate" (common/catalog/types/aggregate.json): waits for data that belong together. Every
- * slot is an input; with sources its name says where the data come from. "items" are in the order of arrival;
- * "missing" of a timeout are the names of sources, or how many data. */
+/* Routine type "aggregate" (common/catalog/types/aggregate.json): waits for data that belong
+ * together. Every slot is an input; with sources its name says where the data come from. "items"
+ * are in the order of arrival; "missing" of a timeout are the names of sources, or how many
+ * data. */
 #include <stdio.h>
 #include <string.h>
 
@@ -70,7 +71,8 @@ static bool is_source(const struct fm_value *sources, const char *slot)
     return false;
 }
 
-/* Whether every source has brought something. Kept apart from the data, so that these are read once a set. */
+/* Whether every source has brought something. Kept apart from the data, so that these are read once
+ * a set. */
 static bool sources_complete(struct collect *g, const struct fm_value *sources, const char *slot)
 {
     char key[COLLECT_KEY_BYTES];
@@ -98,7 +100,7 @@ static int expected_count(struct collect *g, const struct fm_value *data)
         double n = fm_value_number(fm_value_get(data, path), 0);
         if (n < 0 || n > MAX_COUNT || n != (double)(int)n)
             return fm_ctx_fail(g->ctx, FM_FAIL_INVALID_ARGUMENT,
-                               "\"%.128s\" in the data is %.15g; a whole number of 1 to %d is wanted", path,
+                               "\"%.128s\" in the data is %.15g; expected a whole number from 1 to %d", path,
                                n, MAX_COUNT);
         g->expected = n;
     }

@@ -1,5 +1,6 @@
-/* Routine type "batch" (common/catalog/types/batch.json): gathers data into lists of a certain size. The wait
- * is a durable timer, so nothing is left behind when the job has nothing else to do. */
+/* Routine type "batch" (common/catalog/types/batch.json): gathers data into lists of a certain
+ * size. The wait is a durable timer, so nothing is left behind when the job has nothing else to
+ * do. */
 #include "builtin.h"
 #include "collect.h"
 

@@ -1,6 +1,6 @@
-/* The built-in routine types. Each file of this folder, and of llm, ends in a table of the type's name and
- * handlers; what else is said of the type is in the catalog (common/catalog/types), and registry_add_builtin
- * puts it in. */
+/* The built-in routine types. Each file of this folder, and of llm, ends in a table of the type's
+ * name and handlers; what else is said of the type is in the catalog (common/catalog/types), and
+ * registry_add_builtin puts it in. */
 #ifndef FM_BUILTIN_H
 #define FM_BUILTIN_H
 

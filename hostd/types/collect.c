@@ -1,5 +1,5 @@
-/* Groups in a routine's state. A group has a small record ("g:" name) and a list ("i:" name), so that a datum
- * costs what it brings, however many came before. See collect.h. */
+/* Groups in a routine's state. A group has a small record ("g:" name) and a list ("i:" name), so
+ * that a datum costs what it brings, however many came before. See collect.h. */
 #include "collect.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* Groups of data that a routine collects in its state over many tasks, each with a durable timer that begins
- * with its first datum. For the types aggregate and batch. */
+/* Groups of data that a routine collects in its state over many tasks, each with a durable timer
+ * that begins with its first datum. For the types aggregate and batch. */
 #ifndef FM_COLLECT_H
 #define FM_COLLECT_H
 
@@ -16,8 +16,8 @@ struct collect {
     double round;    /* tells a group from an earlier one of the same name */
 };
 
-/* The group that a datum belongs to by the value at config's "key" (a path; without it all data are one
- * group). Returns 0, or -1 after failing the step. */
+/* The group that a datum belongs to by the value at config's "key" (a path; without it all data are
+ * one group). Returns 0, or -1 after failing the step. */
 int collect_begin(struct collect *g, struct fm_ctx *ctx, const struct fm_value *data);
 /* The group that a timer's data name; false when it is gone by now: then there is nothing to do. */
 bool collect_of_timer(struct collect *g, struct fm_ctx *ctx, const struct fm_value *timer_data);

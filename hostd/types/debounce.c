@@ -1,5 +1,5 @@
-/* Routine type "debounce" (common/catalog/types/debounce.json): of data that come in a burst only the last
- * one passes. The wait is a durable timer. */
+/* Routine type "debounce" (common/catalog/types/debounce.json): of data that come in a burst only
+ * the last one passes. The wait is a durable timer. */
 #include <stdio.h>
 
 #include "builtin.h"

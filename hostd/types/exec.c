@@ -1,9 +1,10 @@
-/* Routine type "exec" (common/catalog/types/exec.json): any program in any language handles the task.
+/* Routine type "exec" (common/catalog/types/exec.json): any program in any language handles the
+ * task.
  *
  * The program gets one JSON object on stdin:
  *   {"task": {"id", "slot", "data"}, "config", "state", "shared_data", "job_id", "routine", "attempt",
- * "step", "idempotency_key", "epoch", "pause_id", "call_id"} and says what to do in JSON objects on stdout,
- * one a line:
+ * "step", "idempotency_key", "epoch", "pause_id", "call_id"} and says what to do in JSON objects on
+ * stdout, one a line:
  *   {"emit": EVENT, "data": {…}}                     {"defer": EVENT, "data": {…}}
  *   {"enqueue": SLOT, "data": {…}}                   {"schedule": SLOT, "ms": N, "data": {…}, "key": KEY}
  *   {"unschedule": KEY}                              {"pause": QUESTION, "slot": SLOT, "data", "choices",
@@ -12,14 +13,16 @@
  *   {"remove": KEY, "shared": true}                  {"log": MESSAGE, "data": {…}}
  *   {"progress": TEXT} (shown to those who watch, while it runs)
  *   {"fail": MESSAGE, "code": CODE, "retryable": B}  {"done": true} (optional; nothing may follow)
- * Exit code 0: the step stands. 75 (EX_TEMPFAIL), or one of retryable_exit_codes: it fails with UNAVAILABLE
- * and is tried again as the retry policy says. Any other code, or a signal: it fails for good. A line that is
- * none of these fails the step for good. Lines of stderr go to hostd's log.
+ * Exit code 0: the step stands. 75 (EX_TEMPFAIL), or one of retryable_exit_codes: it fails with
+ * UNAVAILABLE and is tried again as the retry policy says. Any other code, or a signal: it fails
+ * for good. A line that is none of these fails the step for good. Lines of stderr go to hostd's
+ * log.
  *
- * Mode serve (serve.h): the program goes on, and gets one such object a line, with "id": TEXT in it besides.
- * Each of its lines must carry that id, and a line with done or fail ends the task: so nothing that a program
- * says too late can become part of another task, which may be another job's. When the process ends before
- * that, the task in its hand fails with UNAVAILABLE, and only that one. */
+ * Mode serve (serve.h): the program goes on, and gets one such object a line, with "id": TEXT in it
+ * besides. Each of its lines must carry that id, and a line with done or fail ends the task: so
+ * nothing that a program says too late can become part of another task, which may be another job's.
+ * When the process ends before that, the task in its hand fails with UNAVAILABLE, and only that
+ * one. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
@@ -64,10 +67,11 @@ static int say_failure(struct fm_ctx *ctx, struct run *r, const struct fm_value 
         code++;
     if (code > FM_FAIL_UNAUTHENTICATED) {
         char why[400];
-        (void)snprintf(why, sizeof(why),
-                       "\"code\" must be a text, the name of a gRPC status code such as UNAVAILABLE, and is "
-                       "\"%.64s\"; it says \"fail\": %.200s",
-                       name, text_at(m, "fail"));
+        (void)snprintf(
+            why, sizeof(why),
+            "\"code\" must be a string, the name of a gRPC status code such as UNAVAILABLE, and is "
+            "\"%.64s\"; it says \"fail\": %.200s",
+            name, text_at(m, "fail"));
         return bad_line(ctx, r, why);
     }
     (void)fm_ctx_fail(ctx, (enum fm_failure)code, "%s", text_at(m, "fail"));
@@ -163,18 +167,17 @@ static int check_id(struct fm_ctx *ctx, struct run *r, const struct fm_value *m)
 static int on_line(struct fm_ctx *ctx, void *arg, const char *line, size_t n)
 {
     struct run *r = arg;
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     r->lines++;
     while (n > 0 && (line[n - 1] == '\r' || line[n - 1] == ' '))
         n--;
     if (n == 0)
         return 0;
     if (r->done)
-        return bad_line(ctx, r, "something follows {\"done\": true}");
+        return bad_line(ctx, r, "there is something after {\"done\": true}");
     const struct fm_value *m = ctx_json(ctx, line, n, &err);
     if (m == NULL || fm_value_kind(m) != FM_MAP) {
         int rc = bad_line(ctx, r, m == NULL ? err.msg : "it must be a JSON object");
-        fm_err_done(&err);
         return rc;
     }
     if (r->id == NULL)
@@ -228,7 +231,7 @@ static int on_served_end(struct fm_ctx *ctx, void *arg, const struct fm_process_
         return r->failed ? -1 : 0;
     if (p->timed_out)
         return fm_ctx_fail(ctx, FM_FAIL_DEADLINE_EXCEEDED,
-                           "the program was ended: %s, and has not said that it is done", p->error);
+                           "the program was ended: %s, before it said that it was done", p->error);
     if (p->too_much_output || p->exit_code == 126 || p->exit_code == 127 ||
         (p->exit_code < 0 && p->signal == 0)) {
         (void)fm_ctx_fail(ctx, p->too_much_output ? FM_FAIL_RESOURCE_EXHAUSTED : FM_FAIL_UNKNOWN,
@@ -320,7 +323,7 @@ static int on_task(struct fm_ctx *ctx, const struct fm_value *data)
     struct run *r = fm_ctx_alloc(ctx, sizeof(*r));
     if (strcmp(fm_value_string(fm_value_get(config, "mode"), "once"), "serve") == 0)
         r->id = id_of(ctx);
-    struct fm_buf input = {0};
+    fm_auto(fm_buf) input = {0};
     put_input(ctx, data, r->id, &input);
     const struct fm_process p = {
         .argv = texts_of(ctx, command),
@@ -341,7 +344,6 @@ static int on_task(struct fm_ctx *ctx, const struct fm_value *data)
         ctx_serve(ctx, &t, on_line, on_served_end, r);
     else
         fm_ctx_spawn(ctx, &p, on_line, on_end, r);
-    fm_buf_done(&input);
     return 0;
 }
 

@@ -1,12 +1,13 @@
-/* Routine type "http" (common/catalog/types/http.json): one HTTP request for each task. The _expr of the
- * configuration are jq programs with the task's data as input, with 100 ms of processor time each (see the
- * type jq); what headers_expr yields is added to headers. Values of secret_headers are known to the host
- * only: its environment variable FERMATA_SECRET_<name> is "<origin> <value>", for example
- * "https://api.example.com Bearer abc"; a secret goes to its origin only.
+/* Routine type "http" (common/catalog/types/http.json): one HTTP request for each task. The _expr
+ * of the configuration are jq programs with the task's data as input, with 100 ms of processor time
+ * each (see the type jq); what headers_expr yields is added to headers. Values of secret_headers
+ * are known to the host only: its environment variable FERMATA_SECRET_<name> is "<origin> <value>",
+ * for example "https://api.example.com Bearer abc"; a secret goes to its origin only.
  *
- * No response, 408, 425, 429 and 5xx fail so that they are tried again (three attempts where the flow says
- * nothing, not before Retry-After, which may be a day at most); other failures are for good. Requests other
- * than GET, HEAD and OPTIONS carry the task's idempotency key in Idempotency-Key, the same for every attempt.
+ * No response, 408, 425, 429 and 5xx fail so that they are tried again (three attempts where the
+ * flow says nothing, not before Retry-After, which may be a day at most); other failures are for
+ * good. Requests other than GET, HEAD and OPTIONS carry the task's idempotency key in
+ * Idempotency-Key, the same for every attempt.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include "builtin.h"
 #include "http_header.h"
 #include "jq_eval.h"
+#include "mem.h"
 #include "own_types.h"
 #include "secrets.h"
 #include "wire.h"
@@ -46,14 +48,15 @@ static int wrong(struct fm_ctx *ctx, const char *what, const char *why)
 
 /* ---- what the configuration says ---- */
 
-/* The value of a setting, or of the jq program beside it; NULL with `*ret_ok` true: neither is there. */
+/* The value of a setting, or of the jq program beside it; NULL with `*ret_ok` true: neither is
+ * there. */
 static const struct fm_value *setting(struct fm_ctx *ctx, const char *name, bool *ret_ok)
 {
     char expr[32];
     const struct fm_value *config = fm_ctx_config(ctx);
-    struct fm_buf json = {0};
-    struct jq_outputs out = {0};
-    struct fm_err err = {0};
+    fm_auto(fm_buf) json = {0};
+    fm_auto(jq_outputs) out = {0};
+    fm_auto(fm_err) err = {0};
     snprintf(expr, sizeof(expr), "%s_expr", name);
     const char *program = fm_value_string(fm_value_get(config, expr), NULL);
     *ret_ok = true;
@@ -70,8 +73,6 @@ static const struct fm_value *setting(struct fm_ctx *ctx, const char *name, bool
         if (err.code != FM_UNAVAILABLE)
             fm_ctx_fail_permanent(ctx);
     }
-    fm_buf_done(&json);
-    jq_outputs_done(&out);
     return v;
 }
 
@@ -118,8 +119,8 @@ static int add_header(struct fm_ctx *ctx, struct request *r, const char *name, c
 {
     if (!is_token(name) || value == NULL || has_control(value) || strlen(value) > MAX_HEADER_BYTES)
         return wrong(ctx, "headers",
-                     "a header needs a proper name, and text without control characters, of up to "
-                     "8192 bytes, as its value");
+                     "a header needs a valid name, and as its value text of up to 8192 bytes without control "
+                     "characters");
     if (has_header(r, name))
         return wrong(ctx, "headers", "a header is set twice");
     if (r->n_headers == MAX_HEADERS)
@@ -131,7 +132,8 @@ static int add_header(struct fm_ctx *ctx, struct request *r, const char *name, c
     return 0;
 }
 
-/* Of the flow, or of data: they may not name a secret of the host and so send it to wherever they like. */
+/* Of the flow, or of data: they may not name a secret of the host and so send it to wherever they
+ * like. */
 static int add_headers(struct fm_ctx *ctx, struct request *r, const struct fm_value *map)
 {
     if (map != NULL && fm_value_kind(map) != FM_MAP)
@@ -175,13 +177,13 @@ static int add_secret(struct fm_ctx *ctx, struct request *r, const char *header,
         return -1;
     }
     if (!is_of_origin(r->url, secret, origin)) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "%s is for another origin than the request's",
+        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "%s is for an origin other than the request's",
                           variable);
         fm_ctx_fail_permanent(ctx);
         return -1;
     }
     if (has_control(secret))
-        return wrong(ctx, "secret_headers", "the secret has control characters");
+        return wrong(ctx, "secret_headers", "the secret contains control characters");
     char reference[200]; /* the value goes in as the request leaves, and is blanked out in what comes back */
     snprintf(reference, sizeof(reference), SECRETS_OPEN "%s" SECRETS_BOUND "}", variable);
     return add_header(ctx, r, header, reference);
@@ -213,13 +215,12 @@ static int read_body(struct fm_ctx *ctx, struct request *r)
                    ? 0
                    : add_header(ctx, r, "Content-Type", "text/plain; charset=utf-8");
     }
-    struct fm_buf json = {0};
+    fm_auto(fm_buf) json = {0};
     json_value_write(v, &json);
     char *copy = fm_ctx_alloc(ctx, json.n + 1);
     memcpy(copy, json.p, json.n);
     r->body = copy;
     r->body_bytes = json.n;
-    fm_buf_done(&json);
     return has_header(r, "Content-Type") ? 0 : add_header(ctx, r, "Content-Type", "application/json");
 }
 
@@ -355,7 +356,7 @@ static const struct fm_value *base64(struct fm_ctx *ctx, const char *bytes, size
 
 static void put_body(struct fm_ctx *ctx, struct fm_value *out, const struct fm_http_response *r)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     const struct fm_value *json = NULL;
     if (is_json(r) && r->body_bytes > 0)
         json = ctx_json(ctx, r->body, r->body_bytes, &err);

@@ -1,5 +1,5 @@
-/* Routine type "human" (common/catalog/types/human.json): asks a person and emits the answer. The question
- * and the input are kept in the state by the pause's id until the answer comes. */
+/* Routine type "human" (common/catalog/types/human.json): asks a person and emits the answer. The
+ * question and the input are kept in the state by the pause's id until the answer comes. */
 #include "builtin.h"
 
 static int on_input(struct fm_ctx *ctx, const struct fm_value *data)

@@ -1,7 +1,7 @@
-/* Routine type "job" (common/catalog/types/job.json): runs another flow as a job of its own and waits for its
- * end. When the child has not COMPLETED, the task of slot _result fails with the child's error, or event
- * failed is emitted. The child is started with the commit of the step, so exactly once; it is cancelled with
- * this job, and its questions are shown with this job's. */
+/* Routine type "job" (common/catalog/types/job.json): runs another flow as a job of its own and
+ * waits for its end. When the child has not COMPLETED, the task of slot _result fails with the
+ * child's error, or event failed is emitted. The child is started with the commit of the step, so
+ * exactly once; it is cancelled with this job, and its questions are shown with this job's. */
 #include <string.h>
 
 #include "builtin.h"

@@ -1,17 +1,20 @@
-/* Routine type "jq" (common/catalog/types/jq.json): transforms, filters or routes data by a jq program.
+/* Routine type "jq" (common/catalog/types/jq.json): transforms, filters or routes data by a jq
+ * program.
  *   "map": each output becomes an event output; what is no object becomes {"value": …};
  *   "filter": the data goes on as event output when the first output is neither false nor null, else as event
  *     rejected;
  *   "route": each output names an event (or is a list of names) at which the data goes on; null and false:
  *     none.
- * Programs run in a worker process (common/jq/jq_eval.h): they see neither the host's environment nor other
- * input, modules are refused, and one that loops for ever or needs more than 512 MiB fails its task only.
- * error(…) and faults of the program fail with INVALID_ARGUMENT, too much time with DEADLINE_EXCEEDED, too
- * much memory or output with RESOURCE_EXHAUSTED; none of them is retried. Blocks, so runs on the pool. */
+ * Programs run in a worker process (common/jq/jq_eval.h): they see neither the host's environment
+ * nor other input, modules are refused, and one that loops for ever or needs more than 512 MiB
+ * fails its task only. error(…) and faults of the program fail with INVALID_ARGUMENT, too much time
+ * with DEADLINE_EXCEEDED, too much memory or output with RESOURCE_EXHAUSTED; none of them is
+ * retried. Blocks, so runs on the pool. */
 #include <string.h>
 
 #include "builtin.h"
 #include "jq_eval.h"
+#include "mem.h"
 #include "name.h"
 #include "own_types.h"
 
@@ -24,12 +27,11 @@ static int run(struct fm_ctx *ctx, const struct fm_value *data, struct jq_output
         .max_outputs = (uint32_t)fm_value_number(fm_value_get(config, "max_outputs"), 10000),
         .max_bytes = MAX_OUTPUT_BYTES,
         .cpu_ms = (uint32_t)fm_value_number(fm_value_get(config, "timeout_ms"), 5000)};
-    struct fm_buf json = {0};
-    struct fm_err err = {0};
+    fm_auto(fm_buf) json = {0};
+    fm_auto(fm_err) err = {0};
     json_value_write(data, &json);
     int rc = jq_eval(fm_value_string(fm_value_get(config, "program"), ""), fm_buf_bytes(&json), &limits, ret,
                      &err);
-    fm_buf_done(&json);
     if (rc == 0)
         return 0;
     (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "%s", err.msg);
@@ -41,7 +43,7 @@ static int run(struct fm_ctx *ctx, const struct fm_value *data, struct jq_output
 /* The next output; NULL after failing the step. */
 static const struct fm_value *next_output(struct fm_ctx *ctx, const char **at)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     size_t n = strlen(*at);
     const struct fm_value *v = ctx_json(ctx, *at, n, &err);
     *at += n + 1;
@@ -115,7 +117,7 @@ static int route(struct fm_ctx *ctx, const struct fm_value *data, const struct j
 
 static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 {
-    struct jq_outputs outputs = {0};
+    fm_auto(jq_outputs) outputs = {0};
     if (run(ctx, data, &outputs) < 0)
         return -1;
     const char *mode = fm_value_string(fm_value_get(fm_ctx_config(ctx), "mode"), "map");
@@ -126,7 +128,6 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
         rc = route(ctx, data, &outputs);
     else
         rc = emit_all(ctx, &outputs);
-    jq_outputs_done(&outputs);
     return rc;
 }
 

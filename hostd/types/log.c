@@ -1,5 +1,5 @@
-/* Routine type "log" (common/catalog/types/log.json): appends what it gets to the job's shared log and passes
- * it on. */
+/* Routine type "log" (common/catalog/types/log.json): appends what it gets to the job's shared log
+ * and passes it on. */
 #include <string.h>
 
 #include "builtin.h"

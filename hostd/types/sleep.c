@@ -1,6 +1,6 @@
-/* Routine type "sleep" (common/catalog/types/sleep.json): passes its data on after a while. The timer is
- * durable: it outlives hosts and the coordinator, and a job that only sleeps is on no host. What is past, or
- * 0, is passed on at once. "until" goes by the coordinator's clock. */
+/* Routine type "sleep" (common/catalog/types/sleep.json): passes its data on after a while. The
+ * timer is durable: it outlives hosts and the coordinator, and a job that only sleeps is on no
+ * host. What is past, or 0, is passed on at once. "until" goes by the coordinator's clock. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,7 +100,7 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
     if (fixed == NULL && !wait_by_data(ctx, data, &ms))
         return -1;
     if (ms > MAX_MS)
-        return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "to sleep %.0f ms is too long; the limit is %.0f",
+        return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "a sleep of %.0f ms is too long; the limit is %.0f",
                            ms, MAX_MS);
     if (ms > 0)
         fm_ctx_schedule(ctx, "_due", data, (uint64_t)ceil(ms), NULL);

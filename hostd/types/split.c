@@ -1,5 +1,5 @@
-/* Routine type "split" (common/catalog/types/split.json): makes of a list one event per element. A list that
- * is not there, or no list, fails with INVALID_ARGUMENT. */
+/* Routine type "split" (common/catalog/types/split.json): makes of a list one event per element. A
+ * list that is not there, or no list, fails with INVALID_ARGUMENT. */
 #include "builtin.h"
 
 /* The fields named by "with", for an event. */

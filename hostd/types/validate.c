@@ -1,12 +1,13 @@
-/* Routine type "validate" (common/catalog/types/validate.json): checks its data against a JSON Schema; the
- * part of it that is supported is listed in common/data/json_schema.h. A faulty schema fails with
- * INVALID_ARGUMENT.
+/* Routine type "validate" (common/catalog/types/validate.json): checks its data against a JSON
+ * Schema; the part of it that is supported is listed in common/data/json_schema.h. A faulty schema
+ * fails with INVALID_ARGUMENT.
  */
 #include <string.h>
 
 #include "builtin.h"
 #include "err.h"
 #include "json_schema.h"
+#include "mem.h"
 
 #define MAX_ERRORS 100
 
@@ -30,7 +31,7 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 {
     const struct fm_value *config = fm_ctx_config(ctx);
     struct report report = {ctx, fm_list(ctx)};
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     const struct fm_value *checked = fm_value_get(data, fm_value_string(fm_value_get(config, "path"), ""));
     int n = json_schema_check(fm_value_get(config, "schema"), checked, on_fault, &report, &err);
     if (n < 0)

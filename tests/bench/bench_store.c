@@ -11,7 +11,7 @@
 #include "job.h"
 #include "job_state.h"
 #include "mem.h"
-#include "store.h"
+#include "store_open.h"
 
 #define UNITS_AHEAD 8192
 #define MAX_STATE (64u << 20)
@@ -30,9 +30,9 @@ static void notify(void *arg)
 static void open_store(const char *dir)
 {
     struct fm_err err = {0};
-    struct store_sqlite_config cfg = {.dir = dir, .notify = notify};
+    const struct store_events events = {.notify = notify};
     sem_init(&s.wake, 0, 0);
-    s.store = store_sqlite_open(&cfg, &err);
+    s.store = store_open(dir, &events, &err);
     if (s.store == NULL)
         fm_abort(err.msg);
 }
@@ -56,16 +56,28 @@ static struct store_done *next_done(void)
     }
 }
 
-static struct store_done *query(struct store_query q, const char *job)
+static struct store_done *ask(struct store_query q)
 {
-    if (fm_id_parse(job, &q.job) < 0)
-        fm_abort("no job id");
-    store_read(s.store, &q);
+    store_ask(s.store, &q);
     return next_done();
 }
 
+static struct fm_id id_of(const char *job)
+{
+    struct fm_id id;
+    if (fm_id_parse(job, &id) < 0)
+        fm_abort("no job id");
+    return id;
+}
+
+static struct store_done *read_whole(const char *job)
+{
+    struct fm_id id = id_of(job);
+    return ask(store_read_job(&id, STORE_WHOLE));
+}
+
 /* A job like the stored one, under another id. */
-static struct store_unit *copy_of(const struct store_done *like, Fermata__V1__Job *head,
+static struct store_unit *copy_of(const struct store_found_job *like, Fermata__V1__Job *head,
                                   const struct fm_id *id)
 {
     struct store_unit *u = store_unit_new(1);
@@ -83,10 +95,10 @@ static struct store_unit *copy_of(const struct store_done *like, Fermata__V1__Jo
         .is_new = true
     };
     store_put_job(u, &job);
-    for (size_t i = 0; i < like->n_inputs; i++)
-        store_put_input(u, id, like->inputs[i].number, like->inputs[i].body);
-    for (size_t i = 0; i < like->n_steps; i++)
-        store_put_step(u, id, like->steps[i].number, like->steps[i].body);
+    for (size_t i = 0; i < like->inputs.n; i++)
+        store_put_input(u, id, like->inputs.items[i].number, like->inputs.items[i].body);
+    for (size_t i = 0; i < like->steps.n; i++)
+        store_put_step(u, id, like->steps.items[i].number, like->steps.items[i].body);
     fm_buf_done(&b);
     return u;
 }
@@ -96,9 +108,9 @@ void bench_store_fill(const char *dir, const char *like, size_t n)
     struct fm_idgen ids;
     size_t submitted = 0, done = 0;
     open_store(dir);
-    struct store_done *d = query((struct store_query){.kind = STORE_READ_JOB, .full = true}, like);
-    Fermata__V1__Job *head = fermata__v1__job__unpack(NULL, d->head.n, d->head.p);
-    if (head == NULL || d->snapshot.p != NULL)
+    struct store_done *d = read_whole(like);
+    Fermata__V1__Job *head = fermata__v1__job__unpack(NULL, d->job.head.n, d->job.head.p);
+    if (head == NULL || d->job.snapshot.p != NULL)
         fm_abort("the job to be copied is malformed, or has a snapshot");
     fm_idgen_init(&ids, 1);
     int64_t now_ms = fm_now_wall_ms();
@@ -107,7 +119,7 @@ void bench_store_fill(const char *dir, const char *like, size_t n)
             struct fm_id id;
             fm_id_next(&ids, now_ms, &id);
             submitted++;
-            struct store_unit *u = copy_of(d, head, &id);
+            struct store_unit *u = copy_of(&d->job, head, &id);
             if (submitted < n && submitted - done < UNITS_AHEAD)
                 store_submit_more(s.store, u);
             else
@@ -135,15 +147,14 @@ double bench_store_turn(const char *dir, const char *job, uint32_t number)
 {
     double bytes = 0;
     open_store(dir);
-    struct store_done *d = query(
-        (struct store_query){.kind = STORE_READ_STEPS, .from = number, .limit = 1, .max_bytes = MAX_STATE},
-        job);
-    for (size_t i = 0; i < d->n_steps; i++)
-        bytes += (double)d->steps[i].body.n;
+    struct fm_id id = id_of(job);
+    struct store_done *d = ask(store_read_steps(&id, number, 1, MAX_STATE));
+    for (size_t i = 0; i < d->steps.n; i++)
+        bytes += (double)d->steps.items[i].body.n;
     store_done_free(d);
-    d = query((struct store_query){.kind = STORE_READ_INPUTS, .from = number, .to = number}, job);
-    for (size_t i = 0; i < d->n_inputs; i++)
-        bytes += (double)d->inputs[i].body.n;
+    d = ask(store_read_inputs(&id, number, number));
+    for (size_t i = 0; i < d->inputs.n; i++)
+        bytes += (double)d->inputs.items[i].body.n;
     store_done_free(d);
     close_store();
     return bytes;
@@ -157,8 +168,8 @@ void bench_store_codec(const char *dir, const char *job, size_t rounds, double *
     struct task_item *inputs = NULL;
     struct fm_buf encoded = {0}, again = {0};
     open_store(dir);
-    struct store_done *d = query((struct store_query){.kind = STORE_READ_JOB, .full = true}, job);
-    if (job_fold_stored(d, MAX_STATE, &state, &inputs, &err) < 0)
+    struct store_done *d = read_whole(job);
+    if (job_fold_stored(&d->job, MAX_STATE, &state, &inputs, &err) < 0)
         fm_abort(err.msg);
     store_done_free(d);
     close_store();

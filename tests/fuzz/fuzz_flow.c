@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         0) {
         const Fermata__V1__Flow *flow = (const Fermata__V1__Flow *)(const void *)m;
         struct program_check *programs = program_check_new();
-        if (flow_validate(flow, "flow", true, &known, programs, &err) == 0) {
+        if (flow_validate(flow, "flow", FLOW_STORED, &known, programs, &err) == 0) {
             draw(flow, flow_graph_dot);
             draw(flow, flow_graph_mermaid);
         } else if (err.msg[0] == '\0') {

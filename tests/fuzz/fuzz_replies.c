@@ -1,28 +1,30 @@
 /* What comes back from outside to a task in hand: lines of a program (exec), and replies of models, whole or
  * in a stream. The first byte says which, and where the rest is cut in two. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "arena.h"
 #include "engine_under_fuzz.h"
 #include "fuzz.h"
 #include "json.h"
+#include "json_text.h"
 #include "value.h"
 
 static const struct kind {
     const char *type, *slot, *config;
     bool stream;
 } kinds[] = {
-    {"exec",      "go",      "{\"command\":[\"x\"]}",                                                         false},
-    {"llm_agent", "trigger", "{\"provider\":\"openai\",\"model\":\"m\"}",                                     false},
-    {"llm_agent", "trigger", "{\"provider\":\"openai\",\"model\":\"m\",\"stream\":true}",                     true },
-    {"llm_agent", "trigger", "{\"provider\":\"anthropic\",\"model\":\"m\",\"max_tokens\":9}",                 false},
-    {"llm_agent", "trigger", "{\"provider\":\"anthropic\",\"model\":\"m\",\"max_tokens\":9,\"stream\":true}",
-     true                                                                                                          },
-    {"http",      "input",   "{\"url\":\"http://x/\"}",                                                       false}
+    {"exec",      "go",      "{'command':['x']}",                                                 false},
+    {"llm_agent", "trigger", "{'provider':'openai','model':'m'}",                                 false},
+    {"llm_agent", "trigger", "{'provider':'openai','model':'m','stream':true}",                   true },
+    {"llm_agent", "trigger", "{'provider':'anthropic','model':'m','max_tokens':9}",               false},
+    {"llm_agent", "trigger", "{'provider':'anthropic','model':'m','max_tokens':9,'stream':true}", true },
+    {"http",      "input",   "{'url':'http://x/'}",                                               false}
 };
 
-static void put_struct(struct fm_buf *out, uint32_t field, const char *json)
+static void put_struct(struct fm_buf *out, uint32_t field, const char *text)
 {
+    char *json = json_text(text);
     struct fm_arena a;
     struct fm_err err = {0};
     struct fm_buf b = {0};
@@ -33,6 +35,7 @@ static void put_struct(struct fm_buf *out, uint32_t field, const char *json)
     fm_buf_put_len_delim(out, field, b.p, b.n);
     fm_buf_done(&b);
     fm_arena_done(&a);
+    free(json);
 }
 
 static void assign(const struct kind *k)
@@ -45,7 +48,7 @@ static void assign(const struct kind *k)
     fm_buf_put_string(&task, 1, "i1");
     fm_buf_put_string(&task, 2, "r");
     fm_buf_put_string(&task, 3, k->slot);
-    put_struct(&task, 4, "{\"task\":\"t\"}");
+    put_struct(&task, 4, "{'task':'t'}");
     fm_buf_put_tag_varint(&task, 7, 1);
     fm_buf_put_string(&body, 1, "01M88XJZ0MWFZ5AA601T6G1Y5N");
     fm_buf_put_tag_varint(&body, 2, 1);

@@ -180,7 +180,7 @@ static void a_secret_reaches_its_origin_and_nobody_else(void **state)
     snprintf(base, sizeof(base), "%s", name);
     const char *job = submit("/echo", ",'secret_headers':{'Authorization':'crm'}", "", "{}");
     snprintf(base, sizeof(base), "%s", mine);
-    fails_with(job, "FAILED_PRECONDITION", "for another origin", "1");
+    fails_with(job, "FAILED_PRECONDITION", "for an origin other", "1");
     /* data that refer to a secret do not get it */
     fails_with(
         submit("/echo", ",'headers_expr':'{\"X-Name\": .name}'", "", "{'name':'${secret:OTHER_SECRET}'}"),

@@ -74,7 +74,8 @@ struct event {
     uint64_t gen, id; /* of whom it is; whose: stale ones are dropped */
     size_t host;
     struct fm_buf bytes;
-    struct store_query *query;
+    struct store_query query;
+    struct fm_arena query_texts; /* of the query */
     struct store_done *done;
     char text[32];
 };

@@ -74,15 +74,16 @@ static void compare(const struct hjob *job, const struct job_state *folded)
 static void check_copy(const struct engine *e, const char *job_id)
 {
     struct hjob *job;
-    struct store_query q = {.kind = STORE_READ_JOB, .full = true};
+    struct fm_id id;
     HASH_FIND(hh, e->jobs, job_id, strlen(job_id), job);
-    if (job == NULL || job->flow == NULL || job->n_sent > 0 || fm_id_parse(job_id, &q.job) < 0)
+    if (job == NULL || job->flow == NULL || job->n_sent > 0 || fm_id_parse(job_id, &id) < 0)
         return; /* it has left, or has made steps that are not on disk */
+    struct store_query q = store_read_job(&id, STORE_WHOLE);
     struct store_done *d = sim_store_query(w.store, &q);
     struct job_state *state = NULL;
     struct task_item *inputs = NULL;
     struct fm_err err = {0};
-    if (d->status == STORE_OK && job_fold_stored(d, STATE_BYTES, &state, &inputs, &err) == 0 &&
+    if (d->status == STORE_OK && job_fold_stored(&d->job, STATE_BYTES, &state, &inputs, &err) == 0 &&
         job_state_step(state) == job->last_step)
         compare(job, state);
     if (state != NULL)

@@ -72,7 +72,8 @@ void disk_read(void *arg, const struct store_query *query)
     int64_t most = is_slow() ? 200 : 4;
     struct event *e = after(chance(50) ? 0 : 1 + (int64_t)rnd((uint64_t)most), EV_QUERY);
     e->gen = w.core_gen;
-    e->query = query_copy(query);
+    fm_arena_init(&e->query_texts, 1u << 20);
+    e->query = query_copy(query, &e->query_texts);
 }
 
 void disk_query(struct event *e)
@@ -81,11 +82,10 @@ void disk_query(struct event *e)
     struct event *answer = after(1 + (int64_t)rnd((uint64_t)most), EV_STORE_DONE);
     answer->gen = e->gen;
     if (w.faulty_store && chance(20)) {
-        answer->done = sim_store_failure(e->query->tag, FM_UNAVAILABLE);
-        answer->done->is_query = true;
-        answer->done->kind = e->query->kind;
+        answer->done = sim_store_failure(e->query.tag, FM_UNAVAILABLE);
+        answer->done->kind = e->query.kind;
     } else {
-        answer->done = sim_store_query(w.store, e->query);
+        answer->done = sim_store_query(w.store, &e->query);
     }
 }
 

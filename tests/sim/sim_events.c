@@ -74,7 +74,7 @@ struct event *after(int64_t ms, enum kind kind)
 void event_free(struct event *e)
 {
     fm_buf_done(&e->bytes);
-    free(e->query);
+    fm_arena_done(&e->query_texts);
     if (e->done != NULL)
         store_done_free(e->done);
     free(e);

@@ -2,49 +2,45 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "job.h"
+#include "done_queue.h"
 #include "mem.h"
 #include "sim_store_int.h"
-#include "store_int.h"
 
-/* ---- jobs ---- */
-
-static struct store_row *rows_of(struct done_node *n, const struct bodies *b, uint32_t from, uint32_t to,
-                                 size_t limit, size_t *ret_n, bool *ret_more)
+static struct fm_bytes copy_of(struct done_node *n, const struct fm_buf *b)
 {
-    struct fm_buf rows = {0};
-    *ret_n = 0;
-    for (size_t i = 0; i < b->n; i++) {
+    return done_copy(n, b->p, b->n);
+}
+
+static struct store_records records_of(struct done_node *n, const struct bodies *b, uint32_t from,
+                                       uint32_t to, size_t limit)
+{
+    struct store_record *items = fm_xcalloc(b->n + 1, sizeof(*items));
+    struct store_records list = {0};
+    for (size_t i = 0; i < b->n && !list.more; i++) {
         if (b->items[i].number < from || b->items[i].number > to)
             continue;
-        if (limit > 0 && *ret_n == limit) {
-            *ret_more = true;
-            break;
-        }
-        struct store_row row = {.number = b->items[i].number,
-                                .body = done_copy(n, b->items[i].bytes.p, b->items[i].bytes.n)};
-        fm_buf_append(&rows, &row, sizeof(row));
-        (*ret_n)++;
+        list.more = limit > 0 && list.n == limit;
+        if (!list.more)
+            items[list.n++] = (struct store_record){b->items[i].number, copy_of(n, &b->items[i].bytes)};
     }
-    struct store_row *list = (struct store_row *)(uintptr_t)done_copy(n, rows.p, rows.n).p;
-    fm_buf_done(&rows);
+    list.items = (const void *)done_copy(n, items, list.n * sizeof(*items)).p;
+    free(items);
     return list;
 }
 
-static void read_job(struct done_node *n, const struct store_query *q, const struct stored_job *j)
+static void read_job(struct done_node *n, enum store_extent extent, const struct stored_job *j)
 {
-    struct store_done *d = &n->done;
-    bool more = false;
-    d->head = done_copy(n, j->head.p, j->head.n);
-    if (!q->full)
+    struct store_found_job *found = &n->done.job;
+    found->head = copy_of(n, &j->head);
+    if (extent == STORE_HEAD)
         return;
     if (j->has_snapshot) {
-        d->snapshot = done_copy(n, j->snapshot.p, j->snapshot.n);
-        d->snapshot_number = j->snapshot_number;
+        found->snapshot = copy_of(n, &j->snapshot);
+        found->snapshot_number = j->snapshot_number;
     }
     uint32_t from = j->has_snapshot ? j->snapshot_number + 1 : 1;
-    d->steps = rows_of(n, &j->steps, from, UINT32_MAX, 0, &d->n_steps, &more);
-    d->inputs = rows_of(n, &j->inputs, 1, UINT32_MAX, 0, &d->n_inputs, &more);
+    found->steps = records_of(n, &j->steps, from, UINT32_MAX, 0);
+    found->inputs = records_of(n, &j->inputs, 1, UINT32_MAX, 0);
 }
 
 static int by_id(const void *a, const void *b)
@@ -60,11 +56,36 @@ static int by_wake(const void *a, const void *b)
                                     : memcmp(&x->id, &y->id, sizeof(x->id));
 }
 
-static void add_row(struct fm_buf *rows, struct done_node *n, const struct stored_job *j)
+/* All jobs in this order, HASH_COUNT of them; for free(). */
+static struct stored_job **sorted(struct sim_store *s, int (*order)(const void *, const void *))
 {
-    struct store_row row = {.job = j->id, .wake_ms = j->wake_ms, .body = done_copy(n, j->head.p, j->head.n)};
-    fm_buf_append(rows, &row, sizeof(row));
-    n->done.n_rows++;
+    struct stored_job **all = fm_xcalloc(HASH_COUNT(s->jobs) + 1, sizeof(struct stored_job *)), *j, *tmp;
+    size_t n = 0;
+    HASH_ITER (hh, s->jobs, j, tmp)
+        all[n++] = j;
+    qsort(all, n, sizeof(*all), order);
+    return all;
+}
+
+static void list_active(struct sim_store *s, struct done_node *n, const struct store_query *q)
+{
+    struct stored_job **all = sorted(s, by_id);
+    struct fm_buf items = {0};
+    struct store_job_heads *list = &n->done.jobs;
+    for (size_t i = 0; i < HASH_COUNT(s->jobs) && !list->more; i++) {
+        const struct stored_job *j = all[i];
+        if ((j->status != 1 && j->status != 2) || memcmp(&j->id, &q->active.after, sizeof(j->id)) <= 0)
+            continue;
+        list->more = list->n == q->active.limit;
+        if (list->more)
+            break;
+        struct store_job_head item = {j->id, copy_of(n, &j->head)};
+        fm_buf_append(&items, &item, sizeof(item));
+        list->n++;
+    }
+    list->items = (const void *)copy_of(n, &items).p;
+    fm_buf_done(&items);
+    free(all);
 }
 
 static int newest_first(const void *a, const void *b)
@@ -72,92 +93,93 @@ static int newest_first(const void *a, const void *b)
     return by_id(b, a);
 }
 
-static bool has_status(const struct store_query *q, int status)
+/* Filtered by status alone: nobody in the simulation asks for more. */
+static bool is_meant(const struct store_query *q, const struct stored_job *j)
 {
-    for (size_t i = 0; i < q->n_statuses; i++)
-        if (q->statuses[i] == status)
-            return true;
-    return q->n_statuses == 0;
+    const struct store_filter *f = &q->jobs.filter;
+    bool status = f->n_statuses == 0;
+    for (size_t i = 0; i < f->n_statuses && !status; i++)
+        status = f->statuses[i] == j->status;
+    return status && (fm_id_is_zero(&q->jobs.before) || memcmp(&j->id, &q->jobs.before, sizeof(j->id)) < 0);
 }
 
-/* Whether the list names the job. STORE_LIST_JOBS is filtered by status alone. */
-static bool is_listed(const struct store_query *q, const struct stored_job *j)
+static void list_jobs(struct sim_store *s, struct done_node *n, const struct store_query *q)
 {
-    int order = memcmp(&j->id, &q->after, sizeof(j->id));
-    switch (q->kind) {
-    case STORE_LIST_DUE:
-        return j->wake_ms > 0 && j->wake_ms <= q->due_ms &&
-               (j->wake_ms > q->after_ms || (j->wake_ms == q->after_ms && order > 0));
-    case STORE_LIST_JOBS:
-        return has_status(q, j->status) && (fm_id_is_zero(&q->after) || order < 0);
-    default:
-        return (j->status == JOB_PENDING || j->status == JOB_RUNNING) && order > 0;
-    }
-}
-
-static void list(struct sim_store *s, struct done_node *n, const struct store_query *q)
-{
-    size_t count = HASH_COUNT(s->jobs), i = 0;
-    struct stored_job **all = fm_xcalloc(count + 1, sizeof(struct stored_job *)), *j, *tmp;
-    struct fm_buf rows = {0};
-    bool due = q->kind == STORE_LIST_DUE;
-    HASH_ITER (hh, s->jobs, j, tmp)
-        all[i++] = j;
-    qsort(all, count, sizeof(*all), due ? by_wake : q->kind == STORE_LIST_JOBS ? newest_first : by_id);
-    for (i = 0; i < count; i++) {
-        j = all[i];
-        if (due && j->wake_ms > q->due_ms && (n->done.next_wake_ms == 0 || j->wake_ms < n->done.next_wake_ms))
-            n->done.next_wake_ms = j->wake_ms;
-        if (!is_listed(q, j))
+    struct stored_job **all = sorted(s, newest_first);
+    struct fm_buf items = {0};
+    struct store_job_heads *list = &n->done.jobs;
+    for (size_t i = 0; i < HASH_COUNT(s->jobs) && !list->more; i++) {
+        const struct stored_job *j = all[i];
+        if (!is_meant(q, j))
             continue;
-        if (n->done.n_rows == q->limit)
-            n->done.more = true;
-        else
-            add_row(&rows, n, j);
+        list->more = list->n == q->jobs.limit;
+        if (list->more)
+            break;
+        struct store_job_head item = {j->id, copy_of(n, &j->head)};
+        fm_buf_append(&items, &item, sizeof(item));
+        list->n++;
     }
-    n->done.rows = (struct store_row *)(uintptr_t)done_copy(n, rows.p, rows.n).p;
-    fm_buf_done(&rows);
+    list->items = (const void *)copy_of(n, &items).p;
+    fm_buf_done(&items);
+    free(all);
+}
+
+static void list_due(struct sim_store *s, struct done_node *n, const struct store_query *q)
+{
+    struct stored_job **all = sorted(s, by_wake);
+    struct fm_buf items = {0};
+    struct store_due *list = &n->done.due;
+    for (size_t i = 0; i < HASH_COUNT(s->jobs); i++) {
+        const struct stored_job *j = all[i];
+        if (j->wake_ms > q->due.until_ms && list->next_wake_ms == 0)
+            list->next_wake_ms = j->wake_ms;
+        if (j->wake_ms <= 0 || j->wake_ms > q->due.until_ms || j->wake_ms < q->due.after_ms ||
+            (j->wake_ms == q->due.after_ms && memcmp(&j->id, &q->due.after, sizeof(j->id)) <= 0))
+            continue;
+        if (list->n == q->due.limit) {
+            list->more = true;
+            continue;
+        }
+        struct store_due_job item = {j->id, j->wake_ms};
+        fm_buf_append(&items, &item, sizeof(item));
+        list->n++;
+    }
+    list->items = (const void *)copy_of(n, &items).p;
+    fm_buf_done(&items);
     free(all);
 }
 
 static void read_request(struct sim_store *s, struct done_node *n, const struct store_query *q)
 {
-    struct stored_request *r = stored_request(s, q->scope, q->request_id);
-    if (r == NULL) {
+    struct stored_request *r = stored_request(s, q->request.scope, q->request.id);
+    if (r == NULL)
         n->done.status = STORE_NOT_FOUND;
-        return;
-    }
-    n->done.job = r->job;
-    memcpy(n->done.digest, r->digest, STORE_DIGEST_BYTES);
-    n->done.reply = done_copy(n, r->reply.p, r->reply.n);
+    else
+        stored_claim(n, r);
 }
 
-static void read_def(struct sim_store *s, struct done_node *n, const struct store_query *q)
+static void read_def(struct sim_store *s, struct done_node *n, const uint8_t digest[STORE_DIGEST_BYTES],
+                     struct fm_bytes *ret)
 {
     struct stored_def *d;
-    HASH_FIND(hh, s->defs, q->digest, STORE_DIGEST_BYTES, d);
-    if (d == NULL) {
+    HASH_FIND(hh, s->defs, digest, STORE_DIGEST_BYTES, d);
+    if (d == NULL)
         n->done.status = STORE_NOT_FOUND;
-        return;
-    }
-    struct store_row row = {.body = done_copy(n, d->body.p, d->body.n)};
-    n->done.rows = (struct store_row *)(uintptr_t)done_copy(n, &row, sizeof(row)).p;
-    n->done.n_rows = 1;
+    else
+        *ret = copy_of(n, &d->body);
 }
 
 static void read_flow(struct sim_store *s, struct done_node *n, const struct store_query *q)
 {
     struct stored_named *f;
-    struct store_query by_digest = {0};
-    HASH_FIND_STR(s->flows, q->name, f);
-    if (f == NULL || (q->version != 0 && q->version != f->version)) {
+    HASH_FIND_STR(s->flows, q->flow.name, f);
+    if (f == NULL || (q->flow.version != 0 && q->flow.version != f->version)) {
         n->done.status = STORE_NOT_FOUND;
         return;
     }
-    memcpy(by_digest.digest, f->digest, STORE_DIGEST_BYTES);
-    memcpy(n->done.digest, f->digest, STORE_DIGEST_BYTES);
-    read_def(s, n, &by_digest);
-    n->done.rows[0].number = f->version;
+    n->done.flow.version = f->version;
+    memcpy(n->done.flow.digest, f->digest, STORE_DIGEST_BYTES);
+    read_def(s, n, f->digest, &n->done.flow.definition);
 }
 
 static int by_key(const struct stored_named *a, const struct stored_named *b)
@@ -167,44 +189,53 @@ static int by_key(const struct stored_named *a, const struct stored_named *b)
 
 static void list_hosts(struct sim_store *s, struct done_node *n)
 {
-    struct fm_buf rows = {0};
+    struct fm_buf items = {0};
     HASH_SORT(s->hosts, by_key);
-    for (const struct stored_named *h = s->hosts; h != NULL; h = h->hh.next, n->done.n_rows++) {
-        struct store_row row = {.body = done_copy(n, h->body.p, h->body.n)};
-        fm_buf_append(&rows, &row, sizeof(row));
+    for (const struct stored_named *h = s->hosts; h != NULL; h = h->hh.next, n->done.hosts.n++) {
+        struct fm_bytes body = copy_of(n, &h->body);
+        fm_buf_append(&items, &body, sizeof(body));
     }
-    n->done.rows = (struct store_row *)(uintptr_t)done_copy(n, rows.p, rows.n).p;
-    fm_buf_done(&rows);
+    n->done.hosts.items = (const void *)copy_of(n, &items).p;
+    fm_buf_done(&items);
+}
+
+/* A query of one job. */
+static void read_of_job(struct sim_store *s, struct done_node *n, const struct store_query *q)
+{
+    const struct fm_id *id = q->kind == STORE_READ_JOB     ? &q->job.id
+                             : q->kind == STORE_READ_STEPS ? &q->steps.job
+                                                           : &q->inputs.job;
+    const struct stored_job *j = stored_job(s, id);
+    if (j == NULL)
+        n->done.status = q->kind == STORE_READ_INPUTS ? STORE_OK : STORE_NOT_FOUND;
+    else if (q->kind == STORE_READ_JOB)
+        read_job(n, q->job.extent, j);
+    else if (q->kind == STORE_READ_STEPS)
+        n->done.steps = records_of(n, &j->steps, q->steps.from, UINT32_MAX, q->steps.limit);
+    else
+        n->done.inputs = records_of(n, &j->inputs, q->inputs.from, q->inputs.to, 0);
 }
 
 struct store_done *sim_store_query(struct sim_store *s, const struct store_query *q)
 {
-    struct done_node *n = done_new(q->tag, true, q->kind);
-    struct stored_job *j = stored_job(s, &q->job);
+    struct done_node *n = done_new(q->tag, q->kind);
     switch (q->kind) {
     case STORE_READ_JOB:
     case STORE_READ_STEPS:
     case STORE_READ_INPUTS:
-        if (j == NULL)
-            n->done.status = STORE_NOT_FOUND;
-        else if (q->kind == STORE_READ_JOB)
-            read_job(n, q, j);
-        else if (q->kind == STORE_READ_STEPS)
-            n->done.steps =
-                rows_of(n, &j->steps, q->from, UINT32_MAX, q->limit, &n->done.n_steps, &n->done.more);
-        else
-            n->done.inputs = rows_of(n, &j->inputs, q->from, q->to, 0, &n->done.n_inputs, &n->done.more);
+        read_of_job(s, n, q);
         break;
-    case STORE_LIST_JOBS:
     case STORE_LIST_ACTIVE:
+        list_active(s, n, q);
+        break;
     case STORE_LIST_DUE:
-        list(s, n, q);
+        list_due(s, n, q);
         break;
     case STORE_READ_REQUEST:
         read_request(s, n, q);
         break;
     case STORE_READ_FLOW_DEF:
-        read_def(s, n, q);
+        read_def(s, n, q->flow_def.digest, &n->done.flow_def);
         break;
     case STORE_READ_FLOW:
         read_flow(s, n, q);
@@ -212,8 +243,14 @@ struct store_done *sim_store_query(struct sim_store *s, const struct store_query
     case STORE_LIST_HOSTS:
         list_hosts(s, n);
         break;
-    default:
-        break; /* lists that are empty here */
+    case STORE_LIST_JOBS:
+        list_jobs(s, n, q);
+        break;
+    case STORE_UNIT:
+    case STORE_LIST_FLOWS:
+    case STORE_COUNT_JOBS:
+    case STORE_SUM_USAGE:
+        break; /* nobody in the simulation asks for them: they are empty */
     }
     return &n->done;
 }

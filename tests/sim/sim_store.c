@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "done_queue.h"
 #include "fermata/v1/hosts.pb-c.h"
 #include "job.h"
 #include "mem.h"
@@ -248,23 +249,28 @@ static void apply_record(struct sim_store *s, const struct record *r)
         delete_named(&s->hosts, r->name);
         return;
     case RECORD_USAGE:
-        job_of(s, &r->job)->calls += r->usage.calls;
+        job_of(s, &r->job)->calls += r->usage.used.calls;
         return;
     }
 }
 
+void stored_claim(struct done_node *n, const struct stored_request *r)
+{
+    n->done.claim.job = r->job;
+    memcpy(n->done.claim.digest, r->digest, STORE_DIGEST_BYTES);
+    n->done.claim.reply = done_copy(n, r->reply.p, r->reply.n);
+}
+
 struct store_done *sim_store_apply(struct sim_store *s, struct store_unit *u)
 {
-    struct done_node *n = done_new(u->tag, false, 0);
+    struct done_node *n = done_new(u->tag, STORE_UNIT);
     const struct record *first = u->first;
     const char *rule;
     if (first != NULL && first->kind == RECORD_REQUEST) {
         struct stored_request *r = stored_request(s, first->name, first->key);
         if (r != NULL) {
             n->done.status = STORE_EXISTS;
-            n->done.job = r->job;
-            memcpy(n->done.digest, r->digest, STORE_DIGEST_BYTES);
-            n->done.reply = done_copy(n, r->reply.p, r->reply.n);
+            stored_claim(n, r);
             return &n->done;
         }
     }
@@ -281,7 +287,7 @@ struct store_done *sim_store_apply(struct sim_store *s, struct store_unit *u)
 
 struct store_done *sim_store_failure(uint64_t tag, int code)
 {
-    struct done_node *n = done_new(tag, false, 0);
+    struct done_node *n = done_new(tag, STORE_UNIT);
     n->done.status = STORE_FAILED;
     fm_err_set(&n->done.err, code, NULL,
                code == FM_RESOURCE_EXHAUSTED ? "the simulated disk is full" : "the simulated disk failed");

@@ -63,4 +63,8 @@ struct sim_store {
 struct stored_job *stored_job(struct sim_store *s, const struct fm_id *id);
 struct stored_request *stored_request(struct sim_store *s, const char *scope, const char *id);
 
+struct done_node;
+/* Puts what is known of a claimed request id into the completion. */
+void stored_claim(struct done_node *n, const struct stored_request *r);
+
 #endif

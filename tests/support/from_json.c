@@ -98,7 +98,7 @@ static void put_scalar(const ProtobufCFieldDescriptor *f, json_t *j, void *out)
         *(uint64_t *)out = (uint64_t)json_integer_value(j);
         return;
     case PROTOBUF_C_TYPE_INT64:
-        *(int64_t *)out = json_integer_value(j);
+        *(int64_t *)out = (int64_t)json_integer_value(j);
         return;
     case PROTOBUF_C_TYPE_UINT32:
         *(uint32_t *)out = (uint32_t)json_integer_value(j);
@@ -164,7 +164,7 @@ void *from_json_value(const ProtobufCMessageDescriptor *d, json_t *j)
         else
             put_scalar(f, value, (char *)m + f->offset);
         if (f != NULL && (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0)
-            *(uint32_t *)(void *)((char *)m + f->quantifier_offset) = f->id; /* which one it is */
+            *(uint32_t *)(void *)((char *)m + f->quantifier_offset) = f->id;
     }
     return m;
 }

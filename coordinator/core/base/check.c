@@ -7,6 +7,7 @@
 #include "agreed.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "id.h"
 #include "name.h"
 
@@ -58,7 +59,7 @@ int check_placement(const Fermata__V1__Placement *p, struct fm_err *err)
 {
     if (p == NULL)
         return 0;
-    if ((int)p->mode < 0 || (int)p->mode > FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_SAME_HOST)
+    if ((int)p->mode < 0 || (int)p->mode > PLACEMENT_MODE_SAME_HOST)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "placement.mode", "placement.mode %d is unknown",
                           (int)p->mode);
     if (p->host[0] != '\0' && fm_name_check("placement.host", p->host, err) < 0)

@@ -10,18 +10,17 @@
 #include "state.h"
 #include "store.h"
 
-struct wait *core_read(struct core *c, struct store_query *q,
+struct wait *core_read(struct core *c, struct store_query q,
                        void (*done)(struct core *, struct wait *, struct store_done *), struct op *op)
 {
     struct wait *w = fm_xcalloc(1, sizeof(*w));
-    w->tag = q->tag = ++c->next_tag;
+    w->tag = q.tag = ++c->next_tag;
     w->done = done;
     w->op = op;
-    w->job = q->job;
     if (op != NULL)
         op_park(op);
     HASH_ADD(hh, c->waits, tag, sizeof(w->tag), w);
-    c->io.read(c->io.arg, q);
+    c->io.read(c->io.arg, &q);
     return w;
 }
 

@@ -127,7 +127,7 @@ void unit_fail_effects(struct core *c, struct unit *u, const struct fm_err *err)
 void unit_exists(struct core *c, struct unit *u, const struct store_done *d)
 {
     fm_auto(fm_err) other = {0}, retry = {0};
-    bool same = memcmp(d->digest, u->request_digest, STORE_DIGEST_BYTES) == 0;
+    bool same = memcmp(d->claim.digest, u->request_digest, STORE_DIGEST_BYTES) == 0;
     (void)fm_err_set(&other, FM_ALREADY_EXISTS, "request_id",
                      "this request_id was used before with other content; take a new one");
     (void)fm_err_set(&retry, FM_ABORTED, NULL, "overtaken by a request that came first; try again");
@@ -135,7 +135,7 @@ void unit_exists(struct core *c, struct unit *u, const struct store_done *d)
     DL_FOREACH (u->effects, e) {
         bool claims = e->ticket != 0 && e->ticket == u->request_ticket;
         if (claims && same)
-            core_reply(c, e->ticket, d->reply);
+            core_reply(c, e->ticket, d->claim.reply);
         else if (e->kind->failed != NULL)
             e->kind->failed(c, e, claims ? &other : &retry);
     }

@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "fermata/v1/hosts.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "job.h"
 #include "log.h"
@@ -46,8 +47,7 @@ Fermata__V1__Host *host_view(const struct core *c, const struct host *h)
     Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     at.seconds = fm_ms_seconds(h->attached_wall_ms);
     v.host_id = h->id;
-    v.status = host_is_silent(c, h) ? FERMATA__V1__HOST_STATUS__HOST_STATUS_SILENT
-                                    : FERMATA__V1__HOST_STATUS__HOST_STATUS_ATTACHED;
+    v.status = host_is_silent(c, h) ? HOST_STATUS_SILENT : HOST_STATUS_ATTACHED;
     v.capacity = h->capacity;
     v.job_count = (uint32_t)h->n_jobs;
     v.cordoned = h->cordoned;

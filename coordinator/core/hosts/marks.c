@@ -15,6 +15,7 @@
 #include "buf.h"
 #include "err.h"
 #include "fermata/v1/hosts.pb-c.h"
+#include "fields.h"
 #include "host.h"
 #include "job.h"
 #include "mem.h"
@@ -55,7 +56,7 @@ Fermata__V1__Host *mark_view(const struct host_mark *m)
     Fermata__V1__Host v = FERMATA__V1__HOST__INIT;
     v.host_id = m->id;
     v.incarnation = m->incarnation;
-    v.status = FERMATA__V1__HOST_STATUS__HOST_STATUS_AWAY;
+    v.status = HOST_STATUS_AWAY;
     v.cordoned = m->cordoned;
     v.draining = m->draining;
     return pb_clone(&v);

@@ -108,11 +108,9 @@ void host_send_assign(struct core *c, struct job *job)
     fm_buf_done(&b);
     fm_buf_done(&state);
     if (job->head->pause_requested)
-        host_send_interrupt(c, h->conn, job, job->head->epoch,
-                            FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE);
+        host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_PAUSE);
     else if (h->draining)
-        host_send_interrupt(c, h->conn, job, job->head->epoch,
-                            FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
+        host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_DRAIN);
 }
 
 void host_send_inputs(struct core *c, struct job *job)
@@ -144,8 +142,7 @@ void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_
     struct host *h = host_by_conn(c, conn);
     if (h == NULL)
         return;
-    if (kind == FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE &&
-        (job->host != h || !job->assign_sent || job->head->epoch != epoch))
+    if (kind == INTERRUPT_KIND_PAUSE && (job->host != h || !job->assign_sent || job->head->epoch != epoch))
         return; /* not there yet: it goes out behind the Assign; or there no more */
     Fermata__V1__Interrupt m = FERMATA__V1__INTERRUPT__INIT;
     m.job_id = job->text;
@@ -155,15 +152,16 @@ void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_
     host_send_message(c, h, FIELD_COORDINATOR_MESSAGE_INTERRUPT, &m);
 }
 
-void host_queue_ack(struct host *h, const struct job *job, uint32_t epoch, uint32_t number, bool released)
+void host_queue_ack(struct host *h, const struct job *job, uint32_t epoch, uint32_t number,
+                    enum job_stay stay)
 {
     Fermata__V1__StepAck ack = FERMATA__V1__STEP_ACK__INIT;
     ack.job_id = (char *)(uintptr_t)job->text;
     ack.epoch = epoch;
     ack.number = number;
-    ack.released = released;
+    ack.released = stay == JOB_HAS_LEFT;
     pb_put(&h->acks, FIELD_STEP_ACK_BATCH_ACKS, &ack);
-    h->acks_urgent = h->acks_urgent || !released;
+    h->acks_urgent = h->acks_urgent || stay == JOB_STAYS;
 }
 
 static void send_field(struct core *c, struct host *h, uint32_t field, struct fm_bytes body, bool urgent)
@@ -208,7 +206,7 @@ static void ack_done(struct core *c, struct job *job, struct effect *e)
 {
     struct host *h = host_by_conn(c, e->conn);
     if (h != NULL)
-        host_queue_ack(h, job, e->epoch, e->number, e->released);
+        host_queue_ack(h, job, e->epoch, e->number, e->released ? JOB_HAS_LEFT : JOB_STAYS);
 }
 
 /* What the host was to hear is lost, and perhaps true all the same. */
@@ -246,13 +244,13 @@ void inputs_effect(struct unit *u, uint32_t number)
     unit_effect(u, &inputs_kind, FM_NO_BYTES)->number = number;
 }
 
-void ack_effect(struct unit *u, uint64_t conn, uint32_t epoch, uint32_t number, bool released)
+void ack_effect(struct unit *u, uint64_t conn, uint32_t epoch, uint32_t number, enum job_stay stay)
 {
     struct effect *e = unit_effect(u, &ack_kind, FM_NO_BYTES);
     e->conn = conn;
     e->epoch = epoch;
     e->number = number;
-    e->released = released;
+    e->released = stay == JOB_HAS_LEFT;
 }
 
 void assign_effect(struct unit *u, uint32_t epoch)

@@ -19,7 +19,10 @@ void host_send_assign(struct core *c, struct job *job);
 void host_send_inputs(struct core *c, struct job *job);
 void host_send_breakpoints(struct core *c, struct job *job);
 void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_t epoch, int kind);
-void host_queue_ack(struct host *h, const struct job *job, uint32_t epoch, uint32_t number, bool released);
+/* Whether the job is still with the host after the step that is acknowledged. */
+enum job_stay { JOB_STAYS, JOB_HAS_LEFT };
+void host_queue_ack(struct host *h, const struct job *job, uint32_t epoch, uint32_t number,
+                    enum job_stay stay);
 void host_flush(struct core *c, struct host *h);
 /* The host has everything up to this message: sends what has waited. */
 void pace_acked(struct core *c, struct host *h, uint64_t seq);
@@ -28,9 +31,9 @@ void pace_acked(struct core *c, struct host *h, uint64_t seq);
 
 /* Inputs of the job up to this number are. */
 void inputs_effect(struct unit *u, uint32_t number);
-/* A step is; `released`: the job has left the host. If the unit fails, the host's stream ends, and with
+/* A step is; If the unit fails, the host's stream ends, and with
  * the next one both sides say what they have. */
-void ack_effect(struct unit *u, uint64_t conn, uint32_t epoch, uint32_t number, bool released);
+void ack_effect(struct unit *u, uint64_t conn, uint32_t epoch, uint32_t number, enum job_stay stay);
 /* The assignment under this epoch is. */
 void assign_effect(struct unit *u, uint32_t epoch);
 /* The job's present host is to stop it (InterruptKind); as for ack_effect if the unit fails. */

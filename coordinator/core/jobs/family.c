@@ -120,7 +120,7 @@ static Google__Protobuf__Struct *result_of(const struct job *job)
     fm_auto(fm_buf) b = {0};
     job_state_encode(job->state, NULL, &b);
     fm_auto_pb Fermata__V1__JobState *state = fermata__v1__job_state__unpack(NULL, b.n, b.p);
-    put(s, "status", text_value(job_status_name((int)job->head->status)));
+    put(s, "status", text_value(job_status_name(job_status(job))));
     put(s, "job_id", text_value(job->text));
     if (job->head->error != NULL)
         put_error(s, job->head->error->code, job->head->error->message);
@@ -227,7 +227,7 @@ static bool has_child(const Fermata__V1__Job *h, const char *child_id)
 static void start_stored(struct core *c, struct job *job)
 {
     children_effect(job->next);
-    if (job_status_final((int)job->head->status))
+    if (job_status_final(job_status(job)))
         return;
     fm_auto_pb Fermata__V1__Job *disk = fermata__v1__job__unpack(NULL, job->disk_head.n, job->disk_head.p);
     for (size_t i = 0; disk != NULL && i < job->head->n_children; i++) {
@@ -241,7 +241,7 @@ static void start_stored(struct core *c, struct job *job)
 
 void family_look(struct core *c, struct job *job)
 {
-    bool ended = job_status_final((int)job->head->status);
+    bool ended = job_status_final(job_status(job));
     job->recheck_ms = c->wall_ms + RECHECK_MS;
     if (job->next != NULL) {
         start_stored(c, job);
@@ -330,7 +330,7 @@ static int child_started(struct core *c, struct op *op, struct fm_err *err)
     Fermata__V1__Child *child = child_find(job, text, &at);
     if (child == NULL) {
         cancel_child(c, &job->id, &op->inner->child, text);
-    } else if (job_status_final((int)job->head->status)) {
+    } else if (job_status_final(job_status(job))) {
         children_effect(unit_of(c, job)); /* it is cancelled when the end is on disk */
     } else if (!child->started) {
         child->started = true;
@@ -389,9 +389,8 @@ static int child_ended(struct core *c, struct op *op, struct fm_err *err)
     fm_id_text(&op->inner->child, text);
     Fermata__V1__Child *child = child_find(job, text, &at);
     if (child != NULL) {
-        bool ended = job_status_final((int)job->head->status);
-        if (!ended ||
-            (int)job->head->status == JOB_FAILED) /* it may go on one day, and then waits for this */
+        bool ended = job_status_final(job_status(job));
+        if (!ended || job_status(job) == JOB_FAILED) /* it may go on one day, and then waits for this */
             take_result(c, job, child, ((const struct told *)op->own)->result);
         child_remove(job, at);
         if (!ended && (job->head->n_pauses == 0 || job->def->parallelism > 1))

@@ -23,14 +23,16 @@ void usage_count(struct core *c, struct job *job, const Fermata__V1__Step *step)
     const Fermata__V1__Usage *u = step->usage;
     if (u == NULL)
         return;
-    const struct store_usage row = {.job = job->id,
-                                    .day = (uint32_t)(time_to_ms(step->committed_at) / DAY_MS),
-                                    .flow = job->head->flow,
-                                    .input_tokens = u->input_tokens,
-                                    .output_tokens = u->output_tokens,
-                                    .cached_tokens = u->cached_tokens,
-                                    .cost = u->cost,
-                                    .calls = u->calls};
+    const struct store_usage row = {
+        .job = job->id,
+        .day = (uint32_t)(time_to_ms(step->committed_at) / DAY_MS),
+        .flow = job->head->flow,
+        .used = {.input_tokens = u->input_tokens,
+                 .output_tokens = u->output_tokens,
+                 .cached_tokens = u->cached_tokens,
+                 .cost = u->cost,
+                 .calls = u->calls}
+    };
     store_add_usage(unit_of(c, job)->records, &row);
 }
 

@@ -47,9 +47,8 @@ static void on_def_read(struct core *c, struct wait *w, struct store_done *d)
         core_retry_later(c);
         return;
     }
-    Fermata__V1__Flow *flow = d->status == STORE_OK && d->n_rows == 1
-                                  ? fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p)
-                                  : NULL;
+    Fermata__V1__Flow *flow =
+        d->status == STORE_OK ? fermata__v1__flow__unpack(NULL, d->flow_def.n, d->flow_def.p) : NULL;
     if (flow == NULL) {
         fm_auto(fm_err) err = {0};
         (void)fm_err_set(&err, FM_DATA_LOSS, "flow",
@@ -57,7 +56,7 @@ static void on_def_read(struct core *c, struct wait *w, struct store_done *d)
         give_up(c, job, &err);
         return;
     }
-    job->def = def_add(c, flow, d->rows[0].body, job->head->flow_digest.data, true);
+    job->def = def_add(c, flow, d->flow_def, job->head->flow_digest.data, true);
     fermata__v1__flow__free_unpacked(flow, NULL);
     job->loading = false;
     c->job_loaded(c, job);
@@ -72,15 +71,13 @@ static void load_def(struct core *c, struct job *job)
         return;
     }
     job->def = def_find(c, job->head->flow_digest.data);
-    int status = (int)job->head->status;
+    enum job_status status = job_status(job);
     if (job->def != NULL || status == JOB_COMPLETED || status == JOB_CANCELLED) {
         job->loading = false;
         c->job_loaded(c, job);
         return;
     }
-    struct store_query q = {.kind = STORE_READ_FLOW_DEF, .job = job->id};
-    memcpy(q.digest, job->head->flow_digest.data, STORE_DIGEST_BYTES);
-    core_read(c, &q, on_def_read, NULL);
+    core_read(c, store_read_flow_def(job->head->flow_digest.data), on_def_read, NULL)->job = job->id;
 }
 
 static void on_job_read(struct core *c, struct wait *w, struct store_done *d)
@@ -107,7 +104,7 @@ static void on_job_read(struct core *c, struct wait *w, struct store_done *d)
         place_settle(c, job);
         job_remove(c, job);
         c->job_loaded(c, NULL);
-    } else if (job_load(job, d, c->cfg.max_state_bytes, &err) < 0) {
+    } else if (job_load(job, &d->job, c->cfg.max_state_bytes, &err) < 0) {
         give_up(c, job, &err);
     } else {
         job->loading = true; /* until the flow is there, too */
@@ -117,8 +114,7 @@ static void on_job_read(struct core *c, struct wait *w, struct store_done *d)
 
 void job_start_loading(struct core *c, struct job *job)
 {
-    struct store_query q = {.kind = STORE_READ_JOB, .job = job->id, .full = true};
-    core_read(c, &q, on_job_read, NULL);
+    core_read(c, store_read_job(&job->id, STORE_WHOLE), on_job_read, NULL)->job = job->id;
 }
 
 int job_for_op(struct core *c, struct op *op, const char *job_id, struct job **ret, struct fm_err *err)

@@ -19,6 +19,7 @@
 #include "err.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "host.h"
@@ -117,12 +118,10 @@ void lost_forget(struct job *job)
 
 static Fermata__V1__LostPolicy policy_of(const Fermata__V1__Flow *flow, const char *routine)
 {
-    Fermata__V1__LostPolicy usual =
-        flow->defaults != NULL ? flow->defaults->on_lost : FERMATA__V1__LOST_POLICY__LOST_POLICY_RETRY;
+    Fermata__V1__LostPolicy usual = flow->defaults != NULL ? flow->defaults->on_lost : LOST_POLICY_RETRY;
     for (size_t i = 0; i < flow->n_routines; i++) {
         const Fermata__V1__Policy *p = flow->routines[i]->policy;
-        if (strcmp(flow->routines[i]->id, routine) == 0 && p != NULL &&
-            p->on_lost != FERMATA__V1__LOST_POLICY__LOST_POLICY_UNSPECIFIED)
+        if (strcmp(flow->routines[i]->id, routine) == 0 && p != NULL && p->on_lost != LOST_POLICY_UNSPECIFIED)
             return p->on_lost;
     }
     return usual;
@@ -131,7 +130,7 @@ static Fermata__V1__LostPolicy policy_of(const Fermata__V1__Flow *flow, const ch
 static bool is_asked(const struct job *job, const char *task_id)
 {
     for (size_t i = 0; i < job->head->n_pauses; i++)
-        if (job->head->pauses[i]->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN &&
+        if (job->head->pauses[i]->reason == PAUSE_REASON_OUTCOME_UNKNOWN &&
             strcmp(job->head->pauses[i]->task_id, task_id) == 0)
             return true;
     return false;
@@ -150,7 +149,7 @@ static void ask(struct core *c, struct job *job, const struct task_item *t, size
     Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
     Google__Protobuf__Timestamp at = core_now(c);
     p.pause_id = id;
-    p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN;
+    p.reason = PAUSE_REASON_OUTCOME_UNKNOWN;
     p.question = question;
     p.routine = (char *)(uintptr_t)t->routine;
     p.slot = (char *)(uintptr_t)t->slot;
@@ -178,11 +177,10 @@ static void lose_task(struct core *c, struct job *job, const Fermata__V1__Flow *
     const struct task_item *t = find_task(job, task_id);
     if (t == NULL)
         return;
-    Fermata__V1__LostPolicy policy =
-        flow != NULL ? policy_of(flow, t->routine) : FERMATA__V1__LOST_POLICY__LOST_POLICY_FAIL;
-    if (policy == FERMATA__V1__LOST_POLICY__LOST_POLICY_FAIL)
+    Fermata__V1__LostPolicy policy = flow != NULL ? policy_of(flow, t->routine) : LOST_POLICY_FAIL;
+    if (policy == LOST_POLICY_FAIL)
         add_id(job, &job->head->lost_tasks, &job->head->n_lost_tasks, t->id);
-    else if (policy == FERMATA__V1__LOST_POLICY__LOST_POLICY_ASK && !is_asked(job, t->id))
+    else if (policy == LOST_POLICY_ASK && !is_asked(job, t->id))
         ask(c, job, t, number);
 }
 
@@ -245,7 +243,8 @@ static int check_done(const Google__Protobuf__Value *done, struct fm_err *err)
             err, FM_INVALID_ARGUMENT, "answer.done.event",
             "answer.done has data but no event to emit it as; {} is a task that emitted nothing");
     if (event != NULL && event->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "answer.done.event", "answer.done.event must be a text");
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "answer.done.event",
+                          "answer.done.event must be a string");
     if (event != NULL && fm_name_check("answer.done.event", event->string_value, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (data != NULL && data->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)

@@ -12,6 +12,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "host.h"
 #include "job.h"
@@ -46,7 +47,7 @@ static void paused_done(struct core *c, struct job *job, struct effect *e)
         r.status = (Fermata__V1__JobStatus)job->disk_status;
         r.step_count = job->steps_on_disk;
         for (size_t i = 0; i < job->head->n_pauses; i++)
-            if (job->head->pauses[i]->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR)
+            if (job->head->pauses[i]->reason == PAUSE_REASON_OPERATOR)
                 r.pause_id = job->head->pauses[i]->pause_id;
         op_reply(c, op, &r.base);
     }
@@ -111,7 +112,7 @@ void job_hold(struct core *c, struct job *job)
     Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
     Google__Protobuf__Timestamp at = core_now(c);
     p.pause_id = id;
-    p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR;
+    p.reason = PAUSE_REASON_OPERATOR;
     p.step = job_state_step(job->state);
     p.at = &at;
     if (job->pause_ops != NULL)
@@ -121,7 +122,7 @@ void job_hold(struct core *c, struct job *job)
     if (job->host != NULL)
         job_leave_host(c, job);
     place_unqueue(c, job);
-    if (job->head->status != FERMATA__V1__JOB_STATUS__JOB_STATUS_PAUSED)
+    if (job->head->status != JOB_STATUS_PAUSED)
         job_must_move(c, job, JOB_EV_HOLD);
     put_snapshot(c, job, true);
     struct unit *m = unit_of(c, job);
@@ -148,7 +149,7 @@ void job_end(struct core *c, struct job *job, enum job_event event)
     job_leave_host(c, job);
     job->head->pause_requested = false;
     job->head->emit_deferred = false;
-    job_close_pauses(job, event == JOB_EV_FAIL);
+    job_close_pauses(job, event == JOB_EV_FAIL ? KEEP_QUESTIONS : KEEP_NONE);
     if (event != JOB_EV_FAIL) /* else it may go on one day, and what was in hand is lost */
         lost_forget(job);
     put_snapshot(c, job, true);
@@ -158,7 +159,7 @@ void job_end(struct core *c, struct job *job, enum job_event event)
     if (job->pause_ops != NULL)
         paused_effect(m);
     FM_LOG(INFO, STATE, "job ended", FM_STR("job", job->text),
-           FM_STR("status", job_status_name((int)job->head->status)), FM_U64("epoch", job->head->epoch),
+           FM_STR("status", job_status_name(job_status(job))), FM_U64("epoch", job->head->epoch),
            FM_U64("step", job_state_step(job->state)));
 }
 
@@ -209,7 +210,7 @@ void job_park(struct core *c, struct job *job, enum park how)
     if (paused) {
         rest_paused(c, job);
     } else if (runs) {
-        if ((int)job->head->status == JOB_RUNNING)
+        if (job_status(job) == JOB_RUNNING)
             job_must_move(c, job, JOB_EV_REQUEUE);
         if (job->head->pause_requested)
             job_hold(c, job);
@@ -254,7 +255,7 @@ void job_checkpoint(struct core *c, struct job *job)
 
 void job_go_on(struct core *c, struct job *job)
 {
-    int status = (int)job->head->status;
+    enum job_status status = job_status(job);
     if ((status != JOB_PAUSED && status != JOB_SLEEPING) || job_is_held(job))
         return;
     bool runs = can_run(c, job, PARK_BY_STATE) || has_deferred(job);

@@ -16,6 +16,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "host.h"
 #include "job.h"
 #include "mem.h"
@@ -109,10 +110,9 @@ bool place_unfit(const struct host *h, const struct job *job, struct fm_buf *why
     const char *last = job->head->last_host, *type;
     if (p != NULL && p->host[0] != '\0' && strcmp(p->host, h->id) != 0)
         return no(why, "it is not the wanted host %s", p->host);
-    if (mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_SAME_HOST && last[0] != '\0' &&
-        strcmp(last, h->id) != 0)
+    if (mode == PLACEMENT_MODE_SAME_HOST && last[0] != '\0' && strcmp(last, h->id) != 0)
         return no(why, "it is not the last host %s", last);
-    if (mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST_ONLY && strcmp(last, h->id) == 0)
+    if (mode == PLACEMENT_MODE_ANOTHER_HOST_ONLY && strcmp(last, h->id) == 0)
         return no(why, "it is the last host, and another one is required");
     if (!has_labels(h, p))
         return no(why, "it lacks a wanted label");
@@ -133,8 +133,8 @@ bool place_unfit(const struct host *h, const struct job *job, struct fm_buf *why
 static double rank(const struct host *h, const struct job *job)
 {
     const Fermata__V1__Placement *p = job->head->placement;
-    bool elsewhere = p == NULL || (int)p->mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST ||
-                     (int)p->mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_UNSPECIFIED;
+    bool elsewhere = p == NULL || (int)p->mode == PLACEMENT_MODE_ANOTHER_HOST ||
+                     (int)p->mode == PLACEMENT_MODE_UNSPECIFIED;
     double load = (double)h->n_jobs / (double)h->capacity;
     return load + (elsewhere && strcmp(job->head->last_host, h->id) == 0 ? 10.0 : 0.0);
 }
@@ -165,8 +165,7 @@ static void explain(struct core *c, const struct job *job, struct fm_buf *why)
     if (type != NULL)
         say(why, "no connected host offers routine type \"%s\"", type);
     const Fermata__V1__Placement *p = job->head->placement;
-    if (type == NULL && p != NULL &&
-        (int)p->mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST_ONLY &&
+    if (type == NULL && p != NULL && (int)p->mode == PLACEMENT_MODE_ANOTHER_HOST_ONLY &&
         job->head->last_host[0] != '\0')
         say(why, "another host than %s is required", job->head->last_host);
     size_t shown = 0;

@@ -11,6 +11,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "job.h"
@@ -29,7 +30,7 @@ static int apply(struct core *c, struct job *job, Fermata__V1__Step *step, struc
     step->epoch = job->head->epoch;
     if (step->inputs_through < job_state_inputs(job->state))
         step->inputs_through = job_state_inputs(job->state);
-    step->outcome = FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE;
+    step->outcome = STEP_OUTCOME_CONTINUE;
     step->committed_at = &at;
     struct task_item *task = NULL;
     int rc = job_apply_step(c, job, step, &task, err);
@@ -118,7 +119,7 @@ static int replace(struct core *c, struct job *job, const char *task_id, Fermata
 int remedy_retry(struct core *c, struct job *job, const char *task_id, const char *by, const char *reason,
                  struct fm_err *err)
 {
-    Fermata__V1__Remedy remedy = remedy_of(FERMATA__V1__REMEDY_KIND__REMEDY_KIND_RETRY_TASK, by, reason);
+    Fermata__V1__Remedy remedy = remedy_of(REMEDY_KIND_RETRY_TASK, by, reason);
     return replace(c, job, task_id, &remedy, NULL, err);
 }
 
@@ -146,7 +147,7 @@ int remedy_skip(struct core *c, struct job *job, const char *task_id, const char
                      *slot = fm_xstrdup(found->slot);
     const struct task_item name = {
         .id = id, .routine = routine, .slot = slot, .input_number = found->input_number};
-    Fermata__V1__Remedy remedy = remedy_of(FERMATA__V1__REMEDY_KIND__REMEDY_KIND_SKIP_TASK, by, reason);
+    Fermata__V1__Remedy remedy = remedy_of(REMEDY_KIND_SKIP_TASK, by, reason);
     Google__Protobuf__Struct none = GOOGLE__PROTOBUF__STRUCT__INIT;
     Fermata__V1__Step step = FERMATA__V1__STEP__INIT;
     Fermata__V1__DeferredEvent deferred = FERMATA__V1__DEFERRED_EVENT__INIT, *events[] = {&deferred};
@@ -169,7 +170,7 @@ int remedy_skip(struct core *c, struct job *job, const char *task_id, const char
 int remedy_edit(struct core *c, struct job *job, const char *task_id, const Google__Protobuf__Struct *data,
                 const char *by, const char *reason, struct fm_err *err)
 {
-    Fermata__V1__Remedy remedy = remedy_of(FERMATA__V1__REMEDY_KIND__REMEDY_KIND_EDIT_TASK, by, reason);
+    Fermata__V1__Remedy remedy = remedy_of(REMEDY_KIND_EDIT_TASK, by, reason);
     return replace(c, job, task_id, &remedy, data, err);
 }
 
@@ -183,12 +184,10 @@ int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateR
         pointers[i] = &changes[i];
         changes[i].routine = r->routine;
         changes[i].key = i < n_set ? r->set->fields[i]->key : r->remove[i - n_set];
-        changes[i].kind = i < n_set ? FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_SET
-                                    : FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_REMOVE;
+        changes[i].kind = i < n_set ? STATE_CHANGE_KIND_SET : STATE_CHANGE_KIND_REMOVE;
         changes[i].value = i < n_set ? r->set->fields[i]->value : NULL;
     }
-    Fermata__V1__Remedy remedy =
-        remedy_of(FERMATA__V1__REMEDY_KIND__REMEDY_KIND_PATCH_STATE, r->by, r->reason);
+    Fermata__V1__Remedy remedy = remedy_of(REMEDY_KIND_PATCH_STATE, r->by, r->reason);
     Fermata__V1__Step step = FERMATA__V1__STEP__INIT;
     step.routine = r->routine;
     step.n_changes = n;

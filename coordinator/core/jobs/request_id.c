@@ -33,8 +33,8 @@ static void on_request_read(struct core *c, struct wait *w, struct store_done *d
     }
     uint8_t digest[STORE_DIGEST_BYTES];
     core_request_digest(op->request, digest);
-    if (memcmp(digest, d->digest, STORE_DIGEST_BYTES) == 0) {
-        op_reply_bytes(c, op, d->reply);
+    if (memcmp(digest, d->claim.digest, STORE_DIGEST_BYTES) == 0) {
+        op_reply_bytes(c, op, d->claim.reply);
         return;
     }
     (void)fm_err_set(&err, FM_ALREADY_EXISTS, "request_id",
@@ -56,8 +56,7 @@ int request_look_up(struct core *c, struct op *op, const char *scope, const char
         return 0;
     op->request_checked = false; /* or a unit that may have claimed it has overtaken the answer */
     op->request_revision = job->head->revision;
-    struct store_query q = {.kind = STORE_READ_REQUEST, .scope = scope, .request_id = request_id};
-    core_read(c, &q, on_request_read, op);
+    core_read(c, store_read_request(scope, request_id), on_request_read, op);
     return OP_WAITS;
 }
 

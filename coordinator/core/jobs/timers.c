@@ -7,6 +7,7 @@
 #include "family.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "id.h"
 #include "input.h"
@@ -35,7 +36,7 @@ int64_t timers_deadline(const struct core *c)
 
 /* ---- which jobs are due ---- */
 
-static void read_due(struct core *c, int64_t after_ms, struct fm_id after);
+static void read_due(struct core *c, const struct store_due_job *after);
 
 static void wake_job(struct core *c, const struct fm_id *id)
 {
@@ -61,23 +62,20 @@ static void on_due_listed(struct core *c, struct wait *w, struct store_done *d)
         timers_note(c, c->wall_ms + RETRY_MS);
         return;
     }
-    for (size_t i = 0; i < d->n_rows; i++)
-        wake_job(c, &d->rows[i].job);
-    if (d->more && d->n_rows > 0)
-        read_due(c, d->rows[d->n_rows - 1].wake_ms, d->rows[d->n_rows - 1].job);
+    const struct store_due *due = &d->due;
+    for (size_t i = 0; i < due->n; i++)
+        wake_job(c, &due->items[i].id);
+    if (due->more && due->n > 0)
+        read_due(c, &due->items[due->n - 1]);
     else
-        timers_note(c, d->next_wake_ms);
+        timers_note(c, due->next_wake_ms);
 }
 
-static void read_due(struct core *c, int64_t after_ms, struct fm_id after)
+static void read_due(struct core *c, const struct store_due_job *after)
 {
-    struct store_query q = {.kind = STORE_LIST_DUE,
-                            .due_ms = c->wall_ms,
-                            .after_ms = after_ms,
-                            .after = after,
-                            .limit = core_page(c, DUE_PAGE)};
     c->due_reading = true;
-    core_read(c, &q, on_due_listed, NULL);
+    core_read(c, store_list_due(c->wall_ms, after->wake_ms, &after->id, core_page(c, DUE_PAGE)),
+              on_due_listed, NULL);
 }
 
 void timers_tick(struct core *c)
@@ -85,7 +83,7 @@ void timers_tick(struct core *c)
     if (c->wake_at_ms == 0 || c->wake_at_ms > c->wall_ms || c->due_reading || !c->recovered || c->stopping)
         return;
     c->wake_at_ms = 0;
-    read_due(c, 0, (struct fm_id){{0}});
+    read_due(c, &(struct store_due_job){.wake_ms = 0});
 }
 
 /* ---- what is due of a job ---- */
@@ -143,14 +141,14 @@ static bool expire_questions(struct core *c, struct job *job)
 static void pass_deadline(struct core *c, struct job *job)
 {
     if (job->host != NULL)
-        interrupt_effect(unit_of(c, job), job, FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_CANCEL);
+        interrupt_effect(unit_of(c, job), job, INTERRUPT_KIND_CANCEL);
     job_set_error(job, "DEADLINE_EXCEEDED", "the job took longer than the deadline of its flow", "", "");
     job_end(c, job, JOB_EV_FAIL);
 }
 
 static bool timer_is_due(const struct core *c, const struct job *job)
 {
-    int status = (int)job->head->status;
+    enum job_status status = job_status(job);
     bool timers =
         status == JOB_SLEEPING || (status == JOB_PAUSED && job->def->parallelism > 1 && !job_is_held(job));
     int64_t due = job_state_next_due(job->state);
@@ -162,7 +160,7 @@ void job_on_time(struct core *c, struct job *job)
     job->time_wanted = false;
     if (children_due(job) && job->next == NULL && job->inflight == NULL)
         family_look(c, job);
-    if (!job_status_final((int)job->head->status)) {
+    if (!job_status_final(job_status(job))) {
         int64_t deadline = time_to_ms(job->head->deadline_at);
         if (deadline != 0 && deadline <= c->wall_ms)
             pass_deadline(c, job);

@@ -25,6 +25,7 @@
 #include "unit.h"
 
 #define STEPS_AT_ONCE 64
+#define BYTES_AT_ONCE (1u << 20)
 
 void watch_free(struct core *c, struct watch *w)
 {
@@ -96,15 +97,16 @@ static void on_steps_read(struct core *c, struct wait *q, struct store_done *d)
     w->reading = false;
     struct job *job = w->job;
     if (d->status == STORE_OK)
-        (void)read_check_steps(d, w->next_step, job->steps_on_disk, &d->err);
+        (void)read_check_steps(&d->steps, w->next_step, job->steps_on_disk, &d->err);
     if (d->err.code != FM_OK) {
         c->io.fail(c->io.arg, w->ticket, &d->err);
         watch_free(c, w);
         job_rest(c, job);
         return;
     }
-    for (size_t i = 0; i < d->n_steps && !w->full && d->steps[i].number <= job->steps_on_disk; i++)
-        send_step(c, w, d->steps[i].number, d->steps[i].body);
+    const struct store_record *step = d->steps.items;
+    for (size_t i = 0; i < d->steps.n && !w->full && step[i].number <= job->steps_on_disk; i++)
+        send_step(c, w, step[i].number, step[i].body);
     pump(c, w);
     job_rest(c, job);
 }
@@ -116,13 +118,10 @@ static void pump(struct core *c, struct watch *w)
     if (w->full || w->reading || job->loading || job->disk_head.n == 0)
         return;
     if (w->next_step <= job->steps_on_disk) {
-        struct store_query q = {.kind = STORE_READ_STEPS,
-                                .job = job->id,
-                                .from = w->next_step,
-                                .limit = core_page(c, STEPS_AT_ONCE),
-                                .max_bytes = 1u << 20};
+        struct store_query q =
+            store_read_steps(&job->id, w->next_step, core_page(c, STEPS_AT_ONCE), BYTES_AT_ONCE);
         w->reading = true;
-        core_read(c, &q, on_steps_read, NULL)->ticket = w->ticket;
+        core_read(c, q, on_steps_read, NULL)->ticket = w->ticket;
         return;
     }
     if (!w->need_head)

@@ -220,11 +220,9 @@ static void sort_out_jobs(struct core *c, struct host *h, const Fermata__V1__Hel
         host_send_inputs(c, job);
         breakpoints_resend(c, job);
         if (job->head->pause_requested)
-            host_send_interrupt(c, h->conn, job, job->head->epoch,
-                                FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE);
+            host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_PAUSE);
         else if (h->draining)
-            host_send_interrupt(c, h->conn, job, job->head->epoch,
-                                FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
+            host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_DRAIN);
     }
     /* A lost job may be given to this same host again at once, and then stands at the list's end: only those
      * that stand there now are looked at, or this would never end. */

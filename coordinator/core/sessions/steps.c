@@ -73,9 +73,8 @@ static int check_pauses(const struct job *job, const Fermata__V1__Step *step, st
             return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.pause_id",
                               "pause %zu has the id \"%.64s\"; it must be %s, and not open", i, p->pause_id,
                               want);
-        if (p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_UNSPECIFIED &&
-            p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION &&
-            p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET)
+        if (p->reason != PAUSE_REASON_UNSPECIFIED && p->reason != PAUSE_REASON_QUESTION &&
+            p->reason != PAUSE_REASON_BUDGET)
             return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.reason",
                               "pause %s has the reason %d; a step may ask a QUESTION or about the BUDGET",
                               want, (int)p->reason);
@@ -95,8 +94,8 @@ static void open_pauses(struct job *job, const Fermata__V1__Step *step)
 {
     for (size_t i = 0; i < step->n_pauses; i++) {
         Fermata__V1__Pause p = *step->pauses[i];
-        if (p.reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET)
-            p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION;
+        if (p.reason != PAUSE_REASON_BUDGET)
+            p.reason = PAUSE_REASON_QUESTION;
         Google__Protobuf__Timestamp expires = *step->committed_at;
         int64_t expires_ms = time_to_ms(step->committed_at) + (int64_t)p.timeout_ms;
         expires.seconds = fm_ms_seconds(expires_ms);
@@ -115,17 +114,17 @@ static void open_pauses(struct job *job, const Fermata__V1__Step *step)
 static int check_outcome(const Fermata__V1__Step *step, struct fm_err *err)
 {
     switch (step->outcome) {
-    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_COMPLETE:
+    case STEP_OUTCOME_COMPLETE:
         if (step->n_pauses > 0)
             return fm_err_set(err, FM_INVALID_ARGUMENT, "step.outcome",
                               "a step that asks a question must have the outcome PAUSE");
         return 0;
-    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE: /* in a flow with parallelism it may ask, too */
-    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY:
-    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_PAUSE:
-    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_FAIL:
+    case STEP_OUTCOME_CONTINUE: /* in a flow with parallelism it may ask, too */
+    case STEP_OUTCOME_RETRY:
+    case STEP_OUTCOME_PAUSE:
+    case STEP_OUTCOME_FAIL:
         return 0;
-    case FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_UNSPECIFIED:
+    case STEP_OUTCOME_UNSPECIFIED:
     default:
         return fm_err_set(err, FM_INVALID_ARGUMENT, "step.outcome", "outcome %d is unknown",
                           (int)step->outcome);
@@ -135,7 +134,7 @@ static int check_outcome(const Fermata__V1__Step *step, struct fm_err *err)
 /* What the applied step means for the job. Returns true when the job has left the host. */
 static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Step *step)
 {
-    if (step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_FAIL) {
+    if (step->outcome == STEP_OUTCOME_FAIL) {
         if (step->error != NULL)
             job_set_error(job, step->error->code, step->error->message, step->routine, step->task_id);
         else
@@ -144,7 +143,7 @@ static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Ste
         job_end(c, job, JOB_EV_FAIL);
         return true;
     }
-    if (step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_PAUSE && job->head->n_pauses > 0) {
+    if (step->outcome == STEP_OUTCOME_PAUSE && job->head->n_pauses > 0) {
         job_park(c, job, PARK_ASKED);
         return true;
     }
@@ -153,8 +152,7 @@ static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Ste
                  PARK_BY_STATE); /* whatever the host says: nothing is left, and nobody would wake it */
         return true;
     }
-    bool goes_on = step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_CONTINUE ||
-                   step->outcome == FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY;
+    bool goes_on = step->outcome == STEP_OUTCOME_CONTINUE || step->outcome == STEP_OUTCOME_RETRY;
     if (!goes_on && job->inputs == NULL) {
         job_requeue(c, job, "its host stopped, but tasks wait");
         return true;
@@ -197,7 +195,7 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     uint64_t conn = h->conn;
     uint32_t epoch = step->epoch;
     bool released = take_outcome(c, job, step);
-    ack_effect(unit_of(c, job), conn, epoch, step->number, released);
+    ack_effect(unit_of(c, job), conn, epoch, step->number, released ? JOB_HAS_LEFT : JOB_STAYS);
     job_count_bytes(c, job);
 }
 
@@ -206,10 +204,10 @@ static void on_known_step(struct host *h, struct job *job, const Fermata__V1__St
 {
     struct unit *m = job->next != NULL ? job->next : job->inflight;
     if (step->number <= job->steps_on_disk || m == NULL) {
-        host_queue_ack(h, job, step->epoch, step->number, false);
+        host_queue_ack(h, job, step->epoch, step->number, JOB_STAYS);
         return;
     }
-    ack_effect(m, h->conn, step->epoch, step->number, false);
+    ack_effect(m, h->conn, step->epoch, step->number, JOB_STAYS);
 }
 
 static void on_step(struct core *c, struct host *h, const char *job_id, Fermata__V1__Step *step)
@@ -219,7 +217,7 @@ static void on_step(struct core *c, struct host *h, const char *job_id, Fermata_
     if (job == NULL || job->loading || job->host != h || job->head->epoch != step->epoch) {
         if (job != NULL && job->loading && h->resync_at_ms != 0)
             return; /* its stream ends in a moment, and the step comes again */
-        reject(c, h, job_id, step, "the host does not have this job under this epoch (any more)");
+        reject(c, h, job_id, step, "the host does not have this job under this epoch (or no longer)");
         return;
     }
     if (step->number <= job_state_step(job->state))
@@ -253,7 +251,7 @@ static void hold_task(struct core *c, struct job *job, const char *task_id)
     Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
     Google__Protobuf__Timestamp at = core_now(c);
     p.pause_id = id;
-    p.reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BREAKPOINT;
+    p.reason = PAUSE_REASON_BREAKPOINT;
     p.routine = (char *)(uintptr_t)t->routine;
     p.slot = (char *)(uintptr_t)t->slot;
     p.task_id = (char *)(uintptr_t)t->id;
@@ -276,22 +274,22 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
         lost_unstarted(job, r->unstarted_tasks[i]);
     const char *why = r->message[0] != '\0' ? r->message : "its host gave it back";
     switch (r->reason) {
-    case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_DRAINING: /* perhaps of a drain that was taken back */
-    case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_REFUSED:
+    case RELEASE_REASON_DRAINING: /* perhaps of a drain that was taken back */
+    case RELEASE_REASON_REFUSED:
         free(job->avoid_host);
         job->avoid_host = fm_xstrdup(h->id);
         core_retry_later(c);
         break;
-    case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_IDLE:
+    case RELEASE_REASON_IDLE:
         if (!job_has_work(job)) {
             job_park(c, job, PARK_BY_STATE);
             return;
         }
         break;
-    case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_SLEEPING:
+    case RELEASE_REASON_SLEEPING:
         job_park(c, job, PARK_ASLEEP);
         return;
-    case FERMATA__V1__RELEASE_REASON__RELEASE_REASON_BREAKPOINT:
+    case RELEASE_REASON_BREAKPOINT:
         hold_task(c, job, r->task_id);
         return;
     default:

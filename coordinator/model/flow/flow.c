@@ -298,15 +298,15 @@ static void check_merges(struct check *c, const char *path)
 
 /* ---- entry points ---- */
 
-int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, const struct flow_types *known,
-                  struct program_check *programs, struct fm_err *err)
+int flow_validate(const Fermata__V1__Flow *flow, const char *path, enum flow_use use,
+                  const struct flow_types *known, struct program_check *programs, struct fm_err *err)
 {
     fm_autofree struct entry *by_id = fm_xcalloc(flow->n_routines, sizeof(*by_id));
     struct check c = {
         .flow = flow, .known = known, .by_id = by_id, .err = err, .values = {.programs = programs}};
     char field[FLOW_PATH_BYTES];
     flow_path(field, "%s.name", path);
-    if (!fm_name_ok(flow->name) && (named || flow->name[0] != '\0'))
+    if (!fm_name_ok(flow->name) && (use == FLOW_STORED || flow->name[0] != '\0'))
         FAULT(&c, field, "a flow's name has 1 to %d of the characters A-Z a-z 0-9 _ . - ; this is \"%.64s\"",
               FM_MAX_NAME_BYTES, flow->name);
     flow_path(field, "%s.description", path);

@@ -21,12 +21,16 @@ struct flow_types {
  * says. NULL: nobody knows it. `known` may be NULL. */
 const struct type_spec *flow_type(const char *type, const struct flow_types *known);
 
+/* A stored flow must have a name; an inline one may. */
+enum flow_use { FLOW_STORED, FLOW_INLINE };
+
 /* Checks a flow; faults (all of them, up to FM_MAX_VIOLATIONS) are in err, paths begin with `path` ("flow" or
  * "inline_flow"). A type that nobody knows is no fault. The jq programs and JSON Schemas in configurations
  * are added to `programs` (NULL: they are left out): they are still to be checked. Returns 0 or
  * -FM_INVALID_ARGUMENT. */
-int flow_validate(const Fermata__V1__Flow *flow, const char *path, bool named, const struct flow_types *known,
-                  struct program_check *programs, struct fm_err *err) FM_MUST_CHECK;
+int flow_validate(const Fermata__V1__Flow *flow, const char *path, enum flow_use use,
+                  const struct flow_types *known, struct program_check *programs,
+                  struct fm_err *err) FM_MUST_CHECK;
 
 /* Checks where data enters: that routine and slot exist, that the slot is not one of the routine's own (_…),
  * and that fields of the data have the kinds the slot wants. Paths begin with `path` ("entry", "to"). */

@@ -8,6 +8,7 @@
 
 #include "buf.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "mem.h"
 
@@ -94,11 +95,11 @@ static void put_text(struct graph *g, const char *s)
 static const char *merge_name(int mode)
 {
     switch (mode) {
-    case FERMATA__V1__MERGE_MODE__MERGE_MODE_ALL:
+    case MERGE_MODE_ALL:
         return "all";
-    case FERMATA__V1__MERGE_MODE__MERGE_MODE_N_OF_M:
+    case MERGE_MODE_N_OF_M:
         return "n of m";
-    case FERMATA__V1__MERGE_MODE__MERGE_MODE_APPEND:
+    case MERGE_MODE_APPEND:
         return "append";
     default:
         return NULL;

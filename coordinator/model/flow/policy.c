@@ -6,6 +6,7 @@
 #include "agreed.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "flow_int.h"
 
 #define MAX_PARALLELISM 64
@@ -80,10 +81,10 @@ void flow_check_policy(const Fermata__V1__Policy *p, const char *path, struct fm
     flow_path(field, "%s.on_error", path);
     if (protobuf_c_enum_descriptor_get_value(&fermata__v1__error_policy__descriptor, (int)p->on_error) ==
         NULL)
-        FLOW_FAULT(err, field, "there is no error policy %d", (int)p->on_error);
+        FLOW_FAULT(err, field, "error policy %d is unknown", (int)p->on_error);
     flow_path(field, "%s.on_lost", path);
     if (protobuf_c_enum_descriptor_get_value(&fermata__v1__lost_policy__descriptor, (int)p->on_lost) == NULL)
-        FLOW_FAULT(err, field, "there is no policy %d for lost hosts", (int)p->on_lost);
+        FLOW_FAULT(err, field, "policy %d for lost tasks is unknown", (int)p->on_lost);
 }
 
 void flow_check_settings(const Fermata__V1__Flow *f, const char *path, struct fm_err *err)
@@ -111,11 +112,11 @@ static void check_merge(const Fermata__V1__SlotMerge *m, const char *path, struc
     char field[FLOW_PATH_BYTES];
     flow_path(field, "%s.mode", path);
     if (protobuf_c_enum_descriptor_get_value(&fermata__v1__merge_mode__descriptor, (int)m->mode) == NULL) {
-        FLOW_FAULT(err, field, "there is no merge mode %d", (int)m->mode);
+        FLOW_FAULT(err, field, "merge mode %d is unknown", (int)m->mode);
         return;
     }
     flow_path(field, "%s.n", path);
-    if (m->mode != FERMATA__V1__MERGE_MODE__MERGE_MODE_N_OF_M) {
+    if (m->mode != MERGE_MODE_N_OF_M) {
         if (m->n != 0)
             FLOW_FAULT(err, field, "n is %u, but only mode MERGE_MODE_N_OF_M has an n", m->n);
     } else if (m->n < 1 || m->n > MAX_MERGE_N) {
@@ -143,8 +144,7 @@ void flow_check_merges(const Fermata__V1__Routine *r, const char *path,
             earlier++;
         if (earlier < i)
             FLOW_FAULT(err, field, "merge %zu is for slot \"%.64s\" too", earlier, m->slot);
-        else if (m->mode == FERMATA__V1__MERGE_MODE__MERGE_MODE_ALL && m->slot[0] != '\0' &&
-                 !is_target(arg, r->id, m->slot))
+        else if (m->mode == MERGE_MODE_ALL && m->slot[0] != '\0' && !is_target(arg, r->id, m->slot))
             FLOW_FAULT(err, field, "no connection leads to slot \"%.64s\": there is nothing to wait for",
                        m->slot);
     }
@@ -152,10 +152,10 @@ void flow_check_merges(const Fermata__V1__Routine *r, const char *path,
 
 bool flow_routes_errors(const Fermata__V1__Flow *f, const Fermata__V1__Routine *r)
 {
-    int policy = FERMATA__V1__ERROR_POLICY__ERROR_POLICY_UNSPECIFIED;
+    int policy = ERROR_POLICY_UNSPECIFIED;
     if (r->policy != NULL)
         policy = (int)r->policy->on_error;
-    if (policy == FERMATA__V1__ERROR_POLICY__ERROR_POLICY_UNSPECIFIED && f->defaults != NULL)
+    if (policy == ERROR_POLICY_UNSPECIFIED && f->defaults != NULL)
         policy = (int)f->defaults->on_error;
-    return policy == FERMATA__V1__ERROR_POLICY__ERROR_POLICY_ROUTE;
+    return policy == ERROR_POLICY_ROUTE;
 }

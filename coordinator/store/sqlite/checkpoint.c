@@ -1,7 +1,8 @@
-/* Checkpoints. Copying the log's pages into the store's file takes milliseconds, so a thread of its own does
- * it while the writer goes on committing. SQLite can begin its log anew only when all of it is copied, and
- * under load there is always a commit more: what came meanwhile the writer copies, which is little. Only when
- * the log has grown long all the same does the writer wait for the thread. */
+/* Checkpoints. Copying the log's pages into the store's file takes milliseconds, so a thread of
+ * its own does it while the writer goes on committing. SQLite can begin its log anew only when
+ * all of it is copied, and under load there is always a commit more: what came meanwhile the
+ * writer copies, which is little. Only when the log has grown long all the same does the writer
+ * wait for the thread. */
 #include "checkpoint.h"
 
 #include <stdlib.h>
@@ -11,12 +12,13 @@
 #include "mem.h"
 #include "sql.h"
 
-/* The log is long enough to be copied. Not later: as long as the file grows, each sync costs several times
- * what it costs when old pages of the log are written over. */
+/* The log is long enough to be copied. Not later: as long as the file grows, each sync costs
+ * several times what it costs when old pages of the log are written over. */
 #define BEGIN_PAGES 2000
 #define WAIT_PAGES 8000 /* so long that the writer waits for it */
 
-/* The pages that were copied go to the disk here, too: SQLite leaves that to whoever copies the last ones. */
+/* The pages that were copied go to the disk here, too: SQLite leaves that to whoever copies the
+ * last ones. */
 static int sync_file(sqlite3 *db)
 {
     sqlite3_file *file = NULL;
@@ -26,8 +28,8 @@ static int sync_file(sqlite3 *db)
 
 static void copy_pages(struct sql_conn *c)
 {
-    struct fm_err err = {0};
-    if (sql_open(c, false, &err) == 0) {
+    fm_auto(fm_err) err = {0};
+    if (sql_open(c, SQL_READER, &err) == 0) {
         int rc = sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         if (rc == SQLITE_OK)
             rc = sync_file(c->db);
@@ -40,7 +42,6 @@ static void copy_pages(struct sql_conn *c)
     if (err.code != FM_OK)
         FM_LOG(WARN, STORAGE, "the log was not copied into the store's file, trying again later",
                FM_ERR(&err));
-    fm_err_done(&err);
 }
 
 static void *checkpoint_main(void *arg)
@@ -106,8 +107,8 @@ void checkpoint_after_commit(struct checkpointer *k, struct sql_conn *writer)
     pthread_mutex_unlock(&k->lock);
     if (begin)
         pthread_cond_broadcast(&k->changed);
-    if (copied && writer->db != NULL) /* a fault is met again by the next commit, or by the next try */
+    if (copied && writer->db != NULL) /* a fault is met again by the next commit or try */
         (void)sqlite3_wal_checkpoint_v2(writer->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     if (copied)
-        writer->log_pages = 0; /* if not all could be copied, the next commit says how long it still is */
+        writer->log_pages = 0; /* if some could not be copied, the next commit says so */
 }

@@ -1,5 +1,4 @@
-/* Copies the pages of SQLite's log into the store's file beside the writer. Private to
- * coordinator/store_sqlite*.c. */
+/* Copies the pages of SQLite's log into the store's file beside the writer. */
 #ifndef FM_STORE_SQLITE_CHECKPOINT_H
 #define FM_STORE_SQLITE_CHECKPOINT_H
 
@@ -24,7 +23,8 @@ struct checkpointer {
 
 /* Starts the thread for the store's file at this path; zero the struct before. */
 void checkpoint_start(struct checkpointer *k, const char *path);
-/* Any thread: ends the thread. The writer may still call checkpoint_after_commit, which does no more then. */
+/* Any thread: ends the thread. The writer may still call checkpoint_after_commit, which does no
+ * more then. */
 void checkpoint_stop(struct checkpointer *k);
 /* After checkpoint_stop, when the writer has ended. */
 void checkpoint_done(struct checkpointer *k);

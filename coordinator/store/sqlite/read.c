@@ -1,114 +1,55 @@
-/* Queries of the SQLite store. One reader thread carries them out on its own connection, each in one read
- * transaction. */
+/* Queries of the SQLite store. One reader thread carries them out on its own connection, each in
+ * one read transaction. See read.h. */
+#include "read.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "arena.h"
-#include "buf.h"
-#include "err.h"
-#include "id.h"
-#include "sql.h"
-#include "store.h"
-#include "store_int.h"
+#include "fermata/v1/types.pb-c.h"
+#include "fields.h"
+#include "mem.h"
 
-static const char *const sql_texts[SQL_COUNT] = {
-    [SQL_BEGIN] = "BEGIN IMMEDIATE",
-    [SQL_BEGIN_READ] = "BEGIN",
-    [SQL_COMMIT] = "COMMIT",
-    [SQL_ROLLBACK] = "ROLLBACK",
-    [SQL_GET_REQUEST] = "SELECT digest, job, reply FROM requests WHERE scope=?1 AND request_id=?2",
-    [SQL_PUT_REQUEST] =
-        "INSERT INTO requests(scope, request_id, job, digest, reply) VALUES(?1, ?2, ?3, ?4, ?5)",
-    [SQL_NEW_JOB] =
-        "INSERT INTO jobs(id, status, flow, host, head, wake, sum) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    [SQL_SET_JOB] = "UPDATE jobs SET status=?2, host=?3, head=?4, wake=?5, sum=?6 WHERE id=?1",
-    [SQL_PUT_LABEL] = "INSERT OR IGNORE INTO labels(key, value, job) VALUES(?1, ?2, ?3)",
-    [SQL_PUT_BODY] = "INSERT INTO bodies(body, sum) VALUES(?1, ?2)",
-    [SQL_PUT_RECORD] = "INSERT INTO records(job, number, at) VALUES(?1, ?2, ?3)",
-    [SQL_PUT_SNAPSHOT] =
-        "INSERT OR REPLACE INTO snapshots(job, number, body, inputs, sum) VALUES(?1, ?2, ?3, ?4, ?5)",
-    [SQL_PUT_FLOW_DEF] = "INSERT OR IGNORE INTO flow_defs(digest, body) VALUES(?1, ?2)",
-    [SQL_PUT_FLOW] = "INSERT INTO flows(name, version, digest, summary) VALUES(?1, ?2, ?3, ?4)",
-    [SQL_DELETE_FLOW] = "DELETE FROM flows WHERE name=?1",
-    [SQL_DELETE_JOB] = "DELETE FROM jobs WHERE id=?1",
-    [SQL_DELETE_BODIES] = "DELETE FROM bodies WHERE id IN (SELECT at FROM records WHERE job=?1)",
-    [SQL_DELETE_RECORDS] = "DELETE FROM records WHERE job=?1",
-    [SQL_DELETE_SNAPSHOT] = "DELETE FROM snapshots WHERE job=?1",
-    [SQL_DELETE_LABELS] = "DELETE FROM labels WHERE job=?1",
-    [SQL_DELETE_REQUESTS] = "DELETE FROM requests WHERE job=?1",
-    [SQL_READ_JOB] = "SELECT head FROM jobs WHERE id=?1",
-    [SQL_READ_SNAPSHOT] = "SELECT number, body, inputs FROM snapshots WHERE job=?1",
-    [SQL_READ_STEPS] = "SELECT r.number, b.body FROM records r CROSS JOIN bodies b ON b.id=r.at "
-                       "WHERE r.job=?1 AND r.number>=?2 ORDER BY r.number LIMIT ?3",
-    [SQL_READ_INPUTS] = "SELECT -r.number, b.body FROM records r CROSS JOIN bodies b ON b.id=r.at "
-                        "WHERE r.job=?1 AND r.number BETWEEN ?2 AND ?3 ORDER BY r.number DESC",
-    [SQL_READ_FLOW] = "SELECT f.version, f.digest, d.body FROM flows f JOIN flow_defs d ON d.digest=f.digest "
-                      "WHERE f.name=?1 AND f.version=?2",
-    [SQL_READ_NEWEST_FLOW] = ("SELECT f.version, f.digest, d.body FROM flows f JOIN flow_defs d ON "
-                              "d.digest=f.digest WHERE f.name=?1 "
-                              "ORDER BY f.version DESC LIMIT 1"),
-    [SQL_READ_FLOW_DEF] = "SELECT body FROM flow_defs WHERE digest=?1",
-    [SQL_LIST_FLOWS] =
-        "SELECT max(version), summary FROM flows WHERE name>?1 GROUP BY name ORDER BY name LIMIT ?2",
-    [SQL_LIST_ACTIVE] = "SELECT id, head FROM jobs WHERE id>?1 AND status IN (1, 2) ORDER BY id LIMIT ?2",
-    [SQL_ADD_USAGE] =
-        "INSERT INTO usage(day, job, flow, input, output, cached, cost, calls) VALUES(?1, ?2, ?3, ?4, ?5, "
-        "?6, ?7, ?8) ON CONFLICT(day, job) DO UPDATE SET input=input+?4, output=output+?5, "
-        "cached=cached+?6, cost=round(cost+?7, 9), calls=calls+?8",
-    [SQL_LIST_DUE] =
-        "SELECT id, wake FROM jobs WHERE wake<=?1 AND (wake, id)>(?2, ?3) ORDER BY wake, id LIMIT ?4",
-    [SQL_NEXT_WAKE] = "SELECT min(wake) FROM jobs WHERE wake>?1",
-    [SQL_PUT_HOST] = "INSERT OR REPLACE INTO hosts(id, body) VALUES(?1, ?2)",
-    [SQL_DELETE_HOST] = "DELETE FROM hosts WHERE id=?1",
-    [SQL_LIST_HOSTS] = "SELECT 0, body FROM hosts ORDER BY id",
-};
-
-sqlite3_stmt *sql_get(struct sql_conn *c, enum sql_id id, struct fm_err *err)
-{
-    sqlite3_stmt *s = c->stmts[id];
-    if (s != NULL) {
-        (void)sqlite3_reset(s);
-        return s;
-    }
-    int rc = sqlite3_prepare_v3(c->db, sql_texts[id], -1, SQLITE_PREPARE_PERSISTENT, &c->stmts[id], NULL);
-    if (rc == SQLITE_OK)
-        return c->stmts[id];
-    (void)sql_error(c, rc, "prepare", err);
-    return NULL;
-}
-
-void sql_bind_bytes(sqlite3_stmt *s, int at, const void *p, size_t n)
-{
-    (void)sqlite3_bind_blob64(s, at, n > 0 ? p : "", n, SQLITE_STATIC);
-}
-
-static struct fm_bytes column(struct done_node *n, sqlite3_stmt *s, int at)
-{
-    const void *p = sqlite3_column_blob(s, at);
-    return done_copy(n, p, (size_t)sqlite3_column_bytes(s, at));
-}
-
-static void column_digest(sqlite3_stmt *s, int at, uint8_t out[STORE_DIGEST_BYTES])
-{
-    const void *p = sqlite3_column_blob(s, at);
-    if (sqlite3_column_bytes(s, at) == STORE_DIGEST_BYTES)
-        memcpy(out, p, STORE_DIGEST_BYTES);
-}
-
-static void column_id(sqlite3_stmt *s, int at, struct fm_id *out)
-{
-    const void *p = sqlite3_column_blob(s, at);
-    if (sqlite3_column_bytes(s, at) == (int)sizeof(out->b))
-        memcpy(out->b, p, sizeof(out->b));
-}
+/* The statuses of which the statements speak by number. */
+_Static_assert(JOB_STATUS_PENDING == 1, "SQL_LIST_ACTIVE");
+_Static_assert(JOB_STATUS_RUNNING == 2, "SQL_LIST_ACTIVE, filter_text");
 
 /* What a query is doing. */
 struct reading {
     struct sql_conn *c;
-    struct done_node *n;
-    struct store_done *d;
     const struct store_query *q;
+    struct done_node *n;
+    struct store_done *d; /* of n */
+    size_t bytes;         /* of the bodies collected so far */
 };
+
+/* ---- rows ---- */
+
+static struct fm_bytes column(struct done_node *n, sqlite3_stmt *s, int at)
+{
+    struct fm_bytes b = sql_bytes(s, at);
+    return done_copy(n, b.p, b.n);
+}
+
+static void column_digest(sqlite3_stmt *s, int at, uint8_t out[STORE_DIGEST_BYTES])
+{
+    struct fm_bytes b = sql_bytes(s, at);
+    if (b.n == STORE_DIGEST_BYTES)
+        memcpy(out, b.p, b.n);
+}
+
+static void column_id(sqlite3_stmt *s, int at, struct fm_id *out)
+{
+    struct fm_bytes b = sql_bytes(s, at);
+    if (b.n == sizeof(out->b))
+        memcpy(out->b, b.p, b.n);
+}
+
+void sqlite_read_claim(struct done_node *n, sqlite3_stmt *row)
+{
+    column_digest(row, 0, n->done.claim.digest);
+    column_id(row, 1, &n->done.claim.job);
+    n->done.claim.reply = column(n, row, 2);
+}
 
 static int fail(struct reading *r, int rc, const char *what)
 {
@@ -128,57 +69,15 @@ static sqlite3_stmt *get(struct reading *r, enum sql_id id)
     return s;
 }
 
-/* Collects rows (number, body) into an array. limit 0 and max_bytes 0: no limit. */
-static int collect(struct reading *r, sqlite3_stmt *s, uint32_t limit, size_t max_bytes,
-                   struct store_row **ret_rows, size_t *ret_n)
+static sqlite3_stmt *get_of_job(struct reading *r, enum sql_id id, const struct fm_id *job)
 {
-    struct fm_buf rows = {0};
-    size_t n = 0, bytes = 0;
-    int rc;
-    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-        size_t size = (size_t)sqlite3_column_bytes(s, 1);
-        if ((limit > 0 && n == limit) || (max_bytes > 0 && n > 0 && bytes + size > max_bytes)) {
-            r->d->more = true;
-            rc = SQLITE_DONE;
-            break;
-        }
-        struct store_row row = {.number = (uint32_t)sqlite3_column_int64(s, 0), .body = column(r->n, s, 1)};
-        fm_buf_append(&rows, &row, sizeof(row));
-        bytes += size;
-        n++;
-    }
-    *ret_rows = (struct store_row *)(uintptr_t)done_copy(r->n, rows.p, rows.n).p;
-    *ret_n = n;
-    fm_buf_done(&rows);
-    if (rc != SQLITE_DONE)
-        return fail(r, rc, "read");
-    (void)sqlite3_reset(s);
-    return 0;
+    sqlite3_stmt *s = get(r, id);
+    if (s != NULL)
+        sql_bind_id(s, 1, job);
+    return s;
 }
 
-static int read_steps(struct reading *r, uint32_t from, uint32_t limit, size_t max_bytes)
-{
-    sqlite3_stmt *s = get(r, SQL_READ_STEPS);
-    if (s == NULL)
-        return -1;
-    sql_bind_bytes(s, 1, r->q->job.b, sizeof(r->q->job.b));
-    (void)sqlite3_bind_int64(s, 2, from > 0 ? from : 1); /* those below are inputs */
-    (void)sqlite3_bind_int64(s, 3, limit > 0 ? (int64_t)limit + 1 : -1);
-    return collect(r, s, limit, max_bytes, &r->d->steps, &r->d->n_steps);
-}
-
-static int read_inputs(struct reading *r, uint32_t from, uint32_t to)
-{
-    sqlite3_stmt *s = get(r, SQL_READ_INPUTS);
-    if (s == NULL)
-        return -1;
-    sql_bind_bytes(s, 1, r->q->job.b, sizeof(r->q->job.b));
-    (void)sqlite3_bind_int64(s, 2, -(int64_t)to);
-    (void)sqlite3_bind_int64(s, 3, from > 0 ? -(int64_t)from : -1);
-    return collect(r, s, 0, 0, &r->d->inputs, &r->d->n_inputs);
-}
-
-/* Returns 1 when there is a row, 0 when not (status set), -1 after a fault. */
+/* Returns 1 when there is a row, 0 when not, -1 after a fault. */
 static int one_row(struct reading *r, sqlite3_stmt *s)
 {
     int rc = sqlite3_step(s);
@@ -190,42 +89,130 @@ static int one_row(struct reading *r, sqlite3_stmt *s)
     return 0;
 }
 
-static int read_head(struct reading *r)
+/* As one_row, when the row is all that was asked for. */
+static int the_row(struct reading *r, sqlite3_stmt *s)
 {
-    sqlite3_stmt *s = get(r, SQL_READ_JOB);
-    if (s == NULL)
-        return -1;
-    sql_bind_bytes(s, 1, r->q->job.b, sizeof(r->q->job.b));
     int got = one_row(r, s);
     if (got == 0)
         r->d->status = STORE_NOT_FOUND;
-    if (got != 1)
+    return got;
+}
+
+/* Items of the completion that were made of rows. */
+struct items {
+    const void *p;
+    size_t n;
+    bool more;
+};
+
+/* Makes an item, zeroed before, of a row; false: it is one too many. */
+typedef bool take_row(struct reading *r, sqlite3_stmt *row, void *item);
+
+/* Makes items of all rows, but of at most `limit` (0: any number). */
+static struct items collect(struct reading *r, sqlite3_stmt *s, uint32_t limit, size_t item_size,
+                            take_row *take)
+{
+    struct fm_buf b = {0};
+    struct items got = {0};
+    int rc;
+    r->bytes = 0;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        fm_buf_reserve(&b, item_size);
+        memset(b.p + b.n, 0, item_size);
+        got.more = (limit > 0 && got.n == limit) || !take(r, s, b.p + b.n);
+        if (got.more)
+            break;
+        b.n += item_size;
+        got.n++;
+    }
+    got.p = done_copy(r->n, b.p, b.n).p;
+    fm_buf_done(&b);
+    if (rc != SQLITE_DONE && rc != SQLITE_ROW)
+        (void)fail(r, rc, "list");
+    else
+        (void)sqlite3_reset(s);
+    return got;
+}
+
+/* ---- a job ---- */
+
+static bool take_record(struct reading *r, sqlite3_stmt *row, void *item)
+{
+    struct store_record *record = item;
+    struct fm_bytes body = sql_bytes(row, 1);
+    size_t most = r->q->kind == STORE_READ_STEPS ? r->q->steps.max_bytes : 0;
+    if (most > 0 && r->bytes > 0 && r->bytes + body.n > most)
+        return false;
+    r->bytes += body.n;
+    record->number = (uint32_t)sqlite3_column_int64(row, 0);
+    record->body = done_copy(r->n, body.p, body.n);
+    return true;
+}
+
+static int read_steps(struct reading *r, const struct fm_id *job, uint32_t from, uint32_t limit,
+                      struct store_records *ret)
+{
+    sqlite3_stmt *s = get_of_job(r, SQL_READ_STEPS, job);
+    if (s == NULL)
         return -1;
-    r->d->head = column(r->n, s, 0);
+    sql_bind_number(s, 2, from > 0 ? from : 1); /* those below are inputs */
+    sql_bind_number(s, 3, limit > 0 ? (int64_t)limit + 1 : -1);
+    struct items got = collect(r, s, limit, sizeof(struct store_record), take_record);
+    *ret = (struct store_records){got.p, got.n, got.more};
+    return r->d->status == STORE_OK ? 0 : -1;
+}
+
+static int read_inputs(struct reading *r, const struct fm_id *job, uint32_t from, uint32_t to,
+                       struct store_records *ret)
+{
+    sqlite3_stmt *s = get_of_job(r, SQL_READ_INPUTS, job);
+    if (s == NULL)
+        return -1;
+    sql_bind_number(s, 2, -(int64_t)to);
+    sql_bind_number(s, 3, from > 0 ? -(int64_t)from : -1);
+    struct items got = collect(r, s, 0, sizeof(struct store_record), take_record);
+    *ret = (struct store_records){got.p, got.n, got.more};
+    return r->d->status == STORE_OK ? 0 : -1;
+}
+
+static int read_head(struct reading *r, const struct fm_id *job, struct fm_bytes *ret)
+{
+    sqlite3_stmt *s = get_of_job(r, SQL_READ_JOB, job);
+    if (s == NULL || the_row(r, s) != 1)
+        return -1;
+    *ret = column(r->n, s, 0);
     (void)sqlite3_reset(s);
     return 0;
 }
 
 static void read_job(struct reading *r)
 {
-    if (read_head(r) < 0 || !r->q->full)
+    const struct fm_id *id = &r->q->job.id;
+    struct store_found_job *job = &r->d->job;
+    if (read_head(r, id, &job->head) < 0 || r->q->job.extent == STORE_HEAD)
         return;
-    sqlite3_stmt *s = get(r, SQL_READ_SNAPSHOT);
+    sqlite3_stmt *s = get_of_job(r, SQL_READ_SNAPSHOT, id);
     if (s == NULL)
         return;
-    sql_bind_bytes(s, 1, r->q->job.b, sizeof(r->q->job.b));
     uint32_t taken = 0;
     int got = one_row(r, s);
     if (got < 0)
         return;
     if (got == 1) {
         taken = (uint32_t)sqlite3_column_int64(s, 2);
-        r->d->snapshot_number = (uint32_t)sqlite3_column_int64(s, 0);
-        r->d->snapshot = column(r->n, s, 1);
+        job->snapshot_number = (uint32_t)sqlite3_column_int64(s, 0);
+        job->snapshot = column(r->n, s, 1);
         (void)sqlite3_reset(s);
     }
-    if (read_steps(r, r->d->snapshot_number + 1, 0, 0) == 0)
-        (void)read_inputs(r, taken + 1, UINT32_MAX);
+    if (read_steps(r, id, job->snapshot_number + 1, 0, &job->steps) == 0)
+        (void)read_inputs(r, id, taken + 1, UINT32_MAX, &job->inputs);
+}
+
+static void read_steps_of(struct reading *r)
+{
+    struct fm_bytes head; /* says whether the job is there */
+    if (read_head(r, &r->q->steps.job, &head) == 0)
+        (void)read_steps(r, &r->q->steps.job, r->q->steps.from, r->q->steps.limit, &r->d->steps);
 }
 
 static void read_request(struct reading *r)
@@ -233,44 +220,31 @@ static void read_request(struct reading *r)
     sqlite3_stmt *s = get(r, SQL_GET_REQUEST);
     if (s == NULL)
         return;
-    (void)sqlite3_bind_text(s, 1, r->q->scope, -1, SQLITE_STATIC);
-    (void)sqlite3_bind_text(s, 2, r->q->request_id, -1, SQLITE_STATIC);
-    int got = one_row(r, s);
-    if (got == 0)
-        r->d->status = STORE_NOT_FOUND;
-    if (got != 1)
+    sql_bind_text(s, 1, r->q->request.scope);
+    sql_bind_text(s, 2, r->q->request.id);
+    if (the_row(r, s) != 1)
         return;
-    column_digest(s, 0, r->d->digest);
-    column_id(s, 1, &r->d->job);
-    r->d->reply = column(r->n, s, 2);
+    sqlite_read_claim(r->n, s);
     (void)sqlite3_reset(s);
 }
 
-static void one_definition(struct reading *r, sqlite3_stmt *s, bool named)
-{
-    int got = one_row(r, s);
-    if (got == 0)
-        r->d->status = STORE_NOT_FOUND;
-    if (got != 1)
-        return;
-    struct store_row row = {.number = named ? (uint32_t)sqlite3_column_int64(s, 0) : 0,
-                            .body = column(r->n, s, named ? 2 : 0)};
-    if (named)
-        column_digest(s, 1, r->d->digest);
-    r->d->rows = (struct store_row *)(uintptr_t)done_copy(r->n, &row, sizeof(row)).p;
-    r->d->n_rows = 1;
-    (void)sqlite3_reset(s);
-}
+/* ---- flows and hosts ---- */
 
 static void read_flow(struct reading *r)
 {
-    sqlite3_stmt *s = get(r, r->q->version > 0 ? SQL_READ_FLOW : SQL_READ_NEWEST_FLOW);
+    uint32_t version = r->q->flow.version;
+    sqlite3_stmt *s = get(r, version > 0 ? SQL_READ_FLOW : SQL_READ_NEWEST_FLOW);
     if (s == NULL)
         return;
-    (void)sqlite3_bind_text(s, 1, r->q->name, -1, SQLITE_STATIC);
-    if (r->q->version > 0)
-        (void)sqlite3_bind_int64(s, 2, r->q->version);
-    one_definition(r, s, true);
+    sql_bind_text(s, 1, r->q->flow.name);
+    if (version > 0)
+        sql_bind_number(s, 2, version);
+    if (the_row(r, s) != 1)
+        return;
+    r->d->flow.version = (uint32_t)sqlite3_column_int64(s, 0);
+    column_digest(s, 1, r->d->flow.digest);
+    r->d->flow.definition = column(r->n, s, 2);
+    (void)sqlite3_reset(s);
 }
 
 static void read_flow_def(struct reading *r)
@@ -278,8 +252,23 @@ static void read_flow_def(struct reading *r)
     sqlite3_stmt *s = get(r, SQL_READ_FLOW_DEF);
     if (s == NULL)
         return;
-    sql_bind_bytes(s, 1, r->q->digest, STORE_DIGEST_BYTES);
-    one_definition(r, s, false);
+    sql_bind_bytes(s, 1, (struct fm_bytes){r->q->flow_def.digest, STORE_DIGEST_BYTES});
+    if (the_row(r, s) != 1)
+        return;
+    r->d->flow_def = column(r->n, s, 0);
+    (void)sqlite3_reset(s);
+}
+
+static bool take_body(struct reading *r, sqlite3_stmt *row, void *item)
+{
+    *(struct fm_bytes *)item = column(r->n, row, 0);
+    return true;
+}
+
+static struct store_bodies list_bodies(struct reading *r, sqlite3_stmt *s, uint32_t limit)
+{
+    struct items got = collect(r, s, limit, sizeof(struct fm_bytes), take_body);
+    return (struct store_bodies){got.p, got.n, got.more};
 }
 
 static void list_flows(struct reading *r)
@@ -287,40 +276,32 @@ static void list_flows(struct reading *r)
     sqlite3_stmt *s = get(r, SQL_LIST_FLOWS);
     if (s == NULL)
         return;
-    (void)sqlite3_bind_text(s, 1, r->q->name != NULL ? r->q->name : "", -1, SQLITE_STATIC);
-    (void)sqlite3_bind_int64(s, 2, (int64_t)r->q->limit + 1);
-    (void)collect(r, s, r->q->limit, 0, &r->d->rows, &r->d->n_rows);
+    sql_bind_text(s, 1, r->q->flows.after);
+    sql_bind_number(s, 2, (int64_t)r->q->flows.limit + 1);
+    r->d->flows = list_bodies(r, s, r->q->flows.limit);
 }
 
 static void list_hosts(struct reading *r)
 {
     sqlite3_stmt *s = get(r, SQL_LIST_HOSTS);
     if (s != NULL)
-        (void)collect(r, s, 0, 0, &r->d->rows, &r->d->n_rows);
+        r->d->hosts = list_bodies(r, s, 0);
 }
 
 /* ---- lists of jobs ---- */
 
-static int collect_jobs(struct reading *r, sqlite3_stmt *s)
+static bool take_head(struct reading *r, sqlite3_stmt *row, void *item)
 {
-    struct fm_buf rows = {0};
-    size_t n = 0;
-    int rc;
-    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-        if (n == r->q->limit) {
-            r->d->more = true;
-            rc = SQLITE_DONE;
-            break;
-        }
-        struct store_row row = {.body = column(r->n, s, 1)};
-        column_id(s, 0, &row.job);
-        fm_buf_append(&rows, &row, sizeof(row));
-        n++;
-    }
-    r->d->rows = (struct store_row *)(uintptr_t)done_copy(r->n, rows.p, rows.n).p;
-    r->d->n_rows = n;
-    fm_buf_done(&rows);
-    return rc == SQLITE_DONE ? 0 : fail(r, rc, "list");
+    struct store_job_head *job = item;
+    column_id(row, 0, &job->id);
+    job->head = column(r->n, row, 1);
+    return true;
+}
+
+static void list_heads(struct reading *r, sqlite3_stmt *s, uint32_t limit)
+{
+    struct items got = collect(r, s, limit, sizeof(struct store_job_head), take_head);
+    r->d->jobs = (struct store_job_heads){got.p, got.n, got.more};
 }
 
 static void list_active(struct reading *r)
@@ -328,22 +309,30 @@ static void list_active(struct reading *r)
     sqlite3_stmt *s = get(r, SQL_LIST_ACTIVE);
     if (s == NULL)
         return;
-    sql_bind_bytes(s, 1, r->q->after.b, sizeof(r->q->after.b));
-    (void)sqlite3_bind_int64(s, 2, (int64_t)r->q->limit + 1);
-    if (collect_jobs(r, s) == 0)
-        (void)sqlite3_reset(s);
+    sql_bind_id(s, 1, &r->q->active.after);
+    sql_bind_number(s, 2, (int64_t)r->q->active.limit + 1);
+    list_heads(r, s, r->q->active.limit);
 }
 
-/* min(wake) beyond due_ms, so that the core knows when to ask again. */
+static bool take_due(struct reading *r, sqlite3_stmt *row, void *item)
+{
+    struct store_due_job *job = item;
+    (void)r;
+    column_id(row, 0, &job->id);
+    job->wake_ms = sqlite3_column_int64(row, 1);
+    return true;
+}
+
+/* The first wake time that is later, so that the core knows when to ask again. */
 static void read_next_wake(struct reading *r)
 {
     sqlite3_stmt *s = get(r, SQL_NEXT_WAKE);
     if (s == NULL)
         return;
-    (void)sqlite3_bind_int64(s, 1, r->q->due_ms);
+    sql_bind_number(s, 1, r->q->due.until_ms);
     if (one_row(r, s) != 1)
         return;
-    r->d->next_wake_ms = sqlite3_column_int64(s, 0); /* NULL reads as 0 */
+    r->d->due.next_wake_ms = sqlite3_column_int64(s, 0); /* NULL reads as 0 */
     (void)sqlite3_reset(s);
 }
 
@@ -352,149 +341,150 @@ static void list_due(struct reading *r)
     sqlite3_stmt *s = get(r, SQL_LIST_DUE);
     if (s == NULL)
         return;
-    (void)sqlite3_bind_int64(s, 1, r->q->due_ms);
-    (void)sqlite3_bind_int64(s, 2, r->q->after_ms);
-    sql_bind_bytes(s, 3, r->q->after.b, sizeof(r->q->after.b));
-    (void)sqlite3_bind_int64(s, 4, (int64_t)r->q->limit + 1);
-    struct fm_buf rows = {0};
-    int rc;
-    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-        if (r->d->n_rows == r->q->limit) {
-            r->d->more = true;
-            rc = SQLITE_DONE;
-            break;
-        }
-        struct store_row row = {.wake_ms = sqlite3_column_int64(s, 1)};
-        column_id(s, 0, &row.job);
-        fm_buf_append(&rows, &row, sizeof(row));
-        r->d->n_rows++;
-    }
-    r->d->rows = (struct store_row *)(uintptr_t)done_copy(r->n, rows.p, rows.n).p;
-    fm_buf_done(&rows);
-    if (rc != SQLITE_DONE) {
-        (void)fail(r, rc, "list");
-        return;
-    }
-    (void)sqlite3_reset(s);
-    read_next_wake(r);
+    sql_bind_number(s, 1, r->q->due.until_ms);
+    sql_bind_number(s, 2, r->q->due.after_ms);
+    sql_bind_id(s, 3, &r->q->due.after);
+    sql_bind_number(s, 4, (int64_t)r->q->due.limit + 1);
+    struct items got = collect(r, s, r->q->due.limit, sizeof(struct store_due_job), take_due);
+    r->d->due = (struct store_due){.items = got.p, .n = got.n, .more = got.more};
+    if (r->d->status == STORE_OK)
+        read_next_wake(r);
 }
 
-static void list_text(const struct store_query *q, char *sql, size_t size)
+/* ---- lists and counts by a filter ---- */
+
+static bool given(const char *text)
 {
-    bool counts = q->kind == STORE_COUNT_JOBS;
-    size_t at = (size_t)snprintf(sql, size, "SELECT %s FROM jobs j WHERE 1",
-                                 counts ? "status, count(*)" : "id, head");
-#define ADD(...) at += at < size ? (size_t)snprintf(sql + at, size - at, __VA_ARGS__) : 0
-    if (!fm_id_is_zero(&q->after))
-        ADD(" AND id<?1");
-    if (q->n_statuses > 0) {
-        ADD(" AND status IN (");
-        for (size_t i = 0; i < q->n_statuses; i++)
-            ADD("%s%d", i > 0 ? "," : "", q->statuses[i]);
+    return text != NULL && text[0] != '\0';
+}
+
+/* Parameters: ?2 flow, ?3 host, ?10 and ?11 the first label, and so on. */
+static void filter_text(const struct store_filter *f, struct fm_buf *sql)
+{
+    char part[128];
+#define ADD(...) fm_buf_append(sql, part, (size_t)snprintf(part, sizeof(part), __VA_ARGS__))
+    for (size_t i = 0; i < f->n_statuses; i++)
+        ADD("%s%d", i > 0 ? "," : " AND status IN (", f->statuses[i]);
+    if (f->n_statuses > 0)
         ADD(")");
-    }
-    if (q->flow != NULL && q->flow[0] != '\0')
+    if (given(f->flow))
         ADD(" AND flow=?2");
-    if (q->host != NULL && q->host[0] != '\0')
-        ADD(" AND host=?3 AND status=2"); /* only a RUNNING job has a host: jobs_by_status finds it */
-    for (size_t i = 0; i < q->n_labels; i++)
+    if (given(f->host))
+        ADD(" AND host=?3 AND status=2"); /* only a RUNNING job has one: jobs_by_status finds it */
+    for (size_t i = 0; i < f->n_labels; i++)
         ADD(" AND EXISTS(SELECT 1 FROM labels l WHERE l.key=?%zu AND l.value=?%zu AND l.job=j.id)",
             10 + 2 * i, 11 + 2 * i);
-    ADD("%s", counts ? " GROUP BY status ORDER BY status LIMIT ?4" : " ORDER BY id DESC LIMIT ?4");
 #undef ADD
 }
 
-static void collect_counts(struct reading *r, sqlite3_stmt *s)
+static void bind_filter(sqlite3_stmt *s, const struct store_filter *f)
 {
-    struct fm_buf rows = {0};
-    int rc;
-    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-        struct store_row row = {.number = (uint32_t)sqlite3_column_int64(s, 0),
-                                .wake_ms = sqlite3_column_int64(s, 1)};
-        fm_buf_append(&rows, &row, sizeof(row));
-        r->d->n_rows++;
+    if (given(f->flow))
+        sql_bind_text(s, 2, f->flow);
+    if (given(f->host))
+        sql_bind_text(s, 3, f->host);
+    for (size_t i = 0; i < f->n_labels; i++) {
+        sql_bind_text(s, (int)(10 + 2 * i), f->labels[i].key);
+        sql_bind_text(s, (int)(11 + 2 * i), f->labels[i].value);
     }
-    r->d->rows = (struct store_row *)(uintptr_t)done_copy(r->n, rows.p, rows.n).p;
-    fm_buf_done(&rows);
-    if (rc != SQLITE_DONE)
-        (void)fail(r, rc, "count");
+}
+
+/* A statement that is made for one query, with its filter bound; for sqlite3_finalize. NULL after a
+ * fault. */
+static sqlite3_stmt *filtered(struct reading *r, const char *begin, const struct store_filter *f,
+                              const char *end)
+{
+    fm_auto(fm_buf) sql = {0};
+    sqlite3_stmt *s = NULL;
+    fm_buf_append(&sql, begin, strlen(begin));
+    filter_text(f, &sql);
+    fm_buf_append(&sql, end, strlen(end) + 1);
+    int rc = sqlite3_prepare_v2(r->c->db, (const char *)sql.p, -1, &s, NULL);
+    if (rc != SQLITE_OK)
+        (void)fail(r, rc, "list");
+    else
+        bind_filter(s, f);
+    return s;
 }
 
 static void list_jobs(struct reading *r)
 {
-    const struct store_query *q = r->q;
-    char sql[8192];
-    list_text(q, sql, sizeof(sql));
-    sqlite3_stmt *s = NULL;
-    int rc = sqlite3_prepare_v2(r->c->db, sql, -1, &s, NULL);
-    if (rc != SQLITE_OK) {
-        (void)fail(r, rc, "list");
+    bool any = fm_id_is_zero(&r->q->jobs.before);
+    sqlite3_stmt *s =
+        filtered(r, any ? "SELECT id, head FROM jobs j WHERE 1" : "SELECT id, head FROM jobs j WHERE id<?1",
+                 &r->q->jobs.filter, " ORDER BY id DESC LIMIT ?4");
+    if (s == NULL)
         return;
-    }
-    if (!fm_id_is_zero(&q->after))
-        sql_bind_bytes(s, 1, q->after.b, sizeof(q->after.b));
-    if (q->flow != NULL && q->flow[0] != '\0')
-        (void)sqlite3_bind_text(s, 2, q->flow, -1, SQLITE_STATIC);
-    if (q->host != NULL && q->host[0] != '\0')
-        (void)sqlite3_bind_text(s, 3, q->host, -1, SQLITE_STATIC);
-    (void)sqlite3_bind_int64(s, 4, (int64_t)q->limit + 1);
-    for (size_t i = 0; i < q->n_labels; i++) {
-        (void)sqlite3_bind_text(s, (int)(10 + 2 * i), q->labels[i].key, -1, SQLITE_STATIC);
-        (void)sqlite3_bind_text(s, (int)(11 + 2 * i), q->labels[i].value, -1, SQLITE_STATIC);
-    }
-    if (q->kind == STORE_COUNT_JOBS)
-        collect_counts(r, s);
-    else
-        (void)collect_jobs(r, s);
-    sqlite3_finalize(s);
+    if (!any)
+        sql_bind_id(s, 1, &r->q->jobs.before);
+    sql_bind_number(s, 4, (int64_t)r->q->jobs.limit + 1);
+    list_heads(r, s, r->q->jobs.limit);
+    (void)sqlite3_finalize(s);
+}
+
+static bool take_count(struct reading *r, sqlite3_stmt *row, void *item)
+{
+    struct store_count *count = item;
+    (void)r;
+    count->status = sqlite3_column_int(row, 0);
+    count->jobs = (uint64_t)sqlite3_column_int64(row, 1);
+    return true;
+}
+
+static void count_jobs(struct reading *r)
+{
+    sqlite3_stmt *s = filtered(r, "SELECT status, count(*) FROM jobs j WHERE 1", &r->q->counts.filter,
+                               " GROUP BY status ORDER BY status");
+    if (s == NULL)
+        return;
+    struct items got = collect(r, s, 0, sizeof(struct store_count), take_count);
+    r->d->counts = (struct store_counts){got.p, got.n};
+    (void)sqlite3_finalize(s);
 }
 
 /* ---- the ledger ---- */
 
-/* The sums by key, in `flow`. Labels are those of jobs that are still there. */
+static bool take_sum(struct reading *r, sqlite3_stmt *row, void *item)
+{
+    struct store_usage_sum *sum = item;
+    sum->key = done_text(r->n, sql_text(row, 0));
+    sum->day = (uint32_t)sqlite3_column_int64(row, 1);
+    sum->used.input_tokens = (uint64_t)sqlite3_column_int64(row, 2);
+    sum->used.output_tokens = (uint64_t)sqlite3_column_int64(row, 3);
+    sum->used.cached_tokens = (uint64_t)sqlite3_column_int64(row, 4);
+    sum->used.cost = sqlite3_column_double(row, 5);
+    sum->used.calls = (uint64_t)sqlite3_column_int64(row, 6);
+    return true;
+}
+
 static void sum_usage(struct reading *r)
 {
-    static const char *const keys[] = {"''", "u.flow", "l.value", "CAST(u.day AS TEXT)"};
-    const struct store_query *q = r->q;
+    static const char *const groups[] = {[STORE_BY_NOTHING] = "'', 0",
+                                         [STORE_BY_FLOW] = "u.flow, 0",
+                                         [STORE_BY_LABEL] = "l.value, 0",
+                                         [STORE_BY_DAY] = "'', u.day"};
+    enum store_group group = r->q->usage.group;
     char sql[512];
-    (void)snprintf(
-        sql, sizeof(sql),
-        "SELECT %s, sum(u.input), sum(u.output), sum(u.cached), round(sum(u.cost), 9), sum(u.calls) FROM "
-        "usage u%s WHERE "
-        "u.day BETWEEN ?1 AND ?2 AND (?4='' OR u.flow=?4) GROUP BY 1 HAVING sum(u.calls) IS NOT "
-        "NULL ORDER BY 1 LIMIT 10000",
-        keys[q->group & 3], q->group == 2 ? " JOIN labels l ON l.job=u.job AND l.key=?3" : "");
     sqlite3_stmt *s = NULL;
+    (void)snprintf(sql, sizeof(sql),
+                   "SELECT %s, sum(u.input), sum(u.output), sum(u.cached), round(sum(u.cost), 9), "
+                   "sum(u.calls) FROM usage u%s WHERE u.day BETWEEN ?1 AND ?2 AND (?4='' OR u.flow=?4) "
+                   "GROUP BY 1, 2 HAVING sum(u.calls) IS NOT NULL ORDER BY 1, 2 LIMIT 10000",
+                   groups[group],
+                   group == STORE_BY_LABEL ? " JOIN labels l ON l.job=u.job AND l.key=?3" : "");
     int rc = sqlite3_prepare_v2(r->c->db, sql, -1, &s, NULL);
     if (rc != SQLITE_OK) {
         (void)fail(r, rc, "sum");
         return;
     }
-    (void)sqlite3_bind_int64(s, 1, q->from);
-    (void)sqlite3_bind_int64(s, 2, q->to);
-    if (q->group == 2)
-        (void)sqlite3_bind_text(s, 3, q->name, -1, SQLITE_STATIC);
-    (void)sqlite3_bind_text(s, 4, q->flow != NULL ? q->flow : "", -1, SQLITE_STATIC);
-    struct fm_buf rows = {0};
-    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-        struct fm_bytes key = column(r->n, s, 0);
-        struct store_usage u = {.flow = "",
-                                .input_tokens = (uint64_t)sqlite3_column_int64(s, 1),
-                                .output_tokens = (uint64_t)sqlite3_column_int64(s, 2),
-                                .cached_tokens = (uint64_t)sqlite3_column_int64(s, 3),
-                                .cost = sqlite3_column_double(s, 4),
-                                .calls = (uint64_t)sqlite3_column_int64(s, 5)};
-        char *text = fm_arena_zalloc(&r->n->arena, 1, key.n + 1);
-        if (text != NULL && key.n > 0)
-            u.flow = memcpy(text, key.p, key.n);
-        fm_buf_append(&rows, &u, sizeof(u));
-        r->d->n_usage++;
-    }
-    r->d->usage = (struct store_usage *)(uintptr_t)done_copy(r->n, rows.p, rows.n).p;
-    fm_buf_done(&rows);
-    if (rc != SQLITE_DONE)
-        (void)fail(r, rc, "sum");
-    sqlite3_finalize(s);
+    sql_bind_number(s, 1, r->q->usage.from_day);
+    sql_bind_number(s, 2, r->q->usage.to_day);
+    if (group == STORE_BY_LABEL)
+        sql_bind_text(s, 3, r->q->usage.label_key);
+    sql_bind_text(s, 4, r->q->usage.flow);
+    struct items got = collect(r, s, 0, sizeof(struct store_usage_sum), take_sum);
+    r->d->usage = (struct store_usage_sums){got.p, got.n};
+    (void)sqlite3_finalize(s);
 }
 
 /* ---- the query ---- */
@@ -502,30 +492,19 @@ static void sum_usage(struct reading *r)
 static void dispatch(struct reading *r)
 {
     switch (r->q->kind) {
+    case STORE_UNIT: /* not a query */
+        return;
     case STORE_READ_JOB:
         read_job(r);
         return;
     case STORE_READ_STEPS:
-        if (read_head(r) == 0) {
-            r->d->head = (struct fm_bytes){0};
-            (void)read_steps(r, r->q->from, r->q->limit, r->q->max_bytes);
-        }
+        read_steps_of(r);
         return;
     case STORE_READ_INPUTS:
-        (void)read_inputs(r, r->q->from, r->q->to);
+        (void)read_inputs(r, &r->q->inputs.job, r->q->inputs.from, r->q->inputs.to, &r->d->inputs);
         return;
-    case STORE_LIST_JOBS:
-    case STORE_COUNT_JOBS:
-        list_jobs(r);
-        return;
-    case STORE_SUM_USAGE:
-        sum_usage(r);
-        return;
-    case STORE_LIST_ACTIVE:
-        list_active(r);
-        return;
-    case STORE_LIST_DUE:
-        list_due(r);
+    case STORE_READ_REQUEST:
+        read_request(r);
         return;
     case STORE_READ_FLOW:
         read_flow(r);
@@ -533,8 +512,14 @@ static void dispatch(struct reading *r)
     case STORE_READ_FLOW_DEF:
         read_flow_def(r);
         return;
-    case STORE_READ_REQUEST:
-        read_request(r);
+    case STORE_LIST_JOBS:
+        list_jobs(r);
+        return;
+    case STORE_LIST_ACTIVE:
+        list_active(r);
+        return;
+    case STORE_LIST_DUE:
+        list_due(r);
         return;
     case STORE_LIST_FLOWS:
         list_flows(r);
@@ -542,31 +527,33 @@ static void dispatch(struct reading *r)
     case STORE_LIST_HOSTS:
         list_hosts(r);
         return;
+    case STORE_COUNT_JOBS:
+        count_jobs(r);
+        return;
+    case STORE_SUM_USAGE:
+        sum_usage(r);
+        return;
     }
 }
 
-static int run(struct reading *r, enum sql_id id)
+static int exec(struct reading *r, enum sql_id id)
 {
-    sqlite3_stmt *s = get(r, id);
-    if (s == NULL)
-        return -1;
-    int rc = sqlite3_step(s);
-    (void)sqlite3_reset(s);
-    return rc == SQLITE_DONE ? 0 : fail(r, rc, sql_texts[id]);
+    int rc = sql_exec(r->c, id, &r->d->err);
+    return rc == SQLITE_OK ? 0 : fail(r, rc, "read");
 }
 
 struct done_node *sqlite_query(struct sql_conn *c, const struct store_query *q)
 {
-    struct done_node *n = done_new(q->tag, true, q->kind);
-    struct reading r = {c, n, &n->done, q};
-    if (sql_open(c, false, &n->done.err) < 0) {
+    struct done_node *n = done_new(q->tag, q->kind);
+    struct reading r = {.c = c, .q = q, .n = n, .d = &n->done};
+    if (sql_open(c, SQL_READER, &n->done.err) < 0) {
         n->done.status = STORE_FAILED;
         return n;
     }
-    if (run(&r, SQL_BEGIN_READ) == 0) {
+    if (exec(&r, SQL_BEGIN_READ) == 0) {
         dispatch(&r);
         if (c->db != NULL && !sqlite3_get_autocommit(c->db))
-            (void)run(&r, SQL_COMMIT);
+            (void)exec(&r, SQL_COMMIT);
     }
     for (int i = 0; c->db != NULL && i < SQL_COUNT; i++)
         if (c->stmts[i] != NULL && sqlite3_stmt_busy(c->stmts[i]))

@@ -1,15 +1,14 @@
-/* What the files of the SQLite store share: connections, statements, errors. Private to
- * coordinator/store_sqlite*.c. */
-#ifndef FM_STORE_SQLITE_INT_H
-#define FM_STORE_SQLITE_INT_H
+/* Connections to the SQLite file, their prepared statements, their errors. */
+#ifndef FM_STORE_SQLITE_SQL_H
+#define FM_STORE_SQLITE_SQL_H
+
+#include <stdint.h>
 
 #include <sqlite3.h>
 
-#include "store_int.h"
-
-#define SCHEMA_VERSION 4
-#define SUMS_VERSION 4            /* the first with checksums */
-#define APPLICATION_ID 0x46524d54 /* "FRMT" */
+#include "buf.h"
+#include "err.h"
+#include "id.h"
 
 enum sql_id {
     SQL_BEGIN,
@@ -59,25 +58,41 @@ struct sql_conn {
     sqlite3_stmt *stmts[SQL_COUNT];
 };
 
-/* Opens (if it is closed) with the settings every connection needs; never creates. Returns 0 or an error as
- * sql_error. */
-int sql_open(struct sql_conn *c, bool writer, struct fm_err *err) FM_MUST_CHECK;
+enum sql_role { SQL_READER, SQL_WRITER };
+
+/* Opens (if it is closed) with the settings every connection needs; never creates. Returns 0 or an
+ * error as sql_error. */
+int sql_open(struct sql_conn *c, enum sql_role role, struct fm_err *err) FM_MUST_CHECK;
 void sql_close(struct sql_conn *c);
+
 /* The prepared statement, reset; NULL with err when it cannot be prepared. */
-sqlite3_stmt *sql_get(struct sql_conn *c, enum sql_id id, struct fm_err *err);
-/* Sets err from SQLite's last error on this connection; `what` says what was tried. Returns -code. */
+sqlite3_stmt *sql_get(struct sql_conn *c, enum sql_id id, struct fm_err *err) FM_MUST_CHECK;
+/* Runs a prepared statement that takes and returns nothing: returns SQLITE_OK, or SQLite's code
+ * with err. */
+int sql_exec(struct sql_conn *c, enum sql_id id, struct fm_err *err) FM_MUST_CHECK;
+/* Runs statements given as text; `what` says what for. Returns 0 or an error as sql_error. */
+int sql_run(struct sql_conn *c, const char *sql, const char *what, struct fm_err *err) FM_MUST_CHECK;
+/* The one number that a query given as text returns. Returns 0 or an error as sql_error. */
+int sql_number(struct sql_conn *c, const char *sql, int64_t *ret, struct fm_err *err) FM_MUST_CHECK;
+/* SQLite's own look through the whole file: *ret_damage is the first fault (for free), or NULL.
+ * Returns SQLITE_OK, or SQLite's code when it could not be done. */
+int sql_quick_check(sqlite3 *db, char **ret_damage) FM_MUST_CHECK;
+
+/* Sets err from SQLite's last error on this connection; `what` says what was tried. Returns
+ * -code. */
 int sql_error(const struct sql_conn *c, int rc, const char *what, struct fm_err *err);
 /* True when the connection cannot be trusted any more and has to be opened again. */
 bool sql_is_fatal(int rc);
-/* The checksum of what is stored of a job under a number: that of a step, the negative one of an input, 0 for
- * its record; of a snapshot, its step. As a signed number SQLite needs at most 4 bytes for it. */
-int32_t sql_sum(const struct fm_id *job, int64_t number, struct fm_bytes body);
-void sql_bind_bytes(sqlite3_stmt *s, int at, const void *p, size_t n);
 
-/* Lock, directory, file, schema, checks: store_sqlite_open.c. Returns the lock's descriptor or -code. */
-int sqlite_prepare_file(const char *dir, char **ret_path, struct fm_err *err) FM_MUST_CHECK;
+/* Binding, by position; bytes and texts are borrowed until the statement is reset. */
+void sql_bind_bytes(sqlite3_stmt *s, int at, struct fm_bytes bytes);
+void sql_bind_id(sqlite3_stmt *s, int at, const struct fm_id *id);
+void sql_bind_text(sqlite3_stmt *s, int at, const char *text);
+void sql_bind_number(sqlite3_stmt *s, int at, int64_t number);
 
-/* Carries out one query: store_sqlite_read.c. Returns a completion. */
-struct done_node *sqlite_query(struct sql_conn *c, const struct store_query *q);
+/* A column's bytes, until the next row. */
+struct fm_bytes sql_bytes(sqlite3_stmt *s, int at);
+/* A column's text, "" for none, until the next row. */
+const char *sql_text(sqlite3_stmt *s, int at);
 
 #endif

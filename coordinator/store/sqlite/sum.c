@@ -1,9 +1,7 @@
-/* CRC-32C (Castagnoli), eight bytes at a time. See sql_sum in store_sqlite_int.h. */
-#include <pthread.h>
+/* CRC-32C (Castagnoli), eight bytes at a time. See sum.h. */
+#include "sum.h"
 
-#include "buf.h"
-#include "id.h"
-#include "sql.h"
+#include <pthread.h>
 
 #define POLYNOMIAL 0x82f63b78u /* reflected */
 

@@ -1,5 +1,5 @@
-/* What the engine asks of the world: the calls of struct engine_io, made while an input is handled. The
- * callbacks must not call back into the engine. On the engine's thread. */
+/* What the engine asks of the world: the calls of struct engine_io, made while an input is handled.
+ * The callbacks must not call back into the engine. On the engine's thread. */
 #ifndef FM_ENGINE_IO_H
 #define FM_ENGINE_IO_H
 
@@ -45,20 +45,22 @@ struct engine_io {
     /* Calls engine_timer(id) after ms; ids are never used twice. */
     void (*start_timer)(void *arg, uint64_t id, uint64_t ms);
     void (*cancel_timer)(void *arg, uint64_t id);
-    /* Starts a call of a handler: `request` is a struct fm_http_request, a struct process_request or a struct
-     * served_task, valid during this callback only. What comes of it is told by engine_call_data and
-     * engine_call_done. NULL: there are no such calls. */
+    /* Starts a call of a handler: `request` is a struct fm_http_request, a struct process_request
+     * or a struct served_task, valid during this callback only. What comes of it is told by
+     * engine_call_data and engine_call_done. NULL: there are no such calls. */
     void (*start_call)(void *arg, uint64_t id, enum engine_call_kind kind, const void *request);
     /* Ends a call; nothing more is told of it. */
     void (*cancel_call)(void *arg, uint64_t id, enum engine_call_kind kind);
-    /* Has engine_work_run called on another thread, and engine_work_done on this one when it has returned.
-     * NULL: such handlers are called as any other. */
+    /* Has engine_work_run called on another thread, and engine_work_done on this one when it has
+     * returned. NULL: such handlers are called as any other. */
     void (*start_work)(void *arg, uint64_t id, struct engine_work *work);
     /* The coordinator has accepted the host. */
     void (*attached)(void *arg);
-    /* Draining is complete: everything is given back. Close the stream when what was sent is out. */
+    /* Draining is complete: everything is given back. Close the stream when what was sent is
+     * out. */
     void (*drained)(void *arg);
-    /* Whether a breakpoint's jq condition holds for a task's data (JSON). NULL: every condition holds. */
+    /* Whether a breakpoint's jq condition holds for a task's data (JSON). NULL: every condition
+     * holds. */
     bool (*condition)(void *arg, const char *program, struct fm_bytes json);
     /* Microseconds of monotonic time, for durations only; may be NULL. */
     int64_t (*now_us)(void *arg);

@@ -285,8 +285,8 @@ static int find_sources(const struct connection *c, struct fm_bytes data, bool *
     return got;
 }
 
-/* True when the mapping gives this name to another field that is there: then the field that has it already
- * gives way. */
+/* True when the mapping gives this name to another field that is there: then the field that has it
+ * already gives way. */
 static bool gives_way(const struct connection *c, const bool *occurs, struct fm_bytes key)
 {
     for (size_t i = 0; i < c->n_mapping; i++)

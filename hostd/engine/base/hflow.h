@@ -1,5 +1,5 @@
-/* A flow as a host needs it ("h" as in struct hjob): parsed once at a job's assignment, with the place of
- * each routine's tasks; and the mapping of data that its connections do. */
+/* A flow as a host needs it ("h" as in struct hjob): parsed once at a job's assignment, with the
+ * place of each routine's tasks; and the mapping of data that its connections do. */
 #ifndef FM_ENGINE_HFLOW_H
 #define FM_ENGINE_HFLOW_H
 
@@ -65,13 +65,14 @@ struct flow {
     struct routine unknown; /* takes the tasks of routines that the flow does not have, and fails them */
 };
 
-/* Parses an encoded Flow. NULL with err: malformed, or a routine type that this host does not offer. */
+/* Parses an encoded Flow. NULL with err: malformed, or a routine type that this host does not
+ * offer. */
 struct flow *flow_parse(struct fm_bytes encoded, const struct registry *registry, struct fm_err *err);
 void flow_free(struct flow *f);
 /* The routine, or the flow's `unknown`; never NULL. */
 struct routine *flow_routine(struct flow *f, const char *id);
-/* Applies a connection's mapping, dropping and constants to an encoded Struct: appends the result. -1:
- * malformed. */
+/* Applies a connection's mapping, dropping and constants to an encoded Struct: appends the result.
+ * -1: malformed. */
 int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_buf *out);
 /* True when the connection takes this event, of the routine at which it begins, with this data. */
 bool connection_takes(const struct connection *c, const char *event, struct fm_bytes data);

@@ -1,6 +1,7 @@
-/* A job as a host holds it (the coordinator has a record of its own, `struct job`; "h" is for host): its
- * flow, the tasks that wait, the host's copy of its state, the steps that are not on disk yet. Here: its
- * parts, and putting tasks where they belong; which task runs when is decided in queue.c. */
+/* A job as a host holds it (the coordinator has a record of its own, `struct job`; "h" is for
+ * host): its flow, the tasks that wait, the host's copy of its state, the steps that are not on
+ * disk yet. Here: its parts, and putting tasks where they belong; which task runs when is decided
+ * in queue.c. */
 #ifndef FM_ENGINE_HJOB_H
 #define FM_ENGINE_HJOB_H
 
@@ -119,7 +120,8 @@ struct task *hjob_find_scheduled(struct hjob *job, const char *routine, const ch
 void hjob_send_step(struct hjob *job, const struct fm_buf *step);
 /* Forgets the steps up to this number, which are on disk. */
 void hjob_stored(struct hjob *job, uint32_t number);
-/* Sets the time at which an interrupt aborts what runs; the engine looks when the first of them has come. */
+/* Sets the time at which an interrupt aborts what runs; the engine looks when the first of them has
+ * come. */
 void hjob_set_grace(struct hjob *job, int64_t at_ms);
 
 #endif

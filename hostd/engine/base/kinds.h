@@ -1,4 +1,5 @@
-/* The enums of the protocol that the engine works with, by short names. What they mean is said in the protos.
+/* The enums of the protocol that the engine works with, by short names. What they mean is said in
+ * the protos.
  */
 #ifndef FM_ENGINE_KINDS_H
 #define FM_ENGINE_KINDS_H

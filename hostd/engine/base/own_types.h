@@ -1,5 +1,5 @@
-/* What hostd's own routine types may ask of a step beyond the routine API (fermata/routine.h). No part of the
- * ABI: plugins cannot see these functions. They are in engine/step. */
+/* What hostd's own routine types may ask of a step beyond the routine API (fermata/routine.h). No
+ * part of the ABI: plugins cannot see these functions. They are in engine/step. */
 #ifndef FM_OWN_TYPES_H
 #define FM_OWN_TYPES_H
 
@@ -11,8 +11,8 @@
 
 /* The arena of a step: what is made in it lives as long as the step. */
 struct fm_arena *ctx_arena(struct fm_ctx *ctx);
-/* Memory for one piece of many, such as an event of a stream; empty now, and whatever was in it is gone.
- * Freed with the step. */
+/* Memory for one piece of many, such as an event of a stream; empty now, and whatever was in it is
+ * gone. Freed with the step. */
 struct fm_arena *ctx_scratch(struct fm_ctx *ctx);
 /* As json_value_read, in the step's arena. */
 static inline struct fm_value *ctx_json(struct fm_ctx *ctx, const char *text, size_t n, struct fm_err *err)
@@ -20,16 +20,16 @@ static inline struct fm_value *ctx_json(struct fm_ctx *ctx, const char *text, si
     return json_value_read(text, n, ctx_arena(ctx), err);
 }
 
-/* Whether the job may go on without the task that the handler has: when it fails for good (on_error CONTINUE,
- * SKIP or ROUTE), or when its outcome is lost and somebody decides so (on_lost). Then nothing that the task
- * has brought is seen again. */
+/* Whether the job may go on without the task that the handler has: when it fails for good (on_error
+ * CONTINUE, SKIP or ROUTE), or when its outcome is lost and somebody decides so (on_lost). Then
+ * nothing that the task has brought is seen again. */
 bool ctx_may_be_dropped(const struct fm_ctx *ctx);
-/* Sets a key of the routine's own state for good: it stays set when the step fails, and may be called after
- * fm_ctx_fail. For what has happened outside, such as tokens that were used. */
+/* Sets a key of the routine's own state for good: it stays set when the step fails, and may be
+ * called after fm_ctx_fail. For what has happened outside, such as tokens that were used. */
 void ctx_keep_state(struct fm_ctx *ctx, const char *key, const struct fm_value *v);
-/* Gives a task to a program that stays for many of them (served_task). `on_line` returns 0 to go on, 1 when
- * the task is done (then `done` is called with exit code 0), -1 to end the process. When the process ends
- * with the task in its hand, `done` is told how. */
+/* Gives a task to a program that stays for many of them (served_task). `on_line` returns 0 to go
+ * on, 1 when the task is done (then `done` is called with exit code 0), -1 to end the process. When
+ * the process ends with the task in its hand, `done` is told how. */
 void ctx_serve(struct fm_ctx *ctx, const struct served_task *t, fm_line_callback on_line,
                fm_process_callback done, void *arg);
 

@@ -1,4 +1,5 @@
-/* Policies of routines: what is tried again, when, and how long an attempt may take. Pure functions. */
+/* Policies of routines: what is tried again, when, and how long an attempt may take. Pure
+ * functions. */
 #ifndef FM_ENGINE_POLICY_H
 #define FM_ENGINE_POLICY_H
 
@@ -28,8 +29,8 @@ struct failure {
     uint64_t retry_after_ms; /* the next attempt comes no sooner */
 };
 
-/* Whether a failed attempt is tried again, and when. `attempts` have failed, this one counted; they and their
- * delays took `spent_ms`. `random` is between 0 and 1. */
+/* Whether a failed attempt is tried again, and when. `attempts` have failed, this one counted; they
+ * and their delays took `spent_ms`. `random` is between 0 and 1. */
 bool policy_retry(const struct policy *p, const struct failure *f, uint32_t attempts, uint64_t spent_ms,
                   double random, uint64_t *ret_delay_ms);
 /* How long the next attempt may take; 0: as long as it likes. */
@@ -39,12 +40,13 @@ int policy_read(struct policy *p, struct fm_bytes encoded, struct fm_arena *aren
                 struct fm_err *err) FM_MUST_CHECK;
 /* The policy of a routine of which nothing is said. */
 void policy_init(struct policy *p);
-/* After the last policy_read: the attempts are those that the routine's policy says, else the flow's
- * defaults, else the type's own (0: it has none), else 1. */
+/* After the last policy_read: the attempts are those that the routine's policy says, else the
+ * flow's defaults, else the type's own (0: it has none), else 1. */
 void policy_settle(struct policy *p, uint32_t default_attempts);
 /* Whether a job may go on without a task of the routine. */
 bool policy_may_drop(const struct policy *p);
-/* Whether each attempt is announced to the coordinator before it begins, so that its loss is noticed. */
+/* Whether each attempt is announced to the coordinator before it begins, so that its loss is
+ * noticed. */
 bool policy_announces(const struct policy *p);
 
 #endif

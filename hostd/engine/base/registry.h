@@ -10,8 +10,10 @@ struct registry;
 
 struct registry *registry_new(void);
 void registry_free(struct registry *r);
-/* Checks and adds a type: its table is copied, what it leads to must live as long as the registry. Returns 0,
- * -FM_INVALID_ARGUMENT (the table is not sound, or of an ABI that is not known) or -FM_ALREADY_EXISTS. */
+/* Checks and adds a type: its table is copied, what it leads to must live as long as the registry.
+ * Returns 0,
+ * -FM_INVALID_ARGUMENT (the table is not sound, or of an ABI that is not known) or
+ * -FM_ALREADY_EXISTS. */
 int registry_add(struct registry *r, const struct fm_routine_type *type, struct fm_err *err) FM_MUST_CHECK;
 const struct fm_routine_type *registry_find(const struct registry *r, const char *name);
 size_t registry_count(const struct registry *r);

@@ -12,8 +12,8 @@
 #define BATCH_BYTES (1024u * 1024)
 #define MAX_PROGRESS_MESSAGES 100 /* of all tasks in PROGRESS_MS */
 #define MAX_PROGRESS_BYTES 65536
-/* A step within these passes the coordinator's guard (wire_limits_for) inside a HostMessage; one StepBatch
- * may carry several. */
+/* A step within these passes the coordinator's guard (wire_limits_for) inside a HostMessage; one
+ * StepBatch may carry several. */
 #define MAX_STEP_DEPTH 96
 #define MAX_STEP_ELEMENTS 1500000
 

@@ -1,5 +1,5 @@
-/* A session with one coordinator: what is said on its stream, numbered and in order. What is heard is dealt
- * with in protocol.c. */
+/* A session with one coordinator: what is said on its stream, numbered and in order. What is heard
+ * is dealt with in protocol.c. */
 #ifndef FM_ENGINE_SESSION_H
 #define FM_ENGINE_SESSION_H
 
@@ -49,9 +49,10 @@ void session_close(struct session *s, const char *why);
 void session_flush(struct session *s);
 /* Adds an encoded step of a job to those of this turn. */
 void session_add_step(struct session *s, const char *job_id, struct fm_bytes step);
-/* Whether the coordinator takes a step (encoded): its guard's limits and its limit of size. It would end the
- * stream over a step that it refuses, and get it again after the next Welcome, for ever: so the same limits
- * are applied here, where only the step fails. Returns 0, or the guard's code with err. */
+/* Whether the coordinator takes a step (encoded): its guard's limits and its limit of size. It
+ * would end the stream over a step that it refuses, and get it again after the next Welcome, for
+ * ever: so the same limits are applied here, where only the step fails. Returns 0, or the guard's
+ * code with err. */
 int session_check_step(const struct session *s, const struct fm_buf *step, struct fm_err *err) FM_MUST_CHECK;
 /* Says that a task is about to be handled, so that its loss is noticed. Returns the number of the message; 0:
  * it is said after the next Welcome. */

@@ -1,5 +1,5 @@
-/* What a handler asks of the world beyond its step: a question to a person, another job. Part of the routine
- * API (fermata/routine.h). */
+/* What a handler asks of the world beyond its step: a question to a person, another job. Part of
+ * the routine API (fermata/routine.h). */
 #include "ctx.h"
 
 #include <stdio.h>
@@ -79,8 +79,8 @@ static bool schema_ok(struct fm_ctx *ctx, const struct fm_value *schema)
     return false;
 }
 
-/* The call that a question is about: its data say so, else it is the one that the task belongs to. A question
- * about the budget is about none: its task has only brought the last result. */
+/* The call that a question is about: its data say so, else it is the one that the task belongs to.
+ * A question about the budget is about none: its task has only brought the last result. */
 static const char *call_of(struct fm_ctx *ctx, const struct fm_question *q)
 {
     const char *task_s = q->budget ? "" : ctx->task->call_id;

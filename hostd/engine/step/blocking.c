@@ -1,7 +1,8 @@
-/* Handlers that block (FM_BLOCKING) run on a worker thread. Such a handler gets a context of its own, made of
- * copies: of the task, of its routine's state, of the shared data. So it shares nothing with the loop's
- * thread and needs no lock. When it has returned, what it did moves into the step's real context. When the
- * step is aborted before, the handler runs on, unheard, and its context is freed when it returns. */
+/* Handlers that block (FM_BLOCKING) run on a worker thread. Such a handler gets a context of its
+ * own, made of copies: of the task, of its routine's state, of the shared data. So it shares
+ * nothing with the loop's thread and needs no lock. When it has returned, what it did moves into
+ * the step's real context. When the step is aborted before, the handler runs on, unheard, and its
+ * context is freed when it returns. */
 #include "blocking.h"
 
 #include <stdatomic.h>

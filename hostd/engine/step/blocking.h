@@ -8,8 +8,8 @@ struct engine_work;
 
 /* Runs the handler on a worker. Returns 0, or -1 after fm_ctx_fail. */
 int blocking_start(struct fm_ctx *ctx, fm_handler handler);
-/* Moves what the handler has done into the step's context, which keeps the work; returns what the handler has
- * returned. */
+/* Moves what the handler has done into the step's context, which keeps the work; returns what the
+ * handler has returned. */
 int blocking_adopt(struct fm_ctx *ctx, struct engine_work *w);
 void blocking_free(struct engine_work *w);
 

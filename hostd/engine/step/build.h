@@ -12,15 +12,16 @@ struct list {
     size_t n, cap;
 };
 
-/* What becomes of the job's state with the step, gathered while it is built: nothing changes before it is
- * known to be acceptable. */
+/* What becomes of the job's state with the step, gathered while it is built: nothing changes before
+ * it is known to be acceptable. */
 struct result {
     struct list tasks, emissions, changes, deferred, log;
     struct task *new_tasks;
     struct deferred *new_deferred;
 };
 
-/* Encodes the step; the job does not change. Returns its outcome; `r` says what the job becomes with it. */
+/* Encodes the step; the job does not change. Returns its outcome; `r` says what the job becomes
+ * with it. */
 enum step_outcome build_step(struct fm_ctx *ctx, struct result *r, struct fm_buf *out);
 void result_done(struct result *r);
 /* A repeated field with these elements; free its items. */

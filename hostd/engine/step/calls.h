@@ -1,5 +1,5 @@
-/* Asynchronous calls: who waits for what. The world outside does the work (struct engine_io) and says what
- * came of it by the call's id. */
+/* Asynchronous calls: who waits for what. The world outside does the work (struct engine_io) and
+ * says what came of it by the call's id. */
 #ifndef FM_ENGINE_CALLS_H
 #define FM_ENGINE_CALLS_H
 
@@ -42,7 +42,8 @@ struct waits {
     uint64_t timeout; /* of the attempt; 0: none */
 };
 
-/* A new call of a handler, to be started outside by its id. `cancel` is done when nobody waits any more. */
+/* A new call of a handler, to be started outside by its id. `cancel` is done when nobody waits any
+ * more. */
 struct call *call_new(struct waits *w, enum engine_call_kind kind,
                       void (*cancel)(struct engine *e, const struct call *k), void *arg);
 /* For `cancel`: of timers and of calls of the kinds that engine_io starts. */

@@ -1,5 +1,6 @@
-/* Changes of state. Part of the routine API (fermata/routine.h). While a handler is at work its changes are
- * only gathered, and reading overlays them on what is there; they are made when its step is. */
+/* Changes of state. Part of the routine API (fermata/routine.h). While a handler is at work its
+ * changes are only gathered, and reading overlays them on what is there; they are made when its
+ * step is. */
 #include "changes.h"
 
 #include <string.h>

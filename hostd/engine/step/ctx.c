@@ -1,5 +1,5 @@
-/* The context of a handler: its life, its memory, failing, the builders of values, and what a handler knows.
- * Part of the routine API (fermata/routine.h). */
+/* The context of a handler: its life, its memory, failing, the builders of values, and what a
+ * handler knows. Part of the routine API (fermata/routine.h). */
 #include "ctx.h"
 
 #include <stdarg.h>
@@ -116,8 +116,8 @@ static void fail_too_large(struct fm_ctx *ctx)
     fm_ctx_fail_permanent(ctx);
 }
 
-/* Memory of the step. When the bound is reached the step fails; the handler gets ordinary zeroed memory all
- * the same, so that it need not check. */
+/* Memory of the step. When the bound is reached the step fails; the handler gets ordinary zeroed
+ * memory all the same, so that it need not check. */
 void *fm_ctx_alloc(struct fm_ctx *ctx, size_t n)
 {
     void *p = fm_arena_zalloc(&ctx->arena, 1, n);

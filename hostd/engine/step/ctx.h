@@ -39,8 +39,8 @@ struct child {
     struct fm_buf body; /* encoded ChildStart */
 };
 
-/* What a handler has done, which becomes its step. The members of its lists lie in the memory of the step (of
- * a handler that blocks: of its copy). */
+/* What a handler has done, which becomes its step. The members of its lists lie in the memory of
+ * the step (of a handler that blocks: of its copy). */
 struct outcome {
     struct change *changes;
     struct emission *emissions;

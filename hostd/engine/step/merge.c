@@ -1,5 +1,6 @@
-/* Merging of inputs: a slot with a merge mode collects the data that come to it in the routine's state, one
- * step a datum, and makes a task of what belongs together. So what waits is durable, and moves with the job.
+/* Merging of inputs: a slot with a merge mode collects the data that come to it in the routine's
+ * state, one step a datum, and makes a task of what belongs together. So what waits is durable, and
+ * moves with the job.
  */
 #include "merge.h"
 
@@ -78,8 +79,8 @@ static void take_first(struct fm_ctx *ctx, const char *key, struct fm_value *int
     fm_ctx_state_set(ctx, key, rest);
 }
 
-/* ALL: one datum of each connection. What came from outside stands for a connection of its own (number 0) and
- * completes nothing. */
+/* ALL: one datum of each connection. What came from outside stands for a connection of its own
+ * (number 0) and completes nothing. */
 static void take_all(struct fm_ctx *ctx, const struct merge *m)
 {
     const struct flow *f = ctx->job->flow;

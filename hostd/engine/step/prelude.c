@@ -1,4 +1,5 @@
-/* The prelude of a step: what the job's deferred events have become since the step before. See prelude.h. */
+/* The prelude of a step: what the job's deferred events have become since the step before. See
+ * prelude.h. */
 #include "prelude.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* Running one task: the handler is called, and when it and all its callbacks have returned, the step is
- * built, applied to the host's copy of the state and sent. What a failed handler did is dropped; the policy
- * of its routine says what its step becomes. See step.h. */
+/* Running one task: the handler is called, and when it and all its callbacks have returned, the
+ * step is built, applied to the host's copy of the state and sent. What a failed handler did is
+ * dropped; the policy of its routine says what its step becomes. See step.h. */
 #include "step.h"
 
 #include <stdio.h>

@@ -4,8 +4,8 @@
 
 #include "ctx.h"
 
-/* The functions that end with a bool return true when a step was made: the job has changed, and whoever
- * called wakes it (hjob_wake). False: the handler goes on in a callback. */
+/* The functions that end with a bool return true when a step was made: the job has changed, and
+ * whoever called wakes it (hjob_wake). False: the handler goes on in a callback. */
 
 /* Takes the task in hand, for its routine: it is that routine's run now. */
 struct fm_ctx *step_new(struct hjob *job, struct task *t);

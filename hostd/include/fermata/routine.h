@@ -1,13 +1,13 @@
-/* Fermata's routine API: how a routine type is written, built in or as a plugin. Stable C ABI, version
- * FM_ROUTINE_ABI.
+/* Fermata's routine API: how a routine type is written, built in or as a plugin. Stable C ABI,
+ * version FM_ROUTINE_ABI.
  *
- * A routine type is a table: a name, a version, slots with handlers, names of events. A handler gets a
- * context and the data of one task. Whatever it does — emit, defer, pause, set state, log — becomes visible
- * outside only when its step is committed, whole or not at all. If it starts an asynchronous call, the step
- * stays open until the last callback has returned.
+ * A routine type is a table: a name, a version, slots with handlers, names of events. A handler
+ * gets a context and the data of one task. Whatever it does — emit, defer, pause, set state, log —
+ * becomes visible outside only when its step is committed, whole or not at all. If it starts an
+ * asynchronous call, the step stays open until the last callback has returned.
  *
- * Threads: handlers and callbacks run on hostd's loop thread, one at a time; they must not block. Contexts
- * and values are valid until the step is finished; never keep them longer. */
+ * Threads: handlers and callbacks run on hostd's loop thread, one at a time; they must not block.
+ * Contexts and values are valid until the step is finished; never keep them longer. */
 #ifndef FERMATA_ROUTINE_H
 #define FERMATA_ROUTINE_H
 
@@ -17,16 +17,16 @@
 
 #include <fermata/value.h>
 
-/* Version 2 added event_flags and config_schema to struct fm_routine_type. Plugins that were built for
- * version 1 can be loaded. */
+/* Version 2 added event_flags and config_schema to struct fm_routine_type. Plugins that were built
+ * for version 1 can be loaded. */
 #define FM_ROUTINE_ABI 2
 
 struct fm_ctx;
 
 /* ---- values: read with the functions of fermata/value.h ---- */
 
-/* Builders: values live as long as the step. Strings are copied. Never NULL: when memory is short the step
- * fails by itself. */
+/* Builders: values live as long as the step. Strings are copied. Never NULL: when memory is short
+ * the step fails by itself. */
 struct fm_value *fm_null(struct fm_ctx *ctx);
 struct fm_value *fm_bool(struct fm_ctx *ctx, bool b);
 /* Numbers must be finite: others become null. */
@@ -37,7 +37,8 @@ struct fm_value *fm_list(struct fm_ctx *ctx);
 struct fm_value *fm_map(struct fm_ctx *ctx);
 /* Appends to a list. The value may be shared, but never contain itself. */
 void fm_list_add(struct fm_ctx *ctx, struct fm_value *list, const struct fm_value *v);
-/* Sets a key of a map; the key is copied. Looks through all keys: to pass a map on with changes, copy it. */
+/* Sets a key of a map; the key is copied. Looks through all keys: to pass a map on with changes,
+ * copy it. */
 void fm_map_set(struct fm_ctx *ctx, struct fm_value *map, const char *key, const struct fm_value *v);
 /* A new map with the keys and values of `map`; an empty one when that is no map. */
 struct fm_value *fm_map_copy(struct fm_ctx *ctx, const struct fm_value *map);
@@ -48,8 +49,8 @@ const char *fm_ctx_job_id(const struct fm_ctx *ctx);
 const char *fm_ctx_routine_id(const struct fm_ctx *ctx);
 const char *fm_ctx_task_id(const struct fm_ctx *ctx);
 const char *fm_ctx_slot(const struct fm_ctx *ctx);
-/* "<job id>/<task id>": the same for every attempt at this task, on every host. Pass it on to the outside
- * world. */
+/* "<job id>/<task id>": the same for every attempt at this task, on every host. Pass it on to the
+ * outside world. */
 const char *fm_ctx_idempotency_key(struct fm_ctx *ctx);
 /* The fencing token: grows each time the job is given to a host. */
 uint32_t fm_ctx_epoch(const struct fm_ctx *ctx);
@@ -57,14 +58,14 @@ uint32_t fm_ctx_epoch(const struct fm_ctx *ctx);
 uint32_t fm_ctx_attempt(const struct fm_ctx *ctx);
 /* Number the step will have. */
 uint32_t fm_ctx_step(const struct fm_ctx *ctx);
-/* Milliseconds since 1970 by the coordinator's clock, as it went when the job was given to this host plus
- * what has passed since: the same on every host, whatever the clock of its machine says. In a handler that
- * blocks: as it was when the handler began. */
+/* Milliseconds since 1970 by the coordinator's clock, as it went when the job was given to this
+ * host plus what has passed since: the same on every host, whatever the clock of its machine says.
+ * In a handler that blocks: as it was when the handler began. */
 int64_t fm_ctx_now_ms(const struct fm_ctx *ctx);
 /* Id of the pause that the task answers; "" when it is no answer. */
 const char *fm_ctx_pause_id(const struct fm_ctx *ctx);
-/* Id of the tool call that the task descends from: the "call_id" of the data that were emitted at an event
- * with FM_EVENT_CALL, such as an agent's "tool_call"; "" when it does not. */
+/* Id of the tool call that the task descends from: the "call_id" of the data that were emitted at
+ * an event with FM_EVENT_CALL, such as an agent's "tool_call"; "" when it does not. */
 const char *fm_ctx_call_id(struct fm_ctx *ctx);
 /* The routine's configuration: a map. */
 const struct fm_value *fm_ctx_config(struct fm_ctx *ctx);
@@ -76,8 +77,8 @@ const struct fm_value *fm_ctx_data(struct fm_ctx *ctx);
 /* The routine's own state, kept between its tasks, on every host. NULL when the key is not set. */
 const struct fm_value *fm_ctx_state_get(struct fm_ctx *ctx, const char *key);
 void fm_ctx_state_set(struct fm_ctx *ctx, const char *key, const struct fm_value *v);
-/* Appends to the list under the key; a missing key is an empty list. Costs what is appended, however long the
- * list is. */
+/* Appends to the list under the key; a missing key is an empty list. Costs what is appended,
+ * however long the list is. */
 void fm_ctx_state_append(struct fm_ctx *ctx, const char *key, const struct fm_value *v);
 void fm_ctx_state_remove(struct fm_ctx *ctx, const char *key);
 /* All of it as a map, as it was when the step began. */
@@ -90,16 +91,18 @@ void fm_ctx_shared_append(struct fm_ctx *ctx, const char *key, const struct fm_v
 void fm_ctx_shared_remove(struct fm_ctx *ctx, const char *key);
 /* Appends to the shared log of the job. `data` is a map, or NULL. */
 void fm_ctx_log(struct fm_ctx *ctx, const char *message, const struct fm_value *data);
-/* Shows a text to those who watch the job (WatchJob), in the place of what was shown before of this task. It
- * is not stored, and it is left out when the last one was shown less than 250 ms ago or too many handlers
- * show something: for a model's text as it grows, not for results. Without effect in a handler that blocks.
+/* Shows a text to those who watch the job (WatchJob), in the place of what was shown before of this
+ * task. It is not stored, and it is left out when the last one was shown less than 250 ms ago or
+ * too many handlers show something: for a model's text as it grows, not for results. Without effect
+ * in a handler that blocks.
  */
 void fm_ctx_progress(struct fm_ctx *ctx, const char *text);
 
 /* ---- what a handler may do ---- */
 
-/* Emits an event of the type: every connection of it makes a task; without a connection the data is an output
- * of the job. `data` is a map, or NULL for an empty one. An event that the type does not have fails the step.
+/* Emits an event of the type: every connection of it makes a task; without a connection the data is
+ * an output of the job. `data` is a map, or NULL for an empty one. An event that the type does not
+ * have fails the step.
  */
 void fm_ctx_emit(struct fm_ctx *ctx, const char *event, const struct fm_value *data);
 /* Records an event that is emitted when the job is resumed. */
@@ -107,8 +110,8 @@ void fm_ctx_defer(struct fm_ctx *ctx, const char *event, const struct fm_value *
 /* Makes a task for a slot of this very routine. */
 void fm_ctx_enqueue(struct fm_ctx *ctx, const char *slot, const struct fm_value *data);
 /* Asks a question: with this step the job pauses and leaves the host. The answer comes to `slot` as
- * {"answer": …}. `data` is a map or NULL, `choices` a list of strings or NULL. Returns the id of the pause,
- * which fm_ctx_pause_id gives back when the answer is there. */
+ * {"answer": …}. `data` is a map or NULL, `choices` a list of strings or NULL. Returns the id of
+ * the pause, which fm_ctx_pause_id gives back when the answer is there. */
 const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *slot,
                          const struct fm_value *data, const struct fm_value *choices);
 
@@ -136,8 +139,8 @@ struct fm_child {
     const char *result_slot; /* of this very routine: gets {"status", "job_id", "outputs", "shared_data",
                                 "error"} when the job has ended */
 };
-/* Starts another job and waits for its end: this job ends only after it, is cancelled with it, and shows its
- * open questions. */
+/* Starts another job and waits for its end: this job ends only after it, is cancelled with it, and
+ * shows its open questions. */
 void fm_ctx_start_job(struct fm_ctx *ctx, const struct fm_child *child);
 
 /* Codes of failures, with gRPC's numbers. */
@@ -159,9 +162,9 @@ enum fm_failure {
     FM_FAIL_DATA_LOSS = 15,
     FM_FAIL_UNAUTHENTICATED = 16
 };
-/* The step fails; what it has emitted, set and logged is dropped. What follows is the flow's error policy for
- * the routine: a retry (when the code is one of its retryable codes), then stop, continue, skip or route.
- * Returns -1, so that `return fm_ctx_fail(…)` reads well. */
+/* The step fails; what it has emitted, set and logged is dropped. What follows is the flow's error
+ * policy for the routine: a retry (when the code is one of its retryable codes), then stop,
+ * continue, skip or route. Returns -1, so that `return fm_ctx_fail(…)` reads well. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
@@ -169,7 +172,8 @@ int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...);
 
 /* After fm_ctx_fail: this failure is never retried, whatever its code. */
 void fm_ctx_fail_permanent(struct fm_ctx *ctx);
-/* After fm_ctx_fail: a retry is to come no sooner than in `ms` milliseconds (a server's Retry-After). */
+/* After fm_ctx_fail: a retry is to come no sooner than in `ms` milliseconds (a server's
+ * Retry-After). */
 void fm_ctx_retry_after(struct fm_ctx *ctx, uint64_t ms);
 
 /* Counts what a model call used; added up in the job's state. */
@@ -179,9 +183,9 @@ void fm_ctx_usage(struct fm_ctx *ctx, uint64_t input_tokens, uint64_t output_tok
 /* ---- time ---- */
 
 /* Makes a task for a slot of this very routine that becomes due `ms` milliseconds after the step is
- * committed. It is durable: it survives the host and the coordinator, and a job that only waits for such
- * tasks leaves its host. `key` may be NULL; else a later task with the same key replaces an earlier one of
- * this routine that is not due yet (debouncing), and fm_ctx_unschedule drops it. */
+ * committed. It is durable: it survives the host and the coordinator, and a job that only waits for
+ * such tasks leaves its host. `key` may be NULL; else a later task with the same key replaces an
+ * earlier one of this routine that is not due yet (debouncing), and fm_ctx_unschedule drops it. */
 void fm_ctx_schedule(struct fm_ctx *ctx, const char *slot, const struct fm_value *data, uint64_t ms,
                      const char *key);
 /* Drops the task that was scheduled under this key and is not due yet. No such task is no fault. */
@@ -189,17 +193,19 @@ void fm_ctx_unschedule(struct fm_ctx *ctx, const char *key);
 
 /* ---- asynchronous calls: the step stays open until the last callback has returned ----
  *
- * If the step is aborted before (cancel, pause, lost lease, timeout), the call is ended and its callback is
- * not called. All text and bytes of a request are copied; what a callback gets is valid until it returns. */
+ * If the step is aborted before (cancel, pause, lost lease, timeout), the call is ended and its
+ * callback is not called. All text and bytes of a request are copied; what a callback gets is valid
+ * until it returns. */
 
 /* A callback of an asynchronous call; returns as a handler does. */
 typedef int (*fm_callback)(struct fm_ctx *ctx, void *arg);
 /* Calls cb(ctx, arg) after ms milliseconds. Not durable: for waits within a step. */
 void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *arg);
 
-/* An HTTP request. Zero is the default of every field but url. TLS certificates are verified; redirects are
- * not followed; the usual proxy variables of the environment count. In headers, "${secret:NAME}" stands for a
- * secret of the host: the handler never sees it, and it is blanked out in what comes back. */
+/* An HTTP request. Zero is the default of every field but url. TLS certificates are verified;
+ * redirects are not followed; the usual proxy variables of the environment count. In headers,
+ * "${secret:NAME}" stands for a secret of the host: the handler never sees it, and it is blanked
+ * out in what comes back. */
 struct fm_http_request {
     const char *method;         /* NULL: GET, with a body POST */
     const char *url;            /* http:// or https:// */
@@ -225,12 +231,12 @@ struct fm_http_response {
     uint64_t duration_ms;
 };
 
-/* Value of a response's header, without regard to case: into `out`, cut to its size. Returns false when there
- * is none. */
+/* Value of a response's header, without regard to case: into `out`, cut to its size. Returns false
+ * when there is none. */
 bool fm_http_header(const struct fm_http_response *r, const char *name, char *out, size_t out_bytes);
 
-/* A piece of the body as it comes, in addition to the whole in the end; -1 ends the call with an error, 1
- * says that the body need not have this piece in the end. */
+/* A piece of the body as it comes, in addition to the whole in the end; -1 ends the call with an
+ * error, 1 says that the body need not have this piece in the end. */
 typedef int (*fm_chunk_callback)(struct fm_ctx *ctx, void *arg, const char *bytes, size_t n);
 typedef int (*fm_http_callback)(struct fm_ctx *ctx, void *arg, const struct fm_http_response *r);
 /* Sends a request. `on_chunk` may be NULL. */
@@ -257,8 +263,8 @@ struct fm_process_result {
     const char *said;  /* the last lines of its stderr, up to 200 bytes, known secrets blanked out; "" */
 };
 
-/* A line of its stdout without the newline (bytes after the last newline are a line, too); -1 ends the
- * process. Lines of stderr go to hostd's log. */
+/* A line of its stdout without the newline (bytes after the last newline are a line, too); -1 ends
+ * the process. Lines of stderr go to hostd's log. */
 typedef int (*fm_line_callback)(struct fm_ctx *ctx, void *arg, const char *line, size_t n);
 typedef int (*fm_process_callback)(struct fm_ctx *ctx, void *arg, const struct fm_process_result *r);
 /* Runs a child process. `on_line` may be NULL. */
@@ -278,15 +284,18 @@ struct fm_slot {
     fm_handler handler;
 };
 
-/* Handlers have effects outside the job: each waits until all earlier steps of the job are on disk. */
+/* Handlers have effects outside the job: each waits until all earlier steps of the job are on
+ * disk. */
 #define FM_EFFECTS 1u
-/* Handlers block: they run on a pool of worker threads, one step of a job at a time. All fm_ctx functions may
- * be called there, but not those of asynchronous calls. */
+/* Handlers block: they run on a pool of worker threads, one step of a job at a time. All fm_ctx
+ * functions may be called there, but not those of asynchronous calls. */
 #define FM_BLOCKING 2u
 
-/* A notice beside a pause, which shows the same: where no connection takes it, it is no output of the job. */
+/* A notice beside a pause, which shows the same: where no connection takes it, it is no output of
+ * the job. */
 #define FM_EVENT_NOTICE 1u
-/* A call of a tool: what descends from it carries the "call_id" of its data, a text (fm_ctx_call_id). */
+/* A call of a tool: what descends from it carries the "call_id" of its data, a text
+ * (fm_ctx_call_id). */
 #define FM_EVENT_CALL 2u
 
 struct fm_routine_type {
@@ -304,13 +313,14 @@ struct fm_routine_type {
     /* Since version 2. */
 
     const uint32_t *event_flags; /* FM_EVENT_…, one for each of `events`; NULL: none has any */
-    /* The routine's configuration as a JSON Schema, in JSON of up to 64 KiB (1 MiB for all types of a host);
-     * NULL: nothing is said of it. The coordinator checks flows with it when they are put or submitted, so
-     * that a handler need not. It is an object of the part of JSON Schema that docs/routine-types.md lists
-     * under validate, without patterns; "additionalProperties": false finds misspelled keys. "format": "jq"
-     * says of a string that it is a jq program, "json-schema" of an object that it is a JSON Schema: they are
-     * checked, too. A type with another schema has another version: hosts that offer the same version with
-     * schemas that demand different things are refused that type. */
+    /* The routine's configuration as a JSON Schema, in JSON of up to 64 KiB (1 MiB for all types of
+     * a host); NULL: nothing is said of it. The coordinator checks flows with it when they are put
+     * or submitted, so that a handler need not. It is an object of the part of JSON Schema that
+     * docs/routine-types.md lists under validate, without patterns; "additionalProperties": false
+     * finds misspelled keys. "format": "jq" says of a string that it is a jq program, "json-schema"
+     * of an object that it is a JSON Schema: they are checked, too. A type with another schema has
+     * another version: hosts that offer the same version with schemas that demand different things
+     * are refused that type. */
     const char *config_schema;
 };
 
@@ -318,13 +328,14 @@ struct fm_routine_type {
  *
  * A plugin is a shared object that defines
  *     const struct fm_plugin fermata_plugin = {.abi = FM_ROUTINE_ABI, .types = types, .n_types = 1};
- * and is named to hostd by --plugins. It needs no library but libc: the functions above are hostd's own. */
+ * and is named to hostd by --plugins. It needs no library but libc: the functions above are hostd's
+ * own. */
 struct fm_plugin {
     uint32_t abi;                               /* FM_ROUTINE_ABI */
     const struct fm_routine_type *const *types; /* live as long as the process */
     size_t n_types;
-    /* Called once when the plugin has been loaded (and once more before, on trial, in a process of its own),
-     * on the main thread; may be NULL. Not 0: hostd does not start, and says `why`. */
+    /* Called once when the plugin has been loaded (and once more before, on trial, in a process of
+     * its own), on the main thread; may be NULL. Not 0: hostd does not start, and says `why`. */
     int (*init)(char *why, size_t why_bytes);
 };
 

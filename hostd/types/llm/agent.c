@@ -1,23 +1,24 @@
-/* Routine type "llm_agent" (common/catalog/types/llm_agent.json): a conversation with a model that uses tools
- * and may ask a person.
+/* Routine type "llm_agent" (common/catalog/types/llm_agent.json): a conversation with a model that
+ * uses tools and may ask a person.
  *
- * trigger {"task"} → model call. What the model says goes out at event "output". When it calls tools, each
- * call goes out at event "tool_call" {"call_id", "name", "arguments"}, and whoever is connected answers at
- * slot "tool_result"
- * {"call_id", "result"}; when all calls of one reply are answered, the model is called again. The tool
- * ask_user is built in: the job pauses with its question, and the answer comes to "user_input". A tool with
- * "approval": "required" pauses first and shows what will be done. When the model has nothing more to do:
- * event "completed" {"text", "calls", "stop_reason", "stopped"}. Each model call is one step; between two
- * calls of one turn the agent goes on by a task at its own slot "continue", and also between an answer or a
- * result and the next call when the flow's policies let the job go on without a call that has failed.
+ * trigger {"task"} → model call. What the model says goes out at event "output". When it calls
+ * tools, each call goes out at event "tool_call" {"call_id", "name", "arguments"}, and whoever is
+ * connected answers at slot "tool_result"
+ * {"call_id", "result"}; when all calls of one reply are answered, the model is called again. The
+ * tool ask_user is built in: the job pauses with its question, and the answer comes to
+ * "user_input". A tool with "approval": "required" pauses first and shows what will be done. When
+ * the model has nothing more to do: event "completed" {"text", "calls", "stop_reason", "stopped"}.
+ * Each model call is one step; between two calls of one turn the agent goes on by a task at its own
+ * slot "continue", and also between an answer or a result and the next call when the flow's
+ * policies let the job go on without a call that has failed.
  *
- * What comes to "trigger" or "user_input" while tools are at work or a question is open is held: providers
- * want the results of calls right after the calls.
+ * What comes to "trigger" or "user_input" while tools are at work or a question is open is held:
+ * providers want the results of calls right after the calls.
  *
- * State: messages (append-only list, see llm_provider.h), calls, tokens, cost, task, waiting ({call id:
- * tool}: calls without a result), asked ({pause id: what the answer is for}), held (list of {slot, content}),
- * limits (raised ones), unpriced (the log says so), started_ms. Shared data under the routine's id: {task,
- * status, calls, text or question}. */
+ * State: messages (append-only list, see llm_provider.h), calls, tokens, cost, task, waiting ({call
+ * id: tool}: calls without a result), asked ({pause id: what the answer is for}), held (list of
+ * {slot, content}), limits (raised ones), unpriced (the log says so), started_ms. Shared data under
+ * the routine's id: {task, status, calls, text or question}. */
 #include <string.h>
 
 #include "agent.h"
@@ -49,8 +50,8 @@ static struct fm_value *parameters_of(struct fm_ctx *ctx, const struct fm_value 
     return m;
 }
 
-/* One entry of the shared log for each call: what must be known of it later. Attempt, host and time are the
- * step's. */
+/* One entry of the shared log for each call: what must be known of it later. Attempt, host and time
+ * are the step's. */
 static void log_call(struct fm_ctx *ctx, const struct turn *t, const char *result, double cost)
 {
     const struct llm_reply *r = &t->reply;
@@ -78,7 +79,8 @@ static void log_call(struct fm_ctx *ctx, const struct turn *t, const char *resul
            FM_STR("provider", t->provider->name), FM_STR("result", result), FM_U64("ms", r->latency_ms));
 }
 
-/* Why the reply is not what the model would have said at length, in the provider's words; "" when it is. */
+/* Why the reply is not what the model would have said at length, in the provider's words; "" when
+ * it is. */
 static const char *why_short(const struct llm_reply *r)
 {
     static const char *const reasons[] = {"length", "max_tokens", "model_context_window_exceeded",
@@ -95,14 +97,15 @@ static void warn_of_short(struct fm_ctx *ctx, const char *stop)
     fm_map_set(ctx, m, "call", fm_number(ctx, llm_counter(ctx, "calls")));
     fm_map_set(ctx, m, "stop_reason", text(ctx, stop));
     fm_ctx_log(ctx,
-               strcmp(stop, "refusal") == 0 ? "warning: the model has refused to answer"
+               strcmp(stop, "refusal") == 0 ? "warning: the model refused to answer"
                : strcmp(stop, "content_filter") == 0
-                   ? "warning: the provider has kept back a part of the model's reply"
+                   ? "warning: the provider withheld part of the model's reply"
                    : "warning: the model's reply was cut off",
                m);
 }
 
-/* `stop`: why the last reply is short; `stopped`: the limit that has ended the agent; "" each: it is not so.
+/* `stop`: why the last reply is short; `stopped`: the limit that has ended the agent; "" each: it
+ * is not so.
  */
 static int complete(struct fm_ctx *ctx, const char *said, const char *stop, const char *stopped)
 {
@@ -141,7 +144,7 @@ static int take_calls(struct fm_ctx *ctx, const struct turn *t)
     size_t n = fm_value_size(t->reply.tool_calls);
     if (n > MAX_TOOL_CALLS) {
         (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
-                          "the model calls %zu tools at once; the limit is %d", n, MAX_TOOL_CALLS);
+                          "the model called %zu tools at once; the limit is %d", n, MAX_TOOL_CALLS);
         fm_ctx_fail_permanent(ctx);
         return -1;
     }
@@ -248,9 +251,10 @@ static int call_model(struct fm_ctx *ctx)
 
 /* ---- the slots ---- */
 
-/* After an answer or a result. When nothing is awaited any more, what was held comes into the conversation,
- * and the model is called again: in the same step, which is quicker, unless the job may go on without it.
- * Then the answer would be lost with a call that fails, and the agent would await it for ever. */
+/* After an answer or a result. When nothing is awaited any more, what was held comes into the
+ * conversation, and the model is called again: in the same step, which is quicker, unless the job
+ * may go on without it. Then the answer would be lost with a call that fails, and the agent would
+ * await it for ever. */
 static int go_on(struct fm_ctx *ctx)
 {
     if (llm_is_busy(ctx))
@@ -319,7 +323,8 @@ static int on_continue(struct fm_ctx *ctx, const struct fm_value *data)
     return call_model(ctx);
 }
 
-/* The call that a result without an id belongs to: the only one that waits for a tool. NULL: none. */
+/* The call that a result without an id belongs to: the only one that waits for a tool. NULL:
+ * none. */
 static const char *only_waiting(struct fm_ctx *ctx)
 {
     const struct fm_value *waiting = fm_ctx_state_get(ctx, "waiting");

@@ -1,5 +1,5 @@
-/* What the parts of the routine type "llm_agent" share: the slots and the loop (llm_agent.c), its state
- * (llm_state.c), tools and questions (llm_tools.c), limits and money (llm_limits.c). */
+/* What the parts of the routine type "llm_agent" share: the slots and the loop (llm_agent.c), its
+ * state (llm_state.c), tools and questions (llm_tools.c), limits and money (llm_limits.c). */
 #ifndef FM_LLM_AGENT_H
 #define FM_LLM_AGENT_H
 
@@ -23,7 +23,8 @@ void llm_append_result(struct fm_ctx *ctx, const char *call_id, const char *name
                        const struct fm_value *result);
 /* A number of the state; 0 when it is not there. */
 double llm_counter(struct fm_ctx *ctx, const char *key);
-/* Small maps in the state: sets a key; finds one in a map; takes one out (NULL when it is not there); counts.
+/* Small maps in the state: sets a key; finds one in a map; takes one out (NULL when it is not
+ * there); counts.
  */
 void llm_put(struct fm_ctx *ctx, const char *map, const char *key, const struct fm_value *v);
 const struct fm_value *llm_find(const struct fm_value *map, const char *key);
@@ -31,7 +32,8 @@ const struct fm_value *llm_take(struct fm_ctx *ctx, const char *map, const char 
 size_t llm_size(struct fm_ctx *ctx, const char *map);
 /* The state of the agent as the rest of the job sees it. */
 void llm_share(struct fm_ctx *ctx, const char *status, const char *key, const char *value);
-/* True while a tool is at work or a question is open: the conversation must go on with their results. */
+/* True while a tool is at work or a question is open: the conversation must go on with their
+ * results. */
 bool llm_is_busy(struct fm_ctx *ctx);
 /* Keeps what has come to `slot` until the agent is not busy any more. */
 void llm_hold(struct fm_ctx *ctx, const char *slot, const struct fm_value *content);
@@ -46,7 +48,8 @@ void llm_append_held(struct fm_ctx *ctx);
 const struct fm_value *llm_offered_tools(struct fm_ctx *ctx);
 /* The calls of a reply with ids that no other call of the conversation has. */
 const struct fm_value *llm_distinct_ids(struct fm_ctx *ctx, const struct fm_value *calls);
-/* Starts one call of the model: an event, a question, or at once a result that says what is wrong with it. */
+/* Starts one call of the model: an event, a question, or at once a result that says what is wrong
+ * with it. */
 void llm_start_call(struct fm_ctx *ctx, const struct fm_value *call);
 /* Remembers what the answer to a pause is for; `call` may be NULL. */
 void llm_remember_question(struct fm_ctx *ctx, const char *pause_id, const char *kind,
@@ -68,13 +71,13 @@ enum llm_verdict {
 enum llm_verdict llm_check_limits(struct fm_ctx *ctx, const struct turn *t, const char **ret_limit);
 /* Counts what a call has used, whether its reply was of use or not; returns what it costs. */
 double llm_charge(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
-/* The same of an attempt that has failed, after fm_ctx_fail; what it has used counts for the limits, which
- * are looked at before the next one. */
+/* The same of an attempt that has failed, after fm_ctx_fail; what it has used counts for the
+ * limits, which are looked at before the next one. */
 void llm_charge_failed(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
 /* Adds what a call has used to what the limits are compared with. */
 void llm_count_usage(struct fm_ctx *ctx, const struct llm_reply *r, double cost);
-/* Raises limits as an answer to the question about the limit `asked` says; never lowers one: then the
- * question comes again before the next call. False: the answer is "stop". */
+/* Raises limits as an answer to the question about the limit `asked` says; never lowers one: then
+ * the question comes again before the next call. False: the answer is "stop". */
 bool llm_raise_limits(struct fm_ctx *ctx, const char *asked, const struct fm_value *answer);
 
 #endif

@@ -1,13 +1,14 @@
-/* Provider "anthropic": messages of Anthropic, and of whatever server speaks the same at config.base_url.
- * (https://docs.anthropic.com/en/api/messages)
+/* Provider "anthropic": messages of Anthropic, and of whatever server speaks the same at
+ * config.base_url. (https://docs.anthropic.com/en/api/messages)
  *
- * A reply is a list of blocks. Texts and tool calls are kept in the conversation's own form; when there are
- * others (thinking, redacted_thinking, those of the provider's own tools), a message also has "blocks": all
- * of the reply as it was, which the API wants back unchanged, but with {"type": "tool_use"} in the place of
- * each call. */
+ * A reply is a list of blocks. Texts and tool calls are kept in the conversation's own form; when
+ * there are others (thinking, redacted_thinking, those of the provider's own tools), a message also
+ * has "blocks": all of the reply as it was, which the API wants back unchanged, but with {"type":
+ * "tool_use"} in the place of each call. */
 #include <stdio.h>
 #include <string.h>
 
+#include "mem.h"
 #include "own_types.h"
 #include "provider.h"
 
@@ -93,8 +94,8 @@ static void add_blocks(struct fm_ctx *ctx, struct fm_value *blocks, const struct
         add_call(ctx, blocks, fm_value_at(calls, i));
 }
 
-/* Messages of one side that follow each other become one: the sides must take turns. One without content is
- * left out. */
+/* Messages of one side that follow each other become one: the sides must take turns. One without
+ * content is left out. */
 static const struct fm_value *messages_of(struct fm_ctx *ctx, const struct llm_request *q,
                                           struct llm_str *system)
 {
@@ -148,7 +149,8 @@ static void put_stop(struct fm_ctx *ctx, struct fm_value *body, const struct fm_
         fm_map_set(ctx, body, "stop_sequences", fm_value_kind(stop) == FM_LIST ? stop : list);
 }
 
-/* config.response_format, which is written as OpenAI does, as output_config.format. -1 after fm_ctx_fail. */
+/* config.response_format, which is written as OpenAI does, as output_config.format. -1 after
+ * fm_ctx_fail. */
 static int put_format(struct fm_ctx *ctx, struct fm_value *body, const struct fm_value *wanted)
 {
     const char *type = fm_value_string(fm_value_get(wanted, "type"), "");
@@ -261,7 +263,7 @@ static int too_many(struct fm_ctx *ctx, const char *does, int limit, const char 
 
 static int start_part(struct fm_ctx *ctx, struct stream *s, const struct fm_value *b)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (strcmp(fm_value_string(fm_value_get(b, "type"), ""), "tool_use") == 0 &&
         s->calls++ == LLM_MAX_STREAMED_CALLS)
         return too_many(ctx, "calls", LLM_MAX_STREAMED_CALLS, "tools");
@@ -276,7 +278,6 @@ static int start_part(struct fm_ctx *ctx, struct stream *s, const struct fm_valu
     }
     const char *text = fm_value_string(llm_json_text(ctx, b), ""); /* the event's memory will be gone */
     const struct fm_value *start = ctx_json(ctx, text, strlen(text), &err);
-    fm_err_done(&err);
     s->parts[s->n++] = (struct part){.start = start != NULL ? start : fm_map(ctx)};
     return 0;
 }
@@ -292,7 +293,7 @@ static void add(struct fm_ctx *ctx, struct llm_str *s, const struct fm_value *de
 static void add_delta(struct fm_ctx *ctx, struct stream *s, const struct fm_value *delta)
 {
     const struct fm_value *citation = fm_value_get(delta, "citation");
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (s->n == 0)
         return;
     struct part *p = &s->parts[s->n - 1];
@@ -308,7 +309,6 @@ static void add_delta(struct fm_ctx *ctx, struct stream *s, const struct fm_valu
     citation = ctx_json(ctx, text, strlen(text), &err);
     if (citation != NULL)
         fm_list_add(ctx, p->citations, citation);
-    fm_err_done(&err);
 }
 
 static void put_piece(struct fm_ctx *ctx, struct fm_value *b, const char *key, const struct llm_str *s)

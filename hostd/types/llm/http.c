@@ -1,4 +1,5 @@
-/* What providers over HTTP share: sending, errors, streams of server-sent events. See llm_provider.h. */
+/* What providers over HTTP share: sending, errors, streams of server-sent events. See
+ * llm_provider.h. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,10 +55,9 @@ const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content)
         return "";
     if (fm_value_kind(content) == FM_STRING)
         return fm_value_string(content, "");
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     json_value_write(content, &b);
     const char *text = llm_keep(ctx, (const char *)b.p, b.n);
-    fm_buf_done(&b);
     return text;
 }
 
@@ -74,11 +74,10 @@ const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const ch
 
 const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *v)
 {
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     json_value_write(v, &b);
     fm_buf_append(&b, "", 1);
     const struct fm_value *text = fm_string(ctx, (const char *)b.p);
-    fm_buf_done(&b);
     return text;
 }
 
@@ -119,8 +118,8 @@ const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const cha
 
 /* ---- secrets that come back ----
  *
- * http.c blanks them out in the bytes of a response. A server may still give one back in parts, or escaped:
- * what was put together or decoded is looked at again. */
+ * http.c blanks them out in the bytes of a response. A server may still give one back in parts, or
+ * escaped: what was put together or decoded is looked at again. */
 
 void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece)
 {
@@ -151,8 +150,8 @@ static const char *hidden_text(struct fm_ctx *ctx, const char *text)
 /* The value without secrets; NULL for NULL. */
 static const struct fm_value *hidden(struct fm_ctx *ctx, const struct fm_value *v)
 {
-    struct fm_buf b = {0};
-    struct fm_err err = {0};
+    fm_auto(fm_buf) b = {0};
+    fm_auto(fm_err) err = {0};
     if (v == NULL)
         return NULL;
     json_value_write(v, &b);
@@ -160,8 +159,6 @@ static const struct fm_value *hidden(struct fm_ctx *ctx, const struct fm_value *
         v = ctx_json(ctx, (const char *)b.p, b.n, &err);
     if (v == NULL) /* nothing but text was replaced by stars: only memory can be short */
         (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model's reply: %s", err.msg);
-    fm_err_done(&err);
-    fm_buf_done(&b);
     return v;
 }
 
@@ -179,7 +176,7 @@ static int hide_in_reply(struct fm_ctx *ctx, struct llm_reply *r)
 const struct fm_value *llm_arguments(struct fm_ctx *ctx, const struct llm_http *h, const char *name,
                                      const char *text)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     const char *stop = h->reply->stop != NULL ? h->reply->stop : "";
     if (text[0] == '\0')
         return fm_map(ctx);
@@ -188,11 +185,10 @@ const struct fm_value *llm_arguments(struct fm_ctx *ctx, const struct llm_http *
     bool cut = strcmp(stop, "length") == 0 || strcmp(stop, "max_tokens") == 0;
     if (v == NULL)
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
-                          "the model called tool %.64s with arguments that are no JSON%s: %s", name,
-                          cut ? ", for its reply was cut off (see config.max_tokens)" : "", err.msg);
+                          "the model called tool %.64s with arguments that are not JSON%s: %s", name,
+                          cut ? ", because its reply was cut off (see config.max_tokens)" : "", err.msg);
     if (v == NULL && cut)
         fm_ctx_fail_permanent(ctx); /* it would be cut off again */
-    fm_err_done(&err);
     return v;
 }
 
@@ -214,12 +210,11 @@ static uint64_t retry_after_ms(struct fm_ctx *ctx, const struct fm_http_response
 /* What the provider says is wrong; its own words if it has some. */
 static const char *complaint(struct fm_ctx *ctx, const char *body, size_t n)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     const struct fm_value *v = ctx_json(ctx, body, n, &err);
     const char *text = fm_value_string(fm_value_get(v, "error.message"), NULL);
     if (text == NULL)
         text = fm_value_string(fm_value_get(v, "error"), fm_value_string(fm_value_get(v, "message"), NULL));
-    fm_err_done(&err);
     return hidden_text(ctx, text != NULL ? text : llm_keep(ctx, body, n < MAX_SHOWN ? n : MAX_SHOWN));
 }
 
@@ -259,7 +254,7 @@ static int error_response(struct fm_ctx *ctx, const struct llm_http *h, const st
 /* One line of the stream without its end. An event's data are in one line with both providers. */
 static int on_line(struct fm_ctx *ctx, struct llm_http *h, const char *line, size_t n)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     if (n > 0 && line[n - 1] == '\r')
         n--;
     if (n == 0) {
@@ -289,13 +284,13 @@ static int on_line(struct fm_ctx *ctx, struct llm_http *h, const char *line, siz
     h->had_event = true;
     if (data == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream is malformed: %s", err.msg);
-        fm_err_done(&err);
         return -1;
     }
     return h->on_event(ctx, h, h->event, data);
 }
 
-/* Some servers answer with plain JSON, although a stream was asked for. No stream begins with a brace. */
+/* Some servers answer with plain JSON, although a stream was asked for. No stream begins with a
+ * brace. */
 static bool is_plain(struct llm_http *h, const char *bytes, size_t n)
 {
     for (size_t i = 0; i < n && !h->began; i++) {
@@ -342,17 +337,16 @@ static int take_stream(struct fm_ctx *ctx, struct llm_http *h)
     if (h->line.n > 0 && on_line(ctx, h, h->line.p, h->line.n) < 0) /* a last line without an end */
         return -1;
     if (!h->complete)
-        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream ended before its end");
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream broke off");
     return h->on_end(ctx, h, NULL);
 }
 
 static int take_json(struct fm_ctx *ctx, struct llm_http *h, const struct fm_http_response *r)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     const struct fm_value *json = ctx_json(ctx, r->body, r->body_bytes, &err);
     if (json == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: %s", err.msg);
-        fm_err_done(&err);
         return -1;
     }
     if (fm_value_kind(fm_value_get(json, "error")) == FM_MAP)
@@ -428,7 +422,7 @@ int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_ba
                   const char *auth, const char *more_header, const struct fm_value *body)
 {
     const struct fm_value *config = h->q->config;
-    struct fm_buf json = {0};
+    fm_auto(fm_buf) json = {0};
     const char *headers[5];
     size_t n = 0;
     uint64_t total = timeout(config, "total_ms"), first = timeout(config, "first_byte_ms");
@@ -456,6 +450,5 @@ int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_ba
                                       .timeout_ms = total,
                                       .max_response_bytes = MAX_RESPONSE_BYTES};
     fm_ctx_http(ctx, &r, h->streams ? on_chunk : NULL, on_response, h);
-    fm_buf_done(&json);
     return 0;
 }

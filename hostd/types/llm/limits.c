@@ -1,9 +1,9 @@
 /* Limits of an agent and the money that its calls cost. See llm_agent.h.
  *
- * max_turns and max_time_ms end the agent. Before a call that might exceed max_tokens or max_cost a person is
- * asked; the pause's answer schema lets only "stop" and a limit that is high enough pass. A model without a
- * price cannot be held to max_cost: then another limit must bound its calls (max_turns or max_tokens), and
- * the job's log says so once; without one no call is made. */
+ * max_turns and max_time_ms end the agent. Before a call that might exceed max_tokens or max_cost a
+ * person is asked; the pause's answer schema lets only "stop" and a limit that is high enough pass.
+ * A model without a price cannot be held to max_cost: then another limit must bound its calls
+ * (max_turns or max_tokens), and the job's log says so once; without one no call is made. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 
 #include "agent.h"
 #include "log.h"
+#include "mem.h"
 #include "own_types.h"
 #include "prices.h"
 
@@ -62,11 +63,10 @@ void llm_charge_failed(struct fm_ctx *ctx, const struct llm_request *q, const st
 /* What the next call may use at most: four bytes of the conversation are about one token. */
 static void estimate(const struct turn *t, double *ret_in, double *ret_out)
 {
-    struct fm_buf b = {0};
+    fm_auto(fm_buf) b = {0};
     json_value_write(t->request.messages, &b);
     *ret_in = (double)((b.n + 3) / 4);
     *ret_out = fm_value_number(fm_value_get(t->request.config, "max_tokens"), DEFAULT_MAX_TOKENS);
-    fm_buf_done(&b);
 }
 
 /* ---- questions ---- */
@@ -86,8 +86,8 @@ static struct fm_value *any_of(struct fm_ctx *ctx, const struct fm_value *const 
     return schema_with(ctx, "anyOf", list);
 }
 
-/* A number within the bound ("minimum" or "exclusiveMinimum"), or any number in a text, whose value no schema
- * can check: one that is too low changes nothing. */
+/* A number within the bound ("minimum" or "exclusiveMinimum"), or any number in a text, whose value
+ * no schema can check: one that is too low changes nothing. */
 static struct fm_value *amount_schema(struct fm_ctx *ctx, const char *bound, double n)
 {
     struct fm_value *number = schema_with(ctx, "type", fm_string(ctx, "number")),
@@ -174,7 +174,7 @@ static enum llm_verdict without_price(struct fm_ctx *ctx, const struct turn *t)
         (void)fm_ctx_fail(
             ctx, FM_FAIL_FAILED_PRECONDITION,
             "limits.max_cost is set, but this host has no price for %s/%.128s: give it one (hostd "
-            "--prices), or set limits.max_tokens or limits.max_turns, too",
+            "--prices), or also set limits.max_tokens or limits.max_turns",
             t->provider->name, model_of(&t->request));
         fm_ctx_fail_permanent(ctx);
         return LLM_FAILED;
@@ -186,10 +186,10 @@ static enum llm_verdict without_price(struct fm_ctx *ctx, const struct turn *t)
     fm_map_set(ctx, m, "provider", fm_string(ctx, t->provider->name));
     fm_map_set(ctx, m, "model", fm_string(ctx, model_of(&t->request)));
     fm_ctx_log(ctx,
-               "limits.max_cost is not checked: this host has no price for the model; the other limits hold",
+               "limits.max_cost is not checked: this host has no price for the model; the other limits apply",
                m);
     fm_ctx_state_set(ctx, "unpriced", fm_bool(ctx, true));
-    FM_LOG(WARN, LLM, "no price for a model that has limits.max_cost, only its other limits hold",
+    FM_LOG(WARN, LLM, "no price for a model whose agent has limits.max_cost; only its other limits apply",
            FM_STR("job", job), FM_STR("provider", t->provider->name), FM_STR("model", model_of(&t->request)));
     return LLM_WITHIN;
 }

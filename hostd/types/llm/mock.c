@@ -1,6 +1,6 @@
-/* The mock provider: scripted answers after a delay, for demos and tests; its settings (script, delay_ms,
- * ask) are described in common/catalog/types/llm_agent.json. Without a script the model asks one question
- * about the task and then says what it was told. */
+/* The mock provider: scripted answers after a delay, for demos and tests; its settings (script,
+ * delay_ms, ask) are described in common/catalog/types/llm_agent.json. Without a script the model
+ * asks one question about the task and then says what it was told. */
 #include "provider.h"
 
 #include <stdio.h>
@@ -84,7 +84,7 @@ static int from_script(struct fm_ctx *ctx, const struct llm_request *q, const st
     reply->goes_on = q->calls_before + 1 < fm_value_size(script);
     if (fail == NULL && reply->text == NULL && reply->ask == NULL && reply->tool_calls == NULL &&
         fm_value_get(item, "error") == NULL)
-        fail = "an item of the script has none of say, ask, fail, tool, tools and error";
+        fail = "a script item has none of say, ask, fail, tool, tools and error";
     if (fail == NULL)
         return 0;
     (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model call failed: %s", fail);

@@ -1,5 +1,5 @@
-/* Provider "openai": chat completions of OpenAI, and of whatever server speaks the same at config.base_url.
- * (https://platform.openai.com/docs/api-reference/chat) */
+/* Provider "openai": chat completions of OpenAI, and of whatever server speaks the same at
+ * config.base_url. (https://platform.openai.com/docs/api-reference/chat) */
 #include <stdio.h>
 #include <string.h>
 
@@ -183,7 +183,8 @@ static int add_call_piece(struct fm_ctx *ctx, struct stream *s, const struct fm_
     double index = index_of(s, piece, id);
     if (!(index >= 0 && index < LLM_MAX_STREAMED_CALLS)) {
         (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
-                          "the model calls more than %d tools in one streamed reply", LLM_MAX_STREAMED_CALLS);
+                          "the model called more than %d tools in one streamed reply",
+                          LLM_MAX_STREAMED_CALLS);
         fm_ctx_fail_permanent(ctx);
         return -1;
     }

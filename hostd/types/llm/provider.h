@@ -44,8 +44,8 @@ struct llm_reply {
 
 struct llm_provider {
     const char *name;
-    /* Makes the call; fills *reply and calls done(ctx, arg), now or later — or lets the step fail. Returns as
-     * a handler does. */
+    /* Makes the call; fills *reply and calls done(ctx, arg), now or later — or lets the step fail.
+     * Returns as a handler does. */
     int (*call)(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
                 void *arg);
 };
@@ -65,11 +65,12 @@ struct llm_str {
     size_t n, cap;
 };
 
-/* One server-sent event of a streamed reply; -1 after fm_ctx_fail. `data` is gone when it returns. */
+/* One server-sent event of a streamed reply; -1 after fm_ctx_fail. `data` is gone when it
+ * returns. */
 typedef int (*llm_event)(struct fm_ctx *ctx, struct llm_http *h, const char *event,
                          const struct fm_value *data);
-/* The whole reply: of a call that was not streamed `json`, else NULL. Fills h->reply, with its usage before
- * anything that may fail. -1 after fm_ctx_fail. */
+/* The whole reply: of a call that was not streamed `json`, else NULL. Fills h->reply, with its
+ * usage before anything that may fail. -1 after fm_ctx_fail. */
 typedef int (*llm_end)(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *json);
 
 struct llm_http {
@@ -94,7 +95,8 @@ void llm_http_init(struct llm_http *h, const struct llm_request *q, struct llm_r
 /* Posts `body` to base_url + path; `auth` is a header with a reference to the secret, or NULL. */
 int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_base, const char *path,
                   const char *auth, const char *more_header, const struct fm_value *body);
-/* A header: `before`, then a reference to the secret that config.api_key names; NULL without api_key. */
+/* A header: `before`, then a reference to the secret that config.api_key names; NULL without
+ * api_key. */
 const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const char *before);
 void llm_add(struct fm_ctx *ctx, struct llm_str *s, const char *bytes, size_t n);
 /* A copy that lives as long as the step. */
@@ -109,8 +111,8 @@ const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content);
 const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *v);
 /* Whether a key of the configuration means nothing to the agent: it is passed on as it is. */
 bool llm_is_provider_s(const char *key);
-/* Sets body keys from config: those of `names` that are there (NULL-terminated pairs: config key, body key),
- * the provider's own, and all of config.params. */
+/* Sets body keys from config: those of `names` that are there (NULL-terminated pairs: config key,
+ * body key), the provider's own, and all of config.params. */
 void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value *body,
               const char *const names[][2]);
 /* Arguments in a text, parsed; NULL after fm_ctx_fail. */

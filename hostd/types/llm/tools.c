@@ -1,9 +1,11 @@
-/* Tools of an agent: what is offered to the model, and what becomes of its calls. See llm_agent.h. */
+/* Tools of an agent: what is offered to the model, and what becomes of its calls. See
+ * llm_agent.h. */
 #include <stdio.h>
 #include <string.h>
 
 #include "agent.h"
 #include "json_schema.h"
+#include "mem.h"
 #include "own_types.h"
 
 #define MAX_ID_BYTES 128
@@ -39,7 +41,7 @@ static const struct fm_value *ask_user_tool(struct fm_ctx *ctx)
 {
     struct fm_value *tool = fm_map(ctx), *parameters = schema(ctx, "object", NULL), *properties = fm_map(ctx),
                     *required = fm_list(ctx),
-                    *choices = schema(ctx, "array", "answers to choose from, if there are such");
+                    *choices = schema(ctx, "array", "answers to choose from, if any");
     fm_map_set(ctx, choices, "items", schema(ctx, "string", NULL));
     fm_map_set(ctx, properties, "question", schema(ctx, "string", "what the person is asked"));
     fm_map_set(ctx, properties, "choices", choices);
@@ -127,17 +129,15 @@ void llm_remember_question(struct fm_ctx *ctx, const char *pause_id, const char 
 /* Models write schemas that say more than can be checked; then any answer is accepted. */
 static bool is_schema(const struct fm_value *v)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     bool ok = fm_value_kind(v) == FM_MAP && json_schema_check(v, NULL, NULL, NULL, &err) >= 0;
-    fm_err_done(&err);
     return ok;
 }
 
 static bool meets(const struct fm_value *v, const struct fm_value *schema)
 {
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     bool ok = json_schema_check(schema, v, NULL, NULL, &err) == 0;
-    fm_err_done(&err);
     return ok;
 }
 
@@ -148,8 +148,8 @@ static const char *choice_text(struct fm_ctx *ctx, const struct fm_value *choice
                                               : fm_value_string(llm_json_text(ctx, choice), "");
 }
 
-/* The choices as texts, each once; false, with why, when nobody could answer with them. *ret stays NULL
- * without choices. A choice must meet the schema, too: there must be an answer. */
+/* The choices as texts, each once; false, with why, when nobody could answer with them. *ret stays
+ * NULL without choices. A choice must meet the schema, too: there must be an answer. */
 static bool choices_of(struct fm_ctx *ctx, const struct fm_value *choices, const struct fm_value *schema,
                        const struct fm_value **ret, char why[WHY_BYTES])
 {
@@ -186,7 +186,7 @@ static bool ask_user(struct fm_ctx *ctx, const struct fm_value *call, char why[W
     const char *question = fm_value_string(fm_value_get(arguments, "question"), "");
     wanted = is_schema(wanted) ? wanted : NULL;
     if (question[0] == '\0') {
-        (void)snprintf(why, WHY_BYTES, "error: question must be a text that is not empty");
+        (void)snprintf(why, WHY_BYTES, "error: question must be a string and not empty");
         return false;
     }
     if (!choices_of(ctx, fm_value_get(arguments, "choices"), wanted, &choices, why))
@@ -268,15 +268,15 @@ bool llm_is_asked(struct fm_ctx *ctx, const char *call_id)
     return false;
 }
 
-/* Whether the answer is the choice that was shown so: its text, or the value that the text stands for. */
+/* Whether the answer is the choice that was shown so: its text, or the value that the text stands
+ * for. */
 static bool answers_with(struct fm_ctx *ctx, const struct fm_value *answer, const char *shown)
 {
     if (fm_value_kind(answer) == FM_STRING)
         return strcmp(shown, fm_value_string(answer, "")) == 0;
-    struct fm_err err = {0};
+    fm_auto(fm_err) err = {0};
     const struct fm_value *v = ctx_json(ctx, shown, strlen(shown), &err);
     struct fm_value *same = fm_map(ctx);
-    fm_err_done(&err);
     fm_map_set(ctx, same, "const", v);
     return v != NULL && meets(answer, same);
 }
@@ -306,5 +306,5 @@ void llm_take_approval(struct fm_ctx *ctx, const struct fm_value *call, const st
         return;
     }
     (void)llm_take(ctx, "waiting", id);
-    llm_append_result(ctx, id, name, text(ctx, "error: a person has denied this call"));
+    llm_append_result(ctx, id, name, text(ctx, "error: a person denied this call"));
 }

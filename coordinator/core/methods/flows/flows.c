@@ -39,8 +39,8 @@ static void on_name_read(struct core *c, struct wait *w, struct store_done *d)
     }
     const char *name = op->own;
     if (name_find(c, name) == NULL) /* else a PutFlow overtook the read */
-        name_set(c, name, d->status == STORE_OK ? d->rows[0].number : 0,
-                 d->status == STORE_OK ? d->digest : NULL);
+        name_set(c, name, d->status == STORE_OK ? d->flow.version : 0,
+                 d->status == STORE_OK ? d->flow.digest : NULL);
     op_run(c, op);
 }
 
@@ -53,8 +53,7 @@ static struct flow_name *name_for_op(struct core *c, struct op *op, const char *
         return n;
     free(op->own);
     op->own = fm_xstrdup(name);
-    struct store_query q = {.kind = STORE_READ_FLOW, .name = op->own};
-    core_read(c, &q, on_name_read, op);
+    core_read(c, store_read_flow(op->own, 0), on_name_read, op);
     return NULL;
 }
 
@@ -135,7 +134,7 @@ static int check_put(struct core *c, struct op *op, const Fermata__V1__PutFlowRe
     if (bytes > MAX_INPUT_BYTES)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "flow", "the flow has %zu bytes; the limit is %u", bytes,
                           MAX_INPUT_BYTES);
-    int rc = flow_check(c, op, r->flow, "flow", true, err);
+    int rc = flow_check(c, op, r->flow, "flow", FLOW_STORED, err);
     if (rc == -FM_INVALID_ARGUMENT)
         fm_err_wrap(err, "the flow has %zu fault%s", err->n_more > 0 ? err->n_more + err->n_cut : 1,
                     err->n_more > 0 ? "s, the first is" : "");
@@ -191,14 +190,14 @@ static Fermata__V1__Flow *flow_read(struct core *c, struct op *op, struct store_
     else if (d->status == STORE_NOT_FOUND)
         (void)fm_err_set(&err, FM_NOT_FOUND, "name", "there is no flow \"%s\"", name);
     else if (d->status == STORE_OK)
-        flow = fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p);
+        flow = fermata__v1__flow__unpack(NULL, d->flow.definition.n, d->flow.definition.p);
     if (flow == NULL) {
         if (d->status == STORE_OK)
             (void)fm_err_set(&err, FM_DATA_LOSS, "flow", "the stored flow \"%s\" is malformed", name);
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
         return NULL;
     }
-    flow->version = d->rows[0].number;
+    flow->version = d->flow.version;
     return flow;
 }
 
@@ -222,7 +221,7 @@ static void on_get_flow_graph(struct core *c, struct wait *w, struct store_done 
         return;
     Fermata__V1__GetFlowGraphResponse response = FERMATA__V1__GET_FLOW_GRAPH_RESPONSE__INIT;
     fm_auto(fm_buf) text = {0};
-    if (r->format == FERMATA__V1__FLOW_GRAPH_FORMAT__FLOW_GRAPH_FORMAT_MERMAID)
+    if (r->format == FLOW_GRAPH_FORMAT_MERMAID)
         flow_graph_mermaid(flow, &text);
     else
         flow_graph_dot(flow, &text);
@@ -237,8 +236,7 @@ static int get_flow(struct core *c, struct op *op, struct fm_err *err)
     int rc = fm_name_check("name", r->name, err);
     if (rc < 0)
         return rc;
-    struct store_query q = {.kind = STORE_READ_FLOW, .name = r->name, .version = r->version};
-    core_read(c, &q, on_get_flow, op);
+    core_read(c, store_read_flow(r->name, r->version), on_get_flow, op);
     return OP_WAITS;
 }
 
@@ -251,13 +249,11 @@ static int get_flow_graph(struct core *c, struct op *op, struct fm_err *err)
     const Fermata__V1__GetFlowGraphRequest *r = OP_REQUEST(op, Fermata__V1__GetFlowGraphRequest);
     if (protobuf_c_enum_descriptor_get_value(&fermata__v1__flow_graph_format__descriptor, (int)r->format) ==
         NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "format", "there is no format %d of graphs",
-                          (int)r->format);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "format", "graph format %d is unknown", (int)r->format);
     int rc = fm_name_check("name", r->name, err);
     if (rc < 0)
         return rc;
-    struct store_query q = {.kind = STORE_READ_FLOW, .name = r->name, .version = r->version};
-    core_read(c, &q, on_get_flow_graph, op);
+    core_read(c, store_read_flow(r->name, r->version), on_get_flow_graph, op);
     return OP_WAITS;
 }
 
@@ -277,11 +273,12 @@ static void on_list_flows(struct core *c, struct wait *w, struct store_done *d)
         return;
     }
     fm_auto(fm_buf) b = {0};
-    for (size_t i = 0; i < d->n_rows; i++)
-        fm_buf_put_len_delim(&b, FIELD_LIST_FLOWS_RESPONSE_FLOWS, d->rows[i].body.p, d->rows[i].body.n);
-    if (d->more && d->n_rows > 0) {
-        fm_auto_pb Fermata__V1__FlowSummary *last = fermata__v1__flow_summary__unpack(
-            NULL, d->rows[d->n_rows - 1].body.n, d->rows[d->n_rows - 1].body.p);
+    const struct store_bodies *flows = &d->flows;
+    for (size_t i = 0; i < flows->n; i++)
+        fm_buf_put_len_delim(&b, FIELD_LIST_FLOWS_RESPONSE_FLOWS, flows->items[i].p, flows->items[i].n);
+    if (flows->more && flows->n > 0) {
+        struct fm_bytes body = flows->items[flows->n - 1];
+        fm_auto_pb Fermata__V1__FlowSummary *last = fermata__v1__flow_summary__unpack(NULL, body.n, body.p);
         if (last != NULL)
             fm_buf_put_string(&b, FIELD_LIST_FLOWS_RESPONSE_NEXT_PAGE_TOKEN, last->name);
     }
@@ -291,13 +288,13 @@ static void on_list_flows(struct core *c, struct wait *w, struct store_done *d)
 static int list_flows(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__ListFlowsRequest *r = OP_REQUEST(op, Fermata__V1__ListFlowsRequest);
-    struct store_query q = {.kind = STORE_LIST_FLOWS, .name = r->page_token};
-    int rc = check_page(r->page_size, &q.limit, err);
+    uint32_t limit;
+    int rc = check_page(r->page_size, &limit, err);
     if (rc == 0 && r->page_token[0] != '\0')
         rc = fm_name_check("page_token", r->page_token, err);
     if (rc < 0)
         return rc;
-    core_read(c, &q, on_list_flows, op);
+    core_read(c, store_list_flows(r->page_token, limit), on_list_flows, op);
     return OP_WAITS;
 }
 

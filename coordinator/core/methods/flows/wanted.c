@@ -21,12 +21,12 @@
 
 #define KEPT_FLOW_BYTES 65536 /* larger ones are decoded for each submit */
 
-int flow_check(struct core *c, struct op *op, const Fermata__V1__Flow *flow, const char *path, bool named,
-               struct fm_err *err)
+int flow_check(struct core *c, struct op *op, const Fermata__V1__Flow *flow, const char *path,
+               enum flow_use use, struct fm_err *err)
 {
     struct flow_types known = {types_find, c};
     struct program_check *programs = program_check_new();
-    int rc = flow_validate(flow, path, named, &known, programs, err);
+    int rc = flow_validate(flow, path, use, &known, programs, err);
     if (!programs_checked(c, op, programs, err))
         return OP_WAITS;
     return err->code == FM_OK ? rc : -(int)err->code;
@@ -56,7 +56,7 @@ static int check_entry(struct core *c, const Fermata__V1__Flow *flow, const Ferm
 static int inline_def(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r,
                       struct flow_def **ret, struct fm_err *err)
 {
-    int rc = flow_check(c, op, r->inline_flow, "inline_flow", false, err);
+    int rc = flow_check(c, op, r->inline_flow, "inline_flow", FLOW_INLINE, err);
     if (rc == 0)
         rc = check_entry(c, r->inline_flow, r, err);
     if (rc != 0)
@@ -75,7 +75,8 @@ static void on_def_for_submit(struct core *c, struct wait *w, struct store_done 
     const Fermata__V1__SubmitJobRequest *r = OP_REQUEST(op, Fermata__V1__SubmitJobRequest);
     struct fm_err err = {0};
     Fermata__V1__Flow *flow =
-        d->status == STORE_OK ? fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p) : NULL;
+        d->status == STORE_OK ? fermata__v1__flow__unpack(NULL, d->flow.definition.n, d->flow.definition.p)
+                              : NULL;
     if (flow == NULL) {
         if (d->status == STORE_NOT_FOUND)
             (void)fm_err_set(&err, FM_NOT_FOUND, "flow", "there is no flow \"%s\"%s", r->flow,
@@ -86,8 +87,8 @@ static void on_def_for_submit(struct core *c, struct wait *w, struct store_done 
         return;
     }
     struct flow_wanted *own = op_own(op, sizeof(*own));
-    own->def = def_add(c, flow, d->rows[0].body, d->digest, true);
-    own->version = d->rows[0].number;
+    own->def = def_add(c, flow, d->flow.definition, d->flow.digest, true);
+    own->version = d->flow.version;
     fermata__v1__flow__free_unpacked(flow, NULL);
     op_run(c, op);
 }
@@ -125,8 +126,7 @@ static int named_def(struct core *c, struct op *op, const Fermata__V1__SubmitJob
         *ret_version = n->version;
     }
     if (def == NULL) {
-        struct store_query q = {.kind = STORE_READ_FLOW, .name = r->flow, .version = r->flow_version};
-        core_read(c, &q, on_def_for_submit, op);
+        core_read(c, store_read_flow(r->flow, r->flow_version), on_def_for_submit, op);
         return OP_WAITS;
     }
     int rc = check_def_entry(c, def, r, err);

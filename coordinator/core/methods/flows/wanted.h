@@ -8,6 +8,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "flow.h"
 
 struct core;
 struct flow_def;
@@ -15,8 +16,8 @@ struct op;
 
 /* Checks all of a flow, its programs and schemas, too. 0: it is sound; OP_WAITS; else err has all
  * faults. Paths begin with `path`. */
-int flow_check(struct core *c, struct op *op, const Fermata__V1__Flow *flow, const char *path, bool named,
-               struct fm_err *err);
+int flow_check(struct core *c, struct op *op, const Fermata__V1__Flow *flow, const char *path,
+               enum flow_use use, struct fm_err *err);
 
 /* The definition that a submit wants, validated, with a reference, and what it is called. Returns 0,
  * OP_WAITS, or -code. */

@@ -10,6 +10,7 @@
 #include "err.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/hosts.pb-c.h"
+#include "fields.h"
 #include "host.h"
 #include "job.h"
 #include "leave.h"
@@ -87,8 +88,7 @@ static int drain_host(struct core *c, struct op *op, struct fm_err *err)
     struct job *job;
     DL_FOREACH2 (h->jobs, job, host_next)
         if (job->assign_sent)
-            host_send_interrupt(c, h->conn, job, job->head->epoch,
-                                FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_DRAIN);
+            host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_DRAIN);
     if (q->deadline_ms == 0 || h->n_jobs == 0) {
         drain_answer(c, h, op);
         return 0;
@@ -198,7 +198,8 @@ static int check_certificate(const struct core *c, const Fermata__V1__CertifyDea
                           strlen(q->how), FM_MAX_LABEL_BYTES);
     if (h == NULL || h->incarnation == NULL || strcmp(h->incarnation, q->incarnation) != 0)
         return fm_err_set(err, FM_NOT_FOUND, "incarnation",
-                          "incarnation %s of host %s is not known (any more)", q->incarnation, q->host_id);
+                          "incarnation %s of host %s is not known (or no longer)", q->incarnation,
+                          q->host_id);
     if (still_talks(c, h))
         return fm_err_set(err, FM_FAILED_PRECONDITION, "incarnation",
                           "host %s talks: its incarnation %s was heard of %lld ms ago", q->host_id,

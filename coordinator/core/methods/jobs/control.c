@@ -9,6 +9,7 @@
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "job.h"
 #include "job_state.h"
 #include "load.h"
@@ -40,21 +41,21 @@ static int pause_job(struct core *c, struct op *op, struct fm_err *err)
     int rc = job_for_op(c, op, r->job_id, &job, err);
     if (rc != 0)
         return rc;
-    int status = (int)job->head->status;
+    enum job_status status = job_status(job);
     if (job_status_final(status)) {
         return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it cannot be paused",
                           job->text, job_status_name(status));
     }
     op_park(op);
     DL_APPEND(job->pause_ops, op);
-    if (job_count_pauses(job, FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR) > 0) {
+    if (job_count_pauses(job, PAUSE_REASON_OPERATOR) > 0) {
         paused_effect(unit_of(c, job)); /* paused already: say so when that is on disk */
     } else if (status != JOB_RUNNING) {
         job_hold(c, job);
     } else if (!job->head->pause_requested) {
         job->head->pause_requested = true;
         job->head_dirty = true;
-        interrupt_effect(unit_of(c, job), job, FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_PAUSE);
+        interrupt_effect(unit_of(c, job), job, INTERRUPT_KIND_PAUSE);
     }
     return OP_WAITS;
 }
@@ -73,9 +74,9 @@ static int cancel_job(struct core *c, struct op *op, struct fm_err *err)
     if (rc != 0)
         return rc;
     struct unit *m = unit_of(c, job); /* also when it has ended: the answer waits for what is under way */
-    if (!job_status_final((int)job->head->status)) {
+    if (!job_status_final(job_status(job))) {
         if (job->host != NULL)
-            interrupt_effect(m, job, FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_CANCEL);
+            interrupt_effect(m, job, INTERRUPT_KIND_CANCEL);
         Fermata__V1__JobError error = FERMATA__V1__JOB_ERROR__INIT;
         char code[] = "CANCELLED", text[] = "cancelled by a client";
         error.code = code;
@@ -103,9 +104,9 @@ static int delete_job(struct core *c, struct op *op, struct fm_err *err)
     int rc = job_for_op(c, op, r->job_id, &job, err);
     if (rc != 0)
         return rc;
-    if (!job_status_final((int)job->head->status))
+    if (!job_status_final(job_status(job)))
         return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: cancel it first", job->text,
-                          job_status_name((int)job->head->status));
+                          job_status_name(job_status(job)));
     if (job->next != NULL || job->inflight != NULL) {
         op_park(op);
         DL_APPEND(job->ops, op);

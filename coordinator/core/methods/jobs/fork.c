@@ -14,6 +14,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "id.h"
 #include "job.h"
@@ -39,22 +40,17 @@
 
 /* What was read of the old job. */
 struct fork {
+    struct fm_id id;
     Fermata__V1__Job *head;
-    struct record *steps, *inputs;
-    size_t n_steps, n_inputs;
-    struct fm_buf start; /* encoded state before the first step; nothing: it was empty */
+    struct store_records steps, inputs; /* with bodies of its own */
+    struct fm_buf start;                /* encoded state before the first step; nothing: it was empty */
 };
 
-struct record {
-    uint32_t number;
-    struct fm_bytes body; /* owned */
-};
-
-static void records_free(struct record *list, size_t n)
+static void records_free(struct store_records *list)
 {
-    for (size_t i = 0; i < n; i++)
-        free((void *)(uintptr_t)list[i].body.p);
-    free(list);
+    for (size_t i = 0; i < list->n; i++)
+        free((void *)(uintptr_t)list->items[i].body.p);
+    free((void *)(uintptr_t)list->items);
 }
 
 static void fork_free(struct core *c, void *own)
@@ -63,20 +59,23 @@ static void fork_free(struct core *c, void *own)
     (void)c;
     if (f->head != NULL)
         fermata__v1__job__free_unpacked(f->head, NULL);
-    records_free(f->steps, f->n_steps);
-    records_free(f->inputs, f->n_inputs);
+    records_free(&f->steps);
+    records_free(&f->inputs);
     fm_buf_done(&f->start);
     free(f);
 }
 
-static struct record *copy_rows(const struct store_row *rows, size_t n)
+/* The first n records. */
+static struct store_records copy_records(const struct store_records *from, size_t n)
 {
-    struct record *list = fm_xcalloc(n + 1, sizeof(*list));
-    for (size_t i = 0; i < n; i++)
-        list[i] = (struct record){
-            rows[i].number, {fm_xmemdup(rows[i].body.p, rows[i].body.n), rows[i].body.n}
+    struct store_record *items = fm_xcalloc(n + 1, sizeof(*items));
+    for (size_t i = 0; i < n; i++) {
+        struct fm_bytes body = from->items[i].body;
+        items[i] = (struct store_record){
+            from->items[i].number, {fm_xmemdup(body.p, body.n), body.n}
         };
-    return list;
+    }
+    return (struct store_records){.items = items, .n = n};
 }
 
 /* ---- the state after the step ---- */
@@ -85,10 +84,10 @@ static struct record *copy_rows(const struct store_row *rows, size_t n)
  * may be gone. */
 static int read_start(struct fork *f, struct fm_err *err)
 {
-    if (f->n_inputs == 0 || f->inputs[0].number != 1)
+    if (f->inputs.n == 0 || f->inputs.items[0].number != 1)
         return 0;
     fm_auto_pb Fermata__V1__Task *t =
-        fermata__v1__task__unpack(NULL, f->inputs[0].body.n, f->inputs[0].body.p);
+        fermata__v1__task__unpack(NULL, f->inputs.items[0].body.n, f->inputs.items[0].body.p);
     if (t == NULL)
         return fm_err_set(err, FM_DATA_LOSS, "job_id", "the first input of job %s is malformed",
                           f->head->job_id);
@@ -104,20 +103,11 @@ static int read_start(struct fork *f, struct fm_err *err)
 /* The fold of what was copied; inputs that came later are left out. */
 static int fold(struct core *c, const struct fork *f, struct job *job, struct fm_err *err)
 {
-    struct store_done d = {
-        .n_steps = f->n_steps, .n_inputs = f->n_inputs, .snapshot = {f->start.p, f->start.n}
-    };
-    d.steps = fm_xcalloc(f->n_steps + 1, sizeof(*d.steps));
-    d.inputs = fm_xcalloc(f->n_inputs + 1, sizeof(*d.inputs));
-    for (size_t i = 0; i < f->n_steps; i++)
-        d.steps[i] = (struct store_row){.number = f->steps[i].number, .body = f->steps[i].body};
-    for (size_t i = 0; i < f->n_inputs; i++)
-        d.inputs[i] = (struct store_row){.number = f->inputs[i].number, .body = f->inputs[i].body};
+    const struct store_found_job found = {
+        .snapshot = fm_buf_bytes(&f->start), .steps = f->steps, .inputs = f->inputs};
     struct task_item *later = NULL;
-    int rc = job_fold_stored(&d, c->cfg.max_state_bytes, &job->state, &later, err);
-    free(d.steps);
-    free(d.inputs);
-    if (rc == 0 && f->n_steps == 0 && later != NULL) { /* before the first step only the entry is there */
+    int rc = job_fold_stored(&found, c->cfg.max_state_bytes, &job->state, &later, err);
+    if (rc == 0 && f->steps.n == 0 && later != NULL) { /* before the first step only the entry is there */
         job->inputs = later;
         later = later->next;
         job->inputs->next = NULL;
@@ -130,9 +120,9 @@ static int fold(struct core *c, const struct fork *f, struct job *job, struct fm
 static bool is_answered(const struct fork *f, const char *pause_id, uint32_t inputs_through)
 {
     bool found = false;
-    for (size_t i = 0; i < f->n_inputs && !found && f->inputs[i].number <= inputs_through; i++) {
+    for (size_t i = 0; i < f->inputs.n && !found && f->inputs.items[i].number <= inputs_through; i++) {
         fm_auto_pb Fermata__V1__Task *t =
-            fermata__v1__task__unpack(NULL, f->inputs[i].body.n, f->inputs[i].body.p);
+            fermata__v1__task__unpack(NULL, f->inputs.items[i].body.n, f->inputs.items[i].body.p);
         found = t != NULL && strcmp(t->pause_id, pause_id) == 0;
     }
     return found;
@@ -141,9 +131,9 @@ static bool is_answered(const struct fork *f, const char *pause_id, uint32_t inp
 static size_t count_results(const struct fork *f, uint32_t inputs_through)
 {
     size_t n = 0;
-    for (size_t i = 0; i < f->n_inputs && f->inputs[i].number <= inputs_through; i++) {
+    for (size_t i = 0; i < f->inputs.n && f->inputs.items[i].number <= inputs_through; i++) {
         fm_auto_pb Fermata__V1__Task *t =
-            fermata__v1__task__unpack(NULL, f->inputs[i].body.n, f->inputs[i].body.p);
+            fermata__v1__task__unpack(NULL, f->inputs.items[i].body.n, f->inputs.items[i].body.p);
         n += t != NULL && t->child_job_id[0] != '\0';
     }
     return n;
@@ -154,11 +144,11 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
 {
     uint32_t through = job_state_inputs(job->state);
     size_t children = 0;
-    for (size_t i = 0; i < f->n_steps; i++) {
+    for (size_t i = 0; i < f->steps.n; i++) {
         fm_auto_pb Fermata__V1__Step *s =
-            fermata__v1__step__unpack(NULL, f->steps[i].body.n, f->steps[i].body.p);
+            fermata__v1__step__unpack(NULL, f->steps.items[i].body.n, f->steps.items[i].body.p);
         if (s == NULL)
-            return fm_err_set(err, FM_DATA_LOSS, "step", "step %u is malformed", f->steps[i].number);
+            return fm_err_set(err, FM_DATA_LOSS, "step", "step %u is malformed", f->steps.items[i].number);
         children += s->n_children;
         for (size_t k = 0; k < s->n_pauses; k++) {
             if (is_answered(f, s->pauses[k]->pause_id, through))
@@ -166,8 +156,8 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
             Fermata__V1__Pause *p = pb_clone(s->pauses[k]);
             pb_set_string(&p->routine, s->routine);
             p->step = s->number;
-            if (p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET)
-                p->reason = FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION;
+            if (p->reason != PAUSE_REASON_BUDGET)
+                p->reason = PAUSE_REASON_QUESTION;
             pb_set_time(&p->at, c->wall_ms);
             if (p->timeout_ms > 0)
                 pb_set_time(&p->expires_at, c->wall_ms + (int64_t)p->timeout_ms);
@@ -177,8 +167,8 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
     }
     if (children != count_results(f, through))
         return fm_err_set(err, FM_FAILED_PRECONDITION, "step",
-                          "job %s waited for a child job after step %zu: take a step before or after that",
-                          f->head->job_id, f->n_steps);
+                          "job %s waited for a child job after step %zu: name a step before or after that",
+                          f->head->job_id, f->steps.n);
     return 0;
 }
 
@@ -216,7 +206,7 @@ static struct job *new_job(struct core *c, const struct fork *f, const Fermata__
     like.placement = r->placement;
     job->head = job_new_head(c, job, &like, f->head->flow, f->head->flow_version, def);
     pb_set_string(&job->head->forked_from, f->head->job_id);
-    job->head->forked_at = (uint32_t)f->n_steps;
+    job->head->forked_at = (uint32_t)f->steps.n;
     job->head_dirty = true;
     job->def = def;
     free(entries);
@@ -230,17 +220,17 @@ static void put_records(struct core *c, const struct fork *f, struct job *job)
     uint32_t through = job->inputs != NULL ? job->inputs->input_number : job_state_inputs(job->state);
     if (f->start.n > 0)
         store_put_snapshot(m->records, &job->id, 0, 0, (struct fm_bytes){f->start.p, f->start.n});
-    for (size_t i = 0; i < f->n_inputs && f->inputs[i].number <= through; i++)
-        store_put_input(m->records, &job->id, f->inputs[i].number, f->inputs[i].body);
-    for (size_t i = 0; i < f->n_steps; i++)
-        store_put_step(m->records, &job->id, f->steps[i].number, f->steps[i].body);
+    for (size_t i = 0; i < f->inputs.n && f->inputs.items[i].number <= through; i++)
+        store_put_input(m->records, &job->id, f->inputs.items[i].number, f->inputs.items[i].body);
+    for (size_t i = 0; i < f->steps.n; i++)
+        store_put_step(m->records, &job->id, f->steps.items[i].number, f->steps.items[i].body);
     job->head->input_count = through;
     if (through > 0)
         inputs_effect(m, through);
-    if (f->n_steps > 0)
-        step_effect(m, (uint32_t)f->n_steps, FM_NO_BYTES);
-    for (size_t i = 0; i < f->n_steps; i++)
-        job->journal_bytes += f->steps[i].body.n;
+    if (f->steps.n > 0)
+        step_effect(m, (uint32_t)f->steps.n, FM_NO_BYTES);
+    for (size_t i = 0; i < f->steps.n; i++)
+        job->journal_bytes += f->steps.items[i].body.n;
 }
 
 static int patch_shared(struct core *c, struct job *job, const Fermata__V1__ForkJobRequest *r,
@@ -329,7 +319,7 @@ static void make(struct core *c, struct op *op, struct flow_def *def)
     bool deferred = job_state_deferred(job->state) > 0;
     if (open_questions(c, f, job, &err) == 0 && !job_has_work(job) && job->head->n_pauses == 0 && !deferred)
         (void)fm_err_set(&err, FM_FAILED_PRECONDITION, "step", "nothing was left to do after step %zu",
-                         f->n_steps);
+                         f->steps.n);
     if (err.code != FM_OK || patch_shared(c, job, r, &err) < 0 || answer(c, job, r, &err) < 0) {
         drop(c, job);
         op_fail(c, op, &err);
@@ -350,7 +340,7 @@ static void make(struct core *c, struct op *op, struct flow_def *def)
     request_claim(job, op, scope, r->request_id, &response.base, m);
     unit_reply(m, op->ticket, &response.base);
     FM_LOG(INFO, STATE, "job forked", FM_STR("job", job->text), FM_STR("from", f->head->job_id),
-           FM_U64("step", f->n_steps));
+           FM_U64("step", f->steps.n));
     op_free(c, op);
     job_rest(c, job);
 }
@@ -362,15 +352,14 @@ static void on_def(struct core *c, struct wait *w, struct store_done *d)
     struct op *op = w->op;
     const struct fork *f = op->own;
     struct fm_err err = {0};
-    Fermata__V1__Flow *flow = d->status == STORE_OK && d->n_rows == 1
-                                  ? fermata__v1__flow__unpack(NULL, d->rows[0].body.n, d->rows[0].body.p)
-                                  : NULL;
+    Fermata__V1__Flow *flow =
+        d->status == STORE_OK ? fermata__v1__flow__unpack(NULL, d->flow_def.n, d->flow_def.p) : NULL;
     if (flow == NULL) {
         (void)fm_err_set(&err, FM_DATA_LOSS, "flow", "the flow of job %s cannot be read", f->head->job_id);
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
         return;
     }
-    struct flow_def *def = def_add(c, flow, d->rows[0].body, f->head->flow_digest.data, true);
+    struct flow_def *def = def_add(c, flow, d->flow_def, f->head->flow_digest.data, true);
     fermata__v1__flow__free_unpacked(flow, NULL);
     make(c, op, def);
 }
@@ -380,14 +369,14 @@ static void on_steps(struct core *c, struct wait *w, struct store_done *d)
     struct op *op = w->op;
     const Fermata__V1__ForkJobRequest *r = OP_REQUEST(op, Fermata__V1__ForkJobRequest);
     struct fm_err err = {0};
-    if (d->status == STORE_OK && d->n_steps < r->step) {
-        if (d->more)
+    if (d->status == STORE_OK && d->steps.n < r->step) {
+        if (d->steps.more)
             (void)fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "step",
                              "the journal up to step %u has more than %u bytes: it is too large to be forked",
                              r->step, MAX_JOURNAL_BYTES);
         else
             (void)fm_err_set(&err, FM_INVALID_ARGUMENT, "step",
-                             "job %s has %zu steps; step %u is not among them", r->job_id, d->n_steps,
+                             "job %s has %zu steps; step %u is not among them", r->job_id, d->steps.n,
                              r->step);
     }
     if (d->status != STORE_OK || err.code != FM_OK) {
@@ -395,16 +384,13 @@ static void on_steps(struct core *c, struct wait *w, struct store_done *d)
         return;
     }
     struct fork *f = op->own;
-    f->n_steps = r->step;
-    f->steps = copy_rows(d->steps, f->n_steps);
+    f->steps = copy_records(&d->steps, r->step);
     struct flow_def *def = def_find(c, f->head->flow_digest.data);
     if (def != NULL) {
         make(c, op, def);
         return;
     }
-    struct store_query q = {.kind = STORE_READ_FLOW_DEF};
-    memcpy(q.digest, f->head->flow_digest.data, STORE_DIGEST_BYTES);
-    core_read(c, &q, on_def, op);
+    core_read(c, store_read_flow_def(f->head->flow_digest.data), on_def, op);
 }
 
 static void on_inputs(struct core *c, struct wait *w, struct store_done *d)
@@ -415,20 +401,14 @@ static void on_inputs(struct core *c, struct wait *w, struct store_done *d)
         op_fail(c, op, &d->err);
         return;
     }
-    f->inputs = copy_rows(d->inputs, d->n_inputs);
-    f->n_inputs = d->n_inputs;
+    f->inputs = copy_records(&d->inputs, d->inputs.n);
     struct fm_err err = {0};
     if (read_start(f, &err) < 0) {
         op_fail(c, op, &err);
         return;
     }
     uint32_t step = OP_REQUEST(op, Fermata__V1__ForkJobRequest)->step;
-    struct store_query q = {.kind = STORE_READ_STEPS,
-                            .job = w->job,
-                            .from = 1,
-                            .limit = step > 0 ? step : 1,
-                            .max_bytes = MAX_JOURNAL_BYTES};
-    core_read(c, &q, on_steps, op);
+    core_read(c, store_read_steps(&f->id, 1, step > 0 ? step : 1, MAX_JOURNAL_BYTES), on_steps, op);
 }
 
 static void on_head(struct core *c, struct wait *w, struct store_done *d)
@@ -437,7 +417,7 @@ static void on_head(struct core *c, struct wait *w, struct store_done *d)
     const Fermata__V1__ForkJobRequest *r = OP_REQUEST(op, Fermata__V1__ForkJobRequest);
     struct fm_err err = {0};
     Fermata__V1__Job *head =
-        d->status == STORE_OK ? fermata__v1__job__unpack(NULL, d->head.n, d->head.p) : NULL;
+        d->status == STORE_OK ? fermata__v1__job__unpack(NULL, d->job.head.n, d->job.head.p) : NULL;
     if (d->status == STORE_NOT_FOUND)
         (void)fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
     else if (d->status == STORE_OK && (head == NULL || head->flow_digest.len != STORE_DIGEST_BYTES))
@@ -450,8 +430,8 @@ static void on_head(struct core *c, struct wait *w, struct store_done *d)
     }
     struct fork *f = op_own(op, sizeof(*f));
     f->head = head;
-    struct store_query q = {.kind = STORE_READ_INPUTS, .job = w->job, .from = 1, .to = UINT32_MAX};
-    core_read(c, &q, on_inputs, op);
+    f->id = w->job;
+    core_read(c, store_read_inputs(&f->id, 1, UINT32_MAX), on_inputs, op);
 }
 
 static int check(const Fermata__V1__ForkJobRequest *r, struct fm_err *err)
@@ -473,13 +453,13 @@ static int check(const Fermata__V1__ForkJobRequest *r, struct fm_err *err)
 static int fork_job(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__ForkJobRequest *r = OP_REQUEST(op, Fermata__V1__ForkJobRequest);
-    struct store_query q = {.kind = STORE_READ_JOB};
+    struct fm_id id;
     int rc = check(r, err);
     if (rc == 0)
-        rc = check_job_id(r->job_id, &q.job, err);
+        rc = check_job_id(r->job_id, &id, err);
     if (rc < 0)
         return rc;
-    core_read(c, &q, on_head, op);
+    core_read(c, store_read_job(&id, STORE_HEAD), on_head, op)->job = id;
     return OP_WAITS;
 }
 

@@ -44,9 +44,9 @@ static int check_input(const Fermata__V1__SendInputRequest *r, struct fm_err *er
 static int check_input_slot(struct core *c, const struct job *job, const Fermata__V1__SendInputRequest *r,
                             struct fm_err *err)
 {
-    if (job_status_final((int)job->head->status))
+    if (job_status_final(job_status(job)))
         return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it takes no more input",
-                          job->text, job_status_name((int)job->head->status));
+                          job->text, job_status_name(job_status(job)));
     fm_auto_pb Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     if (flow == NULL)
         return fm_err_set(err, FM_DATA_LOSS, "flow", "the flow of job %s is malformed", job->text);

@@ -14,6 +14,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "id.h"
@@ -69,7 +70,7 @@ Fermata__V1__Job *job_new_head(struct core *c, const struct job *job, const Ferm
     Fermata__V1__Job h = FERMATA__V1__JOB__INIT;
     Google__Protobuf__Timestamp at = core_now(c);
     h.job_id = (char *)(uintptr_t)job->text;
-    h.status = FERMATA__V1__JOB_STATUS__JOB_STATUS_PENDING;
+    h.status = JOB_STATUS_PENDING;
     h.flow = (char *)(uintptr_t)flow_name;
     h.flow_version = version;
     h.created_at = &at;

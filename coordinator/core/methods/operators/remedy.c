@@ -9,6 +9,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "job.h"
 #include "job_state.h"
@@ -76,7 +77,7 @@ static int held_job(struct core *c, struct op *op, const char *job_id, struct jo
     if (rc != 0)
         return rc;
     const struct job *job = *ret;
-    int status = (int)job->head->status;
+    enum job_status status = job_status(job);
     if (status != JOB_PAUSED && status != JOB_FAILED)
         return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id",
                           "job %s is %s: only a job that is PAUSED or FAILED can be changed", job->text,
@@ -91,8 +92,7 @@ static const char *task_meant(const struct job *job, const char *task_id, struct
 {
     if (task_id[0] != '\0')
         return task_id;
-    if ((int)job->head->status == JOB_FAILED && job->head->error != NULL &&
-        job->head->error->task_id[0] != '\0')
+    if (job_status(job) == JOB_FAILED && job->head->error != NULL && job->head->error->task_id[0] != '\0')
         return job->head->error->task_id;
     fm_err_set(err, FM_INVALID_ARGUMENT, "task_id", "task_id is missing: say which task is meant");
     return NULL;
@@ -102,21 +102,20 @@ static const char *task_meant(const struct job *job, const char *task_id, struct
  * more, and a question about its outcome is answered. */
 static void decided(struct core *c, struct job *job, const char *task_id)
 {
-    bool asked = false, failed = (int)job->head->status == JOB_FAILED;
+    bool asked = false, failed = job_status(job) == JOB_FAILED;
     if (failed)
         job_reopen_pauses(job);
     lost_intent_done(job, task_id);
     for (size_t i = job->head->n_pauses; i-- > 0;) {
         const Fermata__V1__Pause *p = job->head->pauses[i];
-        if (p->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN ||
-            strcmp(p->task_id, task_id) != 0)
+        if (p->reason != PAUSE_REASON_OUTCOME_UNKNOWN || strcmp(p->task_id, task_id) != 0)
             continue;
         fm_autofree char *pause_id = fm_xstrdup(p->pause_id);
         job_remove_pause(job, pause_id);
         asked = true;
     }
     if (failed)
-        job_close_pauses(job, true);
+        job_close_pauses(job, KEEP_QUESTIONS);
     if (!asked || failed)
         return;
     job->head->emit_deferred = true;
@@ -143,7 +142,7 @@ static int retry_task(struct core *c, struct op *op, struct fm_err *err)
     Fermata__V1__RetryTaskResponse response = FERMATA__V1__RETRY_TASK_RESPONSE__INIT;
     response.step = job_state_step(job->state);
     decided(c, job, id);
-    if ((int)job->head->status == JOB_FAILED) {
+    if (job_status(job) == JOB_FAILED) {
         job_set_error(job, "", "", "", ""); /* its task has its attempts already */
         job_retry_failed(c, job);
     }

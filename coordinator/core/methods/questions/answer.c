@@ -13,6 +13,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "input.h"
 #include "job.h"
@@ -52,8 +53,8 @@ static const Fermata__V1__Pause *find_asked(const struct job *job, const Fermata
     const Fermata__V1__Pause *p = job_find_pause(job, r->pause_id);
     if (p == NULL)
         (void)fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
-                         "pause %.64s of job %s is not open (any more); open is %s", r->pause_id, job->text,
-                         h->pauses[0]->pause_id);
+                         "pause %.64s of job %s is not open (or no longer); open is %s", r->pause_id,
+                         job->text, h->pauses[0]->pause_id);
     return p;
 }
 
@@ -87,8 +88,8 @@ void job_set_placement(struct job *job, const Fermata__V1__Placement *p)
     Fermata__V1__Placement usual = FERMATA__V1__PLACEMENT__INIT;
     if (p != NULL)
         usual = *p;
-    if (usual.mode == FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_UNSPECIFIED && usual.host[0] == '\0')
-        usual.mode = FERMATA__V1__PLACEMENT_MODE__PLACEMENT_MODE_ANOTHER_HOST;
+    if (usual.mode == PLACEMENT_MODE_UNSPECIFIED && usual.host[0] == '\0')
+        usual.mode = PLACEMENT_MODE_ANOTHER_HOST;
     job->head->placement = pb_clone(&usual);
 }
 
@@ -103,8 +104,7 @@ static int check_resume(const Fermata__V1__ResumeJobRequest *r, struct fm_err *e
 
 static bool is_question(const Fermata__V1__Pause *p)
 {
-    return p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION ||
-           p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET;
+    return p->reason == PAUSE_REASON_QUESTION || p->reason == PAUSE_REASON_BUDGET;
 }
 
 void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
@@ -114,9 +114,9 @@ void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *
     snprintf(id, sizeof(id), "%s", p->pause_id);
     if (is_question(p)) {
         add_answer(c, job, p, r);
-    } else if (p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN) {
+    } else if (p->reason == PAUSE_REASON_OUTCOME_UNKNOWN) {
         lost_answer(c, job, p, r->answer, r->answered_by);
-    } else if (p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BREAKPOINT) {
+    } else if (p->reason == PAUSE_REASON_BREAKPOINT) {
         pb_set_string(&job->head->released_task, p->task_id);
         job->head->single_step = r->single_step;
     }
@@ -127,12 +127,12 @@ int job_check_answer(const Fermata__V1__Pause *p, const Fermata__V1__ResumeJobRe
 {
     if (r->digest[0] != '\0' && strcmp(r->digest, p->digest) != 0)
         return fm_err_set(err, FM_FAILED_PRECONDITION, "digest",
-                          "pause %s has the digest %s: what was shown to who answers was something else",
+                          "pause %s has the digest %s: what was shown to whoever answers was something else",
                           p->pause_id, p->digest);
     if (is_question(p) && r->answer == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "answer", "the question \"%.200s\" needs an answer",
                           p->question);
-    if (p->reason == FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OUTCOME_UNKNOWN)
+    if (p->reason == PAUSE_REASON_OUTCOME_UNKNOWN)
         return lost_check_answer(r->answer, err);
     return is_question(p) ? answer_check(p, r->answer, err) : 0;
 }
@@ -151,7 +151,7 @@ static int resume_apply(struct core *c, struct op *op, struct job *job, const Fe
     job->head->emit_deferred = true;
     job->emit_deferred_input = job->head->input_count;
     job->head_dirty = true;
-    if ((int)job->head->status == JOB_PAUSED || p == NULL)
+    if (job_status(job) == JOB_PAUSED || p == NULL)
         job_set_placement(job, r->placement);
     if (p == NULL)
         job_retry_failed(c, job);
@@ -165,7 +165,7 @@ static int resume_apply(struct core *c, struct op *op, struct job *job, const Fe
     FM_LOG(INFO, STATE, "job resumed", FM_STR("job", job->text), FM_STR("pause", pause_id),
            FM_STR("host", job->head->host), FM_U64("epoch", job->head->epoch),
            FM_U64("step", job_state_step(job->state)));
-    if (r->wait_for_host && (int)job->head->status == JOB_PENDING) {
+    if (r->wait_for_host && job_status(job) == JOB_PENDING) {
         op_park(op);
         DL_APPEND(job->host_ops, op);
         return OP_WAITS;
@@ -191,7 +191,7 @@ static int resume_job(struct core *c, struct op *op, struct fm_err *err)
     rc = request_look_up(c, op, scope, r->request_id, job);
     if (rc != 0)
         return rc;
-    if ((int)job->head->status == JOB_FAILED && r->pause_id[0] == '\0')
+    if (job_status(job) == JOB_FAILED && r->pause_id[0] == '\0')
         return resume_apply(c, op, job, NULL, scope);
     const Fermata__V1__Pause *p = find_asked(job, r, err);
     if (p == NULL)

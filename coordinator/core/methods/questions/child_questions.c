@@ -72,7 +72,7 @@ static void on_child_read(struct core *c, struct wait *w, struct store_done *d)
     }
     DL_DELETE(q->todo, of);
     Fermata__V1__Job *head =
-        d->status == STORE_OK ? fermata__v1__job__unpack(NULL, d->head.n, d->head.p) : NULL;
+        d->status == STORE_OK ? fermata__v1__job__unpack(NULL, d->job.head.n, d->job.head.p) : NULL;
     if (head != NULL) { /* one that is not there yet asks nothing */
         (void)job_forget_expired_claims(head, c->wall_ms);
         put_questions(q, head, of);
@@ -81,8 +81,7 @@ static void on_child_read(struct core *c, struct wait *w, struct store_done *d)
     }
     free(of);
     if (q->todo != NULL) {
-        struct store_query next = {.kind = STORE_READ_JOB, .job = q->todo->id};
-        core_read(c, &next, on_child_read, op);
+        core_read(c, store_read_job(&q->todo->id, STORE_HEAD), on_child_read, op);
         return;
     }
     q->read = true;
@@ -114,8 +113,7 @@ bool children_questions(struct core *c, struct op *op, struct fm_bytes head)
     fermata__v1__job__free_unpacked(h, NULL);
     if (q->todo == NULL)
         return true;
-    struct store_query next = {.kind = STORE_READ_JOB, .job = q->todo->id};
-    core_read(c, &next, on_child_read, op);
+    core_read(c, store_read_job(&q->todo->id, STORE_HEAD), on_child_read, op);
     return false;
 }
 

@@ -42,8 +42,7 @@ static bool wants(const struct core *c, const Fermata__V1__ListPausesRequest *r,
         return false;
     if (r->claimed_by[0] != '\0' && (!claimed || strcmp(r->claimed_by, p->claimed_by) != 0))
         return false;
-    return r->claims == FERMATA__V1__CLAIM_FILTER__CLAIM_FILTER_UNSPECIFIED ||
-           claimed == (r->claims == FERMATA__V1__CLAIM_FILTER__CLAIM_FILTER_CLAIMED);
+    return r->claims == CLAIM_FILTER_UNSPECIFIED || claimed == (r->claims == CLAIM_FILTER_CLAIMED);
 }
 
 /* Appends those of the job's pauses that are wanted; returns how many. */
@@ -89,11 +88,12 @@ static void on_pauses_listed(struct core *c, struct wait *w, struct store_done *
     }
     size_t most = r->page_size == 0 ? 100 : r->page_size, n = 0, i = 0;
     fm_auto(fm_buf) response = {0};
-    for (; i < d->n_rows && n < most && response.n < PAGE_BYTES; i++)
-        n += put_pauses(c, r, d->rows[i].body, &response);
-    if (i > 0 && (i < d->n_rows || d->more)) {
+    const struct store_job_heads *jobs = &d->jobs;
+    for (; i < jobs->n && n < most && response.n < PAGE_BYTES; i++)
+        n += put_pauses(c, r, jobs->items[i].head, &response);
+    if (i > 0 && (i < jobs->n || jobs->more)) {
         char token[27];
-        fm_id_text(&d->rows[i - 1].job, token);
+        fm_id_text(&jobs->items[i - 1].id, token);
         fm_buf_put_string(&response, FIELD_LIST_PAUSES_RESPONSE_NEXT_PAGE_TOKEN, token);
     }
     op_reply_bytes(c, op, fm_buf_bytes(&response));
@@ -103,11 +103,7 @@ static int list_pauses(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__ListPausesRequest *r = OP_REQUEST(op, Fermata__V1__ListPausesRequest);
     static const int statuses[] = {JOB_PAUSED, JOB_RUNNING, JOB_PENDING};
-    struct store_query q = {.kind = STORE_LIST_JOBS,
-                            .flow = r->flow,
-                            .statuses = statuses,
-                            .n_statuses = 3,
-                            .limit = core_page(c, MAX_SCANNED)};
+    struct fm_id before = {{0}};
     struct store_label labels[FM_MAX_LABELS];
     uint32_t page;
     int rc = check_page(r->page_size, &page, err);
@@ -115,15 +111,15 @@ static int list_pauses(struct core *c, struct op *op, struct fm_err *err)
         rc = check_label_count(r->n_labels, err);
     if (rc == 0 && r->flow[0] != '\0')
         rc = fm_name_check("flow", r->flow, err);
-    if (rc == 0 && r->page_token[0] != '\0' && fm_id_parse(r->page_token, &q.after) < 0)
+    if (rc == 0 && r->page_token[0] != '\0' && fm_id_parse(r->page_token, &before) < 0)
         rc = fm_err_set(err, FM_INVALID_ARGUMENT, "page_token", "page_token is not one that ListPauses gave");
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < r->n_labels; i++)
         labels[i] = (struct store_label){r->labels[i]->key, r->labels[i]->value};
-    q.labels = labels;
-    q.n_labels = r->n_labels;
-    core_read(c, &q, on_pauses_listed, op);
+    const struct store_filter filter = {
+        .statuses = statuses, .n_statuses = 3, .flow = r->flow, .labels = labels, .n_labels = r->n_labels};
+    core_read(c, store_list_jobs(&filter, &before, core_page(c, MAX_SCANNED)), on_pauses_listed, op);
     return OP_WAITS;
 }
 

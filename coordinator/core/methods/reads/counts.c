@@ -31,10 +31,10 @@ static void on_counted(struct core *c, struct wait *w, struct store_done *d)
     Fermata__V1__StatusCount counts[JOB_STATUSES], *pointers[JOB_STATUSES];
     Fermata__V1__CountJobsResponse r = FERMATA__V1__COUNT_JOBS_RESPONSE__INIT;
     r.counts = pointers;
-    for (size_t i = 0; i < d->n_rows && i < JOB_STATUSES; i++) {
+    for (size_t i = 0; i < d->counts.n && i < JOB_STATUSES; i++) {
         fermata__v1__status_count__init(&counts[i]);
-        counts[i].status = (Fermata__V1__JobStatus)d->rows[i].number;
-        counts[i].count = (uint64_t)d->rows[i].wake_ms;
+        counts[i].status = (Fermata__V1__JobStatus)d->counts.items[i].status;
+        counts[i].count = d->counts.items[i].jobs;
         pointers[r.n_counts++] = &counts[i];
         r.total += counts[i].count;
     }
@@ -44,8 +44,6 @@ static void on_counted(struct core *c, struct wait *w, struct store_done *d)
 static int count_jobs(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__CountJobsRequest *r = OP_REQUEST(op, Fermata__V1__CountJobsRequest);
-    struct store_query q = {
-        .kind = STORE_COUNT_JOBS, .flow = r->flow, .host = r->host, .limit = JOB_STATUSES};
     struct store_label labels[FM_MAX_LABELS];
     int rc = check_label_count(r->n_labels, err);
     if (rc == 0 && r->flow[0] != '\0')
@@ -56,9 +54,9 @@ static int count_jobs(struct core *c, struct op *op, struct fm_err *err)
         return rc;
     for (size_t i = 0; i < r->n_labels; i++)
         labels[i] = (struct store_label){r->labels[i]->key, r->labels[i]->value};
-    q.labels = labels;
-    q.n_labels = r->n_labels;
-    core_read(c, &q, on_counted, op);
+    const struct store_filter filter = {
+        .flow = r->flow, .host = r->host, .labels = labels, .n_labels = r->n_labels};
+    core_read(c, store_count_jobs(&filter), on_counted, op);
     return OP_WAITS;
 }
 
@@ -68,9 +66,9 @@ const struct method count_jobs_method = {
 
 /* ---- the ledger ---- */
 
-static void day_text(const char *key, char *out, size_t n)
+static void day_text(uint32_t day, char *out, size_t n)
 {
-    time_t t = (time_t)strtoul(key, NULL, 10) * 86400;
+    time_t t = (time_t)day * 86400;
     struct tm tm;
     if (gmtime_r(&t, &tm) == NULL || strftime(out, n, "%Y-%m-%d", &tm) == 0)
         out[0] = '\0';
@@ -79,27 +77,26 @@ static void day_text(const char *key, char *out, size_t n)
 static void on_usage(struct core *c, struct wait *w, struct store_done *d)
 {
     struct op *op = w->op;
-    bool days =
-        OP_REQUEST(op, Fermata__V1__GetUsageRequest)->group == FERMATA__V1__USAGE_GROUP__USAGE_GROUP_DAY;
+    bool days = OP_REQUEST(op, Fermata__V1__GetUsageRequest)->group == USAGE_GROUP_DAY;
     if (d->status != STORE_OK) {
         op_fail(c, op, &d->err);
         return;
     }
     fm_auto(fm_buf) response = {0};
-    for (size_t i = 0; i < d->n_usage; i++) {
-        const struct store_usage *s = &d->usage[i];
+    for (size_t i = 0; i < d->usage.n; i++) {
+        const struct store_usage_sum *s = &d->usage.items[i];
         Fermata__V1__UsageSum sum = FERMATA__V1__USAGE_SUM__INIT;
         Fermata__V1__Usage u = FERMATA__V1__USAGE__INIT;
         char day[16];
         if (days)
-            day_text(s->flow, day, sizeof(day));
-        sum.key = days ? day : (char *)(uintptr_t)s->flow;
+            day_text(s->day, day, sizeof(day));
+        sum.key = days ? day : (char *)(uintptr_t)s->key;
         sum.usage = &u;
-        u.input_tokens = s->input_tokens;
-        u.output_tokens = s->output_tokens;
-        u.cached_tokens = s->cached_tokens;
-        u.cost = s->cost;
-        u.calls = (uint32_t)s->calls;
+        u.input_tokens = s->used.input_tokens;
+        u.output_tokens = s->used.output_tokens;
+        u.cached_tokens = s->used.cached_tokens;
+        u.cost = s->used.cost;
+        u.calls = (uint32_t)s->used.calls;
         pb_put(&response, FIELD_GET_USAGE_RESPONSE_SUMS, &sum);
     }
     op_reply_bytes(c, op, fm_buf_bytes(&response));
@@ -117,7 +114,7 @@ static int parse_day(const char *field, const char *text, uint32_t fallback, uin
     memset(&tm, 0, sizeof(tm));
     if (sscanf(text, "%4d-%2d-%2d%n", &y, &m, &d, &end) != 3 || text[end] != '\0' || y < 1970 || m < 1 ||
         m > 12 || d < 1 || d > 31)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "\"%.32s\" is no day such as 2026-11-25", text);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "\"%.32s\" is not a day such as 2026-11-25", text);
     /* Days from civil (Howard Hinnant, chrono-Compatible Low-Level Date Algorithms). */
     y -= m <= 2;
     int era = y / 400, yoe = y - era * 400, doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1,
@@ -126,27 +123,32 @@ static int parse_day(const char *field, const char *text, uint32_t fallback, uin
     return 0;
 }
 
+/* By the numbers of the proto. */
+static const enum store_group groups[] = {[USAGE_GROUP_UNSPECIFIED] = STORE_BY_NOTHING,
+                                          [USAGE_GROUP_FLOW] = STORE_BY_FLOW,
+                                          [USAGE_GROUP_LABEL] = STORE_BY_LABEL,
+                                          [USAGE_GROUP_DAY] = STORE_BY_DAY};
+
 static int get_usage(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__GetUsageRequest *r = OP_REQUEST(op, Fermata__V1__GetUsageRequest);
-    struct store_query q = {
-        .kind = STORE_SUM_USAGE, .group = (int)r->group, .name = r->label_key, .flow = r->flow};
-    bool label = r->group == FERMATA__V1__USAGE_GROUP__USAGE_GROUP_LABEL;
-    if ((int)r->group < 0 || (int)r->group > FERMATA__V1__USAGE_GROUP__USAGE_GROUP_DAY)
+    uint32_t from, to;
+    bool label = r->group == USAGE_GROUP_LABEL;
+    if ((int)r->group < 0 || (int)r->group > USAGE_GROUP_DAY)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "group", "group %d is unknown", (int)r->group);
     if (label != (r->label_key[0] != '\0'))
         return fm_err_set(err, FM_INVALID_ARGUMENT, "label_key",
                           "label_key goes with the group LABEL, and only with it");
     int rc = check_text("label_key", r->label_key, err);
     if (rc == 0)
-        rc = parse_day("from_day", r->from_day, 0, &q.from, err);
+        rc = parse_day("from_day", r->from_day, 0, &from, err);
     if (rc == 0)
-        rc = parse_day("to_day", r->to_day, UINT32_MAX, &q.to, err);
+        rc = parse_day("to_day", r->to_day, UINT32_MAX, &to, err);
     if (rc == 0 && r->flow[0] != '\0')
         rc = fm_name_check("flow", r->flow, err);
     if (rc < 0)
         return rc;
-    core_read(c, &q, on_usage, op);
+    core_read(c, store_sum_usage(groups[r->group], r->label_key, from, to, r->flow), on_usage, op);
     return OP_WAITS;
 }
 

@@ -8,6 +8,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
+#include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "host.h"
 #include "job.h"
@@ -65,11 +66,11 @@ static void add_pauses(const struct core *c, struct answer *a, const Fermata__V1
         const Fermata__V1__Pause *p = h->pauses[i];
         int64_t at = time_to_ms(p->at);
         switch (p->reason) {
-        case FERMATA__V1__PAUSE_REASON__PAUSE_REASON_OPERATOR:
+        case PAUSE_REASON_OPERATOR:
             add(a, "operator", at, "an operator paused it; ResumeJob with pause_id %s lets it go on",
                 p->pause_id);
             break;
-        case FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BREAKPOINT:
+        case PAUSE_REASON_BREAKPOINT:
             add(a, "operator", at,
                 "task %s of routine %s is held by a breakpoint; ResumeJob with pause_id %s lets it go",
                 p->task_id, p->routine, p->pause_id);
@@ -179,11 +180,11 @@ static int explain_job(struct core *c, struct op *op, struct fm_err *err)
     a->r.hosts = a->host_pointers;
     a->r.summary = a->summary;
     summarize(c, a, job);
-    if (!job_status_final((int)job->head->status)) {
+    if (!job_status_final(job_status(job))) {
         add_pauses(c, a, job->head);
         add_rest(c, a, job);
     }
-    if (!job_status_final((int)job->head->status))
+    if (!job_status_final(job_status(job)))
         add_hosts(c, a, job);
     op_answer(c, op, &a->r.base);
     free(a);

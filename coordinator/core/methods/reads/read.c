@@ -78,17 +78,17 @@ static void on_get_job(struct core *c, struct wait *w, struct store_done *d)
         (void)fm_err_set(&err, FM_NOT_FOUND, "job_id", "there is no job %s", r->job_id);
     struct job_state *state = NULL;
     struct task_item *inputs = NULL;
-    bool sound = d->status == STORE_OK && check_head(&w->job, d->head, &err) == 0;
-    if (sound && !children_questions(c, op, d->head))
+    bool sound = d->status == STORE_OK && check_head(&w->job, d->job.head, &err) == 0;
+    if (sound && !children_questions(c, op, d->job.head))
         return;
     if (sound)
-        (void)job_fold_stored(d, c->cfg.max_state_bytes, &state, &inputs, &err);
+        (void)job_fold_stored(&d->job, c->cfg.max_state_bytes, &state, &inputs, &err);
     if (d->status == STORE_FAILED || err.code != FM_OK) {
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
         return;
     }
     struct fm_buf job = {0}, encoded = {0}, response = {0};
-    put_head(c, d->head, &job);
+    put_head(c, d->job.head, &job);
     if (job_state_step(state) > 0)
         fm_buf_put_tag_varint(&job, FIELD_JOB_STEP_COUNT, job_state_step(state));
     put_waiting_reason(c, &w->job, &job);
@@ -111,11 +111,11 @@ static void on_get_job(struct core *c, struct wait *w, struct store_done *d)
 static int get_job(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__GetJobRequest *r = OP_REQUEST(op, Fermata__V1__GetJobRequest);
-    struct store_query q = {.kind = STORE_READ_JOB, .full = true};
-    int rc = check_job_id(r->job_id, &q.job, err);
+    struct fm_id id;
+    int rc = check_job_id(r->job_id, &id, err);
     if (rc < 0)
         return rc;
-    core_read(c, &q, on_get_job, op);
+    core_read(c, store_read_job(&id, STORE_WHOLE), on_get_job, op)->job = id;
     return OP_WAITS;
 }
 
@@ -126,17 +126,17 @@ const struct method get_job_method = {
 /* ---- ListJobs ---- */
 
 /* A job as it stands in a list. One whose record is broken is shown with its id and that error. */
-static void put_listed(struct core *c, const struct store_row *row, struct fm_buf *job)
+static void put_listed(struct core *c, const struct store_job_head *listed, struct fm_buf *job)
 {
     fm_auto(fm_err) err = {0};
     fm_buf_reset(job);
-    if (check_head(&row->job, row->body, &err) == 0) {
-        put_head(c, row->body, job);
-        put_waiting_reason(c, &row->job, job);
+    if (check_head(&listed->id, listed->head, &err) == 0) {
+        put_head(c, listed->head, job);
+        put_waiting_reason(c, &listed->id, job);
         return;
     }
     char text[27], code[] = "DATA_LOSS";
-    fm_id_text(&row->job, text);
+    fm_id_text(&listed->id, text);
     Fermata__V1__Job broken = FERMATA__V1__JOB__INIT;
     Fermata__V1__JobError error = FERMATA__V1__JOB_ERROR__INIT;
     broken.job_id = text;
@@ -165,19 +165,20 @@ static void on_list_jobs(struct core *c, struct wait *w, struct store_done *d)
     }
     const Fermata__V1__ListJobsRequest *r = OP_REQUEST(op, Fermata__V1__ListJobsRequest);
     struct fm_id oldest = first_id(r->created_after);
-    while (d->n_rows > 0 && memcmp(&d->rows[d->n_rows - 1].job, &oldest, sizeof(oldest)) < 0) {
-        d->n_rows--; /* newest first: what follows is older still */
-        d->more = false;
-    }
+    const struct store_job_head *jobs = d->jobs.items;
+    size_t n = d->jobs.n;
+    while (n > 0 && memcmp(&jobs[n - 1].id, &oldest, sizeof(oldest)) < 0)
+        n--; /* newest first: what follows is older still */
+    bool more = d->jobs.more && n == d->jobs.n;
     struct fm_buf response = {0}, job = {0};
     size_t i = 0;
-    for (; i < d->n_rows && (i == 0 || response.n + d->rows[i].body.n < PAGE_BYTES); i++) {
-        put_listed(c, &d->rows[i], &job);
+    for (; i < n && (i == 0 || response.n + jobs[i].head.n < PAGE_BYTES); i++) {
+        put_listed(c, &jobs[i], &job);
         fm_buf_put_len_delim(&response, FIELD_LIST_JOBS_RESPONSE_JOBS, job.p, job.n);
     }
-    if (i > 0 && (d->more || i < d->n_rows)) {
+    if (i > 0 && (more || i < n)) {
         char token[27];
-        fm_id_text(&d->rows[i - 1].job, token);
+        fm_id_text(&jobs[i - 1].id, token);
         fm_buf_put_string(&response, FIELD_LIST_JOBS_RESPONSE_NEXT_PAGE_TOKEN, token);
     }
     fm_buf_done(&job);
@@ -185,9 +186,12 @@ static void on_list_jobs(struct core *c, struct wait *w, struct store_done *d)
     fm_buf_done(&response);
 }
 
-static int check_list(const Fermata__V1__ListJobsRequest *r, struct store_query *q, struct fm_err *err)
+/* What is asked, and the page: its size, and where it begins. */
+static int check_list(const Fermata__V1__ListJobsRequest *r, uint32_t *ret_limit, struct fm_id *ret_before,
+                      struct fm_err *err)
 {
-    if (check_page(r->page_size, &q->limit, err) < 0)
+    memset(ret_before, 0, sizeof(*ret_before));
+    if (check_page(r->page_size, ret_limit, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (r->flow[0] != '\0' && fm_name_check("flow", r->flow, err) < 0)
         return -FM_INVALID_ARGUMENT;
@@ -202,14 +206,14 @@ static int check_list(const Fermata__V1__ListJobsRequest *r, struct store_query 
         if ((int)r->statuses[i] <= 0 || (int)r->statuses[i] >= JOB_STATUSES)
             return fm_err_set(err, FM_INVALID_ARGUMENT, "statuses", "status %d is unknown",
                               (int)r->statuses[i]);
-    if (r->page_token[0] != '\0' && fm_id_parse(r->page_token, &q->after) < 0)
+    if (r->page_token[0] != '\0' && fm_id_parse(r->page_token, ret_before) < 0)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "page_token", "page_token is not one that ListJobs gave");
     if (r->created_before != NULL) {
         struct fm_id before = first_id(r->created_before);
         if (fm_id_is_zero(&before))
             before.b[15] = 1; /* zero would be no bound */
-        if (fm_id_is_zero(&q->after) || memcmp(&before, &q->after, sizeof(before)) < 0)
-            q->after = before;
+        if (fm_id_is_zero(ret_before) || memcmp(&before, ret_before, sizeof(before)) < 0)
+            *ret_before = before;
     }
     return 0;
 }
@@ -217,8 +221,9 @@ static int check_list(const Fermata__V1__ListJobsRequest *r, struct store_query 
 static int list_jobs(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__ListJobsRequest *r = OP_REQUEST(op, Fermata__V1__ListJobsRequest);
-    struct store_query q = {.kind = STORE_LIST_JOBS, .flow = r->flow, .host = r->host};
-    int rc = check_list(r, &q, err);
+    uint32_t limit;
+    struct fm_id before;
+    int rc = check_list(r, &limit, &before, err);
     if (rc < 0)
         return rc;
     int statuses[JOB_STATUSES];
@@ -227,11 +232,13 @@ static int list_jobs(struct core *c, struct op *op, struct fm_err *err)
         statuses[i] = (int)r->statuses[i];
     for (size_t i = 0; i < r->n_labels; i++)
         labels[i] = (struct store_label){r->labels[i]->key, r->labels[i]->value};
-    q.statuses = statuses;
-    q.n_statuses = r->n_statuses;
-    q.labels = labels;
-    q.n_labels = r->n_labels;
-    core_read(c, &q, on_list_jobs, op);
+    const struct store_filter filter = {.statuses = statuses,
+                                        .n_statuses = r->n_statuses,
+                                        .flow = r->flow,
+                                        .host = r->host,
+                                        .labels = labels,
+                                        .n_labels = r->n_labels};
+    core_read(c, store_list_jobs(&filter, &before, limit), on_list_jobs, op);
     return OP_WAITS;
 }
 
@@ -255,17 +262,18 @@ static void on_history(struct core *c, struct wait *w, struct store_done *d)
         op_fail(c, op, &d->err);
         return;
     }
-    if (d->n_steps > 0 && read_check_steps(d, w->from_step, 0, &err) < 0) {
+    const struct store_records *steps = &d->steps;
+    if (steps->n > 0 && read_check_steps(steps, w->from_step, 0, &err) < 0) {
         op_fail(c, op, &err);
         return;
     }
     fm_auto(fm_buf) response = {0};
-    for (size_t i = 0; i < d->n_steps; i++)
-        fm_buf_put_len_delim(&response, FIELD_GET_HISTORY_RESPONSE_STEPS, d->steps[i].body.p,
-                             d->steps[i].body.n);
-    if (d->more && d->n_steps > 0) {
+    for (size_t i = 0; i < steps->n; i++)
+        fm_buf_put_len_delim(&response, FIELD_GET_HISTORY_RESPONSE_STEPS, steps->items[i].body.p,
+                             steps->items[i].body.n);
+    if (steps->more && steps->n > 0) {
         char token[16];
-        snprintf(token, sizeof(token), "%u", d->steps[d->n_steps - 1].number + 1);
+        snprintf(token, sizeof(token), "%u", steps->items[steps->n - 1].number + 1);
         fm_buf_put_string(&response, FIELD_GET_HISTORY_RESPONSE_NEXT_PAGE_TOKEN, token);
     }
     op_reply_bytes(c, op, fm_buf_bytes(&response));
@@ -285,16 +293,16 @@ static int parse_step_token(const char *token, uint32_t *ret, struct fm_err *err
 static int get_history(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__GetHistoryRequest *r = OP_REQUEST(op, Fermata__V1__GetHistoryRequest);
-    struct store_query q = {
-        .kind = STORE_READ_STEPS, .from = r->from_step > 0 ? r->from_step : 1, .max_bytes = PAGE_BYTES};
-    int rc = check_job_id(r->job_id, &q.job, err);
+    struct fm_id id;
+    uint32_t from = r->from_step > 0 ? r->from_step : 1, limit;
+    int rc = check_job_id(r->job_id, &id, err);
     if (rc == 0)
-        rc = check_page(r->page_size, &q.limit, err);
+        rc = check_page(r->page_size, &limit, err);
     if (rc == 0 && r->page_token[0] != '\0')
-        rc = parse_step_token(r->page_token, &q.from, err);
+        rc = parse_step_token(r->page_token, &from, err);
     if (rc < 0)
         return rc;
-    core_read(c, &q, on_history, op)->from_step = q.from;
+    core_read(c, store_read_steps(&id, from, limit, PAGE_BYTES), on_history, op)->from_step = from;
     return OP_WAITS;
 }
 

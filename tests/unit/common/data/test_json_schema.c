@@ -7,6 +7,7 @@
 
 #include "json.h"
 #include "json_schema.h"
+#include "json_text.h"
 #include "mem.h"
 #include "value.h"
 
@@ -29,11 +30,8 @@ static int teardown(void **state)
 
 static struct fm_value *from(const char *quoted)
 {
-    fm_autofree char *json = fm_xstrdup(quoted);
+    fm_autofree char *json = json_text(quoted);
     struct fm_err err = {0};
-    for (char *p = json; *p != '\0'; p++)
-        if (*p == '\'')
-            *p = '"';
     struct fm_value *v = json_value_read(json, strlen(json), &arena, &err);
     if (v == NULL)
         fail_msg("%s: %s", json, err.msg);

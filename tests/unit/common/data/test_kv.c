@@ -1,22 +1,31 @@
-/* Keys and encoded values: setting, appending, removing, and the Struct that comes out. */
+/* Keys and encoded values: what is set, appended, removed, read and written again, byte for byte. */
 #include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "arena.h"
-#include "json.h"
 #include "kv.h"
-#include "mem.h"
-#include "value.h"
 
-static struct fm_arena arena;
+/* Encoded google.protobuf.Values. */
+#define BYTES(s) ((struct fm_bytes){(const uint8_t *)(s), sizeof(s) - 1})
+#define TRUE_VALUE BYTES("\x20\x01")
+#define A_VALUE                                                                                              \
+    BYTES("\x1a\x01"                                                                                         \
+          "a")
+#define B_VALUE                                                                                              \
+    BYTES("\x1a\x01"                                                                                         \
+          "b")
+#define NO_ITEMS BYTES("\x32\x00")
+#define TWO_ITEMS                                                                                            \
+    BYTES("\x32\x0a\x0a\x03\x1a\x01"                                                                         \
+          "a\x0a\x03\x1a\x01"                                                                                \
+          "b")
+
 static struct kv kv;
 
 static int setup(void **state)
 {
     (void)state;
-    fm_arena_init(&arena, 8u << 20);
     kv = (struct kv){0};
     return 0;
 }
@@ -25,142 +34,274 @@ static int teardown(void **state)
 {
     (void)state;
     kv_done(&kv);
+    assert_null(kv.entries);
     assert_int_equal(kv.bytes, 0);
-    fm_arena_done(&arena);
     return 0;
 }
 
-static const struct fm_value *from(const char *json)
+static void set(const char *key, struct fm_bytes value)
 {
-    const struct fm_value *v = json_value_read(json, strlen(json), &arena, NULL);
-    assert_non_null(v);
-    return v;
+    kv_set(&kv, key, strlen(key), value);
 }
 
-static void set(const char *key, const char *json)
+static void append(const char *key, struct fm_bytes value)
 {
-    fm_auto(fm_buf) b = {0};
-    assert_int_equal(value_encode(from(json), 1, &b, NULL), 0);
-    kv_set(&kv, key, strlen(key), fm_buf_bytes(&b));
+    kv_append(&kv, key, strlen(key), value);
 }
 
-static void append(const char *key, const char *json)
+static void is_bytes(struct fm_bytes is, struct fm_bytes want)
 {
-    fm_auto(fm_buf) b = {0};
-    assert_int_equal(value_encode(from(json), 1, &b, NULL), 0);
-    kv_append(&kv, key, strlen(key), fm_buf_bytes(&b));
+    assert_int_equal(is.n, want.n);
+    if (want.n > 0)
+        assert_memory_equal(is.p, want.p, want.n);
 }
 
-/* The encoded Struct, its announced size, and the JSON that it means. */
-static void is(const char *json)
+static void is_value(const char *key, struct fm_bytes want)
 {
-    fm_auto(fm_buf) b = {0}, text = {0};
-    kv_put_struct(&kv, &b);
-    assert_int_equal(kv_struct_size(&kv), b.n);
-    const struct fm_value *v = value_decode_struct(fm_buf_bytes(&b), &arena, NULL);
-    assert_non_null(v);
-    json_value_write(v, &text);
-    fm_buf_append(&text, "", 1);
-    assert_string_equal((const char *)text.p, json);
+    struct kv_value v;
+    struct fm_buf out = {0};
+    assert_true(kv_get(&kv, key, strlen(key), &v));
+    kv_put_value(v, &out);
+    is_bytes((struct fm_bytes){out.p, out.n}, want);
+    fm_buf_done(&out);
 }
 
-static void keys_stay_in_the_order_of_their_first_setting(void **state)
+static void is_absent(const char *key)
+{
+    struct kv_value v;
+    assert_false(kv_get(&kv, key, strlen(key), &v));
+}
+
+/* The whole, and its size as it was foretold. */
+static struct fm_buf written(void)
+{
+    struct fm_buf out = {0};
+    kv_put_struct(&kv, &out);
+    assert_int_equal(out.n, kv_struct_size(&kv));
+    return out;
+}
+
+static void is_written_as(struct fm_bytes want)
+{
+    struct fm_buf out = written();
+    is_bytes((struct fm_bytes){out.p, out.n}, want);
+    fm_buf_done(&out);
+}
+
+static void a_value_is_kept_until_it_is_set_anew_or_removed(void **state)
 {
     (void)state;
-    is("{}");
-    set("b", "1");
-    set("a", "{\"x\":[true,null]}");
-    set("b", "\"two\"");
-    is("{\"b\":\"two\",\"a\":{\"x\":[true,null]}}");
-    kv_remove(&kv, "b", 1);
-    kv_remove(&kv, "nosuch", 6);
-    set("b", "3");
-    is("{\"a\":{\"x\":[true,null]},\"b\":3}");
+    is_absent("k");
+    set("k", TRUE_VALUE);
+    is_value("k", TRUE_VALUE);
+    is_absent("K");
+    is_absent("kk");
+    is_absent("");
+    set("k", A_VALUE);
+    is_value("k", A_VALUE);
+    kv_remove(&kv, "other", 5);
+    is_value("k", A_VALUE);
+    kv_remove(&kv, "k", 1);
+    is_absent("k");
+    kv_remove(&kv, "k", 1);
 }
 
-static void appending_makes_a_list_or_lengthens_it(void **state)
+static void a_key_may_have_any_bytes_and_be_empty(void **state)
 {
     (void)state;
-    append("new", "1");
-    append("new", "{\"a\":2}");
-    set("old", "[\"x\"]");
-    append("old", "[3]");
-    is("{\"new\":[1,{\"a\":2}],\"old\":[\"x\",[3]]}");
-    kv_remove(&kv, "new", 3);
-    set("new", "[]");
-    append("new", "9");
-    is("{\"old\":[\"x\",[3]],\"new\":[9]}");
+    set("", A_VALUE);
+    kv_set(&kv, "a\0b", 3, B_VALUE);
+    kv_set(&kv, "a\0c", 3, TRUE_VALUE);
+    is_value("", A_VALUE);
+    is_absent("a");
+    struct kv_value v;
+    assert_true(kv_get(&kv, "a\0b", 3, &v));
+    is_bytes(v.body, B_VALUE);
 }
 
-static void a_value_is_handed_on_as_it_is_kept(void **state)
+static void a_list_is_what_was_appended_to_it_in_order(void **state)
 {
     (void)state;
-    struct kv_value kept;
-    set("list", "[1,2]");
-    set("text", "\"t\"");
-    assert_false(kv_get(&kv, "lis", 3, &kept));
-    assert_true(kv_get(&kv, "list", 4, &kept));
-    assert_true(kept.is_list);
-    fm_auto(fm_buf) b = {0}, body = {0};
-    kv_put_value(kept, &b);
-    fm_buf_append(&body, kept.body.p, kept.body.n);
-    kept.body = fm_buf_bytes(&body);
-    kv_set_kept(&kv, "copy", 4, kept);
-    append("copy", "3");
-    is("{\"list\":[1,2],\"text\":\"t\",\"copy\":[1,2,3]}");
-    const struct fm_value *v = value_decode(fm_buf_bytes(&b), &arena, NULL);
-    assert_int_equal(fm_value_size(v), 2);
-    assert_true(kv_get(&kv, "text", 4, &kept));
-    assert_false(kept.is_list);
+    append("l", A_VALUE); /* a missing key is an empty list */
+    append("l", B_VALUE);
+    is_value("l", TWO_ITEMS);
+    struct kv_value v;
+    assert_true(kv_get(&kv, "l", 1, &v));
+    assert_true(v.is_list);
+    is_bytes(v.body, (struct fm_bytes){TWO_ITEMS.p + 2, TWO_ITEMS.n - 2});
 }
 
-static void what_is_kept_is_counted(void **state)
+static void a_list_that_was_set_can_be_appended_to(void **state)
 {
     (void)state;
-    set("k", "\"four\"");
-    size_t one = kv.bytes;
-    assert_int_equal(one, 1 + 2 + 4);
-    append("long", "true");
-    assert_true(kv.bytes > one + 4);
-    kv_remove(&kv, "long", 4);
-    assert_int_equal(kv.bytes, one);
-    set("k", "\"\"");
-    assert_int_equal(kv.bytes, 1 + 2);
+    set("l", NO_ITEMS);
+    is_value("l", NO_ITEMS);
+    append("l", A_VALUE);
+    append("l", B_VALUE);
+    is_value("l", TWO_ITEMS);
+    set("l", TWO_ITEMS);
+    is_value("l", TWO_ITEMS);
+    set("l", A_VALUE);
+    struct kv_value v;
+    assert_true(kv_get(&kv, "l", 1, &v));
+    assert_false(v.is_list);
 }
 
-static void a_struct_that_was_written_is_read_again(void **state)
+/* Two fields, of which the last would count, or the field of lists as something else: kept as it is. */
+static void a_value_that_only_begins_like_a_list_is_no_list(void **state)
 {
     (void)state;
-    fm_auto(fm_buf) b = {0};
-    char key[32];
-    for (int i = 0; i < 500; i++) { /* bodies of more than 127 bytes, too */
-        snprintf(key, sizeof(key), "key %d", i);
-        set(key, i % 2 == 0
-                     ? "[1,[2],{\"k\":\"a long text, so that lengths need more than a byte of their own: "
-                       "it has to have more than a hundred and twenty-seven characters\"}]"
-                     : "-0.5");
+    const struct fm_bytes odd[] = {BYTES("\x32\x00\x20\x01"), BYTES("\x30\x07"),
+                                   BYTES("\x32\x05"
+                                         "a"),
+                                   BYTES("")};
+    for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+        struct kv_value v;
+        set("k", odd[i]);
+        assert_true(kv_get(&kv, "k", 1, &v));
+        assert_false(v.is_list);
+        is_value("k", odd[i]);
     }
-    kv_put_struct(&kv, &b);
-    kv_done(&kv);
-    assert_int_equal(kv_read_struct(&kv, fm_buf_bytes(&b)), 0);
-    fm_auto(fm_buf) again = {0};
-    kv_put_struct(&kv, &again);
-    assert_true(fm_bytes_eq(fm_buf_bytes(&b), fm_buf_bytes(&again)));
 }
 
-static void malformed_bytes_are_refused(void **state)
+static void a_kept_value_goes_from_one_to_another(void **state)
+{
+    (void)state;
+    struct kv other = {0};
+    struct kv_value v;
+    append("l", A_VALUE);
+    append("l", B_VALUE);
+    assert_true(kv_get(&kv, "l", 1, &v));
+    kv_set_kept(&other, "m", 1, v);
+    append("l", TRUE_VALUE); /* which is no matter of the other's */
+    assert_true(kv_get(&other, "m", 1, &v));
+    struct fm_buf out = {0};
+    kv_put_value(v, &out);
+    is_bytes((struct fm_bytes){out.p, out.n}, TWO_ITEMS);
+    fm_buf_done(&out);
+    kv_done(&other);
+}
+
+static void bytes_are_those_of_keys_and_bodies(void **state)
+{
+    (void)state;
+    set("abc", TRUE_VALUE);
+    assert_int_equal(kv.bytes, 3 + 2);
+    set("abc", A_VALUE);
+    assert_int_equal(kv.bytes, 3 + 3);
+    append("l", A_VALUE);
+    assert_int_equal(kv.bytes, 6 + 1 + 2 + 3);
+    append("l", B_VALUE);
+    assert_int_equal(kv.bytes, 6 + 1 + 2 * (2 + 3));
+    set("l", TWO_ITEMS);
+    assert_int_equal(kv.bytes, 6 + 1 + 2 * (2 + 3));
+    kv_remove(&kv, "abc", 3);
+    assert_int_equal(kv.bytes, 1 + 2 * (2 + 3));
+    kv_remove(&kv, "l", 1);
+    assert_int_equal(kv.bytes, 0);
+}
+
+static void a_struct_is_written_in_the_order_of_first_setting(void **state)
+{
+    (void)state;
+    is_written_as(BYTES(""));
+    set("b", TRUE_VALUE);
+    append("a", A_VALUE);
+    set("b", A_VALUE);
+    append("a", B_VALUE);
+    is_written_as(BYTES("\x0a\x08\x0a\x01"
+                        "b\x12\x03\x1a\x01"
+                        "a"
+                        "\x0a\x11\x0a\x01"
+                        "a\x12\x0c\x32\x0a\x0a\x03\x1a\x01"
+                        "a\x0a\x03\x1a\x01"
+                        "b"));
+    kv_remove(&kv, "b", 1);
+    set("b", TRUE_VALUE); /* now it comes last */
+    is_written_as(BYTES("\x0a\x11\x0a\x01"
+                        "a\x12\x0c\x32\x0a\x0a\x03\x1a\x01"
+                        "a\x0a\x03\x1a\x01"
+                        "b"
+                        "\x0a\x07\x0a\x01"
+                        "b\x12\x02\x20\x01"));
+}
+
+static void what_was_written_is_read_as_the_same(void **state)
+{
+    (void)state;
+    char key[200];
+    for (int i = 0; i < 300; i++) { /* lengths of one byte and of two */
+        int n = snprintf(key, sizeof(key), "%0*d", 1 + i % 180, i);
+        kv_set(&kv, key, (size_t)n, i % 3 == 0 ? TWO_ITEMS : A_VALUE);
+    }
+    for (int i = 0; i < 40; i++)
+        append("long", TWO_ITEMS);
+    struct fm_buf first = written();
+    kv_done(&kv);
+    kv.bytes = 0;
+    set("before", TRUE_VALUE);
+    kv_remove(&kv, "before", 6);
+    assert_int_equal(kv_read_struct(&kv, (struct fm_bytes){first.p, first.n}), 0);
+    is_written_as((struct fm_bytes){first.p, first.n});
+    fm_buf_done(&first);
+}
+
+static void reading_adds_to_what_is_there_and_the_last_of_equal_keys_counts(void **state)
+{
+    (void)state;
+    set("a", TRUE_VALUE);
+    set("z", TRUE_VALUE);
+    assert_int_equal(
+        kv_read_struct(&kv, BYTES("\x0a\x08\x0a\x01"
+                                  "a\x12\x03\x1a\x01"
+                                  "a"
+                                  "\x0a\x08\x0a\x01"
+                                  "a\x12\x03\x1a\x01"
+                                  "b"
+                                  "\x12\x02hi\x18\x07")), /* fields that a Struct does not have */
+        0);
+    is_value("a", B_VALUE);
+    is_value("z", TRUE_VALUE);
+}
+
+static void a_malformed_struct_is_refused(void **state)
+{
+    (void)state;
+    const struct fm_bytes bad[] = {BYTES("\x0a"),
+                                   BYTES("\x0a\x05\x0a\x01"
+                                         "a"),
+                                   BYTES("\x0a\x03\x0a\x05"
+                                         "a"),
+                                   BYTES("\xff")};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(kv_read_struct(&kv, bad[i]), -1);
+}
+
+static void a_pair_has_its_key_and_its_value_or_empty_ones(void **state)
 {
     (void)state;
     struct fm_bytes key, value;
-    static const struct fm_bytes short_pair = {(const uint8_t *)"\x0a\x05xy", 4};
-    static const struct fm_bytes short_entry = {(const uint8_t *)"\x0a\x04\x0a\x05xy", 6};
-    static const struct fm_bytes pair = {(const uint8_t *)"\x12\x02\x20\x01\x0a\x02xy", 8};
-    assert_int_equal(kv_read_pair(short_pair, &key, &value), -1);
-    assert_int_equal(kv_read_struct(&kv, short_pair), -1);
-    assert_int_equal(kv_read_struct(&kv, short_entry), -1);
-    assert_int_equal(kv_read_pair(pair, &key, &value), 0);
-    assert_true(fm_bytes_eq_str(key, "xy"));
-    assert_int_equal(value.n, 2);
+    assert_int_equal(kv_read_pair(BYTES("\x0a\x02"
+                                        "ab\x12\x02\x20\x01"),
+                                  &key, &value),
+                     0);
+    is_bytes(key, BYTES("ab"));
+    is_bytes(value, TRUE_VALUE);
+    assert_int_equal(kv_read_pair(BYTES("\x12\x02\x20\x01\x0a\x01"
+                                        "b"),
+                                  &key, &value),
+                     0); /* in any order */
+    is_bytes(key, BYTES("b"));
+    is_bytes(value, TRUE_VALUE);
+    assert_int_equal(kv_read_pair(BYTES(""), &key, &value), 0);
+    is_bytes(key, BYTES(""));
+    is_bytes(value, BYTES(""));
+    assert_int_equal(kv_read_pair(BYTES("\x08\x07\x10\x07"), &key, &value), 0); /* of another kind */
+    is_bytes(key, BYTES(""));
+    assert_int_equal(kv_read_pair(BYTES("\x0a\x02"
+                                        "a"),
+                                  &key, &value),
+                     -1);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -168,12 +309,18 @@ static void malformed_bytes_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(keys_stay_in_the_order_of_their_first_setting),
-        TEST(appending_makes_a_list_or_lengthens_it),
-        TEST(a_value_is_handed_on_as_it_is_kept),
-        TEST(what_is_kept_is_counted),
-        TEST(a_struct_that_was_written_is_read_again),
-        TEST(malformed_bytes_are_refused),
+        TEST(a_value_is_kept_until_it_is_set_anew_or_removed),
+        TEST(a_key_may_have_any_bytes_and_be_empty),
+        TEST(a_list_is_what_was_appended_to_it_in_order),
+        TEST(a_list_that_was_set_can_be_appended_to),
+        TEST(a_value_that_only_begins_like_a_list_is_no_list),
+        TEST(a_kept_value_goes_from_one_to_another),
+        TEST(bytes_are_those_of_keys_and_bodies),
+        TEST(a_struct_is_written_in_the_order_of_first_setting),
+        TEST(what_was_written_is_read_as_the_same),
+        TEST(reading_adds_to_what_is_there_and_the_last_of_equal_keys_counts),
+        TEST(a_malformed_struct_is_refused),
+        TEST(a_pair_has_its_key_and_its_value_or_empty_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

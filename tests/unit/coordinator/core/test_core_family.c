@@ -1,338 +1,327 @@
-/* Jobs that start jobs, and what a coordinator that is full refuses. */
+/* Child jobs: how they are started, what their parents get, what ends with whom. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "core_bench.h"
-#include "job.h"
+#include "core_rig.h"
 
-#define FLOW "{'name': 'f', 'routines': [{'id': 'r', 'type': 't'}]}"
-#define CONTINUE "'outcome': 'STEP_OUTCOME_CONTINUE'"
-#define COMPLETE "'outcome': 'STEP_OUTCOME_COMPLETE'"
-#define START                                                                                                \
-    CONTINUE ", 'children': [{'flow': 'kid', 'entry': {'routine': 'r', 'slot': 'in'}, 'result_slot': 'in'}]"
-#define INPUT "{'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}, 'data': {'y': '%s'}}"
-#define SUBMIT "{'inline_flow': " FLOW ", 'entry': {'routine': 'r', 'slot': 'in'}, 'data': {'y': '%s'}}"
-#define ASSIGN FERMATA__V1__COORDINATOR_MESSAGE__BODY_ASSIGN
+/* A step that starts a child of flow f (data {'c': 1}), whose result goes to slot "more". */
+#define STARTS                                                                                               \
+    TAKES_I1 OUTCOME(CONTINUE) ", 'children': [{'flow': 'f', 'entry': {'routine': 'r', 'slot': 'in'}, "      \
+                               "'data': {'c': 1}, 'shared_data': {'s': 2}, "                                 \
+                               "'result_slot': 'more'}]"
 
-static void heartbeats(uint64_t conn, int64_t ms)
+static uint64_t a;
+
+static int setup(void **state)
 {
-    for (int64_t i = 0; i < ms; i += 500) {
-        bench_wait(500);
-        if (bench_is_open(conn))
-            bench_say(conn, "{'heartbeat': {}}");
+    int rc = rig_setup(state);
+    a = host_joins("a", " ");
+    put_flow_f(" ");
+    return rc;
+}
+
+/* Submits a job that starts a child; *ret_child is the child's id. */
+static const char *parent_of(const char **ret_child)
+{
+    const char *job = submit_f(", 'labels': {'k': 'v'}, 'priority': 4");
+    (void)told_of(a, "assign");
+    host_steps(a, job, 1, 1, STARTS);
+    *ret_child = at(job_of(job), "children[0].job_id");
+    return job;
+}
+
+static void a_child_is_a_job_of_its_own(void **state)
+{
+    (void)state;
+    const char *child, *job = parent_of(&child);
+    assert_string_equal(status_of(job), "SLEEPING");
+    json_t *head = job_of(job);
+    assert_string_equal(at(head, "children[0].routine"), "r");
+    assert_string_equal(at(head, "children[0].slot"), "more");
+    assert_string_equal(at(head, "children[0].started"), "true");
+    assert_string_equal(at(head, "children[0].start"), "");
+    head = job_of(child);
+    assert_string_equal(at(head, "status"), "JOB_STATUS_RUNNING");
+    assert_string_equal(at(head, "parent"), job);
+    assert_string_equal(at(head, "labels"), "{'k':'v'}");
+    assert_int_equal(number_at(head, "priority"), 4);
+    assert_string_equal(at(head, "flow"), "f");
+    json_t *assign = told_of(a, "assign");
+    assert_string_equal(at(assign, "job_id"), child);
+    assert_string_equal(at(assign, "inputs[0].data"), "{'c':1.0}");
+    assert_string_equal(at(assign, "state.shared_data"), "{'s':2.0}");
+    json_t *r = call("Jobs/ExplainJob", "'job_id': '%s'", job);
+    assert_string_equal(at(r, "summary"),
+                        "It sleeps until a job that it has started ends, or a timer is due.");
+    assert_string_equal(at(r, "waits_for[0].kind"), "child");
+}
+
+static void the_parent_gets_what_the_child_has_made(void **state)
+{
+    (void)state;
+    const char *child, *job = parent_of(&child);
+    (void)told_of(a, "assign");
+    host_steps(a, child, 1, 1,
+               TAKES_I1 OUTCOME(COMPLETE) ", 'emissions': [{'event': 'out', 'data': {'y': 1}}]");
+    json_t *assign = told_of(a, "assign");
+    char want[600];
+    snprintf(
+        want, sizeof(want),
+        "{'job_id':'%s','outputs':[{'data':{'y':1.0},'event':'out','routine':'r'}],'shared_data':{'s':2.0},"
+        "'status':'COMPLETED'}",
+        child);
+    assert_string_equal(at(assign, "job_id"), job);
+    assert_string_equal(at(assign, "inputs[0].data"), want);
+    assert_string_equal(at(assign, "inputs[0].slot"), "more");
+    assert_string_equal(at(assign, "inputs[0].routine"), "r");
+    assert_string_equal(at(assign, "inputs[0].child_job_id"), child);
+    assert_string_equal(at(job_of(job), "children"), "");
+    assert_string_equal(at(job_of(child), "parent_waits"), "");
+}
+
+static void the_parent_hears_of_a_child_that_failed(void **state)
+{
+    (void)state;
+    const char *child, *job = parent_of(&child);
+    (void)told_of(a, "assign");
+    host_steps(a, child, 1, 1, TAKES_I1 OUTCOME(FAIL) ", 'error': {'code': 'INTERNAL', 'message': 'broken'}");
+    json_t *assign = told_of(a, "assign");
+    assert_string_equal(at(assign, "job_id"), job);
+    assert_string_equal(at(assign, "inputs[0].data.status"), "FAILED");
+    assert_string_equal(at(assign, "inputs[0].data.error"), "{'code':'INTERNAL','message':'broken'}");
+    assert_string_equal(at(assign, "inputs[0].data.outputs"), "[]");
+}
+
+static void a_child_that_cannot_be_started_is_a_failed_one(void **state)
+{
+    (void)state;
+    const char *job = submit_f(" ");
+    (void)told_of(a, "assign");
+    host_steps(a, job, 1, 1,
+               TAKES_I1 OUTCOME(CONTINUE) ", 'children': [{'flow': 'g', 'entry': {'routine': 'r', 'slot': "
+                                          "'in'}, 'result_slot': 'more'}]");
+    json_t *assign = told_of(a, "assign");
+    assert_string_equal(at(assign, "inputs[0].data.status"), "FAILED");
+    assert_string_equal(at(assign, "inputs[0].data.error"),
+                        "{'code':'NOT_FOUND','message':'there is no flow \\'g\\''}");
+    assert_string_equal(at(job_of(job), "children"), "");
+}
+
+static void a_child_whose_submit_finds_the_disk_full_is_started_later(void **state)
+{
+    (void)state;
+    static const enum fm_code codes[] = {FM_RESOURCE_EXHAUSTED, FM_UNAVAILABLE};
+    for (size_t i = 0; i < 2; i++) {
+        rig.hold = true;
+        rig.fail_with = codes[i];
+        const char *child, *job;
+        rig.hold = false;
+        job = submit_f(" ");
+        (void)told_of(a, "assign");
+        rig.hold = true;
+        host_steps(a, job, 1, 1, STARTS);
+        rig_commit(1); /* the step; the child's submit is the next unit */
+        rig.fail_units = 1;
+        rig.hold = false;
+        rig_settle();
+        assert_int_equal(rig.fail_units, 0);
+        child = at(job_of(job), "children[0].job_id");
+        assert_string_equal(at(job_of(job), "children[0].started"), "");
+        refuses("NOT_FOUND", "Jobs/GetJob", "'job_id': '%s'", child);
+        for (size_t t = 0; t < 12; t++) {
+            host_says(a, "'heartbeat': {}");
+            rig_pass(1000);
+        }
+        assert_string_equal(at(job_of(job), "children[0].started"), "true");
+        assert_string_equal(status_of(child), "RUNNING");
     }
 }
 
-/* A job on host "a" that may start jobs of the flow "kid". */
-static const char *run_parent(unsigned capacity)
-{
-    bench_start();
-    bench_attach(1, "a", "one", capacity, "");
-    assert_int_equal(
-        bench_code(
-            bench_ask("Flows/PutFlow", "{'flow': {'name': 'kid', 'routines': [{'id': 'r', 'type': 't'}]}}")),
-        FM_OK);
-    return bench_submit(FLOW);
-}
-
-static size_t count_kids(const char *job, size_t *ret_ended)
-{
-    size_t all;
-    sim_store_count_kids(bench.store, job, &all, ret_ended);
-    return all;
-}
-
-/* The parent has consumed its task, and sleeps until its child has ended. */
-static void sleep_on_it(const char *job)
-{
-    bench_sayf(
-        1, "{'release': {'job_id': '%s', 'epoch': 1, 'last_step': 1, 'reason': 'RELEASE_REASON_IDLE'}}", job);
-}
-
-/* What the parent was told of its child: the text of `key` in the newest input that it was given. */
-static const char *result(const char *key)
-{
-    const Fermata__V1__Assign *a = bench_last(1, ASSIGN)->assign;
-    const Google__Protobuf__Struct *s = a->inputs[a->n_inputs - 1]->data;
-    for (size_t i = 0; i < s->n_fields; i++)
-        if (strcmp(s->fields[i]->key, key) == 0)
-            return s->fields[i]->value->string_value;
-    return "";
-}
-
-static void a_child_starts_when_the_step_that_starts_it_is_on_disk(void **state)
+static void children_are_started_after_a_restart(void **state)
 {
     (void)state;
-    size_t ended;
-    const char *job = run_parent(1);
-    bench.holds = true;
-    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 1,
-                                       START
-                                       ", 'new_tasks': [{'task_id': 's1.0', 'routine': 'r', 'slot': 'in'}]"});
-    assert_int_equal(count_kids(job, &ended), 0);
-    bench_step(1, &(struct bench_step){job, "s1.0", 2, 1, 1,
-                                       START
-                                       ", 'new_tasks': [{'task_id': 's2.0', 'routine': 'r', 'slot': 'in'}]"});
-    assert_true(bench_store_one()); /* the first step; the second waits */
-    bench.fails = FM_UNAVAILABLE;
-    assert_true(bench_store_one()); /* and fails, but for … */
-    bench.fails = FM_OK;
-    bench.holds = false;
-    bench_wait(0);
-    heartbeats(1, 7000);
-    assert_int_equal(sim_store_last_step(bench.store, job), 1);
-    assert_int_equal(count_kids(job, &ended), 1); /* … the child of the first */
+    const char *job = submit_f(" ");
+    (void)told_of(a, "assign");
+    rig.hold = true;
+    host_steps(a, job, 1, 1, STARTS);
+    rig_commit(1);
+    rig_restart(); /* the submit is lost */
+    rig.hold = false;
+    rig_settle();
+    a = host_joins("a", " ");
+    const char *child = at(job_of(job), "children[0].job_id");
+    for (size_t t = 0; t < 12; t++) {
+        host_says(a, "'heartbeat': {}");
+        rig_pass(1000);
+    }
+    assert_string_equal(status_of(child), "RUNNING");
+    (void)told_of(a, "assign");
+    host_steps(a, child, 1, 1, TAKES_I1 OUTCOME(COMPLETE));
+    assert_string_equal(at(told_of(a, "assign"), "inputs[0].child_job_id"), child);
 }
 
-static void a_child_for_which_the_disk_has_no_room_is_started_later(void **state)
+static void a_result_is_given_once_whatever_is_lost(void **state)
 {
     (void)state;
-    size_t ended;
-    const char *job = run_parent(5);
-    bench.holds = true;
-    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 1, START});
-    assert_true(bench_store_one());
-    bench.holds = false;
-    bench.fails = FM_RESOURCE_EXHAUSTED;
-    heartbeats(1, 12000); /* it is tried again and again */
-    bench.fails = FM_OK;
-    assert_int_equal(count_kids(job, &ended), 0);
-    assert_int_equal(bench_job(job)->n_children, 1);
-    assert_int_equal(sim_store_last_input(bench.store, job), 1); /* nobody was told of a failure */
-    heartbeats(1, 7000);
-    assert_int_equal(count_kids(job, &ended), 1);
+    const char *child, *job = parent_of(&child);
+    (void)told_of(a, "assign");
+    rig.hold = true;
+    host_steps(a, child, 1, 1, TAKES_I1 OUTCOME(COMPLETE));
+    rig_commit(1); /* the child's end; that the parent has it is lost */
+    rig_restart();
+    rig.hold = false;
+    rig_settle();
+    assert_string_equal(at(job_of(child), "parent_waits"), "true");
+    a = host_joins("a", " ");
+    for (size_t t = 0; t < 12; t++) {
+        host_says(a, "'heartbeat': {}");
+        rig_pass(1000);
+    }
+    assert_int_equal(number_at(job_of(job), "input_count"), 2);
+    assert_string_equal(at(job_of(child), "parent_waits"), "");
+    assert_string_equal(at(job_of(job), "children"), "");
 }
 
-static void a_child_that_cannot_start_is_a_failure(void **state)
+static void children_of_a_job_that_ends_are_cancelled(void **state)
 {
     (void)state;
-    bench_start();
-    bench_attach(1, "a", "one", 5, "");
-    const char *job = bench_submit(FLOW);
-    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 1, START});
-    assert_int_equal(sim_store_last_input(bench.store, job), 2);
-    assert_int_equal(bench_job(job)->n_children, 0);
+    const char *child, *job = parent_of(&child);
+    (void)told_of(a, "assign");
+    (void)call("Jobs/CancelJob", "'job_id': '%s'", job);
+    assert_string_equal(at(told_of(a, "interrupt"), "job_id"), child);
+    assert_string_equal(status_of(child), "CANCELLED");
+    assert_string_equal(at(job_of(child), "error.message"), "the job that started it has ended");
+    assert_string_equal(at(job_of(job), "children"), "");
+    assert_int_equal(number_at(job_of(job), "input_count"), 1); /* nobody wants the result */
 }
 
-/* The parent waits; its child puts out `bytes` and ends. */
-static void end_child(const char *job, size_t bytes)
-{
-    char id[32];
-    snprintf(id, sizeof(id), "%s", bench_job(job)->children[0]->job_id);
-    char *more = malloc(bytes + 512);
-    int n = snprintf(more, 512, COMPLETE ", 'emissions': [{'event': 'out', 'data': {'x': '");
-    memset(more + n, 'x', bytes);
-    memcpy(more + n + bytes, "'}}]", 5);
-    bench_step(1, &(struct bench_step){id, "i1", 1, 1, 1, more});
-    free(more);
-    assert_int_equal(bench_status(id), JOB_COMPLETED);
-}
-
-static void a_child_s_result_wakes_its_parent(void **state)
+static void a_failed_job_that_goes_on_finds_what_its_children_came_to(void **state)
 {
     (void)state;
-    const char *job = run_parent(5);
-    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 1, START});
-    sleep_on_it(job);
-    assert_int_equal(bench_status(job), JOB_SLEEPING);
-    end_child(job, 10);
-    assert_int_equal(bench_status(job), JOB_RUNNING);
-    assert_string_equal(result("status"), "COMPLETED");
-    assert_int_equal(bench_job(job)->n_children, 0);
+    const char *child, *job = parent_of(&child);
+    (void)told_of(a, "assign");
+    (void)call("Jobs/SendInput", "'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}", job);
+    (void)told_of(a, "assign");
+    host_steps(
+        a, job, 2, 2,
+        ", 'task_id': 'i2', 'routine': 'r', 'slot': 'in', 'inputs_through': 2, 'attempt': 1" OUTCOME(FAIL));
+    assert_string_equal(status_of(child), "CANCELLED");
+    assert_string_equal(at(job_of(job), "children"), "");
+    (void)call("Jobs/SkipTask", "'job_id': '%s'", job);
+    (void)call("Jobs/ResumeJob", "'job_id': '%s'", job);
+    json_t *assign = told_of(a, "assign");
+    assert_string_equal(at(assign, "inputs[0].child_job_id"), child);
+    assert_string_equal(at(assign, "inputs[0].data.status"), "CANCELLED");
 }
 
-static void a_result_for_which_its_parent_has_no_room_is_a_failure_to_hand_it_over(void **state)
+static void a_result_that_has_no_room_is_a_failure(void **state)
 {
     (void)state;
-    bench.cfg.max_state_bytes = 20000;
-    const char *job = run_parent(5);
-    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 1, START});
-    sleep_on_it(job);
-    bench_askf("Jobs/PauseJob", "{'job_id': '%s'}", job);
-    end_child(job, 15000); /* it fits its own job */
-    assert_int_equal(sim_store_last_input(bench.store, job), 2);
-    assert_int_equal(bench_code(bench_askf("Jobs/ResumeJob", "{'job_id': '%s'}", job)), FM_OK);
-    assert_string_equal(result("status"), "COMPLETED");
-    /* with an input that waits it does not fit */
-    bench_teardown(NULL);
-    bench_setup(NULL);
-    bench.cfg.max_state_bytes = 20000;
-    job = run_parent(5);
-    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 1, START});
-    sleep_on_it(job);
-    bench_askf("Jobs/PauseJob", "{'job_id': '%s'}", job);
-    char text[8001];
-    memset(text, 'y', 8000);
-    text[8000] = '\0';
-    assert_int_equal(bench_code(bench_askf("Jobs/SendInput",
-                                           "{'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}, "
-                                           "'data': {'y': '%s'}}",
-                                           job, text)),
-                     FM_OK);
-    end_child(job, 15000);
-    assert_int_equal(sim_store_last_input(bench.store, job), 3);
-    assert_int_equal(bench_job(job)->n_children, 0);
-    assert_int_equal(bench_code(bench_askf("Jobs/ResumeJob", "{'job_id': '%s'}", job)), FM_OK);
-    assert_int_equal(bench_status(job), JOB_RUNNING);
-    assert_string_equal(result("status"), "FAILED");
-}
-
-static void children_are_cancelled_when_the_end_of_their_parent_is_on_disk(void **state)
-{
-    (void)state;
-    size_t ended;
-    const char *job = run_parent(5);
-    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 1,
-                                       START
-                                       ", 'new_tasks': [{'task_id': 's1.0', 'routine': 'r', 'slot': 'in'}]"});
-    assert_int_equal(count_kids(job, &ended), 1);
-    bench.fails = FM_RESOURCE_EXHAUSTED;
-    assert_int_equal(bench_code(bench_askf("Jobs/CancelJob", "{'job_id': '%s'}", job)),
-                     FM_RESOURCE_EXHAUSTED);
-    bench.fails = FM_OK;
-    heartbeats(1, 500);
-    assert_int_equal(bench_status(job), JOB_RUNNING);
-    (void)count_kids(job, &ended);
-    assert_int_equal(ended, 0);
-    assert_int_equal(bench_code(bench_askf("Jobs/CancelJob", "{'job_id': '%s'}", job)), FM_OK);
-    (void)count_kids(job, &ended);
-    assert_int_equal(ended, 1);
-    assert_int_equal(bench_job(job)->n_children, 0);
-}
-
-static void a_child_that_starts_after_its_parent_has_ended_is_cancelled(void **state)
-{
-    (void)state;
-    size_t ended;
-    const char *job = run_parent(5);
-    bench.holds = true;
-    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 1,
-                                       START
-                                       ", 'new_tasks': [{'task_id': 's1.0', 'routine': 'r', 'slot': 'in'}]"});
-    assert_true(bench_store_one()); /* the child is on its way, … */
-    bench_askf("Jobs/CancelJob", "{'job_id': '%s'}", job);
-    bench.holds = false;
-    bench_store_all();
-    heartbeats(1, 6000);
-    assert_int_equal(bench_status(job), JOB_CANCELLED);
-    assert_int_equal(count_kids(job, &ended), 1);
-    assert_int_equal(ended, 1);
-}
-
-static void the_family_is_looked_after_by_the_next_coordinator(void **state)
-{
-    (void)state;
-    size_t ended;
-    const char *job = run_parent(5);
-    bench.holds = true;
-    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 1, START});
-    assert_true(bench_store_one()); /* the step is on disk, the child is not */
-    bench_crash();
-    bench.holds = false;
-    assert_int_equal(count_kids(job, &ended), 0);
-    bench_start();
-    bench_wait(7000);
-    assert_int_equal(count_kids(job, &ended), 1);
-}
-
-/* ---- a coordinator that is full ---- */
-
-static void more_jobs_than_may_wait_are_refused(void **state)
-{
-    (void)state;
-    bench.cfg.max_waiting_jobs = 3;
-    bench_start();
-    for (int i = 0; i < 3; i++)
-        bench_submit(FLOW);
-    uint64_t t =
-        bench_ask("Jobs/SubmitJob", "{'inline_flow': " FLOW ", 'entry': {'routine': 'r', 'slot': 'in'}}");
-    assert_int_equal(bench_code(t), FM_RESOURCE_EXHAUSTED);
-    bench_attach(1, "a", "one", 1, "");
-    bench_submit(FLOW);
-}
-
-static void a_job_takes_no_more_than_its_state_may_have(void **state)
-{
-    (void)state;
-    char text[9001], more[20000];
-    memset(text, 'y', 9000);
-    text[9000] = '\0';
-    bench.cfg.max_state_bytes = 10000;
-    bench_start();
-    const char *job = bench_submit(FLOW);
-    assert_int_equal(bench_code(bench_askf("Jobs/SendInput", INPUT, job, text)), FM_OK);
-    assert_int_equal(bench_code(bench_askf("Jobs/SendInput", INPUT, job, text)), FM_RESOURCE_EXHAUSTED);
-    assert_int_equal(sim_store_last_input(bench.store, job), 2);
-    bench_attach(1, "a", "one", 5, "");
-    snprintf(more, sizeof(more),
-             COMPLETE
-             ", 'changes': [{'key': 'k', 'kind': 'STATE_CHANGE_KIND_SET', 'value': '%s'}, {'key': 'l', "
-             "'kind': 'STATE_CHANGE_KIND_SET', 'value': '%s'}]",
-             text, text);
-    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 2, more});
-    assert_int_equal(bench_count(1, FERMATA__V1__COORDINATOR_MESSAGE__BODY_STEP_REJECT), 1);
-    assert_int_equal(bench_status(job), JOB_FAILED); /* it would be too large on every host */
-    assert_string_equal(bench_job(job)->error->code, "RESOURCE_EXHAUSTED");
-}
-
-static void an_answer_that_its_job_could_not_hold_is_refused(void **state)
-{
-    (void)state;
-    char text[9001];
-    memset(text, 'y', 9000);
-    text[9000] = '\0';
-    bench.cfg.max_state_bytes = 8000;
-    bench_start();
-    bench_attach(1, "a", "one", 5, "");
-    const char *job = bench_submit(FLOW);
-    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 1,
-                                       "'outcome': 'STEP_OUTCOME_PAUSE', 'pauses': [{'pause_id': 'p1.0', "
-                                       "'question': 'Go on?', 'slot': 'answer'}]"});
-    assert_int_equal(bench_code(bench_askf("Jobs/ResumeJob", "{'job_id': '%s', 'answer': '%s'}", job, text)),
-                     FM_RESOURCE_EXHAUSTED);
-    assert_int_equal(bench_job(job)->n_pauses, 1);
-    assert_int_equal(bench_code(bench_askf("Jobs/ResumeJob", "{'job_id': '%s', 'answer': 'y'}", job)), FM_OK);
-}
-
-static void more_bytes_than_there_is_memory_for_are_refused(void **state)
-{
-    (void)state;
-    bench.cfg.max_active_bytes = 20000;
-    bench_start();
-    bench_attach(1, "a", "one", 50, "");
+    rig.config.max_state_bytes = 6000;
+    rig_restart();
+    a = host_joins("a", " ");
+    const char *child, *job = parent_of(&child);
+    (void)told_of(a, "assign");
     char text[4001];
-    memset(text, 'y', 4000);
+    memset(text, 'x', 4000);
     text[4000] = '\0';
-    int code = FM_OK, n = 0;
-    for (; n < 20 && code == FM_OK; n++)
-        code = bench_code(bench_askf("Jobs/SubmitJob", SUBMIT, text));
-    assert_int_equal(code, FM_RESOURCE_EXHAUSTED);
-    assert_in_range(n, 3, 8);
-    /* what makes room is not refused */
-    const Fermata__V1__Assign *a = bench_last(1, ASSIGN)->assign;
-    assert_int_equal(bench_code(bench_askf("Jobs/CancelJob", "{'job_id': '%s'}", a->job_id)), FM_OK);
-    assert_int_equal(bench_code(bench_askf("Jobs/SubmitJob", SUBMIT, "")), FM_OK);
+    (void)call("Jobs/PauseJob", "'job_id': '%s'", job);
+    (void)call("Jobs/SendInput", "'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}, 'data': {'x': '%s'}",
+               job, text);
+    host_steps(a, child, 1, 1,
+               TAKES_I1 OUTCOME(COMPLETE) ", 'emissions': [{'event': 'out', 'data': {'y': '%s'}}]", text);
+    json_t *task = json_array_get(json_object_get(json_object_get(job_of(job), "state"), "pending_tasks"), 1);
+    assert_string_equal(at(task, "child_job_id"), child);
+    assert_string_equal(at(task, "data.status"), "FAILED");
+    assert_string_equal(at(task, "data.error.code"), "RESOURCE_EXHAUSTED");
 }
+
+static void children_are_checked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *child, *why;
+    } wrong[] = {
+        {"'flow': 'f', 'result_slot': 'more'",                   "child 0 has no entry or no slot for its result"},
+        {"'flow': 'f', 'entry': {'routine': 'r', 'slot': 'in'}",
+         "child 0 has no entry or no slot for its result"                                                        },
+    };
+    for (size_t i = 0; i < 2; i++) {
+        const char *job = submit_f(" ");
+        (void)told_of(a, "assign");
+        host_steps(a, job, 1, 1, TAKES_I1 OUTCOME(CONTINUE) ", 'children': [{%s}]", wrong[i].child);
+        assert_string_equal(at(told_of(a, "step_reject"), "reason"), wrong[i].why);
+    }
+}
+
+static void a_question_of_a_child_is_shown_and_answered_by_way_of_the_parent(void **state)
+{
+    (void)state;
+    const char *child, *job = parent_of(&child);
+    (void)told_of(a, "assign");
+    host_steps(a, child, 1, 1, STARTS); /* a grandchild */
+    const char *grand = at(job_of(child), "children[0].job_id");
+    (void)told_of(a, "assign");
+    host_steps(a, grand, 1, 1,
+               TAKES_I1 OUTCOME(PAUSE) ", 'pauses': [{'pause_id': 'p1.0', 'question': 'Q?', 'slot': "
+                                       "'more'}]");
+    char id[80];
+    snprintf(id, sizeof(id), "%s/%s/p1.0", child, grand);
+    assert_string_equal(at(job_of(job), "pauses[0].pause_id"), id);
+    assert_string_equal(at(job_of(job), "pauses[0].question"), "Q?");
+    assert_string_equal(at(job_of(job), "pauses[1]"), "");
+    assert_string_equal(at(job_of(child), "pauses[0].pause_id"), id + 27);
+    json_t *r = call("Jobs/ClaimPause", "'job_id': '%s', 'pause_id': '%s', 'by': 'eve'", job, id);
+    assert_string_equal(at(r, "pause.claimed_by"), "eve");
+    refuses("FAILED_PRECONDITION answered_by: ", "Jobs/ResumeJob",
+            "'job_id': '%s', 'pause_id': '%s', 'answer': 1", job, id);
+    (void)call("Jobs/ReleasePause", "'job_id': '%s', 'pause_id': '%s', 'by': 'eve'", job, id);
+    snprintf(id, sizeof(id), "%s/p1.0", grand);
+    refuses("FAILED_PRECONDITION pause_id: job ", "Jobs/ResumeJob",
+            "'job_id': '%s', 'pause_id': '%s', 'answer': 1", job, id);
+    snprintf(id, sizeof(id), "%s/%s/p1.0", child, grand);
+    r = call("Jobs/ResumeJob", "'job_id': '%s', 'pause_id': '%s', 'answer': 1", job, id);
+    assert_string_equal(at(r, "pause_id"), "p1.0");
+    assert_string_equal(status_of(grand), "RUNNING");
+    assert_string_equal(at(job_of(job), "pauses"), "");
+}
+
+static void a_job_that_waited_for_a_child_is_forked_before_or_after(void **state)
+{
+    (void)state;
+    const char *child, *job = parent_of(&child);
+    refuses("FAILED_PRECONDITION step: job ", "Jobs/ForkJob", "'job_id': '%s', 'step': 1", job);
+    (void)call("Jobs/ForkJob", "'job_id': '%s'", job);
+    (void)told_of(a, "assign");
+    host_steps(a, child, 1, 1, TAKES_I1 OUTCOME(COMPLETE));
+    (void)told_of(a, "assign");
+    host_steps(a, job, 2, 2,
+               ", 'task_id': 'i2', 'routine': 'r', 'slot': 'more', 'inputs_through': 2, 'attempt': 1" OUTCOME(
+                   CONTINUE) ", 'new_tasks': [{'task_id': 's2.0', 'routine': 'r', 'slot': 'in'}]");
+    (void)call("Jobs/ForkJob", "'job_id': '%s', 'step': 2", job);
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, setup, rig_teardown)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(a_child_starts_when_the_step_that_starts_it_is_on_disk),
-        TEST(a_child_for_which_the_disk_has_no_room_is_started_later),
-        TEST(a_child_that_cannot_start_is_a_failure),
-        TEST(a_child_s_result_wakes_its_parent),
-        TEST(a_result_for_which_its_parent_has_no_room_is_a_failure_to_hand_it_over),
-        TEST(children_are_cancelled_when_the_end_of_their_parent_is_on_disk),
-        TEST(a_child_that_starts_after_its_parent_has_ended_is_cancelled),
-        TEST(the_family_is_looked_after_by_the_next_coordinator),
-        TEST(more_jobs_than_may_wait_are_refused),
-        TEST(a_job_takes_no_more_than_its_state_may_have),
-        TEST(an_answer_that_its_job_could_not_hold_is_refused),
-        TEST(more_bytes_than_there_is_memory_for_are_refused),
+        T(a_child_is_a_job_of_its_own),
+        T(the_parent_gets_what_the_child_has_made),
+        T(the_parent_hears_of_a_child_that_failed),
+        T(a_child_that_cannot_be_started_is_a_failed_one),
+        T(a_child_whose_submit_finds_the_disk_full_is_started_later),
+        T(children_are_started_after_a_restart),
+        T(a_result_is_given_once_whatever_is_lost),
+        T(children_of_a_job_that_ends_are_cancelled),
+        T(a_failed_job_that_goes_on_finds_what_its_children_came_to),
+        T(a_result_that_has_no_room_is_a_failure),
+        T(children_are_checked),
+        T(a_question_of_a_child_is_shown_and_answered_by_way_of_the_parent),
+        T(a_job_that_waited_for_a_child_is_forked_before_or_after),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

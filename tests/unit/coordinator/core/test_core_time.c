@@ -1,424 +1,458 @@
-/* What time does to jobs: which are due, page after page; questions that close by themselves; deadlines; and
- * what is read again when the store has failed. */
+/* What time does to jobs, what becomes of tasks whose host was lost, what recovery reads, and how much is
+ * kept in memory. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "core_bench.h"
-#include "job.h"
+#include "core_rig.h"
 
-#define FLOW "{'name': 'f', 'routines': [{'id': 'r', 'type': 't'}]}"
-#define SIDE_BY_SIDE "{'name': 'f', 'parallelism': 2, 'routines': [{'id': 'r', 'type': 't'}]}"
-#define CONTINUE "'outcome': 'STEP_OUTCOME_CONTINUE'"
-#define LATER CONTINUE ", 'new_tasks': [{'task_id': 's1.0', 'routine': 'r', 'slot': 'in', 'delay_ms': 5000}]"
-#define ASK_FOR_A_WHILE                                                                                      \
-    "'outcome': 'STEP_OUTCOME_PAUSE', 'pauses': [{'pause_id': 'p1.0', 'question': 'Go on?', 'slot': "        \
-    "'answer', "                                                                                             \
-    "'timeout_ms': 3000, 'default_answer': 'nobody'}]"
-#define ASSIGN FERMATA__V1__COORDINATOR_MESSAGE__BODY_ASSIGN
+#define DUE_IN(ms)                                                                                           \
+    TAKES_I1 OUTCOME(                                                                                        \
+        CONTINUE) ", 'new_tasks': [{'task_id': 's1.0', 'routine': 'r', 'slot': 'in', 'delay_ms': " #ms "}]"
 
-static const char *run_job(const char *flow)
+static uint64_t a;
+
+static int setup(void **state)
 {
-    bench_start();
-    bench_attach(1, "a", "one", 20, "");
-    const char *job = bench_submit(flow);
-    assert_int_equal(bench_status(job), JOB_RUNNING);
+    int rc = rig_setup(state);
+    a = host_joins("a", ", 'capacity': 1000");
+    return rc;
+}
+
+static void sleeps(const char *job, unsigned epoch)
+{
+    host_says(a,
+              "'release': {'job_id': '%s', 'epoch': %u, 'last_step': 1, 'reason': 'RELEASE_REASON_SLEEPING'}",
+              job, epoch);
+}
+
+/* A job that sleeps until its task is due in 5 s. */
+static const char *sleeping(void)
+{
+    const char *job = submit_f(" ");
+    (void)told_of(a, "assign");
+    host_steps(a, job, 1, 1, DUE_IN(5000));
+    sleeps(job, 1);
+    assert_string_equal(status_of(job), "SLEEPING");
+    while (told(a) != NULL) {
+    }
     return job;
 }
 
-static void heartbeats(uint64_t conn, int64_t ms)
+static void beat(int64_t ms)
 {
-    for (int64_t i = 0; i < ms; i += 500) {
-        bench_wait(500);
-        if (bench_is_open(conn))
-            bench_say(conn, "{'heartbeat': {}}");
+    for (; ms > 0; ms -= 1000) {
+        host_says(a, "'heartbeat': {}");
+        rig_pass(ms < 1000 ? ms : 1000);
     }
 }
 
-/* A job that sleeps until its task is due in five seconds. */
-static const char *fall_asleep(void)
-{
-    const char *job = bench_submit(FLOW);
-    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 1, LATER});
-    bench_sayf(
-        1, "{'release': {'job_id': '%s', 'epoch': 1, 'last_step': 1, 'reason': 'RELEASE_REASON_SLEEPING'}}",
-        job);
-    assert_int_equal(bench_status(job), JOB_SLEEPING);
-    return job;
-}
-
-static void ask_for_a_while(const char *job)
-{
-    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 1, ASK_FOR_A_WHILE});
-    assert_int_equal(bench_status(job), JOB_PAUSED);
-}
-
-/* ---- pages ---- */
-
-#define SLEEPERS 7
-
-static void all_jobs_that_are_due_are_woken_page_after_page(void **state)
+static void a_sleeping_job_wakes_when_its_task_is_due(void **state)
 {
     (void)state;
-    const char *jobs[SLEEPERS];
-    bench.cfg.page_rows = 2;
-    bench.cfg.cache_bytes = 1;
-    bench_start();
-    bench_attach(1, "a", "one", 20, "");
-    for (size_t i = 0; i < SLEEPERS; i++) {
-        jobs[i] = fall_asleep();
-        if (i % 3 == 0)
-            bench_wait(1); /* some are due at the same time, some are not */
+    put_flow_f(" ");
+    const char *job = sleeping();
+    beat(4999);
+    assert_true(told_nothing(a));
+    beat(2);
+    json_t *assign = told_of(a, "assign");
+    assert_string_equal(at(assign, "job_id"), job);
+    assert_int_equal(number_at(assign, "state.pending_tasks[0].due_at"), RIG_WALL_MS + 5000);
+    assert_int_equal(number_at(assign, "now"), RIG_WALL_MS + 5000);
+}
+
+static void jobs_that_were_due_during_an_outage_wake_after_the_restart(void **state)
+{
+    (void)state;
+    put_flow_f(" ");
+    const char *job = sleeping();
+    rig.passed_ms += 60000;
+    rig_restart();
+    a = host_joins("a", " ");
+    beat(2);
+    assert_string_equal(at(told_of(a, "assign"), "job_id"), job);
+}
+
+static void an_input_wakes_a_sleeping_job(void **state)
+{
+    (void)state;
+    put_flow_f(" ");
+    const char *job = sleeping();
+    (void)call("Jobs/SendInput", "'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}", job);
+    json_t *assign = told_of(a, "assign");
+    assert_string_equal(at(assign, "inputs[0].task_id"), "i2");
+    host_says(a, "'release': {'job_id': '%s', 'epoch': 2, 'last_step': 1, 'reason': 'RELEASE_REASON_PAUSED'}",
+              job);
+}
+
+static void a_pause_asked_for_while_a_job_falls_asleep_holds_it(void **state)
+{
+    (void)state;
+    put_flow_f(" ");
+    const char *job = submit_f(" ");
+    (void)told_of(a, "assign");
+    host_steps(a, job, 1, 1, DUE_IN(5000));
+    uint64_t pause = begin("Jobs/PauseJob", "'job_id': '%s'", job);
+    rig_settle();
+    sleeps(job, 1);
+    assert_string_equal(at(answer_of(pause), "status"), "JOB_STATUS_PAUSED");
+    beat(6000);
+    assert_string_equal(status_of(job), "PAUSED");
+}
+
+static void all_pages_of_due_jobs_wake(void **state)
+{
+    (void)state;
+    put_flow_f(" ");
+    for (size_t i = 0; i < 300; i++)
+        (void)sleeping();
+    beat(5001);
+    for (size_t i = 0; i < 300; i++)
+        (void)told_of(a, "assign");
+}
+
+static void recovery_reads_all_pages_of_active_jobs(void **state)
+{
+    (void)state;
+    put_flow_f(" ");
+    (void)call("Hosts/CordonHost", "'host_id': 'a'");
+    for (size_t i = 0; i < 300; i++)
+        (void)submit_f(" ");
+    rig_restart();
+    a = host_joins("b", ", 'capacity': 1000");
+    for (size_t i = 0; i < 300; i++)
+        (void)told_of(a, "assign");
+    assert_true(told_nothing(a));
+}
+
+static void recovery_is_tried_until_the_store_answers(void **state)
+{
+    (void)state;
+    put_flow_f(" ");
+    const char *job = submit_f(" ");
+    for (int i = 1; i <= 4; i++) { /* of hosts, of jobs, a job, its flow */
+        rig.fail_reads = i;
+        rig_restart();
+        assert_false(rig.recovered);
+        rig_pass(10000);
+        assert_true(rig.recovered);
+        assert_string_equal(at(job_of(job), "host"), "a");
     }
-    heartbeats(1, 4500);
-    for (size_t i = 0; i < SLEEPERS; i++)
-        assert_int_equal(bench_status(jobs[i]), JOB_SLEEPING);
-    heartbeats(1, 1000);
-    for (size_t i = 0; i < SLEEPERS; i++)
-        assert_int_equal(bench_status(jobs[i]), JOB_RUNNING);
 }
 
-static void jobs_that_came_due_while_nobody_looked_are_woken_after_the_start(void **state)
+static void a_list_of_due_jobs_that_fails_is_asked_for_again(void **state)
 {
     (void)state;
-    const char *jobs[SLEEPERS];
-    bench.cfg.page_rows = 3;
-    bench_start();
-    bench_attach(1, "a", "one", 20, "");
-    for (size_t i = 0; i < SLEEPERS; i++)
-        jobs[i] = fall_asleep();
-    bench_crash();
-    bench.now_ms += 60000;
-    bench_start();
-    bench_wait(1);
-    for (size_t i = 0; i < SLEEPERS; i++)
-        assert_int_equal(bench_status(jobs[i]), JOB_PENDING);
-}
-
-static void all_active_jobs_are_read_at_the_start_page_after_page(void **state)
-{
-    (void)state;
-    const char *jobs[SLEEPERS];
-    bench.cfg.page_rows = 2;
-    bench_start();
-    for (size_t i = 0; i < SLEEPERS; i++)
-        jobs[i] = bench_submit(FLOW);
-    bench_crash();
-    bench_start();
-    bench_attach(1, "a", "one", 20, "");
-    for (size_t i = 0; i < SLEEPERS; i++)
-        assert_int_equal(bench_status(jobs[i]), JOB_RUNNING);
-}
-
-static void no_job_is_given_away_before_all_are_read(void **state)
-{
-    (void)state;
-    const char *job = run_job(FLOW);
-    char held[128];
-    bench.cfg.page_rows = 1;
-    bench_submit(FLOW);
-    bench_crash();
-    bench.holds_queries = true;
-    bench_start();
-    for (int i = 0; i < 5; i++) { /* the hosts, a page, its job and flow */
-        bench_wait(1000);         /* longer than a lease in all */
-        bench_answer_one();
-    }
-    bench.holds_queries = false;
-    bench_answer_all();
-    snprintf(held, sizeof(held), "{'job_id': '%s', 'epoch': 1}", job);
-    bench_attach(2, "a", "one", 20, held);
-    assert_true(bench_last(2, FERMATA__V1__COORDINATOR_MESSAGE__BODY_WELCOME)->welcome->held_jobs[0]->keep);
-    assert_int_equal(bench_status(job), JOB_RUNNING);
-    assert_int_equal(bench_job(job)->epoch, 1);
-}
-
-static void nobody_is_served_before_all_jobs_are_read(void **state)
-{
-    (void)state;
-    bench_start();
-    const char *job = bench_submit(FLOW);
-    bench_crash();
-    bench.reads_fail = FM_UNAVAILABLE;
-    bench_start();
-    assert_int_equal(bench_code(bench_askf("Jobs/GetJob", "{'job_id': '%s'}", job)), FM_UNAVAILABLE);
-    bench_attach(1, "a", "one", 1, "");
-    assert_false(bench_is_open(1));
-    bench.reads_fail = FM_OK;
-    bench_wait(1000); /* it tries again */
-    assert_int_equal(bench_code(bench_askf("Jobs/GetJob", "{'job_id': '%s'}", job)), FM_OK);
-    bench_attach(2, "a", "one", 1, "");
-    assert_int_equal(bench_status(job), JOB_RUNNING);
-}
-
-static void what_is_due_is_asked_for_again_when_the_store_fails(void **state)
-{
-    (void)state;
-    bench_start();
-    bench_attach(1, "a", "one", 20, "");
-    const char *job = fall_asleep();
-    heartbeats(1, 4500);
-    bench.reads_fail = FM_UNAVAILABLE;
-    heartbeats(1, 2500);
-    assert_int_equal(bench_status(job), JOB_SLEEPING);
-    bench.reads_fail = FM_OK;
-    heartbeats(1, 1500);
-    assert_int_equal(bench_status(job), JOB_RUNNING);
-}
-
-static void a_job_is_woken_although_its_unit_fails_at_first(void **state)
-{
-    (void)state;
-    bench_start();
-    bench_attach(1, "a", "one", 20, "");
-    const char *job = fall_asleep();
-    heartbeats(1, 4500);
-    bench.fails = FM_RESOURCE_EXHAUSTED;
-    heartbeats(1, 2500);
-    assert_int_equal(bench_status(job), JOB_SLEEPING);
-    bench.fails = FM_OK;
-    heartbeats(1, 3000);
-    assert_int_equal(bench_status(job), JOB_RUNNING);
-}
-
-static void a_watch_gets_all_steps_page_after_page(void **state)
-{
-    (void)state;
-    bench.cfg.page_rows = 2;
-    const char *job = run_job(FLOW);
-    char task[16] = "i1", more[256];
-    bool ended;
-    for (unsigned i = 1; i <= 7; i++) {
-        snprintf(more, sizeof(more),
-                 i == 7 ? "'outcome': 'STEP_OUTCOME_COMPLETE'"
-                        : CONTINUE ", 'new_tasks': [{'task_id': 's%u.0', 'routine': 'r', 'slot': 'in'}]",
-                 i);
-        bench_step(1, &(struct bench_step){job, task, i, 1, 1, more});
-        snprintf(task, sizeof(task), "s%u.0", i);
-    }
-    assert_int_equal(bench_status(job), JOB_COMPLETED);
-    uint64_t all = bench_askf("Jobs/WatchJob", "{'job_id': '%s'}", job),
-             rest = bench_askf("Jobs/WatchJob", "{'job_id': '%s', 'from_step': 6}", job);
-    assert_int_equal(bench_watched(all, &ended), 7);
-    assert_true(ended);
-    assert_int_equal(bench_watched(rest, &ended), 2);
-    assert_true(ended);
-}
-
-/* ---- the inbox ---- */
-
-static size_t count_listed(const char *filter, const char *job)
-{
-    char token[64] = "";
-    size_t n = 0;
-    do {
-        uint64_t t = bench_askf("Jobs/ListPauses", "{'page_size': 1, 'page_token': '%s'%s}", token, filter);
-        const Fermata__V1__ListPausesResponse *r =
-            bench_reply(t, &fermata__v1__list_pauses_response__descriptor);
-        for (size_t i = 0; i < r->n_pauses; i++)
-            n += job == NULL || strcmp(r->pauses[i]->job_id, job) == 0;
-        snprintf(token, sizeof(token), "%s", r->next_page_token);
-    } while (token[0] != '\0');
-    return n;
-}
-
-static void open_questions_are_listed_whatever_their_jobs_do(void **state)
-{
-    (void)state;
-    bench.cfg.page_rows = 1;
-    const char
-        *running = run_job(SIDE_BY_SIDE),
-        *ask = CONTINUE
-        ", 'new_tasks': [{'task_id': 's1.0', 'routine': 'r', 'slot': 'in'}], 'pauses': [{'pause_id': 'p1.0', "
-        "'question': 'Go on?', 'slot': 'answer'}]";
-    bench_step(1, &(struct bench_step){running, "i1", 1, 1, 1, ask});
-    const char *pending = bench_submit(SIDE_BY_SIDE), *paused = bench_submit(FLOW),
-               *none = bench_submit(FLOW);
-    bench_step(1, &(struct bench_step){pending, "i1", 1, 1, 1, ask});
-    bench_step(1, &(struct bench_step){paused, "i1", 1, 1, 1, ASK_FOR_A_WHILE});
-    bench_say(1, "{'heartbeat': {}}");
-    bench_ask("Hosts/CordonHost", "{'host_id': 'a'}");
-    bench_sayf(
-        1, "{'release': {'job_id': '%s', 'epoch': 1, 'last_step': 1, 'reason': 'RELEASE_REASON_DRAINING'}}",
-        pending);
-    assert_int_equal(bench_status(running), JOB_RUNNING);
-    assert_int_equal(bench_status(pending), JOB_PENDING);
-    assert_int_equal(bench_status(paused), JOB_PAUSED);
-    assert_int_equal(count_listed("", running), 1);
-    assert_int_equal(count_listed("", pending), 1);
-    assert_int_equal(count_listed("", paused), 1);
-    assert_int_equal(count_listed("", none), 0);
-    assert_int_equal(count_listed("", NULL), 3);
-    assert_int_equal(count_listed(", 'reasons': ['PAUSE_REASON_OPERATOR']", NULL), 0);
-    assert_int_equal(count_listed(", 'routine': 'r'", NULL), 3);
-    assert_int_equal(count_listed(", 'routine': 'other'", NULL), 0);
-    bench_askf("Jobs/ClaimPause", "{'job_id': '%s', 'by': 'x', 'ttl_ms': 1000}", paused);
-    assert_int_equal(count_listed(", 'claimed_by': 'x'", NULL), 1);
-    assert_int_equal(count_listed(", 'claims': 'CLAIM_FILTER_UNCLAIMED'", paused), 0);
-    bench_wait(1000);
-    assert_int_equal(count_listed(", 'claimed_by': 'x'", NULL), 0);
-    assert_int_equal(count_listed(", 'claims': 'CLAIM_FILTER_UNCLAIMED'", paused), 1);
-}
-
-/* ---- questions that close by themselves ---- */
-
-static void check_default_answer(uint64_t conn)
-{
-    const Fermata__V1__Assign *a = bench_last(conn, ASSIGN)->assign;
-    const Fermata__V1__Task *t = a->inputs[a->n_inputs - 1];
-    assert_string_equal(t->slot, "answer");
-    assert_string_equal(t->pause_id, "p1.0");
-    assert_int_equal(t->data->n_fields, 2);
-    for (size_t i = 0; i < 2; i++)
-        if (strcmp(t->data->fields[i]->key, "answer") == 0)
-            assert_string_equal(t->data->fields[i]->value->string_value, "nobody");
-        else
-            assert_true(t->data->fields[i]->value->bool_value);
-}
-
-static void a_question_closes_by_itself_when_its_time_has_come(void **state)
-{
-    (void)state;
-    const char *job = run_job(FLOW);
-    ask_for_a_while(job);
-    heartbeats(1, 2500);
-    assert_int_equal(bench_status(job), JOB_PAUSED);
-    assert_int_equal(bench_job(job)->n_pauses, 1);
-    heartbeats(1, 1000);
-    assert_int_equal(bench_job(job)->n_pauses, 0);
-    assert_int_equal(bench_status(job), JOB_RUNNING);
-    check_default_answer(1);
-    assert_int_equal(
-        bench_code(bench_askf("Jobs/ResumeJob", "{'job_id': '%s', 'pause_id': 'p1.0', 'answer': 1}", job)),
-        FM_FAILED_PRECONDITION);
-}
-
-static void a_question_that_was_answered_does_not_close_by_itself(void **state)
-{
-    (void)state;
-    const char *job = run_job(FLOW);
-    ask_for_a_while(job);
-    bench_askf("Jobs/ResumeJob", "{'job_id': '%s', 'answer': 1}", job);
-    heartbeats(1, 4000);
-    assert_int_equal(sim_store_last_input(bench.store, job), 2);
-}
-
-static void the_question_of_a_fork_has_its_time_anew(void **state)
-{
-    (void)state;
-    const char *job = run_job(FLOW);
-    ask_for_a_while(job);
-    heartbeats(1, 2000);
-    const Fermata__V1__ForkJobResponse *r =
-        bench_reply(bench_askf("Jobs/ForkJob", "{'job_id': '%s', 'step': 1}", job),
-                    &fermata__v1__fork_job_response__descriptor);
-    heartbeats(1, 2000);
-    assert_int_equal(bench_job(job)->n_pauses, 0);
-    assert_int_equal(bench_job(r->job_id)->n_pauses, 1);
-    heartbeats(1, 1500);
-    assert_int_equal(bench_job(r->job_id)->n_pauses, 0);
-    assert_int_equal(bench_status(r->job_id), JOB_RUNNING);
-    check_default_answer(1);
-}
-
-static void the_question_of_a_held_job_closes_and_the_job_stays_held(void **state)
-{
-    (void)state;
-    const char *job = run_job(FLOW);
-    ask_for_a_while(job);
-    bench_askf("Jobs/PauseJob", "{'job_id': '%s'}", job);
-    heartbeats(1, 4000);
-    assert_int_equal(bench_status(job), JOB_PAUSED);
-    assert_int_equal(bench_job(job)->n_pauses, 1);
-    assert_int_equal(bench_code(bench_askf("Jobs/ResumeJob", "{'job_id': '%s'}", job)), FM_OK);
-    assert_int_equal(bench_status(job), JOB_RUNNING);
-    check_default_answer(1);
+    put_flow_f(" ");
+    (void)sleeping();
+    beat(4500);
+    rig.fail_reads = 1;
+    beat(600);
+    assert_int_equal(rig.fail_reads, 0);
+    assert_true(told_nothing(a));
+    beat(1000);
+    (void)told_of(a, "assign");
 }
 
 /* ---- deadlines ---- */
 
-#define IN_TIME "{'name': 'f', 'deadline_ms': 3000, 'routines': [{'id': 'r', 'type': 't'}]}"
-
-static int64_t deadline_of(const char *job)
-{
-    const Google__Protobuf__Timestamp *t = bench_job(job)->deadline_at;
-    return t == NULL ? 0 : t->seconds * 1000 + t->nanos / 1000000 - 1700000000000;
-}
-
-static void a_job_fails_at_its_deadline_wherever_it_is(void **state)
+static void a_job_that_takes_longer_than_its_deadline_fails(void **state)
 {
     (void)state;
-    const char *running = run_job(IN_TIME), *paused = bench_submit(IN_TIME), *asleep = bench_submit(IN_TIME);
-    ask_for_a_while(paused);
-    bench_step(1, &(struct bench_step){asleep, "i1", 1, 1, 1, LATER});
-    bench_sayf(
-        1, "{'release': {'job_id': '%s', 'epoch': 1, 'last_step': 1, 'reason': 'RELEASE_REASON_SLEEPING'}}",
-        asleep);
-    bench_ask("Hosts/CordonHost", "{'host_id': 'a'}");
-    const char *pending = bench_submit(IN_TIME);
-    const char *all[] = {running, paused, asleep, pending};
-    static const int before[] = {JOB_RUNNING, JOB_PAUSED, JOB_SLEEPING, JOB_PENDING};
-    heartbeats(1, 2500);
-    for (size_t i = 0; i < 4; i++)
-        assert_int_equal(bench_status(all[i]), before[i]);
-    heartbeats(1, 1000);
-    for (size_t i = 0; i < 4; i++) {
-        assert_int_equal(bench_status(all[i]), JOB_FAILED);
-        assert_string_equal(bench_job(all[i])->error->code, "DEADLINE_EXCEEDED");
+    put_flow_f(", 'deadline_ms': 7000");
+    const char *job = submit_f(" ");
+    (void)told_of(a, "assign");
+    beat(6999);
+    assert_string_equal(status_of(job), "RUNNING");
+    beat(2);
+    assert_string_equal(status_of(job), "FAILED");
+    assert_string_equal(at(told_of(a, "interrupt"), "kind"), "INTERRUPT_KIND_CANCEL");
+    assert_string_equal(
+        at(job_of(job), "error"),
+        "{'code':'DEADLINE_EXCEEDED','message':'the job took longer than the deadline of its flow'}");
+    (void)call("Jobs/ResumeJob", "'job_id': '%s'", job);
+    assert_int_equal(number_at(job_of(job), "deadline_at"), RIG_WALL_MS + 14001);
+    beat(6998);
+    assert_string_equal(status_of(job), "RUNNING");
+    beat(10);
+    assert_string_equal(status_of(job), "FAILED");
+}
+
+static void a_deadline_passes_while_a_job_waits_or_is_paused(void **state)
+{
+    (void)state;
+    put_flow_f(", 'deadline_ms': 7000");
+    const char *paused = submit_f(" ");
+    (void)call("Hosts/CordonHost", "'host_id': 'a'");
+    const char *waiting = submit_f(" ");
+    host_steps(a, paused, 1, 1, TAKES_I1 OUTCOME(PAUSE) ", 'pauses': [{'pause_id': 'p1.0', 'slot': 'more'}]");
+    assert_string_equal(status_of(paused), "PAUSED");
+    beat(7010);
+    assert_string_equal(status_of(waiting), "FAILED");
+    assert_string_equal(status_of(paused), "FAILED");
+}
+
+/* ---- tasks that were lost ---- */
+
+static void flow_that_minds(const char *on_lost)
+{
+    (void)call("Flows/PutFlow",
+               "'flow': {'name': 'f', 'routines': [{'id': 'r', 'type': 't', 'policy': {'on_lost': "
+               "'%s'}}, {'id': 'q', 'type': 't'}], 'connections': [{'from': {'routine': 'r', 'event': "
+               "'out'}, 'to': {'routine': 'q', 'slot': 'in'}}], 'parallelism': 1}",
+               on_lost);
+}
+
+/* A job whose host announced its task and was lost. */
+static const char *lost(const char *on_lost)
+{
+    flow_that_minds(on_lost);
+    const char *job = submit_f(" ");
+    (void)told_of(a, "assign");
+    rig.hold = true;
+    host_says(a, "'intent': {'job_id': '%s', 'epoch': 1, 'task_id': 'i1'}", job);
+    assert_true(told_nothing(a));
+    rig.hold = false;
+    rig_settle();
+    assert_string_equal(at(told_of(a, "intent_ack"), "task_id"), "i1");
+    assert_string_equal(at(job_of(job), "intents"), "['i1']");
+    host_breaks(a);
+    rig_pass(RIG_LEASE_MS);
+    a = host_joins("b", " ");
+    return job;
+}
+
+static void a_lost_task_whose_routine_does_not_mind_runs_again(void **state)
+{
+    (void)state;
+    (void)lost("LOST_POLICY_RETRY");
+    json_t *assign = told_of(a, "assign");
+    assert_string_equal(at(assign, "lost_tasks"), "");
+    assert_string_equal(at(assign, "inputs[0].task_id"), "i1");
+}
+
+static void a_lost_task_fails_where_that_is_wished(void **state)
+{
+    (void)state;
+    const char *job = lost("LOST_POLICY_FAIL");
+    assert_string_equal(at(told_of(a, "assign"), "lost_tasks"), "['i1']");
+    host_says(a, "'intent': {'job_id': '%s', 'epoch': 2, 'task_id': 'i1'}", job); /* it must not run */
+    assert_true(told_nothing(a));
+    host_steps(a, job, 2, 1, TAKES_I1 OUTCOME(FAIL));
+    assert_string_equal(at(job_of(job), "lost_tasks"), "");
+}
+
+static const char *asked(const char **ret_job)
+{
+    *ret_job = lost("LOST_POLICY_ASK");
+    assert_string_equal(status_of(*ret_job), "PAUSED");
+    json_t *pause = json_array_get(json_object_get(job_of(*ret_job), "pauses"), 0);
+    assert_string_equal(at(pause, "reason"), "PAUSE_REASON_OUTCOME_UNKNOWN");
+    assert_string_equal(at(pause, "task_id"), "i1");
+    assert_string_equal(at(pause, "routine"), "r");
+    assert_string_equal(at(pause, "slot"), "in");
+    assert_int_equal(
+        strncmp(at(pause, "question"), "Host a was lost while it handled task i1 of routine r. ", 55), 0);
+    return at(pause, "pause_id");
+}
+
+static void the_outcome_of_a_lost_task_is_asked_for(void **state)
+{
+    (void)state;
+    const char *job;
+    (void)asked(&job);
+    static const struct {
+        const char *answer, *why;
+    } wrong[] = {
+        {"'perhaps'",                             "INVALID_ARGUMENT answer: the outcome of a task is unknown: answer "     },
+        {"{'done': {}, 'x': 1}",                  "INVALID_ARGUMENT answer: answer has the key \"x\"; it may have \"done\""},
+        {"{'done': 1}",                           "INVALID_ARGUMENT answer.done: answer.done must be an object"            },
+        {"{'done': {'x': 1}}",
+         "INVALID_ARGUMENT answer.done: answer.done has the key \"x\"; it may have \"event\" and \"data\""                 },
+        {"{'done': {'data': {}}}",                "INVALID_ARGUMENT answer.done.event: answer.done has data but no event"  },
+        {"{'done': {'event': 1}}",                "INVALID_ARGUMENT answer.done.event: answer.done.event must be a string" },
+        {"{'done': {'event': 'no event'}}",       "INVALID_ARGUMENT answer.done.event: "                                   },
+        {"{'done': {'event': 'out', 'data': 1}}",
+         "INVALID_ARGUMENT answer.done.data: answer.done.data must be an object"                                           },
+    };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        refuses(wrong[i].why, "Jobs/ResumeJob", "'job_id': '%s', 'answer': %s", job, wrong[i].answer);
+    refuses("INVALID_ARGUMENT answer: ", "Jobs/ResumeJob", "'job_id': '%s'", job);
+    (void)call("Jobs/ResumeJob", "'job_id': '%s', 'answer': 'retry'", job);
+    json_t *assign = told_of(a, "assign");
+    assert_string_equal(at(assign, "inputs[0].task_id"), "i1");
+    assert_string_equal(at(assign, "lost_tasks"), "");
+}
+
+static void a_lost_task_that_is_said_to_have_failed_fails(void **state)
+{
+    (void)state;
+    const char *job;
+    (void)asked(&job);
+    (void)call("Jobs/ResumeJob", "'job_id': '%s', 'answer': 'fail'", job);
+    assert_string_equal(at(told_of(a, "assign"), "lost_tasks"), "['i1']");
+}
+
+static void a_lost_task_that_is_said_to_be_done_is_done(void **state)
+{
+    (void)state;
+    const char *job;
+    (void)asked(&job);
+    (void)call("Jobs/ResumeJob",
+               "'job_id': '%s', 'answer': {'done': {'event': 'out', 'data': {'y': 1}}}, 'answered_by': "
+               "'eve'",
+               job);
+    json_t *assign = told_of(a, "assign");
+    assert_string_equal(at(assign, "state.deferred_events"),
+                        "[{'data':{'y':1.0},'event':'out','routine':'r','step':1}]");
+    assert_string_equal(at(assign, "emit_deferred"), "true");
+    assert_string_equal(at(assign, "inputs"), "");
+    json_t *steps = call("Jobs/GetHistory", "'job_id': '%s'", job);
+    assert_string_equal(at(steps, "steps[0].remedy.by"), "eve");
+    assert_string_equal(at(steps, "steps[0].remedy.kind"), "REMEDY_KIND_SKIP_TASK");
+}
+
+static void a_lost_task_that_emitted_nothing_may_end_the_job(void **state)
+{
+    (void)state;
+    const char *job;
+    (void)asked(&job);
+    (void)call("Jobs/ResumeJob", "'job_id': '%s', 'answer': {'done': {}}", job);
+    assert_string_equal(status_of(job), "COMPLETED");
+}
+
+static void an_operator_decides_about_a_lost_task_too(void **state)
+{
+    (void)state;
+    const char *job;
+    (void)asked(&job);
+    (void)call("Jobs/RetryTask", "'job_id': '%s', 'task_id': 'i1'", job);
+    assert_string_equal(at(job_of(job), "pauses"), "");
+    assert_string_equal(at(told_of(a, "assign"), "lost_tasks"), "");
+}
+
+static void a_task_that_had_not_begun_simply_runs(void **state)
+{
+    (void)state;
+    flow_that_minds("LOST_POLICY_ASK");
+    const char *job = submit_f(" ");
+    (void)told_of(a, "assign");
+    host_says(a, "'intent': {'job_id': '%s', 'epoch': 1, 'task_id': 'i1'}", job);
+    host_says(a,
+              "'release': {'job_id': '%s', 'epoch': 1, 'reason': 'RELEASE_REASON_REFUSED', "
+              "'unstarted_tasks': ['i1']}",
+              job);
+    assert_string_equal(at(job_of(job), "intents"), "");
+    assert_string_equal(status_of(job), "PENDING");
+}
+
+static void an_intent_ends_with_its_step(void **state)
+{
+    (void)state;
+    flow_that_minds("LOST_POLICY_ASK");
+    const char *job = submit_f(" ");
+    (void)told_of(a, "assign");
+    host_says(a, "'intent': {'job_id': '%s', 'epoch': 2, 'task_id': 'i1'}", job); /* of another epoch */
+    assert_string_equal(at(job_of(job), "intents"), "");
+    for (int i = 0; i < 2; i++) { /* also when it is known */
+        host_says(a, "'intent': {'job_id': '%s', 'epoch': 1, 'task_id': 'i1'}", job);
+        (void)told_of(a, "intent_ack");
     }
-    assert_int_equal(bench_last(1, FERMATA__V1__COORDINATOR_MESSAGE__BODY_INTERRUPT)->interrupt->kind,
-                     FERMATA__V1__INTERRUPT_KIND__INTERRUPT_KIND_CANCEL);
+    host_steps(a, job, 1, 1, DUE_IN(5000));
+    assert_string_equal(at(job_of(job), "intents"), "");
+    host_breaks(a);
+    rig_pass(RIG_LEASE_MS);
+    assert_string_equal(at(job_of(job), "pauses"), "");
 }
 
-static void a_job_that_goes_on_has_its_deadline_anew(void **state)
+/* ---- memory ---- */
+
+static void a_job_at_rest_is_read_again_when_it_is_asked_for(void **state)
 {
     (void)state;
-    const char *job = run_job(IN_TIME);
-    assert_int_equal(deadline_of(job), 3000);
-    heartbeats(1, 10000);
-    assert_int_equal(bench_status(job), JOB_FAILED);
-    assert_int_equal(bench_code(bench_askf("Jobs/ResumeJob", "{'job_id': '%s'}", job)), FM_OK);
-    assert_int_equal(bench_status(job), JOB_RUNNING);
-    assert_int_equal(deadline_of(job), 13000);
-    heartbeats(1, 2500);
-    assert_int_equal(bench_status(job), JOB_RUNNING);
-    heartbeats(1, 1000);
-    assert_int_equal(bench_status(job), JOB_FAILED);
-    const Fermata__V1__ForkJobResponse *r = bench_reply(bench_askf("Jobs/ForkJob", "{'job_id': '%s'}", job),
-                                                        &fermata__v1__fork_job_response__descriptor);
-    assert_int_equal(deadline_of(r->job_id), bench.now_ms + 3000);
+    rig.config.cache_bytes = 1;
+    rig_restart();
+    a = host_joins("a", " ");
+    put_flow_f(" ");
+    const char *job = sleeping();
+    rig.fail_reads = 1;
+    refuses("UNAVAILABLE", "Jobs/PauseJob", "'job_id': '%s'", job);
+    beat(1000);
+    (void)call("Jobs/PauseJob", "'job_id': '%s'", job);
+    (void)call("Jobs/ResumeJob", "'job_id': '%s'", job);
 }
 
-static void a_job_that_has_ended_has_no_deadline(void **state)
+static void a_small_job_at_rest_stays_in_memory_for_a_while(void **state)
 {
     (void)state;
-    const char *job = run_job(IN_TIME);
-    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 1, "'outcome': 'STEP_OUTCOME_COMPLETE'"});
-    heartbeats(1, 4000);
-    assert_int_equal(bench_status(job), JOB_COMPLETED);
+    put_flow_f(" ");
+    const char *job = sleeping();
+    rig.fail_reads = 1;
+    (void)call("Jobs/PauseJob", "'job_id': '%s'", job);
+    (void)call("Jobs/ResumeJob", "'job_id': '%s'", job);
+    assert_int_equal(rig.fail_reads, 1);
+    rig.fail_reads = 0;
 }
+
+static void snapshots_spare_no_step(void **state)
+{
+    (void)state;
+    rig.config.snapshot_steps = 2;
+    rig.config.snapshot_bytes = 1;
+    rig_restart();
+    a = host_joins("a", " ");
+    put_flow_f(" ");
+    const char *job = submit_f(", 'shared_data': {'k': 1}");
+    (void)told_of(a, "assign");
+    host_steps(a, job, 1, 1,
+               TAKES_I1 OUTCOME(CONTINUE) ", 'new_tasks': [{'task_id': 's1.0', 'routine': 'r', 'slot': "
+                                          "'in'}], 'changes': [{'key': 'k', 'kind': 1, 'value': 2}]");
+    for (unsigned i = 2; i <= 7; i++) {
+        char step[400];
+        snprintf(step, sizeof(step),
+                 ", 'task_id': 's%u.0', 'routine': 'r', 'slot': 'in', 'inputs_through': 1, 'attempt': 1, "
+                 "'new_tasks': [{'task_id': 's%u.0', 'routine': 'r', 'slot': 'in'}]" OUTCOME(CONTINUE),
+                 i - 1, i);
+        host_steps(a, job, 1, i, "%s", step);
+        char *before = strdup(at(job_of(job), ""));
+        rig_restart();
+        assert_string_equal(at(job_of(job), ""), before);
+        free(before);
+        a = host_opens("'hello': {'host_id': 'a', 'protocol_version': 1, 'capacity': 9, 'incarnation': "
+                       "'01H000000000000000000000A1', 'held_jobs': [{'job_id': '%s', 'epoch': 1}]}",
+                       job);
+    }
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, setup, rig_teardown)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(all_jobs_that_are_due_are_woken_page_after_page),
-        TEST(jobs_that_came_due_while_nobody_looked_are_woken_after_the_start),
-        TEST(all_active_jobs_are_read_at_the_start_page_after_page),
-        TEST(no_job_is_given_away_before_all_are_read),
-        TEST(nobody_is_served_before_all_jobs_are_read),
-        TEST(what_is_due_is_asked_for_again_when_the_store_fails),
-        TEST(a_job_is_woken_although_its_unit_fails_at_first),
-        TEST(a_watch_gets_all_steps_page_after_page),
-        TEST(open_questions_are_listed_whatever_their_jobs_do),
-        TEST(a_question_closes_by_itself_when_its_time_has_come),
-        TEST(a_question_that_was_answered_does_not_close_by_itself),
-        TEST(the_question_of_a_fork_has_its_time_anew),
-        TEST(the_question_of_a_held_job_closes_and_the_job_stays_held),
-        TEST(a_job_fails_at_its_deadline_wherever_it_is),
-        TEST(a_job_that_goes_on_has_its_deadline_anew),
-        TEST(a_job_that_has_ended_has_no_deadline),
+        T(a_sleeping_job_wakes_when_its_task_is_due),
+        T(jobs_that_were_due_during_an_outage_wake_after_the_restart),
+        T(an_input_wakes_a_sleeping_job),
+        T(a_pause_asked_for_while_a_job_falls_asleep_holds_it),
+        T(all_pages_of_due_jobs_wake),
+        T(recovery_reads_all_pages_of_active_jobs),
+        T(recovery_is_tried_until_the_store_answers),
+        T(a_list_of_due_jobs_that_fails_is_asked_for_again),
+        T(a_job_that_takes_longer_than_its_deadline_fails),
+        T(a_deadline_passes_while_a_job_waits_or_is_paused),
+        T(a_lost_task_whose_routine_does_not_mind_runs_again),
+        T(a_lost_task_fails_where_that_is_wished),
+        T(the_outcome_of_a_lost_task_is_asked_for),
+        T(a_lost_task_that_is_said_to_have_failed_fails),
+        T(a_lost_task_that_is_said_to_be_done_is_done),
+        T(a_lost_task_that_emitted_nothing_may_end_the_job),
+        T(an_operator_decides_about_a_lost_task_too),
+        T(a_task_that_had_not_begun_simply_runs),
+        T(an_intent_ends_with_its_step),
+        T(a_job_at_rest_is_read_again_when_it_is_asked_for),
+        T(a_small_job_at_rest_stays_in_memory_for_a_while),
+        T(snapshots_spare_no_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 #include "mem.h"
 #include "size_limits.h"
 #include "slow.h"
+#include "store_open.h"
 
 static void wait_change(struct fixture *f)
 {
@@ -84,8 +85,8 @@ int fixture_setup(void **state)
     rpc_global_init();
     f->loop = rpc_loop_new();
     f->client_loop = rpc_loop_new();
-    struct store_sqlite_config store = {.dir = f->dir, .notify = server_store_notify, .arg = &f->svc};
-    f->store = store_sqlite_open(&store, &err);
+    const struct store_events events = {server_store_notify, &f->svc};
+    f->store = store_open(f->dir, &events, &err);
     assert_non_null(f->store);
     struct rpc_server_config server = {.max_message_bytes = FM_MAX_FROM_HOST_BYTES};
     f->server = rpc_server_new(f->loop, &server);

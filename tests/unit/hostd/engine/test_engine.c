@@ -1,4 +1,5 @@
-/* The host's engine, driven by hand-made messages of a coordinator, with routine types made for the tests. */
+/* The host's engine, driven by hand-made messages of a coordinator, with routine types made for the
+ * tests. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -290,8 +291,8 @@ static void put_input(struct fm_buf *out, uint32_t field, uint32_t number, const
     fm_buf_done(&t);
 }
 
-/* Assigns the job: routine p of type pure, connected to `to` of type effect if wanted; its inputs go to these
- * slots of p. */
+/* Assigns the job: routine p of type pure, connected to `to` of type effect if wanted; its inputs
+ * go to these slots of p. */
 static void assign_job(const char *job, uint32_t epoch, bool connected, const char *slot1, const char *slot2)
 {
     struct fm_buf flow = {0}, body = {0}, m = {0};
@@ -807,8 +808,8 @@ static void an_unknown_routine_type_has_the_job_refused(void **state)
     fm_buf_done(&m);
 }
 
-/* The coordinator gives a place away as soon as a job's last step is on disk; the acknowledgement may come
- * after the next Assign. */
+/* The coordinator gives a place away as soon as a job's last step is on disk; the acknowledgement
+ * may come after the next Assign. */
 static void a_job_that_waits_for_its_last_acknowledgement_takes_no_place(void **state)
 {
     (void)state;

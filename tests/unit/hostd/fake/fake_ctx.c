@@ -8,7 +8,6 @@
 #include "builtin.h"
 #include "clock.h"
 #include "mem.h"
-#include "registry.h"
 #include "value.h"
 
 /* The built-in type with what the catalog says of it. */

@@ -1,6 +1,6 @@
-/* A context for tests of routine types without an engine: state and shared data are maps, and what a handler
- * does is kept for the test to look at. The library stands in for engine/step: it has the functions of the
- * routine API (fermata/routine.h) and of own_types.h. */
+/* A context for tests of routine types without an engine: state and shared data are maps, and what
+ * a handler does is kept for the test to look at. The library stands in for engine/step: it has the
+ * functions of the routine API (fermata/routine.h) and of own_types.h. */
 #ifndef FM_FAKE_CTX_H
 #define FM_FAKE_CTX_H
 
@@ -62,8 +62,8 @@ void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *type);
 
 void fake_done(struct fm_ctx *ctx);
 
-/* A step: the handler of the slot and all its callbacks. What earlier steps emitted is forgotten, their state
- * is kept. */
+/* A step: the handler of the slot and all its callbacks. What earlier steps emitted is forgotten,
+ * their state is kept. */
 int fake_step(struct fm_ctx *ctx, const char *slot, const char *pause_id, const struct fm_value *data);
 
 /* A piece of the response's body. */

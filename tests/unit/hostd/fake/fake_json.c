@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "json_text.h"
 #include "mem.h"
 
 static struct fm_value *fake_from(struct fm_ctx *ctx, json_t *j)
@@ -39,23 +40,9 @@ static struct fm_value *fake_from(struct fm_ctx *ctx, json_t *j)
     return fm_null(ctx);
 }
 
-static json_t *fake_parse(const char *quoted)
-{
-    char *json = fm_xstrdup(quoted);
-    json_error_t fault;
-    for (char *p = json; *p != '\0'; p++)
-        if (*p == '\'')
-            *p = '"';
-    json_t *j = json_loads(json, JSON_DECODE_ANY, &fault);
-    if (j == NULL)
-        fail_msg("%s: %s", fault.text, json);
-    free(json);
-    return j;
-}
-
 struct fm_value *fake_json(struct fm_ctx *ctx, const char *quoted)
 {
-    json_t *j = fake_parse(quoted);
+    json_t *j = json_parse(quoted);
     struct fm_value *v = fake_from(ctx, j);
     json_decref(j);
     return v;

@@ -1,4 +1,4 @@
-/* Values of a fake context from JSON and compared with JSON; single quotes stand for double ones. */
+/* Values of a fake context from JSON and compared with JSON; as json_text.h has it. */
 #ifndef FM_FAKE_JSON_H
 #define FM_FAKE_JSON_H
 

@@ -94,7 +94,7 @@ static void the_first_datum_that_has_it_says_how_many_make_a_set(void **state)
     fake_emitted(ctx, 0, "output", "{'items':[{'x':1},{'x':2,'total':3},{'x':3,'total':100}],'count':3}");
     assert_int_equal(fake_run(ctx, "input", "{'total':1}"), 0);
     assert_int_equal(ctx->emitted.n, 1);
-    fake_fails(ctx, "input", "{'total':1.5}", FM_FAIL_INVALID_ARGUMENT, "is 1.5; a whole number");
+    fake_fails(ctx, "input", "{'total':1.5}", FM_FAIL_INVALID_ARGUMENT, "is 1.5; expected a whole number");
     fake_fails(ctx, "input", "{'total':-1}", FM_FAIL_INVALID_ARGUMENT, "1 to 10000");
     fake_fails(ctx, "input", "{'total':10001}", FM_FAIL_INVALID_ARGUMENT, "10001");
     nothing_is_left();

@@ -1,5 +1,5 @@
-/* The routine type http, without a network: what it sends, and what it makes of what comes back. This program
- * is its own worker for jq. */
+/* The routine type http, without a network: what it sends, and what it makes of what comes back.
+ * This program is its own worker for jq. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,7 +97,7 @@ static void a_request_is_made_of_constants(void **state)
 static void a_request_is_made_of_the_data_by_jq(void **state)
 {
     (void)state;
-    sends("{'url_expr':'\\'http://x/items/\\\\(.id)\\'','headers':{'A':'b'},'headers_expr':'{\\'X-Id\\':"
+    sends("{'url_expr':'\"http://x/items/\\\\(.id)\"','headers':{'A':'b'},'headers_expr':'{\"X-Id\":"
           "(.id|tostring)}','body_expr':'{id, twice: (.id * 2)}'}",
           "{'id':7}");
     assert_string_equal(ctx->request.method, "POST");
@@ -122,11 +122,11 @@ static void what_is_no_request_is_refused(void **state)
     is_refused("{'url_expr':'.id'}", "must be a string");
     is_refused("{'url_expr':'.id +'}", "url_expr: the jq program");
     is_refused("{'url':'http://x','headers':{'A':'x\\r\\nB: y'}}", "headers");
-    is_refused("{'url':'http://x','headers':{'A b':'x'}}", "proper name");
+    is_refused("{'url':'http://x','headers':{'A b':'x'}}", "valid name");
     is_refused("{'url':'http://x','headers':{'A':1}}", "text");
-    is_refused("{'url':'http://x','headers':{'A':'1'},'headers_expr':'{a: \\'2\\'}'}", "set twice");
+    is_refused("{'url':'http://x','headers':{'A':'1'},'headers_expr':'{a: \"2\"}'}", "set twice");
     is_refused("{'url':'http://x','headers_expr':'[1]'}", "object of strings");
-    is_refused("{'url':'http://x','body_expr':'error(\\'no\\')'}", "body_expr: the jq program: no");
+    is_refused("{'url':'http://x','body_expr':'error(\"no\")'}", "body_expr: the jq program: no");
 }
 
 static void a_secret_goes_to_its_origin_only(void **state)
@@ -147,7 +147,7 @@ static void a_secret_goes_to_its_origin_only(void **state)
                  elsewhere[i]);
         ctx->config = fake_json(ctx, config);
         fake_fails(ctx, "input", "{}", FM_FAIL_FAILED_PRECONDITION,
-                   "FERMATA_SECRET_crm is for another origin");
+                   "FERMATA_SECRET_crm is for an origin other");
         assert_true(ctx->permanent);
         assert_null(strstr(ctx->failure, "abc"));
         assert_null(ctx->on_response);

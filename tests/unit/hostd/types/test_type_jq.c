@@ -58,9 +58,8 @@ static void a_filter_lets_data_pass_or_rejects_it(void **state)
 static void a_route_names_events(void **state)
 {
     (void)state;
-    ctx->config =
-        fake_json(ctx, "{'program':'if .n > 3 then [\\'big\\',\\'any\\'] else \\'small\\' end, null,"
-                       " false','mode':'route'}");
+    ctx->config = fake_json(ctx, "{'program':'if .n > 3 then [\"big\",\"any\"] else \"small\" end, null,"
+                                 " false','mode':'route'}");
     assert_int_equal(fake_run(ctx, "input", "{'n':4}"), 0);
     assert_int_equal(ctx->emitted.n, 2);
     fake_emitted(ctx, 0, "big", "{'n':4}");
@@ -77,7 +76,7 @@ static void a_route_names_events(void **state)
 static void faults_are_for_good(void **state)
 {
     (void)state;
-    ctx->config = fake_json(ctx, "{'program':'error(\\'no \\' + .what)'}");
+    ctx->config = fake_json(ctx, "{'program':'error(\"no \" + .what)'}");
     fake_fails(ctx, "input", "{'what':'city'}", FM_FAIL_INVALID_ARGUMENT, "no city");
     assert_true(ctx->permanent);
     ctx->config = fake_json(ctx, "{'program':'.a +'}");
@@ -89,7 +88,7 @@ static void faults_are_for_good(void **state)
     ctx->config = fake_json(ctx, "{'program':'def f: f; f','timeout_ms':20}");
     fake_fails(ctx, "input", "{}", FM_FAIL_DEADLINE_EXCEEDED, "20 ms");
     assert_true(ctx->permanent);
-    ctx->config = fake_json(ctx, "{'program':'\\'a\\\\u0000b\\''}");
+    ctx->config = fake_json(ctx, "{'program':'\"a\\\\u0000b\"'}");
     fake_fails(ctx, "input", "{}", FM_FAIL_INVALID_ARGUMENT, "an output of the jq program");
 }
 

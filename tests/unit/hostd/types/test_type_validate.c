@@ -32,7 +32,7 @@ static void valid_data_goes_on_and_the_rest_is_emitted_with_its_errors(void **st
     assert_int_equal(fake_run(ctx, "input", "{'n':'1'}"), 0);
     fake_emitted(ctx, 0, "invalid",
                  "{'data':{'n':'1'},'error_count':2,'errors':["
-                 "{'path':'','message':'lacks the property \\'m\\''},"
+                 "{'path':'','message':'lacks the property \"m\"'},"
                  "{'path':'n','message':'is a string; it must be a number'}]}");
 }
 

@@ -203,8 +203,8 @@ static void a_mapping_renames_and_leaves_the_rest(void **state)
     fm_buf_done(&out);
 }
 
-/* Clients can send a key again and again; the time must not grow with the square of that. The bound is of
- * work, not of time: done quadratically this test would run for many minutes. */
+/* Clients can send a key again and again; the time must not grow with the square of that. The bound
+ * is of work, not of time: done quadratically this test would run for many minutes. */
 static void a_mapping_of_data_with_a_key_that_is_repeated_costs_one_pass(void **state)
 {
     (void)state;

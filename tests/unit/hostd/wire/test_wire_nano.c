@@ -1,4 +1,5 @@
-/* The guard as hostd uses it: what a hostile coordinator may send is refused before nanopb sees it. */
+/* The guard as hostd uses it: what a hostile coordinator may send is refused before nanopb sees
+ * it. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

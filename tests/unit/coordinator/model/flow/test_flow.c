@@ -84,7 +84,7 @@ static const struct flow_types known = {find_type, NULL};
 
 static void is_valid(const Fermata__V1__Flow *f)
 {
-    int rc = flow_validate(f, "flow", true, &known, NULL, &err);
+    int rc = flow_validate(f, "flow", FLOW_STORED, &known, NULL, &err);
     if (rc != 0)
         fail_msg("%s: %s", err.field, err.msg);
     assert_int_equal(err.code, FM_OK);
@@ -109,7 +109,7 @@ static const char *fault_text(size_t i)
 static void has_fault(const Fermata__V1__Flow *f, const char *field, const char *text)
 {
     fm_err_done(&err);
-    assert_int_equal(flow_validate(f, "flow", true, &known, NULL, &err), -FM_INVALID_ARGUMENT);
+    assert_int_equal(flow_validate(f, "flow", FLOW_STORED, &known, NULL, &err), -FM_INVALID_ARGUMENT);
     assert_string_equal(err.field, field);
     if (strstr(err.msg, text) == NULL)
         fail_msg("\"%s\" does not say \"%s\"", err.msg, text);
@@ -149,7 +149,7 @@ static void an_inline_flow_may_go_without_a_name(void **state)
 {
     (void)state;
     Fermata__V1__Flow *f = flow("{'routines':[{'id':'a','type':'log'}]}");
-    assert_int_equal(flow_validate(f, "inline_flow", false, &known, NULL, &err), 0);
+    assert_int_equal(flow_validate(f, "inline_flow", FLOW_INLINE, &known, NULL, &err), 0);
     has_fault(f, "flow.name", "1 to 128");
 }
 
@@ -185,7 +185,7 @@ static void the_example_flows_are_fine(void **state)
         if (f != NULL && json_is_object(f))
             is_valid(from_json_value(&fermata__v1__flow__descriptor, f));
         if (inline_flow != NULL && flow_validate(from_json_value(&fermata__v1__flow__descriptor, inline_flow),
-                                                 "inline_flow", false, &known, NULL, &err) < 0)
+                                                 "inline_flow", FLOW_INLINE, &known, NULL, &err) < 0)
             fail_msg("%s: %s: %s", path, err.field, err.msg);
         n += f != NULL || inline_flow != NULL;
         json_decref(j);
@@ -513,7 +513,7 @@ static void programs_and_schemas_are_found_by_their_formats(void **state)
               "'parameters':{'type':'object'}}]}}",
               "");
     struct program_check *k = program_check_new();
-    assert_int_equal(flow_validate(f, "flow", true, &known, k, &err), 0);
+    assert_int_equal(flow_validate(f, "flow", FLOW_STORED, &known, k, &err), 0);
     assert_int_equal(k->n, 3);
     assert_string_equal(k->programs[0].field, "flow.routines[0].config.rules[0].when");
     assert_int_equal(k->programs[0].kind, PROGRAM_JQ);
@@ -547,7 +547,7 @@ static void the_work_of_all_configurations_of_a_flow_is_bounded(void **state)
         many[i] = r;
     f->routines = many;
     f->n_routines = 1000;
-    assert_int_equal(flow_validate(f, "flow", true, &known, NULL, &err), -FM_INVALID_ARGUMENT);
+    assert_int_equal(flow_validate(f, "flow", FLOW_STORED, &known, NULL, &err), -FM_INVALID_ARGUMENT);
     bool said = false;
     for (size_t i = 0; i < n_faults(); i++)
         said = said || strstr(fault_text(i), "too large to be checked") != NULL;
@@ -585,7 +585,7 @@ static void all_faults_are_named_at_once(void **state)
     static const char *const fields[] = {
         "flow.name",           "flow.routines[0].config.level",    "flow.routines[1].config.provider",
         "flow.routines[1].id", "flow.connections[0].from.routine", "flow.connections[0].to.slot"};
-    assert_int_equal(flow_validate(f, "flow", true, &known, NULL, &err), -FM_INVALID_ARGUMENT);
+    assert_int_equal(flow_validate(f, "flow", FLOW_STORED, &known, NULL, &err), -FM_INVALID_ARGUMENT);
     assert_int_equal(n_faults(), 6);
     for (size_t i = 0; i < 6; i++) {
         assert_string_equal(fault_field(i), fields[i]);
@@ -602,7 +602,7 @@ static void faults_beyond_the_limit_are_counted(void **state)
         many[i] = f->routines[0];
     f->routines = many;
     f->n_routines = 100;
-    assert_int_equal(flow_validate(f, "flow", true, &known, NULL, &err), -FM_INVALID_ARGUMENT);
+    assert_int_equal(flow_validate(f, "flow", FLOW_STORED, &known, NULL, &err), -FM_INVALID_ARGUMENT);
     assert_int_equal(err.n_more, FM_MAX_VIOLATIONS);
     assert_int_equal(err.n_more + err.n_cut, 199); /* each type, and 99 ids that were there before */
 }

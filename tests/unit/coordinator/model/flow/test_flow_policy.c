@@ -44,7 +44,7 @@ static Fermata__V1__Flow *flow(const char *of_flow, const char *of_routine, cons
 static void is_valid(const Fermata__V1__Flow *f)
 {
     fm_err_done(&err);
-    int rc = flow_validate(f, "flow", true, NULL, NULL, &err);
+    int rc = flow_validate(f, "flow", FLOW_STORED, NULL, NULL, &err);
     if (rc != 0)
         fail_msg("%s: %s", err.field, err.msg);
 }
@@ -52,7 +52,7 @@ static void is_valid(const Fermata__V1__Flow *f)
 static void has_fault(const Fermata__V1__Flow *f, const char *field, const char *text)
 {
     fm_err_done(&err);
-    assert_int_equal(flow_validate(f, "flow", true, NULL, NULL, &err), -FM_INVALID_ARGUMENT);
+    assert_int_equal(flow_validate(f, "flow", FLOW_STORED, NULL, NULL, &err), -FM_INVALID_ARGUMENT);
     assert_string_equal(err.field, field);
     if (strstr(err.msg, text) == NULL)
         fail_msg("\"%s\" does not say \"%s\"", err.msg, text);
@@ -143,8 +143,8 @@ static void no_number_is_no_number(void **state)
 static void words_of_a_policy_are_known(void **state)
 {
     (void)state;
-    policy_has_fault("{'on_error':17}", "on_error", "no error policy 17");
-    policy_has_fault("{'on_lost':-1}", "on_lost", "no policy -1");
+    policy_has_fault("{'on_error':17}", "on_error", "error policy 17 is unknown");
+    policy_has_fault("{'on_lost':-1}", "on_lost", "policy -1 for lost tasks is unknown");
     policy_has_fault("{'retry':{'retryable_codes':['UNAVAILABLE','OOPS']}}", "retry.retryable_codes[1]",
                      "\"OOPS\"");
     policy_has_fault("{'retry':{'retryable_codes':['OK']}}", "retry.retryable_codes[0]", "of an error");
@@ -165,7 +165,7 @@ static void all_faults_of_a_flow_are_named(void **state)
                                          "flow.routines[1].policy.retry.jitter",
                                          "flow.routines[1].merge[0].mode",
                                          "flow.routines[1].merge[0].slot"};
-    assert_int_equal(flow_validate(f, "flow", true, NULL, NULL, &err), -FM_INVALID_ARGUMENT);
+    assert_int_equal(flow_validate(f, "flow", FLOW_STORED, NULL, NULL, &err), -FM_INVALID_ARGUMENT);
     assert_int_equal(err.n_more, 6);
     for (size_t i = 0; i < 6; i++)
         assert_string_equal(err.more[i].field, fields[i]);

@@ -7,6 +7,7 @@
 
 #include "builtin.h"
 #include "catalog.h"
+#include "json_text.h"
 #include "mem.h"
 #include "registry.h"
 
@@ -166,18 +167,21 @@ static void a_schema_that_the_coordinator_would_refuse_is_refused(void **state)
     (void)state;
     struct fm_routine_type t = sound();
     fm_autofree char *large = fm_xcalloc(TYPE_SCHEMA_BYTES + 2, 1);
-    t.config_schema = "{\"type\":";
+    fm_autofree char *unknown = json_text("{'properties':{'a':{'typ':'string'}}}");
+    fm_autofree char *pattern = json_text("{'properties':{'a':{'pattern':'x'}}}");
+    fm_autofree char *sound_one = json_text("{'additionalProperties':false}");
+    t.config_schema = "{";
     is_refused(&t, "", "routine type acme.box");
-    t.config_schema = "{\"properties\":{\"a\":{\"typ\":\"string\"}}}";
+    t.config_schema = unknown;
     is_refused(&t, "config_schema.properties.a.typ", "not supported");
-    t.config_schema = "{\"properties\":{\"a\":{\"pattern\":\"x\"}}}";
+    t.config_schema = pattern;
     is_refused(&t, "config_schema.properties.a.pattern", "no patterns");
     memset(large, ' ', TYPE_SCHEMA_BYTES + 1);
     memcpy(large, "{}", 2);
     t.config_schema = large;
     is_refused(&t, "config_schema", "65536");
     fm_err_done(&err);
-    t.config_schema = "{\"additionalProperties\":false}";
+    t.config_schema = sound_one;
     assert_int_equal(registry_add(registry, &t, &err), 0);
 }
 

@@ -346,7 +346,7 @@ static void a_result_of_a_call_that_waits_for_a_person_is_ignored_and_logged(voi
     assert_string_equal(fake_text(ctx->logged.items[0].data, "call_id"), "call_1_0");
     assert_int_equal(fm_value_size(fm_value_get(ctx->state, "messages")), 2);
     assert_int_equal(fake_step(ctx, "user_input", pause, fake_data(ctx, "answer", "deny")), 0);
-    assert_string_equal(content(2), "error: a person has denied this call");
+    assert_string_equal(content(2), "error: a person denied this call");
     assert_int_equal(result("call_1_0", "forged"), 0);
     assert_int_equal(fm_value_size(fm_value_get(ctx->state, "messages")), 4);
 }

@@ -1,5 +1,5 @@
-/* The agent with its providers over HTTP, without a network: what is sent, and what is made of what comes
- * back. */
+/* The agent with its providers over HTTP, without a network: what is sent, and what is made of what
+ * comes back. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,14 +8,12 @@
 
 #include "agent.h"
 #include "fake_json.h"
+#include "json_text.h"
 #include "mem.h"
 #include "provider.h"
 #include "secrets.h"
 
 #define SECRET "sk-very-secret-key"
-
-/* clang-format would take the JSON for C. */
-/* clang-format off */
 
 static struct fm_ctx fake, *ctx = &fake;
 static struct secrets *secrets;
@@ -41,7 +39,8 @@ static int teardown(void **state)
 static void configure(const char *provider, const char *more)
 {
     char config[2000];
-    (void)snprintf(config, sizeof(config), "{'provider':'%s','model':'m','tools':[{'name':'look'}]%s}", provider, more);
+    (void)snprintf(config, sizeof(config), "{'provider':'%s','model':'m','tools':[{'name':'look'}]%s}",
+                   provider, more);
     ctx->config = fake_json(ctx, config);
 }
 
@@ -62,9 +61,7 @@ static const struct fm_value *sent(const char *path)
 
 static int respond_as(const char *headers, const char *quoted)
 {
-    char *body = fm_xstrdup(quoted);
-    for (char *p = body; *p != '\0'; p++)
-        *p = *p == '\'' ? '"' : *p;
+    char *body = json_text(quoted);
     if (ctx->on_chunk != NULL && fake_piece(ctx, body) != 0) {
         free(body);
         char first[sizeof(ctx->failure)]; /* the first fault is the one that counts */
@@ -74,7 +71,8 @@ static int respond_as(const char *headers, const char *quoted)
         memcpy(ctx->failure, first, sizeof(first));
         return -1;
     }
-    const struct fm_http_response r = {.status = 200, .error = "", .headers = headers, .body = body, .body_bytes = strlen(body)};
+    const struct fm_http_response r = {
+        .status = 200, .error = "", .headers = headers, .body = body, .body_bytes = strlen(body)};
     int rc = fake_respond(ctx, &r);
     free(body);
     return rc;
@@ -142,7 +140,8 @@ static void a_call_that_is_not_streamed_may_take_as_long_as_the_whole_call(void 
 static void fields_that_mean_nothing_to_the_agent_are_passed_on(void **state)
 {
     (void)state;
-    configure("openai", ",'reasoning_effort':'low','metadata':{'a':1},'params':{'n':1},'seed':7,'stop':'END'");
+    configure("openai",
+              ",'reasoning_effort':'low','metadata':{'a':1},'params':{'n':1},'seed':7,'stop':'END'");
     ask();
     fake_is(ctx, sent("reasoning_effort"), "'low'");
     fake_is(ctx, sent("metadata"), "{'a':1}");
@@ -161,10 +160,12 @@ static void fields_that_mean_nothing_to_the_agent_are_passed_on(void **state)
 static void a_response_format_is_anthropic_s_output_config(void **state)
 {
     (void)state;
-    configure("anthropic", ",'response_format':{'type':'json_schema','json_schema':{'name':'n','strict':true,'schema':{'type':'object'}}},"
+    configure("anthropic", ",'response_format':{'type':'json_schema',"
+                           "'json_schema':{'name':'n','strict':true,'schema':{'type':'object'}}},"
                            "'params':{'output_config':{'effort':'low'}}");
     ask();
-    fake_is(ctx, sent("output_config"), "{'effort':'low','format':{'type':'json_schema','schema':{'type':'object'}}}");
+    fake_is(ctx, sent("output_config"),
+            "{'effort':'low','format':{'type':'json_schema','schema':{'type':'object'}}}");
     assert_null(sent("response_format"));
     configure("anthropic", ",'response_format':{'type':'json_object'}");
     fails_with(fake_run(ctx, "trigger", "{'task':'Go.'}"), "config.response_format");
@@ -179,7 +180,8 @@ static void a_response_format_is_anthropic_s_output_config(void **state)
 #define THINKING "{'type':'thinking','thinking':'Hm. Hm.','signature':'sig=='}"
 #define REDACTED "{'type':'redacted_thinking','data':'xyz'}"
 #define CONTENT                                                                                              \
-    "[" THINKING "," REDACTED ",{'type':'text','text':'Let me look.'},{'type':'tool_use','id':'t1','name':'look','input':{'a':1}}]"
+    "[" THINKING "," REDACTED                                                                                \
+    ",{'type':'text','text':'Let me look.'},{'type':'tool_use','id':'t1','name':'look','input':{'a':1}}]"
 
 static void thinking_goes_back_as_it_came(void)
 {
@@ -187,7 +189,8 @@ static void thinking_goes_back_as_it_came(void)
     fake_is(ctx, fm_value_get(ctx->state, "messages[1].blocks[0]"), THINKING);
     assert_int_equal(fake_run(ctx, "tool_result", "{'call_id':'t1','result':'found'}"), 0);
     fake_is(ctx, sent("messages[1]"), "{'role':'assistant','content':" CONTENT "}");
-    fake_is(ctx, sent("messages[2]"), "{'role':'user','content':[{'type':'tool_result','tool_use_id':'t1','content':'found'}]}");
+    fake_is(ctx, sent("messages[2]"),
+            "{'role':'user','content':[{'type':'tool_result','tool_use_id':'t1','content':'found'}]}");
 }
 
 static void thinking_blocks_are_kept_and_sent_back_as_they_came(void **state)
@@ -204,19 +207,31 @@ static void thinking_blocks_of_a_stream_are_kept_and_sent_back_as_they_came(void
     (void)state;
     configure("anthropic", ",'stream':true");
     ask();
-    answers("data: {'type':'message_start','message':{'usage':{'input_tokens':1,'output_tokens':1}}}\n\n"
-            "data: {'type':'content_block_start','index':0,'content_block':{'type':'thinking','thinking':'','signature':''}}\n\n"
-            "data: {'type':'content_block_delta','index':0,'delta':{'type':'thinking_delta','thinking':'Hm. '}}\n\n"
-            "data: {'type':'content_block_delta','index':0,'delta':{'type':'thinking_delta','thinking':'Hm.'}}\n\n"
-            "data: {'type':'content_block_delta','index':0,'delta':{'type':'signature_delta','signature':'sig=='}}\n\n"
-            "data: {'type':'content_block_start','index':1,'content_block':" REDACTED "}\n\n"
-            "data: {'type':'content_block_start','index':2,'content_block':{'type':'text','text':''}}\n\n"
-            "data: {'type':'content_block_delta','index':2,'delta':{'type':'text_delta','text':'Let me look.'}}\n\n"
-            "data: {'type':'content_block_start','index':3,'content_block':{'type':'tool_use','id':'t1','name':'look','input':{}}}\n\n"
-            "data: {'type':'content_block_delta','index':3,'delta':{'type':'input_json_delta','partial_json':'{\\'a\\':'}}\n\n"
-            "data: {'type':'content_block_delta','index':3,'delta':{'type':'input_json_delta','partial_json':'1}'}}\n\n"
-            "data: {'type':'message_delta','delta':{'stop_reason':'tool_use'},'usage':{'output_tokens':9}}\n\n"
-            "data: {'type':'message_stop'}"); /* without a line's end */
+    answers(
+        "data: {'type':'message_start','message':{'usage':{'input_tokens':1,'output_tokens':1}}}\n\n"
+        "data: "
+        "{'type':'content_block_start','index':0,'content_block':{'type':'thinking','thinking':'','signature'"
+        ":''}}\n\n"
+        "data: {'type':'content_block_delta','index':0,'delta':{'type':'thinking_delta','thinking':'Hm. "
+        "'}}\n\n"
+        "data: "
+        "{'type':'content_block_delta','index':0,'delta':{'type':'thinking_delta','thinking':'Hm.'}}\n\n"
+        "data: "
+        "{'type':'content_block_delta','index':0,'delta':{'type':'signature_delta','signature':'sig=='}}\n\n"
+        "data: {'type':'content_block_start','index':1,'content_block':" REDACTED "}\n\n"
+        "data: {'type':'content_block_start','index':2,'content_block':{'type':'text','text':''}}\n\n"
+        "data: {'type':'content_block_delta','index':2,'delta':{'type':'text_delta','text':'Let me "
+        "look.'}}\n\n"
+        "data: "
+        "{'type':'content_block_start','index':3,'content_block':{'type':'tool_use','id':'t1','name':'look','"
+        "input':{}}}\n\n"
+        "data: "
+        "{'type':'content_block_delta','index':3,'delta':{'type':'input_json_delta','partial_json':'{\"a\":'}"
+        "}\n\n"
+        "data: "
+        "{'type':'content_block_delta','index':3,'delta':{'type':'input_json_delta','partial_json':'1}'}}\n\n"
+        "data: {'type':'message_delta','delta':{'stop_reason':'tool_use'},'usage':{'output_tokens':9}}\n\n"
+        "data: {'type':'message_stop'}"); /* without a line's end */
     assert_string_equal(ctx->shown.items[0].name, "Let me look.");
     assert_int_equal(ctx->shown.n, 1); /* no thoughts */
     thinking_goes_back_as_it_came();
@@ -233,9 +248,14 @@ static void more_than_64_calls_in_a_streamed_reply_are_an_error(void **state)
         size_t i = 0;
         for (; rc == 0 && i < 70; i++) {
             char event[300];
-            (void)snprintf(event, sizeof(event), p == 0 ?
-                "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":%zu,\"id\":\"c%zu\",\"function\":{\"name\":\"look\",\"arguments\":\"{}\"}}]}}]}\n\n" :
-                "data: {\"type\":\"content_block_start\",\"index\":%zu,\"content_block\":{\"type\":\"tool_use\",\"id\":\"c%zu\",\"name\":\"look\",\"input\":{}}}\n\n", i, i);
+            json_print(event, sizeof(event),
+                       p == 0 ? "data: "
+                                "{'choices':[{'delta':{'tool_calls':[{'index':%zu,'id':'c%zu','function':{'"
+                                "name':'look','arguments':'{}'}}]}}]}\n\n"
+                              : "data: "
+                                "{'type':'content_block_start','index':%zu,'content_block':{'type':'tool_use'"
+                                ",'id':'c%zu','name':'look','input':{}}}\n\n",
+                       i, i);
             rc = fake_piece(ctx, event);
         }
         assert_int_equal(i, 65);
@@ -244,7 +264,8 @@ static void more_than_64_calls_in_a_streamed_reply_are_an_error(void **state)
     }
 }
 
-#define OPENAI(message, usage) "{'choices':[{'index':0,'message':" message ",'finish_reason':'x'}],'usage':" usage "}"
+#define OPENAI(message, usage)                                                                               \
+    "{'choices':[{'index':0,'message':" message ",'finish_reason':'x'}],'usage':" usage "}"
 #define CALL(id, args) "{" id "'type':'function','function':{'name':'look','arguments':'" args "'}}"
 
 static void calls_get_ids_of_their_own_when_the_model_s_are_missing_or_equal(void **state)
@@ -252,7 +273,9 @@ static void calls_get_ids_of_their_own_when_the_model_s_are_missing_or_equal(voi
     (void)state;
     configure("openai", "");
     ask();
-    answers(OPENAI("{'content':null,'tool_calls':[" CALL("'id':'same',", "{}") "," CALL("'id':'same',", "{}") "," CALL("", "{}") "," CALL("'id':'',", "{}") "]}", "{}"));
+    answers(OPENAI("{'content':null,'tool_calls':[" CALL("'id':'same',", "{}") "," CALL(
+                       "'id':'same',", "{}") "," CALL("", "{}") "," CALL("'id':'',", "{}") "]}",
+                   "{}"));
     assert_int_equal(ctx->emitted.n, 4);
     const char *ids[4];
     for (size_t i = 0; i < 4; i++) {
@@ -274,7 +297,8 @@ static void calls_get_ids_of_their_own_when_the_model_s_are_missing_or_equal(voi
         (void)snprintf(path, sizeof(path), "messages[%zu].tool_call_id", 5 - i);
         assert_string_equal(fm_value_string(sent(path), ""), ids[i]);
     }
-    answers(OPENAI("{'content':null,'tool_calls':[" CALL("'id':'same',", "{}") "]}", "{}")); /* in another turn */
+    answers(
+        OPENAI("{'content':null,'tool_calls':[" CALL("'id':'same',", "{}") "]}", "{}")); /* in another turn */
     const char *again = fake_text(ctx->emitted.items[0].data, "call_id");
     for (size_t i = 0; i < 4; i++)
         assert_string_not_equal(again, ids[i]);
@@ -285,10 +309,14 @@ static void a_streamed_call_without_an_index_is_told_by_its_id(void **state)
     (void)state;
     configure("openai", ",'stream':true");
     ask();
-    answers("data: {'choices':[{'delta':{'tool_calls':[{'id':'a','function':{'name':'look','arguments':'{}'}}]}}]}\n"
-            "data: {'choices':[{'delta':{'tool_calls':[{'id':'b','function':{'name':'look','arguments':'{\\'x\\':'}}]}}]}\n"
-            "data: {'choices':[{'delta':{'tool_calls':[{'function':{'arguments':'1}'}}]}}]}\n"
-            "data: [DONE]\n");
+    answers(
+        "data: "
+        "{'choices':[{'delta':{'tool_calls':[{'id':'a','function':{'name':'look','arguments':'{}'}}]}}]}\n"
+        "data: "
+        "{'choices':[{'delta':{'tool_calls':[{'id':'b','function':{'name':'look','arguments':'{\"x\":'}}]}}]}"
+        "\n"
+        "data: {'choices':[{'delta':{'tool_calls':[{'function':{'arguments':'1}'}}]}}]}\n"
+        "data: [DONE]\n");
     fake_emitted(ctx, 0, "tool_call", "{'call_id':'a','name':'look','arguments':{}}");
     fake_emitted(ctx, 1, "tool_call", "{'call_id':'b','name':'look','arguments':{'x':1}}");
 }
@@ -298,22 +326,31 @@ static void plain_json_in_answer_to_a_streamed_request_is_understood(void **stat
     (void)state;
     configure("openai", ",'stream':true");
     ask();
-    assert_int_equal(respond_as("content-type: application/json\n", "\n" OPENAI("{'content':'Hello.'}", "{'prompt_tokens':5,'completion_tokens':2}")), 0);
+    assert_int_equal(
+        respond_as("content-type: application/json\n",
+                   "\n" OPENAI("{'content':'Hello.'}", "{'prompt_tokens':5,'completion_tokens':2}")),
+        0);
     fake_emitted(ctx, 0, "output", "{'text':'Hello.'}");
     assert_int_equal(ctx->input_tokens, 5);
     configure("anthropic", ",'stream':true");
     ask();
-    assert_int_equal(respond_as("content-type: application/json; charset=utf-8\n", "{'content':[{'type':'text','text':'Hello.'}],'usage':{'input_tokens':5,'output_tokens':2}}"), 0);
+    assert_int_equal(
+        respond_as(
+            "content-type: application/json; charset=utf-8\n",
+            "{'content':[{'type':'text','text':'Hello.'}],'usage':{'input_tokens':5,'output_tokens':2}}"),
+        0);
     fake_emitted(ctx, 0, "output", "{'text':'Hello.'}");
     ask();
-    fails_with(respond_as("content-type: application/json\n", "{'error':{'message':'overloaded'}}"), "overloaded");
+    fails_with(respond_as("content-type: application/json\n", "{'error':{'message':'overloaded'}}"),
+               "overloaded");
 }
 
 static void what_a_reply_that_is_of_no_use_has_used_is_counted(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        OPENAI("{'content':null,'tool_calls':[" CALL("'id':'a',", "{no") "]}", "{'prompt_tokens':5,'completion_tokens':2}"),
+        OPENAI("{'content':null,'tool_calls':[" CALL("'id':'a',", "{no") "]}",
+               "{'prompt_tokens':5,'completion_tokens':2}"),
         "{'choices':[],'usage':{'prompt_tokens':5,'completion_tokens':2}}",
     };
     for (size_t i = 0; i < 2; i++) {
@@ -328,8 +365,11 @@ static void what_a_reply_that_is_of_no_use_has_used_is_counted(void **state)
     configure("anthropic", ",'stream':true");
     ctx->input_tokens = ctx->output_tokens = ctx->calls = 0;
     ask();
-    fails_with(respond("data: {'type':'message_start','message':{'usage':{'input_tokens':40,'cache_read_input_tokens':60,'output_tokens':1}}}\n"
-                       "data: {'type':'error','error':{'message':'overloaded'}}\n"), "overloaded");
+    fails_with(respond("data: "
+                       "{'type':'message_start','message':{'usage':{'input_tokens':40,'cache_read_input_"
+                       "tokens':60,'output_tokens':1}}}\n"
+                       "data: {'type':'error','error':{'message':'overloaded'}}\n"),
+               "overloaded");
     assert_int_equal(ctx->input_tokens, 100);
     assert_int_equal(ctx->calls, 1);
 }
@@ -341,7 +381,8 @@ static void what_a_reply_of_no_use_has_used_counts_for_the_limits(void **state)
     ctx->state = fm_map(ctx);
     for (int i = 1; i <= 2; i++) {
         ask();
-        fails_with(respond("{'choices':[],'usage':{'prompt_tokens':150,'completion_tokens':50}}"), "malformed");
+        fails_with(respond("{'choices':[],'usage':{'prompt_tokens':150,'completion_tokens':50}}"),
+                   "malformed");
         assert_false(ctx->permanent);
         assert_int_equal(fm_value_number(fm_value_get(ctx->state, "tokens"), 0), i * 200);
         assert_int_equal(ctx->n_pauses, 0);
@@ -357,7 +398,9 @@ static void a_reply_that_was_cut_off_in_a_call_is_not_asked_for_again(void **sta
     (void)state;
     configure("openai", "");
     ask();
-    fails_with(respond("{'choices':[{'message':{'tool_calls':[" CALL("'id':'a',", "{no") "]},'finish_reason':'length'}]}"), "max_tokens");
+    fails_with(respond("{'choices':[{'message':{'tool_calls':[" CALL("'id':'a',",
+                                                                     "{no") "]},'finish_reason':'length'}]}"),
+               "max_tokens");
     assert_true(ctx->permanent);
 }
 
@@ -365,17 +408,22 @@ static void a_long_stream_takes_memory_for_its_text_only(void **state)
 {
     (void)state;
     static const char *const events[] = {
-        "data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"ab\"},\"finish_reason\":null}]}\n\n",
-        "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"ab\"}}\n\n"};
+        "data: "
+        "{'id':'x','object':'chat.completion.chunk','created':1,'model':'m','choices':[{'index':0,'delta':{'"
+        "content':'ab'},'finish_reason':null}]}\n\n",
+        "event: content_block_delta\ndata: "
+        "{'type':'content_block_delta','index':0,'delta':{'type':'text_delta','text':'ab'}}\n\n"};
     for (int p = 0; p < 2; p++) {
         configure(p == 0 ? "openai" : "anthropic", ",'stream':true");
         ask();
         size_t before = ctx->arena.used;
+        fm_autofree char *event = json_text(events[p]);
         for (int i = 0; i < 10000; i++) {
-            assert_int_equal(fake_piece(ctx, events[p]), 0);
+            assert_int_equal(fake_piece(ctx, event), 0);
             ctx->shown.n = 0;
         }
-        if (ctx->arena.used - before > 10000 * 16) /* 20,000 bytes of text in a buffer that has doubled to it */
+        if (ctx->arena.used - before >
+            10000 * 16) /* 20,000 bytes of text in a buffer that has doubled to it */
             fail_msg("%zu bytes for 10,000 events", ctx->arena.used - before);
     }
 }
@@ -392,10 +440,16 @@ static void a_secret_that_a_stream_gives_back_in_parts_is_not_shown(void **state
         static const char *const parts[] = {"Your key: s", "k-ver", "y-sec", "ret-key", ", is it? sk-ve"};
         for (size_t i = 0; i < 5; i++) {
             char event[200];
-            (void)snprintf(event, sizeof(event), p == 0 ? "data: {\"choices\":[{\"delta\":{\"content\":\"%s\"}}]}\n" :
-                           "data: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"%s\"}}\n", parts[i]);
-            if (i == 0 && p == 1)
-                assert_int_equal(fake_piece(ctx, "data: {\"type\":\"content_block_start\",\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n"), 0);
+            if (i == 0 && p == 1) {
+                json_print(
+                    event, sizeof(event),
+                    "data: {'type':'content_block_start','content_block':{'type':'text','text':''}}\n");
+                assert_int_equal(fake_piece(ctx, event), 0);
+            }
+            json_print(event, sizeof(event),
+                       p == 0 ? "data: {'choices':[{'delta':{'content':'%s'}}]}\n"
+                              : "data: {'type':'content_block_delta','delta':{'text':'%s'}}\n",
+                       parts[i]);
             assert_int_equal(fake_piece(ctx, event), 0);
         }
         for (size_t i = 0; i < ctx->shown.n; i++)
@@ -414,8 +468,11 @@ static void a_secret_in_a_call_s_arguments_or_escaped_in_a_reply_is_blanked_out(
     has_sent_secret();
     configure("openai", ",'stream':true");
     ask();
-    answers("data: {'choices':[{'delta':{'tool_calls':[{'index':0,'id':'a','function':{'name':'look','arguments':'{\\'k\\':\\'sk-very'}}]}}]}\n"
-            "data: {'choices':[{'delta':{'tool_calls':[{'index':0,'function':{'arguments':'-secret-key\\'}'}}]}}]}\n"
+    answers("data: "
+            "{'choices':[{'delta':{'tool_calls':[{'index':0,'id':'a','function':{'name':'look','arguments':'{"
+            "\"k\":\"sk-very'}}]}}]}\n"
+            "data: "
+            "{'choices':[{'delta':{'tool_calls':[{'index':0,'function':{'arguments':'-secret-key\"}'}}]}}]}\n"
             "data: [DONE]\n");
     fake_emitted(ctx, 0, "tool_call", "{'call_id':'a','name':'look','arguments':{'k':'******************'}}");
     configure("openai", "");
@@ -423,8 +480,9 @@ static void a_secret_in_a_call_s_arguments_or_escaped_in_a_reply_is_blanked_out(
     answers(OPENAI("{'content':'It is sk\\u002dvery-secret-key.'}", "{}"));
     fake_emitted(ctx, 0, "output", "{'text':'It is ******************.'}");
     ask();
-    static const char refused[] = "{\"error\":{\"message\":\"no key sk\\u002dvery-secret-key\"}}";
-    const struct fm_http_response r = {.status = 401, .error = "", .headers = "", .body = refused, .body_bytes = strlen(refused)};
+    fm_autofree char *refused = json_text("{'error':{'message':'no key sk\\u002dvery-secret-key'}}");
+    const struct fm_http_response r = {
+        .status = 401, .error = "", .headers = "", .body = refused, .body_bytes = strlen(refused)};
     assert_int_equal(fake_respond(ctx, &r), -1);
     shows_no_secret(ctx->failure);
 }
@@ -433,15 +491,10 @@ static void a_secret_in_a_call_s_arguments_or_escaped_in_a_reply_is_blanked_out(
 
 static void asks_with(const char *arguments)
 {
-    char body[1000], escaped[600];
-    size_t n = 0;
-    for (const char *p = arguments; *p != '\0'; p++) {
-        if (*p == '\'')
-            escaped[n++] = '\\';
-        escaped[n++] = *p;
-    }
-    escaped[n] = '\0';
-    (void)snprintf(body, sizeof(body), "{'choices':[{'message':{'tool_calls':[{'id':'q','function':{'name':'ask_user','arguments':'%s'}}]}}]}", escaped);
+    fm_autofree char *json = json_text(arguments);
+    fm_autofree char *body = json_format("{'choices':[{'message':{'tool_calls':[{'id':'q',"
+                                         "'function':{'name':'ask_user','arguments':'%s'}}]}}]}",
+                                         json);
     ctx->state = fm_map(ctx);
     configure("openai", "");
     ask();
@@ -451,12 +504,20 @@ static void asks_with(const char *arguments)
 static void choices_that_are_no_texts_can_be_answered(void **state)
 {
     (void)state;
-    static const struct { const char *answer, *told; } answered[] = {{"1", "1"}, {"true", "true"}, {"{\"a\":2}", "{\"a\":2}"}, {"plain", "plain"}};
+    static const struct {
+        const char *answer, *told;
+    } answered[] = {
+        {"1",         "1"        },
+        {"true",      "true"     },
+        {"{\"a\":2}", "{\"a\":2}"},
+        {"plain",     "plain"    }
+    };
     for (size_t i = 0; i < 4; i++) {
         asks_with("{'question':'Which?','choices':[1,true,{'a':2},'plain',1,'1']}");
         assert_int_equal(ctx->n_pauses, 1);
-        fake_is(ctx, ctx->pauses[0].choices, "['1','true','{\\'a\\':2}','plain']");
-        assert_int_equal(fake_step(ctx, "user_input", ctx->pauses[0].id, fake_data(ctx, "answer", answered[i].answer)), 0);
+        fake_is(ctx, ctx->pauses[0].choices, "['1','true','{\"a\":2}','plain']");
+        assert_int_equal(
+            fake_step(ctx, "user_input", ctx->pauses[0].id, fake_data(ctx, "answer", answered[i].answer)), 0);
         assert_string_equal(fm_value_string(sent("messages[2].content"), ""), answered[i].told);
     }
     fake_is(ctx, fm_value_get(ctx->state, "messages[2].content"), "'plain'");
@@ -465,12 +526,15 @@ static void choices_that_are_no_texts_can_be_answered(void **state)
 static void a_question_that_nobody_could_answer_is_an_error_for_the_model(void **state)
 {
     (void)state;
-    static const struct { const char *arguments, *why; } bad[] = {
-        {"{'question':'Which?','choices':'red'}", "choices must be a list"},
-        {"{'question':'Which?','choices':['red',2],'answer_schema':{'type':'string'}}", "choices[1], 2, does not meet answer_schema"},
-        {"{'question':7}", "question must be a text"},
-        {"{}", "question must be a text"},
-        {"[1]", "must be an object"},
+    static const struct {
+        const char *arguments, *why;
+    } bad[] = {
+        {"{'question':'Which?','choices':'red'}",                                       "choices must be a list"   },
+        {"{'question':'Which?','choices':['red',2],'answer_schema':{'type':'string'}}",
+         "choices[1], 2, does not meet answer_schema"                                                              },
+        {"{'question':7}",                                                              "question must be a string"},
+        {"{}",                                                                          "question must be a string"},
+        {"[1]",                                                                         "must be an object"        },
     };
     for (size_t i = 0; i < 5; i++) {
         asks_with(bad[i].arguments);
@@ -499,14 +563,24 @@ static const char *last_event(const char *key)
 static void a_reply_that_is_cut_off_or_refused_says_so_and_is_warned_of(void **state)
 {
     (void)state;
-    static const struct { const char *provider, *more, *reply, *stop, *text, *warning; } cases[] = {
-        {"openai", "", "{'choices':[{'message':{'content':'Once upon'},'finish_reason':'length'}]}", "length", "Once upon", "cut off"},
-        {"anthropic", "", "{'content':[{'type':'text','text':'Once upon'}],'stop_reason':'max_tokens'}", "max_tokens", "Once upon", "cut off"},
-        {"openai", "", "{'choices':[{'message':{'content':null,'refusal':'I will not.'},'finish_reason':'stop'}]}", "refusal", "I will not.", "refused"},
-        {"openai", ",'stream':true", "data: {'choices':[{'delta':{'refusal':'I will'}}]}\n\ndata: {'choices':[{'delta':{'refusal':' not.'},'finish_reason':'stop'}]}\n\ndata: [DONE]\n\n", "refusal", "I will not.", "refused"},
-        {"anthropic", "", "{'content':[],'stop_reason':'refusal'}", "refusal", "(The model has refused to answer.)", "refused"},
-        {"openai", "", "{'choices':[{'message':{'content':'All.'},'finish_reason':'stop'}]}", "", "All.", NULL},
-        {"anthropic", "", "{'content':[{'type':'text','text':'All.'}],'stop_reason':'end_turn'}", "", "All.", NULL},
+    static const struct {
+        const char *provider, *more, *reply, *stop, *text, *warning;
+    } cases[] = {
+        {"openai",    "",               "{'choices':[{'message':{'content':'Once upon'},'finish_reason':'length'}]}",  "length",
+         "Once upon",                                                                                                                            "cut off"},
+        {"anthropic", "",               "{'content':[{'type':'text','text':'Once upon'}],'stop_reason':'max_tokens'}",
+         "max_tokens",                                                                                                            "Once upon",   "cut off"},
+        {"openai",    "",
+         "{'choices':[{'message':{'content':null,'refusal':'I will not.'},'finish_reason':'stop'}]}",                  "refusal", "I will not.", "refused"},
+        {"openai",    ",'stream':true",
+         "data: {'choices':[{'delta':{'refusal':'I will'}}]}\n\ndata: {'choices':[{'delta':{'refusal':' "
+         "not.'},'finish_reason':'stop'}]}\n\ndata: [DONE]\n\n",                                                       "refusal", "I will not.", "refused"},
+        {"anthropic", "",               "{'content':[],'stop_reason':'refusal'}",                                      "refusal",
+         "(The model has refused to answer.)",                                                                                                   "refused"},
+        {"openai",    "",               "{'choices':[{'message':{'content':'All.'},'finish_reason':'stop'}]}",         "",        "All.",
+         NULL                                                                                                                                             },
+        {"anthropic", "",               "{'content':[{'type':'text','text':'All.'}],'stop_reason':'end_turn'}",        "",        "All.",
+         NULL                                                                                                                                             },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         ctx->state = fm_map(ctx);
@@ -514,9 +588,11 @@ static void a_reply_that_is_cut_off_or_refused_says_so_and_is_warned_of(void **s
         ask();
         answers(cases[i].reply);
         assert_string_equal(last_event("text"), cases[i].text);
-        const struct fm_value *stop = fm_value_get(ctx->emitted.items[ctx->emitted.n - 1].data, "stop_reason");
+        const struct fm_value *stop =
+            fm_value_get(ctx->emitted.items[ctx->emitted.n - 1].data, "stop_reason");
         assert_string_equal(fm_value_string(stop, ""), cases[i].stop);
-        assert_string_equal(fake_text(fm_value_at(fm_value_get(ctx->state, "messages"), 1), "content"), cases[i].text);
+        assert_string_equal(fake_text(fm_value_at(fm_value_get(ctx->state, "messages"), 1), "content"),
+                            cases[i].text);
         assert_int_equal(ctx->logged.n, cases[i].warning != NULL ? 2 : 1);
         if (cases[i].warning != NULL)
             assert_non_null(strstr(ctx->logged.items[1].name, cases[i].warning));

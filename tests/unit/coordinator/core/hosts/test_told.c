@@ -8,15 +8,15 @@
 
 #include "flow.h"
 #include "host.h"
+#include "json_text.h"
 #include "mem.h"
 #include "routine_types.h"
 #include "state.h"
 #include "told.h"
 
-#define OLD_SCHEMA "{\"properties\":{\"n\":{\"type\":\"number\"}}}"
-#define SAME_SCHEMA                                                                                          \
-    "{\"properties\":{\"n\":{\"description\":\"how many\",\"type\":\"number\"}},\"title\":\"t\"}"
-#define NEW_SCHEMA "{\"properties\":{\"n\":{\"type\":\"string\"}}}"
+#define OLD_SCHEMA "{'properties':{'n':{'type':'number'}}}"
+#define SAME_SCHEMA "{'properties':{'n':{'description':'how many','type':'number'}},'title':'t'}"
+#define NEW_SCHEMA "{'properties':{'n':{'type':'string'}}}"
 
 static struct core core;
 static struct host hosts[3];
@@ -50,7 +50,7 @@ static void hello(size_t i, const char *type, uint32_t version, const char *sche
     Fermata__V1__Hello m = FERMATA__V1__HELLO__INIT;
     Fermata__V1__RoutineType t = FERMATA__V1__ROUTINE_TYPE__INIT, *types[] = {&t};
     char in[] = "in", out[] = "out", ask[] = "ask", *slots[] = {in}, *events[] = {out, ask}, *calls[] = {ask};
-    fm_autofree char *name = fm_xstrdup(type), *text = fm_xstrdup(schema);
+    fm_autofree char *name = fm_xstrdup(type), *text = json_text(schema);
     t.name = name;
     t.version = version;
     t.config_schema = text;
@@ -81,6 +81,12 @@ static const char *schema_in_use(const char *type)
 {
     const struct type_info *t = type_info_find(core.types, type);
     return t == NULL ? "" : type_info_schema(t);
+}
+
+static void uses(const char *type, const char *schema)
+{
+    fm_autofree char *want = json_text(schema);
+    assert_string_equal(schema_in_use(type), want);
 }
 
 static void is_refused(size_t i, const char *type, uint32_t version, const char *reason)
@@ -120,7 +126,7 @@ static void hosts_that_tell_the_same_share_it(void **state)
     assert_ptr_equal(type_info_find(hosts[0].types, "acme.box")->schema,
                      type_info_find(hosts[1].types, "acme.box")->schema);
     leaves(0);
-    assert_string_equal(schema_in_use("acme.box"), OLD_SCHEMA);
+    uses("acme.box", OLD_SCHEMA);
 }
 
 static void another_schema_of_the_same_version_is_refused_and_the_first_goes_on(void **state)
@@ -130,7 +136,7 @@ static void another_schema_of_the_same_version_is_refused_and_the_first_goes_on(
     hello(1, "acme.box", 1, NEW_SCHEMA);
     is_refused(1, "acme.box", 1, "host a offers the same version");
     assert_true(offers(0, "acme.box"));
-    assert_string_equal(schema_in_use("acme.box"), OLD_SCHEMA);
+    uses("acme.box", OLD_SCHEMA);
     hello(1, "acme.other", 1, NEW_SCHEMA); /* another type of it is not touched */
     assert_true(offers(1, "acme.other"));
     assert_null(hosts[1].refused);
@@ -154,12 +160,12 @@ static void a_schema_that_nobody_offers_any_more_may_be_replaced(void **state)
     hello(0, "acme.box", 1, OLD_SCHEMA);
     hello(0, "acme.box", 1, NEW_SCHEMA); /* its own earlier one does not count */
     assert_true(offers(0, "acme.box"));
-    assert_string_equal(schema_in_use("acme.box"), NEW_SCHEMA);
+    uses("acme.box", NEW_SCHEMA);
     leaves(0);
-    assert_string_equal(schema_in_use("acme.box"), NEW_SCHEMA); /* flows are still checked */
+    uses("acme.box", NEW_SCHEMA); /* flows are still checked */
     hello(1, "acme.box", 1, OLD_SCHEMA);
     assert_true(offers(1, "acme.box"));
-    assert_string_equal(schema_in_use("acme.box"), OLD_SCHEMA);
+    uses("acme.box", OLD_SCHEMA);
 }
 
 static void the_newest_version_counts_as_long_as_it_is_offered(void **state)
@@ -168,14 +174,14 @@ static void the_newest_version_counts_as_long_as_it_is_offered(void **state)
     hello(0, "acme.box", 2, NEW_SCHEMA);
     hello(1, "acme.box", 1, OLD_SCHEMA);
     assert_true(offers(0, "acme.box") && offers(1, "acme.box"));
-    assert_string_equal(schema_in_use("acme.box"), NEW_SCHEMA);
+    uses("acme.box", NEW_SCHEMA);
     hello(2, "acme.box", 1, NEW_SCHEMA); /* of version 1 there is another one */
     is_refused(2, "acme.box", 1, "host b offers");
     leaves(0);
     hello(1, "acme.box", 1, OLD_SCHEMA);
-    assert_string_equal(schema_in_use("acme.box"), OLD_SCHEMA);
+    uses("acme.box", OLD_SCHEMA);
     hello(0, "acme.box", 3, NEW_SCHEMA);
-    assert_string_equal(schema_in_use("acme.box"), NEW_SCHEMA);
+    uses("acme.box", NEW_SCHEMA);
 }
 
 static void a_host_that_tells_no_schema_contradicts_nobody(void **state)
@@ -186,7 +192,7 @@ static void a_host_that_tells_no_schema_contradicts_nobody(void **state)
     hello(1, "acme.box", 1, OLD_SCHEMA);
     hello(2, "acme.box", 1, "");
     assert_true(offers(0, "acme.box") && offers(1, "acme.box") && offers(2, "acme.box"));
-    assert_string_equal(schema_in_use("acme.box"), OLD_SCHEMA);
+    uses("acme.box", OLD_SCHEMA);
 }
 
 static void rules_and_data_are_those_of_the_very_version(void **state)
@@ -206,9 +212,9 @@ static void rules_and_data_are_those_of_the_very_version(void **state)
 static void a_schema_that_is_not_sound_is_refused(void **state)
 {
     (void)state;
-    hello(0, "acme.box", 1, "{\"properties\":");
+    hello(0, "acme.box", 1, "{'properties':");
     is_refused(0, "acme.box", 1, "not JSON");
-    hello(0, "acme.box", 1, "{\"properties\":{\"a\":{\"pattern\":\"(a*)*\"}}}");
+    hello(0, "acme.box", 1, "{'properties':{'a':{'pattern':'(a*)*'}}}");
     is_refused(0, "acme.box", 1, "properties.a.pattern: this schema may have no patterns");
     fm_autofree char *large = fm_xcalloc(TYPE_SCHEMA_BYTES + 2, 1);
     memset(large, ' ', TYPE_SCHEMA_BYTES + 1);

@@ -1,6 +1,6 @@
-/* What the files of the offline check share. Private to coordinator/verify*.c. */
-#ifndef FM_VERIFY_INT_H
-#define FM_VERIFY_INT_H
+/* What the files of the offline check share: going through rows, and saying what is wrong. */
+#ifndef FM_OFFLINE_VERIFY_ROWS_H
+#define FM_OFFLINE_VERIFY_ROWS_H
 
 #include <stdio.h>
 
@@ -35,18 +35,14 @@ struct verify {
 
 /* Writes a line, and counts it. */
 void verify_fault(struct verify *v, const char *fmt, ...) FM_PRINTF(2, 3);
-/* Calls `row` for each row of a query, whose text must be a constant; ?1 is `key` if that is not NULL. Rows
- * that SQLite cannot read are a fault of `what`. */
+/* Calls `row` for each row of a query, whose text must be a constant; ?1 is `key` if that is not
+ * NULL. Rows that SQLite cannot read are a fault of `what`. */
 void verify_each(struct verify *v, const char *what, const char *sql, const struct fm_bytes *key,
                  void (*row)(struct verify *v, sqlite3_stmt *s, void *arg), void *arg);
-/* The bytes of a column, until the next row. */
-struct fm_bytes verify_bytes(sqlite3_stmt *s, int at);
-/* The text of a column, "" for none, until the next row. */
-const char *verify_text(sqlite3_stmt *s, int at);
 /* Decodes a message after the same check as those from outside; NULL when it is malformed. */
 void *verify_decode(const ProtobufCMessageDescriptor *d, struct fm_bytes body);
 
-/* Checks one job: verify_job.c. The row has id, status, flow, host, head, wake, sum. */
-void verify_job(struct verify *v, sqlite3_stmt *row, void *unused);
+/* Closes the database, and forgets all flows. */
+void verify_rows_done(struct verify *v);
 
 #endif

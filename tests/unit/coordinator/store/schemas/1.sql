@@ -1,0 +1,21 @@
+-- A store as the first version wrote it: two jobs with three steps, two inputs and a snapshot each.
+PRAGMA journal_mode=WAL;
+CREATE TABLE jobs(id BLOB PRIMARY KEY, status INTEGER NOT NULL, flow TEXT NOT NULL, host TEXT NOT NULL, digest BLOB NOT NULL, head BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX jobs_by_status ON jobs(status, id);
+CREATE INDEX jobs_by_flow ON jobs(flow, id);
+CREATE INDEX jobs_by_host ON jobs(host, id) WHERE host <> '';
+CREATE TABLE steps(job BLOB, number INTEGER, body BLOB NOT NULL, PRIMARY KEY(job, number)) WITHOUT ROWID;
+CREATE TABLE inputs(job BLOB, number INTEGER, body BLOB NOT NULL, PRIMARY KEY(job, number)) WITHOUT ROWID;
+CREATE TABLE snapshots(job BLOB PRIMARY KEY, number INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE labels(key TEXT, value TEXT, job BLOB, PRIMARY KEY(key, value, job)) WITHOUT ROWID;
+CREATE INDEX labels_by_job ON labels(job);
+CREATE TABLE requests(scope TEXT, request_id TEXT, job BLOB NOT NULL, digest BLOB NOT NULL, reply BLOB NOT NULL, PRIMARY KEY(scope, request_id)) WITHOUT ROWID;
+CREATE INDEX requests_by_job ON requests(job);
+CREATE TABLE flow_defs(digest BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE flows(name TEXT, version INTEGER, digest BLOB NOT NULL, summary BLOB NOT NULL, PRIMARY KEY(name, version)) WITHOUT ROWID;
+INSERT INTO jobs VALUES(x'00000000000101000000000000000000', 3, 'f', '', x'00', CAST('one' AS BLOB));
+INSERT INTO jobs VALUES(x'00000000000201000000000000000000', 3, 'f', '', x'00', CAST('two' AS BLOB));
+INSERT INTO steps SELECT jobs.id, n.value, CAST(CAST(head AS TEXT) || ' step ' || n.value AS BLOB) FROM jobs, json_each('[1,2,3]') n;
+INSERT INTO inputs SELECT jobs.id, n.value, CAST(CAST(head AS TEXT) || ' input ' || n.value AS BLOB) FROM jobs, json_each('[1,2]') n;
+INSERT INTO snapshots SELECT id, 1, CAST('state' AS BLOB) FROM jobs;
+PRAGMA application_id=1179798868; PRAGMA user_version=1;
