@@ -1,5 +1,6 @@
-# Writes the files INPUTS (separated by |) into the C file OUTPUT: an array NAME of struct embedded_text, in this order,
-# and NAME_count. HEADER declares them. A text is named by its file, without the extension.
+# Writes the files INPUTS (separated by |) into the C file OUTPUT: an array NAME of struct
+# embedded_text, in this order, and NAME_count. HEADER declares them. A text is named by its file,
+# without the extension.
 string(REPLACE "|" ";" inputs "${INPUTS}")
 set(arrays "")
 set(rows "")

@@ -1,6 +1,7 @@
-/* The catalog of built-in routine types: all that is said of a type apart from its handlers, which are
- * hostd's (hostd/types). Both daemons read it: hosts offer what it says, and the coordinator checks flows
- * with it until a host has told more. Each type is a file of types/, a JSON object:
+/* The catalog of built-in routine types: all that is said of a type apart from its handlers,
+ * which are hostd's (hostd/types). Both daemons read it: hosts offer what it says, and the
+ * coordinator checks flows with it until a host has told more. Each type is a file of types/, a
+ * JSON object:
  *
  *   name, version, summary; effects: handlers have effects outside the job;
  *   slots: [{name, description, data: JSON Schema of the data}…]; "*" takes every slot that is not named;
@@ -11,8 +12,8 @@
  *     that others are to read. They are checked with the configuration;
  *   examples: files of examples/ that show it.
  *
- * Rules that a schema cannot say are functions (rules.c). Thread-safe; what is returned lives as long as the
- * process. */
+ * Rules that a schema cannot say are functions (rules.c). Thread-safe; what is returned lives as
+ * long as the process. */
 #ifndef FM_CATALOG_H
 #define FM_CATALOG_H
 
@@ -54,8 +55,8 @@ const struct type_spec *type_catalog(size_t *ret_n);
 /* The type of this name, or NULL. */
 const struct type_spec *type_catalog_find(const char *name);
 
-/* Reads the schema of a type's configuration from JSON. NULL with err: it is too long, no JSON, no object, or
- * not a sound schema without patterns. */
+/* Reads the schema of a type's configuration from JSON. NULL with err: it is too long, no JSON,
+ * no object, or not a sound schema without patterns. */
 const struct fm_value *type_schema_read(const char *text, size_t n, struct fm_arena *a, struct fm_err *err);
 
 #endif

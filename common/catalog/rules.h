@@ -4,8 +4,8 @@
 
 #include "json_schema.h"
 
-/* Reports what is wrong with a configuration beyond what its schema says. Of values of the wrong kind, which
- * the schema reports, it says nothing. */
+/* Reports what is wrong with a configuration beyond what its schema says. Of values of the wrong
+ * kind, which the schema reports, it says nothing. */
 typedef void (*type_rules)(const struct fm_value *schema, const struct fm_value *config,
                            json_schema_report report, void *arg);
 

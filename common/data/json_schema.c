@@ -1,5 +1,6 @@
-/* JSON Schema over values. First the schema itself is walked, so that the check of the value need not ask
- * what kind a keyword's value has. What both do is bounded by a budget of comparisons. See json_schema.h. */
+/* JSON Schema over values. First the schema itself is walked, so that the check of the value
+ * need not ask what kind a keyword's value has. What both do is bounded by a budget of
+ * comparisons. See json_schema.h. */
 #include "json_schema.h"
 
 #include <math.h>
@@ -17,7 +18,8 @@
 #define MAX_SUGGESTED 16 /* unknown properties of one check for which a known one is looked for */
 #define VALUE_BYTES 80   /* of a value in a message */
 
-static void say(struct check *c, const struct json_schema_fault *f, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 3, 0)))
+say(struct check *c, const struct json_schema_fault *f, const char *fmt, va_list ap)
 {
     char text[256];
     struct json_schema_fault said = *f;

@@ -1,11 +1,12 @@
 /* Checks values against a JSON Schema. A documented part of draft 2020-12:
  *   type (with "integer"), enum, const; properties, required, additionalProperties, minProperties,
- * maxProperties; items (one schema), minItems, maxItems, uniqueItems; minimum, maximum, exclusiveMinimum,
- * exclusiveMaximum, multipleOf; minLength, maxLength (characters), pattern (a POSIX extended regular
- * expression of up to 256 bytes without back references, in bytes); anyOf, oneOf, allOf, not; true and false
- * as schemas. Annotations ($schema, $id, $comment, title, description, default, examples, format, deprecated,
- * readOnly, writeOnly) are allowed and mean nothing. Any other keyword is refused: nothing that a schema
- * demands is silently not checked. Pure functions. */
+ * maxProperties; items (one schema), minItems, maxItems, uniqueItems; minimum, maximum,
+ * exclusiveMinimum, exclusiveMaximum, multipleOf; minLength, maxLength (characters), pattern (a
+ * POSIX extended regular expression of up to 256 bytes without back references, in bytes);
+ * anyOf, oneOf, allOf, not; true and false as schemas. Annotations ($schema, $id, $comment,
+ * title, description, default, examples, format, deprecated, readOnly, writeOnly) are allowed
+ * and mean nothing. Any other keyword is refused: nothing that a schema demands is silently not
+ * checked. Pure functions. */
 #ifndef FM_JSON_SCHEMA_H
 #define FM_JSON_SCHEMA_H
 
@@ -15,18 +16,20 @@
 #include "json_schema_types.h"
 #include "json_schema_verify.h"
 
-/* Checks a value. Returns how many faults there are (each was passed to `report`, which may be NULL), or
- * -FM_INVALID_ARGUMENT (the schema is faulty: err says where), or -FM_RESOURCE_EXHAUSTED (schema and value
- * are too large to be checked). */
+/* Checks a value. Returns how many faults there are (each was passed to `report`, which may be
+ * NULL), or -FM_INVALID_ARGUMENT (the schema is faulty: err says where), or
+ * -FM_RESOURCE_EXHAUSTED (schema and value are too large to be checked). */
 int json_schema_check(const struct fm_value *schema, const struct fm_value *v, json_schema_report report,
                       void *arg, struct fm_err *err) FM_MUST_CHECK;
 
-/* The same with a schema that json_schema_verify has found to be JSON_SCHEMA_PLAIN, which is not looked at
- * again. Several checks may share a bound of their work: *work is what they have used so far. */
+/* The same with a schema that json_schema_verify has found to be JSON_SCHEMA_PLAIN, which is not
+ * looked at again. Several checks may share a bound of their work: *work is what they have used
+ * so far. */
 int json_schema_check_plain(const struct fm_value *schema, const struct fm_value *v, size_t *work,
                             json_schema_report report, void *arg, struct fm_err *err) FM_MUST_CHECK;
 
-/* Reports the keys of a map that are none of `properties`, as a schema does that admits no others. */
+/* Reports the keys of a map that are none of `properties`, as a schema does that admits no
+ * others. */
 void json_schema_report_unknown(const struct fm_value *properties, const struct fm_value *map,
                                 json_schema_report report, void *arg);
 

@@ -1,5 +1,5 @@
-/* Patterns of JSON Schemas: POSIX extended regular expressions whose cost is known before they are compiled.
- * See json_schema_walk.h. */
+/* Patterns of JSON Schemas: POSIX extended regular expressions whose cost is known before they
+ * are compiled. See json_schema_walk.h. */
 #include "json_schema_pattern.h"
 
 #include <stdint.h>
@@ -10,12 +10,12 @@
 #define MAX_NESTED 3       /* repetitions inside each other */
 #define MAX_EXPANDED 2000  /* a pattern with its repetitions written out: what regcomp makes of it */
 
-/* The size of an expression when its repetitions are written out, as regcomp does: "a+" is "aa*", "a{3}" is
- * "aaa", and what is nested multiplies. Adds up one level of parentheses. */
+/* The size of an expression when its repetitions are written out, as regcomp does: "a+" is
+ * "aa*", "a{3}" is "aaa", and what is nested multiplies. Adds up one level of parentheses. */
 struct level {
     size_t sum, last; /* of all atoms but the last, and of the last one */
-    /* Repetitions inside each other, in all atoms and in the last one: glibc's regcomp takes time exponential
-     * in them. */
+    /* Repetitions inside each other, in all atoms and in the last one: glibc's regcomp takes
+     * time exponential in them. */
     unsigned deepest, depth;
 };
 
@@ -40,8 +40,8 @@ static size_t end_of_bracket(const char *p, size_t i)
     return p[i] == '\0' ? i - 1 : i;
 }
 
-/* The last byte of "{3}", "{1,}", "{1,3}" at p[i], and how often it repeats; i itself when it is no interval.
- */
+/* The last byte of "{3}", "{1,}", "{1,3}" at p[i], and how often it repeats; i itself when it is
+ * no interval. */
 static size_t end_of_interval(const char *p, size_t i, size_t *ret_times)
 {
     size_t at = i + 1;

@@ -8,8 +8,8 @@ enum json_schema_fault_kind {
     JSON_SCHEMA_UNKNOWN  /* the property `key` is none that its object may have */
 };
 
-/* What does not meet the schema. Paths are as for fm_value_get, "" for the whole; valid until the callback
- * returns. */
+/* What does not meet the schema. Paths are as for fm_value_get, "" for the whole; valid until
+ * the callback returns. */
 struct json_schema_fault {
     enum json_schema_fault_kind kind;
     const char *path;   /* of the value; of an unknown property, and of the object that lacks one */

@@ -1,5 +1,5 @@
-/* The walk over a schema itself, after which a check need not ask what kind a keyword's value has. See
- * json_schema_verify.h. */
+/* The walk over a schema itself, after which a check need not ask what kind a keyword's value
+ * has. See json_schema_verify.h. */
 #include "json_schema_verify.h"
 
 #include <math.h>
@@ -166,8 +166,8 @@ static const struct keyword {
 };
 #define N_KEYWORDS (sizeof(keywords) / sizeof(keywords[0]))
 
-/* Whether a keyword is looked at. Schemas for others than us may say more than we know, or in another draft.
- */
+/* Whether a keyword is looked at. Schemas for others than us may say more than we know, or in
+ * another draft. */
 static bool matters(const struct check *c, const char *key, const struct fm_value *v)
 {
     static const char *const sure[] = {"type",  "enum",  "properties", "required", "additionalProperties",

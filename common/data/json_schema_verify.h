@@ -1,4 +1,5 @@
-/* JSON Schemas themselves: whether they are sound, and demand the same. Pure functions. See json_schema.h. */
+/* JSON Schemas themselves: whether they are sound, and demand the same. Pure functions. See
+ * json_schema.h. */
 #ifndef FM_JSON_SCHEMA_VERIFY_H
 #define FM_JSON_SCHEMA_VERIFY_H
 
@@ -9,17 +10,17 @@
 
 struct check;
 
-/* Checks the schema itself. Adds each fault to err, its path (which begins with `path`) as the field.
- * Returns 0, or -FM_INVALID_ARGUMENT. */
+/* Checks the schema itself. Adds each fault to err, its path (which begins with `path`) as the
+ * field. Returns 0, or -FM_INVALID_ARGUMENT. */
 int json_schema_verify(const struct fm_value *schema, const char *path, enum json_schema_use use,
                        struct fm_err *err) FM_MUST_CHECK;
 
-/* Whether two schemas demand the same, as far as it is easily seen: annotations and the order of keys do not
- * matter. For schemas that json_schema_verify has found sound. */
+/* Whether two schemas demand the same, as far as it is easily seen: annotations and the order of
+ * keys do not matter. For schemas that json_schema_verify has found sound. */
 bool json_schema_same(const struct fm_value *a, const struct fm_value *b);
 
-/* For json_schema.c: walks over a schema. Returns 0, or the error of the first fault when they are not
- * collected. */
+/* For json_schema.c: walks over a schema. Returns 0, or the error of the first fault when they
+ * are not collected. */
 int schema_verify(struct check *c, const struct fm_value *schema);
 
 #endif

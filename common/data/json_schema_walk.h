@@ -1,5 +1,5 @@
-/* What the walk over a schema and the check of a value share: where they are, what they may still do, and
- * members of objects. Private to json_schema*.c. */
+/* What the walk over a schema and the check of a value share: where they are, what they may
+ * still do, and members of objects. Private to json_schema*.c. */
 #ifndef FM_JSON_SCHEMA_WALK_H
 #define FM_JSON_SCHEMA_WALK_H
 

@@ -11,8 +11,9 @@ struct nearest {
 };
 
 struct nearest nearest_to(const char *word);
-/* Looks at one name. Near is a name that up to a third of the letters tell from the word: letters that are
- * wrong, missing, too many or exchanged with the next one; large and small letters are alike. */
+/* Looks at one name. Near is a name that up to a third of the letters tell from the word:
+ * letters that are wrong, missing, too many or exchanged with the next one; large and small
+ * letters are alike. */
 void nearest_try(struct nearest *n, const char *name);
 
 #endif

@@ -19,7 +19,10 @@
 #include "mem.h"
 
 #define MAX_IDLE 8
-#define GRACE_MS 30000 /* besides the processor time: to start, to send and receive, on a busy machine */
+/* How long an exchange may take: a busy machine gives a worker a tenth of a processor. The limit
+ * of processor time is the kernel's; this is for a worker that is stuck. */
+#define WAIT_PER_CPU 10
+#define GRACE_MS 30000 /* besides that: to start, to send and receive */
 #define MAX_REPLY_BYTES (256u * 1024 * 1024)
 
 struct worker {
@@ -196,7 +199,7 @@ static enum exchange ask(const struct worker *w, const char *program, struct fm_
                            .max_bytes = limits->max_bytes,
                            .cpu_ms = limits->cpu_ms,
                            .compile_only = json.p == NULL};
-    int64_t until_ms = fm_now_mono_ms() + limits->cpu_ms + GRACE_MS;
+    int64_t until_ms = fm_now_mono_ms() + (int64_t)limits->cpu_ms * WAIT_PER_CPU + GRACE_MS;
     enum exchange e = send_all(w, &r, sizeof(r), until_ms);
     if (e == DONE)
         e = send_all(w, program, r.program_bytes, until_ms);

@@ -63,7 +63,7 @@ static int check_waiting(const struct core *c, struct fm_err *err)
     if (c->n_pending < c->cfg.max_waiting_jobs)
         return 0;
     (void)fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL,
-                     "%zu jobs wait for a host; the limit is %zu: try again when some have got one",
+                     "%zu jobs wait for a host; the limit is %zu: try again when some have been given one",
                      c->n_pending, c->cfg.max_waiting_jobs);
     return fm_err_retry(err, RETRY_FULL_MS);
 }

@@ -62,7 +62,7 @@ static int check_changes(const struct job_state *s, const Fermata__V1__Step *ste
             if (c->value == NULL)
                 REFUSE("changes.value", "change %zu of key %s has no value", i, c->key);
             if (c->kind == STATE_CHANGE_KIND_APPEND && !will_be_list(s, step, i))
-                REFUSE("changes.kind", "change %zu appends to key %s, which is no list", i, c->key);
+                REFUSE("changes.kind", "change %zu appends to key %s, which is not a list", i, c->key);
             break;
         case STATE_CHANGE_KIND_REMOVE:
             break;

@@ -108,8 +108,8 @@ int store_backup(const char *dir, const char *to, struct fm_err *err)
     if (stat(from, &st) < 0)
         return fm_err_set(err, FM_NOT_FOUND, "data", "there is no store in %s", dir);
     if (stat(to, &st) == 0)
-        return fm_err_set(err, FM_ALREADY_EXISTS, "backup", "%s is there already: a backup replaces nothing",
-                          to);
+        return fm_err_set(err, FM_ALREADY_EXISTS, "backup",
+                          "%s already exists: a backup never replaces a file", to);
     (void)unlink(temporary); /* of a backup that was interrupted */
     int rc = make(from, temporary, err);
     if (rc == 0 && rename(temporary, to) < 0)

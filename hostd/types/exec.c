@@ -67,10 +67,11 @@ static int say_failure(struct fm_ctx *ctx, struct run *r, const struct fm_value 
         code++;
     if (code > FM_FAIL_UNAUTHENTICATED) {
         char why[400];
-        (void)snprintf(why, sizeof(why),
-                       "\"code\" must be a text, the name of a gRPC status code such as UNAVAILABLE, and is "
-                       "\"%.64s\"; it says \"fail\": %.200s",
-                       name, text_at(m, "fail"));
+        (void)snprintf(
+            why, sizeof(why),
+            "\"code\" must be a string, the name of a gRPC status code such as UNAVAILABLE, and is "
+            "\"%.64s\"; it says \"fail\": %.200s",
+            name, text_at(m, "fail"));
         return bad_line(ctx, r, why);
     }
     (void)fm_ctx_fail(ctx, (enum fm_failure)code, "%s", text_at(m, "fail"));

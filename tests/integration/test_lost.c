@@ -51,7 +51,7 @@ static void refuses_what_it_would_drop(struct cluster *c, const char *job)
         {"{'done':{'event':'out','dat':{'v':8}}}",  "answer.done has the key \"dat\""                                   },
         {"{'done':{'data':{'v':8}}}",               "answer.done has data but no event"                                 },
         {"{'done':{'event':'out'},'data':{'v':8}}", "answer has the key \"data\"; it may have \"done\""                 },
-        {"{'done':{'event':5}}",                    "answer.done.event must be a text"                                  },
+        {"{'done':{'event':5}}",                    "answer.done.event must be a string"                                },
         {"{'done':{'event':''}}",                   "answer.done.event"                                                 },
         {"{'done':{'event':'out','data':5}}",       "answer.done.data must be an object"                                },
         {"{'done':true}",                           "answer.done must be an object"                                     },

@@ -243,7 +243,8 @@ static int check_done(const Google__Protobuf__Value *done, struct fm_err *err)
             err, FM_INVALID_ARGUMENT, "answer.done.event",
             "answer.done has data but no event to emit it as; {} is a task that emitted nothing");
     if (event != NULL && event->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "answer.done.event", "answer.done.event must be a text");
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "answer.done.event",
+                          "answer.done.event must be a string");
     if (event != NULL && fm_name_check("answer.done.event", event->string_value, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (data != NULL && data->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)

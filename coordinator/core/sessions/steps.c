@@ -217,7 +217,7 @@ static void on_step(struct core *c, struct host *h, const char *job_id, Fermata_
     if (job == NULL || job->loading || job->host != h || job->head->epoch != step->epoch) {
         if (job != NULL && job->loading && h->resync_at_ms != 0)
             return; /* its stream ends in a moment, and the step comes again */
-        reject(c, h, job_id, step, "the host does not have this job under this epoch (any more)");
+        reject(c, h, job_id, step, "the host does not have this job under this epoch (or no longer)");
         return;
     }
     if (step->number <= job_state_step(job->state))

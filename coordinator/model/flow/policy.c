@@ -81,10 +81,10 @@ void flow_check_policy(const Fermata__V1__Policy *p, const char *path, struct fm
     flow_path(field, "%s.on_error", path);
     if (protobuf_c_enum_descriptor_get_value(&fermata__v1__error_policy__descriptor, (int)p->on_error) ==
         NULL)
-        FLOW_FAULT(err, field, "there is no error policy %d", (int)p->on_error);
+        FLOW_FAULT(err, field, "error policy %d is unknown", (int)p->on_error);
     flow_path(field, "%s.on_lost", path);
     if (protobuf_c_enum_descriptor_get_value(&fermata__v1__lost_policy__descriptor, (int)p->on_lost) == NULL)
-        FLOW_FAULT(err, field, "there is no policy %d for lost hosts", (int)p->on_lost);
+        FLOW_FAULT(err, field, "policy %d for lost tasks is unknown", (int)p->on_lost);
 }
 
 void flow_check_settings(const Fermata__V1__Flow *f, const char *path, struct fm_err *err)
@@ -112,7 +112,7 @@ static void check_merge(const Fermata__V1__SlotMerge *m, const char *path, struc
     char field[FLOW_PATH_BYTES];
     flow_path(field, "%s.mode", path);
     if (protobuf_c_enum_descriptor_get_value(&fermata__v1__merge_mode__descriptor, (int)m->mode) == NULL) {
-        FLOW_FAULT(err, field, "there is no merge mode %d", (int)m->mode);
+        FLOW_FAULT(err, field, "merge mode %d is unknown", (int)m->mode);
         return;
     }
     flow_path(field, "%s.n", path);

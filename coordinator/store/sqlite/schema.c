@@ -23,7 +23,7 @@ static int check_integrity(struct sql_conn *c, struct fm_err *err)
 {
     struct stat st;
     if (stat(c->path, &st) == 0 && st.st_size > QUICK_CHECK_BYTES) {
-        FM_LOG(INFO, STORAGE, "the store is large, its full check is left out", FM_I64("bytes", st.st_size));
+        FM_LOG(INFO, STORAGE, "the store is large: its full check is left out", FM_I64("bytes", st.st_size));
         return 0;
     }
     fm_autofree char *damage = NULL;
@@ -93,8 +93,8 @@ int schema_prepare(struct sql_conn *c, struct fm_err *err)
             "%s has schema version %lld; this coordinator knows versions up to %d: use a newer coordinator",
             c->path, (long long)version, SCHEMA_VERSION);
     if (version < 1)
-        return fm_err_set(err, FM_FAILED_PRECONDITION, "data", "%s has schema version %lld, which never was",
-                          c->path, (long long)version);
+        return fm_err_set(err, FM_FAILED_PRECONDITION, "data",
+                          "%s has schema version %lld, which does not exist", c->path, (long long)version);
     rc = version < SCHEMA_VERSION ? migrate(c, version, err) : 0;
     return rc == 0 ? check_integrity(c, err) : rc;
 }

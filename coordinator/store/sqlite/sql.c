@@ -193,7 +193,7 @@ int sql_error(const struct sql_conn *c, int rc, const char *what, struct fm_err 
         fm_err_set(err, FM_UNAVAILABLE, NULL, "the store %s has an I/O error (%s: %s)", c->path, what, text);
         return fm_err_retry(err, RETRY_STORE_MS);
     case SQLITE_CONSTRAINT:
-        return fm_err_set(err, FM_INTERNAL, NULL, "a record is in the store already (%s: %s)", what, text);
+        return fm_err_set(err, FM_INTERNAL, NULL, "a record is already in the store (%s: %s)", what, text);
     default:
         return fm_err_set(err, FM_UNAVAILABLE, NULL, "the store %s fails (%s: %s)", c->path, what, text);
     }

@@ -186,7 +186,7 @@ static bool ask_user(struct fm_ctx *ctx, const struct fm_value *call, char why[W
     const char *question = fm_value_string(fm_value_get(arguments, "question"), "");
     wanted = is_schema(wanted) ? wanted : NULL;
     if (question[0] == '\0') {
-        (void)snprintf(why, WHY_BYTES, "error: question must be a text and not empty");
+        (void)snprintf(why, WHY_BYTES, "error: question must be a string and not empty");
         return false;
     }
     if (!choices_of(ctx, fm_value_get(arguments, "choices"), wanted, &choices, why))

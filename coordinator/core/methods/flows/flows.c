@@ -249,8 +249,7 @@ static int get_flow_graph(struct core *c, struct op *op, struct fm_err *err)
     const Fermata__V1__GetFlowGraphRequest *r = OP_REQUEST(op, Fermata__V1__GetFlowGraphRequest);
     if (protobuf_c_enum_descriptor_get_value(&fermata__v1__flow_graph_format__descriptor, (int)r->format) ==
         NULL)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "format", "there is no format %d of graphs",
-                          (int)r->format);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "format", "graph format %d is unknown", (int)r->format);
     int rc = fm_name_check("name", r->name, err);
     if (rc < 0)
         return rc;

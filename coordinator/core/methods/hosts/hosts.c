@@ -198,7 +198,8 @@ static int check_certificate(const struct core *c, const Fermata__V1__CertifyDea
                           strlen(q->how), FM_MAX_LABEL_BYTES);
     if (h == NULL || h->incarnation == NULL || strcmp(h->incarnation, q->incarnation) != 0)
         return fm_err_set(err, FM_NOT_FOUND, "incarnation",
-                          "incarnation %s of host %s is not known (any more)", q->incarnation, q->host_id);
+                          "incarnation %s of host %s is not known (or no longer)", q->incarnation,
+                          q->host_id);
     if (still_talks(c, h))
         return fm_err_set(err, FM_FAILED_PRECONDITION, "incarnation",
                           "host %s talks: its incarnation %s was heard of %lld ms ago", q->host_id,

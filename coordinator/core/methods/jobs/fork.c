@@ -167,7 +167,7 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
     }
     if (children != count_results(f, through))
         return fm_err_set(err, FM_FAILED_PRECONDITION, "step",
-                          "job %s waited for a child job after step %zu: take a step before or after that",
+                          "job %s waited for a child job after step %zu: name a step before or after that",
                           f->head->job_id, f->steps.n);
     return 0;
 }

@@ -53,8 +53,8 @@ static const Fermata__V1__Pause *find_asked(const struct job *job, const Fermata
     const Fermata__V1__Pause *p = job_find_pause(job, r->pause_id);
     if (p == NULL)
         (void)fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
-                         "pause %.64s of job %s is not open (any more); open is %s", r->pause_id, job->text,
-                         h->pauses[0]->pause_id);
+                         "pause %.64s of job %s is not open (or no longer); open is %s", r->pause_id,
+                         job->text, h->pauses[0]->pause_id);
     return p;
 }
 
@@ -127,7 +127,7 @@ int job_check_answer(const Fermata__V1__Pause *p, const Fermata__V1__ResumeJobRe
 {
     if (r->digest[0] != '\0' && strcmp(r->digest, p->digest) != 0)
         return fm_err_set(err, FM_FAILED_PRECONDITION, "digest",
-                          "pause %s has the digest %s: what was shown to who answers was something else",
+                          "pause %s has the digest %s: what was shown to whoever answers was something else",
                           p->pause_id, p->digest);
     if (is_question(p) && r->answer == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "answer", "the question \"%.200s\" needs an answer",

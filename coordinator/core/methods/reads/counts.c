@@ -114,7 +114,7 @@ static int parse_day(const char *field, const char *text, uint32_t fallback, uin
     memset(&tm, 0, sizeof(tm));
     if (sscanf(text, "%4d-%2d-%2d%n", &y, &m, &d, &end) != 3 || text[end] != '\0' || y < 1970 || m < 1 ||
         m > 12 || d < 1 || d > 31)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "\"%.32s\" is no day such as 2026-11-25", text);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, field, "\"%.32s\" is not a day such as 2026-11-25", text);
     /* Days from civil (Howard Hinnant, chrono-Compatible Low-Level Date Algorithms). */
     y -= m <= 2;
     int era = y / 400, yoe = y - era * 400, doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1,

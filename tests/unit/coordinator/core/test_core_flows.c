@@ -46,7 +46,7 @@ static void a_flow_that_is_not_there_is_not_found(void **state)
     }
     refuses("NOT_FOUND name: there is no flow \"g\"", "Flows/DeleteFlow", "'name': 'g'");
     refuses("INVALID_ARGUMENT name: ", "Flows/DeleteFlow", "'name': 'no name'");
-    refuses("INVALID_ARGUMENT format: there is no format 9 of graphs", "Flows/GetFlowGraph",
+    refuses("INVALID_ARGUMENT format: graph format 9 is unknown", "Flows/GetFlowGraph",
             "'name': 'f', 'format': 9");
     refuses("INVALID_ARGUMENT page_token: ", "Flows/ListFlows", "'page_token': 'no name'");
     refuses("INVALID_ARGUMENT flow: flow is missing", "Flows/PutFlow", "{}");

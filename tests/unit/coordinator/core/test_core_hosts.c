@@ -385,7 +385,7 @@ static void a_release_of_another_epoch_changes_nothing(void **state)
     assert_string_equal(
         at(told_of(a, "step_reject"), ""),
         "{'epoch':2,'job_id':'01HF7YAT00AW6HRSHWYKBKRK04','number':1,'reason':'the host does not have "
-        "this job under this epoch (any more)'}");
+        "this job under this epoch (or no longer)'}");
 }
 
 static void a_job_of_which_three_hosts_make_bad_steps_fails(void **state)

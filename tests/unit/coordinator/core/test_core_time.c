@@ -272,7 +272,7 @@ static void the_outcome_of_a_lost_task_is_asked_for(void **state)
         {"{'done': {'x': 1}}",
          "INVALID_ARGUMENT answer.done: answer.done has the key \"x\"; it may have \"event\" and \"data\""                 },
         {"{'done': {'data': {}}}",                "INVALID_ARGUMENT answer.done.event: answer.done has data but no event"  },
-        {"{'done': {'event': 1}}",                "INVALID_ARGUMENT answer.done.event: answer.done.event must be a text"   },
+        {"{'done': {'event': 1}}",                "INVALID_ARGUMENT answer.done.event: answer.done.event must be a string" },
         {"{'done': {'event': 'no event'}}",       "INVALID_ARGUMENT answer.done.event: "                                   },
         {"{'done': {'event': 'out', 'data': 1}}",
          "INVALID_ARGUMENT answer.done.data: answer.done.data must be an object"                                           },

@@ -219,7 +219,7 @@ static void a_newer_store_and_one_of_another_program_are_refused_by_name(void **
     snprintf(both, sizeof(both),
              "/fermata.db has schema version 99; this coordinator knows versions up to %d", SCHEMA_VERSION);
     assert_refused("PRAGMA user_version=99", both);
-    assert_refused("PRAGMA user_version=0", "/fermata.db has schema version 0, which never was");
+    assert_refused("PRAGMA user_version=0", "/fermata.db has schema version 0, which does not exist");
     assert_refused("PRAGMA application_id=7", "/fermata.db is a database of another program");
 }
 

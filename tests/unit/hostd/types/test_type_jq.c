@@ -58,9 +58,8 @@ static void a_filter_lets_data_pass_or_rejects_it(void **state)
 static void a_route_names_events(void **state)
 {
     (void)state;
-    ctx->config =
-        fake_json(ctx, "{'program':'if .n > 3 then [\"big\",\"any\"] else \"small\" end, null,"
-                       " false','mode':'route'}");
+    ctx->config = fake_json(ctx, "{'program':'if .n > 3 then [\"big\",\"any\"] else \"small\" end, null,"
+                                 " false','mode':'route'}");
     assert_int_equal(fake_run(ctx, "input", "{'n':4}"), 0);
     assert_int_equal(ctx->emitted.n, 2);
     fake_emitted(ctx, 0, "big", "{'n':4}");

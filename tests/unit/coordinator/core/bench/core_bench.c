@@ -117,7 +117,6 @@ static void io_read(void *arg, const struct store_query *q)
         w->done = sim_store_query(bench.store, q);
     } else {
         w->done = sim_store_failure(q->tag, bench.reads_fail);
-        w->done->is_query = true;
         w->done->kind = q->kind;
     }
     DL_APPEND(queries, w);

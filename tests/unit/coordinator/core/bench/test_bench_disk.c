@@ -185,10 +185,11 @@ static void check_waits_for_the_disk(const char *method, const char *json)
         fail_msg("%s fails: %s", method, bench_error(t));
 }
 
-static void check_waits(const char *method, const char *fmt, const char *job)
+/* About a job; `more` are further fields, such as ", 'by': 'x'". */
+static void check_waits(const char *method, const char *job, const char *more)
 {
     char json[512];
-    snprintf(json, sizeof(json), fmt, job);
+    snprintf(json, sizeof(json), "{'job_id': '%s'%s}", job, more);
     check_waits_for_the_disk(method, json);
 }
 
@@ -200,19 +201,19 @@ static void commands_are_answered_when_they_are_on_disk(void **state)
                              "{'inline_flow': " FLOW ", 'entry': {'routine': 'r', 'slot': 'in'}}");
     check_waits_for_the_disk("Flows/PutFlow", "{'flow': " FLOW "}");
     check_waits_for_the_disk("Flows/DeleteFlow", "{'name': 'f'}");
-    check_waits("Jobs/SendInput", "{'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}}", job);
-    check_waits("Jobs/PatchState", "{'job_id': '%s', 'set': {'k': 1}}", job);
-    check_waits("Jobs/ClaimPause", "{'job_id': '%s', 'by': 'x'}", job);
-    check_waits("Jobs/ReleasePause", "{'job_id': '%s', 'by': 'x'}", job);
-    check_waits("Jobs/SetBreakpoints", "{'job_id': '%s', 'breakpoints': [{'routine': 'r'}]}", job);
-    check_waits("Jobs/EditTask", "{'job_id': '%s', 'task_id': 'i2', 'data': {'n': 2}}", job);
-    check_waits("Jobs/RetryTask", "{'job_id': '%s', 'task_id': 'i2'}", job);
-    check_waits("Jobs/SkipTask", "{'job_id': '%s', 'task_id': 'i2'}", job);
-    check_waits("Jobs/ForkJob", "{'job_id': '%s', 'step': 1}", job);
-    check_waits("Jobs/PauseJob", "{'job_id': '%s'}", job);
-    check_waits("Jobs/ResumeJob", "{'job_id': '%s', 'pause_id': 'p1.0', 'answer': 1}", job);
-    check_waits("Jobs/CancelJob", "{'job_id': '%s'}", job);
-    check_waits("Jobs/DeleteJob", "{'job_id': '%s'}", job);
+    check_waits("Jobs/SendInput", job, ", 'to': {'routine': 'r', 'slot': 'in'}");
+    check_waits("Jobs/PatchState", job, ", 'set': {'k': 1}");
+    check_waits("Jobs/ClaimPause", job, ", 'by': 'x'");
+    check_waits("Jobs/ReleasePause", job, ", 'by': 'x'");
+    check_waits("Jobs/SetBreakpoints", job, ", 'breakpoints': [{'routine': 'r'}]");
+    check_waits("Jobs/EditTask", job, ", 'task_id': 'i2', 'data': {'n': 2}");
+    check_waits("Jobs/RetryTask", job, ", 'task_id': 'i2'");
+    check_waits("Jobs/SkipTask", job, ", 'task_id': 'i2'");
+    check_waits("Jobs/ForkJob", job, ", 'step': 1");
+    check_waits("Jobs/PauseJob", job, "");
+    check_waits("Jobs/ResumeJob", job, ", 'pause_id': 'p1.0', 'answer': 1");
+    check_waits("Jobs/CancelJob", job, "");
+    check_waits("Jobs/DeleteJob", job, "");
     assert_int_equal(bench_status(job), 0);
     check_waits_for_the_disk("Hosts/CordonHost", "{'host_id': 'a'}");
     check_waits_for_the_disk("Hosts/DrainHost", "{'host_id': 'a'}");
@@ -255,19 +256,21 @@ static void what_was_stored_and_said_not_to_be_is_found_again(void **state)
 
 /* ---- request ids ---- */
 
+#define INPUT_AS_X "{'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}, 'request_id': 'x'}"
+#define NUMBER_AS_X                                                                                          \
+    "{'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}, 'request_id': 'x', 'data': {'n': %d}}"
+
 static void a_repeated_request_has_its_first_reply(void **state)
 {
     (void)state;
     const char *job = run_job(FLOW);
-    const char *input =
-        "{'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}, 'request_id': 'x', 'data': {'n': %d}}";
-    uint64_t first = bench_askf("Jobs/SendInput", input, job, 1);
-    uint64_t again = bench_askf("Jobs/SendInput", input, job, 1);
+    uint64_t first = bench_askf("Jobs/SendInput", NUMBER_AS_X, job, 1);
+    uint64_t again = bench_askf("Jobs/SendInput", NUMBER_AS_X, job, 1);
     Fermata__V1__SendInputResponse *a = bench_reply(first, &fermata__v1__send_input_response__descriptor),
                                    *b = bench_reply(again, &fermata__v1__send_input_response__descriptor);
     assert_int_equal(a->input_number, 2);
     assert_int_equal(b->input_number, 2);
-    assert_int_equal(bench_code(bench_askf("Jobs/SendInput", input, job, 2)), FM_ALREADY_EXISTS);
+    assert_int_equal(bench_code(bench_askf("Jobs/SendInput", NUMBER_AS_X, job, 2)), FM_ALREADY_EXISTS);
     assert_int_equal(sim_store_last_input(bench.store, job), 2);
 }
 
@@ -275,10 +278,9 @@ static void a_look_up_that_a_unit_has_overtaken_is_made_again(void **state)
 {
     (void)state;
     const char *job = run_job(FLOW);
-    const char *input = "{'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}, 'request_id': 'x'}";
     bench.holds_queries = bench.holds = true;
-    uint64_t first = bench_askf("Jobs/SendInput", input, job),
-             again = bench_askf("Jobs/SendInput", input, job);
+    uint64_t first = bench_askf("Jobs/SendInput", INPUT_AS_X, job),
+             again = bench_askf("Jobs/SendInput", INPUT_AS_X, job);
     bench_answer_one(); /* the first is gathered, … */
     bench_store_all();  /* … stored and answered, … */
     assert_int_equal(bench_code(first), FM_OK);

@@ -13,6 +13,8 @@
 #define COMPLETE "'outcome': 'STEP_OUTCOME_COMPLETE'"
 #define START                                                                                                \
     CONTINUE ", 'children': [{'flow': 'kid', 'entry': {'routine': 'r', 'slot': 'in'}, 'result_slot': 'in'}]"
+#define INPUT "{'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}, 'data': {'y': '%s'}}"
+#define SUBMIT "{'inline_flow': " FLOW ", 'entry': {'routine': 'r', 'slot': 'in'}, 'data': {'y': '%s'}}"
 #define ASSIGN FERMATA__V1__COORDINATOR_MESSAGE__BODY_ASSIGN
 
 static void heartbeats(uint64_t conn, int64_t ms)
@@ -261,9 +263,8 @@ static void a_job_takes_no_more_than_its_state_may_have(void **state)
     bench.cfg.max_state_bytes = 10000;
     bench_start();
     const char *job = bench_submit(FLOW);
-    const char *input = "{'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}, 'data': {'y': '%s'}}";
-    assert_int_equal(bench_code(bench_askf("Jobs/SendInput", input, job, text)), FM_OK);
-    assert_int_equal(bench_code(bench_askf("Jobs/SendInput", input, job, text)), FM_RESOURCE_EXHAUSTED);
+    assert_int_equal(bench_code(bench_askf("Jobs/SendInput", INPUT, job, text)), FM_OK);
+    assert_int_equal(bench_code(bench_askf("Jobs/SendInput", INPUT, job, text)), FM_RESOURCE_EXHAUSTED);
     assert_int_equal(sim_store_last_input(bench.store, job), 2);
     bench_attach(1, "a", "one", 5, "");
     snprintf(more, sizeof(more),
@@ -302,20 +303,18 @@ static void more_bytes_than_there_is_memory_for_are_refused(void **state)
     bench.cfg.max_active_bytes = 20000;
     bench_start();
     bench_attach(1, "a", "one", 50, "");
-    const char *submit =
-        "{'inline_flow': " FLOW ", 'entry': {'routine': 'r', 'slot': 'in'}, 'data': {'y': '%s'}}";
     char text[4001];
     memset(text, 'y', 4000);
     text[4000] = '\0';
     int code = FM_OK, n = 0;
     for (; n < 20 && code == FM_OK; n++)
-        code = bench_code(bench_askf("Jobs/SubmitJob", submit, text));
+        code = bench_code(bench_askf("Jobs/SubmitJob", SUBMIT, text));
     assert_int_equal(code, FM_RESOURCE_EXHAUSTED);
     assert_in_range(n, 3, 8);
     /* what makes room is not refused */
     const Fermata__V1__Assign *a = bench_last(1, ASSIGN)->assign;
     assert_int_equal(bench_code(bench_askf("Jobs/CancelJob", "{'job_id': '%s'}", a->job_id)), FM_OK);
-    assert_int_equal(bench_code(bench_askf("Jobs/SubmitJob", submit, "")), FM_OK);
+    assert_int_equal(bench_code(bench_askf("Jobs/SubmitJob", SUBMIT, "")), FM_OK);
 }
 
 int main(void)

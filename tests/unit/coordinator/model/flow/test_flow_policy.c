@@ -143,8 +143,8 @@ static void no_number_is_no_number(void **state)
 static void words_of_a_policy_are_known(void **state)
 {
     (void)state;
-    policy_has_fault("{'on_error':17}", "on_error", "no error policy 17");
-    policy_has_fault("{'on_lost':-1}", "on_lost", "no policy -1");
+    policy_has_fault("{'on_error':17}", "on_error", "error policy 17 is unknown");
+    policy_has_fault("{'on_lost':-1}", "on_lost", "policy -1 for lost tasks is unknown");
     policy_has_fault("{'retry':{'retryable_codes':['UNAVAILABLE','OOPS']}}", "retry.retryable_codes[1]",
                      "\"OOPS\"");
     policy_has_fault("{'retry':{'retryable_codes':['OK']}}", "retry.retryable_codes[0]", "of an error");

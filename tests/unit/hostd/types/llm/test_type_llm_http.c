@@ -529,12 +529,12 @@ static void a_question_that_nobody_could_answer_is_an_error_for_the_model(void *
     static const struct {
         const char *arguments, *why;
     } bad[] = {
-        {"{'question':'Which?','choices':'red'}",                                       "choices must be a list" },
+        {"{'question':'Which?','choices':'red'}",                                       "choices must be a list"   },
         {"{'question':'Which?','choices':['red',2],'answer_schema':{'type':'string'}}",
-         "choices[1], 2, does not meet answer_schema"                                                            },
-        {"{'question':7}",                                                              "question must be a text"},
-        {"{}",                                                                          "question must be a text"},
-        {"[1]",                                                                         "must be an object"      },
+         "choices[1], 2, does not meet answer_schema"                                                              },
+        {"{'question':7}",                                                              "question must be a string"},
+        {"{}",                                                                          "question must be a string"},
+        {"[1]",                                                                         "must be an object"        },
     };
     for (size_t i = 0; i < 5; i++) {
         asks_with(bad[i].arguments);

@@ -1,0 +1,246 @@
+/* Secrets: what is read, what is put in, and what is blanked out of what comes back, also when it comes in
+ * pieces. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "secrets.h"
+
+#define KEY "sk-abcdefgh"
+
+static char path[64];
+
+/* A file of secrets with this mode. */
+static const char *file_of(const char *text, unsigned mode)
+{
+    snprintf(path, sizeof(path), "/tmp/test_secrets.%d", (int)getpid());
+    (void)unlink(path);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(chmod(path, mode), 0);
+    return path;
+}
+
+static struct secrets *read_text(const char *text)
+{
+    struct fm_err err = {0};
+    struct secrets *s = secrets_read(file_of(text, 0600), &err);
+    if (s == NULL)
+        fail_msg("%s", err.msg);
+    return s;
+}
+
+static void refused(const char *text, unsigned mode, int code)
+{
+    struct fm_err err = {0};
+    assert_null(secrets_read(file_of(text, mode), &err));
+    assert_int_equal(err.code, code);
+    fm_err_done(&err);
+}
+
+static void values_put(struct fm_buf *b, const char *value)
+{
+    fm_buf_append(b, value, strlen(value) + 1);
+}
+
+/* ---- the file ---- */
+
+static void a_file_that_others_may_read_is_refused(void **state)
+{
+    (void)state;
+    refused("A=1\n", 0640, FM_PERMISSION_DENIED);
+    refused("A=1\n", 0604, FM_PERMISSION_DENIED);
+    refused("A=1\n", 0620, FM_PERMISSION_DENIED);
+    struct fm_err err = {0};
+    (void)unlink(path);
+    assert_null(secrets_read(path, &err));
+    assert_int_equal(err.code, FM_NOT_FOUND);
+    assert_null(secrets_read("/tmp", &err));
+    assert_int_equal(err.code, FM_PERMISSION_DENIED);
+    fm_err_done(&err);
+}
+
+static void a_line_that_is_none_is_named(void **state)
+{
+    (void)state;
+    char text[300];
+    refused("A=1\n\n# more\nnonsense\n", 0600, FM_INVALID_ARGUMENT);
+    refused("=1\n", 0600, FM_INVALID_ARGUMENT);
+    refused("A B=1\n", 0600, FM_INVALID_ARGUMENT);
+    memset(text, 'A', 129);
+    memcpy(text + 129, "=1\n", 4);
+    refused(text, 0600, FM_INVALID_ARGUMENT);
+    struct secrets *s = read_text(text + 1);
+    secrets_free(s);
+    struct fm_err err = {0};
+    assert_null(secrets_read(file_of("A=1\n\nnonsense\n", 0600), &err));
+    assert_non_null(strstr(err.msg, "line 3"));
+    fm_err_done(&err);
+}
+
+/* ---- putting in ---- */
+
+static void expand(const struct secrets *s, const char *text, const char *want, const char *used)
+{
+    struct fm_buf out = {0}, values = {0};
+    struct fm_err err = {0};
+    if (secrets_expand(s, text, &out, &values, &err) < 0)
+        fail_msg("%s", err.msg);
+    fm_buf_append(&out, "", 1);
+    fm_buf_append(&values, "", 1);
+    assert_string_equal((const char *)out.p, want);
+    assert_string_equal((const char *)values.p, used);
+    fm_buf_done(&out);
+    fm_buf_done(&values);
+}
+
+static void references_become_values(void **state)
+{
+    (void)state;
+    struct secrets *s = read_text("key=" KEY "\r\nother=a=b \n");
+    struct fm_buf out = {0}, used = {0};
+    struct fm_err err = {0};
+    setenv("TEST_SECRET_OF_ENV", "from-env", 1);
+    setenv("FERMATA_SECRET_X", "https://x.example bound-value", 1);
+    expand(s, "Bearer ${secret:key}!", "Bearer " KEY "!", KEY);
+    expand(s, "${secret:key}${secret:key}", KEY KEY, KEY);
+    expand(s, "${secret:other}", "a=b", "a=b");
+    expand(s, "${secret:TEST_SECRET_OF_ENV}", "from-env", "from-env");
+    expand(s, "${secret:FERMATA_SECRET_X#2}", "bound-value", "bound-value");
+    expand(s, "nothing ${secret:key", "nothing ${secret:key", "");
+    assert_int_equal(secrets_expand(s, "${secret:none}", &out, &used, &err), -FM_FAILED_PRECONDITION);
+    assert_int_equal(secrets_expand(s, "${secret:key#2}", &out, &used, &err), -FM_FAILED_PRECONDITION);
+    assert_int_equal(secrets_expand(s, "${secret:PATH#2}", &out, &used, &err), -FM_FAILED_PRECONDITION);
+    assert_int_equal(secrets_expand(s, "${secret:}", &out, &used, &err), -FM_FAILED_PRECONDITION);
+    unsetenv("TEST_SECRET_OF_ENV");
+    assert_int_equal(secrets_expand(s, "${secret:TEST_SECRET_OF_ENV}", &out, &used, &err),
+                     -FM_FAILED_PRECONDITION);
+    fm_buf_done(&out);
+    fm_buf_done(&used);
+    fm_err_done(&err);
+    secrets_free(s);
+    unsetenv("FERMATA_SECRET_X");
+}
+
+/* ---- blanking out ---- */
+
+static void redact(const struct fm_buf *used, const char *text, const char *want)
+{
+    char copy[128];
+    snprintf(copy, sizeof(copy), "%s", text);
+    assert_int_equal(secrets_redact(used, copy, strlen(copy)), strcmp(text, want) != 0);
+    assert_string_equal(copy, want);
+}
+
+static void values_are_blanked_out_wherever_they_stand(void **state)
+{
+    (void)state;
+    struct fm_buf used = {0};
+    values_put(&used, KEY);
+    values_put(&used, "four");
+    values_put(&used, "abc"); /* too short: it would blank out half of any text */
+    redact(&used, KEY, "***********");
+    redact(&used, "x" KEY "y" KEY, "x***********y***********");
+    redact(&used, "four and fourfour", "**** and ********");
+    redact(&used, "sk-abcdefg and abc", "sk-abcdefg and abc");
+    redact(&used, "", "");
+    fm_buf_done(&used);
+}
+
+static size_t tail(const struct fm_buf *used, const char *text)
+{
+    return secrets_tail(used, text, strlen(text));
+}
+
+static void the_beginning_of_a_value_at_the_end_is_held_back(void **state)
+{
+    (void)state;
+    struct fm_buf used = {0};
+    char text[64];
+    values_put(&used, KEY);
+    for (size_t n = 1; n < strlen(KEY); n++) { /* all of it but its last bytes, down to the first */
+        snprintf(text, sizeof(text), "so far %.*s", (int)n, KEY);
+        assert_int_equal(tail(&used, text), n);
+        assert_int_equal(secrets_tail(&used, KEY, n), n);
+    }
+    assert_int_equal(tail(&used, "sk-abcdefg "), 0);
+    assert_int_equal(tail(&used, "nothing"), 0);
+    assert_int_equal(tail(&used, ""), 0);
+    values_put(&used, "abc"); /* too short to be blanked out, so never held back */
+    assert_int_equal(tail(&used, "xxab"), 0);
+    values_put(&used, "abcdefgzz"); /* the longest such end counts */
+    assert_int_equal(tail(&used, "sk-abcdefg"), 10);
+    assert_int_equal(tail(&used, "abcdefg"), 7);
+    fm_buf_done(&used);
+}
+
+/* A text that comes in two pieces, cut anywhere: what is let go after each shows nothing of the value. */
+static void a_value_that_comes_in_pieces_is_never_let_go(void **state)
+{
+    (void)state;
+    static const char whole[] = "the key is " KEY ", really";
+    struct fm_buf used = {0};
+    values_put(&used, KEY);
+    for (size_t cut = 0; cut <= strlen(whole); cut++) {
+        char shown[128], rest[128];
+        snprintf(shown, sizeof(shown), "%.*s", (int)cut, whole);
+        (void)secrets_redact(&used, shown, cut);
+        size_t held = secrets_tail(&used, shown, cut);
+        snprintf(rest, sizeof(rest), "%s%s", shown + cut - held, whole + cut);
+        shown[cut - held] = '\0';
+        (void)secrets_redact(&used, rest, strlen(rest));
+        char all[256];
+        snprintf(all, sizeof(all), "%s%s", shown, rest);
+        assert_string_equal(all, "the key is ***********, really");
+    }
+    fm_buf_done(&used);
+}
+
+static void what_was_put_in_once_is_hidden_from_then_on(void **state)
+{
+    (void)state;
+    struct secrets *s = read_text("key=" KEY "\nunused=never-used\n");
+    struct fm_buf out = {0}, used = {0};
+    struct fm_err err = {0};
+    char text[64] = "a " KEY " b never-used sk-abcdefg";
+    size_t held;
+    assert_false(secrets_hide(text, strlen(text), &held));
+    assert_int_equal(held, 0);
+    assert_int_equal(secrets_expand(s, "${secret:key}", &out, &used, &err), 0);
+    assert_true(secrets_hide(text, strlen(text), &held));
+    assert_string_equal(text, "a *********** b never-used sk-abcdefg");
+    assert_int_equal(held, 10);
+    assert_false(secrets_hide(text, 5, NULL));
+    secrets_hide_known(text, strlen(text)); /* used or not */
+    assert_string_equal(text, "a *********** b ********** sk-abcdefg");
+    fm_buf_done(&out);
+    fm_buf_done(&used);
+    secrets_free(s);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    (void)unlink(path);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_file_that_others_may_read_is_refused, teardown),
+        cmocka_unit_test_teardown(a_line_that_is_none_is_named, teardown),
+        cmocka_unit_test_teardown(references_become_values, teardown),
+        cmocka_unit_test(values_are_blanked_out_wherever_they_stand),
+        cmocka_unit_test(the_beginning_of_a_value_at_the_end_is_held_back),
+        cmocka_unit_test(a_value_that_comes_in_pieces_is_never_let_go),
+        cmocka_unit_test_teardown(what_was_put_in_once_is_hidden_from_then_on, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
