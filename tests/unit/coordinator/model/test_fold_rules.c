@@ -326,9 +326,9 @@ static void a_step_that_breaks_a_rule_is_refused_in_words(void **state)
         {STEP(2,                                                "s1.1") ", 'changes': [{'key': 'k', 'kind': 1}]}",                                                           "change 0 of key k has no value"                                                                                     },
         {STEP(2,                                     "s1.1") ", 'changes': [{'key': 'list', 'kind': 2}]}",                                                "change 0 of key list has no value"                                           },
         {STEP(2,                                   "s1.1") ", 'changes': [{'key': 'one', 'kind': 2, 'value': 1}]}",
-         "change 0 appends to key one, which is no list"},
+         "change 0 appends to key one, which is not a list"},
         {STEP(2,                                          "s1.1") ", 'changes': [{'key': 'list', 'kind': 1, 'value': 1}, {'key': 'list', 'kind': 2, "
-                         "'value': 1}]}",                                                     "change 1 appends to key list, which is no list"                                                                                                                                                                                    },
+                         "'value': 1}]}",                                                     "change 1 appends to key list, which is not a list"                                                                                                                                                                                    },
         {STEP(2,                                                     "s1.1") ", 'changes': [{'key': 'k', 'kind': 9, 'value': 1}]}",
          "change 0 of key k has the unknown kind 9"},
         {STEP(2,                                                     "s1.1") ", 'unscheduled': ['s1.1']}",                                                                "no scheduled task s1.1 waits"},
