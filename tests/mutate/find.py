@@ -20,8 +20,9 @@ EXPRESSIONS = (K.CALL_EXPR, K.BINARY_OPERATOR, K.COMPOUND_ASSIGNMENT_OPERATOR, K
 LEAVES = (K.RETURN_STMT, K.GOTO_STMT)
 BOUNDS = {'<': '<=', '<=': '<', '>': '>=', '>=': '>'}
 LOGS = re.compile(r'(FM_LOG\w*|assert\w*|static_assert|_Static_assert|fprintf|printf|perror)\s*\(')
-FREES = re.compile(r'(\(void\)\s*)?(free|fm_free|fm_buf_done|fm_arena_done|fm_err_clear|fm_value_unref|json_decref|'
-                   r'pb_free|\w+_free|\w+_unref|memset_free|va_end|HASH_CLEAR)\s*\(')
+# Not those that also take something out of a table.
+FREES = re.compile(r'(\(void\)\s*)?(?!op_|watch_|mark_|conn_|unit_|hjob_)(free|fm_free|json_decref|va_end|regfree|sqlite3_finalize|HASH_CLEAR|\w+_free|'
+                   r'\w+_unref|(fm_buf|fm_err|fm_arena|kv|result|jq_outputs|list|sql)_done)\s*\(')
 KINDS = ('negate', 'part', 'bound', 'drop', 'skip')
 NUMBER = '@'  # stands for the mutant's number in what is inserted
 
