@@ -31,6 +31,7 @@ static void recovery_next(struct core *c);
 static void on_marks_listed(struct core *c, struct wait *w, struct store_done *d)
 {
     (void)w;
+    c->recover_reading = false;
     if (d->status != STORE_OK) {
         FM_LOG(ERROR, STORAGE, "what is remembered of hosts could not be read, trying again",
                FM_ERR(&d->err));
@@ -62,7 +63,7 @@ static void marks_load(struct core *c)
 /* One job less to wait for. */
 static void recovery_loaded(struct core *c)
 {
-    if (c->recovered || --c->recover_loading > 0)
+    if (c->recovered || c->recover_loading == 0 || --c->recover_loading > 0)
         return;
     recovery_next(c);
 }
@@ -97,6 +98,7 @@ static void job_ready(struct core *c, struct job *job)
 static void on_active_listed(struct core *c, struct wait *w, struct store_done *d)
 {
     (void)w;
+    c->recover_reading = false;
     if (d->status != STORE_OK) {
         FM_LOG(ERROR, STORAGE, "the active jobs could not be listed, trying again", FM_ERR(&d->err));
         core_retry_later(c);
@@ -114,6 +116,9 @@ static void on_active_listed(struct core *c, struct wait *w, struct store_done *
 
 static void recovery_next(struct core *c)
 {
+    if (c->recover_reading)
+        return;
+    c->recover_reading = !c->marks_loaded || !c->recover_listed;
     if (!c->marks_loaded) {
         marks_load(c);
         return;

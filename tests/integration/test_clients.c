@@ -109,11 +109,8 @@ static void health_can_be_watched(void **state)
     (void)state;
     struct cluster c;
     cluster_start(&c, 0);
-    char log[256];
-    snprintf(log, sizeof(log), "%s/health.log", c.dir);
-    const char *argv[] = {grpcurl_program(), "-plaintext", c.address, "grpc.health.v1.Health/Watch", NULL};
     struct proc watch;
-    proc_talk(&watch, log, argv);
+    rpc_start(&watch, cluster_file(&c, "health.log"), c.address, "grpc.health.v1.Health/Watch", "{}");
     rpc_hear(&watch, "'SERVING'");
     /* A watcher is told of the coordinator's end, and does not delay it. */
     proc_kill(&c.coordinator, SIGTERM);

@@ -35,13 +35,29 @@ static void full_name(const char *method, char out[128])
     snprintf(out, 128, "%s%s", strchr(method, '.') != NULL ? "" : "fermata.v1.", method);
 }
 
+/* Its own limit, of 10 s for a connection, is too short beside other work. In seconds. */
+static const char *patience(void)
+{
+    static char seconds[16];
+    snprintf(seconds, sizeof(seconds), "%d", DEADLINE_MS / 1000);
+    return seconds;
+}
+
 static int call(const char *address, const char *method, const char *request, char **out, char **err)
 {
-    char full[128], seconds[16];
+    char full[128];
     full_name(method, full);
-    snprintf(seconds, sizeof(seconds), "%d", DEADLINE_MS / 1000);
-    const char *argv[] = {grpcurl_program(), "-plaintext", "-max-time", seconds, "-d", "@",
-                          address,           full,         NULL};
+    const char *argv[] = {grpcurl_program(),
+                          "-plaintext",
+                          "-connect-timeout",
+                          patience(),
+                          "-max-time",
+                          patience(),
+                          "-d",
+                          "@",
+                          address,
+                          full,
+                          NULL};
     return proc_run(argv, request, out, err);
 }
 
@@ -121,7 +137,8 @@ void rpc_start(struct proc *p, const char *err_file, const char *address, const 
     char *request = json_vformat(fmt, ap);
     va_end(ap);
     full_name(method, full);
-    const char *argv[] = {grpcurl_program(), "-plaintext", "-d", request, address, full, NULL};
+    const char *argv[] = {
+        grpcurl_program(), "-plaintext", "-connect-timeout", patience(), "-d", request, address, full, NULL};
     proc_talk(p, err_file, argv);
     free(request);
 }
@@ -130,7 +147,8 @@ void rpc_talk(struct proc *p, const char *err_file, const char *address, const c
 {
     char full[128];
     full_name(method, full);
-    const char *argv[] = {grpcurl_program(), "-plaintext", "-d", "@", address, full, NULL};
+    const char *argv[] = {
+        grpcurl_program(), "-plaintext", "-connect-timeout", patience(), "-d", "@", address, full, NULL};
     proc_talk(p, err_file, argv);
 }
 
@@ -154,10 +172,10 @@ void rpc_hear(struct proc *p, const char *text)
 
 char *grpcurl(const char *const args[])
 {
-    const char *argv[32] = {grpcurl_program()};
+    const char *argv[32] = {grpcurl_program(), "-connect-timeout", patience()};
     char *out, *err;
     for (size_t i = 0; args[i] != NULL; i++)
-        argv[i + 1] = args[i];
+        argv[i + 3] = args[i];
     int code = proc_run(argv, NULL, &out, &err);
     if (code != 0)
         fail_msg("grpcurl: %s", err);

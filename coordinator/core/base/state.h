@@ -65,6 +65,7 @@ struct core {
     struct fm_id recover_after;
     size_t recover_loading;
     bool recover_listed;
+    bool recover_reading; /* a list of it is on its way */
 
     /* What stands above the folders that need it: set when the core is made. */
     void (*job_used)(struct core *c, struct job *job);   /* a handler has had the job */

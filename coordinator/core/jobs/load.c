@@ -1,6 +1,7 @@
 /* Reading jobs into memory, when somebody asks for one, and again after a unit of it has failed. */
 #include "load.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <uthash.h>
@@ -166,22 +167,31 @@ void job_reload(struct core *c, struct job *job, struct fm_err *err)
     job_start_loading(c, fresh);
 }
 
+/* Whether something of the job is being read. */
+static bool is_read(const struct core *c, const struct job *job)
+{
+    for (const struct wait *w = c->waits; w != NULL; w = w->hh.next)
+        if (fm_id_eq(&w->job, &job->id) && (w->done == on_job_read || w->done == on_def_read))
+            return true;
+    return false;
+}
+
 void load_retry(struct core *c)
 {
-    struct job *job, *tmp;
-    HASH_ITER (hh, c->jobs, job, tmp) {
-        if (!job->loading)
+    /* One that is complete now may make others leave memory: they are looked for again, each. */
+    size_t n = 0;
+    struct fm_id *ids = fm_xcalloc(HASH_COUNT(c->jobs) + 1, sizeof(*ids));
+    for (const struct job *job = c->jobs; job != NULL; job = job->hh.next)
+        if (job->loading && !is_read(c, job))
+            ids[n++] = job->id;
+    for (size_t i = 0; i < n; i++) {
+        struct job *job = job_in_memory(c, &ids[i]);
+        if (job == NULL || !job->loading)
             continue;
-        bool waits = false;
-        for (struct wait *w = c->waits; w != NULL && !waits; w = w->hh.next)
-            waits = w->done != NULL && fm_id_eq(&w->job, &job->id) &&
-                    (w->done == on_job_read || w->done == on_def_read);
-        if (waits)
-            continue;
-        if (job->head != NULL) {
+        if (job->head != NULL)
             load_def(c, job);
-        } else {
+        else
             job_start_loading(c, job);
-        }
     }
+    free(ids);
 }
