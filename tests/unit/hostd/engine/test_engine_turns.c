@@ -1,0 +1,743 @@
+/* Which task runs when, what becomes of failures, what a handler may wait for, and how jobs leave. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine_rig.h"
+
+#define ONE(policy)                                                                                          \
+    "'routines': [{'id': 'r', 'type': 't', 'policy': {" policy "}}, {'id': 'e', 'type': 'effect'}]"
+#define RETRIES ONE("'retry': {'max_attempts': 3, 'initial_delay_ms': 400, 'factor': 2, 'max_delay_ms': 600}")
+
+/* ---- failures ---- */
+
+static void a_failed_attempt_is_tried_again_later_and_then_fails(void **state)
+{
+    (void)state;
+    assign(1, RETRIES, "{'do': [['set', 'k', 1], ['emit', 'out'], ['fail', 14, 'down']]}");
+    json_t *step = made_step(1);
+    assert_string_equal(at(step, "outcome"), "STEP_OUTCOME_RETRY");
+    assert_int_equal(number_at(step, "retry_delay_ms"), 400);
+    assert_string_equal(at(step, "changes"), "");
+    assert_string_equal(at(step, "emissions"), "");
+    assert_string_equal(at(step, "error"),
+                        "{'code':'UNAVAILABLE','message':'down','routine':'r','task_id':'i1'}");
+    rig_pass(399, true);
+    assert_null(made());
+    rig_pass(1, true);
+    step = made_step(2);
+    assert_int_equal(number_at(step, "attempt"), 2);
+    assert_int_equal(number_at(step, "retry_delay_ms"), 600);
+    rig_pass(600, true);
+    step = made_step(3);
+    assert_int_equal(number_at(step, "attempt"), 3);
+    assert_string_equal(at(step, "outcome"), "STEP_OUTCOME_FAIL");
+    assert_string_equal(at(step, "retry_delay_ms"), "");
+}
+
+static void a_failed_task_holds_those_behind_it(void **state)
+{
+    (void)state;
+    assign(1, RETRIES, "{'do': [['fail', 14, 'down']]}|{'do': []}");
+    (void)made_step(1);
+    assert_null(made());
+    assert_int_equal(rig.runs, 1);
+    rig_pass(1000, true);
+    assert_string_equal(at(made_step(3), "task_id"), "i1");
+    assert_null(made()); /* the job has failed */
+}
+
+static void not_every_failure_is_tried_again(void **state)
+{
+    (void)state;
+    static const char *const verbs[] = {"['fail', 3, 'wrong']", "['fail_for_good', 14, 'down']",
+                                        "['fail', 0, 'ok?']", "['fail', 17, 'what?']"};
+    for (unsigned i = 0; i < 4; i++) {
+        char data[200];
+        snprintf(data, sizeof(data), "{'do': [%s]}", verbs[i]);
+        assign(i + 1, RETRIES, data);
+        assert_string_equal(at(made_step(1), "outcome"), "STEP_OUTCOME_FAIL");
+    }
+    assign(9, ONE("'retry': {'max_attempts': 2, 'retryable_codes': ['NOT_FOUND']}"),
+           "{'do': [['fail', 14, 'down']]}");
+    assert_string_equal(at(made_step(1), "outcome"), "STEP_OUTCOME_FAIL");
+    assign(10, ONE("'retry': {'max_attempts': 2, 'retryable_codes': ['NOT_FOUND']}"),
+           "{'do': [['fail', 5, 'gone']]}");
+    assert_string_equal(at(made_step(1), "outcome"), "STEP_OUTCOME_RETRY");
+}
+
+static void a_server_that_says_when_is_not_asked_sooner(void **state)
+{
+    (void)state;
+    assign(1, RETRIES, "{'do': [['fail_until', 700]]}");
+    assert_int_equal(number_at(made_step(1), "retry_delay_ms"), 700);
+}
+
+static void the_time_of_a_task_bounds_its_attempts(void **state)
+{
+    (void)state;
+    assign(1, ONE("'timeout_ms': 1000, 'retry': {'max_attempts': 9, 'initial_delay_ms': 400, 'factor': 1}"),
+           "{'do': [['fail', 14, 'down']]}");
+    (void)made_step(1);
+    rig_pass(400, true);
+    assert_string_equal(at(made_step(2), "outcome"), "STEP_OUTCOME_RETRY");
+    rig_pass(400, true);
+    assert_string_equal(at(made_step(3), "outcome"),
+                        "STEP_OUTCOME_FAIL"); /* the next would end after 1,200 ms */
+}
+
+static void an_attempt_that_takes_too_long_is_ended(void **state)
+{
+    (void)state;
+    assign(1, ONE("'attempt_timeout_ms': 300, 'retry': {'max_attempts': 2, 'initial_delay_ms': 100}"),
+           "{'do': [['wait', 5000]]}");
+    rig_pass(299, true);
+    assert_null(made());
+    rig_pass(1, true);
+    json_t *step = made_step(1);
+    assert_string_equal(at(step, "outcome"), "STEP_OUTCOME_RETRY");
+    assert_string_equal(at(step, "error.message"), "the attempt took longer than 300 ms");
+    assert_string_equal(at(step, "error.code"), "DEADLINE_EXCEEDED");
+    rig_pass(5000, true);
+    assert_string_equal(at(made_step(2), "outcome"), "STEP_OUTCOME_FAIL");
+    assert_null(made());
+}
+
+static void an_attempt_has_what_is_left_of_the_task_s_time(void **state)
+{
+    (void)state;
+    hears("'assign': {'job_id': '" JOB "', 'epoch': 1, 'state': {}, 'now': {}, 'flow': {" ONE(
+        "'timeout_ms': 1000") "}, 'inputs': "
+                              "[{'task_id': 'i1', 'routine': 'r', 'slot': 'in', 'input_number': 1, "
+                              "'failed_attempts': 1, 'spent_ms': 800, 'data': "
+                              "{'do': [['wait', 5000]]}}]}");
+    rig_pass(199, true);
+    assert_null(made());
+    rig_pass(1, true);
+    assert_string_equal(at(made_step(1), "error.message"), "the attempt took longer than 200 ms");
+}
+
+static void the_error_policy_says_what_a_failure_becomes(void **state)
+{
+    (void)state;
+    static const char task[] = "{'do': [['fail', 3, 'wrong']], 'x': 1}|{'do': []}";
+    assign(1, ONE("'on_error': 'ERROR_POLICY_CONTINUE'"), task);
+    json_t *step = made_step(1);
+    assert_string_equal(at(step, "outcome"), "STEP_OUTCOME_CONTINUE");
+    assert_string_equal(
+        at(step, "log"),
+        "[{'data':{'attempt':1.0,'code':'INVALID_ARGUMENT','message':'wrong','routine':'r','slot':"
+        "'in','task_id':'i1'},'message':'task failed'}]");
+    assert_string_equal(at(step, "error.message"), "wrong");
+    (void)made_step(2);
+    assign(2, ONE("'on_error': 'ERROR_POLICY_SKIP'"), task);
+    step = made_step(1);
+    assert_string_equal(at(step, "log"), "");
+    assert_string_equal(at(step, "outcome"), "STEP_OUTCOME_CONTINUE");
+    (void)made_step(2);
+    assign(3, ONE("'on_error': 'ERROR_POLICY_ROUTE'"), task);
+    step = made_step(1);
+    assert_string_equal(at(step, "emissions"),
+                        "[{'data':{'attempt':1.0,'code':'INVALID_ARGUMENT','data':{'do':[['fail',3.0,'wrong']"
+                        "],'x':1.0},'message':"
+                        "'wrong','routine':'r','slot':'in','task_id':'i1'},'event':'error'}]");
+    (void)made_step(2);
+    assign(4, ONE("'on_error': 'ERROR_POLICY_RETRY', 'retry': {'initial_delay_ms': 1}"),
+           "{'do': [['fail', 14, 'down']]}");
+    rig_pass(100, true);
+    assert_string_equal(at(made_step(3), "outcome"),
+                        "STEP_OUTCOME_FAIL"); /* three attempts without a number */
+    assert_null(made());
+}
+
+static void policies_of_the_flow_are_those_of_its_routines(void **state)
+{
+    (void)state;
+    assign(1,
+           "'routines': [{'id': 'r', 'type': 't', 'policy': {'retry': {'max_attempts': 2}}}], 'defaults': "
+           "{'on_error': "
+           "'ERROR_POLICY_SKIP', 'retry': {'initial_delay_ms': 50}}",
+           "{'do': [['fail', 14, 'down']]}|{'do': []}");
+    assert_int_equal(number_at(made_step(1), "retry_delay_ms"), 50);
+    rig_pass(50, true);
+    assert_string_equal(at(made_step(2), "outcome"), "STEP_OUTCOME_CONTINUE");
+}
+
+static void a_task_of_a_routine_that_is_not_there_fails(void **state)
+{
+    (void)state;
+    hears("'assign': {'job_id': '" JOB
+          "', 'epoch': 1, 'state': {}, 'now': {}, 'flow': {'routines': [{'id': 'r', 'type': 't'}]}, "
+          "'inputs': [{'task_id': 'i1', 'routine': 'q', 'slot': 'in', 'input_number': 1}]}");
+    assert_string_equal(at(made_step(1), "error.message"), "the flow has no routine \"q\"");
+    hears("'assign': {'job_id': '" JOB
+          "', 'epoch': 2, 'state': {}, 'now': {}, 'flow': {'routines': [{'id': 'r', 'type': 't'}]}, "
+          "'inputs': [{'task_id': 'i1', 'routine': 'r', 'slot': 'q', 'input_number': 1}]}");
+    assert_string_equal(at(made_step(1), "error.message"), "routine type t has no slot \"q\"");
+}
+
+static void a_step_that_the_coordinator_would_not_take_fails(void **state)
+{
+    (void)state;
+    rig_breaks();
+    (void)rig_connects();
+    hears("'welcome': {'lease_ms': 10000, 'heartbeat_ms': 1000, 'max_step_bytes': 300}");
+    assign(1, RETRIES,
+           "{'do': [['set', 'k', '0123456789012345678901234567890123456789012345678901234567890123456789"
+           "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456"
+           "7890123456789"
+           "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456"
+           "789']]}");
+    json_t *step = made_step(1);
+    assert_string_equal(at(step, "outcome"), "STEP_OUTCOME_FAIL"); /* it would be no smaller the next time */
+    assert_string_equal(at(step, "error.code"), "RESOURCE_EXHAUSTED");
+    assert_int_equal(strncmp(at(step, "error.message"), "the step is not acceptable: ", 28), 0);
+    assert_string_equal(at(step, "changes"), "");
+}
+
+/* ---- order ---- */
+
+static void of_routines_the_one_with_the_highest_priority_runs_first(void **state)
+{
+    (void)state;
+    assign(1,
+           "'routines': [{'id': 'r', 'type': 't'}, {'id': 'q', 'type': 't', 'priority': 5}, {'id': 'p', "
+           "'type': 't', 'priority': "
+           "-5}], 'connections': [{'from': {'routine': 'r', 'event': 'out'}, 'to': {'routine': 'p', 'slot': "
+           "'in'}}, {'from': "
+           "{'routine': 'r', 'event': 'out'}, 'to': {'routine': 'q', 'slot': 'in'}}]",
+           "{'do': [['emit', 'out', {'do': []}]]}|{'do': []}");
+    static const char *const order[] = {"i1", "s1.1", "i2", "s1.0"};
+    for (unsigned i = 0; i < 4; i++)
+        assert_string_equal(at(made_step(i + 1), "task_id"), order[i]);
+}
+
+#define PAR                                                                                                  \
+    "'routines': [{'id': 'r', 'type': 't'}, {'id': 'q', 'type': 't'}, {'id': 'p', 'type': 't'}], "           \
+    "'connections': [{'from': "                                                                              \
+    "{'routine': 'r', 'event': 'out'}, 'to': {'routine': 'q', 'slot': 'in'}}, {'from': {'routine': 'r', "    \
+    "'event': 'out'}, 'to': "                                                                                \
+    "{'routine': 'p', 'slot': 'in'}}], 'parallelism': "
+
+static void so_many_handlers_are_at_work_side_by_side(void **state)
+{
+    (void)state;
+    assign(1, PAR "2", "{'do': [['emit', 'out', {'do': [['wait', 100]]}]]}|{'do': [['wait', 50]]}");
+    assert_int_equal(rig.runs, 3); /* i1, then two */
+    (void)made_step(1);
+    rig_pass(100, true);
+    assert_int_equal(rig.runs, 4);
+    rig_pass(1000, true);
+    assert_string_equal(at(made_step(4), "outcome"), "STEP_OUTCOME_COMPLETE");
+    assign(2, PAR "1", "{'do': [['emit', 'out', {'do': [['wait', 100]]}]]}|{'do': [['wait', 50]]}");
+    assert_int_equal(rig.runs, 6);
+}
+
+static void a_question_halts_a_job_unless_others_run_beside_it(void **state)
+{
+    (void)state;
+    assign(1, PAR "2", "{'do': [['ask', 'Q?', 'in']]}|{'do': []}");
+    json_t *step = made_step(1);
+    assert_string_equal(at(step, "outcome"), "STEP_OUTCOME_CONTINUE");
+    assert_string_equal(at(step, "pauses[0].pause_id"), "p-i1.0");
+    assert_string_equal(at(made_step(2), "outcome"), "STEP_OUTCOME_COMPLETE");
+    assign(2, PAR "1", "{'do': [['ask', 'Q?', 'in']]}|{'do': []}");
+    step = made_step(1);
+    assert_string_equal(at(step, "outcome"), "STEP_OUTCOME_PAUSE");
+    assert_string_equal(at(step, "pauses[0].pause_id"), "p1.0");
+    assert_null(made());
+}
+
+static void an_effect_waits_for_the_disk(void **state)
+{
+    (void)state;
+    assign(1, "", "{'do': [['emit', 'out', {'do': []}]]}");
+    (void)made_step(1);
+    assert_int_equal(rig.runs, 1);
+    acks(2, 1); /* of another epoch */
+    assert_int_equal(rig.runs, 1);
+    acks(1, 1);
+    assert_int_equal(rig.runs, 2);
+    (void)made_step(2);
+}
+
+static void a_host_works_so_many_steps_ahead_of_the_disk(void **state)
+{
+    (void)state;
+    char many[8000] = "";
+    for (int i = 0; i < 70; i++)
+        strcat(many, i == 0 ? "{'do': []}" : "|{'do': []}");
+    assign(1, "'routines': [{'id': 'r', 'type': 't'}]", many);
+    rig_pass(100, true);
+    assert_int_equal(rig.runs, 64);
+    acks(1, 3);
+    assert_int_equal(rig.runs, 67);
+    acks(1, 64);
+    assert_int_equal(rig.runs, 70);
+}
+
+static void jobs_take_turns(void **state)
+{
+    (void)state;
+    assign(1, "'routines': [{'id': 'r', 'type': 't'}]", "{'do': [['wait', 10]]}|{'do': []}|{'do': []}");
+    hears("'assign': {'job_id': '" JOB_2
+          "', 'epoch': 1, 'state': {}, 'now': {}, 'flow': {'routines': [{'id': 'r', 'type': 't'}]}, "
+          "'inputs': [{'task_id': 'i1', 'routine': 'r', 'slot': 'in', 'input_number': 1, 'data': {'do': "
+          "[]}}]}");
+    assert_int_equal(rig.runs, 2);
+    assert_int_equal(engine_job_count(rig.e), 2);
+    rig_pass(10, true);
+    assert_int_equal(rig.runs, 4);
+}
+
+/* ---- calls ---- */
+
+static void a_call_ends_and_the_handler_goes_on(void **state)
+{
+    (void)state;
+    assign(1, "", "{'do': [['http', 'http://x/'], ['wait', 50], ['set', 'k', 1]]}");
+    assert_int_not_equal(calling(), 0);
+    assert_int_equal(call_brings("ab"), 1);
+    assert_int_equal(call_brings("!"), -1);
+    call_ends(204);
+    assert_null(made());
+    rig_pass(50, true);
+    json_t *step = made_step(1);
+    assert_int_equal(number_at(step, "new_tasks[0].data.status"), 204);
+    assert_int_equal(number_at(step, "changes[0].value"), 1);
+    call_ends(200); /* one that nobody made */
+    assert_int_equal(engine_call_data(rig.e, 999, (struct fm_bytes){0}, rig.now), 0);
+    assert_null(made());
+}
+
+static void a_handler_that_fails_ends_its_calls(void **state)
+{
+    (void)state;
+    assign(1, "'routines': [{'id': 'r', 'type': 't', 'policy': {'attempt_timeout_ms': 100}}]",
+           "{'do': [['http', 'http://x/']]}");
+    assert_int_not_equal(calling(), 0);
+    rig_pass(100, true);
+    assert_int_equal(calling(), 0);
+    (void)made_step(1);
+}
+
+static void a_blocking_handler_works_on_a_copy(void **state)
+{
+    (void)state;
+    assign(1,
+           "'routines': [{'id': 'r', 'type': 'block', 'config': {'c': 7}}, {'id': 'e', 'type': 't'}], "
+           "'connections': [{'from': "
+           "{'routine': 'r', 'event': 'call'}, 'to': {'routine': 'e', 'slot': 'in'}}]",
+           "{'do': [['set', 'k', 1], ['share', 'k', 2], ['schedule', 'in', {'do': []}, 60000, 'x']]}|{'do': "
+           "[['show'], ['unschedule', "
+           "'x'], ['emit', 'call', {'call_id': 'c'}], ['log', 'm']]}");
+    assert_null(made());
+    assert_true(rig_works());
+    (void)made_step(1);
+    assert_true(rig_works());
+    json_t *step = made_step(2);
+    assert_string_equal(at(step, "emissions[0].data.state"), "{'k':1.0}");
+    assert_string_equal(at(step, "emissions[0].data.shared"), "{'k':2.0}");
+    assert_string_equal(at(step, "emissions[0].data.config"), "{'c':7.0}");
+    assert_string_equal(at(step, "emissions[0].data.task"), "i2");
+    assert_int_equal(number_at(step, "emissions[0].data.step"), 2);
+    assert_int_equal(number_at(step, "emissions[0].data.epoch"), 1);
+    assert_int_equal(number_at(step, "emissions[0].data.now"), 1700000000000);
+    assert_string_equal(at(step, "unscheduled"), "['s1.0']");
+    assert_string_equal(at(step, "new_tasks[0].call_id"), "c");
+    assert_string_equal(at(step, "log[0].message"), "m");
+}
+
+static void a_blocking_handler_may_not_call(void **state)
+{
+    (void)state;
+    assign(1, "'routines': [{'id': 'r', 'type': 'block'}]", "{'do': [['wait', 10]]}");
+    assert_true(rig_works());
+    assert_string_equal(at(made_step(1), "error.message"),
+                        "a blocking handler may not make asynchronous calls");
+    assign(2, "'routines': [{'id': 'r', 'type': 'block'}]", "{'do': [['http', 'http://x/']]}");
+    assert_true(rig_works());
+    assert_string_equal(at(made_step(1), "error.message"),
+                        "a blocking handler may not make asynchronous calls");
+}
+
+static void a_blocking_handler_whose_step_was_aborted_does_not_start(void **state)
+{
+    (void)state;
+    assign(1, "'routines': [{'id': 'r', 'type': 'block'}]", "{'do': [['set', 'k', 1]]}");
+    hears("'interrupt': {'job_id': '" JOB "', 'epoch': 1, 'kind': 'INTERRUPT_KIND_CANCEL'}");
+    assert_true(rig_works());
+    assert_int_equal(rig.runs, 0);
+    assert_null(made());
+}
+
+/* ---- progress ---- */
+
+static void progress_is_said_now_and_then(void **state)
+{
+    (void)state;
+    assign(1, "",
+           "{'do': [['progress', 'a'], ['progress', 'b'], ['wait', 249], ['progress', 'c'], ['wait', 1], "
+           "['progress', 'd']]}");
+    json_t *p = said_of("progress");
+    assert_string_equal(at(p, ""), "{'epoch':1,'job_id':'" JOB "','routine':'r','task_id':'i1','text':'a'}");
+    rig_pass(250, true);
+    assert_string_equal(at(said_of("progress"), "text"), "d");
+    (void)said_of("steps");
+    assert_true(said_nothing());
+}
+
+static void of_long_progress_the_end_is_said(void **state)
+{
+    (void)state;
+    char *data = malloc(70000);
+    size_t n = (size_t)sprintf(data, "{'do': [['progress', '");
+    memset(data + n, 'x', 65530);
+    n += 65530;
+    strcpy(data + n, "ü0123456']]}");
+    assign(1, "", data);
+    json_t *p = said_of("progress");
+    assert_int_equal(number_at(p, "offset"), 3);
+    assert_int_equal(strlen(at(p, "text")), 65536);
+    free(data);
+}
+
+/* ---- breakpoints ---- */
+
+#define BREAKS(list)                                                                                         \
+    "'assign': {'job_id': '" JOB "', 'epoch': %d, 'state': {}, 'now': {}, 'breakpoints': [" list             \
+    "], 'flow': "                                                                                            \
+    "{'routines': [{'id': 'r', 'type': 't'}]}, 'inputs': [{'task_id': 'i1', 'routine': 'r', 'slot': 'in', "  \
+    "'input_number': 1, 'data': {'do': []}}, {'task_id': 'i2', 'routine': 'r', 'slot': 'more', "             \
+    "'input_number': 2, "                                                                                    \
+    "'data': {'x': 1}}] %s}"
+
+static void a_task_at_a_breakpoint_is_given_back(void **state)
+{
+    (void)state;
+    hears(BREAKS("{'routine': 'q'}, {'routine': 'r', 'slot': 'more'}"), 1, "");
+    (void)made_step(1);
+    json_t *release = said_of("release");
+    assert_string_equal(at(release, "reason"), "RELEASE_REASON_BREAKPOINT");
+    assert_string_equal(at(release, "task_id"), "i2");
+    assert_int_equal(number_at(release, "last_step"), 1);
+    assert_int_equal(engine_job_count(rig.e), 0);
+    hears(BREAKS("{'routine': '*'}"), 2, "");
+    assert_string_equal(at(said_of("release"), "task_id"), "i1");
+    hears(BREAKS("{'routine': '*'}"), 3, ", 'released_task': 'i1'");
+    assert_string_equal(at(said_of("release"), "task_id"), "i2");
+    hears(BREAKS(""), 4, "");
+    (void)made_step(2);
+}
+
+static void a_breakpoint_s_condition_decides(void **state)
+{
+    (void)state;
+    hears(BREAKS("{'routine': 'r', 'slot': 'more', 'condition': '.x > 1'}"), 1, "");
+    (void)made_step(2);
+    assert_string_equal(rig.condition, ".x > 1 of {\"x\":1}");
+    rig.condition_holds = true;
+    hears(BREAKS("{'routine': 'r', 'slot': 'more', 'condition': '.x > 1'}"), 2, "");
+    assert_string_equal(at(said_of("release"), "task_id"), "i2");
+}
+
+static void breakpoints_are_delivered_and_said_to_have_come(void **state)
+{
+    (void)state;
+    assign(1, "'routines': [{'id': 'r', 'type': 't'}]", "{'do': [['wait', 50]]}|{'do': []}");
+    rig_pass(10, true);
+    hears("'deliver': {'job_id': '" JOB
+          "', 'epoch': 1, 'set_breakpoints': true, 'breakpoints': [{'routine': 'r'}]}");
+    rig_pass(40, true);
+    (void)made_step(1);
+    assert_string_equal(at(said_of("release"), "task_id"), "i2");
+}
+
+/* ---- announcements ---- */
+
+static void a_task_whose_loss_matters_is_announced_before_it_begins(void **state)
+{
+    (void)state;
+    assign(1, ONE("'on_lost': 'LOST_POLICY_ASK'"), "{'do': []}|{'do': []}");
+    json_t *intent = said_of("intent");
+    assert_string_equal(at(intent, ""), "{'epoch':1,'job_id':'" JOB "','task_id':'i1'}");
+    assert_int_equal(rig.runs, 0);
+    hears("'intent_ack': {'job_id': '" JOB "', 'epoch': 1, 'task_id': 'i2'}"); /* about another */
+    hears("'intent_ack': {'job_id': '" JOB
+          "', 'epoch': 1, 'task_id': 'i1'}, 'ack': 1"); /* of an earlier attempt */
+    assert_int_equal(rig.runs, 0);
+    hears("'intent_ack': {'job_id': '" JOB "', 'epoch': 1, 'task_id': 'i1'}");
+    assert_int_equal(rig.runs, 1);
+    (void)made_step(1);
+    assert_true(said_of("steps") != NULL && said_nothing()); /* the next waits for the disk */
+    acks(1, 1);
+    assert_string_equal(at(said_of("intent"), "task_id"), "i2");
+    rig_breaks();
+    (void)rig_connects(); /* it is announced again */
+    hears("'welcome': {'lease_ms': 10000, 'heartbeat_ms': 1000, 'held_jobs': [{'job_id': '" JOB
+          "', 'epoch': 1, 'keep': true, "
+          "'applied_step': 1}]}");
+    assert_string_equal(at(said_of("intent"), "task_id"), "i2");
+    hears("'intent_ack': {'job_id': '" JOB "', 'epoch': 1, 'task_id': 'i2'}");
+    assert_int_equal(rig.runs, 2);
+}
+
+static void a_task_that_was_announced_and_did_not_begin_is_named(void **state)
+{
+    (void)state;
+    assign(1, ONE("'on_lost': 'LOST_POLICY_FAIL'"), "{'do': []}");
+    hears("'interrupt': {'job_id': '" JOB "', 'epoch': 1, 'kind': 'INTERRUPT_KIND_PAUSE', 'grace_ms': 300}");
+    rig_pass(300, true);
+    json_t *release = said_of("release");
+    assert_string_equal(at(release, "unstarted_tasks"), "['i1']");
+    assert_string_equal(at(release, "reason"), "RELEASE_REASON_PAUSED");
+    assert_int_equal(rig.runs, 0);
+}
+
+static void a_lost_task_fails_and_does_not_run(void **state)
+{
+    (void)state;
+    hears("'assign': {'job_id': '" JOB
+          "', 'epoch': 1, 'state': {}, 'now': {}, 'lost_tasks': ['i1'], 'flow': {" ONE(
+              "'on_lost': 'LOST_POLICY_FAIL', 'retry': {'max_attempts': 5}") "}, 'inputs': [{'task_id': "
+                                                                             "'i1', 'routine': 'r', 'slot': "
+                                                                             "'in', 'input_number': 1, "
+                                                                             "'data': {'do': []}}]}");
+    json_t *step = made_step(1);
+    assert_string_equal(at(step, "outcome"), "STEP_OUTCOME_FAIL");
+    assert_string_equal(at(step, "error.code"), "ABORTED");
+    assert_int_equal(rig.runs, 0);
+}
+
+/* ---- leaving ---- */
+
+static void a_pause_waits_for_the_step_in_hand_for_its_grace(void **state)
+{
+    (void)state;
+    static const char pause[] =
+        "'interrupt': {'job_id': '" JOB "', 'epoch': %d, 'kind': 'INTERRUPT_KIND_PAUSE', 'grace_ms': 300}";
+    assign(1, "'routines': [{'id': 'r', 'type': 't'}]", "{'do': [['wait', 200]]}|{'do': []}");
+    hears(pause, 2); /* of another epoch */
+    hears(pause, 1);
+    rig_pass(200, true);
+    (void)made_step(1);
+    json_t *release = said_of("release");
+    assert_string_equal(at(release, "reason"), "RELEASE_REASON_PAUSED");
+    assert_int_equal(number_at(release, "last_step"), 1);
+    assert_null(made());
+    assign(3, "'routines': [{'id': 'r', 'type': 't'}]", "{'do': [['wait', 400]]}|{'do': []}");
+    hears(pause, 3);
+    rig_pass(299, true);
+    assert_true(said_nothing());
+    rig_pass(1, true);
+    release = said_of("release");
+    assert_int_equal(number_at(release, "last_step"), 0);
+    assert_null(made());
+}
+
+static void a_drained_job_leaves_at_the_end_of_its_step(void **state)
+{
+    (void)state;
+    assign(1, "'routines': [{'id': 'r', 'type': 't'}]", "{'do': [['wait', 5000]]}|{'do': []}");
+    hears("'interrupt': {'job_id': '" JOB "', 'epoch': 1, 'kind': 'INTERRUPT_KIND_DRAIN'}");
+    rig_pass(4999, true);
+    assert_true(said_nothing());
+    rig_pass(1, true);
+    assert_string_equal(at(said_of("release"), "reason"), "RELEASE_REASON_DRAINING");
+}
+
+static void a_cancelled_job_is_dropped_without_a_word(void **state)
+{
+    (void)state;
+    assign(1, "", "{'do': [['http', 'http://x/']]}");
+    hears("'interrupt': {'job_id': '" JOB "', 'epoch': 1, 'kind': 'INTERRUPT_KIND_CANCEL'}");
+    assert_int_equal(calling(), 0);
+    assert_int_equal(engine_job_count(rig.e), 0);
+    assert_true(said_nothing());
+}
+
+static void a_job_whose_tasks_are_not_due_for_long_leaves(void **state)
+{
+    (void)state;
+    assign(1, "'routines': [{'id': 'r', 'type': 't'}]",
+           "{'do': [['schedule', 'in', {'do': []}, 1001, null]]}");
+    (void)made_step(1);
+    (void)said_of("steps");
+    assert_true(said_nothing()); /* not before its steps are on disk */
+    acks(1, 1);
+    assert_string_equal(at(said_of("release"), "reason"), "RELEASE_REASON_SLEEPING");
+    assign(2, "'routines': [{'id': 'r', 'type': 't'}]",
+           "{'do': [['schedule', 'in', {'do': []}, 1000, null]]}");
+    acks(2, 1);
+    (void)said_of("steps");
+    assert_true(said_nothing());
+    rig_pass(1000, true);
+    (void)made_step(2);
+}
+
+static void a_host_that_drains_gives_back_everything_and_says_goodbye(void **state)
+{
+    (void)state;
+    assign(1, "'routines': [{'id': 'r', 'type': 't'}]", "{'do': [['wait', 100]]}|{'do': []}");
+    engine_drain(rig.e, rig.now);
+    assert_false(rig.drained);
+    rig_pass(100, true);
+    assert_string_equal(at(said_of("release"), "reason"), "RELEASE_REASON_DRAINING");
+    assert_string_equal(at(said_of("goodbye"), "reason"), "draining");
+    assert_true(rig.drained);
+    hears("'assign': {'job_id': '" JOB
+          "', 'epoch': 2, 'state': {}, 'now': {}, 'flow': {'routines': [{'id': 'r', 'type': 't'}]}}");
+    assert_string_equal(at(said_of("release"), "reason"), "RELEASE_REASON_REFUSED");
+}
+
+static void what_a_host_cannot_take_it_refuses(void **state)
+{
+    (void)state;
+    hears("'assign': {'job_id': '" JOB
+          "', 'epoch': 1, 'state': {}, 'now': {}, 'flow': {'routines': [{'id': 'r', 'type': 'none'}]}}");
+    json_t *release = said_of("release");
+    assert_string_equal(at(release, "reason"), "RELEASE_REASON_REFUSED");
+    assert_string_equal(at(release, "message"),
+                        "routine \"r\": this host does not offer routine type \"none\"");
+    for (unsigned i = 1; i <= 3; i++)
+        hears("'assign': {'job_id': '01H000000000000000000000J%u', 'epoch': 2, 'state': {}, 'now': {}, "
+              "'flow': {'routines': [{'id': "
+              "'r', 'type': 't'}]}, 'inputs': [{'task_id': 'i1', 'routine': 'r', 'slot': 'in', "
+              "'input_number': 1, 'data': {'do': "
+              "[['wait', 10]]}}]}",
+              i);
+    release = said_of("release");
+    assert_string_equal(at(release, "reason"), "RELEASE_REASON_REFUSED");
+    assert_string_equal(at(release, "job_id"), "01H000000000000000000000J3");
+    assert_int_equal(engine_job_count(rig.e), 2);
+}
+
+/* ---- the stream ---- */
+
+static void hello_says_who_the_host_is_and_what_it_holds(void **state)
+{
+    (void)state;
+    assign(3, "'routines': [{'id': 'r', 'type': 't'}]", "{'do': []}|{'do': [['wait', 50]]}");
+    rig_breaks();
+    json_t *hello = rig_connects();
+    assert_string_equal(at(hello, "host_id"), "h");
+    assert_string_equal(at(hello, "incarnation"), "01H000000000000000000000A1");
+    assert_string_equal(at(hello, "version"), "9");
+    assert_int_equal(number_at(hello, "capacity"), 2);
+    assert_int_equal(number_at(hello, "protocol_version"), 1);
+    assert_string_equal(at(hello, "labels"), "{'zone':'z'}");
+    assert_string_equal(at(hello, "held_jobs"), "[{'epoch':3,'job_id':'" JOB "','last_step':1}]");
+    assert_string_equal(
+        at(hello, "routine_types[0]"),
+        "{'call_events':['call'],'events':['out','other','call','error','notice'],'name':'t','notice_events':"
+        "['notice'],'slots':['in','more','then'],'version':1}");
+    assert_string_equal(at(hello, "routine_types[1].effects"), "true");
+    assert_string_equal(at(hello, "draining"), "");
+    rig_pass(100, false);
+    hears("'welcome': {'lease_ms': 10000, 'heartbeat_ms': 1000, 'held_jobs': [{'job_id': '" JOB
+          "', 'epoch': 3, 'keep': true}]}");
+    json_t *steps = said_of("steps"); /* both are sent (again) */
+    assert_int_equal(json_array_size(json_object_get(steps, "steps")), 2);
+}
+
+static void a_job_that_went_elsewhere_is_dropped(void **state)
+{
+    (void)state;
+    assign(3, "", "{'do': [['wait', 50]]}");
+    rig_breaks();
+    (void)rig_connects();
+    hears("'welcome': {'lease_ms': 10000, 'heartbeat_ms': 1000, 'held_jobs': [{'job_id': '" JOB
+          "', 'epoch': 3}]}");
+    assert_int_equal(engine_job_count(rig.e), 0);
+    assert_true(said_nothing());
+}
+
+static void a_coordinator_that_is_not_one_is_left(void **state)
+{
+    (void)state;
+    hears("'heartbeat': {}, 'seq': 7");
+    assert_string_equal(rig.closed, "a message from the coordinator is missing");
+    rig_breaks();
+    (void)rig_connects();
+    hears("'heartbeat': {}");
+    assert_string_equal(rig.closed, "the coordinator's first message is not Welcome");
+    rig_breaks();
+    (void)rig_connects();
+    hears("'welcome': {}");
+    hears("'welcome': {}");
+    assert_string_equal(rig.closed, "Welcome came twice");
+    rig_breaks();
+    rig_pass(10000, false); /* its lease is over */
+    (void)rig_connects();
+    rig.closed[0] = '\0';
+    rig_pass(9999, false);
+    assert_string_equal(rig.closed, "");
+    rig_pass(1, false);
+    assert_string_equal(rig.closed, "the coordinator sent no Welcome in time");
+}
+
+static void a_lease_that_ends_takes_all_jobs(void **state)
+{
+    (void)state;
+    assign(1, "", "{'do': [['wait', 60000]]}");
+    assert_int_equal(engine_lease_ms(rig.e), 10000);
+    rig_pass(20000, true);
+    assert_int_equal(engine_job_count(rig.e), 1);
+    rig_pass(9000, false);
+    assert_int_equal(engine_job_count(rig.e), 1);
+    rig_pass(1000, false);
+    assert_int_equal(engine_job_count(rig.e), 0);
+    assert_string_equal(rig.closed, "nothing was heard from the coordinator for the length of the lease");
+    assert_null(made());
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_failed_attempt_is_tried_again_later_and_then_fails),
+        T(a_failed_task_holds_those_behind_it),
+        T(not_every_failure_is_tried_again),
+        T(a_server_that_says_when_is_not_asked_sooner),
+        T(the_time_of_a_task_bounds_its_attempts),
+        T(an_attempt_that_takes_too_long_is_ended),
+        T(an_attempt_has_what_is_left_of_the_task_s_time),
+        T(the_error_policy_says_what_a_failure_becomes),
+        T(policies_of_the_flow_are_those_of_its_routines),
+        T(a_task_of_a_routine_that_is_not_there_fails),
+        T(a_step_that_the_coordinator_would_not_take_fails),
+        T(of_routines_the_one_with_the_highest_priority_runs_first),
+        T(so_many_handlers_are_at_work_side_by_side),
+        T(a_question_halts_a_job_unless_others_run_beside_it),
+        T(an_effect_waits_for_the_disk),
+        T(a_host_works_so_many_steps_ahead_of_the_disk),
+        T(jobs_take_turns),
+        T(a_call_ends_and_the_handler_goes_on),
+        T(a_handler_that_fails_ends_its_calls),
+        T(a_blocking_handler_works_on_a_copy),
+        T(a_blocking_handler_may_not_call),
+        T(a_blocking_handler_whose_step_was_aborted_does_not_start),
+        T(progress_is_said_now_and_then),
+        T(of_long_progress_the_end_is_said),
+        T(a_task_at_a_breakpoint_is_given_back),
+        T(a_breakpoint_s_condition_decides),
+        T(breakpoints_are_delivered_and_said_to_have_come),
+        T(a_task_whose_loss_matters_is_announced_before_it_begins),
+        T(a_task_that_was_announced_and_did_not_begin_is_named),
+        T(a_lost_task_fails_and_does_not_run),
+        T(a_pause_waits_for_the_step_in_hand_for_its_grace),
+        T(a_drained_job_leaves_at_the_end_of_its_step),
+        T(a_cancelled_job_is_dropped_without_a_word),
+        T(a_job_whose_tasks_are_not_due_for_long_leaves),
+        T(a_host_that_drains_gives_back_everything_and_says_goodbye),
+        T(what_a_host_cannot_take_it_refuses),
+        T(hello_says_who_the_host_is_and_what_it_holds),
+        T(a_job_that_went_elsewhere_is_dropped),
+        T(a_coordinator_that_is_not_one_is_left),
+        T(a_lease_that_ends_takes_all_jobs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
