@@ -30,7 +30,7 @@ bool flow_routes_errors(const Fermata__V1__Flow *f, const Fermata__V1__Routine *
 /* What the checks of a flow's configurations share. */
 struct flow_values {
     struct fm_arena arena; /* for the value in hand */
-    size_t work;
+    struct json_schema_work work;
     struct program_check *programs; /* NULL: they are not wanted */
 };
 
