@@ -18,6 +18,7 @@
 
 /* Statuses by short names; the values are those of the proto. */
 enum job_status {
+    JOB_NO_STATUS = -1, /* so that it is an int with every compiler, like the numbers of the proto */
     JOB_PENDING = JOB_STATUS_PENDING,
     JOB_RUNNING = JOB_STATUS_RUNNING,
     JOB_PAUSED = JOB_STATUS_PAUSED,

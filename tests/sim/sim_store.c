@@ -289,8 +289,9 @@ struct store_done *sim_store_failure(uint64_t tag, int code)
 {
     struct done_node *n = done_new(tag, STORE_UNIT);
     n->done.status = STORE_FAILED;
-    fm_err_set(&n->done.err, code, NULL,
-               code == FM_RESOURCE_EXHAUSTED ? "the simulated disk is full" : "the simulated disk failed");
+    (void)fm_err_set(&n->done.err, (enum fm_code)code, NULL,
+                     code == FM_RESOURCE_EXHAUSTED ? "the simulated disk is full"
+                                                   : "the simulated disk failed");
     return &n->done;
 }
 

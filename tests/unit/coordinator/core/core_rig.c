@@ -86,8 +86,8 @@ static const char *error_text(const struct fm_err *err)
     if (err == NULL)
         return "OK";
     int n = err->field[0] == '\0'
-                ? asprintf(&text, "%s: %s", fm_code_name(err->code), err->msg)
-                : asprintf(&text, "%s %s: %s", fm_code_name(err->code), err->field, err->msg);
+                ? asprintf(&text, "%s: %s", fm_code_name((int)err->code), err->msg)
+                : asprintf(&text, "%s %s: %s", fm_code_name((int)err->code), err->field, err->msg);
     assert_true(n > 0);
     return keep(text);
 }
@@ -416,7 +416,7 @@ static const ProtobufCMessageDescriptor *response_of(const struct method *method
 }
 
 /* The JSON text may begin without its brace: "'job_id': 'x'". */
-static const char *whole(const char *fmt, va_list ap)
+__attribute__((format(printf, 1, 0))) static const char *whole(const char *fmt, va_list ap)
 {
     char *inner = json_vformat(fmt, ap), *text;
     assert_true((inner[0] == '{' ? asprintf(&text, "%s", inner) : asprintf(&text, "{%s}", inner)) > 0);

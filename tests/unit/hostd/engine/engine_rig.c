@@ -331,7 +331,7 @@ static bool io_condition(void *arg, const char *program, struct fm_bytes json)
 
 /* ---- the coordinator ---- */
 
-static const char *whole(const char *fmt, va_list ap)
+__attribute__((format(printf, 1, 0))) static const char *whole(const char *fmt, va_list ap)
 {
     char *inner = json_vformat(fmt, ap), *text;
     assert_true(asprintf(&text, "{%s}", inner) > 0);
