@@ -20,9 +20,10 @@ EXPRESSIONS = (K.CALL_EXPR, K.BINARY_OPERATOR, K.COMPOUND_ASSIGNMENT_OPERATOR, K
 LEAVES = (K.RETURN_STMT, K.GOTO_STMT)
 BOUNDS = {'<': '<=', '<=': '<', '>': '>=', '>=': '>'}
 LOGS = re.compile(r'(FM_LOG\w*|assert\w*|static_assert|_Static_assert|fprintf|printf|perror)\s*\(')
-# Not those that also take something out of a table.
-FREES = re.compile(r'(\(void\)\s*)?(?!op_|watch_|mark_|conn_|unit_|hjob_)(free|fm_free|json_decref|va_end|regfree|sqlite3_finalize|HASH_CLEAR|\w+_free|'
-                   r'\w+_unref|(fm_buf|fm_err|fm_arena|kv|result|jq_outputs|list|sql)_done)\s*\(')
+FREES = re.compile(r'(\(void\)\s*)?'
+                   r'(?!op_|watch_|mark_|conn_|unit_|hjob_)'  # these also take something out of a table
+                   r'(free|json_decref|va_end|regfree|sqlite3_finalize|HASH_CLEAR|\w+_free|\w+_unref|'
+                   r'(fm_buf|fm_err|fm_arena|kv|result|jq_outputs|list|sql)_done)\s*\(')
 KINDS = ('negate', 'part', 'bound', 'drop', 'skip')
 NUMBER = '@'  # stands for the mutant's number in what is inserted
 
