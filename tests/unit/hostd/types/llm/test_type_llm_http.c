@@ -393,6 +393,36 @@ static void what_a_reply_of_no_use_has_used_counts_for_the_limits(void **state)
     assert_int_equal(ctx->n_pauses, 1);
 }
 
+/* The agent with these limits, and these counters of its state, asks the model; or it does not. */
+static bool asks_with(const char *limits, const char *counters)
+{
+    char more[200];
+    snprintf(more, sizeof(more), ",'max_tokens':50,'limits':%s", limits);
+    configure("openai", more);
+    ctx->state = fake_json(ctx, counters);
+    ctx->request.url = NULL;
+    (void)fake_run(ctx, "trigger", "{'task':'Go.'}");
+    return ctx->request.url != NULL;
+}
+
+static void limits_of_an_agent_are_included(void **state)
+{
+    (void)state;
+    assert_true(asks_with("{'max_turns':3}", "{'calls':2}"));
+    assert_false(asks_with("{'max_turns':3}", "{'calls':3}"));
+    assert_false(asks_with("{'max_turns':0}", "{}"));
+    assert_true(asks_with("{'max_tokens':1000}", "{'tokens':100}"));
+    assert_false(asks_with("{'max_tokens':1000}", "{'tokens':1000}"));
+    assert_false(asks_with("{'max_tokens':0}", "{}"));
+    assert_int_equal(ctx->n_pauses, 1); /* a person is asked */
+    char counters[64];
+    double now = (double)fm_ctx_now_ms(ctx);
+    snprintf(counters, sizeof(counters), "{'started_ms':%.0f}", now - 60000);
+    assert_true(asks_with("{'max_time_ms':120000}", counters));
+    assert_false(asks_with("{'max_time_ms':30000}", counters));
+    assert_int_equal(ctx->n_pauses, 0); /* time is not given back */
+}
+
 static void a_reply_that_was_cut_off_in_a_call_is_not_asked_for_again(void **state)
 {
     (void)state;
@@ -614,6 +644,7 @@ int main(void)
         TEST(plain_json_in_answer_to_a_streamed_request_is_understood),
         TEST(what_a_reply_that_is_of_no_use_has_used_is_counted),
         TEST(what_a_reply_of_no_use_has_used_counts_for_the_limits),
+        TEST(limits_of_an_agent_are_included),
         TEST(a_reply_that_was_cut_off_in_a_call_is_not_asked_for_again),
         TEST(a_long_stream_takes_memory_for_its_text_only),
         TEST(a_secret_that_a_stream_gives_back_in_parts_is_not_shown),
