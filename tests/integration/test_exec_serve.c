@@ -243,6 +243,8 @@ static void a_cancelled_or_paused_job_takes_the_process_and_its_children_with_it
     snprintf(next, sizeof(next), "%s", submit(ENV("cancel"), "", "{}"));
     json_decref(wait_status(&c, next, "RUNNING"));
     json_decref(rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", next));
+    /* Answered when the host has it, and so all that it was sent before. */
+    json_decref(rpc(c.address, "Jobs/SetBreakpoints", "{'job_id':'%s'}", job));
     cluster_open_gate(&c, "free");
     pid = served_by(job);
     json_t *j = wait_status(&c, submit(ENV("cancel"), "", "{}"), "COMPLETED");
