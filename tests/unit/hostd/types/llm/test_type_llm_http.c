@@ -394,7 +394,7 @@ static void what_a_reply_of_no_use_has_used_counts_for_the_limits(void **state)
 }
 
 /* The agent with these limits, and these counters of its state, asks the model; or it does not. */
-static bool asks_with(const char *limits, const char *counters)
+static bool asks_within(const char *limits, const char *counters)
 {
     char more[200];
     snprintf(more, sizeof(more), ",'max_tokens':50,'limits':%s", limits);
@@ -408,18 +408,18 @@ static bool asks_with(const char *limits, const char *counters)
 static void limits_of_an_agent_are_included(void **state)
 {
     (void)state;
-    assert_true(asks_with("{'max_turns':3}", "{'calls':2}"));
-    assert_false(asks_with("{'max_turns':3}", "{'calls':3}"));
-    assert_false(asks_with("{'max_turns':0}", "{}"));
-    assert_true(asks_with("{'max_tokens':1000}", "{'tokens':100}"));
-    assert_false(asks_with("{'max_tokens':1000}", "{'tokens':1000}"));
-    assert_false(asks_with("{'max_tokens':0}", "{}"));
+    assert_true(asks_within("{'max_turns':3}", "{'calls':2}"));
+    assert_false(asks_within("{'max_turns':3}", "{'calls':3}"));
+    assert_false(asks_within("{'max_turns':0}", "{}"));
+    assert_true(asks_within("{'max_tokens':1000}", "{'tokens':100}"));
+    assert_false(asks_within("{'max_tokens':1000}", "{'tokens':1000}"));
+    assert_false(asks_within("{'max_tokens':0}", "{}"));
     assert_int_equal(ctx->n_pauses, 1); /* a person is asked */
     char counters[64];
     double now = (double)fm_ctx_now_ms(ctx);
     snprintf(counters, sizeof(counters), "{'started_ms':%.0f}", now - 60000);
-    assert_true(asks_with("{'max_time_ms':120000}", counters));
-    assert_false(asks_with("{'max_time_ms':30000}", counters));
+    assert_true(asks_within("{'max_time_ms':120000}", counters));
+    assert_false(asks_within("{'max_time_ms':30000}", counters));
     assert_int_equal(ctx->n_pauses, 0); /* time is not given back */
 }
 
