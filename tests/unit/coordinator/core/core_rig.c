@@ -233,6 +233,7 @@ static void io_commit(void *arg, struct store_unit *unit)
 static void io_read(void *arg, const struct store_query *query)
 {
     (void)arg;
+    rig.reads++;
     store_ask(all.store, query);
     struct store_done *d = store_wait();
     if (rig.fail_reads > 0) {

@@ -29,7 +29,7 @@ struct rig {
     enum fm_code fail_with; /* FM_UNAVAILABLE unless set */
     bool full;              /* queues of watches are full */
     bool with_checks;       /* the next core has programs checked: by rig_check */
-    size_t commits;         /* units submitted so far */
+    size_t commits, reads;  /* units and queries submitted so far */
     bool recovered;
 };
 

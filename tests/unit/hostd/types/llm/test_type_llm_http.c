@@ -423,6 +423,26 @@ static void limits_of_an_agent_are_included(void **state)
     assert_int_equal(ctx->n_pauses, 0); /* time is not given back */
 }
 
+static void a_limit_of_cost_without_a_price_needs_another_one(void **state)
+{
+    (void)state;
+    static const char *const costs[] = {"{'max_cost':0}", "{'max_cost':5}"};
+    for (size_t i = 0; i < 2; i++) {
+        assert_false(asks_within(costs[i], "{}"));
+        assert_int_equal(ctx->fail_code, FM_FAIL_FAILED_PRECONDITION);
+        assert_true(ctx->permanent);
+        assert_non_null(strstr(ctx->failure, "has no price for openai/"));
+    }
+    assert_true(asks_within("{'max_cost':5,'max_turns':0.5}", "{}"));
+    assert_string_equal(ctx->logged.items[0].name,
+                        "limits.max_cost is not checked: this host has no price for the model; "
+                        "the other limits apply");
+    assert_true(asks_within("{'max_cost':5,'max_tokens':100000}", "{}"));
+    assert_int_equal(ctx->logged.n, 1);
+    assert_true(asks_within("{'max_cost':5,'max_turns':5}", "{'unpriced':true}"));
+    assert_int_equal(ctx->logged.n, 0); /* it was said once */
+}
+
 static void a_reply_that_was_cut_off_in_a_call_is_not_asked_for_again(void **state)
 {
     (void)state;
@@ -645,6 +665,7 @@ int main(void)
         TEST(what_a_reply_that_is_of_no_use_has_used_is_counted),
         TEST(what_a_reply_of_no_use_has_used_counts_for_the_limits),
         TEST(limits_of_an_agent_are_included),
+        TEST(a_limit_of_cost_without_a_price_needs_another_one),
         TEST(a_reply_that_was_cut_off_in_a_call_is_not_asked_for_again),
         TEST(a_long_stream_takes_memory_for_its_text_only),
         TEST(a_secret_that_a_stream_gives_back_in_parts_is_not_shown),
