@@ -1,6 +1,6 @@
 /* PauseJob, CancelJob, DeleteJob. Each handler checks everything first, then changes the job in memory and
- * gathers records and effects in the job's unit; the client hears of it when the unit is on disk. What becomes
- * of the job then is in jobs/move.c. */
+ * gathers records and effects in the job's unit; the client hears of it when the unit is on disk. What
+ * becomes of the job then is in jobs/move.c. */
 #include <utlist.h>
 
 #include "check.h"
