@@ -108,7 +108,7 @@ const struct fm_value *type_schema_read(const char *text, size_t n, struct fm_ar
                          TYPE_SCHEMA_BYTES);
         return NULL;
     }
-    const struct fm_value *v = json_value_read(text, n, a, err);
+    const struct fm_value *v = json_value_read_unique(text, n, a, err);
     if (v == NULL) {
         fm_err_wrap(err, "the schema of the configuration");
         return NULL;

@@ -56,7 +56,7 @@ const struct type_spec *type_catalog(size_t *ret_n);
 const struct type_spec *type_catalog_find(const char *name);
 
 /* Reads the schema of a type's configuration from JSON. NULL with err: it is too long, no JSON,
- * no object, or not a sound schema without patterns. */
+ * no object, has equal keys, or is not a sound schema without patterns. */
 const struct fm_value *type_schema_read(const char *text, size_t n, struct fm_arena *a, struct fm_err *err);
 
 #endif

@@ -45,26 +45,29 @@ static void check_url(const struct fm_value *config, const char *key, const stru
 }
 
 static void http_rules(const struct fm_value *schema, const struct fm_value *config,
-                       json_schema_report report, void *arg)
+                       struct json_schema_work *work, json_schema_report report, void *arg)
 {
     (void)schema;
+    (void)work;
     const struct out o = {report, arg};
     check_url(config, "url", &o);
 }
 
 static void aggregate_rules(const struct fm_value *schema, const struct fm_value *config,
-                            json_schema_report report, void *arg)
+                            struct json_schema_work *work, json_schema_report report, void *arg)
 {
     (void)schema;
+    (void)work;
     const struct out o = {report, arg};
     if (strcmp(fm_value_string(fm_value_get(config, "sources[0]"), "-"), "") == 0)
         fault(&o, "sources", "must begin with the name of a slot");
 }
 
 static void exec_rules(const struct fm_value *schema, const struct fm_value *config,
-                       json_schema_report report, void *arg)
+                       struct json_schema_work *work, json_schema_report report, void *arg)
 {
     (void)schema;
+    (void)work;
     static const char *const of_serve[] = {"processes", "idle_ms"};
     const struct out o = {report, arg};
     if (strcmp(fm_value_string(fm_value_get(config, "command[0]"), "-"), "") == 0)
@@ -162,21 +165,22 @@ static void check_tools(const struct fm_value *tools, const struct out *o)
 }
 
 /* A setting that the agent does not know goes to its provider; the mock takes none. */
-static void check_keys(const struct fm_value *schema, const struct fm_value *config, const struct out *o)
+static void check_keys(const struct fm_value *schema, const struct fm_value *config,
+                       struct json_schema_work *work, const struct out *o)
 {
     const char *provider = text_of(config, "provider");
     if (provider == NULL || strcmp(provider, "mock") == 0)
-        json_schema_report_unknown(fm_value_get(schema, "properties"), config, o->report, o->arg);
+        json_schema_report_unknown(fm_value_get(schema, "properties"), config, work, o->report, o->arg);
 }
 
 static void llm_agent_rules(const struct fm_value *schema, const struct fm_value *config,
-                            json_schema_report report, void *arg)
+                            struct json_schema_work *work, json_schema_report report, void *arg)
 {
     const struct out o = {report, arg};
     const char *provider = fm_value_string(fm_value_get(config, "provider"), "");
     const struct fm_value *model = fm_value_get(config, "model");
     bool nameless = model == NULL || strcmp(fm_value_string(model, "-"), "") == 0;
-    check_keys(schema, config, &o);
+    check_keys(schema, config, work, &o);
     check_url(config, "base_url", &o);
     check_api_key(config, &o);
     if (nameless && (strcmp(provider, "openai") == 0 || strcmp(provider, "anthropic") == 0))

@@ -5,9 +5,9 @@
 #include "json_schema.h"
 
 /* Reports what is wrong with a configuration beyond what its schema says. Of values of the wrong
- * kind, which the schema reports, it says nothing. */
+ * kind, which the schema reports, it says nothing. The work is that of json_schema_check_plain. */
 typedef void (*type_rules)(const struct fm_value *schema, const struct fm_value *config,
-                           json_schema_report report, void *arg);
+                           struct json_schema_work *work, json_schema_report report, void *arg);
 
 /* The rules of a built-in type; NULL: it has none. */
 type_rules rules_of(const char *type);

@@ -90,18 +90,30 @@ static struct fm_value *convert(json_t *j, unsigned depth, struct fm_arena *a, s
     return v != NULL ? v : full(err);
 }
 
-struct fm_value *json_value_read(const char *text, size_t n, struct fm_arena *a, struct fm_err *err)
+static struct fm_value *read_text(const char *text, size_t n, size_t flags, struct fm_arena *a,
+                                  struct fm_err *err)
 {
     json_error_t fault;
-    json_t *j = json_loadb(text, n, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &fault);
+    json_t *j = json_loadb(text, n, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | flags, &fault);
     if (j == NULL) {
-        (void)fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "not JSON: %s (line %d, column %d)", fault.text,
+        (void)fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "%s%s (line %d, column %d)",
+                         json_error_code(&fault) == json_error_duplicate_key ? "" : "not JSON: ", fault.text,
                          fault.line, fault.column);
         return NULL;
     }
     struct fm_value *v = convert(j, 1, a, err);
     json_decref(j);
     return v;
+}
+
+struct fm_value *json_value_read(const char *text, size_t n, struct fm_arena *a, struct fm_err *err)
+{
+    return read_text(text, n, 0, a, err);
+}
+
+struct fm_value *json_value_read_unique(const char *text, size_t n, struct fm_arena *a, struct fm_err *err)
+{
+    return read_text(text, n, JSON_REJECT_DUPLICATES, a, err);
 }
 
 /* ---- writing ---- */

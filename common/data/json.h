@@ -14,6 +14,9 @@
  * cannot hold is an error. */
 struct fm_value *json_value_read(const char *text, size_t n, struct fm_arena *a,
                                  struct fm_err *err) FM_MUST_CHECK;
+/* The same, but equal keys are an error. */
+struct fm_value *json_value_read_unique(const char *text, size_t n, struct fm_arena *a,
+                                        struct fm_err *err) FM_MUST_CHECK;
 /* Appends the value as JSON without white space; NULL is null. Whole numbers have no fraction,
  * others as many digits as they need. */
 void json_value_write(const struct fm_value *v, struct fm_buf *out);

@@ -17,6 +17,13 @@
 
 #define MAX_SUGGESTED 16 /* unknown properties of one check for which a known one is looked for */
 #define VALUE_BYTES 80   /* of a value in a message */
+#define FAULT_WORK 256   /* of a fault's message, in comparisons */
+
+/* Whether nobody hears of a fault. One that is found when the work is used up may be none. */
+static bool is_silent(const struct check *c)
+{
+    return c->quiet > 0 || c->report == NULL || !schema_can_work(c);
+}
 
 static void __attribute__((format(printf, 3, 0)))
 say(struct check *c, const struct json_schema_fault *f, const char *fmt, va_list ap)
@@ -24,7 +31,7 @@ say(struct check *c, const struct json_schema_fault *f, const char *fmt, va_list
     char text[256];
     struct json_schema_fault said = *f;
     c->n_faults++;
-    if (c->quiet > 0 || c->report == NULL)
+    if (is_silent(c) || !schema_spend(c, c->fault_work))
         return;
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     said.path = c->path;
@@ -122,17 +129,23 @@ static bool is_of_type(const struct fm_value *v, const char *type)
     return strcmp(kind_name(v), type) == 0;
 }
 
+static const char *type_at(const struct fm_value *type, size_t i)
+{
+    return fm_value_string(fm_value_kind(type) == FM_LIST ? fm_value_at(type, i) : type, "");
+}
+
 /* False after a fault. */
 static bool check_type(struct check *c, const struct fm_value *type, const struct fm_value *v)
 {
     char allowed[128] = "";
     size_t n = fm_value_kind(type) == FM_LIST ? fm_value_size(type) : 1;
-    for (size_t i = 0; i < n; i++) {
-        const char *name = fm_value_string(fm_value_kind(type) == FM_LIST ? fm_value_at(type, i) : type, "");
-        if (is_of_type(v, name))
+    for (size_t i = 0; i < n && schema_spend(c, 1); i++)
+        if (is_of_type(v, type_at(type, i)))
             return true;
+    for (size_t i = 0; i < n && strlen(allowed) < sizeof(allowed) - 1 && !is_silent(c); i++) {
         size_t at = strlen(allowed);
-        snprintf(allowed + at, sizeof(allowed) - at, "%s%s%s", i > 0 ? " or " : "", article(name), name);
+        snprintf(allowed + at, sizeof(allowed) - at, "%s%s%s", i > 0 ? " or " : "", article(type_at(type, i)),
+                 type_at(type, i));
     }
     if (fm_value_kind(v) == FM_NUMBER && strstr(allowed, "integer") != NULL)
         fault(c, "is %.15g; it must be %s", fm_value_number(v, 0), allowed);
@@ -143,11 +156,11 @@ static bool check_type(struct check *c, const struct fm_value *type, const struc
 
 static void check_enum(struct check *c, const struct fm_value *allowed, const struct fm_value *v)
 {
-    for (size_t i = 0; i < fm_value_size(allowed); i++)
+    for (size_t i = 0; i < fm_value_size(allowed) && schema_can_work(c); i++)
         if (schema_equal(c, fm_value_at(allowed, i), v))
             return;
     char shown[VALUE_BYTES], list[120] = "";
-    for (size_t i = 0; i < fm_value_size(allowed); i++) {
+    for (size_t i = 0; i < fm_value_size(allowed) && !is_silent(c); i++) {
         size_t at = strlen(list);
         show(fm_value_at(allowed, i), shown);
         if (at + strlen(shown) + 8 > sizeof(list)) {
@@ -191,7 +204,9 @@ static void check_counts(struct check *c, const struct fm_value *schema, size_t 
 static void check_string(struct check *c, const struct fm_value *schema, const char *text)
 {
     const struct fm_value *pattern = schema_member(c, schema, "pattern");
-    check_counts(c, schema, characters(text), "minLength", "maxLength", "characters");
+    bool is_counted = schema_has_member(c, schema, "minLength") || schema_has_member(c, schema, "maxLength");
+    if (is_counted && schema_spend(c, strlen(text) / 16 + 1))
+        check_counts(c, schema, characters(text), "minLength", "maxLength", "characters");
     if (pattern != NULL && schema_spend(c, strlen(text) / 16 + 1) && !schema_matches(c, pattern, text))
         fault(c, "does not match %.128s", fm_value_string(pattern, ""));
 }
@@ -203,7 +218,7 @@ static void check_unique(struct check *c, const struct fm_value *list)
             if (schema_equal(c, fm_value_at(list, i), fm_value_at(list, k))) {
                 fault(c, "has the same element at %zu and at %zu", k, i);
                 return;
-            } else if (c->work > JSON_SCHEMA_WORK) {
+            } else if (!schema_can_work(c)) {
                 return;
             }
 }
@@ -214,24 +229,32 @@ static void check_list(struct check *c, const struct fm_value *schema, const str
     check_counts(c, schema, fm_value_size(list), "minItems", "maxItems", "elements");
     if (fm_value_bool(schema_member(c, schema, "uniqueItems"), false))
         check_unique(c, list);
-    for (size_t i = 0; items != NULL && i < fm_value_size(list) && c->work <= JSON_SCHEMA_WORK; i++) {
+    for (size_t i = 0; items != NULL && i < fm_value_size(list) && schema_can_work(c); i++) {
         size_t was = schema_path_down(c, "[%zu]", i);
         check_value(c, items, fm_value_at(list, i));
         schema_path_back(c, was);
     }
 }
 
+/* The property that was perhaps meant, or NULL. */
+static const char *suggestion(struct check *c, const struct fm_value *properties, const char *key)
+{
+    struct nearest n = nearest_to(key);
+    if (c->work.n_suggested == MAX_SUGGESTED)
+        return NULL;
+    c->work.n_suggested++;
+    for (size_t i = 0; i < fm_value_size(properties); i++)
+        if (!schema_spend(c, nearest_try(&n, fm_value_key(properties, i)) / 4 + 1))
+            return NULL;
+    return n.found;
+}
+
 /* Says which property was perhaps meant. */
 static void unknown_key(struct check *c, const struct fm_value *properties, const char *key)
 {
-    const char *meant = NULL;
     char object[PATH_BYTES];
-    struct nearest n = nearest_to(key);
     const struct json_schema_fault f = {.kind = JSON_SCHEMA_UNKNOWN, .object = object, .key = key};
-    if (c->quiet == 0 && c->n_suggested++ < MAX_SUGGESTED && schema_spend(c, fm_value_size(properties) * 64))
-        for (size_t i = 0; i < fm_value_size(properties); i++)
-            nearest_try(&n, fm_value_key(properties, i));
-    meant = n.found;
+    const char *meant = is_silent(c) ? NULL : suggestion(c, properties, key);
     snprintf(object, sizeof(object), "%s", c->path);
     size_t was = schema_path_key(c, key);
     if (meant != NULL)
@@ -247,16 +270,17 @@ static void check_map(struct check *c, const struct fm_value *schema, const stru
     const struct fm_value *properties = schema_member(c, schema, "properties");
     const struct fm_value *others = schema_member(c, schema, "additionalProperties");
     check_counts(c, schema, fm_value_size(map), "minProperties", "maxProperties", "properties");
-    for (size_t i = 0; i < fm_value_size(required); i++) {
+    for (size_t i = 0; i < fm_value_size(required) && schema_can_work(c); i++) {
         const struct json_schema_fault f = {.kind = JSON_SCHEMA_MISSING,
                                             .key = fm_value_string(fm_value_at(required, i), "")};
         if (!schema_has_member(c, map, f.key))
             fault_of(c, &f, "lacks the property \"%.128s\"", f.key);
     }
-    for (size_t i = 0; i < fm_value_size(map) && c->work <= JSON_SCHEMA_WORK; i++) {
+    for (size_t i = 0; i < fm_value_size(map) && schema_can_work(c); i++) {
         const char *key = fm_value_key(map, i);
-        bool is_property = schema_has_member(c, properties, key);
-        const struct fm_value *of_key = is_property ? schema_member(c, properties, key) : others;
+        const struct fm_value *property = schema_member(c, properties, key);
+        bool is_property = property != NULL;
+        const struct fm_value *of_key = is_property ? property : others;
         if (is_property && schema_member(c, map, key) != fm_value_at(map, i))
             continue; /* of a key that came twice the last one counts */
         if (!is_property && fm_value_kind(others) == FM_BOOL && !fm_value_bool(others, true)) {
@@ -273,7 +297,7 @@ static void check_map(struct check *c, const struct fm_value *schema, const stru
 /* Whether each of the schemas only demands one property. */
 static bool only_require(struct check *c, const struct fm_value *schemas)
 {
-    for (size_t i = 0; i < fm_value_size(schemas); i++) {
+    for (size_t i = 0; i < fm_value_size(schemas) && schema_can_work(c); i++) {
         const struct fm_value *s = fm_value_at(schemas, i);
         if (fm_value_size(s) != 1 || fm_value_size(schema_member(c, s, "required")) != 1)
             return false;
@@ -285,7 +309,7 @@ static bool only_require(struct check *c, const struct fm_value *schemas)
 static void fault_of_choice(struct check *c, const struct fm_value *schemas, const struct fm_value *map)
 {
     char wanted[100] = "", had[100] = "";
-    for (size_t i = 0; i < fm_value_size(schemas); i++) {
+    for (size_t i = 0; i < fm_value_size(schemas) && !is_silent(c); i++) {
         const char *name =
             fm_value_string(fm_value_at(schema_member(c, fm_value_at(schemas, i), "required"), 0), "");
         size_t at = strlen(wanted), had_at = strlen(had);
@@ -301,14 +325,14 @@ static void check_combinations(struct check *c, const struct fm_value *schema, c
     const struct fm_value *all = schema_member(c, schema, "allOf"), *any = schema_member(c, schema, "anyOf");
     const struct fm_value *one = schema_member(c, schema, "oneOf"), *not = schema_member(c, schema, "not");
     size_t n = 0;
-    for (size_t i = 0; i < fm_value_size(all); i++)
+    for (size_t i = 0; i < fm_value_size(all) && schema_can_work(c); i++)
         check_value(c, fm_value_at(all, i), v);
-    for (size_t i = 0; i < fm_value_size(any) && n == 0; i++)
+    for (size_t i = 0; i < fm_value_size(any) && n == 0 && schema_can_work(c); i++)
         n += faults_of(c, fm_value_at(any, i), v) == 0;
     if (any != NULL && n == 0)
         fault(c, "meets none of the %zu schemas of anyOf", fm_value_size(any));
     n = 0;
-    for (size_t i = 0; i < fm_value_size(one); i++)
+    for (size_t i = 0; i < fm_value_size(one) && schema_can_work(c); i++)
         n += faults_of(c, fm_value_at(one, i), v) == 0;
     if (one != NULL && n != 1 && fm_value_kind(v) == FM_MAP && only_require(c, one))
         fault_of_choice(c, one, v);
@@ -348,10 +372,9 @@ static void check_value(struct check *c, const struct fm_value *schema, const st
 static int run(struct check *c, const struct fm_value *schema, const struct fm_value *v)
 {
     check_value(c, schema, v);
-    if (c->work <= JSON_SCHEMA_WORK)
+    if (schema_can_work(c))
         return c->n_faults;
-    return fm_err_set(c->err, FM_RESOURCE_EXHAUSTED, "schema",
-                      "the schema and the data are too large to be checked");
+    return fm_err_set(c->err, FM_RESOURCE_EXHAUSTED, "schema", JSON_SCHEMA_TOO_LARGE);
 }
 
 int json_schema_check(const struct fm_value *schema, const struct fm_value *v, json_schema_report report,
@@ -369,20 +392,23 @@ int json_schema_check(const struct fm_value *schema, const struct fm_value *v, j
     return rc;
 }
 
-int json_schema_check_plain(const struct fm_value *schema, const struct fm_value *v, size_t *work,
-                            json_schema_report report, void *arg, struct fm_err *err)
+int json_schema_check_plain(const struct fm_value *schema, const struct fm_value *v,
+                            struct json_schema_work *work, json_schema_report report, void *arg,
+                            struct fm_err *err)
 {
-    struct check c = {.report = report, .arg = arg, .err = err, .work = *work};
+    struct check c = {.report = report, .arg = arg, .err = err, .work = *work, .fault_work = FAULT_WORK};
     int rc = run(&c, schema, v);
     *work = c.work;
     return rc;
 }
 
 void json_schema_report_unknown(const struct fm_value *properties, const struct fm_value *map,
-                                json_schema_report report, void *arg)
+                                struct json_schema_work *work, json_schema_report report, void *arg)
 {
-    struct check c = {.report = report, .arg = arg};
-    for (size_t i = 0; fm_value_kind(map) == FM_MAP && i < fm_value_size(map); i++)
+    struct check c = {.report = report, .arg = arg, .work = *work, .fault_work = FAULT_WORK};
+    size_t n = fm_value_kind(map) == FM_MAP ? fm_value_size(map) : 0;
+    for (size_t i = 0; i < n && schema_can_work(&c); i++)
         if (!schema_has_member(&c, properties, fm_value_key(map, i)))
             unknown_key(&c, properties, fm_value_key(map, i));
+    *work = c.work;
 }

@@ -23,14 +23,14 @@ int json_schema_check(const struct fm_value *schema, const struct fm_value *v, j
                       void *arg, struct fm_err *err) FM_MUST_CHECK;
 
 /* The same with a schema that json_schema_verify has found to be JSON_SCHEMA_PLAIN, which is not
- * looked at again. Several checks may share a bound of their work: *work is what they have used
- * so far. */
-int json_schema_check_plain(const struct fm_value *schema, const struct fm_value *v, size_t *work,
-                            json_schema_report report, void *arg, struct fm_err *err) FM_MUST_CHECK;
+ * looked at again. Several checks may share the bound of their work; what is reported is work too. */
+int json_schema_check_plain(const struct fm_value *schema, const struct fm_value *v,
+                            struct json_schema_work *work, json_schema_report report, void *arg,
+                            struct fm_err *err) FM_MUST_CHECK;
 
 /* Reports the keys of a map that are none of `properties`, as a schema does that admits no
- * others. */
+ * others; until the work is used up. */
 void json_schema_report_unknown(const struct fm_value *properties, const struct fm_value *map,
-                                json_schema_report report, void *arg);
+                                struct json_schema_work *work, json_schema_report report, void *arg);
 
 #endif

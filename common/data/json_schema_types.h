@@ -2,6 +2,8 @@
 #ifndef FM_JSON_SCHEMA_TYPES_H
 #define FM_JSON_SCHEMA_TYPES_H
 
+#include <stddef.h>
+
 enum json_schema_fault_kind {
     JSON_SCHEMA_FAULT,   /* a value is not as it must be */
     JSON_SCHEMA_MISSING, /* an object lacks the property `key` */
@@ -26,7 +28,14 @@ enum json_schema_use {
                             looked at */
 };
 
-/* The most comparisons of one check: a part of a second. */
+/* The most comparisons of one check, or of several that share this bound: a part of a second. */
 #define JSON_SCHEMA_WORK 20000000u
+#define JSON_SCHEMA_TOO_LARGE "the schema and the data are too large to be checked"
+
+/* What checks that share their bounds have used so far; at first all is 0. */
+struct json_schema_work {
+    size_t done;
+    unsigned n_suggested; /* unknown properties for which the nearest known one was looked for */
+};
 
 #endif

@@ -10,8 +10,13 @@
 
 bool schema_spend(struct check *c, size_t n)
 {
-    c->work += n;
-    return c->work <= JSON_SCHEMA_WORK;
+    c->work.done += n;
+    return schema_can_work(c);
+}
+
+bool schema_can_work(const struct check *c)
+{
+    return c->work.done <= JSON_SCHEMA_WORK;
 }
 
 /* ---- where we are ---- */
@@ -30,12 +35,11 @@ size_t schema_path_down(struct check *c, const char *fmt, ...)
 
 size_t schema_path_key(struct check *c, const char *key)
 {
-    size_t was = c->path_n, room = sizeof(c->path) - 1 - was, n = strlen(key);
+    size_t was = c->path_n, room = sizeof(c->path) - 1 - was, n = strnlen(key, MAX_KEY_SHOWN);
     if (room > 0 && was > 0) {
         c->path[c->path_n++] = '.';
         room--;
     }
-    n = n < MAX_KEY_SHOWN ? n : MAX_KEY_SHOWN;
     n = n < room ? n : room;
     memcpy(c->path + c->path_n, key, n);
     c->path_n += n;

@@ -23,10 +23,10 @@ struct check {
     void *arg;
     struct fm_err *err;
     int n_faults;
-    size_t work;
-    unsigned quiet;       /* inside anyOf, oneOf, not: faults only count */
-    unsigned n_suggested; /* unknown properties for which the nearest known one was looked for */
-    bool collect;         /* of the schema: all faults are added to err, with their paths as fields */
+    struct json_schema_work work;
+    size_t fault_work; /* of one fault that is reported */
+    unsigned quiet;    /* inside anyOf, oneOf, not: faults only count */
+    bool collect;      /* of the schema: all faults are added to err, with their paths as fields */
     enum json_schema_use use;
     char path[PATH_BYTES];
     size_t path_n;
@@ -36,6 +36,7 @@ struct check {
 
 /* False when the check is out of work. */
 bool schema_spend(struct check *c, size_t n);
+bool schema_can_work(const struct check *c);
 /* Go down; return what schema_path_back wants. A path that is too long is cut. */
 size_t schema_path_down(struct check *c, const char *fmt, ...) FM_PRINTF(2, 3);
 size_t schema_path_key(struct check *c, const char *key);

@@ -6,6 +6,7 @@
 
 struct nearest {
     const char *word;
+    size_t word_n;
     const char *found; /* the nearest one so far; NULL: none is near */
     size_t distance;
 };
@@ -13,7 +14,7 @@ struct nearest {
 struct nearest nearest_to(const char *word);
 /* Looks at one name. Near is a name that up to a third of the letters tell from the word:
  * letters that are wrong, missing, too many or exchanged with the next one; large and small
- * letters are alike. */
-void nearest_try(struct nearest *n, const char *name);
+ * letters are alike. Returns how many pairs of letters were compared. */
+size_t nearest_try(struct nearest *n, const char *name);
 
 #endif

@@ -3,7 +3,7 @@
  *
  * Neither protobuf-c nor nanopb limits recursion, checks UTF-8 or counts elements; protobuf-c
  * also merges a submessage that occurs twice wrongly. The guard walks the bytes by a neutral
- * descriptor (adapters: coordinator/wire_pbc.h, hostd/wire/wire_nano.h) and refuses what a
+ * descriptor (adapters: the coordinator has one for protobuf-c, hostd one for nanopb) and refuses what a
  * decoder should not see. Rules: https://protobuf.dev/programming-guides/encoding/ . No memory
  * is allocated. Thread-safe. */
 #ifndef FM_WIRE_H

@@ -73,7 +73,7 @@ static void job_ready(struct core *c, struct job *job)
 {
     job_count_bytes(c, job);
     job->pins++;
-    enum job_status status = job_status(job);
+    int status = job_status(job);
     if (status == JOB_RUNNING) {
         struct host *h = host_find(c, job->head->host);
         if (h == NULL)

@@ -17,7 +17,7 @@
 #include "value.h"
 
 #define MEMORY_BYTES (32u * 1024 * 1024)
-#define MAX_LISTED_BYTES 1000
+#define MAX_LISTED_BYTES 350 /* with one choice more, and how many are left: fits a message (err.h) */
 #define MAX_CHOICE_BYTES 200
 #define MAX_WANTED_BYTES 300
 #define MAX_DEPTH 64

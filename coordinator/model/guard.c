@@ -1,4 +1,4 @@
-/* The wire guard for protobuf-c. See wire_pbc.h. */
+/* The wire guard for protobuf-c. See guard.h. */
 #include "guard.h"
 
 #include <uthash.h>

@@ -100,10 +100,10 @@ struct job {
     struct watch *watches;
 };
 
-/* The status in its record. */
-static inline enum job_status job_status(const struct job *job)
+/* The status in its record (enum job_status). */
+static inline int job_status(const struct job *job)
 {
-    return (enum job_status)job->head->status;
+    return (int)job->head->status;
 }
 
 /* A job that is being loaded. */

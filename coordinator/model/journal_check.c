@@ -1,4 +1,4 @@
-/* journal_check.c */
+/* Whether steps that were read follow each other. See journal_check.h. */
 #include "journal_check.h"
 
 #include "err.h"

@@ -1,4 +1,4 @@
-/* journal_check.h */
+/* Whether steps that were read follow each other. */
 #ifndef FM_MODEL_JOURNAL_CHECK_H
 #define FM_MODEL_JOURNAL_CHECK_H
 

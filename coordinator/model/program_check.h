@@ -1,8 +1,8 @@
 /* What a request says in other languages: jq programs and JSON Schemas. Checking them may take seconds (jq's
  * compiler takes a thousand times longer for some programs than for others of the same size, a thousand
  * patterns of schemas their time, too), and libjq is not to be trusted with what it is given: so programs are
- * compiled in a worker process (jq_eval.h), and all of it happens on a thread of its own (svc_check.c). The
- * core gives away what is to be checked and gets it back with what was found. */
+ * compiled in a worker process (jq_eval.h), and all of it happens on a thread of its own (server/checker.c).
+ * The core gives away what is to be checked and gets it back with what was found. */
 #ifndef FM_PROGRAM_CHECK_H
 #define FM_PROGRAM_CHECK_H
 

@@ -86,7 +86,8 @@ def configure():
 def commands():
     """The command that compiles each file, by its path."""
     with open(os.path.join(BUILD, 'compile_commands.json')) as f:
-        return {os.path.relpath(c['file'], SOURCE): (shlex.split(c['command']), c['directory']) for c in json.load(f)}
+        return {os.path.relpath(c['file'], SOURCE): (shlex.split(c['command']), c['directory'])
+                for c in json.load(f)}
 
 
 def arguments(command):

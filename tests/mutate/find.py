@@ -19,10 +19,12 @@ EXPRESSIONS = (K.CALL_EXPR, K.BINARY_OPERATOR, K.COMPOUND_ASSIGNMENT_OPERATOR, K
                K.CSTYLE_CAST_EXPR, K.PAREN_EXPR, K.UNEXPOSED_EXPR, K.CONDITIONAL_OPERATOR)
 LEAVES = (K.RETURN_STMT, K.GOTO_STMT)
 BOUNDS = {'<': '<=', '<=': '<', '>': '>=', '>=': '>'}
-LOGS = re.compile(r'(FM_LOG\w*|assert\w*|static_assert|_Static_assert|fprintf|printf|perror)\s*\(')
-# Not those that also take something out of a table.
-FREES = re.compile(r'(\(void\)\s*)?(?!op_|watch_|mark_|conn_|unit_|hjob_)(free|fm_free|json_decref|va_end|regfree|sqlite3_finalize|HASH_CLEAR|\w+_free|'
-                   r'\w+_unref|(fm_buf|fm_err|fm_arena|kv|result|jq_outputs|list|sql)_done)\s*\(')
+# Not mutated: what only says something, and what only ends the program when something impossible has happened.
+LOGS = re.compile(r'(FM_LOG\w*|assert\w*|fm_abort\w*|fprintf|printf|perror)\s*\(')
+FREES = re.compile(r'(\(void\)\s*)?'
+                   r'(?!op_|watch_|mark_|conn_|unit_|hjob_)'  # these also take something out of a table
+                   r'(free|json_decref|va_end|regfree|sqlite3_finalize|HASH_CLEAR|\w+_free|\w+_unref|'
+                   r'(fm_buf|fm_err|fm_arena|kv|result|jq_outputs|list|sql)_done)\s*\(')
 KINDS = ('negate', 'part', 'bound', 'drop', 'skip')
 NUMBER = '@'  # stands for the mutant's number in what is inserted
 
@@ -43,7 +45,7 @@ class Mutant:
         return f'{self.path} {self.function} {self.kind} #{self.nth}: {self.text}'
 
     def rank(self, seed):
-        """Where it stands in the order from which samples are taken: hardly changed by other code's changes."""
+        """Its place in the order from which samples are taken; other code hardly changes it."""
         return hashlib.sha256(f'{seed} {self.key}'.encode()).hexdigest()
 
 
@@ -72,7 +74,8 @@ class Finder:
 
     def find(self):
         for c in self.unit.cursor.get_children():
-            if c.kind == K.FUNCTION_DECL and self.here(c) and c.is_definition() and not self.in_macro(*self.range(c)):
+            if c.kind == K.FUNCTION_DECL and self.here(c) and c.is_definition() and \
+                    not self.in_macro(*self.range(c)):
                 self.function = c.spelling
                 for child in c.get_children():
                     if child.kind == K.COMPOUND_STMT:
@@ -192,7 +195,8 @@ class Finder:
 
     def only_leaves(self, body):
         kids = list(body.get_children())
-        return body.kind in LEAVES or (body.kind == K.COMPOUND_STMT and len(kids) == 1 and kids[0].kind in LEAVES)
+        return body.kind in LEAVES or \
+            (body.kind == K.COMPOUND_STMT and len(kids) == 1 and kids[0].kind in LEAVES)
 
     def if_statement(self, c, kids):
         self.condition(kids[0], c)

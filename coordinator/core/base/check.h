@@ -1,4 +1,5 @@
-/* check.h */
+/* Checks of the fields that requests have in common: each names the field, what is wrong and what is allowed.
+ */
 #ifndef FM_CORE_BASE_CHECK_H
 #define FM_CORE_BASE_CHECK_H
 

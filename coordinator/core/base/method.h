@@ -1,6 +1,6 @@
 /* A method that clients call, as one row of a table: everything about it stands in the file that
  * implements it. The server, the core, admission, reflection and documentation read the same rows
- * (core/methods/table.c lists them). */
+ * (core/methods/methods_table.c lists them). */
 #ifndef FM_CORE_METHOD_H
 #define FM_CORE_METHOD_H
 

@@ -1,4 +1,5 @@
-/* defs.h */
+/* Definitions of flows in memory, and the newest versions of their names. A definition lives as long as a job
+ * or a unit holds a reference. */
 #ifndef FM_CORE_FLOWS_DEFS_H
 #define FM_CORE_FLOWS_DEFS_H
 

@@ -1,4 +1,5 @@
-/* programs.h */
+/* jq programs and JSON Schemas of requests: what of them is known to be sound, and requests that wait for the
+ * others to be checked on another thread. */
 #ifndef FM_CORE_FLOWS_PROGRAMS_H
 #define FM_CORE_FLOWS_PROGRAMS_H
 

@@ -71,6 +71,13 @@ void type_info_free_all(struct type_info **types)
         info_free(types, t);
 }
 
+void type_info_remove(struct type_info **types, const char *name)
+{
+    struct type_info *t = type_info_find(*types, name);
+    if (t != NULL)
+        info_free(types, t);
+}
+
 static bool is_among(const char *name, char *const *names, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -32,6 +32,7 @@ void told_schema_unref(struct told_schema *s);
 struct type_info *type_info_find(struct type_info *types, const char *name);
 /* Sets what is known of a name; takes a reference of the schema, which may be NULL. */
 void type_info_set(struct type_info **types, const Fermata__V1__RoutineType *m, struct told_schema *schema);
+void type_info_remove(struct type_info **types, const char *name);
 void type_info_free_all(struct type_info **types);
 /* As a message, without its schema, for free_unpacked. */
 Fermata__V1__RoutineType *type_info_message(const struct type_info *t);

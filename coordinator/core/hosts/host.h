@@ -1,4 +1,4 @@
-/* host.h */
+/* Hosts: their records, their streams, and since when they are silent. */
 #ifndef FM_CORE_HOSTS_HOST_H
 #define FM_CORE_HOSTS_HOST_H
 

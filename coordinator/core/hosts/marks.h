@@ -1,4 +1,4 @@
-/* marks.h */
+/* What is remembered of hosts beyond their stay and the coordinator's: it is stored. */
 #ifndef FM_CORE_HOSTS_MARKS_H
 #define FM_CORE_HOSTS_MARKS_H
 

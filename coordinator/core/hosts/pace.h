@@ -1,4 +1,4 @@
-/* pace.h */
+/* The pace of assignments: how many bytes of them are under way to a host. */
 #ifndef FM_CORE_HOSTS_PACE_H
 #define FM_CORE_HOSTS_PACE_H
 

@@ -1,4 +1,4 @@
-/* send.h */
+/* What hosts are told, at once or when a unit is on disk. */
 #ifndef FM_CORE_HOSTS_SEND_H
 #define FM_CORE_HOSTS_SEND_H
 

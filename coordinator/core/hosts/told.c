@@ -5,8 +5,38 @@
 
 #include "host.h"
 #include "mem.h"
+#include "pbc.h"
 #include "routine_types.h"
 #include "state.h"
+
+#define MAX_NAMES 256        /* of slots, and of events, of a type */
+#define MAX_ALL_NAMES 20000u /* of all types of a Hello */
+
+/* Names are looked for among each other: their number is bounded. */
+static int check_names(const Fermata__V1__RoutineType *m, size_t *all, struct fm_err *err)
+{
+    size_t most = m->n_slots > m->n_events ? m->n_slots : m->n_events;
+    if (m->n_notice_events > most)
+        most = m->n_notice_events;
+    if (m->n_call_events > most)
+        most = m->n_call_events;
+    if (most > MAX_NAMES)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "it has %zu slots or events; the limit is %d", most,
+                          MAX_NAMES);
+    *all += m->n_slots + m->n_events;
+    if (*all > MAX_ALL_NAMES)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, NULL,
+                          "with it the host's types have %zu slots and events; the limit is %u", *all,
+                          MAX_ALL_NAMES);
+    return 0;
+}
+
+/* What this program itself knows of the very version; NULL: nothing. No host can say otherwise. */
+static const struct type_spec *built_in(const Fermata__V1__RoutineType *m)
+{
+    const struct type_spec *own = type_catalog_find(m->name);
+    return own != NULL && own->version == m->version ? own : NULL;
+}
 
 /* A host, other than this one, that offers the very version with a schema; NULL: there is none. */
 static const struct host *other_with_schema(const struct core *c, const struct host *h,
@@ -43,6 +73,16 @@ static struct told_schema *schema_of(struct core *c, const struct host *h, const
         strcmp(newest->schema->text, m->config_schema) == 0)
         return told_schema_ref(newest->schema);
     struct told_schema *s = told_schema_read(m->config_schema, err);
+    const struct type_spec *own = built_in(m);
+    if (s != NULL && own != NULL && own->config != NULL) {
+        if (json_schema_same(own->config, s->value))
+            return s;
+        told_schema_unref(s);
+        (void)fm_err_set(err, FM_FAILED_PRECONDITION, NULL,
+                         "it is a built-in type, of a version whose configuration schema demands something "
+                         "else: give a type of your own another name");
+        return NULL;
+    }
     const struct host *o = s == NULL ? NULL : other_with_schema(c, h, m, &other);
     if (o == NULL || json_schema_same(other->value, s->value))
         return s;
@@ -54,10 +94,11 @@ static struct told_schema *schema_of(struct core *c, const struct host *h, const
     return NULL;
 }
 
-static bool is_offered(const struct core *c, const char *name, uint32_t version)
+/* By a host other than `but` (NULL: by any). */
+static bool is_offered(const struct core *c, const char *name, uint32_t version, const struct host *but)
 {
     for (const struct host *o = c->hosts; o != NULL; o = o->hh.next) {
-        const struct type_info *t = type_info_find(o->types, name);
+        const struct type_info *t = o == but ? NULL : type_info_find(o->types, name);
         if (t != NULL && t->spec.version == version)
             return true;
     }
@@ -68,8 +109,13 @@ static bool is_offered(const struct core *c, const char *name, uint32_t version)
 static void learn(struct core *c, const Fermata__V1__RoutineType *m, struct told_schema *schema)
 {
     const struct type_info *newest = type_info_find(c->types, m->name);
-    if (newest != NULL && newest->spec.version > m->version && is_offered(c, m->name, newest->spec.version))
+    if (newest != NULL && newest->spec.version > m->version &&
+        is_offered(c, m->name, newest->spec.version, NULL))
         return;
+    if (built_in(m) != NULL) { /* the catalog says it, of this version */
+        type_info_remove(&c->types, m->name);
+        return;
+    }
     if (newest != NULL && newest->spec.version == m->version && schema == NULL)
         schema = newest->schema; /* this host only does not say it */
     type_info_set(&c->types, m, schema);
@@ -77,11 +123,13 @@ static void learn(struct core *c, const Fermata__V1__RoutineType *m, struct told
 
 void told_take(struct core *c, struct host *h, const Fermata__V1__Hello *m)
 {
-    size_t bytes = 0;
+    size_t bytes = 0, names = 0;
     for (size_t i = 0; i < m->n_routine_types; i++) {
         const Fermata__V1__RoutineType *t = m->routine_types[i];
         fm_auto(fm_err) err = {0};
-        struct told_schema *schema = schema_of(c, h, t, &bytes, &err);
+        struct told_schema *schema = NULL;
+        if (check_names(t, &names, &err) == 0)
+            schema = schema_of(c, h, t, &bytes, &err);
         if (err.code != FM_OK) {
             if (err.field[0] != '\0')
                 fm_err_wrap(&err, "%s", err.field);
@@ -91,5 +139,31 @@ void told_take(struct core *c, struct host *h, const Fermata__V1__Hello *m)
         type_info_set(&h->types, t, schema);
         learn(c, t, schema);
         told_schema_unref(schema);
+    }
+}
+
+/* The newest that the other hosts offer counts from now on; nothing, if they offer none. */
+static void learn_from_others(struct core *c, const struct host *h, const char *name)
+{
+    const struct type_info *best = NULL;
+    for (const struct host *o = c->hosts; o != NULL; o = o->hh.next) {
+        const struct type_info *t = o == h ? NULL : type_info_find(o->types, name);
+        if (t != NULL && (best == NULL || t->spec.version > best->spec.version))
+            best = t;
+    }
+    fm_auto_pb Fermata__V1__RoutineType *m = best == NULL ? NULL : type_info_message(best);
+    if (m == NULL || built_in(m) != NULL)
+        type_info_remove(&c->types, name);
+    else
+        type_info_set(&c->types, m, best->schema);
+}
+
+void told_forget(struct core *c, const struct host *h)
+{
+    for (const struct type_info *t = h->types; t != NULL; t = t->hh.next) {
+        const struct type_info *known = type_info_find(c->types, t->spec.name);
+        if (known != NULL && known->spec.version == t->spec.version &&
+            !is_offered(c, t->spec.name, t->spec.version, h))
+            learn_from_others(c, h, t->spec.name);
     }
 }

@@ -17,7 +17,7 @@ int admit_input(const struct core *c, const struct job *job, const char *field,
 {
     size_t held = job_state_bytes(job->state) + job->input_bytes,
            more = message == NULL ? 0 : protobuf_c_message_get_packed_size(message);
-    enum job_status status = job_status(job);
+    int status = job_status(job);
     if (held + more <= c->cfg.max_state_bytes)
         return 0;
     (void)fm_err_set(

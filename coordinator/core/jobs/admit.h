@@ -1,4 +1,4 @@
-/* admit.h */
+/* Whether a job can hold one more input. */
 #ifndef FM_CORE_JOBS_ADMIT_H
 #define FM_CORE_JOBS_ADMIT_H
 

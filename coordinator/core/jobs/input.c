@@ -1,4 +1,4 @@
-/* input.c */
+/* Inputs of jobs. See input.h. */
 #include "input.h"
 
 #include <stdio.h>

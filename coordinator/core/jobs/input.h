@@ -1,4 +1,4 @@
-/* input.h */
+/* Inputs: data that came from outside, and the job's own until a step takes them. */
 #ifndef FM_CORE_JOBS_INPUT_H
 #define FM_CORE_JOBS_INPUT_H
 

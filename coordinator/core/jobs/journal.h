@@ -1,4 +1,4 @@
-/* journal.h */
+/* The journal: steps are folded into the state and stored, what they used is counted. */
 #ifndef FM_CORE_JOBS_JOURNAL_H
 #define FM_CORE_JOBS_JOURNAL_H
 

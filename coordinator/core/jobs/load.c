@@ -71,7 +71,7 @@ static void load_def(struct core *c, struct job *job)
         return;
     }
     job->def = def_find(c, job->head->flow_digest.data);
-    enum job_status status = job_status(job);
+    int status = job_status(job);
     if (job->def != NULL || status == JOB_COMPLETED || status == JOB_CANCELLED) {
         job->loading = false;
         c->job_loaded(c, job);

@@ -1,4 +1,4 @@
-/* load.h */
+/* Reading jobs into memory: when somebody asks for one, and again after a unit of it has failed. */
 #ifndef FM_CORE_JOBS_LOAD_H
 #define FM_CORE_JOBS_LOAD_H
 

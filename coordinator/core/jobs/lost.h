@@ -1,4 +1,4 @@
-/* lost.h */
+/* Tasks whose loss must not go unnoticed (on_lost): announced attempts of which the outcome is unknown. */
 #ifndef FM_CORE_JOBS_LOST_H
 #define FM_CORE_JOBS_LOST_H
 

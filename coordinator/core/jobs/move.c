@@ -255,7 +255,7 @@ void job_checkpoint(struct core *c, struct job *job)
 
 void job_go_on(struct core *c, struct job *job)
 {
-    enum job_status status = job_status(job);
+    int status = job_status(job);
     if ((status != JOB_PAUSED && status != JOB_SLEEPING) || job_is_held(job))
         return;
     bool runs = can_run(c, job, PARK_BY_STATE) || has_deferred(job);

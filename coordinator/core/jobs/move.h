@@ -1,4 +1,4 @@
-/* move.h */
+/* How a job moves between its statuses: it gets a host or leaves it, is held, goes on, goes to rest, ends. */
 #ifndef FM_CORE_JOBS_MOVE_H
 #define FM_CORE_JOBS_MOVE_H
 

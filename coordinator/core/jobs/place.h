@@ -1,4 +1,4 @@
-/* place.h */
+/* Which host gets a job, and the jobs that wait for one. */
 #ifndef FM_CORE_JOBS_PLACE_H
 #define FM_CORE_JOBS_PLACE_H
 

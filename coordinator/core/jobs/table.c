@@ -108,7 +108,7 @@ struct job *job_add_loading(struct core *c, const struct fm_id *id)
 
 static bool is_active(const struct job *job)
 {
-    enum job_status status = job_status(job);
+    int status = job_status(job);
     return status == JOB_PENDING || status == JOB_RUNNING || job->inflight != NULL || job->next != NULL ||
            job->watches != NULL || job->ops != NULL || job->pause_ops != NULL || job->host_ops != NULL ||
            job->breakpoint_ops != NULL;

@@ -1,4 +1,4 @@
-/* table.h */
+/* The jobs in memory, and the small cache of those that wait. */
 #ifndef FM_CORE_JOBS_TABLE_H
 #define FM_CORE_JOBS_TABLE_H
 

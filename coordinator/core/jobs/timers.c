@@ -148,7 +148,7 @@ static void pass_deadline(struct core *c, struct job *job)
 
 static bool timer_is_due(const struct core *c, const struct job *job)
 {
-    enum job_status status = job_status(job);
+    int status = job_status(job);
     bool timers =
         status == JOB_SLEEPING || (status == JOB_PAUSED && job->def->parallelism > 1 && !job_is_held(job));
     int64_t due = job_state_next_due(job->state);

@@ -1,4 +1,4 @@
-/* timers.h */
+/* What time does to jobs: deadlines, questions that expire, tasks that are due. */
 #ifndef FM_CORE_JOBS_TIMERS_H
 #define FM_CORE_JOBS_TIMERS_H
 

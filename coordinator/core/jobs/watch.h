@@ -1,4 +1,4 @@
-/* watch.h */
+/* WatchJob calls: what they are sent. */
 #ifndef FM_CORE_JOBS_WATCH_H
 #define FM_CORE_JOBS_WATCH_H
 

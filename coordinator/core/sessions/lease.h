@@ -1,4 +1,4 @@
-/* lease.h */
+/* Which hosts live: the ends of leases. */
 #ifndef FM_CORE_SESSIONS_LEASE_H
 #define FM_CORE_SESSIONS_LEASE_H
 

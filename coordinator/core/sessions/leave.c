@@ -18,6 +18,7 @@
 #include "move.h"
 #include "op.h"
 #include "state.h"
+#include "told.h"
 
 #define MAX_LEFT_IDS 10000
 #define NAMED_IN_LOG 50
@@ -158,6 +159,7 @@ void host_lost(struct core *c, struct host *h, const char *why)
     h->conn = 0;
     host_requeue_all(c, h, why);
     mark_left(c, h);
+    told_forget(c, h);
     host_remove(c, h);
 }
 

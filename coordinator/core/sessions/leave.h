@@ -1,4 +1,4 @@
-/* leave.h */
+/* How hosts leave: their streams end, they are drained, or they are lost. */
 #ifndef FM_CORE_SESSIONS_LEAVE_H
 #define FM_CORE_SESSIONS_LEAVE_H
 

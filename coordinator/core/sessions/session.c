@@ -124,6 +124,7 @@ static void take_hello(struct core *c, struct host *h, const struct conn *k, con
 {
     /* what it was told before its stream broke may still make it give jobs back */
     bool asked = h->drain_asked && h->incarnation != NULL && strcmp(h->incarnation, m->incarnation) == 0;
+    told_forget(c, h);
     host_clear_hello(h);
     h->conn = k->id;
     h->peer = fm_xstrdup(k->peer);
@@ -268,6 +269,7 @@ static void on_goodbye(struct core *c, struct conn *k, const Fermata__V1__Goodby
     h->leaving = true;
     host_requeue_all(c, h, "its host left");
     mark_left(c, h);
+    told_forget(c, h);
     host_remove(c, h);
     conn_free(c, k);
     c->io.host_close(c->io.arg, conn, NULL);

@@ -1,4 +1,4 @@
-/* steps.h */
+/* What hosts say about jobs: steps and releases. */
 #ifndef FM_CORE_SESSIONS_STEPS_H
 #define FM_CORE_SESSIONS_STEPS_H
 

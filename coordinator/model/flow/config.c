@@ -64,53 +64,85 @@ static const struct fm_value *read_value(const Google__Protobuf__Struct *s, stru
     return v;
 }
 
-static void check(const struct fm_value *schema, const struct fm_value *v, struct flow_values *w,
+/* False when nothing more can be said of the value. */
+static bool check(const struct fm_value *schema, const struct fm_value *v, struct flow_values *w,
                   const struct said *said)
 {
     fm_auto(fm_err) err = {0};
-    if (json_schema_check_plain(schema, v, &w->work, on_fault, (void *)said, &err) < 0)
+    int rc = json_schema_check_plain(schema, v, &w->work, on_fault, (void *)said, &err);
+    if (rc < 0)
         FLOW_FAULT(said->err, said->path, "%s", err.msg);
+    return rc >= 0;
 }
 
 /* ---- programs and schemas in a configuration ---- */
 
+#define PROGRAM_WORK 256 /* of one that is found, in comparisons */
+
+static bool can_find(struct flow_values *w, size_t n)
+{
+    w->work.done += n;
+    return w->work.done <= JSON_SCHEMA_WORK;
+}
+
+/* A member by its key, which is no path: of a key that occurs twice the last one counts. */
+static const struct fm_value *member(const struct fm_value *map, const char *key, struct flow_values *w)
+{
+    size_t n = fm_value_kind(map) == FM_MAP ? fm_value_size(map) : 0;
+    if (!can_find(w, n / 8 + 1))
+        return NULL;
+    while (n-- > 0)
+        if (strcmp(fm_value_key(map, n), key) == 0)
+            return fm_value_at(map, n);
+    return NULL;
+}
+
 static void find_programs(const struct fm_value *schema, const struct fm_value *v, const char *path,
-                          struct program_check *k);
+                          struct flow_values *w);
 
 static void find_in_properties(const struct fm_value *properties, const struct fm_value *map,
-                               const char *path, struct program_check *k)
+                               const char *path, struct flow_values *w)
 {
-    for (size_t i = 0; i < fm_value_size(properties); i++) {
-        const char *key = fm_value_key(properties, i);
-        const struct fm_value *v = NULL;
+    size_t n = fm_value_size(properties) > 0 ? fm_value_size(map) : 0;
+    for (size_t i = 0; i < n && can_find(w, 1); i++) {
+        const char *key = fm_value_key(map, i);
+        const struct fm_value *property = member(properties, key, w), *v = fm_value_at(map, i);
         char field[FLOW_PATH_BYTES];
-        for (size_t n = fm_value_size(map); n-- > 0 && v == NULL;) /* a key, no path */
-            v = strcmp(fm_value_key(map, n), key) == 0 ? fm_value_at(map, n) : NULL;
+        if (property == NULL || member(map, key, w) != v)
+            continue;
         join(field, path, key);
-        if (v != NULL)
-            find_programs(fm_value_at(properties, i), v, field, k);
+        find_programs(property, v, field, w);
+    }
+}
+
+static void find_in_items(const struct fm_value *items, const struct fm_value *list, const char *path,
+                          struct flow_values *w)
+{
+    for (size_t i = 0; items != NULL && i < fm_value_size(list) && can_find(w, 1); i++) {
+        char field[FLOW_PATH_BYTES];
+        flow_path(field, "%s[%zu]", path, i);
+        find_programs(items, fm_value_at(list, i), field, w);
     }
 }
 
 static void find_programs(const struct fm_value *schema, const struct fm_value *v, const char *path,
-                          struct program_check *k)
+                          struct flow_values *w)
 {
-    const char *format = fm_value_string(fm_value_get(schema, "format"), "");
+    const char *format = fm_value_string(member(schema, "format", w), "");
     enum fm_value_kind kind = fm_value_kind(v);
-    if (kind == FM_STRING && strcmp(format, "jq") == 0)
-        program_check_add_jq(k, path, fm_value_string(v, ""));
-    else if (kind == FM_MAP && strcmp(format, "json-schema") == 0)
-        program_check_add_schema(k, path, PROGRAM_SCHEMA, v);
-    else if (kind == FM_MAP && strcmp(format, "json-schema-foreign") == 0)
-        program_check_add_schema(k, path, PROGRAM_TOOL_SCHEMA, v);
+    bool jq = kind == FM_STRING && strcmp(format, "jq") == 0;
+    bool own = kind == FM_MAP && strcmp(format, "json-schema") == 0;
+    bool foreign = kind == FM_MAP && strcmp(format, "json-schema-foreign") == 0;
+    if ((jq || own || foreign) && !can_find(w, PROGRAM_WORK))
+        return;
+    if (jq)
+        program_check_add_jq(w->programs, path, fm_value_string(v, ""));
+    else if (own || foreign)
+        program_check_add_schema(w->programs, path, own ? PROGRAM_SCHEMA : PROGRAM_TOOL_SCHEMA, v);
     else if (kind == FM_MAP)
-        find_in_properties(fm_value_get(schema, "properties"), v, path, k);
-    const struct fm_value *items = fm_value_get(schema, "items");
-    for (size_t i = 0; kind == FM_LIST && items != NULL && i < fm_value_size(v); i++) {
-        char field[FLOW_PATH_BYTES];
-        flow_path(field, "%s[%zu]", path, i);
-        find_programs(items, fm_value_at(v, i), field, k);
-    }
+        find_in_properties(member(schema, "properties", w), v, path, w);
+    else if (kind == FM_LIST)
+        find_in_items(member(schema, "items", w), v, path, w);
 }
 
 /* ---- values ---- */
@@ -126,22 +158,25 @@ void flow_check_config(const Fermata__V1__Routine *r, const struct type_spec *t,
     const struct fm_value *v = read_value(r->config, w, &said);
     if (v == NULL)
         return;
-    check(t->config, v, w, &said);
+    if (!check(t->config, v, w, &said))
+        return;
     if (t->rules != NULL)
-        t->rules(t->config, v, on_fault, (void *)&said);
+        t->rules(t->config, v, &w->work, on_fault, (void *)&said);
     if (w->programs != NULL)
-        find_programs(t->config, v, field, w->programs);
+        find_programs(t->config, v, field, w);
+    if (!can_find(w, 0))
+        FLOW_FAULT(err, field, JSON_SCHEMA_TOO_LARGE);
 }
 
 void flow_check_data(const Google__Protobuf__Struct *data, const struct fm_value *schema, const char *path,
                      struct fm_err *err)
 {
-    struct flow_values w = {.work = 0};
+    struct flow_values w = {.programs = NULL};
     const struct said said = {path, err};
     fm_arena_init(&w.arena, FLOW_VALUE_BYTES);
     const struct fm_value *v = read_value(data, &w, &said);
     if (v != NULL)
-        check(schema, v, &w, &said);
+        (void)check(schema, v, &w, &said);
     fm_arena_done(&w.arena);
 }
 

@@ -1,5 +1,5 @@
 /* Validation of flows: their graph, names and configurations. See flow.h; numbers and policies:
- * flow_policy.c.
+ * policy.c.
  */
 #include "flow.h"
 

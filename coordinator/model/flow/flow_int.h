@@ -1,4 +1,4 @@
-/* What the files that check flows share. Private to flow.c and flow_policy.c. */
+/* What the files that check flows share. Private to flow.c and policy.c. */
 #ifndef FM_FLOW_INT_H
 #define FM_FLOW_INT_H
 
@@ -23,14 +23,14 @@ void flow_check_merges(const Fermata__V1__Routine *r, const char *path,
 /* True when failures of the routine come out of it as event "error". */
 bool flow_routes_errors(const Fermata__V1__Flow *f, const Fermata__V1__Routine *r);
 
-/* ---- flow_config.c ---- */
+/* ---- config.c ---- */
 
 #define FLOW_VALUE_BYTES (64u << 20) /* memory for one value: much more than a request can have */
 
 /* What the checks of a flow's configurations share. */
 struct flow_values {
     struct fm_arena arena; /* for the value in hand */
-    size_t work;
+    struct json_schema_work work;
     struct program_check *programs; /* NULL: they are not wanted */
 };
 

@@ -1,5 +1,5 @@
 /* Flows as graphs. What a node and an edge say is decided once, in lines of text; the two languages differ in
- * how they name nodes, quote text and break lines. See flow_graph.h. */
+ * how they name nodes, quote text and break lines. See graph.h. */
 #include "graph.h"
 
 #include <stdio.h>

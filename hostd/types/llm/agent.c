@@ -15,7 +15,7 @@
  * What comes to "trigger" or "user_input" while tools are at work or a question is open is held:
  * providers want the results of calls right after the calls.
  *
- * State: messages (append-only list, see llm_provider.h), calls, tokens, cost, task, waiting ({call
+ * State: messages (append-only list, see provider.h), calls, tokens, cost, task, waiting ({call
  * id: tool}: calls without a result), asked ({pause id: what the answer is for}), held (list of
  * {slot, content}), limits (raised ones), unpriced (the log says so), started_ms. Shared data under
  * the routine's id: {task, status, calls, text or question}. */

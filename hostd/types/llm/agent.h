@@ -1,5 +1,5 @@
-/* What the parts of the routine type "llm_agent" share: the slots and the loop (llm_agent.c), its
- * state (llm_state.c), tools and questions (llm_tools.c), limits and money (llm_limits.c). */
+/* What the parts of the routine type "llm_agent" share: the slots and the loop (agent.c), its
+ * state (state.c), tools and questions (tools.c), limits and money (limits.c). */
 #ifndef FM_LLM_AGENT_H
 #define FM_LLM_AGENT_H
 
@@ -14,7 +14,7 @@ struct turn {
     struct llm_reply reply;
 };
 
-/* ---- llm_state.c ---- */
+/* ---- state.c ---- */
 
 struct fm_value *llm_message(struct fm_ctx *ctx, const char *role, const struct fm_value *content);
 void llm_append_message(struct fm_ctx *ctx, const char *role, const struct fm_value *content);
@@ -42,7 +42,7 @@ void llm_append_input(struct fm_ctx *ctx, const char *slot, const struct fm_valu
 /* Puts what was kept into the conversation, in the order in which it came. */
 void llm_append_held(struct fm_ctx *ctx);
 
-/* ---- llm_tools.c ---- */
+/* ---- tools.c ---- */
 
 /* The tools as the provider gets them. */
 const struct fm_value *llm_offered_tools(struct fm_ctx *ctx);
@@ -60,7 +60,7 @@ bool llm_is_asked(struct fm_ctx *ctx, const char *call_id);
 void llm_take_answer(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *answer);
 void llm_take_approval(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *answer);
 
-/* ---- llm_limits.c ---- */
+/* ---- limits.c ---- */
 
 enum llm_verdict {
     LLM_WITHIN, /* the next call may be made */

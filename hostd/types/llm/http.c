@@ -1,5 +1,5 @@
 /* What providers over HTTP share: sending, errors, streams of server-sent events. See
- * llm_provider.h. */
+ * provider.h. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Limits of an agent and the money that its calls cost. See llm_agent.h.
+/* Limits of an agent and the money that its calls cost. See agent.h.
  *
  * max_turns and max_time_ms end the agent. Before a call that might exceed max_tokens or max_cost a
  * person is asked; the pause's answer schema lets only "stop" and a limit that is high enough pass.

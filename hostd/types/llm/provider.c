@@ -1,4 +1,4 @@
-/* The table of providers. See llm_provider.h. */
+/* The table of providers. See provider.h. */
 #include "provider.h"
 
 #include <string.h>

@@ -3,7 +3,7 @@
  * A conversation is a list of messages in a form of its own, which providers translate:
  *   {"role": "system"|"user", "content": text, or a list of parts that is passed through}
  *   {"role": "assistant", "content": text, "tool_calls": [{"id", "name", "arguments"}],
- *    "blocks": what else the reply had, in the provider's form and order; see llm_anthropic.c}
+ *    "blocks": what else the reply had, in the provider's form and order; see anthropic.c}
  *   {"role": "tool", "call_id": id, "name": name, "content": anything} */
 #ifndef FM_LLM_PROVIDER_H
 #define FM_LLM_PROVIDER_H
@@ -55,7 +55,7 @@ const struct llm_provider *llm_provider_find(const char *name);
 
 extern const struct llm_provider llm_mock, llm_openai, llm_anthropic;
 
-/* ---- llm_http.c: what providers over HTTP share ---- */
+/* ---- http.c: what providers over HTTP share ---- */
 
 struct llm_http;
 

@@ -1,4 +1,4 @@
-/* The agent's state: its conversation, and small maps. See llm_agent.c for the keys. */
+/* The agent's state: its conversation, and small maps. See agent.c for the keys. */
 #include "agent.h"
 
 #include <string.h>

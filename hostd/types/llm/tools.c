@@ -1,5 +1,5 @@
 /* Tools of an agent: what is offered to the model, and what becomes of its calls. See
- * llm_agent.h. */
+ * agent.h. */
 #include <stdio.h>
 #include <string.h>
 

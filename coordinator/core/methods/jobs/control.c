@@ -1,7 +1,6 @@
-/* The Jobs service: submit, answer, input, pause, cancel, delete. Reading is in core_read.c, watching in
- * core_watch.c, what becomes of a job then in core_move.c. Each handler checks everything first, then changes
- * the job in memory and gathers records and effects in the job's unit; the client hears of it when the unit
- * is on disk. A handler that lacks something parks the op and is run again from the beginning. */
+/* PauseJob, CancelJob, DeleteJob. Each handler checks everything first, then changes the job in memory and
+ * gathers records and effects in the job's unit; the client hears of it when the unit is on disk. What
+ * becomes of the job then is in jobs/move.c. */
 #include <utlist.h>
 
 #include "check.h"
@@ -41,7 +40,7 @@ static int pause_job(struct core *c, struct op *op, struct fm_err *err)
     int rc = job_for_op(c, op, r->job_id, &job, err);
     if (rc != 0)
         return rc;
-    enum job_status status = job_status(job);
+    int status = job_status(job);
     if (job_status_final(status)) {
         return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it cannot be paused",
                           job->text, job_status_name(status));

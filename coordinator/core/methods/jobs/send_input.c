@@ -1,4 +1,4 @@
-/* input_methods.c */
+/* SendInput. */
 #include <stdio.h>
 
 #include "admit.h"

@@ -1,4 +1,4 @@
-/* submit.h */
+/* The record of a new job, for those who make jobs. */
 #ifndef FM_CORE_METHODS_JOBS_SUBMIT_H
 #define FM_CORE_METHODS_JOBS_SUBMIT_H
 

@@ -77,7 +77,7 @@ static int held_job(struct core *c, struct op *op, const char *job_id, struct jo
     if (rc != 0)
         return rc;
     const struct job *job = *ret;
-    enum job_status status = job_status(job);
+    int status = job_status(job);
     if (status != JOB_PAUSED && status != JOB_FAILED)
         return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id",
                           "job %s is %s: only a job that is PAUSED or FAILED can be changed", job->text,

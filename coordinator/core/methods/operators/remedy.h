@@ -1,4 +1,4 @@
-/* remedy.h */
+/* What operators do to a job that is FAILED, for other methods. */
 #ifndef FM_CORE_METHODS_OPERATORS_REMEDY_H
 #define FM_CORE_METHODS_OPERATORS_REMEDY_H
 

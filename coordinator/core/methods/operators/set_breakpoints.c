@@ -109,7 +109,7 @@ static int set_breakpoints(struct core *c, struct op *op, struct fm_err *err)
     rc = job_for_op(c, op, r->job_id, &job, err);
     if (rc != 0)
         return rc;
-    enum job_status status = job_status(job);
+    int status = job_status(job);
     check_places(c, job, r, err);
     if (job_status_final(status) && status != JOB_FAILED)
         (void)fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: nothing of it runs any more",

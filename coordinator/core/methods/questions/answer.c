@@ -1,4 +1,4 @@
-/* answer.c */
+/* ResumeJob: answers to questions, and jobs that failed go on. */
 #include "answer.h"
 
 #include <stdio.h>

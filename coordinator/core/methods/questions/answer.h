@@ -1,4 +1,4 @@
-/* answer.h */
+/* Answers to questions, for other methods. */
 #ifndef FM_CORE_METHODS_QUESTIONS_ANSWER_H
 #define FM_CORE_METHODS_QUESTIONS_ANSWER_H
 

@@ -37,7 +37,7 @@ static void note(void *arg, const struct json_schema_fault *f)
 static void check(const struct fm_value *schema, const struct fm_value *v)
 {
     struct fm_err err = {0};
-    size_t work = 0;
+    struct json_schema_work work = {0};
     if (json_schema_check_plain(schema, v, &work, note, NULL, &err) < 0)
         fail_msg("%s", err.msg);
 }
@@ -54,7 +54,7 @@ static const char *faults_of(const char *type, const char *quoted)
     faults[0] = '\0';
     check(t->config, v);
     if (t->rules != NULL)
-        t->rules(t->config, v, note, NULL);
+        t->rules(t->config, v, &(struct json_schema_work){0}, note, NULL);
     return faults;
 }
 
@@ -99,7 +99,7 @@ static void each_setting_is_described_with_examples_that_meet_its_schema(void **
         for (size_t k = 0; k < fm_value_size(examples); k++) {
             check(t->config, fm_value_at(examples, k));
             if (t->rules != NULL)
-                t->rules(t->config, fm_value_at(examples, k), note, NULL);
+                t->rules(t->config, fm_value_at(examples, k), &(struct json_schema_work){0}, note, NULL);
         }
         if (faults[0] != '\0')
             fail_msg("an example of %s: %s", t->name, faults);
@@ -154,6 +154,8 @@ static void a_schema_is_bounded_and_has_no_patterns(void **state)
     struct fm_err err = {0};
     schema_has_fault("{", "not JSON");
     schema_has_fault("[]", "must be an object");
+    schema_has_fault("{'type':'object','type':'string'}", "duplicate object key");
+    schema_has_fault("{'properties':{'a':{},'a':{}}}", "duplicate object key");
     schema_has_fault("{'$ref':'#'}", "not supported");
     schema_has_fault("{'properties':{'a':{'pattern':'x'}}}", "no patterns");
     fm_autofree char *large = fm_xcalloc(TYPE_SCHEMA_BYTES + 2, 1);

@@ -2,9 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
+#include "buf.h"
 #include "json.h"
 #include "json_schema.h"
 #include "json_text.h"
@@ -163,11 +165,111 @@ static void schemas_that_demand_the_same_are_the_same(void **state)
     assert_false(same("{'const':null}", "{}"));
 }
 
+/* Processor time. */
+static double cpu_ms(void)
+{
+    return (double)clock() * 1000 / CLOCKS_PER_SEC;
+}
+
+/* `n` times the part, with its number for %d, between the two ends. */
+static const struct fm_value *many(const char *begin, int n, const char *fmt, const char *end)
+{
+    fm_auto(fm_buf) b = {0};
+    char part[200];
+    fm_buf_append(&b, begin, strlen(begin));
+    for (int i = 0; i < n; i++) {
+        const char *at = strstr(fmt, "%d");
+        int before = at != NULL ? (int)(at - fmt) : (int)strlen(fmt);
+        snprintf(part, sizeof(part), "%s%.*s", i > 0 ? "," : "", before, fmt);
+        fm_buf_append(&b, part, strlen(part));
+        snprintf(part, sizeof(part), "%d%s", i, at != NULL ? at + 2 : "");
+        fm_buf_append(&b, part, at != NULL ? strlen(part) : 0);
+    }
+    fm_buf_append(&b, end, strlen(end) + 1);
+    return from((const char *)b.p);
+}
+
+/* Each level was compared twice, and so the deepest one more often than can be counted. */
+static void two_schemas_are_compared_in_time_that_grows_with_their_texts(void **state)
+{
+    (void)state;
+    char deep[2000] = "";
+    for (int i = 0; i < 70; i++)
+        strcat(deep, "{'items':");
+    strcat(deep, "{'type':'object'}");
+    for (int i = 0; i < 70; i++)
+        strcat(deep, "}");
+    const char *begin = "{'properties':{", *fmt = "'p%d':{}", *end = "}}";
+    double start = cpu_ms();
+    assert_true(json_schema_same(from(deep), from(deep)));
+    assert_true(json_schema_same(many(begin, 6000, fmt, end), many(begin, 6000, fmt, end)));
+    assert_false(json_schema_same(many(begin, 6000, fmt, end), many(begin, 5999, fmt, end)));
+    assert_true(cpu_ms() - start < 1000);
+}
+
+static size_t n_noted;
+
+static void count(void *arg, const struct json_schema_fault *f)
+{
+    (void)arg;
+    n_noted += strstr(f->message, "must be one of") == NULL && strstr(f->message, "meets") == NULL;
+}
+
+static void stops(const struct fm_value *schema, const struct fm_value *v)
+{
+    struct fm_err err = {0};
+    struct json_schema_work work = {0};
+    double start = cpu_ms();
+    n_noted = 0;
+    assert_int_equal(json_schema_check_plain(schema, v, &work, count, NULL, &err), -FM_RESOURCE_EXHAUSTED);
+    assert_true(work.done < JSON_SCHEMA_WORK + 10000);
+    assert_true(n_noted < 100000);
+    assert_true(cpu_ms() - start < 10000);
+}
+
+static void each_element_that_is_compared_is_work(void **state)
+{
+    (void)state;
+    const struct fm_value *objects = many("[", 20000, "{}", "]"), *texts = many("[", 20000, "'x'", "]");
+    stops(many("{'items':{'required':[", 6000, "'p%d'", "]}}"), objects);
+    stops(many("{'items':{'enum':[", 6000, "%d", "]}}"), texts);
+    stops(many("{'items':{'type':[", 6000, "'null'", "]}}"), texts);
+    stops(many("{'items':{'anyOf':[", 2000, "{'type':'null'}", "]}}"), texts);
+    stops(many("{'items':{'oneOf':[", 2000, "{'required':['a%d']}", "]}}"), objects);
+    stops(many("{'items':{'allOf':[", 2000, "{'required':['a%d']}", "]}}"), objects);
+}
+
+static void suggestions_are_few_in_all_checks_that_share_a_bound(void **state)
+{
+    (void)state;
+    struct fm_err err = {0};
+    struct json_schema_work work = {0};
+    const struct fm_value *schema = from("{'additionalProperties':false,'properties':{'prompt':{}}}");
+    const struct fm_value *v = from("{'promt':1}");
+    int n = 0;
+    for (int i = 0; i < 100; i++) {
+        faults[0] = '\0';
+        assert_int_equal(json_schema_check_plain(schema, v, &work, note, NULL, &err), 1);
+        n += strstr(faults, "did you mean") != NULL;
+        faults[0] = '\0';
+        json_schema_report_unknown(fm_value_get(schema, "properties"), v, &work, note, NULL);
+        assert_non_null(strstr(faults, "unknown key"));
+        n += strstr(faults, "did you mean") != NULL;
+    }
+    assert_int_equal(n, 16);
+    assert_true(work.done < 200 * 1000);
+    work.done = JSON_SCHEMA_WORK + 1;
+    faults[0] = '\0';
+    json_schema_report_unknown(fm_value_get(schema, "properties"), v, &work, note, NULL);
+    assert_string_equal(faults, "");
+}
+
 static void several_checks_share_a_bound_of_their_work(void **state)
 {
     (void)state;
     struct fm_err err = {0};
-    size_t work = JSON_SCHEMA_WORK - 100, n = 0;
+    struct json_schema_work work = {.done = JSON_SCHEMA_WORK - 100};
+    size_t n = 0;
     const struct fm_value *schema = from("{'type':'object'}"), *v = from("{}");
     assert_int_equal(json_schema_verify(schema, "s", JSON_SCHEMA_PLAIN, &err), 0);
     while (json_schema_check_plain(schema, v, &work, note, NULL, &err) == 0)
@@ -319,6 +421,9 @@ int main(void)
         TEST(exactly_one_of_some_properties_is_said_so),
         TEST(schemas_that_demand_the_same_are_the_same),
         TEST(several_checks_share_a_bound_of_their_work),
+        TEST(two_schemas_are_compared_in_time_that_grows_with_their_texts),
+        TEST(each_element_that_is_compared_is_work),
+        TEST(suggestions_are_few_in_all_checks_that_share_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@
 #include "log.h"
 #include "mem.h"
 #include "methods_table.h"
+#include "program_check.h"
 #include "store_int.h"
 #include "store_open.h"
 #include "to_json.h"
@@ -58,6 +59,7 @@ static struct {
     struct store_unit *units;
     struct store_done *reads[MAX_READS];
     size_t n_reads;
+    struct program_check *checks;
     struct client clients[MAX_TICKETS];
     uint64_t last_ticket;
     struct stream streams[MAX_CONNS];
@@ -231,6 +233,7 @@ static void io_commit(void *arg, struct store_unit *unit)
 static void io_read(void *arg, const struct store_query *query)
 {
     (void)arg;
+    rig.reads++;
     store_ask(all.store, query);
     struct store_done *d = store_wait();
     if (rig.fail_reads > 0) {
@@ -240,6 +243,35 @@ static void io_read(void *arg, const struct store_query *query)
     }
     assert_true(all.n_reads < MAX_READS);
     all.reads[all.n_reads++] = d;
+}
+
+static void io_check(void *arg, struct program_check *check)
+{
+    (void)arg;
+    DL_APPEND(all.checks, check);
+}
+
+size_t rig_checks(void)
+{
+    struct program_check *k;
+    size_t n;
+    DL_COUNT(all.checks, k, n);
+    return n;
+}
+
+void rig_check(size_t n, const char *field, const char *fault)
+{
+    while (n-- > 0) {
+        struct program_check *k = all.checks;
+        assert_non_null(k);
+        DL_DELETE(all.checks, k);
+        for (size_t i = 0; i < k->n; i++)
+            k->programs[i].ok = fault == NULL;
+        if (fault != NULL)
+            (void)fm_err_add(&k->err, FM_INVALID_ARGUMENT, field, "%s", fault);
+        core_checked(rig.core, k);
+    }
+    rig_settle();
 }
 
 static void io_recovered(void *arg)
@@ -330,7 +362,8 @@ void rig_pass(int64_t ms)
 
 static void start_core(void)
 {
-    const struct core_io io = {.reply = io_reply,
+    const struct core_io io = {.check = rig.with_checks ? io_check : NULL,
+                               .reply = io_reply,
                                .fail = io_fail,
                                .watch_send = io_watch_send,
                                .watch_end = io_watch_end,
@@ -355,6 +388,11 @@ static void kill_core(void)
     }
     while (all.n_reads > 0)
         store_done_free(all.reads[--all.n_reads]);
+    while (all.checks != NULL) {
+        struct program_check *k = all.checks;
+        DL_DELETE(all.checks, k);
+        program_check_free(k);
+    }
 }
 
 int rig_setup(void **state)

@@ -28,7 +28,8 @@ struct rig {
     int fail_reads;
     enum fm_code fail_with; /* FM_UNAVAILABLE unless set */
     bool full;              /* queues of watches are full */
-    size_t commits;         /* units submitted so far */
+    bool with_checks;       /* the next core has programs checked: by rig_check */
+    size_t commits, reads;  /* units and queries submitted so far */
     bool recovered;
 };
 
@@ -47,6 +48,9 @@ void rig_settle(void);
 void rig_commit(size_t n);
 void rig_answer_reads(size_t n);
 size_t rig_held(void);
+/* How many checks of jq programs and schemas wait; has the first n done: with this fault, NULL for none. */
+size_t rig_checks(void);
+void rig_check(size_t n, const char *field, const char *fault);
 /* Time passes, as in the daemon: the core's deadlines are kept. */
 void rig_pass(int64_t ms);
 

@@ -156,6 +156,27 @@ static void a_list_of_due_jobs_that_fails_is_asked_for_again(void **state)
     (void)told_of(a, "assign");
 }
 
+static void jobs_that_are_due_are_asked_for_once_at_a_time(void **state)
+{
+    (void)state;
+    put_flow_f(" ");
+    (void)sleeping();
+    rig_pass(1000);
+    host_says(a, "'heartbeat': {}");
+    (void)sleeping(); /* due a second later */
+    rig.hold_reads = true;
+    size_t before = rig.reads;
+    rig_pass(4500);
+    assert_int_equal(rig.reads, before + 1);
+    rig_pass(1500);
+    assert_int_equal(rig.reads, before + 1); /* the answer is still to come */
+    rig.hold_reads = false;
+    rig_settle();
+    (void)told_of(a, "assign");
+    rig_pass(1000);
+    (void)told_of(a, "assign");
+}
+
 /* ---- deadlines ---- */
 
 static void a_job_that_takes_longer_than_its_deadline_fails(void **state)
@@ -439,6 +460,7 @@ int main(void)
         T(recovery_reads_all_pages_of_active_jobs),
         T(recovery_is_tried_until_the_store_answers),
         T(a_list_of_due_jobs_that_fails_is_asked_for_again),
+        T(jobs_that_are_due_are_asked_for_once_at_a_time),
         T(a_job_that_takes_longer_than_its_deadline_fails),
         T(a_deadline_passes_while_a_job_waits_or_is_paused),
         T(a_lost_task_whose_routine_does_not_mind_runs_again),

@@ -129,6 +129,67 @@ static void what_is_no_request_is_refused(void **state)
     is_refused("{'url':'http://x','body_expr':'error(\"no\")'}", "body_expr: the jq program: no");
 }
 
+/* So many bytes between these two pieces of a configuration. */
+static const char *with_long(const char *before, size_t n, const char *after)
+{
+    static char out[20000];
+    snprintf(out, sizeof(out), "%s%*s%s", before, (int)n, "", after);
+    memset(out + strlen(before), 'x', n);
+    return out;
+}
+
+static void limits_of_a_request_are_included(void **state)
+{
+    (void)state;
+    is_refused("{'url':'http://x/\x7f'}", "control characters");
+    is_refused(with_long("{'url':'http://x/", 8184, "'}"), "8192 bytes");
+    sends(with_long("{'url':'http://x/", 8183, "'}"), "{}");
+    is_refused(with_long("{'url':'http://x','headers':{'A':'", 8193, "'}}"), "8192 bytes");
+    sends(with_long("{'url':'http://x','headers':{'A':'", 8192, "'}}"), "{}");
+    is_refused(with_long("{'url':'http://x','headers':{'", 129, "':'a'}}"), "valid name");
+    sends(with_long("{'url':'http://x','headers':{'", 128, "':'a'}}"), "{}");
+    is_refused("{'url':'http://x','headers':{'':'a'}}", "valid name");
+    is_refused(with_long("{'url':'http://x','secret_headers':{'A':'", 129, "'}}"), "a secret's name");
+    is_refused("{'url':'http://x','secret_headers':{'A':''}}", "a secret's name");
+    sends("{'url':'http://x','headers':{'A':'1','AB':'2'}}", "{}"); /* one name begins with the other */
+    has_header("AB: 2");
+    char many[2000] = "'h0':'v'";
+    for (int i = 1; i < 65; i++) {
+        char one[32], config[2100];
+        snprintf(one, sizeof(one), ",'h%d':'v'", i);
+        strcat(many, one);
+        snprintf(config, sizeof(config), "{'url':'http://x','headers':{%s}}", many);
+        if (i < 64)
+            sends(config, "{}");
+        else
+            is_refused(config, "more than 64");
+    }
+}
+
+static void only_methods_that_change_something_get_a_key(void **state)
+{
+    (void)state;
+    static const char *const safe[] = {"GET", "HEAD", "OPTIONS"};
+    for (size_t i = 0; i < 3; i++) {
+        char config[64];
+        snprintf(config, sizeof(config), "{'url':'http://x','method':'%s'}", safe[i]);
+        sends(config, "{}");
+        assert_int_equal(ctx->request.n_headers, 0);
+    }
+    sends("{'url':'http://x','method':'POST'}", "{}");
+    assert_int_equal(ctx->request.n_headers, 1);
+}
+
+static void a_secret_without_its_value_is_none(void **state)
+{
+    (void)state;
+    assert_int_equal(setenv("FERMATA_SECRET_bare", "https://x", 1), 0);
+    ctx->config = fake_json(ctx, "{'url':'https://x','secret_headers':{'A':'bare'}}");
+    fake_fails(ctx, "input", "{}", FM_FAIL_FAILED_PRECONDITION, "<origin> <value>");
+    assert_int_equal(setenv("FERMATA_SECRET_lines", "https://x a\nb", 1), 0);
+    is_refused("{'url':'https://x','secret_headers':{'A':'lines'}}", "control characters");
+}
+
 static void a_secret_goes_to_its_origin_only(void **state)
 {
     (void)state;
@@ -203,6 +264,24 @@ static void a_body_that_is_no_json_is_text_or_bytes(void **state)
     }
 }
 
+static void headers_that_are_none_are_left_out(void **state)
+{
+    (void)state;
+    sends("{'url':'http://x'}", "{}");
+    assert_int_equal(respond(200, ": none\nno colon\nx-a:\nx-b: 1\ncontent-type: json\n", ""), 0);
+    fake_is(ctx, fm_value_get(ctx->emitted.items[0].data, "headers"),
+            "{'x-a':'','x-b':'1','content-type':'json'}");
+    sends("{'url':'http://x'}", "{}");
+    assert_int_equal(respond(200, "content-type: application/jso\n", "{}"), 0);
+    assert_string_equal(fake_text(ctx->emitted.items[0].data, "body"), "{}");
+    sends("{'url':'http://x'}", "{}");
+    assert_int_equal(respond(200, "content-type: +json\n", "{}"), 0);
+    assert_string_equal(fake_text(ctx->emitted.items[0].data, "body"), "{}");
+    sends("{'url':'http://x'}", "{}");
+    assert_int_equal(respond(200, "content-type: application/json\n", ""), 0);
+    assert_null(fm_value_get(ctx->emitted.items[0].data, "body_error"));
+}
+
 static void fails_with(int status, const char *headers, int code, bool permanent, uint64_t after_ms)
 {
     sends("{'url':'https://ann:pw@x.example/a?key=abc'}", "{}");
@@ -222,6 +301,8 @@ static void what_may_be_better_later_is_tried_again_when_the_server_says(void **
     fails_with(503, "Retry-After: 0.5\n", FM_FAIL_UNAVAILABLE, false, 500);
     fails_with(500, "", FM_FAIL_UNAVAILABLE, false, 0);
     fails_with(408, "", FM_FAIL_DEADLINE_EXCEEDED, false, 0);
+    fails_with(425, "", FM_FAIL_UNAVAILABLE, false, 0);
+    fails_with(400, "", FM_FAIL_FAILED_PRECONDITION, true, 0);
     fails_with(503, "retry-after: 99999999\n", FM_FAIL_UNAVAILABLE, false, 86400000);
     fails_with(503, "retry-after: soon\n", FM_FAIL_UNAVAILABLE, false, 0);
     fails_with(503, "retry-after: Thu, 01 Jan 1970 00:00:10 GMT\n", FM_FAIL_UNAVAILABLE, false, 0);
@@ -274,6 +355,10 @@ int main(int argc, char **argv)
         TEST(a_request_is_made_of_constants),
         TEST(a_request_is_made_of_the_data_by_jq),
         TEST(what_is_no_request_is_refused),
+        TEST(limits_of_a_request_are_included),
+        TEST(only_methods_that_change_something_get_a_key),
+        TEST(a_secret_without_its_value_is_none),
+        TEST(headers_that_are_none_are_left_out),
         TEST(a_secret_goes_to_its_origin_only),
         TEST(a_response_is_emitted_with_its_body_parsed),
         TEST(a_body_that_is_no_json_is_text_or_bytes),

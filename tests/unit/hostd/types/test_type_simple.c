@@ -94,6 +94,8 @@ static void the_time_may_be_in_the_data(void **state)
     assert_int_equal(ctx->emitted.n, 1);
     fake_fails(ctx, "input", "{'wait':{'ms':'5'}}", FM_FAIL_INVALID_ARGUMENT, "no number");
     fake_fails(ctx, "input", "{'wait':{'ms':31622400001}}", FM_FAIL_INVALID_ARGUMENT, "the limit is");
+    assert_int_equal(fake_run(ctx, "input", "{'wait':{'ms':31622400000}}"), 0);
+    assert_int_equal(ctx->timers[ctx->n_timers - 1].ms, 31622400000);
 }
 
 /* The text in the data makes it sleep until this time, in milliseconds since 1970. */
@@ -133,9 +135,10 @@ static void a_time_that_is_over_is_no_sleep(void **state)
 {
     (void)state;
     static const char *const over[] = {"{'at':'2000-02-29T23:59:60Z'}", "{'at':12345}",
-                                       "{'at':'1969-01-01 00:00:00Z'}"};
+                                       "{'at':'1969-01-01 00:00:00Z'}", "{'at':'0001-01-01t00:00:00z'}",
+                                       "{'at':'2004-02-29T00:00:00-23:59'}"};
     begin(&sleep_type, "{'until_path':'at'}");
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 5; i++) {
         assert_int_equal(fake_run(ctx, "input", over[i]), 0);
         fake_emitted(ctx, 0, "output", over[i]);
         assert_int_equal(ctx->n_timers, 0);
@@ -155,6 +158,19 @@ static void what_is_no_time_fails(void **state)
         "'2030-01-31T24:00:00Z'",
         "'2030-01-31T08:00:00+1:00'",
         "'2030-01-31T08:00:00+25:00'",
+        "'2030-01-31T08:00:00+23:60'",
+        "'2030-01-31T08:00:00+01:00Z'",
+        "'2030-01-31T08:00:00+01-00'",
+        "'2030-01-31T08:00:00'",
+        "'2030-01-31T08:60:00Z'",
+        "'2030-01-31T08:00:61Z'",
+        "'2030-01-32T08:00:00Z'",
+        "'2030-01-00T08:00:00Z'",
+        "'2030-00-01T08:00:00Z'",
+        "'0000-01-01T08:00:00Z'",
+        "'2030-04-31T08:00:00Z'",
+        "'2100-02-29T08:00:00Z'",
+        "'2030-01-31T08:00:00.:Z'",
         "'2030-01-31T08:00:00Zulu'",
         "'2030-1-31T08:00:00Z'",
         "true",

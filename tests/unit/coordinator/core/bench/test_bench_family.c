@@ -222,6 +222,29 @@ static void a_child_that_starts_after_its_parent_has_ended_is_cancelled(void **s
     assert_int_equal(ended, 1);
 }
 
+static void a_child_that_starts_stays_when_the_end_of_its_parent_is_not_stored(void **state)
+{
+    (void)state;
+    size_t ended;
+    const char *job = run_parent(5);
+    bench.holds = true;
+    bench_step(1, &(struct bench_step){job, "i1", 1, 1, 1,
+                                       START
+                                       ", 'new_tasks': [{'task_id': 's1.0', 'routine': 'r', 'slot': 'in'}]"});
+    assert_true(bench_store_one());
+    bench_askf("Jobs/CancelJob", "{'job_id': '%s'}", job);
+    assert_true(bench_store_one()); /* the child */
+    bench.fails = FM_UNAVAILABLE;
+    assert_true(bench_store_one()); /* the end of its parent */
+    bench.fails = FM_OK;
+    bench.holds = false;
+    bench_store_all();
+    heartbeats(1, 7000);
+    assert_int_equal(bench_status(job), JOB_PENDING); /* the host was to ask again, and has left */
+    assert_int_equal(count_kids(job, &ended), 1);
+    assert_int_equal(ended, 0);
+}
+
 static void the_family_is_looked_after_by_the_next_coordinator(void **state)
 {
     (void)state;
@@ -328,6 +351,7 @@ int main(void)
         TEST(a_result_for_which_its_parent_has_no_room_is_a_failure_to_hand_it_over),
         TEST(children_are_cancelled_when_the_end_of_their_parent_is_on_disk),
         TEST(a_child_that_starts_after_its_parent_has_ended_is_cancelled),
+        TEST(a_child_that_starts_stays_when_the_end_of_its_parent_is_not_stored),
         TEST(the_family_is_looked_after_by_the_next_coordinator),
         TEST(more_jobs_than_may_wait_are_refused),
         TEST(a_job_takes_no_more_than_its_state_may_have),

@@ -187,6 +187,14 @@ static void breakpoints_are_acknowledged_when_the_host_has_them(void **state)
         bench_last(2, FERMATA__V1__COORDINATOR_MESSAGE__BODY_DELIVER)->deliver->breakpoints[0]->routine, "*");
     bench_say(2, "{'heartbeat': {}}");
     assert_int_equal(bench_code(t), FM_OK);
+    /* what was stored and not sent is sent by the next coordinator */
+    bench_close(2);
+    bench_askf("Jobs/SetBreakpoints", "{'job_id': '%s', 'breakpoints': [{'routine': 'r'}]}", job);
+    bench_crash();
+    bench_start();
+    bench_attach(3, "a", "one", 20, held);
+    assert_string_equal(
+        bench_last(3, FERMATA__V1__COORDINATOR_MESSAGE__BODY_DELIVER)->deliver->breakpoints[0]->routine, "r");
 }
 
 /* ---- operators ---- */

@@ -62,12 +62,14 @@ static void hello(size_t i, const char *type, uint32_t version, const char *sche
     t.n_call_events = t.n_notice_events = 1;
     m.routine_types = types;
     m.n_routine_types = 1;
+    told_forget(&core, &hosts[i]);
     host_clear_hello(&hosts[i]);
     told_take(&core, &hosts[i], &m);
 }
 
 static void leaves(size_t i)
 {
+    told_forget(&core, &hosts[i]);
     host_clear_hello(&hosts[i]);
 }
 
@@ -162,7 +164,6 @@ static void a_schema_that_nobody_offers_any_more_may_be_replaced(void **state)
     assert_true(offers(0, "acme.box"));
     uses("acme.box", NEW_SCHEMA);
     leaves(0);
-    uses("acme.box", NEW_SCHEMA); /* flows are still checked */
     hello(1, "acme.box", 1, OLD_SCHEMA);
     assert_true(offers(1, "acme.box"));
     uses("acme.box", OLD_SCHEMA);
@@ -204,9 +205,70 @@ static void rules_and_data_are_those_of_the_very_version(void **state)
     assert_null(flow_type("http", &known)->rules);
     leaves(0);
     hello(0, "http", own->version, own->config_text);
-    assert_ptr_equal(flow_type("http", &known)->rules, own->rules);
+    assert_ptr_equal(flow_type("http", &known), own);
     hello(0, "http", own->version, "");
-    assert_ptr_not_equal(flow_type("http", &known), own); /* its schema is known from before */
+    assert_ptr_equal(flow_type("http", &known), own);
+}
+
+static void of_a_built_in_type_the_catalog_decides(void **state)
+{
+    (void)state;
+    const struct flow_types known = {types_find, &core};
+    const struct type_spec *own = type_catalog_find("exec");
+    hello(0, "exec", own->version, "{}");
+    is_refused(0, "exec", own->version, "it is a built-in type");
+    assert_ptr_equal(flow_type("exec", &known), own);
+    hello(1, "exec", own->version, own->config_text);
+    assert_true(offers(1, "exec"));
+    hello(0, "exec", own->version + 1, OLD_SCHEMA); /* a newer hostd */
+    assert_int_equal(flow_type("exec", &known)->version, own->version + 1);
+    leaves(0);
+    assert_ptr_equal(flow_type("exec", &known), own);
+}
+
+static void what_nobody_offers_any_more_is_forgotten(void **state)
+{
+    (void)state;
+    const struct flow_types known = {types_find, &core};
+    hello(0, "acme.box", 1, OLD_SCHEMA);
+    hello(1, "acme.box", 1, OLD_SCHEMA);
+    hello(2, "acme.box", 2, NEW_SCHEMA);
+    uses("acme.box", NEW_SCHEMA);
+    leaves(2);
+    uses("acme.box", OLD_SCHEMA);
+    assert_int_equal(flow_type("acme.box", &known)->version, 1);
+    leaves(0);
+    uses("acme.box", OLD_SCHEMA);
+    leaves(1);
+    assert_null(flow_type("acme.box", &known));
+}
+
+static void the_names_of_a_type_and_of_a_hello_have_a_limit(void **state)
+{
+    (void)state;
+    enum { MOST = 256, TYPES = 100 };
+    Fermata__V1__Hello m = FERMATA__V1__HELLO__INIT;
+    static Fermata__V1__RoutineType t[TYPES], *types[TYPES];
+    static char *events[MOST + 1], name[TYPES][8], event[MOST + 1][8];
+    for (size_t i = 0; i <= MOST; i++) {
+        snprintf(event[i], sizeof(event[i]), "e%zu", i);
+        events[i] = event[i];
+    }
+    for (size_t i = 0; i < TYPES; i++) {
+        fermata__v1__routine_type__init(&t[i]);
+        snprintf(name[i], sizeof(name[i]), "t%zu", i);
+        t[i].name = name[i];
+        t[i].version = 1;
+        t[i].events = events;
+        t[i].n_events = i == 0 ? MOST + 1 : MOST;
+        types[i] = &t[i];
+    }
+    m.routine_types = types;
+    m.n_routine_types = TYPES;
+    told_take(&core, &hosts[0], &m);
+    is_refused(0, "t0", 1, "257 slots or events; the limit is 256");
+    assert_true(offers(0, "t1"));
+    assert_int_equal(HASH_COUNT(hosts[0].types), 20000 / MOST);
 }
 
 static void a_schema_that_is_not_sound_is_refused(void **state)
@@ -282,6 +344,9 @@ int main(void)
         TEST(the_newest_version_counts_as_long_as_it_is_offered),
         TEST(a_host_that_tells_no_schema_contradicts_nobody),
         TEST(rules_and_data_are_those_of_the_very_version),
+        TEST(of_a_built_in_type_the_catalog_decides),
+        TEST(what_nobody_offers_any_more_is_forgotten),
+        TEST(the_names_of_a_type_and_of_a_hello_have_a_limit),
         TEST(a_schema_that_is_not_sound_is_refused),
         TEST(the_schemas_of_one_hello_have_a_limit),
         TEST(clients_see_what_is_taken_and_what_is_refused),

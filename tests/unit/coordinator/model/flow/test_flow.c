@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 #include <jansson.h>
@@ -554,6 +555,85 @@ static void the_work_of_all_configurations_of_a_flow_is_bounded(void **state)
     assert_true(said || err.n_cut > 0);
 }
 
+/* A flow with so many of one routine. */
+static Fermata__V1__Flow *with_routine(const char *routine, size_t n)
+{
+    Fermata__V1__Flow *f = flow("{'name':'f','routines':[{'id':'a','type':'log'}]}");
+    f->routines = from_json_take(n, sizeof(Fermata__V1__Routine *));
+    f->n_routines = n;
+    for (size_t i = 0; i < n; i++)
+        f->routines[i] = i == 0 ? from_json(&fermata__v1__routine__descriptor, routine) : f->routines[0];
+    return f;
+}
+
+static bool is_said(const char *text)
+{
+    for (size_t i = 0; i < n_faults(); i++)
+        if (strstr(fault_text(i), text) != NULL)
+            return true;
+    return err.n_cut > 0;
+}
+
+/* Each object of the flow was asked for each of the schema's properties. */
+static void programs_are_looked_for_only_where_something_is(void **state)
+{
+    (void)state;
+    fm_autofree char *schema = fm_xcalloc(TYPE_SCHEMA_BYTES, 1);
+    fm_autofree char *f = fm_xcalloc(100000, 1);
+    char *p = schema + sprintf(schema, "{'properties':{'a':{'items':{'properties':{");
+    for (int i = 0; i < 5000; i++)
+        p += sprintf(p, "'%d':{},", i);
+    sprintf(p, "'last':{'format':'jq'}}}}}}");
+    tell("acme.told", schema);
+    p = f + sprintf(f, "{'id':'a','type':'acme.told','config':{'a':[{}");
+    for (int i = 0; i < 20000; i++)
+        p += sprintf(p, ",{}");
+    sprintf(p, ",{'last':'.x'}]}}");
+    struct program_check *k = program_check_new();
+    clock_t start = clock();
+    assert_int_equal(flow_validate(with_routine(f, 1), "flow", FLOW_STORED, &known, k, &err), 0);
+    assert_true(clock() - start < 2 * CLOCKS_PER_SEC);
+    assert_int_equal(k->n, 1);
+    assert_string_equal(k->programs[0].field, "flow.routines[0].config.a[20001].last");
+    program_check_free(k);
+}
+
+static void programs_are_not_looked_for_when_the_work_is_used_up(void **state)
+{
+    (void)state;
+    fm_autofree char *schema = fm_xcalloc(TYPE_SCHEMA_BYTES, 1);
+    fm_autofree char *f = fm_xcalloc(100000, 1);
+    char *p = schema + sprintf(schema, "{'properties':{'z':{'format':'jq'},'a':{'items':{'enum':[");
+    for (int i = 0; i < 6000; i++)
+        p += sprintf(p, "%d,", i);
+    sprintf(p, "0]}}}}");
+    tell("acme.told", schema);
+    p = f + sprintf(f, "{'id':'a','type':'acme.told','config':{'z':'.x','a':[{}");
+    for (int i = 0; i < 20000; i++)
+        p += sprintf(p, ",{}");
+    sprintf(p, "]}}");
+    struct program_check *k = program_check_new();
+    assert_int_equal(flow_validate(with_routine(f, 1), "flow", FLOW_STORED, &known, k, &err),
+                     -FM_INVALID_ARGUMENT);
+    assert_true(is_said("too large to be checked"));
+    assert_int_equal(k->n, 0);
+    program_check_free(k);
+}
+
+static void many_unknown_keys_take_little_time(void **state)
+{
+    (void)state;
+    Fermata__V1__Flow *f = with_routine(
+        "{'id':'a','type':'llm_agent','config':{'provider':'mock','temperatur1':1,'temperatur2':1,"
+        "'temperatur3':1,'temperatur4':1,'temperatur5':1,'temperatur6':1,'temperatur7':1,"
+        "'temperatur8':1,'temperatur9':1,'max_token1':1,'max_token2':1,'max_token3':1}}",
+        1000);
+    clock_t start = clock();
+    assert_int_equal(flow_validate(f, "flow", FLOW_STORED, NULL, NULL, &err), -FM_INVALID_ARGUMENT);
+    assert_true(clock() - start < CLOCKS_PER_SEC);
+    assert_int_equal(err.n_more + err.n_cut, 1000 * 12 + 999); /* and ids that are the same */
+}
+
 static void count_tool(void *arg, const char *routine, const char *tool)
 {
     char *said = arg;
@@ -681,6 +761,9 @@ int main(void)
         TEST(what_is_told_of_a_built_in_type_counts_only_with_its_schema),
         TEST(programs_and_schemas_are_found_by_their_formats),
         TEST(the_work_of_all_configurations_of_a_flow_is_bounded),
+        TEST(programs_are_looked_for_only_where_something_is),
+        TEST(programs_are_not_looked_for_when_the_work_is_used_up),
+        TEST(many_unknown_keys_take_little_time),
         TEST(tools_whose_calls_nobody_takes_are_named_whatever_the_type),
         TEST(all_faults_are_named_at_once),
         TEST(faults_beyond_the_limit_are_counted),

@@ -413,10 +413,55 @@ static void a_model_without_a_price_is_held_to_the_other_limits_or_not_called(vo
     assert_int_equal(ctx->calls, 2);
 }
 
+static void a_provider_that_is_none_fails_for_good(void **state)
+{
+    (void)state;
+    configure("provider", fm_string(ctx, "oracle"));
+    assert_int_equal(trigger(), -1);
+    assert_int_equal(ctx->fail_code, FM_FAIL_INVALID_ARGUMENT);
+    assert_non_null(
+        strstr(ctx->failure, "config.provider is \"oracle\"; this host has: mock, openai, anthropic"));
+    assert_true(ctx->permanent);
+}
+
+/* The provider fails so often with this error, and then answers. */
+static void fails_so_often(double status, double times, double after_ms)
+{
+    struct fm_value *error = fm_map(ctx), *item = fm_map(ctx), *list = fm_list(ctx);
+    fm_map_set(ctx, error, "code", fm_number(ctx, status));
+    fm_map_set(ctx, error, "times", fm_number(ctx, times));
+    fm_map_set(ctx, error, "retry_after_ms", fm_number(ctx, after_ms));
+    fm_map_set(ctx, item, "error", error);
+    fm_map_set(ctx, item, "text", fm_string(ctx, "There."));
+    fm_list_add(ctx, list, item);
+    configure("script", list);
+    ctx->permanent = false;
+    ctx->retry_after_ms = 0;
+    assert_int_equal(trigger(), -1);
+}
+
+static void the_mock_provider_fails_as_its_script_says(void **state)
+{
+    (void)state;
+    fails_so_often(503, 1, 0);
+    assert_int_equal(ctx->fail_code, FM_FAIL_UNAVAILABLE);
+    assert_false(ctx->permanent);
+    assert_int_equal(ctx->retry_after_ms, 0);
+    fails_so_often(429, 1, 700);
+    assert_int_equal(ctx->fail_code, FM_FAIL_RESOURCE_EXHAUSTED);
+    assert_false(ctx->permanent);
+    assert_int_equal(ctx->retry_after_ms, 700);
+    fails_so_often(400, 1, 0);
+    assert_int_equal(ctx->fail_code, FM_FAIL_UNAVAILABLE);
+    assert_true(ctx->permanent);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(a_provider_that_is_none_fails_for_good),
+        TEST(the_mock_provider_fails_as_its_script_says),
         TEST(the_agent_asks_and_its_conversation_stays_in_the_state),
         TEST(the_answer_leads_to_an_output_that_knows_task_and_answer),
         TEST(each_model_call_is_logged_and_counted),

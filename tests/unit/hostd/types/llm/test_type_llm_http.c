@@ -393,6 +393,56 @@ static void what_a_reply_of_no_use_has_used_counts_for_the_limits(void **state)
     assert_int_equal(ctx->n_pauses, 1);
 }
 
+/* The agent with these limits, and these counters of its state, asks the model; or it does not. */
+static bool asks_within(const char *limits, const char *counters)
+{
+    char more[200];
+    snprintf(more, sizeof(more), ",'max_tokens':50,'limits':%s", limits);
+    configure("openai", more);
+    ctx->state = fake_json(ctx, counters);
+    ctx->request.url = NULL;
+    (void)fake_run(ctx, "continue", "{}"); /* a trigger would begin anew */
+    return ctx->request.url != NULL;
+}
+
+static void limits_of_an_agent_are_included(void **state)
+{
+    (void)state;
+    assert_true(asks_within("{'max_turns':3}", "{'calls':2}"));
+    assert_false(asks_within("{'max_turns':3}", "{'calls':3}"));
+    assert_false(asks_within("{'max_turns':0}", "{}"));
+    assert_true(asks_within("{'max_tokens':1000}", "{'tokens':100}"));
+    assert_false(asks_within("{'max_tokens':1000}", "{'tokens':1000}"));
+    assert_false(asks_within("{'max_tokens':0}", "{}"));
+    assert_int_equal(ctx->n_pauses, 1); /* a person is asked */
+    char counters[64];
+    double now = (double)fm_ctx_now_ms(ctx);
+    snprintf(counters, sizeof(counters), "{'started_ms':%.0f}", now - 60000);
+    assert_true(asks_within("{'max_time_ms':120000}", counters));
+    assert_false(asks_within("{'max_time_ms':30000}", counters));
+    assert_int_equal(ctx->n_pauses, 0); /* time is not given back */
+}
+
+static void a_limit_of_cost_without_a_price_needs_another_one(void **state)
+{
+    (void)state;
+    static const char *const costs[] = {"{'max_cost':0}", "{'max_cost':5}"};
+    for (size_t i = 0; i < 2; i++) {
+        assert_false(asks_within(costs[i], "{}"));
+        assert_int_equal(ctx->fail_code, FM_FAIL_FAILED_PRECONDITION);
+        assert_true(ctx->permanent);
+        assert_non_null(strstr(ctx->failure, "has no price for openai/"));
+    }
+    assert_true(asks_within("{'max_cost':5,'max_turns':0.5}", "{}"));
+    assert_string_equal(ctx->logged.items[0].name,
+                        "limits.max_cost is not checked: this host has no price for the model; "
+                        "the other limits apply");
+    assert_true(asks_within("{'max_cost':5,'max_tokens':100000}", "{}"));
+    assert_int_equal(ctx->logged.n, 1);
+    assert_true(asks_within("{'max_cost':5,'max_turns':5}", "{'unpriced':true}"));
+    assert_int_equal(ctx->logged.n, 0); /* it was said once */
+}
+
 static void a_reply_that_was_cut_off_in_a_call_is_not_asked_for_again(void **state)
 {
     (void)state;
@@ -614,6 +664,8 @@ int main(void)
         TEST(plain_json_in_answer_to_a_streamed_request_is_understood),
         TEST(what_a_reply_that_is_of_no_use_has_used_is_counted),
         TEST(what_a_reply_of_no_use_has_used_counts_for_the_limits),
+        TEST(limits_of_an_agent_are_included),
+        TEST(a_limit_of_cost_without_a_price_needs_another_one),
         TEST(a_reply_that_was_cut_off_in_a_call_is_not_asked_for_again),
         TEST(a_long_stream_takes_memory_for_its_text_only),
         TEST(a_secret_that_a_stream_gives_back_in_parts_is_not_shown),
