@@ -128,7 +128,7 @@ enum meaning { ANNOTATION, DEMAND, SCHEMA, SCHEMAS, NAMED_SCHEMAS };
 static const struct keyword {
     const char *name;
     enum meaning meaning;
-    int (*verify)(struct check *c, const struct fm_value *v);
+    int (*holds)(struct check *c, const struct fm_value *v);
 } keywords[] = {
     {"type",                 DEMAND,        verify_type      },
     {"enum",                 DEMAND,        verify_list      },
@@ -202,7 +202,7 @@ int schema_verify(struct check *c, const struct fm_value *schema)
             continue;
         size_t was = schema_path_key(c, key);
         const struct keyword *k = keyword_of(key);
-        int rc = k != NULL ? k->verify(c, fm_value_at(schema, i))
+        int rc = k != NULL ? k->holds(c, fm_value_at(schema, i))
                            : schema_refuse(c, "this keyword of JSON Schema is not supported");
         schema_path_back(c, was);
         if (rc < 0)

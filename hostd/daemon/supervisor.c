@@ -52,20 +52,20 @@ struct supervisor {
 
 /* ---- in the daemon ---- */
 
-static struct gone {
+static struct orphaned {
     pid_t supervisor;
     char lease[16];
     char *argv[CERTIFY_ARGS + 1];
-} gone;
+} orphaned;
 
 /* Async-signal-safe throughout. exec ends all threads, and with them whatever a routine was
  * doing. */
 static void on_supervisor_gone(int signum)
 {
     (void)signum;
-    if (getppid() == gone.supervisor)
+    if (getppid() == orphaned.supervisor)
         return; /* somebody else sent it */
-    (void)execve("/proc/self/exe", gone.argv, environ);
+    (void)execve("/proc/self/exe", orphaned.argv, environ);
     _exit(1);
 }
 
@@ -73,25 +73,25 @@ void supervisor_attached(uint32_t lease_ms)
 {
     if (page == NULL || atomic_load(&page->lease_ms) == lease_ms)
         return;
-    snprintf(gone.lease, sizeof(gone.lease), "%u", lease_ms);
+    snprintf(orphaned.lease, sizeof(orphaned.lease), "%u", lease_ms);
     atomic_store(&page->lease_ms, lease_ms);
 }
 
 static void watch_supervisor(const struct supervisor *s, pid_t supervisor)
 {
     static char name[] = "hostd", option[] = "--certify", json[] = "json", text[] = "text";
-    gone.supervisor = supervisor;
-    snprintf(gone.lease, sizeof(gone.lease), "0");
+    orphaned.supervisor = supervisor;
+    snprintf(orphaned.lease, sizeof(orphaned.lease), "0");
     char *argv[CERTIFY_ARGS + 1] = {name,
                                     option,
                                     (char *)(uintptr_t)s->cfg->target,
                                     (char *)(uintptr_t)s->cfg->host_id,
                                     (char *)(uintptr_t)s->incarnation,
-                                    gone.lease,
+                                    orphaned.lease,
                                     (char *)(uintptr_t)s->cfg->log_levels,
                                     s->cfg->log_json ? json : text,
                                     NULL};
-    memcpy(gone.argv, argv, sizeof(argv));
+    memcpy(orphaned.argv, argv, sizeof(argv));
     struct sigaction sa = {.sa_handler = on_supervisor_gone, .sa_flags = SA_RESTART | SA_NODEFER};
     sigemptyset(&sa.sa_mask);
     (void)sigaction(GONE_SIGNAL, &sa, NULL);

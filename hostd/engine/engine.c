@@ -9,11 +9,11 @@
 #include "blocking.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
-#include "leave.h"
 #include "log.h"
 #include "mem.h"
 #include "protocol.h"
 #include "queue.h"
+#include "release.h"
 #include "step.h"
 
 #define BURST_STEPS 64

@@ -10,10 +10,10 @@
 #include "ctx.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
-#include "leave.h"
 #include "log.h"
 #include "mem.h"
 #include "queue.h"
+#include "release.h"
 #include "wire_nano.h"
 
 #define WELCOME_MS 10000

@@ -3,7 +3,7 @@
 #ifndef FM_ENGINE_PROTOCOL_H
 #define FM_ENGINE_PROTOCOL_H
 
-#include "session.h"
+#include "hsession.h"
 
 /* The stream is open: says Hello. */
 void protocol_connected(struct session *s);

@@ -178,7 +178,7 @@ static void tell_ended(struct http *h)
 }
 
 /* Takes the requests that libcurl has ended. */
-static void collect(struct http *h)
+static void take_ended(struct http *h)
 {
     int left;
     CURLMsg *m;
@@ -201,7 +201,7 @@ static void on_timer(uv_timer_t *t)
     struct http *h = t->data;
     int running;
     (void)curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    collect(h);
+    take_ended(h);
 }
 
 static int set_timer(CURLM *multi, long ms, void *user)
@@ -229,7 +229,7 @@ static void on_socket(uv_poll_t *poll, int status, int events)
     if ((events & UV_WRITABLE) != 0)
         flags |= CURL_CSELECT_OUT;
     (void)curl_multi_socket_action(h->multi, w->fd, flags, &running);
-    collect(h);
+    take_ended(h);
 }
 
 static void on_watch_closed(uv_handle_t *handle)

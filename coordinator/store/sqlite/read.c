@@ -109,8 +109,8 @@ struct items {
 typedef bool take_row(struct reading *r, sqlite3_stmt *row, void *item);
 
 /* Makes items of all rows, but of at most `limit` (0: any number). */
-static struct items collect(struct reading *r, sqlite3_stmt *s, uint32_t limit, size_t item_size,
-                            take_row *take)
+static struct items read_items(struct reading *r, sqlite3_stmt *s, uint32_t limit, size_t item_size,
+                               take_row *take)
 {
     struct fm_buf b = {0};
     struct items got = {0};
@@ -157,7 +157,7 @@ static int read_steps(struct reading *r, const struct fm_id *job, uint32_t from,
         return -1;
     sql_bind_number(s, 2, from > 0 ? from : 1); /* those below are inputs */
     sql_bind_number(s, 3, limit > 0 ? (int64_t)limit + 1 : -1);
-    struct items got = collect(r, s, limit, sizeof(struct store_record), take_record);
+    struct items got = read_items(r, s, limit, sizeof(struct store_record), take_record);
     *ret = (struct store_records){got.p, got.n, got.more};
     return r->d->status == STORE_OK ? 0 : -1;
 }
@@ -170,7 +170,7 @@ static int read_inputs(struct reading *r, const struct fm_id *job, uint32_t from
         return -1;
     sql_bind_number(s, 2, -(int64_t)to);
     sql_bind_number(s, 3, from > 0 ? -(int64_t)from : -1);
-    struct items got = collect(r, s, 0, sizeof(struct store_record), take_record);
+    struct items got = read_items(r, s, 0, sizeof(struct store_record), take_record);
     *ret = (struct store_records){got.p, got.n, got.more};
     return r->d->status == STORE_OK ? 0 : -1;
 }
@@ -267,7 +267,7 @@ static bool take_body(struct reading *r, sqlite3_stmt *row, void *item)
 
 static struct store_bodies list_bodies(struct reading *r, sqlite3_stmt *s, uint32_t limit)
 {
-    struct items got = collect(r, s, limit, sizeof(struct fm_bytes), take_body);
+    struct items got = read_items(r, s, limit, sizeof(struct fm_bytes), take_body);
     return (struct store_bodies){got.p, got.n, got.more};
 }
 
@@ -300,7 +300,7 @@ static bool take_head(struct reading *r, sqlite3_stmt *row, void *item)
 
 static void list_heads(struct reading *r, sqlite3_stmt *s, uint32_t limit)
 {
-    struct items got = collect(r, s, limit, sizeof(struct store_job_head), take_head);
+    struct items got = read_items(r, s, limit, sizeof(struct store_job_head), take_head);
     r->d->jobs = (struct store_job_heads){got.p, got.n, got.more};
 }
 
@@ -345,7 +345,7 @@ static void list_due(struct reading *r)
     sql_bind_number(s, 2, r->q->due.after_ms);
     sql_bind_id(s, 3, &r->q->due.after);
     sql_bind_number(s, 4, (int64_t)r->q->due.limit + 1);
-    struct items got = collect(r, s, r->q->due.limit, sizeof(struct store_due_job), take_due);
+    struct items got = read_items(r, s, r->q->due.limit, sizeof(struct store_due_job), take_due);
     r->d->due = (struct store_due){.items = got.p, .n = got.n, .more = got.more};
     if (r->d->status == STORE_OK)
         read_next_wake(r);
@@ -437,7 +437,7 @@ static void count_jobs(struct reading *r)
                                " GROUP BY status ORDER BY status");
     if (s == NULL)
         return;
-    struct items got = collect(r, s, 0, sizeof(struct store_count), take_count);
+    struct items got = read_items(r, s, 0, sizeof(struct store_count), take_count);
     r->d->counts = (struct store_counts){got.p, got.n};
     (void)sqlite3_finalize(s);
 }
@@ -482,7 +482,7 @@ static void sum_usage(struct reading *r)
     if (group == STORE_BY_LABEL)
         sql_bind_text(s, 3, r->q->usage.label_key);
     sql_bind_text(s, 4, r->q->usage.flow);
-    struct items got = collect(r, s, 0, sizeof(struct store_usage_sum), take_sum);
+    struct items got = read_items(r, s, 0, sizeof(struct store_usage_sum), take_sum);
     r->d->usage = (struct store_usage_sums){got.p, got.n};
     (void)sqlite3_finalize(s);
 }

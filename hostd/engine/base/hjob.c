@@ -7,8 +7,8 @@
 #include <utlist.h>
 
 #include "engine_state.h"
+#include "hsession.h"
 #include "mem.h"
-#include "session.h"
 
 /* ---- pieces ---- */
 

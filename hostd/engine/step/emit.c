@@ -9,9 +9,9 @@
 #include "engine_state.h"
 #include "fermata/v1/types.pb.h"
 #include "hjob.h"
+#include "hsession.h"
 #include "mem.h"
 #include "registry.h"
-#include "session.h"
 #include "value.h"
 
 /* The text with bytes that are not UTF-8 as '?'. */

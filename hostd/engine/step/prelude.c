@@ -9,8 +9,8 @@
 
 #include "build.h"
 #include "fermata/v1/host_agent.pb.h"
+#include "hsession.h"
 #include "mem.h"
-#include "session.h"
 
 /* ---- deferred events ---- */
 

@@ -15,10 +15,10 @@
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
 #include "hjob.h"
+#include "hsession.h"
 #include "log.h"
 #include "mem.h"
 #include "merge.h"
-#include "session.h"
 #include "value.h"
 
 /* ---- failures ---- */

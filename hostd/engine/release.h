@@ -1,6 +1,6 @@
 /* How a job leaves this host. */
-#ifndef FM_ENGINE_LEAVE_H
-#define FM_ENGINE_LEAVE_H
+#ifndef FM_ENGINE_RELEASE_H
+#define FM_ENGINE_RELEASE_H
 
 #include "hjob.h"
 

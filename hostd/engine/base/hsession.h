@@ -1,7 +1,7 @@
 /* A session with one coordinator: what is said on its stream, numbered and in order. What is heard
  * is dealt with in protocol.c. */
-#ifndef FM_ENGINE_SESSION_H
-#define FM_ENGINE_SESSION_H
+#ifndef FM_ENGINE_HSESSION_H
+#define FM_ENGINE_HSESSION_H
 
 #include <stdbool.h>
 #include <stdint.h>

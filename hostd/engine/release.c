@@ -1,5 +1,5 @@
 /* How a job leaves this host: given back, refused, dropped. See leave.h. */
-#include "leave.h"
+#include "release.h"
 
 #include <string.h>
 
@@ -8,8 +8,8 @@
 #include "calls.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
+#include "hsession.h"
 #include "mem.h"
-#include "session.h"
 #include "step.h"
 
 static void add_unstarted(struct pb_var *list, const struct task *t)

@@ -1,5 +1,5 @@
 /* What is said to a coordinator. See session.h. */
-#include "session.h"
+#include "hsession.h"
 
 #include <string.h>
 
