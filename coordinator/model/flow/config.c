@@ -1,10 +1,11 @@
-/* Validation of flows: values against the schemas of routine types. See flow_int.h. */
-#include "flow_int.h"
+/* Validation of flows: values against the schemas of routine types. See config.h. */
+#include "config.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "mem.h"
+#include "path.h"
 #include "pbc.h"
 #include "program_check.h"
 #include "value.h"

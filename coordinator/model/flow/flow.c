@@ -1,5 +1,5 @@
 /* Validation of flows: their graph, names and configurations. See flow.h; numbers and policies:
- * policy.c.
+ * policies.c; configurations: config.c.
  */
 #include "flow.h"
 
@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
-#include "flow_int.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "mem.h"
 #include "name.h"
+#include "path.h"
+#include "policies.h"
 
 #define MAX_ROUTINES 1000
 #define MAX_CONNECTIONS 10000

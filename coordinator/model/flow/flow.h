@@ -3,23 +3,12 @@
 #define FM_FLOW_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
-#include "catalog.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "known.h"
 
 struct program_check;
-
-/* Looks up what hosts have told of a type; NULL: nothing. Built-in types are known without. */
-struct flow_types {
-    const struct type_spec *(*find)(void *arg, const char *name);
-    void *arg;
-};
-
-/* What is known of a type: what hosts have told, with its schema; else, of a built-in one, what the catalog
- * says. NULL: nobody knows it. `known` may be NULL. */
-const struct type_spec *flow_type(const char *type, const struct flow_types *known);
 
 /* A stored flow must have a name; an inline one may. */
 enum flow_use { FLOW_STORED, FLOW_INLINE };
@@ -42,9 +31,5 @@ int flow_check_entry(const Fermata__V1__Flow *flow, const char *path, const char
  * types are known. Paths begin with `path`. */
 int flow_check_place(const Fermata__V1__Flow *flow, const char *path, const char *routine, const char *slot,
                      const struct flow_types *known, struct fm_err *err) FM_MUST_CHECK;
-
-/* Calls `add` for each tool of a routine whose calls no connection takes: nobody would answer them. */
-void flow_untaken_tools(const Fermata__V1__Flow *f, const struct flow_types *known,
-                        void (*add)(void *arg, const char *routine, const char *tool), void *arg);
 
 #endif

@@ -1,5 +1,5 @@
-/* What is known of routine types. See flow.h. */
-#include "flow_int.h"
+/* What is known of routine types. See known.h. */
+#include "known.h"
 
 const struct type_spec *flow_type(const char *type, const struct flow_types *known)
 {

@@ -1,8 +1,8 @@
-/* Paths of fields in errors. */
+/* Paths of fields in errors. See path.h. */
+#include "path.h"
+
 #include <stdarg.h>
 #include <stdio.h>
-
-#include "flow_int.h"
 
 void flow_path(char out[FLOW_PATH_BYTES], const char *fmt, ...)
 {

@@ -5,6 +5,7 @@
 
 #include "buf.h"
 #include "check.h"
+#include "config.h"
 #include "defs.h"
 #include "err.h"
 #include "fermata/v1/flows.pb-c.h"

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "config.h"
 #include "flow.h"
 #include "from_json.h"
 #include "mem.h"

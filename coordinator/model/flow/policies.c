@@ -1,5 +1,7 @@
 /* Validation of what flows say of time, failures and merging: only numbers and known words, no graph. See
- * flow_int.h. */
+ * policies.h. */
+#include "policies.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -7,7 +9,7 @@
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
 #include "fields.h"
-#include "flow_int.h"
+#include "path.h"
 
 #define MAX_PARALLELISM 64
 #define MAX_ATTEMPTS 1000000
