@@ -112,17 +112,17 @@ void job_free(struct job *job);
 
 /* Does the transition; returns -FM_FAILED_PRECONDITION naming the status when the table has none (then
  * nothing changes). */
-int job_move(struct job *job, enum job_event event, int64_t wall_ms, struct fm_err *err);
+int job_move(struct job *job, enum job_event event, int64_t wall_ms, struct fm_err *err) FM_MUST_CHECK;
 
 /* Fills a loading job from what the store returned: head, snapshot, inputs, steps. Returns 0 or
  * -FM_DATA_LOSS. */
 int job_load(struct job *job, const struct store_found_job *found, size_t max_state_bytes,
-             struct fm_err *err);
+             struct fm_err *err) FM_MUST_CHECK;
 
 /* The fold of snapshot, inputs and steps that a full read of the store returned. Returns 0 or -FM_DATA_LOSS.
  */
 int job_fold_stored(const struct store_found_job *found, size_t max_state_bytes, struct job_state **ret_state,
-                    struct task_item **ret_inputs, struct fm_err *err);
+                    struct task_item **ret_inputs, struct fm_err *err) FM_MUST_CHECK;
 
 /* The open pause with this id, or NULL. */
 Fermata__V1__Pause *job_find_pause(const struct job *job, const char *pause_id);

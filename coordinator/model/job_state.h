@@ -36,7 +36,7 @@ struct job_state *job_state_new(void);
 void job_state_free(struct job_state *s);
 
 /* Reads an encoded JobState. Returns 0, or -FM_DATA_LOSS. */
-int job_state_decode(struct fm_bytes encoded, struct job_state **ret_state, struct fm_err *err);
+int job_state_decode(struct fm_bytes encoded, struct job_state **ret_state, struct fm_err *err) FM_MUST_CHECK;
 
 /* Sets the shared data of a new state from a Struct. */
 void job_state_set_shared(struct job_state *s, const Google__Protobuf__Struct *shared);
@@ -70,6 +70,7 @@ size_t job_state_bytes(const struct job_state *s);
  * state; `step_bytes` is the length of the step's encoding. Errors: -FM_INVALID_ARGUMENT (the step breaks a
  * rule; field says which), -FM_RESOURCE_EXHAUSTED (the state would be too large). */
 int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermata__V1__Step *step,
-                    size_t step_bytes, size_t max_bytes, struct task_item **ret_task, struct fm_err *err);
+                    size_t step_bytes, size_t max_bytes, struct task_item **ret_task,
+                    struct fm_err *err) FM_MUST_CHECK;
 
 #endif

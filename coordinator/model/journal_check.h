@@ -10,6 +10,7 @@ struct store_records;
 
 /* The steps that were read must begin with `from` and have no gap; and be there at all, if the job has
  * `last`. */
-int read_check_steps(const struct store_records *steps, uint32_t from, uint32_t last, struct fm_err *err);
+int read_check_steps(const struct store_records *steps, uint32_t from, uint32_t last,
+                     struct fm_err *err) FM_MUST_CHECK;
 
 #endif

@@ -16,6 +16,6 @@ bool job_forget_expired_claims(Fermata__V1__Job *h, int64_t wall_ms);
 /* Whether `by`, said in `field` of a request, may answer: nobody else has claimed the pause. Returns 0
  * or -FM_FAILED_PRECONDITION. */
 int pause_may_answer(const Fermata__V1__Pause *p, int64_t wall_ms, const char *by, const char *field,
-                     struct fm_err *err);
+                     struct fm_err *err) FM_MUST_CHECK;
 
 #endif

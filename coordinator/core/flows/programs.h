@@ -13,7 +13,8 @@ struct program_check;
 
 /* Checks jq programs and schemas of an op; takes ownership of `k`. True: their faults were added to err, if
  * there are any. False: the op was parked and runs again when they have been checked, and err is empty. */
-bool programs_checked(struct core *c, struct op *op, struct program_check *k, struct fm_err *err);
+bool programs_checked(struct core *c, struct op *op, struct program_check *k,
+                      struct fm_err *err) FM_MUST_CHECK;
 void programs_free(struct core *c);
 
 /* What io.check was given has been checked: the op that waits for it runs again. Frees it. */

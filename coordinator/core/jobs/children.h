@@ -19,7 +19,7 @@ void children_set_parent(struct job *job, const struct op *op);
 void children_add(struct core *c, struct job *job, const Fermata__V1__Step *step,
                   const struct task_item *task);
 /* Returns 0 or -FM_INVALID_ARGUMENT. */
-int children_check(const Fermata__V1__Step *step, struct fm_err *err);
+int children_check(const Fermata__V1__Step *step, struct fm_err *err) FM_MUST_CHECK;
 /* The child with this id, or NULL. */
 Fermata__V1__Child *child_find(const struct job *job, const char *child_id, size_t *ret_at);
 void child_remove(struct job *job, size_t at);

@@ -368,11 +368,9 @@ static void take_result(struct core *c, struct job *job, const Fermata__V1__Chil
                         Google__Protobuf__Struct *result)
 {
     fm_auto(fm_err) err = {0};
-    if (result == NULL)
-        (void)fm_err_set(&err, FM_CANCELLED, NULL, "the job that was to start it had ended");
-    else
-        (void)admit_input(c, job, "outputs", &result->base, &err);
-    if (err.code != FM_OK)
+    int rc = result == NULL ? fm_err_set(&err, FM_CANCELLED, NULL, "the job that was to start it had ended")
+                            : admit_input(c, job, "outputs", &result->base, &err);
+    if (rc != 0)
         add_failure(c, job, child, &err);
     else
         add_result(c, job, child, result);

@@ -14,7 +14,7 @@ void job_set_error(struct job *job, const char *code, const char *message, const
 /* Folds a step (whose `task` must be NULL) into the state and journals it, sealed with the task it had. As
  * job_state_apply. */
 int job_apply_step(struct core *c, struct job *job, const Fermata__V1__Step *step,
-                   struct task_item **ret_task, struct fm_err *err);
+                   struct task_item **ret_task, struct fm_err *err) FM_MUST_CHECK;
 /* Counts what the step used in the ledger, in the job's unit. */
 void usage_count(struct core *c, struct job *job, const Fermata__V1__Step *step);
 

@@ -10,7 +10,8 @@ struct op;
 
 /* The job, once it is in memory and ready; the frame lets it rest after the handler. Returns 0,
  * OP_WAITS (the op runs again then, or fails when there is none), or -code. */
-int job_for_op(struct core *c, struct op *op, const char *job_id, struct job **ret, struct fm_err *err);
+int job_for_op(struct core *c, struct op *op, const char *job_id, struct job **ret,
+               struct fm_err *err) FM_MUST_CHECK;
 void job_start_loading(struct core *c, struct job *job);
 /* A unit of the job failed: what is in memory is ahead of the disk. Drops it and reads again. */
 void job_reload(struct core *c, struct job *job, struct fm_err *err);

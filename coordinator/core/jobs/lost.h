@@ -22,7 +22,7 @@ void lost_tasks(struct core *c, struct job *job);
 /* The job has ended for good. */
 void lost_forget(struct job *job);
 /* Checks the answer to a pause with reason OUTCOME_UNKNOWN. */
-int lost_check_answer(const Google__Protobuf__Value *answer, struct fm_err *err);
+int lost_check_answer(const Google__Protobuf__Value *answer, struct fm_err *err) FM_MUST_CHECK;
 void lost_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
                  const Google__Protobuf__Value *answer, const char *by);
 

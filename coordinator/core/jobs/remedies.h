@@ -12,15 +12,16 @@ struct job;
 
 /* A task is consumed without running; its routine emits the event (if it is not empty). */
 int remedy_skip(struct core *c, struct job *job, const char *task_id, const char *event,
-                const Google__Protobuf__Struct *data, const char *by, const char *reason, struct fm_err *err);
+                const Google__Protobuf__Struct *data, const char *by, const char *reason,
+                struct fm_err *err) FM_MUST_CHECK;
 /* A task gets its attempts anew. */
 int remedy_retry(struct core *c, struct job *job, const char *task_id, const char *by, const char *reason,
-                 struct fm_err *err);
+                 struct fm_err *err) FM_MUST_CHECK;
 /* A task gets other data. */
 int remedy_edit(struct core *c, struct job *job, const char *task_id, const Google__Protobuf__Struct *data,
-                const char *by, const char *reason, struct fm_err *err);
+                const char *by, const char *reason, struct fm_err *err) FM_MUST_CHECK;
 /* Changes keys of the shared data (routine "") or of a routine's state. */
 int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateRequest *r,
-                 struct fm_err *err);
+                 struct fm_err *err) FM_MUST_CHECK;
 
 #endif

@@ -96,9 +96,9 @@ static void on_steps_read(struct core *c, struct wait *q, struct store_done *d)
         return;
     w->reading = false;
     struct job *job = w->job;
-    if (d->status == STORE_OK)
-        (void)read_check_steps(&d->steps, w->next_step, job->steps_on_disk, &d->err);
-    if (d->err.code != FM_OK) {
+    bool damaged =
+        d->status == STORE_OK && read_check_steps(&d->steps, w->next_step, job->steps_on_disk, &d->err) != 0;
+    if (damaged || d->err.code != FM_OK) {
         c->io.fail(c->io.arg, w->ticket, &d->err);
         watch_free(c, w);
         job_rest(c, job);

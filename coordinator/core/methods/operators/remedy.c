@@ -15,6 +15,7 @@
 #include "job_state.h"
 #include "journal.h"
 #include "load.h"
+#include "log.h"
 #include "lost.h"
 #include "mem.h"
 #include "method.h"
@@ -37,7 +38,9 @@ void job_retry_failed(struct core *c, struct job *job)
     struct fm_err err = {0};
     if (h->error != NULL && h->error->task_id[0] != '\0' &&
         job_state_find_task(job->state, h->error->task_id) != NULL) {
-        (void)remedy_retry(c, job, h->error->task_id, "", "the job was resumed", &err);
+        if (remedy_retry(c, job, h->error->task_id, "", "the job was resumed", &err) != 0)
+            FM_LOG(ERROR, STATE, "the task that failed cannot be tried again", FM_STR("job", job->text),
+                   FM_ERR(&err));
         lost_intent_done(job, h->error->task_id); /* whoever resumes the job has seen that it failed there */
     }
     fm_err_done(&err);

@@ -11,7 +11,8 @@ struct job;
 
 void job_set_placement(struct job *job, const Fermata__V1__Placement *p);
 /* Whether the answer in the request fits the pause. */
-int job_check_answer(const Fermata__V1__Pause *p, const Fermata__V1__ResumeJobRequest *r, struct fm_err *err);
+int job_check_answer(const Fermata__V1__Pause *p, const Fermata__V1__ResumeJobRequest *r,
+                     struct fm_err *err) FM_MUST_CHECK;
 /* The pause is closed, and what its kind asks for is done. */
 void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
                      const Fermata__V1__ResumeJobRequest *r);

@@ -27,6 +27,6 @@ void child_questions_free(struct core *c, void *own);
 
 /* A request (with the fields job_id and pause_id) whose pause id begins with a child's id is turned
  * into one to the child. Returns 0, OP_WAITS, or -code. */
-int children_forward(struct core *c, struct op *op, struct fm_err *err);
+int children_forward(struct core *c, struct op *op, struct fm_err *err) FM_MUST_CHECK;
 
 #endif

@@ -50,7 +50,7 @@ static void *run_loop(void *loop)
 
 static void begin(void *arg)
 {
-    server_start(&((struct fixture *)arg)->svc);
+    server_start(&((struct fixture *)arg)->coordinator);
 }
 
 static void on_down(void *arg)
@@ -65,7 +65,7 @@ static void on_quiet(void *arg)
 
 static void begin_stop(void *arg)
 {
-    server_stop(&((struct fixture *)arg)->svc, DEADLINE_MS, on_quiet);
+    server_stop(&((struct fixture *)arg)->coordinator, DEADLINE_MS, on_quiet);
 }
 
 static void stop_client(void *arg)
@@ -85,13 +85,13 @@ int fixture_setup(void **state)
     rpc_global_init();
     f->loop = rpc_loop_new();
     f->client_loop = rpc_loop_new();
-    const struct store_events events = {server_store_notify, &f->svc};
+    const struct store_events events = {server_store_notify, &f->coordinator};
     f->store = store_open(f->dir, &events, &err);
     assert_non_null(f->store);
     struct rpc_server_config server = {.max_message_bytes = FM_MAX_FROM_HOST_BYTES};
     f->server = rpc_server_new(f->loop, &server);
     struct core_config core = {.lease_ms = 10000, .heartbeat_ms = 2000, .pause_grace_ms = 1000, .seed = 1};
-    server_init(&f->svc, f->loop, f->server, f->store, &core, on_recovered, f);
+    server_init(&f->coordinator, f->loop, f->server, f->store, &core, on_recovered, f);
     assert_true(rpc_loop_post(f->loop, begin, f));
     assert_int_equal(pthread_create(&f->thread, NULL, run_loop, f->loop), 0);
     assert_int_equal(pthread_create(&f->client_thread, NULL, run_loop, f->client_loop), 0);
@@ -134,7 +134,7 @@ int fixture_teardown(void **state)
     if (f->port != 0)
         fixture_stop(f);
     store_close(f->store);
-    server_done(&f->svc);
+    server_done(&f->coordinator);
     rpc_server_free(f->server);
     rpc_loop_free(f->loop);
     rpc_channel_free(f->channel);

@@ -15,7 +15,7 @@ struct fixture {
     struct rpc_loop *loop, *client_loop;
     pthread_t thread, client_thread;
     struct rpc_server *server;
-    struct server svc;
+    struct server coordinator;
     struct rpc_channel *channel;
     pthread_mutex_t lock;
     pthread_cond_t changed;

@@ -84,7 +84,7 @@ static void a_watch_that_its_client_left_is_forgotten(void **state)
     assert_int_equal(client_status(c), FM_CANCELLED);
     client_free(c);
     fixture_stop(f);
-    assert_null(f->svc.health_watches);
+    assert_null(f->coordinator.health_watches);
 }
 
 int main(void)

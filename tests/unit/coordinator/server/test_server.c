@@ -288,7 +288,7 @@ static void the_stop_forgets_all_calls(void **state)
                        *reflection =
                            client_open(f, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
     fixture_stop(f);
-    assert_null(f->svc.calls);
+    assert_null(f->coordinator.calls);
     client_free(reflection);
     client_free(host);
 }

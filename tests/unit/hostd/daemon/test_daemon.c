@@ -1,5 +1,5 @@
-/* The agent with a coordinator made by hand: a real server in this process that answers as a test
- * says. The agent runs in a thread of its own; signals are sent to the process once it is
+/* The daemon with a coordinator made by hand: a real server in this process that answers as a test
+ * says. The daemon runs in a thread of its own; signals are sent to the process once it is
  * attached. */
 #include <stdarg.h>
 #include <stddef.h>
