@@ -101,13 +101,22 @@ static const struct fm_value *member(const struct fm_value *map, const char *key
 static void find_programs(const struct fm_value *schema, const struct fm_value *v, const char *path,
                           struct flow_values *w);
 
-static void find_in_properties(const struct fm_value *properties, const struct fm_value *map,
-                               const char *path, struct flow_values *w)
+/* The schema of a property: its own, or that of all others. */
+static const struct fm_value *property_schema(const struct fm_value *schema, const char *key,
+                                              struct flow_values *w)
 {
-    size_t n = fm_value_size(properties) > 0 ? fm_value_size(map) : 0;
+    const struct fm_value *own = member(member(schema, "properties", w), key, w);
+    return own != NULL ? own : member(schema, "additionalProperties", w);
+}
+
+static void find_in_properties(const struct fm_value *schema, const struct fm_value *map, const char *path,
+                               struct flow_values *w)
+{
+    bool any = member(schema, "properties", w) != NULL || member(schema, "additionalProperties", w) != NULL;
+    size_t n = any ? fm_value_size(map) : 0;
     for (size_t i = 0; i < n && can_find(w, 1); i++) {
         const char *key = fm_value_key(map, i);
-        const struct fm_value *property = member(properties, key, w), *v = fm_value_at(map, i);
+        const struct fm_value *property = property_schema(schema, key, w), *v = fm_value_at(map, i);
         char field[FLOW_PATH_BYTES];
         if (property == NULL || member(map, key, w) != v)
             continue;
@@ -141,7 +150,7 @@ static void find_programs(const struct fm_value *schema, const struct fm_value *
     else if (own || foreign)
         program_check_add_schema(w->programs, path, own ? PROGRAM_SCHEMA : PROGRAM_TOOL_SCHEMA, v);
     else if (kind == FM_MAP)
-        find_in_properties(member(schema, "properties", w), v, path, w);
+        find_in_properties(schema, v, path, w);
     else if (kind == FM_LIST)
         find_in_items(member(schema, "items", w), v, path, w);
 }

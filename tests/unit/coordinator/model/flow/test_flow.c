@@ -507,22 +507,25 @@ static void programs_and_schemas_are_found_by_their_formats(void **state)
 {
     (void)state;
     tell("acme.told", "{'properties':{'rules':{'items':{'properties':{'when':{'format':'jq'},"
-                      "'what':{'format':'json-schema'}}}},'name':{'type':'string'}}}");
+                      "'what':{'format':'json-schema'}}}},'name':{'type':'string'},"
+                      "'views':{'properties':{'all':{}},'additionalProperties':{'format':'jq'}}}}");
     Fermata__V1__Flow *f =
         parts("{'id':'a','type':'acme.told','config':{'name':'.x','rules':[{'when':'.a'},"
-              "{'when':7,'what':{'type':'string'}}]}},"
+              "{'when':7,'what':{'type':'string'}}],'views':{'mine':'.m','all':'.x'}}},"
               "{'id':'b','type':'llm_agent','config':{'provider':'mock','tools':[{'name':'t',"
               "'parameters':{'type':'object'}}]}}",
               "");
     struct program_check *k = program_check_new();
     assert_int_equal(flow_validate(f, "flow", FLOW_STORED, &known, k, &err), 0);
-    assert_int_equal(k->n, 3);
+    assert_int_equal(k->n, 4);
     assert_string_equal(k->programs[0].field, "flow.routines[0].config.rules[0].when");
     assert_int_equal(k->programs[0].kind, PROGRAM_JQ);
     assert_string_equal(k->programs[1].field, "flow.routines[0].config.rules[1].what");
     assert_int_equal(k->programs[1].kind, PROGRAM_SCHEMA);
-    assert_string_equal(k->programs[2].field, "flow.routines[1].config.tools[0].parameters");
-    assert_int_equal(k->programs[2].kind, PROGRAM_TOOL_SCHEMA);
+    assert_string_equal(k->programs[2].field, "flow.routines[0].config.views.mine");
+    assert_int_equal(k->programs[2].kind, PROGRAM_JQ);
+    assert_string_equal(k->programs[3].field, "flow.routines[1].config.tools[0].parameters");
+    assert_int_equal(k->programs[3].kind, PROGRAM_TOOL_SCHEMA);
     program_check_free(k);
 }
 
