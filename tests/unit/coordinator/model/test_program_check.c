@@ -66,6 +66,18 @@ static void each_program_is_sound_or_has_its_faults_in_the_list(void **state)
     assert_string_equal(k->skipped, "");
 }
 
+/* An error is a line of a log, and of what a client shows. */
+static void a_compiler_s_message_is_one_line(void **state)
+{
+    (void)state;
+    program_check_add_jq(k, "one", "nothing | nobody");
+    run(false);
+    const char *text = k->err.msg;
+    assert_non_null(strstr(text, "nothing/0 is not defined"));
+    assert_non_null(strstr(text, "nobody/0 is not defined"));
+    assert_null(strchr(text, '\n'));
+}
+
 static void a_schema_for_a_model_may_say_what_we_do_not_know(void **state)
 {
     (void)state;
@@ -105,6 +117,7 @@ int main(int argc, char **argv)
         return jq_worker_main();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_program_is_sound_or_has_its_faults_in_the_list, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_compiler_s_message_is_one_line, setup, teardown),
         cmocka_unit_test_setup_teardown(a_schema_for_a_model_may_say_what_we_do_not_know, setup, teardown),
         cmocka_unit_test_setup_teardown(the_same_text_of_another_kind_is_something_else, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_left_out_is_neither_sound_nor_faulty, setup, teardown),

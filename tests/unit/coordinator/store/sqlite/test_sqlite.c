@@ -45,7 +45,8 @@ static char *schema_text(const char *name)
 {
     char path[512];
     struct stat st;
-    snprintf(path, sizeof(path), "%s/tests/unit/coordinator/store/sqlite/schemas/%s", getenv("SOURCE_DIR"), name);
+    snprintf(path, sizeof(path), "%s/tests/unit/coordinator/store/sqlite/schemas/%s", getenv("SOURCE_DIR"),
+             name);
     FILE *f = fopen(path, "r");
     if (f == NULL || stat(path, &st) < 0)
         fail_msg("%s", path);

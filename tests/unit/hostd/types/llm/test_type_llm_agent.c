@@ -273,6 +273,12 @@ static void a_result_of_no_call_leaves_the_conversation_as_it_is(void **state)
     assert_int_equal(result("nobody", "x"), 0);
     assert_int_equal(ctx->logged.n, 1);
     assert_int_equal(fm_value_size(fm_value_get(ctx->state, "messages")), 2);
+    assert_int_equal(fm_value_size(fm_value_get(ctx->state, "waiting")), 2);
+    assert_int_equal(result("call_1_0", "a"), 0);
+    assert_int_equal(result("call_1_1", "b"), 0);
+    assert_int_equal(result("call_1_1", "again"), 0);
+    assert_int_equal(ctx->logged.n, 1);
+    assert_int_equal(fm_value_size(fm_value_get(ctx->state, "waiting")), 0);
 }
 
 static void input_while_tools_are_at_work_comes_after_their_results(void **state)

@@ -1,0 +1,96 @@
+/* What tools a model is offered, as each provider is told of them. */
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "agent.h"
+#include "fake_json.h"
+#include "mem.h"
+#include "provider.h"
+
+static struct fm_ctx fake, *ctx = &fake;
+
+static int setup(void **state)
+{
+    (void)state;
+    fake_init(ctx, &llm_agent_type);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    fake_done(ctx);
+    return 0;
+}
+
+#define LOOK_PARAMETERS "{'type':'object','properties':{'where':{'type':'string'}}}"
+#define LOOK "{'name':'look','description':'Looks.','parameters':" LOOK_PARAMETERS "}"
+#define ASK_PARAMETERS                                                                                       \
+    "{'type':'object','properties':{"                                                                        \
+    "'question':{'type':'string','description':'what the person is asked'},"                                 \
+    "'choices':{'type':'array','description':'answers to choose from, if any','items':{'type':'string'}},"   \
+    "'answer_schema':{'type':'object','description':'a JSON Schema that the answer must meet'}},"            \
+    "'required':['question']}"
+#define ASK_TEXT "Asks the person for whom you work, and returns the answer."
+
+/* The tools in the request that such a configuration leads to. */
+static void offers(const char *provider, const char *config, const char *tools)
+{
+    char text[1000];
+    fm_auto(fm_err) err = {0};
+    (void)snprintf(text, sizeof(text), "{'provider':'%s','model':'m'%s}", provider, config);
+    ctx->config = fake_json(ctx, text);
+    if (fake_run(ctx, "trigger", "{'task':'Go.'}") != 0)
+        fail_msg("%s", ctx->failure);
+    const struct fm_value *body = ctx_json(ctx, ctx->request.body, ctx->request.body_bytes, &err);
+    if (tools == NULL)
+        assert_null(fm_value_get(body, "tools"));
+    else
+        fake_is(ctx, fm_value_get(body, "tools"), tools);
+}
+
+static void a_model_is_offered_the_flow_s_tools_and_to_ask(void **state)
+{
+    (void)state;
+    offers("openai", ",'tools':[" LOOK ",{'name':'go'}]",
+           "[{'type':'function','function':" LOOK "},"
+           "{'type':'function','function':{'name':'go','description':'','parameters':{'type':'object'}}},"
+           "{'type':'function','function':{'name':'ask_user','description':'" ASK_TEXT
+           "','parameters':" ASK_PARAMETERS "}}]");
+    offers("anthropic", ",'tools':[" LOOK "]",
+           "[{'name':'look','description':'Looks.','input_schema':" LOOK_PARAMETERS "},"
+           "{'name':'ask_user','description':'" ASK_TEXT "','input_schema':" ASK_PARAMETERS "}]");
+    offers("openai", "",
+           "[{'type':'function','function':{'name':'ask_user','description':'" ASK_TEXT
+           "','parameters':" ASK_PARAMETERS "}}]");
+}
+
+static void a_model_that_may_not_ask_is_offered_the_flow_s_tools_alone(void **state)
+{
+    (void)state;
+    offers("openai", ",'ask':false,'tools':[" LOOK "]", "[{'type':'function','function':" LOOK "}]");
+    offers("openai", ",'ask':false", NULL);
+    offers("anthropic", ",'ask':false", NULL);
+}
+
+static void a_tool_named_ask_user_stands_in_for_the_built_in_one(void **state)
+{
+    (void)state;
+    static const char own[] = "{'name':'ask_user','description':'Mine.','parameters':{'type':'object'}}";
+    char config[200], tools[200];
+    (void)snprintf(config, sizeof(config), ",'tools':[%s]", own);
+    (void)snprintf(tools, sizeof(tools), "[{'type':'function','function':%s}]", own);
+    offers("openai", config, tools);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_model_is_offered_the_flow_s_tools_and_to_ask),
+        TEST(a_model_that_may_not_ask_is_offered_the_flow_s_tools_alone),
+        TEST(a_tool_named_ask_user_stands_in_for_the_built_in_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
