@@ -211,6 +211,22 @@ static void a_merge_of_all_connections_needs_one(void **state)
     is_valid(merging_at_the_start("{'slot':'input','mode':'MERGE_MODE_N_OF_M','n':2}"));
 }
 
+/* In whatever order the connections are written. */
+static void a_merge_finds_its_connection_among_many(void **state)
+{
+    (void)state;
+    is_valid(from_json(&fermata__v1__flow__descriptor,
+                       "{'name':'f','routines':[{'id':'x','type':'aggregate','config':{'count':2},'merge':["
+                       "{'slot':'a','mode':'MERGE_MODE_ALL'},{'slot':'d','mode':'MERGE_MODE_ALL'},"
+                       "{'slot':'e','mode':'MERGE_MODE_ALL'}]},"
+                       "{'id':'b','type':'log','merge':[{'slot':'input','mode':'MERGE_MODE_ALL'}]}],"
+                       "'connections':["
+                       "{'from':{'routine':'b','event':'output'},'to':{'routine':'x','slot':'e'}},"
+                       "{'from':{'routine':'b','event':'output'},'to':{'routine':'x','slot':'d'}},"
+                       "{'from':{'routine':'b','event':'output'},'to':{'routine':'x','slot':'a'}},"
+                       "{'from':{'routine':'b','event':'output'},'to':{'routine':'b','slot':'input'}}]}"));
+}
+
 static void a_routine_has_at_most_64_merges(void **state)
 {
     (void)state;
@@ -280,6 +296,7 @@ int main(void)
         TEST(all_faults_of_a_flow_are_named),
         TEST(a_merge_is_of_a_slot_that_exists_once_and_has_an_n_when_it_needs_one),
         TEST(a_merge_of_all_connections_needs_one),
+        TEST(a_merge_finds_its_connection_among_many),
         TEST(a_routine_has_at_most_64_merges),
         TEST(the_error_event_exists_where_errors_are_routed),
         TEST(constants_and_filters_have_names_and_values),
