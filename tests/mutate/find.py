@@ -21,6 +21,7 @@ LEAVES = (K.RETURN_STMT, K.GOTO_STMT)
 BOUNDS = {'<': '<=', '<=': '<', '>': '>=', '>=': '>'}
 # Not mutated: what only says something, and what only ends the program when something impossible has happened.
 LOGS = re.compile(r'(FM_LOG\w*|assert\w*|fm_abort\w*|fprintf|printf|perror)\s*\(')
+UNUSED = re.compile(r'\(void\)\s*\w+\s*;?$')  # says that a parameter is not needed
 FREES = re.compile(r'(\(void\)\s*)?'
                    r'(?!op_|watch_|mark_|conn_|unit_|hjob_)'  # these also take something out of a table
                    r'(free|json_decref|va_end|regfree|sqlite3_finalize|HASH_CLEAR|\w+_free|\w+_unref|'
@@ -138,7 +139,7 @@ class Finder:
 
     def drop(self, s, e):
         text = self.slice(s, e)
-        if LOGS.match(text):
+        if LOGS.match(text) or UNUSED.match(text):
             return
         kind = 'free' if FREES.match(text) else 'drop'
         self.add(kind, s, e, ';', [(s, e, 5, f'{{ if (!fm_m({NUMBER})) ', ' }', [])])
