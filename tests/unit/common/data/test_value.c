@@ -160,6 +160,16 @@ static void is_malformed(const void *bytes, size_t n)
 
 #define MALFORMED(literal) is_malformed(literal, sizeof(literal) - 1)
 
+/* Protobuf's strings are UTF-8, and a reader in C would see half of one with a NUL. */
+static void a_text_that_is_none_has_question_marks(void **state)
+{
+    (void)state;
+    const struct fm_value *v = value_string(&arena, "a\0b\xff", 4);
+    assert_string_equal(fm_value_string(v, ""), "a?b?");
+    v = value_string(&arena, "\xc3\xa4", 2);
+    assert_string_equal(fm_value_string(v, ""), "\xc3\xa4");
+}
+
 static void what_is_malformed_is_refused(void **state)
 {
     (void)state;
@@ -335,6 +345,7 @@ int main(void)
         TEST(containers_of_another_kind_take_nothing),
         TEST(a_value_without_a_kind_is_null),
         TEST(of_a_oneof_and_of_a_key_the_last_one_counts),
+        TEST(a_text_that_is_none_has_question_marks),
         TEST(what_is_malformed_is_refused),
         TEST(depth_is_the_same_for_reading_and_writing),
         TEST(only_a_map_or_nothing_is_a_struct),

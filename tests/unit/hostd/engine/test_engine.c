@@ -728,6 +728,24 @@ static void draining_gives_jobs_back_and_says_goodbye(void **state)
     assert_int_equal(engine_job_count(fx.e), 0);
 }
 
+/* Or a coordinator that has started anew would give it jobs. */
+static void a_host_that_drains_says_so_in_each_hello(void **state)
+{
+    (void)state;
+    engine_disconnected(fx.e, fx.now);
+    connect_engine();
+    assert_false(fx.sent[fx.n_sent - 1].m.body.hello.draining);
+    welcome();
+    assign(1, false, "wait", NULL);
+    engine_drain(fx.e, fx.now);
+    engine_disconnected(fx.e, fx.now);
+    forget();
+    connect_engine();
+    assert_int_equal(fx.sent[0].m.which_body, fermata_v1_HostMessage_hello_tag);
+    assert_true(fx.sent[0].m.body.hello.draining);
+    assert_int_equal(fx.sent[0].m.body.hello.held_jobs.n, 1);
+}
+
 static void a_host_that_drains_before_its_welcome_waits_for_it_to_say_goodbye(void **state)
 {
     (void)state;
@@ -849,6 +867,7 @@ int main(void)
         T(a_timer_after_the_end_of_the_lease_runs_no_handler),
         T(duplicates_and_older_assignments_are_ignored_and_newer_ones_replace),
         T(draining_gives_jobs_back_and_says_goodbye),
+        T(a_host_that_drains_says_so_in_each_hello),
         T(a_host_that_drains_before_its_welcome_waits_for_it_to_say_goodbye),
         T(a_host_that_drains_before_its_welcome_is_done_when_the_stream_ends),
         T(a_malformed_message_ends_the_stream),

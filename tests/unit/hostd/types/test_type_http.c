@@ -275,6 +275,12 @@ static void headers_that_are_none_are_left_out(void **state)
     assert_int_equal(respond(200, "content-type: application/jso\n", "{}"), 0);
     assert_string_equal(fake_text(ctx->emitted.items[0].data, "body"), "{}");
     sends("{'url':'http://x'}", "{}");
+    assert_int_equal(respond(200, "content-type: application/yaml\n", "{}"), 0); /* as long as …/json */
+    assert_string_equal(fake_text(ctx->emitted.items[0].data, "body"), "{}");
+    sends("{'url':'http://x'}", "{}");
+    assert_int_equal(respond(200, "content-type: Application/JSON\n", "{}"), 0);
+    assert_int_equal(fm_value_kind(fm_value_get(ctx->emitted.items[0].data, "body")), FM_MAP);
+    sends("{'url':'http://x'}", "{}");
     assert_int_equal(respond(200, "content-type: +json\n", "{}"), 0);
     assert_string_equal(fake_text(ctx->emitted.items[0].data, "body"), "{}");
     sends("{'url':'http://x'}", "{}");

@@ -132,6 +132,14 @@ static void a_delay_is_waited_for_without_blocking(void **state)
     assert_int_equal(ctx->n_pauses, 1);
 }
 
+static void a_delay_has_a_longest(void **state)
+{
+    (void)state;
+    configure("delay_ms", fm_number(ctx, 1e15));
+    assert_int_equal(llm_agent_type.slots[0].handler(ctx, fake_data(ctx, "task", "t")), 0);
+    assert_int_equal(ctx->delay_ms, 3600000);
+}
+
 static void a_script_is_one_item_a_call(void **state)
 {
     (void)state;
@@ -473,6 +481,7 @@ int main(void)
         TEST(each_model_call_is_logged_and_counted),
         TEST(an_agent_told_not_to_ask_completes_at_once),
         TEST(a_delay_is_waited_for_without_blocking),
+        TEST(a_delay_has_a_longest),
         TEST(a_script_is_one_item_a_call),
         TEST(a_script_that_ends_with_a_question_completes_after_the_answer),
         TEST(a_failed_call_fails_the_step_with_its_reason),
