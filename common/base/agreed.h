@@ -18,6 +18,8 @@
 #define FM_MAX_LABEL_BYTES 256
 /* A key of a routine's state, of shared data, or of a scheduled task. */
 #define FM_MAX_KEY_BYTES 256
+/* The text of a Progress. */
+#define FM_MAX_PROGRESS_BYTES 65536
 /* Priorities are from -FM_MAX_PRIORITY to FM_MAX_PRIORITY. */
 #define FM_MAX_PRIORITY 1000
 /* How far ahead a task, a retry or the end of a question may be: ten years. */

@@ -227,6 +227,29 @@ static void put_repeated(struct back *b, const ProtobufCFieldDescriptor *f, cons
     put_varint(b, (uint64_t)f->id << 3 | PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED);
 }
 
+bool pb_is_set(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    const char *base = (const char *)m;
+    if (f->label == PROTOBUF_C_LABEL_REPEATED)
+        return *(const size_t *)(const void *)(base + f->quantifier_offset) > 0;
+    if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0)
+        return get32(base + f->quantifier_offset) == f->id;
+    return !is_default(f, base + f->offset);
+}
+
+ProtobufCMessage *const *pb_messages(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                                     size_t *ret_n)
+{
+    const char *base = (const char *)m;
+    const void *member = base + f->offset;
+    if (f->label != PROTOBUF_C_LABEL_REPEATED) {
+        *ret_n = pb_is_set(m, f) ? 1 : 0;
+        return member;
+    }
+    *ret_n = *(const size_t *)(const void *)(base + f->quantifier_offset);
+    return *(ProtobufCMessage *const *const *)member;
+}
+
 static void put_field(struct back *b, const ProtobufCFieldDescriptor *f, const ProtobufCMessage *m)
 {
     const void *member = (const char *)m + f->offset;

@@ -5,6 +5,8 @@
 #ifndef FM_MODEL_PBC_H
 #define FM_MODEL_PBC_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <protobuf-c/protobuf-c.h>
@@ -16,6 +18,11 @@
 void pb_pack(const void *message, struct fm_buf *out);
 /* Appends a message as a field of one that is being put together. */
 void pb_put(struct fm_buf *out, uint32_t field, const void *message);
+/* Whether a field of a message is set: proto3 tells 0 and "" from nothing only in a oneof. */
+bool pb_is_set(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f);
+/* The messages in a field of that type, repeated or not, and how many they are. */
+ProtobufCMessage *const *pb_messages(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                                     size_t *ret_n);
 /* A deep copy, made by packing and unpacking; NULL for NULL. Free with
  * protobuf_c_message_free_unpacked(m, NULL). */
 void *pb_clone(const void *message);

@@ -50,6 +50,9 @@ int children_check(const Fermata__V1__Step *step, struct fm_err *err)
     if (step->n_children > MAX_CHILDREN)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "step.children", "%zu children; the limit is %d",
                           step->n_children, MAX_CHILDREN);
+    if (step->n_children > 0 && step->task_id[0] == '\0')
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "step.children",
+                          "a step without a task starts %zu jobs; only a task may", step->n_children);
     for (size_t i = 0; i < step->n_children; i++)
         if (step->children[i]->entry == NULL || step->children[i]->result_slot[0] == '\0')
             return fm_err_set(err, FM_INVALID_ARGUMENT, "step.children",

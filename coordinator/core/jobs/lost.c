@@ -98,10 +98,13 @@ void lost_unstarted(struct job *job, const char *task_id)
 
 void lost_intent_done(struct job *job, const char *task_id)
 {
-    /* What was announced is answered no more: that would be taken for an answer to the next attempt's. */
-    intent_forget(job->inflight, task_id);
-    intent_forget(job->next, task_id);
-    lost_unstarted(job, task_id);
+    size_t at;
+    if (find_id(job->head->intents, job->head->n_intents, task_id, &at)) {
+        /* What was announced is answered no more: that would be taken for an answer to the next attempt's. */
+        intent_forget(job->inflight, task_id);
+        intent_forget(job->next, task_id);
+        lost_unstarted(job, task_id);
+    }
     remove_id(job, &job->head->lost_tasks, &job->head->n_lost_tasks, task_id);
 }
 

@@ -22,13 +22,13 @@
 #include "job_state.h"
 #include "leave.h"
 #include "log.h"
-#include "lost.h"
 #include "marks.h"
 #include "mem.h"
 #include "move.h"
 #include "name.h"
 #include "pace.h"
 #include "pbc.h"
+#include "said.h"
 #include "send.h"
 #include "state.h"
 #include "steps.h"
@@ -292,7 +292,7 @@ static void dispatch(struct core *c, struct conn *k, const Fermata__V1__HostMess
         host_on_release(c, h, m->release);
         return;
     case FERMATA__V1__HOST_MESSAGE__BODY_INTENT:
-        lost_on_intent(c, h, m->intent);
+        host_on_intent(c, h, m->intent);
         return;
     case FERMATA__V1__HOST_MESSAGE__BODY_PROGRESS:
         watch_progress(c, h, m->progress);
@@ -307,6 +307,16 @@ static void dispatch(struct core *c, struct conn *k, const Fermata__V1__HostMess
     }
 }
 
+static int check_said(const struct conn *k, const Fermata__V1__HostMessage *m, struct fm_err *err)
+{
+    if (m->seq != 0 && m->seq != k->seq_in + 1)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "seq", "message %llu follows message %llu",
+                          (unsigned long long)m->seq, (unsigned long long)k->seq_in);
+    if (k->host == NULL && m->body_case != FERMATA__V1__HOST_MESSAGE__BODY_HELLO)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "hello", "the first message on the stream must be Hello");
+    return k->host == NULL ? 0 : said_check(k->host, m, err);
+}
+
 void session_message(struct core *c, uint64_t conn, const ProtobufCMessage *message)
 {
     const Fermata__V1__HostMessage *m = (const Fermata__V1__HostMessage *)(const void *)message;
@@ -315,12 +325,7 @@ void session_message(struct core *c, uint64_t conn, const ProtobufCMessage *mess
     if (k == NULL)
         return;
     struct fm_err err = {0};
-    if (m->seq != 0 && m->seq != k->seq_in + 1)
-        (void)fm_err_set(&err, FM_INVALID_ARGUMENT, "seq", "message %llu follows message %llu",
-                         (unsigned long long)m->seq, (unsigned long long)k->seq_in);
-    else if (k->host == NULL && m->body_case != FERMATA__V1__HOST_MESSAGE__BODY_HELLO)
-        (void)fm_err_set(&err, FM_INVALID_ARGUMENT, "hello", "the first message on the stream must be Hello");
-    if (err.code != FM_OK) {
+    if (check_said(k, m, &err) < 0) {
         conn_close(c, k, &err);
         return;
     }

@@ -13,6 +13,7 @@
 #include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "host.h"
+#include "host_step.h"
 #include "id.h"
 #include "job.h"
 #include "job_state.h"
@@ -59,6 +60,35 @@ static void on_bad_step(struct core *c, struct host *h, struct job *job, const F
     job->avoid_host = fm_xstrdup(h->id);
     core_retry_later(c);
     job_requeue(c, job, "its host made a step that breaks a rule");
+}
+
+/* A task of the job that waits: pending, or an input that no step has taken. */
+static const struct task_item *find_task(const struct job *job, const char *task_id)
+{
+    const struct task_item *t = job_state_find_task(job->state, task_id);
+    if (t == NULL)
+        for (t = job->inputs; t != NULL && strcmp(t->id, task_id) != 0;)
+            t = t->next;
+    return t;
+}
+
+void host_on_intent(struct core *c, struct host *h, const Fermata__V1__Intent *m)
+{
+    struct fm_id id;
+    struct job *job = fm_id_parse(m->job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
+    if (job == NULL || job->loading || job->host != h || job->head->epoch != m->epoch)
+        return; /* the host has lost the job: nothing answers, and the handler never starts */
+    if (find_task(job, m->task_id) != NULL) {
+        lost_on_intent(c, h, m);
+        return;
+    }
+    fm_auto(fm_err) err = {0};
+    Fermata__V1__Step none = FERMATA__V1__STEP__INIT;
+    none.epoch = m->epoch;
+    none.number = job_state_step(job->state) + 1;
+    (void)fm_err_set(&err, FM_INVALID_ARGUMENT, "intent.task_id", "no task %.64s waits in job %s", m->task_id,
+                     job->text);
+    on_bad_step(c, h, job, &none, &err);
 }
 
 static int check_pauses(const struct job *job, const Fermata__V1__Step *step, struct fm_err *err)
@@ -164,6 +194,10 @@ static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Ste
 static void apply_step(struct core *c, struct host *h, struct job *job, Fermata__V1__Step *step)
 {
     fm_auto(fm_err) err = {0};
+    if (host_step_check(step, &err) < 0) {
+        on_bad_step(c, h, job, step, &err);
+        return;
+    }
     Google__Protobuf__Timestamp at = core_now(c), started = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     int64_t started_ms = step->duration_us / 1000 < (uint64_t)c->wall_ms
                              ? c->wall_ms - (int64_t)(step->duration_us / 1000)
@@ -173,7 +207,6 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     step->committed_at = &at;
     step->started_at = &started;
     step->host = h->id;
-    step->task = NULL;
     struct task_item *task = NULL;
     if (check_outcome(step, &err) < 0 || check_pauses(job, step, &err) < 0 ||
         children_check(step, &err) < 0 || job_apply_step(c, job, step, &task, &err) < 0) {
@@ -238,10 +271,7 @@ void host_on_steps(struct core *c, struct host *h, const Fermata__V1__StepBatch 
 /* A task has reached a breakpoint: the job is held, unless the breakpoint is gone. */
 static void hold_task(struct core *c, struct job *job, const char *task_id)
 {
-    const struct task_item *t = job_state_find_task(job->state, task_id);
-    if (t == NULL)
-        for (t = job->inputs; t != NULL && strcmp(t->id, task_id) != 0;)
-            t = t->next;
+    const struct task_item *t = find_task(job, task_id);
     if (t == NULL || (job->head->n_breakpoints == 0 && !job->head->single_step)) {
         job_requeue(c, job, "its host held a task, but its breakpoint is gone");
         return;

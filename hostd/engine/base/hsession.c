@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agreed.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
 #include "log.h"
@@ -11,7 +12,6 @@
 
 #define BATCH_BYTES (1024u * 1024)
 #define MAX_PROGRESS_MESSAGES 100 /* of all tasks in PROGRESS_MS */
-#define MAX_PROGRESS_BYTES 65536
 /* A step within these passes the coordinator's guard (wire_limits_for) inside a HostMessage; one
  * StepBatch may carry several. */
 #define MAX_STEP_DEPTH 96
@@ -100,9 +100,9 @@ uint64_t session_intent(struct session *s, const char *job_id, uint32_t epoch, c
 static const char *tail_of(const char *text)
 {
     size_t n = strlen(text);
-    if (n <= MAX_PROGRESS_BYTES)
+    if (n <= FM_MAX_PROGRESS_BYTES)
         return text;
-    text += n - MAX_PROGRESS_BYTES;
+    text += n - FM_MAX_PROGRESS_BYTES;
     while (((uint8_t)*text & 0xc0) == 0x80)
         text++;
     return text;

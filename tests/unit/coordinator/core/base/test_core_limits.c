@@ -6,7 +6,9 @@
 
 #include <cmocka.h>
 
+#include "buf.h"
 #include "core_rig.h"
+#include "mem.h"
 
 #define ENTRY "'entry': {'routine': 'r', 'slot': 'in'}"
 #define MEGABYTE 1048576u
@@ -72,13 +74,22 @@ static void so_many_tasks_are_announced_at_once(void **state)
     put_flow_f(" ");
     const char *job = submit_f(" ");
     (void)told_of(a, "assign");
-    for (unsigned i = 1; i <= 1001; i++)
-        host_mutters(a, "'intent': {'job_id': '%s', 'epoch': 1, 'task_id': 'i%u'}", job, i);
+    fm_auto(fm_buf) tasks = {0};
+    for (unsigned i = 0; i < 1001; i++) {
+        char task[80];
+        int n = snprintf(task, sizeof(task), "%s{'task_id': 's1.%u', 'routine': 'r', 'slot': 'in'}",
+                         i > 0 ? "," : "", i);
+        fm_buf_append(&tasks, task, (size_t)n);
+    }
+    fm_buf_append(&tasks, "", 1);
+    host_steps(a, job, 1, 1, TAKES_I1 OUTCOME(CONTINUE) ", 'new_tasks': [%s]", (const char *)tasks.p);
+    for (unsigned i = 0; i < 1001; i++)
+        host_mutters(a, "'intent': {'job_id': '%s', 'epoch': 1, 'task_id': 's1.%u'}", job, i);
     rig_settle();
     assert_int_equal(json_array_size(json_object_get(job_of(job), "intents")), 1000);
     while (told(a) != NULL) {
     }
-    host_says(a, "'intent': {'job_id': '%s', 'epoch': 1, 'task_id': 'i7'}", job); /* one that is known */
+    host_says(a, "'intent': {'job_id': '%s', 'epoch': 1, 'task_id': 's1.7'}", job); /* one that is known */
     (void)told_of(a, "intent_ack");
 }
 

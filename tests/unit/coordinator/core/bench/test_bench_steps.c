@@ -60,6 +60,9 @@ static void a_step_with_a_fault_is_refused(void **state)
         {CONTINUE ", 'children': [{'flow': 'f', 'result_slot': 'in'}]",                            "no entry"    },
         {CONTINUE ", 'children': [{'flow': 'f', 'entry': {'routine': 'r', 'slot': 'in'}}]",        "no entry"    },
         {CONTINUE ", 'changes': [{'key': ''}]",                                                    "key"         },
+        {CONTINUE ", 'host': 'b'",                                                                 "step.host"   },
+        {CONTINUE ", 'task': {}",                                                                  "step.task"   },
+        {CONTINUE ", 'remedy': {'kind': 'REMEDY_KIND_SKIP_TASK', 'by': 'ann'}",                    "step.remedy" },
     };
     bench_start();
     bench_attach(1, "a", "one", 20, "");
@@ -74,6 +77,67 @@ static void a_step_with_a_fault_is_refused(void **state)
         assert_int_equal(bench_acked(1, job), 0);
         assert_int_equal(bench_status(job), JOB_PENDING); /* its host is avoided for a moment */
     }
+}
+
+static void a_host_makes_no_operators_steps(void **state)
+{
+    (void)state;
+    const char *job = run_job(FLOW);
+    bench_sayf(
+        1,
+        "{'steps': {'steps': [{'job_id': '%s', 'step': {'number': 1, 'epoch': 1, 'inputs_through': 1, "
+        "'outcome': 'STEP_OUTCOME_CONTINUE', 'remedy': {'kind': 'REMEDY_KIND_SKIP_TASK', 'by': 'ann'}, "
+        "'children': [{'flow': 'f', 'entry': {'routine': 'r', 'slot': 'in'}, 'result_slot': 'in'}]}}]}}",
+        job);
+    assert_int_equal(bench_count(1, REJECT), 1);
+    assert_non_null(strstr(bench_last(1, REJECT)->step_reject->reason, "step.remedy"));
+    assert_int_equal(sim_store_last_step(bench.store, job), 0);
+    bench_attach(2, "b", "two", 5, "");
+    assert_string_equal(bench_job(job)->host, "b"); /* it goes on elsewhere */
+}
+
+static void a_host_announces_only_tasks_that_wait(void **state)
+{
+    (void)state;
+    const char *job = run_job(FLOW);
+    bench_sayf(1, "{'intent': {'job_id': '%s', 'epoch': 1, 'task_id': 'i9'}}", job);
+    assert_non_null(strstr(bench_last(1, REJECT)->step_reject->reason, "no task i9"));
+    assert_int_equal(bench_job(job)->n_intents, 0);
+    assert_int_equal(bench_status(job), JOB_PENDING);
+    assert_true(bench_is_open(1));
+}
+
+static void a_message_that_breaks_a_rule_ends_the_stream(void **state)
+{
+    (void)state;
+    static char text[70000], json[80000];
+    memset(text, 'x', sizeof(text) - 1);
+    static const struct {
+        const char *before, *after;
+        int n;
+    } cases[] = {
+        {"{'progress': {'job_id': 'j', 'text': '",    "'}}", 65536},
+        {"{'progress': {'job_id': 'j', 'task_id': '", "'}}", 64   },
+        {"{'progress': {'job_id': 'j', 'routine': '", "'}}", 128  },
+        {"{'intent': {'job_id': 'j', 'task_id': '",   "'}}", 64   },
+        {"{'release': {'job_id': 'j', 'task_id': '",  "'}}", 64   },
+        {"{'release': {'job_id': 'j', 'message': '",  "'}}", 4096 },
+        {"{'goodbye': {'reason': '",                  "'}}", 4096 },
+    };
+    bench_start();
+    uint64_t conn = 1;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        for (int more = 0; more < 2; more++, conn++) {
+            bench_attach(conn, "a", "one", 20, "");
+            snprintf(json, sizeof(json), "%s%.*s%s", cases[i].before, cases[i].n + more, text,
+                     cases[i].after);
+            bench_say(conn, json);
+            bool leaves = strstr(json, "goodbye") != NULL;
+            assert_int_equal(bench_is_open(conn), more == 0 && !leaves);
+        }
+    bench_attach(conn, "a", "one", 20, "");
+    bench_say_ack(conn, bench_sent(conn) + 1, "{'heartbeat': {}}");
+    assert_false(bench_is_open(conn));
 }
 
 static void a_question_that_is_open_is_not_asked_again(void **state)
@@ -354,6 +418,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_step_with_a_fault_is_refused),
+        TEST(a_host_makes_no_operators_steps),
+        TEST(a_host_announces_only_tasks_that_wait),
+        TEST(a_message_that_breaks_a_rule_ends_the_stream),
         TEST(a_question_that_is_open_is_not_asked_again),
         TEST(what_is_left_decides_what_becomes_of_a_job),
         TEST(what_a_step_used_is_in_the_ledger_once),
