@@ -22,6 +22,13 @@
 #define FM_MAX_PROGRESS_BYTES 65536
 /* Priorities are from -FM_MAX_PRIORITY to FM_MAX_PRIORITY. */
 #define FM_MAX_PRIORITY 1000
+/* What a step's model calls may have used: tokens of each kind, calls, money; and where the sums of
+ * a job stay when they have come there (tokens: what a double holds exactly). */
+#define FM_MAX_STEP_TOKENS 1000000000000ull
+#define FM_MAX_STEP_CALLS 1000000u
+#define FM_MAX_STEP_COST 1e9
+#define FM_MAX_SUM_TOKENS 9007199254740991ull
+#define FM_MAX_SUM_COST 1e15
 /* How far ahead a task, a retry or the end of a question may be: ten years. */
 #define FM_MAX_AHEAD_MS (10ull * 366 * 86400 * 1000)
 /* How long a time in a flow's settings may be: a year. */

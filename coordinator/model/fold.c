@@ -1,6 +1,5 @@
 /* The fold. A step is checked completely before the first element moves, so that it is applied whole or not
  * at all. See job_state.h. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "mem.h"
 #include "pbc.h"
 #include "times.h"
+#include "usage.h"
 
 #define REFUSE(field, ...) return fm_err_set(err, FM_INVALID_ARGUMENT, "step." field, __VA_ARGS__)
 
@@ -357,11 +357,7 @@ static void apply_records(struct job_state *s, const Fermata__V1__Step *step)
     }
     if (step->usage != NULL) {
         s->has_usage = true;
-        s->usage.input_tokens += step->usage->input_tokens;
-        s->usage.output_tokens += step->usage->output_tokens;
-        s->usage.cached_tokens += step->usage->cached_tokens;
-        s->usage.cost = round((s->usage.cost + step->usage->cost) * 1e9) / 1e9; /* money does not drift */
-        s->usage.calls += step->usage->calls;
+        usage_add(&s->usage, step->usage);
     }
 }
 

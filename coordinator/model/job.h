@@ -86,12 +86,14 @@ struct job {
     struct job *dirty_prev, *dirty_next;
     struct job *idle_prev, *idle_next;
     bool assign_waits, is_new, loading, queued, is_dirty, is_idle, head_dirty, assign_sent, interrupted;
-    unsigned pins;      /* callers that still use it: it is not removed */
-    bool time_wanted;   /* job_on_time, once it is loaded */
-    bool had_place;     /* on a host, before it was read again */
-    int64_t recheck_ms; /* wall time of the next look at its children or its parent */
-    uint32_t bad_steps; /* steps refused for breaking a rule */
-    char *avoid_host;   /* a host that refused it a moment ago */
+    unsigned pins;         /* callers that still use it: it is not removed */
+    bool time_wanted;      /* job_on_time, once it is loaded */
+    bool had_place;        /* on a host, before it was read again */
+    int64_t recheck_ms;    /* wall time of the next look at its children or its parent */
+    uint32_t bad_steps;    /* steps refused for breaking a rule */
+    char *avoid_host;      /* a host that refused it a moment ago */
+    uint32_t refusals;     /* in a row: hosts that gave it back as they got it */
+    int64_t rest_until_ms; /* monotonic; no host gets it before, for several have refused it; 0: none */
     struct unit *inflight, *next;
     struct op *ops;            /* requests that wait for it to be loaded */
     struct op *pause_ops;      /* PauseJob calls that wait for the pause */

@@ -1,7 +1,6 @@
 /* The state of a job: its elements, encoding and decoding. The fold is in fold.c. */
 #include "job_state.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +17,7 @@
 #include "mem.h"
 #include "pbc.h"
 #include "times.h"
+#include "usage.h"
 #include "wire.h"
 
 /* ---- elements ---- */
@@ -289,6 +289,7 @@ static int read_field(struct job_state *s, uint32_t field, uint64_t val, struct 
         if (u == NULL)
             return -1;
         s->usage = *u;
+        usage_mend(&s->usage); /* what an earlier version has stored may have no end */
         s->has_usage = true;
         return 0;
     }

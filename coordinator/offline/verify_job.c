@@ -3,6 +3,7 @@
  * wake it. */
 #include "verify_job.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include "pbc.h"
 #include "sql.h"
 #include "sum.h"
+#include "usage.h"
 
 #define MAX_STATE_BYTES ((size_t)1 << 30)
 
@@ -34,7 +36,8 @@ struct checking {
     bool broken;   /* what comes cannot be folded */
     bool has_snapshot, compared;
     uint32_t snapshot_step;
-    uint8_t snapshot_digest[STORE_DIGEST_BYTES];
+    uint8_t snapshot_digest[STORE_DIGEST_BYTES]; /* of all but the usage */
+    Fermata__V1__Usage snapshot_usage;
     int labels;
 };
 
@@ -127,14 +130,35 @@ static void on_input(struct verify *v, sqlite3_stmt *s, void *arg)
     }
 }
 
-/* Without regard to the order of maps. False when it is malformed. */
-static bool state_digest(struct fm_bytes encoded, uint8_t digest[STORE_DIGEST_BYTES], uint32_t *ret_step,
-                         uint32_t *ret_inputs)
+/* Earlier versions have stored sums of money without end, which no message may hold: they are read as the
+ * coordinator reads them. */
+static bool mend_state(struct fm_bytes encoded, struct fm_buf *out)
 {
+    struct job_state *s = NULL;
+    fm_auto(fm_err) err = {0};
+    if (job_state_decode(encoded, &s, &err) < 0)
+        return false;
+    job_state_encode(s, NULL, out);
+    job_state_free(s);
+    return true;
+}
+
+/* Without regard to the order of maps, and without the usage. False when it is malformed. */
+static bool state_digest(struct fm_bytes encoded, uint8_t digest[STORE_DIGEST_BYTES], uint32_t *ret_step,
+                         uint32_t *ret_inputs, Fermata__V1__Usage *ret_usage)
+{
+    fm_auto(fm_buf) mended = {0};
     fm_auto_pb Fermata__V1__JobState *state = verify_decode(&fermata__v1__job_state__descriptor, encoded);
+    if (state == NULL && mend_state(encoded, &mended))
+        state = verify_decode(&fermata__v1__job_state__descriptor, fm_buf_bytes(&mended));
     if (state == NULL)
         return false;
+    Fermata__V1__Usage none = FERMATA__V1__USAGE__INIT, *usage = state->usage;
+    *ret_usage = usage != NULL ? *usage : none;
+    usage_mend(ret_usage);
+    state->usage = NULL;
     core_request_digest(&state->base, digest);
+    state->usage = usage; /* it is freed with the state */
     *ret_step = state->step_number;
     *ret_inputs = state->inputs_through;
     return true;
@@ -146,7 +170,7 @@ static void on_snapshot(struct verify *v, sqlite3_stmt *s, void *arg)
     uint32_t step, inputs;
     long long number = sqlite3_column_int64(s, 0), through = sqlite3_column_int64(s, 2);
     check_sum(v, c, s, 3, number, sql_bytes(s, 1), "the snapshot of step");
-    if (!state_digest(sql_bytes(s, 1), c->snapshot_digest, &step, &inputs)) {
+    if (!state_digest(sql_bytes(s, 1), c->snapshot_digest, &step, &inputs, &c->snapshot_usage)) {
         complain(v, c, "its snapshot of step %lld is malformed", number);
         return;
     }
@@ -157,6 +181,15 @@ static void on_snapshot(struct verify *v, sqlite3_stmt *s, void *arg)
     c->snapshot_step = step;
 }
 
+/* Earlier versions have let sums run over: what has reached its limit now is not compared. */
+static bool same_usage(const Fermata__V1__Usage *stored, const Fermata__V1__Usage *folded)
+{
+    return usage_is_full(folded) ||
+           (stored->input_tokens == folded->input_tokens && stored->output_tokens == folded->output_tokens &&
+            stored->cached_tokens == folded->cached_tokens && stored->calls == folded->calls &&
+            fabs(stored->cost - folded->cost) < 1e-6);
+}
+
 static void compare_snapshot(struct verify *v, struct checking *c)
 {
     if (!c->has_snapshot || c->broken || c->compared || job_state_step(c->job->state) != c->snapshot_step)
@@ -164,9 +197,10 @@ static void compare_snapshot(struct verify *v, struct checking *c)
     fm_auto(fm_buf) b = {0};
     uint8_t digest[STORE_DIGEST_BYTES];
     uint32_t step, inputs;
+    Fermata__V1__Usage usage;
     job_state_encode(c->job->state, NULL, &b);
-    if (!state_digest(fm_buf_bytes(&b), digest, &step, &inputs) ||
-        memcmp(digest, c->snapshot_digest, sizeof(digest)) != 0)
+    if (!state_digest(fm_buf_bytes(&b), digest, &step, &inputs, &usage) ||
+        memcmp(digest, c->snapshot_digest, sizeof(digest)) != 0 || !same_usage(&c->snapshot_usage, &usage))
         complain(v, c, "its snapshot of step %u is not what its steps fold to", c->snapshot_step);
     c->compared = true;
 }

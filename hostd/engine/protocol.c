@@ -14,6 +14,7 @@
 #include "mem.h"
 #include "queue.h"
 #include "release.h"
+#include "unreadable.h"
 #include "wire_nano.h"
 
 #define WELCOME_MS 10000
@@ -279,8 +280,10 @@ void protocol_take(struct session *s, struct fm_bytes message)
     fm_auto(fm_err) err = {0};
     memset(&m, 0, sizeof(m));
     fm_arena_reset(&e->arena);
+    struct unreadable job = {0};
     if (nano_decode(fermata_v1_CoordinatorMessage_fields, "CoordinatorMessage", &m, message,
-                    FM_MAX_TO_HOST_BYTES, &e->arena, &err) < 0) {
+                    FM_MAX_TO_HOST_BYTES, &e->arena, &err) < 0 &&
+        (!s->welcomed || !unreadable_job(message, &m, &job))) {
         session_close(s, err.msg);
         return;
     }
@@ -290,7 +293,9 @@ void protocol_take(struct session *s, struct fm_bytes message)
     }
     s->seq_in++;
     take_ack(s, &m);
-    if (m.which_body == fermata_v1_CoordinatorMessage_welcome_tag)
+    if (job.id[0] != '\0')
+        unreadable_refuse(s, &job, err.msg);
+    else if (m.which_body == fermata_v1_CoordinatorMessage_welcome_tag)
         on_welcome(s, &m.body.welcome);
     else if (!s->welcomed)
         session_close(s, "the coordinator's first message is not Welcome");

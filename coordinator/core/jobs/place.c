@@ -27,6 +27,9 @@
 #include "state.h"
 #include "unit.h"
 
+/* A job that all hosts refuse is tried 2^(this-2) seconds after the last time. */
+#define MAX_REFUSALS 6
+
 void reply_host_ops(struct core *c, struct job *job, struct unit *m)
 {
     struct op *list = job->host_ops, *op, *tmp;
@@ -178,8 +181,38 @@ static void explain(struct core *c, const struct job *job, struct fm_buf *why)
     }
 }
 
+void place_missed(struct core *c, struct job *job)
+{
+    if (job->refusals < MAX_REFUSALS)
+        job->refusals++;
+    if (job->refusals > 1) /* one may be full, or its stream broken: the next one is tried at once */
+        job->rest_until_ms = c->now_ms + ((int64_t)RETRY_MS << (job->refusals - 2));
+}
+
+void place_refused(struct core *c, struct job *job, const char *host)
+{
+    free(job->avoid_host);
+    job->avoid_host = fm_xstrdup(host);
+    core_retry_later(c);
+    place_missed(c, job);
+}
+
+void place_taken(struct job *job)
+{
+    job->refusals = 0;
+    job->rest_until_ms = 0;
+}
+
 struct host *place_pick(struct core *c, const struct job *job, struct fm_buf *why)
 {
+    if (job->rest_until_ms > c->now_ms) {
+        if (why != NULL)
+            say(why,
+                "%u times in a row a host gave it back or came back without it, host %s last; it is tried "
+                "again in %lld ms",
+                job->refusals, job->head->last_host, (long long)(job->rest_until_ms - c->now_ms));
+        return NULL;
+    }
     struct host *best = NULL;
     double best_rank = 0;
     for (struct host *h = c->hosts; h != NULL; h = h->hh.next) {
@@ -236,7 +269,7 @@ void place_job(struct core *c, struct job *job)
     } else if (!job->queued) {
         job->queued = true;
         c->n_pending++;
-        if (job->avoid_host != NULL)
+        if (job->avoid_host != NULL || job->rest_until_ms > c->now_ms)
             core_retry_later(c); /* it was held in the meantime, while the others' refusals were forgotten */
         if (c->pending == NULL || c->pending->pend_prev->head->priority >= job->head->priority)
             DL_APPEND2(c->pending, job, pend_prev, pend_next);
@@ -272,9 +305,13 @@ void place_settle(struct core *c, struct job *job)
 void place_retry(struct core *c)
 {
     struct job *job;
+    bool rests = false;
     DL_FOREACH2 (c->pending, job, pend_next) {
         free(job->avoid_host);
         job->avoid_host = NULL;
+        rests = rests || job->rest_until_ms > c->now_ms;
     }
+    if (rests)
+        core_retry_later(c);
     c->match_wanted = true;
 }

@@ -30,5 +30,13 @@ void reply_host_ops(struct core *c, struct job *job, struct unit *u);
 void place_settle(struct core *c, struct job *job);
 /* Hosts that refused a job a moment ago may have it again. */
 void place_retry(struct core *c);
+/* A host has given the job back as it got it: another one gets it, and after several such hosts it rests for
+ * a while that grows. */
+void place_refused(struct core *c, struct job *job, const char *host);
+/* Its host came back without it: it cannot read it, perhaps. As place_refused, but that host may have it
+ * again. */
+void place_missed(struct core *c, struct job *job);
+/* A host has made a step: refusals before it count no more. */
+void place_taken(struct job *job);
 
 #endif

@@ -38,7 +38,8 @@ static int check_progress(const Fermata__V1__Progress *p, struct fm_err *err)
 int said_check(const struct host *h, const Fermata__V1__HostMessage *m, struct fm_err *err)
 {
     if (m->seq != 0 && m->ack > h->seq_out) /* without a number of its own, it acknowledges none by number */
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "ack", "message %llu is acknowledged; the last one sent is %llu",
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "ack",
+                          "message %llu is acknowledged; the last one sent is %llu",
                           (unsigned long long)m->ack, (unsigned long long)h->seq_out);
     switch ((int)m->body_case) {
     case FERMATA__V1__HOST_MESSAGE__BODY_RELEASE:

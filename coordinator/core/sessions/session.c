@@ -28,6 +28,7 @@
 #include "name.h"
 #include "pace.h"
 #include "pbc.h"
+#include "place.h"
 #include "said.h"
 #include "send.h"
 #include "state.h"
@@ -230,8 +231,10 @@ static void sort_out_jobs(struct core *c, struct host *h, const Fermata__V1__Hel
     size_t left = h->n_jobs;
     for (job = h->jobs; left > 0; left--, job = next) {
         next = job->host_next;
-        if (!job->assign_sent)
-            job_requeue(c, job, "its host came back without it");
+        if (job->assign_sent)
+            continue;
+        place_missed(c, job);
+        job_requeue(c, job, "its host came back without it");
     }
 }
 

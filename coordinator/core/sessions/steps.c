@@ -23,6 +23,7 @@
 #include "mem.h"
 #include "move.h"
 #include "pbc.h"
+#include "place.h"
 #include "send.h"
 #include "state.h"
 #include "table.h"
@@ -216,6 +217,7 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     if (step->n_children > 0)
         children_add(c, job, step, task);
     free(task);
+    place_taken(job);
     usage_count(c, job, step);
     lost_intent_done(job, step->task_id);
     if (job->head->released_task[0] != '\0' && strcmp(job->head->released_task, step->task_id) == 0)
@@ -304,8 +306,10 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
         lost_unstarted(job, r->unstarted_tasks[i]);
     const char *why = r->message[0] != '\0' ? r->message : "its host gave it back";
     switch (r->reason) {
-    case RELEASE_REASON_DRAINING: /* perhaps of a drain that was taken back */
     case RELEASE_REASON_REFUSED:
+        place_refused(c, job, h->id);
+        break;
+    case RELEASE_REASON_DRAINING: /* perhaps of a drain that was taken back */
         free(job->avoid_host);
         job->avoid_host = fm_xstrdup(h->id);
         core_retry_later(c);

@@ -444,6 +444,10 @@ static void count_jobs(struct reading *r)
 
 /* ---- the ledger ---- */
 
+/* Sums stay at 2^53-1, up to which they are exact; sum() would fail beyond 2^63. What an earlier version
+ * stored as less than nothing counts as nothing. */
+#define TOTAL(column) "CAST(min(total(max(u." column ", 0)), 9007199254740991.0) AS INTEGER)"
+
 static bool take_sum(struct reading *r, sqlite3_stmt *row, void *item)
 {
     struct store_usage_sum *sum = item;
@@ -464,14 +468,16 @@ static void sum_usage(struct reading *r)
                                          [STORE_BY_LABEL] = "l.value, 0",
                                          [STORE_BY_DAY] = "'', u.day"};
     enum store_group group = r->q->usage.group;
-    char sql[512];
+    char sql[1024];
     sqlite3_stmt *s = NULL;
-    (void)snprintf(sql, sizeof(sql),
-                   "SELECT %s, sum(u.input), sum(u.output), sum(u.cached), round(sum(u.cost), 9), "
-                   "sum(u.calls) FROM usage u%s WHERE u.day BETWEEN ?1 AND ?2 AND (?4='' OR u.flow=?4) "
-                   "GROUP BY 1, 2 HAVING sum(u.calls) IS NOT NULL ORDER BY 1, 2 LIMIT 10000",
-                   groups[group],
-                   group == STORE_BY_LABEL ? " JOIN labels l ON l.job=u.job AND l.key=?3" : "");
+    (void)snprintf(
+        sql, sizeof(sql),
+        "SELECT %s, " TOTAL("input") ", " TOTAL("output") ", " TOTAL(
+            "cached") ", "
+                      "min(round(total(max(u.cost, 0.0)), 9), 1e15), " TOTAL(
+                          "calls") " FROM usage u%s WHERE u.day BETWEEN ?1 AND ?2 AND (?4='' OR u.flow=?4) "
+                                   "GROUP BY 1, 2 HAVING count(*)>0 ORDER BY 1, 2 LIMIT 10000",
+        groups[group], group == STORE_BY_LABEL ? " JOIN labels l ON l.job=u.job AND l.key=?3" : "");
     int rc = sqlite3_prepare_v2(r->c->db, sql, -1, &s, NULL);
     if (rc != SQLITE_OK) {
         (void)fail(r, rc, "sum");

@@ -8,6 +8,10 @@
 
 /* ---- statements ---- */
 
+/* A column of the ledger with more added to it: it stays at 2^53-1, and what an earlier version stored as
+ * less than nothing counts as nothing. */
+#define SQL_SUM(column, more) "min(max(" column ", 0)+" more ", 9007199254740991)"
+
 static const char *const sql_texts[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_BEGIN_READ] = "BEGIN",
@@ -50,8 +54,9 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_LIST_ACTIVE] = "SELECT id, head FROM jobs WHERE id>?1 AND status IN (1, 2) ORDER BY id LIMIT ?2",
     [SQL_ADD_USAGE] =
         "INSERT INTO usage(day, job, flow, input, output, cached, cost, calls) VALUES(?1, ?2, ?3, ?4, ?5, "
-        "?6, ?7, ?8) ON CONFLICT(day, job) DO UPDATE SET input=input+?4, output=output+?5, "
-        "cached=cached+?6, cost=round(cost+?7, 9), calls=calls+?8",
+        "?6, ?7, ?8) ON CONFLICT(day, job) DO UPDATE SET "
+        "input=" SQL_SUM("input", "?4") ", output=" SQL_SUM("output", "?5") ", cached=" SQL_SUM(
+            "cached", "?6") ", cost=min(max(round(cost+?7, 9), 0.0), 1e15), calls=" SQL_SUM("calls", "?8"),
     [SQL_LIST_DUE] =
         "SELECT id, wake FROM jobs WHERE wake<=?1 AND (wake, id)>(?2, ?3) ORDER BY wake, id LIMIT ?4",
     [SQL_NEXT_WAKE] = "SELECT min(wake) FROM jobs WHERE wake>?1",

@@ -162,13 +162,23 @@ void fm_ctx_unschedule(struct fm_ctx *ctx, const char *key)
     ctx->out.unscheduled[ctx->out.n_unscheduled++] = ctx_keep_text(ctx, t->id);
 }
 
+/* What a model's server or a plugin says may be anything; the coordinator takes no more than so much. */
+static uint64_t add_tokens(uint64_t sum, uint64_t n)
+{
+    return n < FM_MAX_STEP_TOKENS - sum ? sum + n : FM_MAX_STEP_TOKENS;
+}
+
 void fm_ctx_usage(struct fm_ctx *ctx, uint64_t input_tokens, uint64_t output_tokens, uint64_t cached_tokens,
                   double cost)
 {
-    ctx->out.has_usage = true;
-    ctx->out.usage_in += input_tokens;
-    ctx->out.usage_out += output_tokens;
-    ctx->out.usage_cached += cached_tokens;
-    ctx->out.usage_cost += cost;
-    ctx->out.usage_calls++;
+    struct outcome *out = &ctx->out;
+    out->has_usage = true;
+    out->usage_in = add_tokens(out->usage_in, input_tokens);
+    out->usage_out = add_tokens(out->usage_out, output_tokens);
+    out->usage_cached = add_tokens(out->usage_cached, cached_tokens);
+    out->usage_cost = out->usage_cost + (cost > 0 ? cost : 0); /* nor is NaN */
+    if (out->usage_cost > FM_MAX_STEP_COST)
+        out->usage_cost = FM_MAX_STEP_COST;
+    if (out->usage_calls < FM_MAX_STEP_CALLS)
+        out->usage_calls++;
 }

@@ -96,7 +96,7 @@ static void on_usage(struct core *c, struct wait *w, struct store_done *d)
         u.output_tokens = s->used.output_tokens;
         u.cached_tokens = s->used.cached_tokens;
         u.cost = s->used.cost;
-        u.calls = (uint32_t)s->used.calls;
+        u.calls = s->used.calls < UINT32_MAX ? (uint32_t)s->used.calls : UINT32_MAX;
         pb_put(&response, FIELD_GET_USAGE_RESPONSE_SUMS, &sum);
     }
     op_reply_bytes(c, op, fm_buf_bytes(&response));

@@ -12,3 +12,10 @@ CREATE TABLE IF NOT EXISTS usage(
     calls INTEGER NOT NULL,
     PRIMARY KEY(day, job)
 ) WITHOUT ROWID;
+-- Earlier versions did not bound what hosts said of tokens and money.
+UPDATE usage SET input=min(max(CAST(input AS INTEGER), 0), 9007199254740991),
+    output=min(max(CAST(output AS INTEGER), 0), 9007199254740991),
+    cached=min(max(CAST(cached AS INTEGER), 0), 9007199254740991),
+    calls=min(max(CAST(calls AS INTEGER), 0), 9007199254740991), cost=min(max(cost, 0.0), 1e15)
+    WHERE typeof(input)<>'integer' OR input<0 OR typeof(output)<>'integer' OR output<0 OR
+    typeof(cached)<>'integer' OR cached<0 OR typeof(calls)<>'integer' OR calls<0 OR cost<0 OR cost>1e15;

@@ -400,6 +400,22 @@ static void usage_is_summed_by_flow_label_and_day(void **state)
     store_done_free(d);
 }
 
+static void sums_of_usage_have_an_end(void **state)
+{
+    (void)state;
+    const uint64_t end = ((uint64_t)1 << 53) - 1, tokens = (uint64_t)1 << 61;
+    for (int i = 0; i < 40; i++)
+        add_usage((uint8_t)(1 + i % 20), 9999, "a", tokens, 1e308);
+    struct store_done *d = store_answer(store_sum_usage(STORE_BY_NOTHING, "", 0, UINT32_MAX, ""));
+    assert_int_equal(d->status, STORE_OK);
+    assert_int_equal(d->usage.n, 1);
+    assert_true(d->usage.items[0].used.input_tokens == end);
+    assert_true(d->usage.items[0].used.cached_tokens == end);
+    assert_int_equal(d->usage.items[0].used.calls, 40);
+    assert_true(d->usage.items[0].used.cost == 1e15);
+    store_done_free(d);
+}
+
 static void what_is_remembered_of_hosts_is_replaced_listed_by_id_and_forgotten(void **state)
 {
     (void)state;
@@ -513,6 +529,7 @@ int main(void)
         TEST(jobs_that_are_due_are_listed_by_time_and_the_next_wake_time_is_told),
         TEST(flows_keep_their_versions),
         TEST(usage_is_summed_by_flow_label_and_day),
+        TEST(sums_of_usage_have_an_end),
         TEST(what_is_remembered_of_hosts_is_replaced_listed_by_id_and_forgotten),
         TEST(queries_are_copied),
         TEST(what_was_acknowledged_survives_kill_9),

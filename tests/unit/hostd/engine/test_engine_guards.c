@@ -1,5 +1,6 @@
 /* What keeps a handler from starting, or from counting: time that is left of a task, intents, breakpoints,
  * aborted steps of handlers that block. The engine is driven by messages of a coordinator in JSON. */
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,10 +140,8 @@ static int64_t io_now_us(void *arg)
     return b.now * 1000;
 }
 
-/* Sends a message; `ack`: how many of the host's it has heard. */
-static void say_ack(uint64_t ack, const char *json)
+static void say_message(uint64_t ack, Fermata__V1__CoordinatorMessage *m)
 {
-    Fermata__V1__CoordinatorMessage *m = from_json(&fermata__v1__coordinator_message__descriptor, json);
     m->seq = ++b.seq;
     m->ack = ack;
     size_t n = fermata__v1__coordinator_message__get_packed_size(m);
@@ -150,6 +149,12 @@ static void say_ack(uint64_t ack, const char *json)
     fermata__v1__coordinator_message__pack(m, p);
     engine_message(b.e, (struct fm_bytes){p, n}, b.now);
     free(p);
+}
+
+/* Sends a message; `ack`: how many of the host's it has heard. */
+static void say_ack(uint64_t ack, const char *json)
+{
+    say_message(ack, from_json(&fermata__v1__coordinator_message__descriptor, json));
 }
 
 static void say(const char *json)
@@ -517,6 +522,51 @@ static void a_held_task_of_a_deferred_event_has_its_step_first(void **state)
     assert_true(b.said[b.n_said - 1]->body_case == FERMATA__V1__HOST_MESSAGE__BODY_RELEASE); /* behind it */
 }
 
+/* ---- what cannot be read ---- */
+
+#define OTHER "01M88XJZ0MWFZ5AA601T6G1Y5P"
+
+static void a_job_that_cannot_be_read_is_given_back_alone(void **state)
+{
+    (void)state;
+    assign("t", "", "slow", "");
+    assert_int_equal(runs, 1);
+    Fermata__V1__CoordinatorMessage *m =
+        from_json(&fermata__v1__coordinator_message__descriptor,
+                  "{'assign': {'job_id': '" OTHER
+                  "', 'epoch': 3, 'flow': {'name': 'f', 'routines': [{'id': 'r', 'type': "
+                  "'t'}]}, 'state': {'usage': {'calls': 1}}}}");
+    m->assign->state->usage->cost = INFINITY;
+    say_message(b.n_said, m);
+    assert_false(b.closed);
+    const Fermata__V1__HostMessage *said = last(FERMATA__V1__HOST_MESSAGE__BODY_RELEASE);
+    assert_non_null(said);
+    assert_string_equal(said->release->job_id, OTHER);
+    assert_int_equal(said->release->epoch, 3);
+    assert_int_equal(said->release->reason, FERMATA__V1__RELEASE_REASON__RELEASE_REASON_REFUSED);
+    assert_non_null(strstr(said->release->message, "not finite"));
+    assert_int_equal(engine_job_count(b.e), 1);
+    /* an input that cannot be read costs its job, and the stream goes on */
+    m = from_json(&fermata__v1__coordinator_message__descriptor,
+                  "{'deliver': {'job_id': '" JOB
+                  "', 'epoch': 1, 'inputs': [{'task_id': 'i2', 'routine': 'r', "
+                  "'slot': 'slow', 'input_number': 2, 'data': {'n': 1}}]}}");
+    m->deliver->inputs[0]->data->fields[0]->value->number_value = NAN;
+    say_message(b.n_said, m);
+    assert_false(b.closed);
+    assert_string_equal(last(FERMATA__V1__HOST_MESSAGE__BODY_RELEASE)->release->job_id, JOB);
+    assert_int_equal(engine_job_count(b.e), 0);
+    assign("t", "", "good", "");
+    assert_int_equal(runs, 2);
+}
+
+static void a_message_without_a_job_that_cannot_be_read_ends_the_stream(void **state)
+{
+    (void)state;
+    engine_message(b.e, (struct fm_bytes){(const uint8_t *)"\x22\xff", 2}, b.now);
+    assert_true(b.closed);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -538,6 +588,8 @@ int main(void)
         TEST(breakpoints_elsewhere_hold_nothing),
         TEST(a_released_task_passes_its_breakpoint),
         TEST(a_held_task_of_a_deferred_event_has_its_step_first),
+        TEST(a_job_that_cannot_be_read_is_given_back_alone),
+        TEST(a_message_without_a_job_that_cannot_be_read_ends_the_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

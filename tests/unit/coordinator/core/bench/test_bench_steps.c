@@ -48,21 +48,24 @@ static void a_step_with_a_fault_is_refused(void **state)
         const char *step, *why;
     } cases[] = {
         {"'outcome': 'STEP_OUTCOME_PAUSE', 'pauses': [{'pause_id': 'p2.0', 'slot': 'answer'}]",
-         "must be p1.0"                                                                                          },
+         "must be p1.0"                                                                                                  },
         {"'outcome': 'STEP_OUTCOME_PAUSE', 'pauses': [{'pause_id': 'p-i2.0', 'slot': 'answer'}]",
-         "must be p1.0"                                                                                          },
-        {ASK ", 'reason': 'PAUSE_REASON_OPERATOR'}]",                                              "reason"      },
-        {ASK ", 'timeout_ms': 316224000001}]",                                                     "the limit is"},
-        {"'outcome': 'STEP_OUTCOME_PAUSE', 'pauses': [{'pause_id': 'p1.0'}]",                      "no slot"     },
-        {"'outcome': 'STEP_OUTCOME_COMPLETE', 'pauses': [{'pause_id': 'p1.0', 'slot': 'answer'}]", "PAUSE"       },
-        {"'outcome': 77",                                                                          "outcome 77"  },
-        {"'attempt': 1",                                                                           "outcome 0"   },
-        {CONTINUE ", 'children': [{'flow': 'f', 'result_slot': 'in'}]",                            "no entry"    },
-        {CONTINUE ", 'children': [{'flow': 'f', 'entry': {'routine': 'r', 'slot': 'in'}}]",        "no entry"    },
-        {CONTINUE ", 'changes': [{'key': ''}]",                                                    "key"         },
-        {CONTINUE ", 'host': 'b'",                                                                 "step.host"   },
-        {CONTINUE ", 'task': {}",                                                                  "step.task"   },
-        {CONTINUE ", 'remedy': {'kind': 'REMEDY_KIND_SKIP_TASK', 'by': 'ann'}",                    "step.remedy" },
+         "must be p1.0"                                                                                                  },
+        {ASK ", 'reason': 'PAUSE_REASON_OPERATOR'}]",                                              "reason"              },
+        {ASK ", 'timeout_ms': 316224000001}]",                                                     "the limit is"        },
+        {"'outcome': 'STEP_OUTCOME_PAUSE', 'pauses': [{'pause_id': 'p1.0'}]",                      "no slot"             },
+        {"'outcome': 'STEP_OUTCOME_COMPLETE', 'pauses': [{'pause_id': 'p1.0', 'slot': 'answer'}]", "PAUSE"               },
+        {"'outcome': 77",                                                                          "outcome 77"          },
+        {"'attempt': 1",                                                                           "outcome 0"           },
+        {CONTINUE ", 'children': [{'flow': 'f', 'result_slot': 'in'}]",                            "no entry"            },
+        {CONTINUE ", 'children': [{'flow': 'f', 'entry': {'routine': 'r', 'slot': 'in'}}]",        "no entry"            },
+        {CONTINUE ", 'changes': [{'key': ''}]",                                                    "key"                 },
+        {CONTINUE ", 'host': 'b'",                                                                 "step.host"           },
+        {CONTINUE ", 'task': {}",                                                                  "step.task"           },
+        {CONTINUE ", 'usage': {'cost': 1e308}",                                                    "a step cost"         },
+        {CONTINUE ", 'usage': {'cost': -0.01}",                                                    "a step cost"         },
+        {CONTINUE ", 'usage': {'input_tokens': -1}",                                               "18446744073709551615"},
+        {CONTINUE ", 'remedy': {'kind': 'REMEDY_KIND_SKIP_TASK', 'by': 'ann'}",                    "step.remedy"         },
     };
     bench_start();
     bench_attach(1, "a", "one", 20, "");
@@ -186,6 +189,54 @@ static void what_a_step_used_is_in_the_ledger_once(void **state)
 }
 
 /* ---- releases ---- */
+
+static void a_job_that_all_hosts_refuse_is_not_handed_round(void **state)
+{
+    (void)state;
+    const char *job = run_job(FLOW);
+    bench_attach(2, "b", "two", 20, "");
+    unsigned given = 1;
+    for (int ms = 0; ms < 30000; ms += 100) { /* at once, each time that a host gets it */
+        for (; bench_status(job) == JOB_RUNNING; given++) {
+            const Fermata__V1__Job *j = bench_job(job);
+            bench_sayf(
+                strcmp(j->host, "a") == 0 ? 1 : 2,
+                "{'release': {'job_id': '%s', 'epoch': %u, 'reason': 'RELEASE_REASON_REFUSED', 'message': "
+                "'it cannot be read'}}",
+                job, j->epoch);
+            assert_true(given < 20);
+        }
+        bench_wait(100);
+        bench_say(1, "{'heartbeat': {}}");
+        bench_say(2, "{'heartbeat': {}}");
+    }
+    assert_in_range(given, 5, 10);
+    const Fermata__V1__GetJobResponse *r = bench_reply(bench_askf("Jobs/GetJob", "{'job_id': '%s'}", job),
+                                                       &fermata__v1__get_job_response__descriptor);
+    assert_non_null(strstr(r->job->waiting_reason, "in a row"));
+    for (int ms = 0; bench_status(job) != JOB_RUNNING; ms += 1000) {
+        assert_true(ms < 20000);
+        bench_wait(1000);
+        bench_say(1, "{'heartbeat': {}}");
+        bench_say(2, "{'heartbeat': {}}");
+    }
+}
+
+static void a_host_that_comes_back_without_its_job_again_and_again_waits_for_it(void **state)
+{
+    (void)state;
+    const char *job = run_job(FLOW);
+    uint64_t conn = 2;
+    unsigned times = 0;
+    for (; bench_status(job) == JOB_RUNNING; conn++, times++) {
+        assert_true(times < 5);
+        bench_close(conn - 1);
+        bench_attach(conn, "a", "one", 20, "");
+    }
+    assert_int_equal(times, 2);
+    bench_wait(1001);
+    assert_int_equal(bench_status(job), JOB_RUNNING);
+}
 
 static void a_job_that_is_given_back_goes_where_it_belongs(void **state)
 {
@@ -424,6 +475,8 @@ int main(void)
         TEST(a_question_that_is_open_is_not_asked_again),
         TEST(what_is_left_decides_what_becomes_of_a_job),
         TEST(what_a_step_used_is_in_the_ledger_once),
+        TEST(a_job_that_all_hosts_refuse_is_not_handed_round),
+        TEST(a_host_that_comes_back_without_its_job_again_and_again_waits_for_it),
         TEST(a_job_that_is_given_back_goes_where_it_belongs),
         TEST(a_task_is_held_only_while_there_are_breakpoints),
         TEST(breakpoints_are_acknowledged_when_the_host_has_them),
