@@ -17,8 +17,8 @@ struct unreadable {
     uint32_t epoch;
 };
 
-/* Reads of an encoded message only what can be read whatever is in it: seq, ack and kind into `m`, and the job
- * that is assigned or gets inputs. False when it is no such message, or names no job. */
+/* Reads of an encoded message only what can be read whatever is in it: seq, ack and kind into `m`, and the
+ * job that is assigned or gets inputs. False when it is no such message, or names no job. */
 bool unreadable_job(struct fm_bytes message, fermata_v1_CoordinatorMessage *m, struct unreadable *ret_job);
 /* Gives the job back as refused, and drops what the host has of it under that or an earlier epoch. */
 void unreadable_refuse(struct session *s, const struct unreadable *job, const char *why);

@@ -51,7 +51,8 @@ static void a_step_may_have_used_so_much(void **state)
 static void sums_stay_at_their_limits(void **state)
 {
     (void)state;
-    Fermata__V1__Usage sum = used(FM_MAX_SUM_TOKENS - 2, FM_MAX_SUM_COST - 1, UINT32_MAX - 2), one = used(1, 0.5, 1);
+    Fermata__V1__Usage sum = used(FM_MAX_SUM_TOKENS - 2, FM_MAX_SUM_COST - 1, UINT32_MAX - 2),
+                       one = used(1, 0.5, 1);
     usage_add(&sum, &one);
     assert_true(sum.input_tokens == FM_MAX_SUM_TOKENS - 1 && sum.cost == FM_MAX_SUM_COST - 0.5 &&
                 sum.calls == UINT32_MAX - 1);
@@ -59,7 +60,8 @@ static void sums_stay_at_their_limits(void **state)
     for (int i = 0; i < 3; i++)
         usage_add(&sum, &one);
     assert_true(sum.input_tokens == FM_MAX_SUM_TOKENS && sum.output_tokens == FM_MAX_SUM_TOKENS &&
-                sum.cached_tokens == FM_MAX_SUM_TOKENS && sum.cost == FM_MAX_SUM_COST && sum.calls == UINT32_MAX);
+                sum.cached_tokens == FM_MAX_SUM_TOKENS && sum.cost == FM_MAX_SUM_COST &&
+                sum.calls == UINT32_MAX);
     assert_true(usage_is_full(&sum));
 }
 
