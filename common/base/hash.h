@@ -2,8 +2,8 @@
  * collide: then each look-up would go through all of them. So the function has a key of the process, which
  * nobody outside knows: SipHash-1-3 (Aumasson, Bernstein: SipHash: a fast short-input PRF, 2012).
  *
- * Every file of the project is compiled with this header before its own first line (CMakeLists.txt), so that no
- * table has another function. Therefore it includes nothing: a file may still say _GNU_SOURCE.
+ * Every file of the project is compiled with this header before its own first line (CMakeLists.txt), so that
+ * no table has another function. Therefore it includes nothing: a file may still say _GNU_SOURCE.
  *
  * The order in which uthash goes through a table is that of insertion: nothing depends on the key. */
 #ifndef FM_HASH_H

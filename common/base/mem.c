@@ -1,6 +1,7 @@
 /* Memory. See mem.h. */
 #include "mem.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,6 +48,15 @@ void *fm_xrealloc(void *p, size_t n)
     if (q == NULL)
         fm_abort_oom(n);
     return q;
+}
+
+void *fm_xgrow(void *p, size_t n, size_t size)
+{
+    if ((n & (n - 1)) != 0)
+        return p;
+    if (n > SIZE_MAX / 2 / size)
+        fm_abort_oom(n);
+    return fm_xrealloc(p, (n == 0 ? 1 : 2 * n) * size);
 }
 
 char *fm_xstrdup(const char *s)

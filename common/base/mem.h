@@ -15,6 +15,9 @@ void *fm_xmalloc(size_t n);
 void *fm_xcalloc(size_t n, size_t size);
 void *fm_xrealloc(void *p, size_t n);
 char *fm_xstrdup(const char *s);
+/* Room for one more element behind the n that p has: p grows by doubling, and only when n is a power
+ * of two. So an array is grown with this function alone. */
+void *fm_xgrow(void *p, size_t n, size_t size);
 /* A copy of n bytes; p may be NULL when n is 0. */
 void *fm_xmemdup(const void *p, size_t n);
 

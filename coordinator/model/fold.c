@@ -24,18 +24,42 @@
 
 #define REFUSE(field, ...) return fm_err_set(err, FM_INVALID_ARGUMENT, "step." field, __VA_ARGS__)
 
-/* True when the key will hold a list (or nothing) before change `at` of the step. */
-static bool will_be_list(const struct job_state *s, const Fermata__V1__Step *step, size_t at)
+/* The keys that the changes of a step set or append to, in the order in which they first do. */
+struct seen_key {
+    UT_hash_handle hh;
+    const Fermata__V1__StateChange *last; /* of this key, so far */
+    size_t n;
+    char name[]; /* routine and key, each with its zero */
+};
+
+static struct seen_key *seen_key(struct seen_key **seen, const Fermata__V1__StateChange *c)
 {
-    const Fermata__V1__StateChange *c = step->changes[at];
-    for (size_t i = at; i-- > 0;) {
-        const Fermata__V1__StateChange *e = step->changes[i];
-        if (strcmp(e->key, c->key) != 0 || strcmp(e->routine, c->routine) != 0)
-            continue;
-        if (e->kind != STATE_CHANGE_KIND_SET)
-            return true;
-        return e->value != NULL && e->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
+    size_t n_routine = strlen(c->routine) + 1, n = n_routine + strlen(c->key) + 1;
+    struct seen_key *k = fm_xcalloc(1, sizeof(*k) + n), *found;
+    memcpy(k->name, c->routine, n_routine);
+    memcpy(k->name + n_routine, c->key, n - n_routine);
+    k->n = n;
+    HASH_FIND(hh, *seen, k->name, n, found);
+    if (found == NULL) {
+        HASH_ADD_KEYPTR(hh, *seen, k->name, n, k);
+        return k;
     }
+    free(k);
+    return found;
+}
+
+static void seen_free(struct seen_key *seen)
+{
+    struct seen_key *k, *tmp;
+    HASH_ITER (hh, seen, k, tmp) {
+        HASH_DEL(seen, k);
+        free(k);
+    }
+}
+
+/* True when the key holds a list (or nothing) in the state. */
+static bool is_list(const struct job_state *s, const Fermata__V1__StateChange *c)
+{
     const struct kv *kv = &s->shared;
     if (c->routine[0] != '\0') {
         struct routine_state *r;
@@ -48,8 +72,30 @@ static bool will_be_list(const struct job_state *s, const Fermata__V1__Step *ste
     return !kv_get(kv, c->key, strlen(c->key), &v) || v.is_list;
 }
 
+/* Each change that appends finds a list, or nothing, after the changes before it. */
+static int check_appends(const struct job_state *s, const Fermata__V1__Step *step, struct fm_err *err)
+{
+    struct seen_key *seen = NULL;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < step->n_changes; i++) {
+        const Fermata__V1__StateChange *c = step->changes[i];
+        struct seen_key *k = seen_key(&seen, c);
+        const Fermata__V1__StateChange *e = k->last;
+        bool list = e == NULL ? is_list(s, c)
+                              : e->kind != STATE_CHANGE_KIND_SET ||
+                                    e->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
+        if (c->kind == STATE_CHANGE_KIND_APPEND && !list)
+            rc = fm_err_set(err, FM_INVALID_ARGUMENT, "step.changes.kind",
+                            "change %zu appends to key %s, which is not a list", i, c->key);
+        k->last = c;
+    }
+    seen_free(seen);
+    return rc;
+}
+
 static int check_changes(const struct job_state *s, const Fermata__V1__Step *step, struct fm_err *err)
 {
+    bool appends = false;
     for (size_t i = 0; i < step->n_changes; i++) {
         const Fermata__V1__StateChange *c = step->changes[i];
         size_t n = strlen(c->key);
@@ -61,8 +107,7 @@ static int check_changes(const struct job_state *s, const Fermata__V1__Step *ste
         case STATE_CHANGE_KIND_APPEND:
             if (c->value == NULL)
                 REFUSE("changes.value", "change %zu of key %s has no value", i, c->key);
-            if (c->kind == STATE_CHANGE_KIND_APPEND && !will_be_list(s, step, i))
-                REFUSE("changes.kind", "change %zu appends to key %s, which is not a list", i, c->key);
+            appends = appends || c->kind == STATE_CHANGE_KIND_APPEND;
             break;
         case STATE_CHANGE_KIND_REMOVE:
             break;
@@ -70,7 +115,7 @@ static int check_changes(const struct job_state *s, const Fermata__V1__Step *ste
             REFUSE("changes.kind", "change %zu of key %s has the unknown kind %d", i, c->key, (int)c->kind);
         }
     }
-    return 0;
+    return appends ? check_appends(s, step, err) : 0;
 }
 
 static int check_tasks(Fermata__V1__Task **tasks, size_t n, char kind, uint32_t number, struct fm_err *err)
@@ -97,10 +142,9 @@ static int check_tasks(Fermata__V1__Task **tasks, size_t n, char kind, uint32_t 
 static bool task_exists(const struct job_state *s, const struct task_item *inputs,
                         const Fermata__V1__Step *step)
 {
-    const struct task_item *t;
-    DL_FOREACH (s->tasks, t)
-        if (strcmp(t->id, step->task_id) == 0)
-            return strcmp(t->routine, step->routine) == 0 && strcmp(t->slot, step->slot) == 0;
+    const struct task_item *t = job_state_find_task(s, step->task_id);
+    if (t != NULL)
+        return strcmp(t->routine, step->routine) == 0 && strcmp(t->slot, step->slot) == 0;
     for (size_t i = 0; i < step->n_deferred_tasks; i++)
         if (strcmp(step->deferred_tasks[i]->task_id, step->task_id) == 0)
             return strcmp(step->deferred_tasks[i]->routine, step->routine) == 0 &&
@@ -111,16 +155,23 @@ static bool task_exists(const struct job_state *s, const struct task_item *input
     return false;
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 /* Only tasks that wait for their time can be dropped. */
 static int check_unscheduled(const struct job_state *s, const Fermata__V1__Step *step, struct fm_err *err)
 {
+    fm_autofree char **sorted = fm_xmemdup(step->unscheduled, step->n_unscheduled * sizeof(*sorted));
+    qsort(sorted, step->n_unscheduled, sizeof(*sorted), by_text);
+    for (size_t i = 1; i < step->n_unscheduled; i++)
+        if (strcmp(sorted[i - 1], sorted[i]) == 0)
+            REFUSE("unscheduled", "task %.64s is dropped twice", sorted[i]);
     for (size_t i = 0; i < step->n_unscheduled; i++) {
         const struct task_item *t = job_state_find_task(s, step->unscheduled[i]);
         if (t == NULL || t->due_ms == 0 || strcmp(t->id, step->task_id) == 0)
             REFUSE("unscheduled", "no scheduled task %.64s waits", step->unscheduled[i]);
-        for (size_t k = 0; k < i; k++)
-            if (strcmp(step->unscheduled[k], step->unscheduled[i]) == 0)
-                REFUSE("unscheduled", "task %.64s is dropped twice", step->unscheduled[i]);
     }
     return 0;
 }
@@ -241,14 +292,6 @@ static struct task_item *new_task(const Fermata__V1__Task *task, const Fermata__
     return task_item_new(&t);
 }
 
-static void replace_task(struct job_state *s, struct task_item *old, struct task_item *t)
-{
-    s->bytes += t->body.n;
-    s->bytes -= old->body.n;
-    DL_REPLACE_ELEM(s->tasks, old, t);
-    old->prev = old->next = NULL;
-}
-
 /* The failed attempt counts, and the task waits in its place. Returns it as it was; NULL when it is
  * malformed. */
 static struct task_item *retry_task(struct job_state *s, const Fermata__V1__Step *step)
@@ -276,16 +319,10 @@ static struct task_item *copy_task(const struct task_item *t)
 
 static struct task_item *consume(struct job_state *s, const char *id)
 {
-    struct task_item *t;
-    DL_FOREACH (s->tasks, t) {
-        if (strcmp(t->id, id) == 0) {
-            DL_DELETE(s->tasks, t);
-            s->n_tasks--;
-            s->bytes -= t->body.n;
-            return t;
-        }
-    }
-    return NULL;
+    struct task_item *t = (struct task_item *)(uintptr_t)job_state_find_task(s, id);
+    if (t != NULL)
+        remove_task(s, t);
+    return t;
 }
 
 /* What becomes of the task of the step; returns it as it was. */
@@ -312,12 +349,13 @@ static struct task_item *take_task(struct job_state *s, const Fermata__V1__Step 
 static void apply_change(struct job_state *s, const Fermata__V1__StateChange *c)
 {
     struct kv *kv = c->routine[0] == '\0' ? &s->shared : &routine_get(s, c->routine, strlen(c->routine))->kv;
-    size_t n_key = strlen(c->key);
+    size_t n_key = strlen(c->key), before = kv->bytes;
+    fm_auto(fm_buf) value = {0};
     if (c->kind == STATE_CHANGE_KIND_REMOVE) {
         kv_remove(kv, c->key, n_key);
+        s->bytes += kv->bytes - before;
         return;
     }
-    fm_auto(fm_buf) value = {0};
     size_t n = protobuf_c_message_get_packed_size(&c->value->base);
     fm_buf_reserve(&value, n);
     value.n = protobuf_c_message_pack(&c->value->base, value.p);
@@ -326,6 +364,7 @@ static void apply_change(struct job_state *s, const Fermata__V1__StateChange *c)
         kv_append(kv, c->key, n_key, bytes);
     else
         kv_set(kv, c->key, n_key, bytes);
+    s->bytes += kv->bytes - before;
 }
 
 /* Log entries and outputs get the step's number, time and routine here, whatever the host wrote there. */

@@ -189,9 +189,34 @@ static int check_header(const Fermata__V1__Step *s, struct fm_err *err)
     return 0;
 }
 
+/* The work that a step makes is in proportion to these. */
+static int check_sizes(const Fermata__V1__Step *s, struct fm_err *err)
+{
+    const struct {
+        const char *field;
+        size_t n, limit;
+    } lists[] = {
+        {"step.new_tasks",       s->n_new_tasks,       FM_MAX_STEP_ITEMS },
+        {"step.emissions",       s->n_emissions,       FM_MAX_STEP_ITEMS },
+        {"step.changes",         s->n_changes,         FM_MAX_STEP_ITEMS },
+        {"step.log",             s->n_log,             FM_MAX_STEP_ITEMS },
+        {"step.deferred_events", s->n_deferred_events, FM_MAX_STEP_ITEMS },
+        {"step.unscheduled",     s->n_unscheduled,     FM_MAX_STEP_ITEMS },
+        {"step.pauses",          s->n_pauses,          FM_MAX_STEP_PAUSES}
+    };
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        if (lists[i].n > lists[i].limit)
+            return fm_err_set(err, FM_INVALID_ARGUMENT, lists[i].field,
+                              "%s has %zu elements; the limit is %zu", lists[i].field, lists[i].n,
+                              lists[i].limit);
+    return 0;
+}
+
 int host_step_check(Fermata__V1__Step *step, struct fm_err *err)
 {
-    int rc = check_message(&own_fields[0], &step->base, NULL, err);
+    int rc = check_sizes(step, err);
+    if (rc == 0)
+        rc = check_message(&own_fields[0], &step->base, NULL, err);
     if (rc == 0)
         rc = check_header(step, err);
     if (rc == 0)

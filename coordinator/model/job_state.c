@@ -20,6 +20,8 @@
 #include "usage.h"
 #include "wire.h"
 
+#define FEW_TASKS 16 /* which are looked through; more have a table */
+
 /* ---- elements ---- */
 
 struct task_item *task_item_alloc(struct fm_bytes body, const char *id, const char *routine, const char *slot)
@@ -162,6 +164,7 @@ void job_state_free(struct job_state *s)
 {
     if (s == NULL)
         return;
+    HASH_CLEAR(hh, s->tasks_by_id);
     task_list_free(s->tasks);
     struct item *i, *itmp;
     DL_FOREACH_SAFE (s->deferred, i, itmp)
@@ -220,19 +223,25 @@ int64_t job_state_next_due(const struct job_state *s)
 
 const struct task_item *job_state_find_task(const struct job_state *s, const char *task_id)
 {
-    const struct task_item *t;
-    DL_FOREACH (s->tasks, t)
-        if (strcmp(t->id, task_id) == 0)
-            return t;
-    return NULL;
+    struct task_item *t;
+    if (s->tasks_by_id == NULL) {
+        DL_FOREACH (s->tasks, t)
+            if (strcmp(t->id, task_id) == 0)
+                break;
+    } else {
+        HASH_FIND(hh, s->tasks_by_id, task_id, strlen(task_id), t);
+    }
+    return t;
 }
 
 size_t job_state_bytes(const struct job_state *s)
 {
-    size_t n = s->bytes + s->log.n + s->outputs.n + s->shared.bytes;
-    for (const struct routine_state *r = s->routines; r != NULL; r = r->hh.next)
-        n += r->kv.bytes;
-    return n;
+    return s->bytes + s->log.n + s->outputs.n;
+}
+
+static void index_task(struct job_state *s, struct task_item *t)
+{
+    HASH_ADD_KEYPTR(hh, s->tasks_by_id, t->id, strlen(t->id), t);
 }
 
 void add_task(struct job_state *s, struct task_item *t)
@@ -240,6 +249,32 @@ void add_task(struct job_state *s, struct task_item *t)
     DL_APPEND(s->tasks, t);
     s->n_tasks++;
     s->bytes += t->body.n;
+    if (s->tasks_by_id != NULL)
+        index_task(s, t);
+    else if (s->n_tasks > FEW_TASKS)
+        DL_FOREACH (s->tasks, t)
+            index_task(s, t);
+}
+
+void remove_task(struct job_state *s, struct task_item *t)
+{
+    DL_DELETE(s->tasks, t);
+    if (s->tasks_by_id != NULL)
+        HASH_DELETE(hh, s->tasks_by_id, t);
+    s->n_tasks--;
+    s->bytes -= t->body.n;
+}
+
+void replace_task(struct job_state *s, struct task_item *old, struct task_item *t)
+{
+    s->bytes += t->body.n;
+    s->bytes -= old->body.n;
+    DL_REPLACE_ELEM(s->tasks, old, t);
+    if (s->tasks_by_id != NULL) {
+        HASH_DELETE(hh, s->tasks_by_id, old);
+        index_task(s, t);
+    }
+    old->prev = old->next = NULL;
 }
 
 void add_deferred(struct job_state *s, struct item *i)
@@ -250,6 +285,14 @@ void add_deferred(struct job_state *s, struct item *i)
 }
 
 /* ---- reading and writing ---- */
+
+static int read_kv(struct job_state *s, struct kv *kv, struct fm_bytes encoded)
+{
+    size_t before = kv->bytes;
+    int rc = kv_read_struct(kv, encoded);
+    s->bytes += kv->bytes - before;
+    return rc;
+}
 
 static int read_field(struct job_state *s, uint32_t field, uint64_t val, struct fm_bytes len,
                       struct fm_err *err)
@@ -267,14 +310,14 @@ static int read_field(struct job_state *s, uint32_t field, uint64_t val, struct 
         add_deferred(s, item_new(len));
         return 0;
     case FIELD_JOB_STATE_SHARED_DATA:
-        return kv_read_struct(&s->shared, len);
+        return read_kv(s, &s->shared, len);
     case FIELD_JOB_STATE_SHARED_LOG:
         fm_buf_put_len_delim(&s->log, FIELD_JOB_STATE_SHARED_LOG, len.p, len.n);
         return 0;
     case FIELD_JOB_STATE_ROUTINE_STATES:
         if (kv_read_pair(len, &key, &value) < 0)
             return -1;
-        return kv_read_struct(&routine_get(s, (const char *)key.p, key.n)->kv, value);
+        return read_kv(s, &routine_get(s, (const char *)key.p, key.n)->kv, value);
     case FIELD_JOB_STATE_OUTPUTS:
         fm_buf_put_len_delim(&s->outputs, FIELD_JOB_STATE_OUTPUTS, len.p, len.n);
         return 0;
@@ -324,6 +367,7 @@ int job_state_decode(struct fm_bytes encoded, struct job_state **ret_state, stru
 
 void job_state_set_shared(struct job_state *s, const Google__Protobuf__Struct *shared)
 {
+    size_t before = s->shared.bytes;
     for (size_t i = 0; i < shared->n_fields; i++) {
         const Google__Protobuf__Struct__FieldsEntry *f = shared->fields[i];
         fm_auto(fm_buf) value = {0};
@@ -334,6 +378,7 @@ void job_state_set_shared(struct job_state *s, const Google__Protobuf__Struct *s
         }
         kv_set(&s->shared, f->key, strlen(f->key), fm_buf_bytes(&value));
     }
+    s->bytes += s->shared.bytes - before;
 }
 
 void job_state_put_usage(const struct job_state *s, uint32_t field, struct fm_buf *out)

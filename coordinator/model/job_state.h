@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <uthash.h>
+
 #include "buf.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
@@ -17,6 +19,7 @@
 /* A task with its encoding; one block of memory. */
 struct task_item {
     struct task_item *prev, *next;
+    UT_hash_handle hh;     /* among the pending tasks of a state, by id */
     uint32_t input_number; /* 0 when a step made it */
     const char *id, *routine, *slot;
     int64_t due_ms;       /* wall time before which it is not run; 0: none */

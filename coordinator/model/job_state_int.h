@@ -22,6 +22,7 @@ struct item {
 
 struct job_state {
     struct task_item *tasks;
+    struct task_item *tasks_by_id; /* NULL: there have been few since there was none */
     size_t n_tasks;
     struct item *deferred;
     size_t n_deferred;
@@ -32,13 +33,17 @@ struct job_state {
     uint32_t step, inputs;
     bool has_usage;
     Fermata__V1__Usage usage;
-    size_t bytes; /* of tasks and deferred events; the others count themselves */
+    size_t bytes; /* of all but log and outputs */
 };
 
 struct task_item *task_item_alloc(struct fm_bytes body, const char *id, const char *routine,
                                   const char *slot);
 struct item *item_pack(const ProtobufCMessage *m);
 void add_task(struct job_state *s, struct task_item *t);
+/* Takes a pending task out; it is the caller's. */
+void remove_task(struct job_state *s, struct task_item *t);
+/* Puts one in the place of another, which is the caller's then; they have the same id. */
+void replace_task(struct job_state *s, struct task_item *old, struct task_item *t);
 void add_deferred(struct job_state *s, struct item *i);
 struct routine_state *routine_get(struct job_state *s, const char *routine, size_t n);
 

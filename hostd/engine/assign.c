@@ -183,21 +183,34 @@ static int read_breakpoints(struct reading *r, const struct pb_var *list)
     return 0;
 }
 
-static void mark_lost_in(struct task *list, struct fm_bytes id)
+struct lost_id {
+    UT_hash_handle hh;
+};
+
+static void mark_if_lost(const struct lost_id *lost, struct task *t)
 {
-    struct task *t;
-    DL_FOREACH (list, t)
-        t->lost = t->lost || fm_bytes_eq_str(id, t->id);
+    const struct lost_id *found;
+    HASH_FIND(hh, lost, t->id, strlen(t->id), found);
+    t->lost = t->lost || found != NULL;
 }
 
 /* The tasks that were in hand when a host was lost, and shall fail. */
 static void mark_lost(struct hjob *job, const struct pb_var *ids)
 {
-    for (size_t i = 0; i < ids->n; i++) {
-        mark_lost_in(job->scheduled, ids->items[i]); /* the coordinator's clock was set back */
-        for (size_t k = 0; k < job->flow->n_routines; k++)
-            mark_lost_in(job->flow->routines[k].queue, ids->items[i]);
+    fm_autofree struct lost_id *items = fm_xcalloc(ids->n + 1, sizeof(*items));
+    struct lost_id *lost = NULL;
+    for (size_t i = 0; i < ids->n; i++)
+        HASH_ADD_KEYPTR(hh, lost, ids->items[i].p, ids->items[i].n, &items[i]);
+    if (lost == NULL)
+        return;
+    for (size_t i = 0; i < job->scheduled.n; i++) /* the coordinator's clock was set back */
+        mark_if_lost(lost, job->scheduled.heap[i]);
+    for (size_t k = 0; k < job->flow->n_routines; k++) {
+        struct task *t;
+        DL_FOREACH (job->flow->routines[k].queue, t)
+            mark_if_lost(lost, t);
     }
+    HASH_CLEAR(hh, lost);
 }
 
 static int read_assignment(struct reading *r, const fermata_v1_Assign *m)

@@ -30,9 +30,9 @@
 static void release_due(struct hjob *job)
 {
     int64_t now = job->engine->now_ms;
-    while (job->scheduled != NULL && job->scheduled->due_ms <= now) {
-        struct task *t = job->scheduled;
-        DL_DELETE(job->scheduled, t);
+    struct task *t;
+    while ((t = schedule_first(&job->scheduled)) != NULL && t->due_ms <= now) {
+        schedule_remove(&job->scheduled, t);
         t->due_ms = 0;
         hjob_enqueue(job, t);
     }
@@ -97,7 +97,8 @@ static struct task *take_task(struct hjob *job)
 /* When the next task is due; -1: none waits for its time. */
 static int64_t next_due(const struct hjob *job)
 {
-    int64_t at = job->scheduled != NULL ? job->scheduled->due_ms : -1;
+    const struct task *first = schedule_first(&job->scheduled);
+    int64_t at = first != NULL ? first->due_ms : -1;
     for (size_t i = 0; i < job->flow->n_routines; i++) {
         const struct routine *r = &job->flow->routines[i];
         if (r->queue != NULL && r->held_until_ms != 0 && (at < 0 || r->held_until_ms < at))

@@ -14,7 +14,7 @@
 
 static void add_unstarted(struct pb_var *list, const struct task *t)
 {
-    struct fm_bytes *items = fm_xrealloc(list->items, (list->n + 1) * sizeof(*items));
+    struct fm_bytes *items = fm_xgrow(list->items, list->n, sizeof(*items));
     items[list->n] = fm_bytes_of(t->id);
     *list = pb_var_list(items, list->n + 1);
 }

@@ -33,9 +33,9 @@ struct task *task_new(const struct task *from)
     char *at = (char *)body + from->data.n;
     t->data = (struct fm_bytes){body, from->data.n};
     t->id = put_text(&at, from->id);
-    t->routine = put_text(&at, from->routine);
     t->slot = put_text(&at, from->slot);
     t->pause_id = put_text(&at, from->pause_id);
+    t->routine = put_text(&at, from->routine); /* these two stand together: see schedule.c */
     t->key = put_text(&at, from->key);
     t->call_id = put_text(&at, from->call_id);
     return t;
@@ -132,7 +132,7 @@ void hjob_free(struct hjob *job)
         free_tasks(job->flow->routines[i].queue);
     if (job->flow != NULL)
         free_tasks(job->flow->unknown.queue);
-    free_tasks(job->scheduled);
+    schedule_done(&job->scheduled);
     hjob_free_breakpoints(job);
     free(job->released_task);
     free(job->break_task);
@@ -158,19 +158,13 @@ void hjob_enqueue(struct hjob *job, struct task *t)
     DL_APPEND(t->to->queue, t);
 }
 
-/* For insertion: a new one goes behind those that are due at the same time. */
-static int by_due(const struct task *there, const struct task *added)
-{
-    return there->due_ms > added->due_ms ? 1 : -1;
-}
-
 void hjob_add_task(struct hjob *job, struct task *t)
 {
     job->n_tasks++;
     t->to = flow_routine(job->flow, t->routine);
     if (t->due_ms != 0 && t->failed_attempts == 0) {
         t->scheduled = true;
-        DL_INSERT_INORDER(job->scheduled, t, by_due);
+        schedule_add(&job->scheduled, t);
         return;
     }
     if (t->due_ms != 0 && t->to->queue == NULL)
@@ -181,15 +175,6 @@ void hjob_add_task(struct hjob *job, struct task *t)
 void hjob_return_task(struct task *t)
 {
     DL_PREPEND(t->to->queue, t);
-}
-
-struct task *hjob_find_scheduled(struct hjob *job, const char *routine, const char *key)
-{
-    struct task *t;
-    DL_FOREACH (job->scheduled, t)
-        if (strcmp(t->routine, routine) == 0 && strcmp(t->key, key) == 0)
-            return t;
-    return NULL;
 }
 
 /* ---- steps ---- */

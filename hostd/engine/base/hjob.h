@@ -11,14 +11,18 @@
 #include "hflow.h"
 #include "kv.h"
 #include "pb_var.h"
+#include "schedule.h"
 
 struct engine;
 struct session;
 
 /* Data that waits; one block of memory. */
 struct task {
-    struct task *prev, *next; /* in its routine's queue, or among the scheduled ones */
-    uint64_t seq;             /* order in which tasks became due */
+    struct task *prev, *next; /* in its routine's queue */
+    UT_hash_handle hh;        /* these three: in the schedule */
+    size_t heap_at;
+    uint64_t order;
+    uint64_t seq; /* order in which tasks became due */
     struct routine *to;
     const char *id, *routine, *slot, *pause_id, *key, *call_id;
     struct fm_bytes data; /* encoded Struct */
@@ -67,8 +71,8 @@ struct hjob {
     int64_t clock_ms; /* the coordinator's clock minus the engine's; in that copy: the coordinator's clock */
     size_t bytes;     /* that came with its assignment and as inputs */
     struct flow *flow;
-    size_t n_tasks;         /* in queues, scheduled, and in hand */
-    struct task *scheduled; /* not due yet, by due time */
+    size_t n_tasks;            /* in queues, scheduled, and in hand */
+    struct schedule scheduled; /* not due yet */
     uint64_t next_seq;
     uint64_t alarm; /* call that wakes the job when its next task is due; 0: none */
     int64_t alarm_ms;
@@ -113,8 +117,6 @@ void hjob_add_task(struct hjob *job, struct task *t);
 void hjob_return_task(struct task *t);
 /* Appends a task to its routine's queue: it is due. */
 void hjob_enqueue(struct hjob *job, struct task *t);
-/* The task with this schedule key of a routine that is not due yet; NULL: none. */
-struct task *hjob_find_scheduled(struct hjob *job, const char *routine, const char *key);
 
 /* Sends a step that was made, and keeps it until it is on disk. */
 void hjob_send_step(struct hjob *job, const struct fm_buf *step);

@@ -7,6 +7,7 @@
 
 #include <utlist.h>
 
+#include "agreed.h"
 #include "fermata/v1/types.pb.h"
 #include "hjob.h"
 #include "json_schema.h"
@@ -93,7 +94,8 @@ const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
         snprintf(ctx->pause_id, sizeof(ctx->pause_id), "p-%.40s.%zu", ctx->task->id, ctx->out.n_pauses);
     else
         snprintf(ctx->pause_id, sizeof(ctx->pause_id), "p%u.%zu", fm_ctx_step(ctx), ctx->out.n_pauses);
-    if (!has_slot(ctx, q->slot, "answer") || !schema_ok(ctx, q->answer_schema))
+    if (!ctx_has_room(ctx, "questions", ctx->out.n_pauses, FM_MAX_STEP_PAUSES) ||
+        !has_slot(ctx, q->slot, "answer") || !schema_ok(ctx, q->answer_schema))
         return ctx->pause_id;
     fermata_v1_Pause m;
     memset(&m, 0, sizeof(m));
@@ -110,7 +112,7 @@ const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
     m.call_id = pb_var_str(call_of(ctx, q));
     if (ctx->out.failed)
         return ctx->pause_id;
-    ctx->out.pauses = fm_xrealloc(ctx->out.pauses, (ctx->out.n_pauses + 1) * sizeof(*ctx->out.pauses));
+    ctx->out.pauses = fm_xgrow(ctx->out.pauses, ctx->out.n_pauses, sizeof(*ctx->out.pauses));
     ctx->out.pauses[ctx->out.n_pauses] = (struct fm_buf){0};
     pb_var_pack(fermata_v1_Pause_fields, &m, &ctx->out.pauses[ctx->out.n_pauses++]);
     char *id = fm_ctx_alloc(ctx, sizeof(ctx->pause_id));

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <utlist.h>
-
 #include "ctx.h"
 #include "engine_state.h"
 #include "hjob.h"
@@ -47,13 +45,9 @@ static void copy_job(const struct fm_ctx *ctx, struct engine_work *w)
     copy_kv(&job->shared, &w->job.shared);
     copy_kv(&hjob_routine_state(job, ctx->task->routine)->kv,
             &hjob_routine_state(&w->job, ctx->task->routine)->kv);
-    struct task *t;
-    DL_FOREACH (job->scheduled, t) {
-        if (t->key[0] == '\0' || strcmp(t->routine, ctx->task->routine) != 0)
-            continue;
-        struct task *copy = task_new(t);
-        DL_APPEND(w->job.scheduled, copy);
-    }
+    for (const struct task *t = job->scheduled.by_key; t != NULL; t = t->hh.next)
+        if (strcmp(t->routine, ctx->task->routine) == 0)
+            schedule_add(&w->job.scheduled, task_new(t));
 }
 
 static bool copy_ctx(struct fm_ctx *ctx, struct engine_work *w)
@@ -78,13 +72,11 @@ static bool copy_ctx(struct fm_ctx *ctx, struct engine_work *w)
 
 void blocking_free(struct engine_work *w)
 {
-    struct task *t, *tmp;
     if (w == NULL)
         return;
     ctx_clear(&w->ctx);
     free(w->ctx.task);
-    DL_FOREACH_SAFE (w->job.scheduled, t, tmp)
-        free(t);
+    schedule_done(&w->job.scheduled);
     kv_done(&w->job.shared);
     hjob_free_states(&w->job);
     free(w);

@@ -6,6 +6,7 @@
 
 #include <utlist.h>
 
+#include "agreed.h"
 #include "ctx.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
@@ -59,6 +60,10 @@ static void add_new_task(struct fm_ctx *ctx, struct result *r, struct task *t, u
 {
     struct hjob *job = ctx->job;
     char id[48];
+    if (r->tasks.n >= FM_MAX_STEP_ITEMS) {
+        r->too_many_tasks = true;
+        return;
+    }
     snprintf(id, sizeof(id), "s%u.%zu", job->last_step + 1, r->tasks.n);
     t->id = id;
     t->pause_id = "";
@@ -219,11 +224,12 @@ static void put_header(const struct fm_ctx *ctx, fermata_v1_Step *m)
     }
 }
 
-static struct pb_var text_views(const char *const *texts, size_t n)
+static struct pb_var unscheduled_views(const struct unscheduled *list)
 {
-    struct fm_bytes *items = fm_xcalloc(n + 1, sizeof(*items));
-    for (size_t i = 0; i < n; i++)
-        items[i] = fm_bytes_of(texts[i]);
+    struct fm_bytes *items = fm_xcalloc(HASH_COUNT(list) + 1, sizeof(*items));
+    size_t n = 0;
+    for (const struct unscheduled *u = list; u != NULL; u = u->hh.next)
+        items[n++] = fm_bytes_of(u->id);
     return pb_var_list(items, n);
 }
 
@@ -265,7 +271,7 @@ enum step_outcome build_step(struct fm_ctx *ctx, struct result *r, struct fm_buf
     m.log = build_views(ctx->out.log, ctx->out.n_log);
     m.deferred_events = build_views(r->deferred.bufs, r->deferred.n);
     m.pauses = build_views(ctx->out.pauses, ctx->out.n_pauses);
-    m.unscheduled = text_views(ctx->out.unscheduled, ctx->out.n_unscheduled);
+    m.unscheduled = unscheduled_views(ctx->out.unscheduled);
     m.children = child_views(ctx);
     pb_var_pack(fermata_v1_Step_fields, &m, out);
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)

@@ -16,6 +16,7 @@ struct list {
  * it is known to be acceptable. */
 struct result {
     struct list tasks, emissions, changes, deferred, log;
+    bool too_many_tasks; /* for a step: the rest was left out */
     struct task *new_tasks;
     struct deferred *new_deferred;
 };

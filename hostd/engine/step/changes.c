@@ -47,11 +47,6 @@ void ctx_apply_changes(struct fm_ctx *ctx)
 
 /* ---- reading ---- */
 
-static bool changes_key(const struct change *c, const char *routine, const char *key)
-{
-    return strcmp(c->key, key) == 0 && strcmp(c->routine, routine) == 0;
-}
-
 static const char *own(const struct fm_ctx *ctx)
 {
     return ctx->task->routine;
@@ -68,6 +63,39 @@ static const struct fm_value *decode(struct fm_ctx *ctx, struct kv_value kept, c
     return v;
 }
 
+static struct changed_key **table_of(struct fm_ctx *ctx, const char *routine)
+{
+    return routine[0] == '\0' ? &ctx->out.changed_shared : &ctx->out.changed_own;
+}
+
+static void index_change(struct fm_ctx *ctx, struct change *c)
+{
+    struct changed_key **table = table_of(ctx, c->routine), *k;
+    c->next_same = NULL;
+    HASH_FIND_STR(*table, c->key, k);
+    if (k != NULL) {
+        k->last->next_same = c;
+        k->last = c;
+        return;
+    }
+    k = fm_ctx_alloc(ctx, sizeof(*k));
+    k->first = k->last = c;
+    HASH_ADD_KEYPTR(hh, *table, c->key, strlen(c->key), k);
+}
+
+/* The handler's changes of a key; NULL: none. */
+static const struct changed_key *changed(struct fm_ctx *ctx, const char *routine, const char *key)
+{
+    struct changed_key *k;
+    struct change *c;
+    if (!ctx->out.indexed)
+        DL_FOREACH (ctx->out.changes, c)
+            index_change(ctx, c);
+    ctx->out.indexed = true;
+    HASH_FIND_STR(*table_of(ctx, routine), key, k);
+    return k;
+}
+
 /* The value as the handler sees it: the state's, with its own changes. */
 static const struct fm_value *get(struct fm_ctx *ctx, const char *routine, const char *key)
 {
@@ -75,10 +103,8 @@ static const struct fm_value *get(struct fm_ctx *ctx, const char *routine, const
     struct kv_value kept;
     bool found = kv_get(state_of(ctx->job, routine), key, n, &kept);
     struct kv seen = {0}; /* only for a key that the handler has changed */
-    struct change *c;
-    DL_FOREACH (ctx->out.changes, c) {
-        if (!changes_key(c, routine, key))
-            continue;
+    const struct changed_key *k = changed(ctx, routine, key);
+    for (const struct change *c = k == NULL ? NULL : k->first; c != NULL; c = c->next_same) {
         if (seen.entries == NULL && found && c->kind == CHANGE_APPEND)
             kv_set_kept(&seen, key, n, kept);
         make_change(&seen, c);
@@ -126,11 +152,9 @@ const struct fm_value *fm_ctx_shared_all(struct fm_ctx *ctx)
 /* Whether the key holds a list, or nothing, for the handler. */
 static bool may_append(struct fm_ctx *ctx, const char *routine, const char *key)
 {
-    struct change *c;
-    for (c = ctx->out.changes == NULL ? NULL : ctx->out.changes->prev; c != NULL;
-         c = c == ctx->out.changes ? NULL : c->prev)
-        if (changes_key(c, routine, key))
-            return c->kind != CHANGE_SET || (c->value.n > 0 && c->value.p[0] == VALUE_LIST_TAG);
+    const struct changed_key *k = changed(ctx, routine, key);
+    if (k != NULL)
+        return k->last->kind != CHANGE_SET || (k->last->value.n > 0 && k->last->value.p[0] == VALUE_LIST_TAG);
     struct kv_value kept;
     return !kv_get(state_of(ctx->job, routine), key, strlen(key), &kept) || kept.is_list;
 }
@@ -141,6 +165,8 @@ static struct change *add(struct fm_ctx *ctx, const char *routine, enum change_k
 {
     size_t n = strlen(key);
     fm_auto(fm_err) err = {0};
+    if (!ctx_has_room(ctx, "changes of state", ctx->out.n_changes, FM_MAX_STEP_ITEMS))
+        return NULL;
     if (n == 0 || n > FM_MAX_KEY_BYTES || !wire_text_ok((const uint8_t *)key, n)) {
         (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
                           "a key of the state has %zu bytes; it must have 1 to %d bytes of valid UTF-8", n,
@@ -162,6 +188,9 @@ static struct change *add(struct fm_ctx *ctx, const char *routine, enum change_k
         return NULL;
     }
     DL_APPEND(ctx->out.changes, c);
+    ctx->out.n_changes++;
+    if (ctx->out.indexed)
+        index_change(ctx, c);
     return c;
 }
 

@@ -44,8 +44,12 @@ static void drop_changes(struct fm_ctx *ctx, enum dropped which)
         if (which == DROP_BUT_KEPT && c->kept)
             continue;
         DL_DELETE(ctx->out.changes, c);
+        ctx->out.n_changes--;
         fm_buf_done(&c->value);
     }
+    HASH_CLEAR(hh, ctx->out.changed_own);
+    HASH_CLEAR(hh, ctx->out.changed_shared);
+    ctx->out.indexed = false;
 }
 
 void ctx_reset(struct fm_ctx *ctx)
@@ -54,6 +58,8 @@ void ctx_reset(struct fm_ctx *ctx)
     struct child *k;
     DL_FOREACH (ctx->out.children, k)
         fm_buf_done(&k->body);
+    HASH_CLEAR(hh, ctx->out.scheduled);
+    HASH_CLEAR(hh, ctx->out.unscheduled);
     free_emissions(ctx->out.emissions);
     free_emissions(ctx->out.defers);
     for (size_t i = 0; i < ctx->out.n_log; i++)
@@ -62,7 +68,7 @@ void ctx_reset(struct fm_ctx *ctx)
         fm_buf_done(&ctx->out.pauses[i]);
     ctx->out.children = NULL;
     ctx->out.emissions = ctx->out.defers = NULL;
-    ctx->out.n_log = ctx->out.n_pauses = ctx->out.n_unscheduled = 0;
+    ctx->out.n_log = ctx->out.n_pauses = ctx->out.n_emissions = 0;
 }
 
 void ctx_clear(struct fm_ctx *ctx)
@@ -71,7 +77,6 @@ void ctx_clear(struct fm_ctx *ctx)
     drop_changes(ctx, DROP_ALL);
     free(ctx->out.log);
     free(ctx->out.pauses);
-    free(ctx->out.unscheduled);
     fm_arena_done(&ctx->arena);
     fm_arena_done(&ctx->scratch);
 }
@@ -114,6 +119,18 @@ static void fail_too_large(struct fm_ctx *ctx)
     (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the step needs more than %zu bytes of memory",
                       ctx->arena.limit);
     fm_ctx_fail_permanent(ctx);
+}
+
+bool ctx_has_room(struct fm_ctx *ctx, const char *what, size_t n, size_t limit)
+{
+    if (n < limit)
+        return true;
+    if (!ctx->out.failed) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
+                          "the step has more than %zu %s, which is the limit", limit, what);
+        fm_ctx_fail_permanent(ctx);
+    }
+    return false;
 }
 
 /* Memory of the step. When the bound is reached the step fails; the handler gets ordinary zeroed

@@ -3,6 +3,7 @@
 #define FM_ENGINE_CTX_H
 
 #include <fermata/routine.h>
+#include <uthash.h>
 
 #include "arena.h"
 #include "buf.h"
@@ -17,20 +18,34 @@ struct task;
 
 struct change {
     struct change *prev, *next;
+    struct change *next_same;  /* of the same key */
     const char *routine, *key; /* routine "": shared data */
     enum change_kind kind;
     bool kept;           /* stays when the step fails */
     struct fm_buf value; /* encoded Value */
 };
 
+/* A key that the handler has changed. */
+struct changed_key {
+    UT_hash_handle hh;
+    struct change *first, *last;
+};
+
 struct emission {
     struct emission *prev, *next;
+    UT_hash_handle hh; /* among those that are scheduled, by key */
     const char *event; /* NULL: enqueue */
     const char *slot;
     const char *key; /* of a schedule */
     uint64_t delay_ms;
     bool merged;
     struct fm_buf data; /* encoded Struct */
+};
+
+/* A scheduled task that the step drops. */
+struct unscheduled {
+    UT_hash_handle hh; /* by key */
+    const char *key, *id;
 };
 
 /* What a step starts. */
@@ -43,13 +58,17 @@ struct child {
  * the step (of a handler that blocks: of its copy). */
 struct outcome {
     struct change *changes;
+    size_t n_changes;
+    struct changed_key *changed_own, *changed_shared; /* hash tables by key; see changes.c */
+    bool indexed;                                     /* they have all of the changes */
     struct emission *emissions;
+    size_t n_emissions;         /* and of defers */
+    struct emission *scheduled; /* hash table: of the emissions those with a delay and a key */
     struct emission *defers;
     struct fm_buf *log, *pauses; /* arrays of encoded LogEntry and Pause */
     size_t n_log, n_pauses;
     struct child *children;
-    const char **unscheduled; /* ids of scheduled tasks that the step drops */
-    size_t n_unscheduled;
+    struct unscheduled *unscheduled; /* hash table, in order */
     bool failed, has_usage;
     struct failure failure;
     char fail_message[512];
@@ -84,6 +103,8 @@ void ctx_reset(struct fm_ctx *ctx);
 void ctx_free(struct fm_ctx *ctx);
 /* Frees all that it holds, but not itself. */
 void ctx_clear(struct fm_ctx *ctx);
+/* Whether there is room for one more of n ("changes"); false after fm_ctx_fail: the step has too many. */
+bool ctx_has_room(struct fm_ctx *ctx, const char *what, size_t n, size_t limit);
 /* A copy in the step's memory. */
 char *ctx_keep_text(struct fm_ctx *ctx, const char *s);
 /* Encodes data (a map or NULL), called `what` in a fault; false after fm_ctx_fail. */

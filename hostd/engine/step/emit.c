@@ -23,14 +23,15 @@ static const char *clean(struct fm_ctx *ctx, const char *s)
 void ctx_log(struct fm_ctx *ctx, const char *message, const struct fm_value *data)
 {
     fm_auto(fm_buf) encoded = {0};
-    if (!ctx_encode(ctx, "the data of a log entry", data, &encoded))
+    if (!ctx_has_room(ctx, "entries of the log", ctx->out.n_log, FM_MAX_STEP_ITEMS) ||
+        !ctx_encode(ctx, "the data of a log entry", data, &encoded))
         return;
     fermata_v1_LogEntry m;
     memset(&m, 0, sizeof(m));
     m.message = pb_var_str(clean(ctx, message));
     if (data != NULL)
         m.data = pb_var_bytes(encoded.p, encoded.n);
-    ctx->out.log = fm_xrealloc(ctx->out.log, (ctx->out.n_log + 1) * sizeof(*ctx->out.log));
+    ctx->out.log = fm_xgrow(ctx->out.log, ctx->out.n_log, sizeof(*ctx->out.log));
     ctx->out.log[ctx->out.n_log] = (struct fm_buf){0};
     pb_var_pack(fermata_v1_LogEntry_fields, &m, &ctx->out.log[ctx->out.n_log++]);
 }
@@ -54,8 +55,13 @@ void fm_ctx_progress(struct fm_ctx *ctx, const char *text)
 
 static struct emission *new_emission(struct fm_ctx *ctx, const char *what, const struct fm_value *data)
 {
+    if (ctx->out.failed || !ctx_has_room(ctx, "events", ctx->out.n_emissions, FM_MAX_STEP_ITEMS))
+        return NULL;
     struct emission *e = fm_ctx_alloc(ctx, sizeof(*e));
-    return !ctx->out.failed && ctx_encode(ctx, what, data, &e->data) ? e : NULL;
+    if (ctx->out.failed || !ctx_encode(ctx, what, data, &e->data))
+        return NULL;
+    ctx->out.n_emissions++;
+    return e;
 }
 
 static bool has_event(struct fm_ctx *ctx, const char *event)
@@ -138,28 +144,32 @@ void fm_ctx_schedule(struct fm_ctx *ctx, const char *slot, const struct fm_value
         return;
     e->delay_ms = ms;
     e->key = key == NULL ? "" : ctx_keep_text(ctx, key);
+    if (ms > 0 && e->key[0] != '\0')
+        HASH_ADD_KEYPTR(hh, ctx->out.scheduled, e->key, strlen(e->key), e);
 }
 
 void fm_ctx_unschedule(struct fm_ctx *ctx, const char *key)
 {
     if (ctx->out.failed)
         return;
-    struct emission *e, *tmp;
-    DL_FOREACH_SAFE (ctx->out.emissions, e, tmp) {
-        if (e->event != NULL || e->delay_ms == 0 || strcmp(e->key, key) != 0)
-            continue;
+    struct emission *e;
+    HASH_FIND_STR(ctx->out.scheduled, key, e);
+    if (e != NULL) { /* of this very step */
+        HASH_DELETE(hh, ctx->out.scheduled, e);
         fm_buf_done(&e->data);
         DL_DELETE(ctx->out.emissions, e);
+        ctx->out.n_emissions--;
     }
-    const struct task *t = hjob_find_scheduled(ctx->job, ctx->task->routine, key);
-    if (t == NULL)
+    const struct task *t = schedule_find(&ctx->job->scheduled, ctx->task->routine, key);
+    struct unscheduled *u;
+    HASH_FIND_STR(ctx->out.unscheduled, key, u);
+    if (t == NULL || u != NULL ||
+        !ctx_has_room(ctx, "dropped tasks", HASH_COUNT(ctx->out.unscheduled), FM_MAX_STEP_ITEMS))
         return;
-    for (size_t i = 0; i < ctx->out.n_unscheduled; i++)
-        if (strcmp(ctx->out.unscheduled[i], t->id) == 0)
-            return;
-    ctx->out.unscheduled =
-        fm_xrealloc(ctx->out.unscheduled, (ctx->out.n_unscheduled + 1) * sizeof(*ctx->out.unscheduled));
-    ctx->out.unscheduled[ctx->out.n_unscheduled++] = ctx_keep_text(ctx, t->id);
+    u = fm_ctx_alloc(ctx, sizeof(*u));
+    u->key = ctx_keep_text(ctx, key);
+    u->id = ctx_keep_text(ctx, t->id);
+    HASH_ADD_KEYPTR(hh, ctx->out.unscheduled, u->key, strlen(u->key), u);
 }
 
 /* What a model's server or a plugin says may be anything; the coordinator takes no more than so much. */

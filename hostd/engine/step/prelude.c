@@ -31,7 +31,7 @@ static void encode_task(const struct task *t, const char *from_routine, const ch
 
 static struct fm_buf *add_buf(struct fm_buf **list, size_t *n)
 {
-    *list = fm_xrealloc(*list, (*n + 1) * sizeof(**list));
+    *list = fm_xgrow(*list, *n, sizeof(**list));
     (*list)[*n] = (struct fm_buf){0};
     return &(*list)[(*n)++];
 }

@@ -8,6 +8,7 @@
 
 #include <utlist.h>
 
+#include "agreed.h"
 #include "blocking.h"
 #include "build.h"
 #include "changes.h"
@@ -76,15 +77,14 @@ static void judge(struct fm_ctx *ctx)
 static void drop_unscheduled(struct fm_ctx *ctx)
 {
     struct hjob *job = ctx->job;
-    struct task *t, *tmp;
-    for (size_t i = 0; i < ctx->out.n_unscheduled; i++)
-        DL_FOREACH_SAFE (job->scheduled, t, tmp) {
-            if (strcmp(t->id, ctx->out.unscheduled[i]) != 0)
-                continue;
-            DL_DELETE(job->scheduled, t);
-            job->n_tasks--;
-            free(t);
-        }
+    for (const struct unscheduled *u = ctx->out.unscheduled; u != NULL; u = u->hh.next) {
+        struct task *t = schedule_find(&job->scheduled, ctx->task->routine, u->key);
+        if (t == NULL || strcmp(t->id, u->id) != 0)
+            continue; /* it has become due in the meantime */
+        schedule_remove(&job->scheduled, t);
+        job->n_tasks--;
+        free(t);
+    }
 }
 
 /* The step is made: the job becomes what it says. */
@@ -125,6 +125,16 @@ static void leave(struct fm_ctx *ctx)
     blocking_free(work);
 }
 
+/* What one event makes is not known before the step is built. */
+static int check_sizes(const struct result *r, struct fm_err *err)
+{
+    return r->too_many_tasks
+               ? fm_err_set(err, FM_RESOURCE_EXHAUSTED, "step.new_tasks",
+                            "step.new_tasks: it makes more than %d tasks, which is the limit of a step",
+                            FM_MAX_STEP_ITEMS)
+               : 0;
+}
+
 /* Builds the step; one that the coordinator would refuse becomes a failure. Returns its outcome. */
 static enum step_outcome make(struct fm_ctx *ctx, struct result *r, struct fm_buf *step)
 {
@@ -132,7 +142,7 @@ static enum step_outcome make(struct fm_ctx *ctx, struct result *r, struct fm_bu
     if (ctx->out.failed)
         judge(ctx);
     enum step_outcome outcome = build_step(ctx, r, step);
-    if (session_check_step(ctx->job->session, step, &err) == 0)
+    if (check_sizes(r, &err) == 0 && session_check_step(ctx->job->session, step, &err) == 0)
         return outcome;
     result_done(r);
     *r = (struct result){0};
