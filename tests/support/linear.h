@@ -1,5 +1,5 @@
-/* Whether work grows in proportion to its size: processor time of n and of four times n, so that a busy machine
- * does not matter. */
+/* Whether work grows in proportion to its size: processor time of n and of four times n, so that a busy
+ * machine does not matter. */
 #ifndef FM_TEST_LINEAR_H
 #define FM_TEST_LINEAR_H
 

@@ -139,7 +139,8 @@ static long long append(size_t n, void *arg)
     begin_second(&m, 0);
     Google__Protobuf__Value value = GOOGLE__PROTOBUF__VALUE__INIT;
     value.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
-    Fermata__V1__StateChange *changes = fm_xcalloc(n, sizeof(*changes)), **pointers = fm_xcalloc(n, sizeof(*pointers));
+    Fermata__V1__StateChange *changes = fm_xcalloc(n, sizeof(*changes)),
+                             **pointers = fm_xcalloc(n, sizeof(*pointers));
     for (size_t i = 0; i < n; i++) {
         fermata__v1__state_change__init(&changes[i]);
         changes[i].key = text(&m, "k%zu", keys == ONE_KEY ? 0 : i);
@@ -221,7 +222,8 @@ static long long step_over_routines(size_t n, void *arg)
     begin_second(&m, n);
     Google__Protobuf__Value value = GOOGLE__PROTOBUF__VALUE__INIT;
     value.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
-    Fermata__V1__StateChange *changes = fm_xcalloc(n, sizeof(*changes)), **pointers = fm_xcalloc(n, sizeof(*pointers));
+    Fermata__V1__StateChange *changes = fm_xcalloc(n, sizeof(*changes)),
+                             **pointers = fm_xcalloc(n, sizeof(*pointers));
     for (size_t i = 0; i < n; i++) {
         fermata__v1__state_change__init(&changes[i]);
         changes[i].routine = changes[i].key = text(&m, "k%zu", i);
