@@ -69,14 +69,15 @@ static int64_t parse_time(struct fm_bytes body)
     enum wire_type type;
     uint64_t val;
     struct fm_bytes len;
-    int64_t ms = 0;
+    int64_t seconds = 0;
+    int32_t nanos = 0;
     while (wire_next(&r, &field, &type, &val, &len) > 0) {
         if (field == FIELD_TIMESTAMP_SECONDS && type == WIRE_TYPE_VARINT)
-            ms += (int64_t)val * 1000;
+            seconds = (int64_t)val;
         else if (field == FIELD_TIMESTAMP_NANOS && type == WIRE_TYPE_VARINT)
-            ms += (int64_t)val / 1000000;
+            nanos = (int32_t)(uint32_t)val;
     }
-    return ms;
+    return fm_time_ms(seconds, nanos);
 }
 
 struct task_item *task_item_parse(struct fm_bytes body, struct fm_err *err)

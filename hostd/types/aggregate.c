@@ -7,6 +7,7 @@
 
 #include "builtin.h"
 #include "collect.h"
+#include "times.h"
 
 #define MAX_COUNT 10000
 
@@ -120,7 +121,7 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
     fm_map_set(ctx, item, "data", data);
     if (sources != NULL)
         fm_map_set(ctx, item, "source", fm_string(ctx, slot));
-    collect_add(&g, item, "_timeout", (uint64_t)fm_value_number(fm_value_get(config, "timeout_ms"), 0));
+    collect_add(&g, item, "_timeout", fm_count_from(fm_value_number(fm_value_get(config, "timeout_ms"), 0)));
     bool complete =
         sources != NULL ? sources_complete(&g, sources, slot) : g.expected > 0 && (double)g.n >= g.expected;
     if (complete)

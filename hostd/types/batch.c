@@ -3,6 +3,7 @@
  * do. */
 #include "builtin.h"
 #include "collect.h"
+#include "times.h"
 
 static void go_on(struct collect *g)
 {
@@ -24,7 +25,7 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
     struct collect g;
     if (collect_begin(&g, ctx, data) < 0)
         return -1;
-    collect_add(&g, data, "_due", (uint64_t)wait);
+    collect_add(&g, data, "_due", fm_count_from(wait));
     if ((double)g.n >= size)
         go_on(&g);
     return 0;

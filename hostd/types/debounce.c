@@ -4,6 +4,7 @@
 
 #include "builtin.h"
 #include "collect.h"
+#include "times.h"
 
 static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 {
@@ -13,7 +14,7 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
     if (collect_begin(&g, ctx, data) < 0)
         return -1;
     snprintf(key, sizeof(key), "d:%s", g.name);
-    fm_ctx_schedule(ctx, "_due", data, (uint64_t)wait, key);
+    fm_ctx_schedule(ctx, "_due", data, fm_count_from(wait), key);
     return 0;
 }
 

@@ -32,6 +32,7 @@
 #include "err.h"
 #include "mem.h"
 #include "own_types.h"
+#include "times.h"
 
 #define EX_TEMPORARY 75
 #define SERVE_TIMEOUT_MS (600u * 1000)
@@ -79,7 +80,7 @@ static int say_failure(struct fm_ctx *ctx, struct run *r, const struct fm_value 
         fm_ctx_fail_permanent(ctx);
     double after = fm_value_number(fm_value_get(m, "retry_after_ms"), 0);
     if (after > 0)
-        fm_ctx_retry_after(ctx, (uint64_t)after);
+        fm_ctx_retry_after(ctx, fm_count_from(after));
     r->done = r->failed = true;
     return r->id != NULL ? 0 : -1;
 }
@@ -92,7 +93,7 @@ static void say_question(struct fm_ctx *ctx, const struct fm_value *m)
                                   .data = fm_value_get(m, "data"),
                                   .choices = fm_value_get(m, "choices"),
                                   .answer_schema = fm_value_get(m, "answer_schema"),
-                                  .timeout_ms = timeout > 0 ? (uint64_t)timeout : 0,
+                                  .timeout_ms = fm_count_from(timeout),
                                   .default_answer = fm_value_get(m, "default_answer")};
     (void)fm_ctx_ask(ctx, &q);
 }
@@ -123,7 +124,7 @@ static int act(struct fm_ctx *ctx, struct run *r, const struct fm_value *m)
     else if ((s = text_at(m, "enqueue")) != NULL)
         fm_ctx_enqueue(ctx, s, data);
     else if ((s = text_at(m, "schedule")) != NULL)
-        fm_ctx_schedule(ctx, s, data, ms > 0 ? (uint64_t)ms : 0, text_at(m, "key"));
+        fm_ctx_schedule(ctx, s, data, fm_count_from(ms), text_at(m, "key"));
     else if ((s = text_at(m, "unschedule")) != NULL)
         fm_ctx_unschedule(ctx, s);
     else if (text_at(m, "pause") != NULL)
@@ -331,15 +332,17 @@ static int on_task(struct fm_ctx *ctx, const struct fm_value *data)
         .cwd = fm_value_string(fm_value_get(config, "cwd"), NULL),
         .input = input.p,
         .input_bytes = input.n,
-        .timeout_ms = (uint64_t)fm_value_number(fm_value_get(config, "timeout_ms"),
-                                                r->id != NULL ? SERVE_TIMEOUT_MS : 0),
-        .max_output_bytes = (size_t)fm_value_number(fm_value_get(config, "max_output_bytes"), 0),
-        .max_memory_bytes = (size_t)fm_value_number(fm_value_get(config, "max_memory_bytes"), 0)};
+        .timeout_ms = fm_count_from(
+            fm_value_number(fm_value_get(config, "timeout_ms"), r->id != NULL ? SERVE_TIMEOUT_MS : 0)),
+        .max_output_bytes =
+            (size_t)fm_count_from(fm_value_number(fm_value_get(config, "max_output_bytes"), 0)),
+        .max_memory_bytes =
+            (size_t)fm_count_from(fm_value_number(fm_value_get(config, "max_memory_bytes"), 0))};
     const struct served_task t = {
         .process = &p,
         .job = fm_ctx_job_id(ctx),
-        .processes = (uint32_t)fm_value_number(fm_value_get(config, "processes"), 1),
-        .idle_ms = (uint64_t)fm_value_number(fm_value_get(config, "idle_ms"), SERVE_IDLE_MS)};
+        .processes = fm_count32_from(fm_value_number(fm_value_get(config, "processes"), 1)),
+        .idle_ms = fm_count_from(fm_value_number(fm_value_get(config, "idle_ms"), SERVE_IDLE_MS))};
     if (r->id != NULL)
         ctx_serve(ctx, &t, on_line, on_served_end, r);
     else

@@ -21,6 +21,7 @@
 #include "mem.h"
 #include "own_types.h"
 #include "secrets.h"
+#include "times.h"
 #include "wire.h"
 
 #define MAX_RETRY_AFTER_MS (24ull * 3600 * 1000)
@@ -407,8 +408,9 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
         .n_headers = r->n_headers,
         .body = r->body,
         .body_bytes = r->body_bytes,
-        .timeout_ms = (uint64_t)fm_value_number(fm_value_get(config, "timeout_ms"), 30000),
-        .max_response_bytes = (size_t)fm_value_number(fm_value_get(config, "max_response_bytes"), 1 << 20)};
+        .timeout_ms = fm_count_from(fm_value_number(fm_value_get(config, "timeout_ms"), 30000)),
+        .max_response_bytes =
+            (size_t)fm_count_from(fm_value_number(fm_value_get(config, "max_response_bytes"), 1 << 20))};
     request.first_byte_timeout_ms = request.timeout_ms;
     fm_ctx_http(ctx, &request, NULL, on_response, r);
     return 0;

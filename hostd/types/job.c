@@ -6,6 +6,7 @@
 
 #include "builtin.h"
 #include "err.h"
+#include "times.h"
 
 static int on_start(struct fm_ctx *ctx, const struct fm_value *data)
 {
@@ -18,7 +19,8 @@ static int on_start(struct fm_ctx *ctx, const struct fm_value *data)
             fm_map_set(ctx, shared, name, v);
     }
     struct fm_child child = {.flow = fm_value_string(fm_value_get(config, "flow"), ""),
-                             .flow_version = (uint32_t)fm_value_number(fm_value_get(config, "version"), 0),
+                             .flow_version =
+                                 fm_count32_from(fm_value_number(fm_value_get(config, "version"), 0)),
                              .routine = fm_value_string(fm_value_get(config, "routine"), ""),
                              .slot = fm_value_string(fm_value_get(config, "slot"), ""),
                              .data = data,

@@ -17,6 +17,7 @@
 #include "mem.h"
 #include "name.h"
 #include "own_types.h"
+#include "times.h"
 
 #define MAX_OUTPUT_BYTES (8u * 1024 * 1024)
 
@@ -24,9 +25,9 @@ static int run(struct fm_ctx *ctx, const struct fm_value *data, struct jq_output
 {
     const struct fm_value *config = fm_ctx_config(ctx);
     const struct jq_limits limits = {
-        .max_outputs = (uint32_t)fm_value_number(fm_value_get(config, "max_outputs"), 10000),
+        .max_outputs = fm_count32_from(fm_value_number(fm_value_get(config, "max_outputs"), 10000)),
         .max_bytes = MAX_OUTPUT_BYTES,
-        .cpu_ms = (uint32_t)fm_value_number(fm_value_get(config, "timeout_ms"), 5000)};
+        .cpu_ms = fm_count32_from(fm_value_number(fm_value_get(config, "timeout_ms"), 5000))};
     fm_auto(fm_buf) json = {0};
     fm_auto(fm_err) err = {0};
     json_value_write(data, &json);

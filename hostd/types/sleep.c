@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "builtin.h"
+#include "times.h"
 
 #define MAX_MS (366.0 * 24 * 3600 * 1000)
 
@@ -99,11 +100,11 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
     double ms = fm_value_number(fixed, 0);
     if (fixed == NULL && !wait_by_data(ctx, data, &ms))
         return -1;
-    if (ms > MAX_MS)
+    if (!(ms <= MAX_MS))
         return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "a sleep of %.0f ms is too long; the limit is %.0f",
                            ms, MAX_MS);
     if (ms > 0)
-        fm_ctx_schedule(ctx, "_due", data, (uint64_t)ceil(ms), NULL);
+        fm_ctx_schedule(ctx, "_due", data, fm_count_from(ceil(ms)), NULL);
     else
         fm_ctx_emit(ctx, "output", data);
     return 0;

@@ -10,7 +10,9 @@
 #include "fields.h"
 #include "id.h"
 #include "name.h"
+#include "times.h"
 
+#define MAX_NANOS 999999999
 int check_page(uint32_t page_size, uint32_t *ret, struct fm_err *err)
 {
     if (page_size > 1000)
@@ -87,4 +89,16 @@ int check_job_id(const char *text, struct fm_id *ret, struct fm_err *err)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "job_id",
                           "\"%.64s\" is not a job id; one has 26 characters", text);
     return 0;
+}
+
+int check_time(const char *field, const Google__Protobuf__Timestamp *t, struct fm_err *err)
+{
+    if (t == NULL || (t->seconds >= FM_MIN_SECONDS && t->seconds <= FM_MAX_SECONDS && t->nanos >= 0 &&
+                      t->nanos <= MAX_NANOS))
+        return 0;
+    return fm_err_set(
+        err, FM_INVALID_ARGUMENT, field,
+        "%s is %lld s and %d ns after 1970; a time of the years 1 to 9999 is wanted, with 0 to %d "
+        "ns",
+        field, (long long)t->seconds, t->nanos, MAX_NANOS);
 }

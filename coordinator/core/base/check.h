@@ -7,6 +7,7 @@
 
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
+#include "google/protobuf/timestamp.pb-c.h"
 #include "id.h"
 #include "name.h"
 
@@ -21,6 +22,8 @@ int check_request_id(const char *id, struct fm_err *err) FM_MUST_CHECK;
 int check_text(const char *field, const char *value, struct fm_err *err) FM_MUST_CHECK;
 int check_label(const char *field, const char *key, const char *value, struct fm_err *err) FM_MUST_CHECK;
 int check_placement(const Fermata__V1__Placement *p, struct fm_err *err) FM_MUST_CHECK;
+/* A time of the years 1 to 9999, or none (NULL). */
+int check_time(const char *field, const Google__Protobuf__Timestamp *t, struct fm_err *err) FM_MUST_CHECK;
 int check_label_count(size_t n, struct fm_err *err) FM_MUST_CHECK;
 int check_job_id(const char *text, struct fm_id *ret, struct fm_err *err) FM_MUST_CHECK;
 

@@ -3,8 +3,10 @@
 
 #include <string.h>
 
+#include "agreed.h"
 #include "fermata/v1/types.pb.h"
 #include "pb_var.h"
+#include "times.h"
 
 #define BIT(code) (1u << (code))
 #define USUALLY_RETRYABLE                                                                                    \
@@ -105,9 +107,10 @@ bool policy_retry(const struct policy *p, const struct failure *f, uint32_t atte
         delay *= p->factor;
     delay = delay < max ? delay : max;
     delay -= delay * p->jitter * random;
-    uint64_t ms = (uint64_t)delay;
+    uint64_t ms = fm_count_from(delay);
     if (ms < f->retry_after_ms) /* never sooner, and not all those that were told so at the same moment */
-        ms = f->retry_after_ms + (uint64_t)((double)f->retry_after_ms * p->jitter * random);
+        ms = f->retry_after_ms + fm_count_from((double)f->retry_after_ms * p->jitter * random);
+    ms = ms < FM_MAX_AHEAD_MS ? ms : FM_MAX_AHEAD_MS;
     if (p->timeout_ms > 0 && spent_ms + ms >= p->timeout_ms)
         return false;
     *ret_delay_ms = ms;

@@ -97,6 +97,12 @@ const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
     if (!ctx_has_room(ctx, "questions", ctx->out.n_pauses, FM_MAX_STEP_PAUSES) ||
         !has_slot(ctx, q->slot, "answer") || !schema_ok(ctx, q->answer_schema))
         return ctx->pause_id;
+    if (q->timeout_ms > FM_MAX_AHEAD_MS) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
+                          "a question stays open for %llu ms; the limit is %llu",
+                          (unsigned long long)q->timeout_ms, (unsigned long long)FM_MAX_AHEAD_MS);
+        return ctx->pause_id;
+    }
     fermata_v1_Pause m;
     memset(&m, 0, sizeof(m));
     m.pause_id = pb_var_str(ctx->pause_id);

@@ -1,5 +1,6 @@
 /* What a handler may wait for: time, HTTP responses, child processes. Part of the routine API
  * (fermata/routine.h). The engine only keeps who waits (calls.h); the shell does the work. */
+#include "agreed.h"
 #include "ctx.h"
 #include "engine_state.h"
 #include "hjob.h"
@@ -30,7 +31,7 @@ void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *ar
     struct engine *e = ctx->job->engine;
     struct call *k = call_new(&ctx->waits, CALL_TIMER, call_cancel_timer, arg);
     k->done.timer = cb;
-    e->io.start_timer(e->io.arg, k->id, ms);
+    e->io.start_timer(e->io.arg, k->id, ms < FM_MAX_AHEAD_MS ? ms : FM_MAX_AHEAD_MS);
 }
 
 void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_chunk_callback on_chunk,

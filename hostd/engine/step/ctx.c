@@ -8,6 +8,7 @@
 
 #include <utlist.h>
 
+#include "agreed.h"
 #include "engine_state.h"
 #include "hjob.h"
 #include "mem.h"
@@ -108,7 +109,7 @@ void fm_ctx_fail_permanent(struct fm_ctx *ctx)
 
 void fm_ctx_retry_after(struct fm_ctx *ctx, uint64_t ms)
 {
-    ctx->out.failure.retry_after_ms = ms;
+    ctx->out.failure.retry_after_ms = ms < FM_MAX_AHEAD_MS ? ms : FM_MAX_AHEAD_MS;
 }
 
 /* The next attempt would need as much. */

@@ -137,6 +137,12 @@ void fm_ctx_schedule(struct fm_ctx *ctx, const char *slot, const struct fm_value
                           FM_MAX_KEY_BYTES);
         return;
     }
+    if (ms > FM_MAX_AHEAD_MS) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
+                          "a task is scheduled %llu ms ahead; the limit is %llu", (unsigned long long)ms,
+                          (unsigned long long)FM_MAX_AHEAD_MS);
+        return;
+    }
     if (key != NULL)
         fm_ctx_unschedule(ctx, key);
     struct emission *e = ctx_enqueue(ctx, slot, data);

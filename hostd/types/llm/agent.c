@@ -24,6 +24,7 @@
 #include "agent.h"
 #include "log.h"
 #include "own_types.h"
+#include "times.h"
 
 #define ATTEMPTS 5 /* at a model call, where the flow's policies say nothing */
 #define MAX_TOOL_CALLS 128
@@ -232,7 +233,7 @@ static int call_model(struct fm_ctx *ctx)
     t->request = (struct llm_request){.provider = t->provider,
                                       .config = config,
                                       .messages = fm_ctx_state_get(ctx, "messages"),
-                                      .calls_before = (uint32_t)llm_counter(ctx, "calls"),
+                                      .calls_before = fm_count32_from(llm_counter(ctx, "calls")),
                                       .charge_failed = llm_charge_failed};
     switch (llm_check_limits(ctx, t, &ended)) {
     case LLM_WITHIN:

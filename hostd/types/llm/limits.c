@@ -14,6 +14,7 @@
 #include "mem.h"
 #include "own_types.h"
 #include "prices.h"
+#include "times.h"
 
 #define DEFAULT_MAX_TOKENS 1024
 #define MAX_NUMBER_BYTES 24 /* of a limit in a text */
@@ -211,8 +212,8 @@ enum llm_verdict llm_check_limits(struct fm_ctx *ctx, const struct turn *t, cons
     estimate(t, &in, &out);
     if (tokens >= 0 && llm_counter(ctx, "tokens") + in + out > tokens)
         return ask_budget(ctx, "max_tokens", llm_counter(ctx, "tokens"), in + out, tokens);
-    double next =
-        prices_cost(t->provider->name, model_of(&t->request), (uint64_t)in, (uint64_t)out, 0, &known);
+    double next = prices_cost(t->provider->name, model_of(&t->request), fm_count_from(in), fm_count_from(out),
+                              0, &known);
     if (cost >= 0 && !known)
         return without_price(ctx, t);
     if (cost >= 0 && llm_counter(ctx, "cost") + next > cost)

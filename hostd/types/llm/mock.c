@@ -2,6 +2,7 @@
  * delay_ms, ask) are described in common/catalog/types/llm_agent.json. Without a script the model
  * asks one question about the task and then says what it was told. */
 #include "provider.h"
+#include "times.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,7 +57,7 @@ static const struct fm_value *tool_calls(struct fm_ctx *ctx, const struct llm_re
 /* A provider's error, for the first attempts. Returns -1 after fm_ctx_fail. */
 static int scripted_error(struct fm_ctx *ctx, const struct fm_value *error)
 {
-    int code = (int)fm_value_number(fm_value_get(error, "code"), 500);
+    int code = (int)(fm_count32_from(fm_value_number(fm_value_get(error, "code"), 500)) & 0xffff);
     double times = fm_value_number(fm_value_get(error, "times"), 1e9);
     if (error == NULL || fm_ctx_attempt(ctx) > times)
         return 0;
@@ -66,7 +67,7 @@ static int scripted_error(struct fm_ctx *ctx, const struct fm_value *error)
         fm_ctx_fail_permanent(ctx);
     double after = fm_value_number(fm_value_get(error, "retry_after_ms"), 0);
     if (after > 0)
-        fm_ctx_retry_after(ctx, (uint64_t)after);
+        fm_ctx_retry_after(ctx, fm_count_from(after));
     return -1;
 }
 

@@ -195,7 +195,8 @@ static int check_list(const Fermata__V1__ListJobsRequest *r, uint32_t *ret_limit
         return -FM_INVALID_ARGUMENT;
     if (r->host[0] != '\0' && fm_name_check("host", r->host, err) < 0)
         return -FM_INVALID_ARGUMENT;
-    if (check_label_count(r->n_labels, err) < 0)
+    if (check_label_count(r->n_labels, err) < 0 || check_time("created_after", r->created_after, err) < 0 ||
+        check_time("created_before", r->created_before, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (r->n_statuses > JOB_STATUSES)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "statuses", "%zu statuses; there are only %d",

@@ -1,6 +1,7 @@
 /* What model calls used: limits and sums. */
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -99,6 +100,29 @@ static void a_state_that_was_stored_without_end_is_mended(void **state)
     fermata__v1__job_state__free_unpacked(got, NULL);
 }
 
+/* A due time near 2^63 milliseconds or seconds, as a store may hold it. */
+static void a_stored_time_without_end_is_one_at_the_end_of_the_calendar(void **state)
+{
+    (void)state;
+    const int64_t far[] = {INT64_MAX, INT64_MAX / 1000, INT64_MIN};
+    for (size_t i = 0; i < sizeof(far) / sizeof(far[0]); i++) {
+        Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+        Fermata__V1__Task task = FERMATA__V1__TASK__INIT;
+        fm_auto(fm_buf) b = {0};
+        fm_auto(fm_err) err = {0};
+        at.seconds = far[i];
+        at.nanos = INT32_MAX;
+        task.due_at = &at;
+        pb_pack(&task, &b);
+        struct task_item *t = task_item_parse(fm_buf_bytes(&b), &err), *made = task_item_new(&task);
+        assert_non_null(t);
+        assert_true(t->due_ms == (far[i] > 0 ? 253402300799999 : -62135596800000));
+        assert_true(made->due_ms == t->due_ms);
+        free(t);
+        free(made);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +130,7 @@ int main(void)
         cmocka_unit_test(sums_stay_at_their_limits),
         cmocka_unit_test(what_is_stored_already_has_an_end),
         cmocka_unit_test(a_state_that_was_stored_without_end_is_mended),
+        cmocka_unit_test(a_stored_time_without_end_is_one_at_the_end_of_the_calendar),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "mem.h"
 #include "registry.h"
+#include "times.h"
 #include "to_json.h"
 
 #define MAX_TIMERS 200
@@ -98,7 +99,7 @@ static void ask(struct fm_ctx *ctx, const struct fm_value *verb)
                             .choices = fm_value_get(more, "choices"),
                             .answer_schema = fm_value_get(more, "schema"),
                             .default_answer = fm_value_get(more, "default"),
-                            .timeout_ms = (uint64_t)fm_value_number(fm_value_get(more, "timeout_ms"), 0),
+                            .timeout_ms = fm_count_from(fm_value_number(fm_value_get(more, "timeout_ms"), 0)),
                             .budget = fm_value_bool(fm_value_get(more, "budget"), false)};
     (void)fm_ctx_ask(ctx, &q);
 }
@@ -152,7 +153,7 @@ static bool wait_for(struct fm_ctx *ctx, const struct fm_value *verb, const stru
     l->from = next;
     (void)verbs;
     if (wait) {
-        fm_ctx_call_after(ctx, (uint64_t)number_of(verb, 1), go_on, l);
+        fm_ctx_call_after(ctx, fm_count_from(number_of(verb, 1)), go_on, l);
     } else {
         const struct fm_http_request r = {.url = text_at(verb, 1)};
         fm_ctx_http(ctx, &r, on_chunk, on_response, l);
@@ -191,7 +192,7 @@ static int do_one(struct fm_ctx *ctx, const struct fm_value *verb)
     else if (strcmp(what, "start") == 0)
         start_job(ctx, verb);
     else if (strcmp(what, "schedule") == 0) /* slot, data, ms, key or null */
-        fm_ctx_schedule(ctx, one, two, (uint64_t)number_of(verb, 3),
+        fm_ctx_schedule(ctx, one, two, fm_count_from(number_of(verb, 3)),
                         fm_value_string(fm_value_at(verb, 4), NULL));
     else if (strcmp(what, "unschedule") == 0)
         fm_ctx_unschedule(ctx, one);
@@ -206,7 +207,7 @@ static int do_one(struct fm_ctx *ctx, const struct fm_value *verb)
                fm_ctx_fail_permanent(ctx), -1;
     else if (strcmp(what, "fail_until") == 0) /* ms */
         return (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "later"),
-               fm_ctx_retry_after(ctx, (uint64_t)number_of(verb, 1)), -1;
+               fm_ctx_retry_after(ctx, fm_count_from(number_of(verb, 1))), -1;
     else if (strcmp(what, "return") == 0)
         return (int)number_of(verb, 1);
     else

@@ -426,6 +426,26 @@ static void other_slots_are_not_merged(void **state)
 
 #define T(test) cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)
 
+static void nothing_is_due_in_more_than_ten_years(void **state)
+{
+    (void)state;
+    fails("['schedule', 'in', null, 316224000001, 'k']",
+          "a task is scheduled 316224000001 ms ahead; the limit is 316224000000");
+    fails("['schedule', 'in', null, 1e300]",
+          "a task is scheduled 9007199254740992 ms ahead; the limit is 316224000000");
+    fails("['ask', 'q', 'in', {'timeout_ms': 1e300}]",
+          "a question stays open for 9007199254740992 ms; the limit is 316224000000");
+}
+
+static void no_retry_is_put_off_for_longer(void **state)
+{
+    (void)state;
+    json_t *step =
+        step_of(", 'defaults': {'retry': {'max_attempts': 2, 'jitter': 1}}", "['fail_until', 1e300]");
+    assert_string_equal(at(step, "outcome"), "STEP_OUTCOME_RETRY");
+    assert_in_range(number_at(step, "retry_delay_ms"), 1, 316224000000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,6 +469,8 @@ int main(void)
         T(appended_data_are_handled_with_all_before_them),
         T(all_connections_bring_one_datum_each),
         T(other_slots_are_not_merged),
+        T(nothing_is_due_in_more_than_ten_years),
+        T(no_retry_is_put_off_for_longer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -389,6 +389,27 @@ static void a_job_that_has_ended_says_how(void **state)
 
 #define T(test) cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)
 
+static void times_that_are_none_are_refused_by_name(void **state)
+{
+    (void)state;
+    static const char *const fields[] = {"created_after", "created_before"};
+    static const char *const times[] = {"{'seconds': 9223372036854775807}",
+                                        "{'seconds': -9223372036854775807}",
+                                        "{'seconds': 9223372036854776}",
+                                        "{'seconds': 253402300800}",
+                                        "{'seconds': -62135596801}",
+                                        "{'nanos': -1}",
+                                        "{'nanos': 1000000000}"};
+    for (size_t f = 0; f < 2; f++) {
+        char begins[64];
+        snprintf(begins, sizeof(begins), "INVALID_ARGUMENT %s: %s is ", fields[f], fields[f]);
+        for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+            refuses(begins, "Jobs/ListJobs", "'%s': %s", fields[f], times[i]);
+        (void)call("Jobs/ListJobs", "'%s': {'seconds': 253402300799, 'nanos': 999999999}", fields[f]);
+        (void)call("Jobs/ListJobs", "'%s': {'seconds': -62135596800}", fields[f]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +428,7 @@ int main(void)
         T(every_host_says_why_it_does_not_fit),
         T(a_paused_job_says_who_can_end_that),
         T(a_job_that_has_ended_says_how),
+        T(times_that_are_none_are_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
