@@ -1,6 +1,7 @@
 /* The life of a request: it is run, waits, is run again, is answered. And calls of the core's own. */
 #include "op.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 #include <uthash.h>
@@ -17,6 +18,10 @@
 
 /* ---- tickets ---- */
 
+#define PAIR_BYTES (2 * sizeof(struct fm_id))
+_Static_assert(offsetof(struct inner, child) - offsetof(struct inner, parent) == sizeof(struct fm_id),
+               "parent and child are one key");
+
 static void inner_done(struct core *c, uint64_t ticket, const struct fm_err *err)
 {
     struct inner *call;
@@ -24,6 +29,7 @@ static void inner_done(struct core *c, uint64_t ticket, const struct fm_err *err
     if (call == NULL)
         return;
     HASH_DEL(c->inner, call);
+    HASH_DELETE(by_pair, c->inner_pairs, call);
     if (!c->stopping)
         call->done(c, call, err);
     free(call);
@@ -136,6 +142,7 @@ void core_call(struct core *c, const struct method *m, const ProtobufCMessage *r
     struct inner *kept = fm_xmemdup(call, sizeof(*call));
     kept->ticket = ++c->next_tag | INNER_TICKET;
     HASH_ADD(hh, c->inner, ticket, sizeof(kept->ticket), kept);
+    HASH_ADD(by_pair, c->inner_pairs, parent, PAIR_BYTES, kept);
     struct op *op = fm_xcalloc(1, sizeof(*op));
     op->ticket = kept->ticket;
     op->method = m;
@@ -147,15 +154,16 @@ void core_call(struct core *c, const struct method *m, const ProtobufCMessage *r
 
 bool inner_under_way(const struct core *c, const struct fm_id *parent, const struct fm_id *child)
 {
-    for (const struct inner *call = c->inner; call != NULL; call = call->hh.next)
-        if (fm_id_eq(&call->parent, parent) && fm_id_eq(&call->child, child))
-            return true;
-    return false;
+    const struct fm_id pair[2] = {*parent, *child};
+    const struct inner *call;
+    HASH_FIND(by_pair, c->inner_pairs, pair, PAIR_BYTES, call);
+    return call != NULL;
 }
 
 void inner_free(struct core *c)
 {
     struct inner *call, *tmp;
+    HASH_CLEAR(by_pair, c->inner_pairs);
     HASH_ITER (hh, c->inner, call, tmp) {
         HASH_DEL(c->inner, call);
         free(call);

@@ -59,7 +59,8 @@ void core_fail(struct core *c, uint64_t ticket, const struct fm_err *err);
 /* A call that the core makes of itself, so that jobs can act on each other; its ticket has
  * INNER_TICKET set. */
 struct inner {
-    UT_hash_handle hh;
+    UT_hash_handle hh;      /* by ticket */
+    UT_hash_handle by_pair; /* by parent and child, which stand together */
     uint64_t ticket;
     struct fm_id parent, child;
     void (*done)(struct core *c, struct inner *call, const struct fm_err *err); /* err NULL: it is on disk */

@@ -30,9 +30,9 @@ struct core {
     size_t waiting_bytes; /* of requests that wait and of units under way to the disk */
 
     /* base */
-    struct wait *waits;  /* query.c */
-    struct unit *units;  /* unit.c: under way */
-    struct inner *inner; /* op.c */
+    struct wait *waits;                /* query.c */
+    struct unit *units;                /* unit.c: under way */
+    struct inner *inner, *inner_pairs; /* op.c */
 
     /* flows */
     struct flow_def *defs;     /* defs.c */

@@ -18,7 +18,8 @@
 #include "unit.h"
 
 #define RECHECK_MS 5000
-#define MAX_CHILDREN 1000
+#define MAX_CHILDREN 1000       /* of a step */
+#define MAX_OPEN_CHILDREN 10000 /* of a job: its record names them all */
 
 /* ---- the parent's record ---- */
 
@@ -29,6 +30,14 @@ Fermata__V1__Child *child_find(const struct job *job, const char *child_id, size
             *ret_at = i;
             return job->head->children[i];
         }
+    return NULL;
+}
+
+Fermata__V1__Child *child_find_before(const struct job *job, const char *child_id, size_t end)
+{
+    for (size_t i = end < job->head->n_children ? end : job->head->n_children; i-- > 0;)
+        if (strcmp(job->head->children[i]->job_id, child_id) == 0)
+            return job->head->children[i];
     return NULL;
 }
 
@@ -45,8 +54,13 @@ void child_remove(struct job *job, size_t at)
     }
 }
 
-int children_check(const Fermata__V1__Step *step, struct fm_err *err)
+int children_check(const struct job *job, const Fermata__V1__Step *step, struct fm_err *err)
 {
+    if (step->n_children > 0 && job->head->n_children + step->n_children > MAX_OPEN_CHILDREN)
+        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "step.children",
+                          "the job waits for %zu jobs that it has started, and the step starts %zu more; the "
+                          "limit is %d",
+                          job->head->n_children, step->n_children, MAX_OPEN_CHILDREN);
     if (step->n_children > MAX_CHILDREN)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "step.children", "%zu children; the limit is %d",
                           step->n_children, MAX_CHILDREN);

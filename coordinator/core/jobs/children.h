@@ -18,10 +18,12 @@ void children_set_parent(struct job *job, const struct op *op);
 /* The children that the step names become the job's, with the step. */
 void children_add(struct core *c, struct job *job, const Fermata__V1__Step *step,
                   const struct task_item *task);
-/* Returns 0 or -FM_INVALID_ARGUMENT. */
-int children_check(const Fermata__V1__Step *step, struct fm_err *err) FM_MUST_CHECK;
+/* Returns 0, -FM_INVALID_ARGUMENT, or -FM_RESOURCE_EXHAUSTED: the job waits for too many. */
+int children_check(const struct job *job, const Fermata__V1__Step *step, struct fm_err *err) FM_MUST_CHECK;
 /* The child with this id, or NULL. */
 Fermata__V1__Child *child_find(const struct job *job, const char *child_id, size_t *ret_at);
+/* The same among the first `end` of them, from the last one on. */
+Fermata__V1__Child *child_find_before(const struct job *job, const char *child_id, size_t end);
 void child_remove(struct job *job, size_t at);
 /* Something is to be done for the family when the unit is on disk: c->family_changed is called. */
 void children_effect(struct unit *u);

@@ -214,12 +214,12 @@ static void cancel_child(struct core *c, const struct fm_id *parent, const struc
 
 static void tell_parent(struct core *c, struct job *job);
 
-static bool has_child(const Fermata__V1__Job *h, const char *child_id)
+/* Goes on from *at in a record of some time ago, in which those that are left stand in the same order. */
+static bool has_child(const Fermata__V1__Job *h, const char *child_id, size_t *at)
 {
-    for (size_t i = 0; i < h->n_children; i++)
-        if (strcmp(h->children[i]->job_id, child_id) == 0)
-            return true;
-    return false;
+    while (*at < h->n_children && strcmp(h->children[*at]->job_id, child_id) != 0)
+        ++*at;
+    return *at < h->n_children;
 }
 
 /* While a unit is being gathered, only those children are started that are on disk without it; the rest is
@@ -230,11 +230,14 @@ static void start_stored(struct core *c, struct job *job)
     if (job_status_final(job_status(job)))
         return;
     fm_auto_pb Fermata__V1__Job *disk = fermata__v1__job__unpack(NULL, job->disk_head.n, job->disk_head.p);
+    size_t at = 0;
     for (size_t i = 0; disk != NULL && i < job->head->n_children; i++) {
         const Fermata__V1__Child *child = job->head->children[i];
         struct fm_id id;
-        if (!child->started && child->start != NULL && has_child(disk, child->job_id) &&
-            fm_id_parse(child->job_id, &id) == 0 && !inner_under_way(c, &job->id, &id))
+        if (!has_child(disk, child->job_id, &at))
+            break; /* nor are those behind it, which are newer */
+        if (!child->started && child->start != NULL && fm_id_parse(child->job_id, &id) == 0 &&
+            !inner_under_way(c, &job->id, &id))
             start_child(c, job, child, &id);
     }
 }
@@ -257,9 +260,9 @@ void family_look(struct core *c, struct job *job)
             ids[i] = (struct fm_id){{0}}; /* nobody's: it is not found below */
     for (size_t i = 0; i < n; i++) {
         char text[27];
-        size_t at;
         fm_id_text(&ids[i], text);
-        const Fermata__V1__Child *child = child_find(job, text, &at);
+        /* some may have been taken out: those behind them stand before their old places */
+        const Fermata__V1__Child *child = child_find_before(job, text, i + 1);
         if (child == NULL || inner_under_way(c, &job->id, &ids[i]))
             continue;
         if (ended)

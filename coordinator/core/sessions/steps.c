@@ -210,7 +210,7 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     step->host = h->id;
     struct task_item *task = NULL;
     if (check_outcome(step, &err) < 0 || check_pauses(job, step, &err) < 0 ||
-        children_check(step, &err) < 0 || job_apply_step(c, job, step, &task, &err) < 0) {
+        children_check(job, step, &err) < 0 || job_apply_step(c, job, step, &task, &err) < 0) {
         on_bad_step(c, h, job, step, &err);
         return;
     }

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mem.h"
@@ -208,19 +209,46 @@ static const char *text_of(const Google__Protobuf__Struct *s, const char *key)
     return v != NULL && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE ? v->string_value : NULL;
 }
 
-/* Whether a connection leads on what the routine emits at one of its calls, for this tool. */
-static bool takes_call(const Fermata__V1__Connection *c, const Fermata__V1__Routine *r,
-                       const struct type_spec *t, const char *tool)
+/* Whether a connection leads on what the routine emits at one of its calls. */
+static bool takes_calls(const Fermata__V1__Connection *c, const Fermata__V1__Routine *r,
+                        const struct type_spec *t)
 {
-    bool is_call = false;
     if (c->from == NULL || strcmp(c->from->routine, r->id) != 0)
         return false;
     for (size_t i = 0; i < t->n_events; i++)
-        is_call = is_call || (t->events[i].call && strcmp(t->events[i].name, c->from->event) == 0);
-    if (!is_call || field_of(c->filter, "name") == NULL)
-        return is_call;
-    const char *only = text_of(c->filter, "name");
-    return only != NULL && strcmp(only, tool) == 0;
+        if (t->events[i].call && strcmp(t->events[i].name, c->from->event) == 0)
+            return true;
+    return false;
+}
+
+/* The tools that a routine's connections take: all of them, or these names, sorted. */
+struct taken {
+    bool all;
+    const char **names;
+    size_t n;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void find_taken(const Fermata__V1__Flow *f, const Fermata__V1__Routine *r, const struct type_spec *t,
+                       struct taken *ret)
+{
+    ret->all = false;
+    ret->n = 0;
+    for (size_t i = 0; i < f->n_connections && !ret->all; i++) {
+        const Fermata__V1__Connection *c = f->connections[i];
+        if (!takes_calls(c, r, t))
+            continue;
+        const char *only = text_of(c->filter, "name");
+        if (field_of(c->filter, "name") == NULL)
+            ret->all = true;
+        else if (only != NULL)
+            ret->names[ret->n++] = only;
+    }
+    qsort(ret->names, ret->n, sizeof(*ret->names), by_name);
 }
 
 static bool has_calls(const struct type_spec *t)
@@ -234,20 +262,20 @@ static bool has_calls(const struct type_spec *t)
 void flow_untaken_tools(const Fermata__V1__Flow *f, const struct flow_types *known,
                         void (*add)(void *arg, const char *routine, const char *tool), void *arg)
 {
+    fm_autofree const char **names = fm_xcalloc(f->n_connections + 1, sizeof(*names));
+    struct taken taken = {.names = names};
     for (size_t i = 0; i < f->n_routines; i++) {
         const Fermata__V1__Routine *r = f->routines[i];
         const struct type_spec *t = flow_type(r->type, known);
         const Google__Protobuf__Value *tools = field_of(r->config, "tools");
         if (!has_calls(t) || tools == NULL || tools->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE)
             continue;
-        for (size_t k = 0; k < tools->list_value->n_values; k++) {
+        find_taken(f, r, t, &taken);
+        for (size_t k = 0; k < tools->list_value->n_values && !taken.all; k++) {
             const Google__Protobuf__Value *tool = tools->list_value->values[k];
             bool is_map = tool->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
             const char *name = is_map ? text_of(tool->struct_value, "name") : NULL;
-            bool taken = name == NULL;
-            for (size_t n = 0; n < f->n_connections && !taken; n++)
-                taken = takes_call(f->connections[n], r, t, name);
-            if (!taken)
+            if (name != NULL && bsearch(&name, names, taken.n, sizeof(*names), by_name) == NULL)
                 add(arg, r->id, name);
         }
     }

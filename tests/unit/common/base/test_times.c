@@ -1,5 +1,5 @@
-/* Times and counts from outside: whatever they say, no sum of them overflows. (What would be undefined fails in
- * the build with sanitizers.) */
+/* Times and counts from outside: whatever they say, no sum of them overflows. (What would be undefined fails
+ * in the build with sanitizers.) */
 #include <math.h>
 #include <stdint.h>
 

@@ -67,6 +67,36 @@ static void a_step_starts_at_most_1000_children(void **state)
     free(list);
 }
 
+static void a_job_waits_for_so_many_children(void **state)
+{
+    (void)state;
+    uint64_t a = host_joins("a", " ");
+    put_flow_f(" ");
+    const char *job = submit_f(" ");
+    (void)told_of(a, "assign");
+    char *list =
+        list_of("{'flow': 'none', 'entry': {'routine': 'r', 'slot': 'in'}, 'result_slot': 'in'}", 1000);
+    rig.hold = true; /* so none is started, and none ends */
+    host_steps(
+        a, job, 1, 1,
+        TAKES_I1 OUTCOME(CONTINUE) ", 'children': [%s], 'new_tasks': [{'task_id': 's1.0', 'routine': 'r', "
+                                   "'slot': 'in'}]",
+        list);
+    for (unsigned i = 2; i <= 11; i++)
+        host_steps(
+            a, job, 1, i,
+            ", 'task_id': 's%u.0', 'routine': 'r', 'slot': 'in', 'inputs_through': 1, 'attempt': 1" OUTCOME(
+                CONTINUE) ", 'children': [%s], 'new_tasks': [{'task_id': 's%u.0', 'routine': 'r', 'slot': "
+                          "'in'}]",
+            i - 1, list, i);
+    json_t *reject = told_of(a, "step_reject");
+    assert_int_equal(number_at(reject, "number"), 11);
+    assert_string_equal(at(reject, "reason"),
+                        "the job waits for 10000 jobs that it has started, and the step starts "
+                        "1000 more; the limit is 10000");
+    free(list);
+}
+
 static void so_many_tasks_are_announced_at_once(void **state)
 {
     (void)state;
@@ -246,6 +276,7 @@ int main(void)
         T(data_have_at_most_1_mib),
         T(a_step_starts_at_most_1000_children),
         T(so_many_tasks_are_announced_at_once),
+        T(a_job_waits_for_so_many_children),
         T(assignments_wait_while_too_many_bytes_are_under_way),
         T(of_waiting_assignments_those_that_are_over_are_not_sent),
         T(a_result_that_is_too_large_is_a_failure_that_says_so),
