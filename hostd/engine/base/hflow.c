@@ -1,6 +1,7 @@
 /* Flows as a host needs them. See hflow.h. */
 #include "hflow.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "fermata/v1/types.pb.h"
@@ -129,6 +130,14 @@ static void index_routines(struct flow *f)
     }
 }
 
+static int by_event(const void *a, const void *b)
+{
+    const struct connection *x = *(const struct connection *const *)a,
+                            *y = *(const struct connection *const *)b;
+    int rc = strcmp(x->event, y->event);
+    return rc != 0 ? rc : (x->number > y->number) - (x->number < y->number);
+}
+
 static int index_connections(struct parsing *p)
 {
     struct flow *f = p->f;
@@ -147,6 +156,9 @@ static int index_connections(struct parsing *p)
         if (r != &f->unknown)
             r->out[r->n_out++] = &f->connections[i];
     }
+    for (size_t i = 0; i < f->n_routines; i++)
+        if (f->routines[i].n_out > 1)
+            qsort(f->routines[i].out, f->routines[i].n_out, sizeof(*f->routines[i].out), by_event);
     return 0;
 }
 
@@ -252,9 +264,25 @@ static bool filter_takes(struct fm_bytes filter, struct fm_bytes data)
     return true;
 }
 
-bool connection_takes(const struct connection *c, const char *event, struct fm_bytes data)
+bool connection_takes(const struct connection *c, struct fm_bytes data)
 {
-    return strcmp(c->event, event) == 0 && (c->filter.n == 0 || filter_takes(c->filter, data));
+    return c->filter.n == 0 || filter_takes(c->filter, data);
+}
+
+struct out routine_out(const struct routine *r, const char *event)
+{
+    size_t first = 0, end = r->n_out;
+    while (first < end) { /* the first that does not come before the event */
+        size_t middle = first + (end - first) / 2;
+        if (strcmp(r->out[middle]->event, event) < 0)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    struct out out = {r->out + first, 0};
+    while (first + out.n < r->n_out && strcmp(out.first[out.n]->event, event) == 0)
+        out.n++;
+    return out;
 }
 
 static const char *renamed(const struct connection *c, struct fm_bytes key)

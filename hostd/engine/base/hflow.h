@@ -27,7 +27,7 @@ struct routine {
     const struct fm_routine_type *type; /* NULL: of the flow's `unknown` */
     struct fm_bytes config;             /* encoded Struct */
     const struct fm_value *decoded;     /* the same, once a handler has asked for it */
-    const struct connection **out;      /* those that begin here, in the flow's order */
+    const struct connection **out;      /* those that begin here, by event, in the flow's order */
     size_t n_out;
     struct policy policy;
     struct merge *merges;
@@ -74,7 +74,13 @@ struct routine *flow_routine(struct flow *f, const char *id);
 /* Applies a connection's mapping, dropping and constants to an encoded Struct: appends the result.
  * -1: malformed. */
 int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_buf *out);
-/* True when the connection takes this event, of the routine at which it begins, with this data. */
-bool connection_takes(const struct connection *c, const char *event, struct fm_bytes data);
+/* The connections of a routine that begin at this event, in the flow's order. */
+struct out {
+    const struct connection *const *first;
+    size_t n;
+};
+struct out routine_out(const struct routine *r, const char *event);
+/* True when the connection takes its event with this data. */
+bool connection_takes(const struct connection *c, struct fm_bytes data);
 
 #endif

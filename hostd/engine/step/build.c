@@ -103,7 +103,6 @@ static const char *call_id_of(struct fm_ctx *ctx, const char *event, struct fm_b
 
 static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r)
 {
-    const struct routine *from = ctx->routine;
     struct fm_bytes data = {m->data.p, m->data.n};
     if (m->event == NULL) {
         struct task t = {.routine = ctx->task->routine,
@@ -117,10 +116,11 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
     }
     const char *call_id = call_id_of(ctx, m->event, data);
     uint32_t taken = 0;
-    for (size_t i = 0; i < from->n_out; i++) {
-        const struct connection *c = from->out[i];
+    struct out out = routine_out(ctx->routine, m->event);
+    for (size_t i = 0; i < out.n; i++) {
+        const struct connection *c = out.first[i];
         fm_auto(fm_buf) mapped = {0};
-        if (!connection_takes(c, m->event, data))
+        if (!connection_takes(c, data))
             continue;
         if (mapping_apply(c, data, &mapped) == 0) {
             struct task t = {

@@ -57,11 +57,12 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
 {
     bool taken = false;
     const struct routine *from = flow_routine(job->flow, d->routine);
-    for (size_t i = 0; i < from->n_out; i++) {
-        const struct connection *c = from->out[i];
+    struct out out = routine_out(from, d->event);
+    for (size_t i = 0; i < out.n; i++) {
+        const struct connection *c = out.first[i];
         char id[48];
         fm_auto(fm_buf) data = {0};
-        if (!connection_takes(c, d->event, d->data))
+        if (!connection_takes(c, d->data))
             continue;
         snprintf(id, sizeof(id), "d%u.%zu", job->last_step + 1, job->n_prelude_tasks);
         if (mapping_apply(c, d->data, &data) == 0) {

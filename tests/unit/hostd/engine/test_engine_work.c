@@ -17,6 +17,7 @@
 #include "registry.h"
 
 #define JOB "01M88XJZ0MWFZ5AA601T6G1Y5N"
+#define OTHER_JOB "01M88XJZ0MWFZ5AA601T6G1Y5P"
 
 /* ---- handlers: each does something n times ---- */
 
@@ -158,14 +159,8 @@ static void io_nothing(void *arg)
 }
 
 /* Returns how long the engine had to do with it. */
-static long long say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static long long say(const char *fmt, ...)
+static long long say_text(const char *json)
 {
-    char json[1024];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(json, sizeof(json), fmt, ap);
-    va_end(ap);
     Fermata__V1__CoordinatorMessage *m = from_json(&fermata__v1__coordinator_message__descriptor, json);
     m->seq = ++seq;
     m->ack = heard;
@@ -175,6 +170,17 @@ static long long say(const char *fmt, ...)
     long long from = test_cpu_us();
     engine_message(engine, (struct fm_bytes){p, n}, 0);
     return test_cpu_us() - from;
+}
+
+static long long say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static long long say(const char *fmt, ...)
+{
+    char json[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(json, sizeof(json), fmt, ap);
+    va_end(ap);
+    return say_text(json);
 }
 
 static void open_engine(const char *more)
@@ -281,6 +287,36 @@ static void dropped_tasks_cost_no_more_the_more_there_are(void **state)
     test_linear("unschedule", drop, 8000, NULL);
 }
 
+/* Events of a routine from which as many connections of another event lead. */
+static long long emit_beside(size_t n, void *arg)
+{
+    (void)arg;
+    n_times = n;
+    order = FORWARDS;
+    open_engine("");
+    fm_autofree char *json = fm_xmalloc(n * 100 + 500);
+    char *end =
+        json + sprintf(json, "{'assign': {'job_id': '" OTHER_JOB "', 'epoch': 1, 'flow': {'name': 'f', "
+                             "'routines': [{'id': 'r', 'type': 't'}], 'connections': [");
+    for (size_t i = 0; i < n; i++)
+        end += sprintf(end,
+                       "%s{'from': {'routine': 'r', 'event': 'other'}, 'to': {'routine': 'r', 'slot': 'in'}}",
+                       i > 0 ? "," : "");
+    sprintf(end,
+            "]}, 'state': {}, 'inputs': [{'task_id': 'i1', 'routine': 'r', 'slot': 'emit', 'input_number': "
+            "1}]}}");
+    long long us = say_text(json);
+    assert_true(failed == 0 && logged == n);
+    close_engine();
+    return us;
+}
+
+static void events_cost_no_more_with_connections_of_others(void **state)
+{
+    (void)state;
+    test_linear("events beside connections", emit_beside, 4000, NULL);
+}
+
 static void a_step_that_does_too_much_fails_and_says_so(void **state)
 {
     (void)state;
@@ -311,6 +347,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_a_handler_does_costs_no_more_the_more_it_does),
         TEST(dropped_tasks_cost_no_more_the_more_there_are),
+        TEST(events_cost_no_more_with_connections_of_others),
         TEST(a_step_that_does_too_much_fails_and_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
