@@ -12,26 +12,10 @@
 #include "kv.h"
 #include "pb_var.h"
 #include "schedule.h"
+#include "task.h"
 
 struct engine;
 struct session;
-
-/* Data that waits; one block of memory. */
-struct task {
-    struct task *prev, *next; /* in its routine's queue */
-    UT_hash_handle hh;        /* these three: in the schedule */
-    size_t heap_at;
-    uint64_t order;
-    uint64_t seq; /* order in which tasks became due */
-    struct routine *to;
-    const char *id, *routine, *slot, *pause_id, *key, *call_id;
-    struct fm_bytes data; /* encoded Struct */
-    uint32_t input_number, failed_attempts, connection;
-    uint64_t spent_ms;
-    int64_t due_ms; /* 0: at once */
-    bool merged, lost, scheduled;
-    bool announced; /* its intent was sent, and its handler has not begun */
-};
 
 struct deferred {
     struct deferred *prev, *next;

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "buf.h"
-#include "hjob.h"
 #include "mem.h"
+#include "task.h"
 
 static bool before(const struct task *a, const struct task *b)
 {
