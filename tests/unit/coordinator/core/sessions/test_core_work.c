@@ -1,6 +1,6 @@
-/* Every field of every request, and of a host's step, with much in it: the work is in proportion to it. The fields
- * come from the descriptors, so that a new one is covered by itself. What is asked may be refused: that, too, costs
- * no more. */
+/* Every field of every request, and of a host's step, with much in it: the work is in proportion to it. The
+ * fields come from the descriptors, so that a new one is covered by itself. What is asked may be refused:
+ * that, too, costs no more. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,7 +136,8 @@ static json_t *usual(const ProtobufCMessageDescriptor *d, const char *job)
     if (protobuf_c_message_descriptor_get_field_by_name(d, "host_id") != NULL)
         json_object_set_new(j, "host_id", json_string("a"));
     if (strstr(d->name, "SubmitJob") != NULL)
-        json_object_update_new(j, json_pack("{s:s, s:{s:s, s:s}}", "flow", "f", "entry", "routine", "r", "slot", "in"));
+        json_object_update_new(
+            j, json_pack("{s:s, s:{s:s, s:s}}", "flow", "f", "entry", "routine", "r", "slot", "in"));
     return j;
 }
 
@@ -151,10 +152,10 @@ static long long try(size_t n, void *arg)
     put_flow_f(" ");
     const char *job = submit_f(" "), *name = t->path->fields[0]->name;
     (void)told_of(a, "assign");
-    json_t *j = t->method != NULL ? usual(t->method->request, job)
-                                  : json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i}", "task_id", "i1", "routine",
-                                              "r", "slot", "in", "inputs_through", 1, "outcome", 1, "number", 1,
-                                              "epoch", 1);
+    json_t *j = t->method != NULL
+                    ? usual(t->method->request, job)
+                    : json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i}", "task_id", "i1", "routine", "r",
+                                "slot", "in", "inputs_through", 1, "outcome", 1, "number", 1, "epoch", 1);
     json_object_set_new(j, name, value);
     char *text = json_dumps(j, 0);
     json_decref(j);

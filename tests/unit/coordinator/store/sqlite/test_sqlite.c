@@ -140,6 +140,26 @@ static void a_store_of_release_0_3_0_is_brought_up_to_date_and_loses_nothing(voi
     store_reopen();
 }
 
+/* What hosts said of tokens and money was not bounded: sums had run over. */
+static void a_ledger_that_an_earlier_version_let_run_over_is_mended(void **state)
+{
+    (void)state;
+    make_old("4.sql");
+    run_sql("UPDATE usage SET input=-1, output=9.3e18, cached=9223372036854775807, cost=9e999;");
+    store_reopen();
+    struct store_done *d = store_answer(store_sum_usage(STORE_BY_NOTHING, "", 0, UINT32_MAX, "trip"));
+    assert_int_equal(d->status, STORE_OK);
+    assert_true(d->usage.items[0].used.input_tokens == 0);
+    assert_true(d->usage.items[0].used.output_tokens == ((uint64_t)1 << 53) - 1);
+    assert_true(d->usage.items[0].used.cached_tokens == ((uint64_t)1 << 53) - 1);
+    assert_true(d->usage.items[0].used.cost == 1e15);
+    assert_int_equal(d->usage.items[0].used.calls, 3);
+    store_done_free(d);
+    store_close(fx.store);
+    assert_sound("4 jobs, 4 steps: 0 faults");
+    store_reopen();
+}
+
 static void a_store_without_the_tables_that_were_outside_of_the_schema_gets_them(void **state)
 {
     (void)state;
@@ -284,6 +304,7 @@ int main(void)
         TEST(a_store_of_the_first_version_is_brought_up_to_date),
         TEST(a_store_of_release_0_3_0_is_brought_up_to_date_and_loses_nothing),
         TEST(a_store_without_the_tables_that_were_outside_of_the_schema_gets_them),
+        TEST(a_ledger_that_an_earlier_version_let_run_over_is_mended),
         TEST(an_older_store_gets_the_very_schema_of_a_new_one),
         TEST(a_newer_store_and_one_of_another_program_are_refused_by_name),
         TEST(a_checksum_is_the_crc_of_job_number_and_body),
