@@ -16,13 +16,14 @@
 #include "nearest.h"
 
 #define MAX_SUGGESTED 16 /* unknown properties of one check for which a known one is looked for */
+#define MAX_SAID 1000    /* faults of one check that are reported; more only count */
 #define VALUE_BYTES 80   /* of a value in a message */
 #define FAULT_WORK 256   /* of a fault's message, in comparisons */
 
 /* Whether nobody hears of a fault. One that is found when the work is used up may be none. */
 static bool is_silent(const struct check *c)
 {
-    return c->quiet > 0 || c->report == NULL || !schema_can_work(c);
+    return c->quiet > 0 || c->report == NULL || c->n_faults > MAX_SAID || !schema_can_work(c);
 }
 
 static void __attribute__((format(printf, 3, 0)))
@@ -372,24 +373,29 @@ static void check_value(struct check *c, const struct fm_value *schema, const st
 static int run(struct check *c, const struct fm_value *schema, const struct fm_value *v)
 {
     check_value(c, schema, v);
-    if (schema_can_work(c))
-        return c->n_faults;
-    return fm_err_set(c->err, FM_RESOURCE_EXHAUSTED, "schema", JSON_SCHEMA_TOO_LARGE);
+    return schema_can_work(c) ? c->n_faults : schema_stop(c, JSON_SCHEMA_TOO_LARGE);
 }
 
-int json_schema_check(const struct fm_value *schema, const struct fm_value *v, json_schema_report report,
-                      void *arg, struct fm_err *err)
+int json_schema_check_within(const struct fm_value *schema, const struct fm_value *v,
+                             struct json_schema_work *work, json_schema_report report, void *arg,
+                             struct fm_err *err)
 {
-    struct pattern patterns[MAX_PATTERNS];
-    struct check c = {.report = report, .arg = arg, .err = err, .patterns = patterns};
+    struct check c = {.report = report, .arg = arg, .err = err, .work = *work};
     (void)schema_path_down(&c, "schema");
     int rc = schema_verify(&c, schema);
     schema_path_back(&c, 0);
     if (rc == 0)
         rc = run(&c, schema, v);
-    for (size_t i = 0; i < c.n_patterns; i++)
-        regfree(&patterns[i].regex);
+    schema_free_patterns(&c);
+    *work = c.work;
     return rc;
+}
+
+int json_schema_check(const struct fm_value *schema, const struct fm_value *v, json_schema_report report,
+                      void *arg, struct fm_err *err)
+{
+    struct json_schema_work work = {0};
+    return json_schema_check_within(schema, v, &work, report, arg, err);
 }
 
 int json_schema_check_plain(const struct fm_value *schema, const struct fm_value *v,

@@ -10,6 +10,8 @@
 #include "json_schema_walk.h"
 #include "mem.h"
 
+#define KEYWORD_WORK 8 /* to find out what a keyword is */
+
 static int faulty(struct check *c, const char *what)
 {
     return schema_refuse(c, "must be %s", what);
@@ -81,17 +83,7 @@ static int verify_pattern(struct check *c, const struct fm_value *v)
 {
     if (fm_value_kind(v) != FM_STRING)
         return faulty(c, "a string");
-    if (c->use == JSON_SCHEMA_PLAIN)
-        return schema_refuse(c, "this schema may have no patterns");
-    if (c->n_patterns == MAX_PATTERNS)
-        return schema_refuse(c, "the schema has more than %d patterns", MAX_PATTERNS);
-    struct pattern *p = &c->patterns[c->n_patterns];
-    p->source = v;
-    bool ok = false;
-    int rc = schema_compile_pattern(c, v, &p->regex, &ok);
-    if (ok)
-        c->n_patterns++;
-    return rc;
+    return schema_add_pattern(c, v);
 }
 
 static int verify_schemas(struct check *c, const struct fm_value *v)
@@ -200,6 +192,8 @@ int schema_verify(struct check *c, const struct fm_value *schema)
         const char *key = fm_value_key(schema, i);
         if (!matters(c, key, fm_value_at(schema, i)))
             continue;
+        if (!schema_spend(c, KEYWORD_WORK))
+            return schema_stop(c, JSON_SCHEMA_TOO_LARGE);
         size_t was = schema_path_key(c, key);
         const struct keyword *k = keyword_of(key);
         int rc = k != NULL ? k->holds(c, fm_value_at(schema, i))
@@ -214,12 +208,10 @@ int schema_verify(struct check *c, const struct fm_value *schema)
 int json_schema_verify(const struct fm_value *schema, const char *path, enum json_schema_use use,
                        struct fm_err *err)
 {
-    struct pattern patterns[MAX_PATTERNS];
-    struct check c = {.err = err, .patterns = patterns, .collect = true, .use = use};
+    struct check c = {.err = err, .collect = true, .use = use};
     (void)schema_path_down(&c, "%s", path);
     (void)schema_verify(&c, schema);
-    for (size_t i = 0; i < c.n_patterns; i++)
-        regfree(&patterns[i].regex);
+    schema_free_patterns(&c);
     return c.n_faults == 0 ? 0 : -FM_INVALID_ARGUMENT;
 }
 
