@@ -20,10 +20,10 @@
 #define MIN_MEMORY_BYTES (256u * 1024)
 #define MAX_MEMORY_BYTES (8u * 1024 * 1024)
 #define CHARACTERS_PER_CHARGE 32
-#define WORK_PER_CHARGE 4          /* a charge is up to 30 ns */
-#define COMPILED_BYTES_PER_WORK 8  /* compiling takes some ns for each byte of what is made */
-#define TEXT_BYTES_PER_WORK 16     /* of a text that is looked through once */
-#define COMPILE_WORK 2000          /* of any pattern */
+#define WORK_PER_CHARGE 4         /* a charge is up to 30 ns */
+#define COMPILED_BYTES_PER_WORK 8 /* compiling takes some ns for each byte of what is made */
+#define TEXT_BYTES_PER_WORK 16    /* of a text that is looked through once */
+#define COMPILE_WORK 2000         /* of any pattern */
 
 struct ecma_regex {
     pcre2_code *code;
@@ -51,8 +51,8 @@ static pcre2_code *compile(const struct fm_buf *text, struct fm_err *err)
         fm_abort("out of memory");
     (void)pcre2_set_parens_nest_limit(c, NESTED_GROUPS);
     pcre2_code *code = pcre2_compile(
-        text->p, text->n - 1,
-        PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_AUTO_CALLOUT | PCRE2_NEVER_BACKSLASH_C, &fault, &at, c);
+        text->p, text->n - 1, PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_AUTO_CALLOUT | PCRE2_NEVER_BACKSLASH_C,
+        &fault, &at, c);
     pcre2_compile_context_free(c);
     if (code != NULL)
         return code;

@@ -36,7 +36,8 @@ enum ecma_regex_result {
     ECMA_REGEX_DIFFERS,
     ECMA_REGEX_MATCHES,
     ECMA_REGEX_TOO_MUCH_WORK,   /* it is not known whether it matches */
-    ECMA_REGEX_TOO_MUCH_MEMORY, /* the same: more than 256 KiB, or a byte for each unit of work left, or 8 MiB */
+    ECMA_REGEX_TOO_MUCH_MEMORY, /* the same: more than 256 KiB, or a byte for each unit of work left, or 8 MiB
+                                 */
     ECMA_REGEX_NOT_TEXT         /* the text is not UTF-8 */
 };
 /* Whether the pattern matches anywhere in the text. `work` is what may be spent; what was is taken

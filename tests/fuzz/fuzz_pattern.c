@@ -1,5 +1,5 @@
-/* Patterns of JSON Schemas: up to a zero byte it is a pattern, what follows is the text. A pattern is taken or
- * refused with a reason; a match within some work takes no longer, and no more memory, than it may. */
+/* Patterns of JSON Schemas: up to a zero byte it is a pattern, what follows is the text. A pattern is taken
+ * or refused with a reason; a match within some work takes no longer, and no more memory, than it may. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
