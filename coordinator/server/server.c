@@ -166,9 +166,11 @@ static void poll_checks(void *arg)
     server_time(s);
     while ((check = checker_poll(s->checker)) != NULL)
         core_checked(s->core, check);
+    while ((check = checker_poll(s->answer_checker)) != NULL)
+        core_checked(s->core, check);
 }
 
-/* On the checker's thread. */
+/* On a checker's thread. */
 static void on_checked(void *arg)
 {
     struct server *s = arg;
@@ -177,7 +179,8 @@ static void on_checked(void *arg)
 
 static void io_check(void *arg, struct program_check *check)
 {
-    checker_add(((struct server *)arg)->checker, check);
+    struct server *s = arg;
+    checker_add(program_check_is_answer(check) ? s->answer_checker : s->checker, check);
 }
 
 static void io_recovered(void *arg)
@@ -284,6 +287,7 @@ void server_init(struct server *s, struct rpc_loop *loop, struct rpc_server *ser
     s->arg = arg;
     fm_arena_init(&s->arena, LIMIT_ARENA_BYTES);
     s->checker = checker_new(on_checked, s);
+    s->answer_checker = checker_new(on_checked, s);
     s->core = core_new(cfg, &io);
     add_core_methods(s);
     rpc_server_add(server, agent_methods, n_agent_methods, s);
@@ -310,6 +314,7 @@ void server_stop(struct server *s, int64_t grace_ms, void (*on_quiet)(void *arg)
 void server_done(struct server *s)
 {
     checker_free(s->checker);
+    checker_free(s->answer_checker);
     core_free(s->core);
     if (s->unit != NULL)
         store_unit_free(s->unit);
