@@ -16,7 +16,6 @@
 #include "agreed.h"
 #include "clock.h"
 #include "id.h"
-#include "jq_eval.h"
 #include "lock.h"
 #include "log.h"
 #include "mem.h"
@@ -212,7 +211,17 @@ static void io_start_work(void *arg, uint64_t id, struct engine_work *work)
     workers_run(((struct daemon *)arg)->workers, id, work);
 }
 
-static void on_work_done(void *arg, uint64_t id, struct engine_work *work)
+static void run_work(void *work)
+{
+    engine_work_run(work);
+}
+
+static void free_work(void *work)
+{
+    engine_work_free(work);
+}
+
+static void on_work_done(void *arg, uint64_t id, void *work)
 {
     struct daemon *d = arg;
     engine_work_done(d->engine, id, work, fm_now_mono_ms());
@@ -222,22 +231,6 @@ static void on_work_done(void *arg, uint64_t id, struct engine_work *work)
 static void after_call(void *arg)
 {
     after_input(arg);
-}
-
-/* Blocks the loop for as long as the program runs: a tenth of a second at most. */
-static bool io_condition(void *arg, const char *program, struct fm_bytes json)
-{
-    static const struct jq_limits limits = {.max_outputs = 1000, .max_bytes = 1u << 20, .cpu_ms = 100};
-    fm_auto(jq_outputs) out = {0};
-    fm_auto(fm_err) err = {0};
-    (void)arg;
-    if (jq_eval(program, json, &limits, &out, &err) < 0) {
-        FM_LOG(WARN, EXECUTION, "the condition of a breakpoint failed; holding the task",
-               FM_STR("condition", program), FM_STR("error", err.msg));
-        return true;
-    }
-    const char *first = (const char *)out.text.p;
-    return out.n > 0 && strcmp(first, "null") != 0 && strcmp(first, "false") != 0;
 }
 
 static int64_t io_now_us(void *arg)
@@ -487,6 +480,7 @@ static void stop(struct daemon *d)
 
 int daemon_run(const struct daemon_config *cfg)
 {
+    static const struct work_kind handlers = {run_work, on_work_done, free_work};
     struct daemon d = {.cfg = cfg};
     struct engine_io io = {.arg = &d,
                            .send = io_send,
@@ -498,7 +492,6 @@ int daemon_run(const struct daemon_config *cfg)
                            .start_work = io_start_work,
                            .attached = io_attached,
                            .drained = io_drained,
-                           .condition = io_condition,
                            .now_us = io_now_us};
     (void)signal(SIGPIPE, SIG_IGN);
     rpc_global_init();
@@ -509,7 +502,7 @@ int daemon_run(const struct daemon_config *cfg)
     start(&d);
     d.outside = outside_new(&d.uv, &cfg->outside, after_call, &d);
     outside_set_engine(d.outside, d.engine);
-    d.workers = workers_new(&d.uv, cfg->workers > 0 ? cfg->workers : 1, on_work_done, &d);
+    d.workers = workers_new(&d.uv, cfg->workers > 0 ? cfg->workers : 1, &handlers, &d);
     if (pthread_create(&d.rpc_thread, NULL, rpc_main, &d) != 0)
         fm_abort("the gRPC thread could not be started");
     (void)uv_run(&d.uv, UV_RUN_DEFAULT);

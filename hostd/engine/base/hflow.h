@@ -36,6 +36,8 @@ struct routine {
     /* in the job that the flow was parsed for */
     struct task *queue;    /* tasks that are due, in order */
     struct fm_ctx *run;    /* the handler at work */
+    uint64_t asking;       /* call by which conditions of breakpoints are put to the first one; 0: none */
+    char *hold_why;        /* what was wrong with the condition that holds the first one; NULL: nothing */
     int64_t held_until_ms; /* the first one waits for its next attempt, and those behind it, too; 0: no */
 };
 

@@ -26,7 +26,8 @@ struct task {
     uint64_t spent_ms;
     int64_t due_ms; /* 0: at once */
     bool merged, lost, scheduled;
-    bool announced; /* its intent was sent, and its handler has not begun */
+    bool announced;                          /* its intent was sent, and its handler has not begun */
+    enum { UNASKED, PASSES, HOLDS } verdict; /* of the conditions of the job's breakpoints (hold.c) */
 };
 
 struct deferred {
@@ -76,6 +77,7 @@ struct hjob {
     char *released_task;
     size_t n_running;
     char *break_task; /* id of the task that reached a breakpoint; NULL: none */
+    char *break_why;  /* what was wrong with its condition; NULL: nothing */
     struct deferred *deferred;
     struct kv shared;
     struct routine_state *routines;
