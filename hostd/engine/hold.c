@@ -97,8 +97,8 @@ static char *why(const struct hjob *job, const struct task *t, const struct eval
     size_t n = conditions_for(job, t, programs);
     const char *program = n != SIZE_MAX && r->n < n ? programs[r->n] : "";
     size_t shown = fm_utf8_cut(program, SHOWN_BYTES);
-    snprintf(text, sizeof(text), "the condition %.*s%s of a breakpoint has failed: %.400s", (int)shown, program,
-             program[shown] != '\0' ? "…" : "", r->error);
+    snprintf(text, sizeof(text), "the condition %.*s%s of a breakpoint has failed: %.400s", (int)shown,
+             program, program[shown] != '\0' ? "…" : "", r->error);
     text[fm_utf8_cut(text, sizeof(text) - 4)] = '\0';
     return fm_xstrdup(text);
 }

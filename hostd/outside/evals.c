@@ -115,10 +115,8 @@ void eval_run(struct eval *v)
 
 struct eval_result eval_result(const struct eval *v)
 {
-    return (struct eval_result){.outputs = (const char *const *)v->outputs,
-                                .n = v->n,
-                                .code = v->err.code,
-                                .error = v->err.msg};
+    return (struct eval_result){
+        .outputs = (const char *const *)v->outputs, .n = v->n, .code = v->err.code, .error = v->err.msg};
 }
 
 /* ---- all of them ---- */
