@@ -66,6 +66,7 @@ static void begin_core_call(struct rpc_call *call, const struct rpc_method *meth
     rpc_call_events(call, &events, c, LIMIT_WATCH_QUEUE_BYTES);
     FM_LOG(TRACE, RPC, "request", FM_STR("method", method->path), FM_STR("peer", rpc_call_peer(call)));
     server_time(s);
+    rpc_loop_doing(s->loop, method->path);
     core_request(s->core, c->id, m, request, message);
 }
 
@@ -164,6 +165,7 @@ static void poll_checks(void *arg)
     struct server *s = arg;
     struct program_check *check;
     server_time(s);
+    rpc_loop_doing(s->loop, "what was checked");
     while ((check = checker_poll(s->checker)) != NULL)
         core_checked(s->core, check);
     while ((check = checker_poll(s->answer_checker)) != NULL)
@@ -199,6 +201,7 @@ static void on_timer(void *arg)
 {
     struct server *s = arg;
     server_time(s);
+    rpc_loop_doing(s->loop, "a deadline of the core");
     core_tick(s->core);
 }
 
@@ -246,6 +249,7 @@ static void poll_store(void *arg)
     struct server *s = arg;
     struct store_done *d = NULL;
     server_time(s);
+    rpc_loop_doing(s->loop, "what the store has done");
     size_t bytes = 0;
     for (int i = 0; i < POLLED_AT_ONCE && bytes < POLLED_BYTES && (d = store_poll(s->store)) != NULL; i++) {
         bytes += d->arena->used;

@@ -1,5 +1,5 @@
-/* Programs and schemas of users take their time on the loop of neither daemon: what would take long is bounded,
- * runs elsewhere, and says what was too much; and the hosts keep their jobs. */
+/* Programs and schemas of users take their time on the loop of neither daemon: what would take long is
+ * bounded, runs elsewhere, and says what was too much; and the hosts keep their jobs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,11 +30,12 @@ static char *noise(size_t n)
 
 static const char *submit_gated(struct cluster *c)
 {
-    return submit_flow(c, "{}",
-                       "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'gate':'%s'},{'emit':'x'}]}}},"
-                       "{'id':'b','type':'probe','config':{'do':{'in':[{'append':'seen'}]}}}],"
-                       "'connections':[{'from':{'routine':'a','event':'x'},'to':{'routine':'b','slot':'in'}}]}",
-                       cluster_file(c, "gate"));
+    return submit_flow(
+        c, "{}",
+        "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':[{'gate':'%s'},{'emit':'x'}]}}},"
+        "{'id':'b','type':'probe','config':{'do':{'in':[{'append':'seen'}]}}}],"
+        "'connections':[{'from':{'routine':'a','event':'x'},'to':{'routine':'b','slot':'in'}}]}",
+        cluster_file(c, "gate"));
 }
 
 /* Each takes some milliseconds, all of them many seconds. */
@@ -43,8 +44,8 @@ static char *many_conditions(size_t n)
     char *list = calloc(n, 80);
     assert_non_null(list);
     for (size_t i = 0; i < n; i++)
-        sprintf(list + strlen(list), "%s{'routine':'b','condition':'[range(%zu)] | add < 0'}", i > 0 ? "," : "",
-                300000 + i);
+        sprintf(list + strlen(list), "%s{'routine':'b','condition':'[range(%zu)] | add < 0'}",
+                i > 0 ? "," : "", 300000 + i);
     return list;
 }
 
@@ -88,7 +89,8 @@ static void a_pattern_that_takes_too_much_is_refused_with_its_answer(void **stat
                                   "'in':[{'ask':'Which?','schema':{'pattern':'" EVIL "'}}],'answer':[]}}}]}");
     json_decref(wait_status(&c, job, "PAUSED"));
     char *text = noise(120000);
-    char *why = rpc_fails(c.address, "Jobs/ResumeJob", "InvalidArgument", "{'job_id':'%s','answer':'%s'}", job, text);
+    char *why =
+        rpc_fails(c.address, "Jobs/ResumeJob", "InvalidArgument", "{'job_id':'%s','answer':'%s'}", job, text);
     assert_non_null(strstr(why, "the pattern " EVIL " takes too much memory to be matched"));
     free(why);
     free(text);
@@ -127,12 +129,34 @@ static void a_schema_that_takes_too_much_fails_its_task(void **state)
     cluster_done(&c);
 }
 
+/* A handler that blocks without saying so stands in everybody's way: hostd says so. */
+static void a_loop_that_stands_still_says_what_it_did(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start_probes(&c, 1);
+    const char *job = submit_flow(&c, "{}",
+                                  "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':"
+                                  "[{'touch':'%s'},{'block':'%s'}]}}}]}",
+                                  cluster_file(&c, "begun"), cluster_file(&c, "gate"));
+    long long until = test_now_ms() + DEADLINE_MS;
+    while (cluster_lines(&c, "begun") == 0)
+        test_pause(until, "the handler has begun");
+    for (long long from = test_now_ms(); test_now_ms() < from + 200;) /* longer than a turn should take */
+        test_pause(until, "the loop stands still");
+    cluster_open_gate(&c, "gate");
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    cluster_wait_log(&c, "host0.log", "a turn of a loop took long; everything else has waited loop=engine");
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hundred_conditions_hold_a_task_and_nobody_else),
         cmocka_unit_test(a_pattern_that_takes_too_much_is_refused_with_its_answer),
         cmocka_unit_test(a_schema_that_takes_too_much_fails_its_task),
+        cmocka_unit_test(a_loop_that_stands_still_says_what_it_did),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

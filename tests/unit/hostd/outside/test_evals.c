@@ -164,8 +164,10 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], JQ_WORKER_ARG) == 0)
         return jq_worker_main();
     const struct CMUnitTest tests[] = {
-        T(the_first_output_of_each_program_is_told), T(the_first_that_is_true_may_be_the_last),
-        T(a_program_that_fails_is_the_last),         T(all_programs_share_a_budget),
+        T(the_first_output_of_each_program_is_told),
+        T(the_first_that_is_true_may_be_the_last),
+        T(a_program_that_fails_is_the_last),
+        T(all_programs_share_a_budget),
         T(what_is_cancelled_is_not_told_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
