@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WATCHDOG_MS 100          /* a turn that takes longer is logged */
-#define WATCHDOG_QUIET_MS 10000  /* then others only count for so long */
+#define WATCHDOG_MS 100         /* a turn that takes longer is logged */
+#define WATCHDOG_QUIET_MS 10000 /* then others only count for so long */
 
 struct watchdog {
     const char *loop;  /* its name in the log */
@@ -27,8 +27,8 @@ static inline void watchdog_begin(struct watchdog *w, int64_t now_ms)
     w->longest = w->doing = NULL;
 }
 
-/* What was done since the turn has begun, or since the last call, ends: it is what `doing` says, or else this,
- * which lives long. */
+/* What was done since the turn has begun, or since the last call, ends: it is what `doing` says, or else
+ * this, which lives long. */
 static inline void watchdog_lap(struct watchdog *w, const char *what, int64_t now_ms)
 {
     if (now_ms - w->last_ms > w->longest_ms) {

@@ -6,6 +6,7 @@
 #include <uthash.h>
 
 #include "arena.h"
+#include "data_fields.h"
 #include "kinds.h"
 #include "policy.h"
 #include "registry.h"
@@ -73,10 +74,10 @@ struct flow *flow_parse(struct fm_bytes encoded, const struct registry *registry
 void flow_free(struct flow *f);
 /* The routine, or the flow's `unknown`; never NULL. */
 struct routine *flow_routine(struct flow *f, const char *id);
-/* Applies a connection's mapping, dropping and constants to an encoded Struct: appends the result.
- * -1: malformed. */
-int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_buf *out);
+/* Applies a connection's mapping, dropping and constants to data: appends the result, an encoded
+ * Struct. -1: malformed. */
+int mapping_apply(const struct connection *c, const struct data_fields *data, struct fm_buf *out);
 /* True when the connection takes this event, of the routine at which it begins, with this data. */
-bool connection_takes(const struct connection *c, const char *event, struct fm_bytes data);
+bool connection_takes(const struct connection *c, const char *event, const struct data_fields *data);
 
 #endif

@@ -111,13 +111,15 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
         return;
     }
     const char *call_id = call_id_of(ctx, m->event, data);
+    struct data_fields fields;
     uint32_t taken = 0;
+    data_fields_read(&fields, data);
     for (size_t i = 0; i < from->n_out; i++) {
         const struct connection *c = from->out[i];
         fm_auto(fm_buf) mapped = {0};
-        if (!connection_takes(c, m->event, data))
+        if (!connection_takes(c, m->event, &fields))
             continue;
-        if (mapping_apply(c, data, &mapped) == 0) {
+        if (mapping_apply(c, &fields, &mapped) == 0) {
             struct task t = {
                 .routine = c->to_routine,
                 .slot = c->slot,
@@ -129,6 +131,7 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
             taken++;
         }
     }
+    data_fields_done(&fields);
     fermata_v1_Emission e;
     memset(&e, 0, sizeof(e));
     e.event = pb_var_str(m->event);

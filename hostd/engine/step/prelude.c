@@ -57,14 +57,16 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
 {
     bool taken = false;
     const struct routine *from = flow_routine(job->flow, d->routine);
+    struct data_fields fields;
+    data_fields_read(&fields, d->data);
     for (size_t i = 0; i < from->n_out; i++) {
         const struct connection *c = from->out[i];
         char id[48];
         fm_auto(fm_buf) data = {0};
-        if (!connection_takes(c, d->event, d->data))
+        if (!connection_takes(c, d->event, &fields))
             continue;
         snprintf(id, sizeof(id), "d%u.%zu", job->last_step + 1, job->n_prelude_tasks);
-        if (mapping_apply(c, d->data, &data) == 0) {
+        if (mapping_apply(c, &fields, &data) == 0) {
             const struct task t = {
                 .id = id,
                 .routine = c->to_routine,
@@ -80,6 +82,7 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
             taken = true;
         }
     }
+    data_fields_done(&fields);
     if (!taken && !is_notice(from, d->event))
         put_deferred_output(job, d);
 }
