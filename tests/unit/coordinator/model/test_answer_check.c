@@ -179,7 +179,7 @@ static const char *briefly(const char *pause, const char *answer)
         (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
         double took = (double)(to.tv_sec - from.tv_sec) * 1e3 + (double)(to.tv_nsec - from.tv_nsec) / 1e6;
         best = took < best ? took : best;
-        snprintf(text, sizeof(text), "%s", fm_code_name((enum fm_code) - rc));
+        snprintf(text, sizeof(text), "%s", fm_code_name(-rc));
         assert_true(rc != -FM_RESOURCE_EXHAUSTED || err.code == FM_OK);
     }
     if (best > 20 * (TEST_SANITIZED ? 20 : 1))
