@@ -1,9 +1,10 @@
 /* Checks values against a JSON Schema. A documented part of draft 2020-12:
- *   type (with "integer"), enum, const; properties, required, additionalProperties, minProperties,
- * maxProperties; items (one schema), minItems, maxItems, uniqueItems; minimum, maximum,
+ *   type (with "integer"), enum, const; properties, patternProperties, propertyNames, required,
+ * dependentRequired, additionalProperties, minProperties, maxProperties; items (one schema), prefixItems,
+ * contains, minContains, maxContains, minItems, maxItems, uniqueItems; minimum, maximum,
  * exclusiveMinimum, exclusiveMaximum, multipleOf; minLength, maxLength (characters), pattern (see
  * ecma_regex.h; up to 64);
- * anyOf, oneOf, allOf, not; true and false as schemas. Annotations ($schema, $id, $comment,
+ * anyOf, oneOf, allOf, not, if, then, else; true and false as schemas. Annotations ($schema, $id, $comment,
  * title, description, default, examples, format, deprecated, readOnly, writeOnly) are allowed
  * and mean nothing. Any other keyword is refused: nothing that a schema demands is silently not
  * checked. Pure functions. */

@@ -13,7 +13,7 @@
 #define SHOWN_BYTES 100 /* of a pattern in a message */
 
 struct pattern {
-    const struct fm_value *source;
+    const char *source; /* in the schema: the same pointer is the same pattern */
     struct ecma_regex *regex;
 };
 
@@ -23,10 +23,9 @@ static int stop_at(struct check *c, const char *pattern, const char *why)
     return schema_stop(c, "the pattern %.*s%s %s", (int)n, pattern, pattern[n] != '\0' ? "…" : "", why);
 }
 
-int schema_add_pattern(struct check *c, const struct fm_value *source)
+int schema_add_pattern(struct check *c, const char *text)
 {
     fm_auto(fm_err) err = {0};
-    const char *text = fm_value_string(source, "");
     if (c->use == JSON_SCHEMA_PLAIN)
         return schema_refuse(c, "this schema may have no patterns");
     if (c->work.no_patterns)
@@ -41,12 +40,12 @@ int schema_add_pattern(struct check *c, const struct fm_value *source)
         c->patterns = fm_xcalloc(MAX_PATTERNS, sizeof(*c->patterns));
         c->room = ecma_regex_room_new();
     }
-    c->patterns[c->n_patterns++] = (struct pattern){source, regex};
+    c->patterns[c->n_patterns++] = (struct pattern){text, regex};
     return schema_spend(c, ecma_regex_work(regex)) ? 0
                                                    : stop_at(c, text, "takes too much work to be compiled");
 }
 
-static const struct ecma_regex *regex_of(const struct check *c, const struct fm_value *source)
+static const struct ecma_regex *regex_of(const struct check *c, const char *source)
 {
     for (size_t i = 0; i < c->n_patterns; i++)
         if (c->patterns[i].source == source)
@@ -54,7 +53,7 @@ static const struct ecma_regex *regex_of(const struct check *c, const struct fm_
     return NULL;
 }
 
-bool schema_matches(struct check *c, const struct fm_value *source, const char *text)
+bool schema_matches(struct check *c, const char *source, const char *text)
 {
     const struct ecma_regex *regex = regex_of(c, source);
     if (regex == NULL) /* of a key that came twice the last one counts, and each was compiled */
@@ -63,13 +62,11 @@ bool schema_matches(struct check *c, const struct fm_value *source, const char *
     enum ecma_regex_result result = ecma_regex_match(regex, c->room, text, strlen(text), &left);
     (void)schema_spend(c, may - left);
     if (result == ECMA_REGEX_TOO_MUCH_WORK)
-        (void)stop_at(c, fm_value_string(source, ""),
-                      "takes too much work to be matched: simplify it, or shorten the text");
+        (void)stop_at(c, source, "takes too much work to be matched: simplify it, or shorten the text");
     else if (result == ECMA_REGEX_TOO_MUCH_MEMORY)
-        (void)stop_at(c, fm_value_string(source, ""),
-                      "takes too much memory to be matched: simplify it, or shorten the text");
+        (void)stop_at(c, source, "takes too much memory to be matched: simplify it, or shorten the text");
     else if (result == ECMA_REGEX_NOT_TEXT)
-        (void)stop_at(c, fm_value_string(source, ""), "cannot be matched: the text is not UTF-8");
+        (void)stop_at(c, source, "cannot be matched: the text is not UTF-8");
     return result == ECMA_REGEX_MATCHES;
 }
 

@@ -83,7 +83,7 @@ static int verify_pattern(struct check *c, const struct fm_value *v)
 {
     if (fm_value_kind(v) != FM_STRING)
         return faulty(c, "a string");
-    return schema_add_pattern(c, v);
+    return schema_add_pattern(c, fm_value_string(v, ""));
 }
 
 static int verify_schemas(struct check *c, const struct fm_value *v)
@@ -114,6 +114,32 @@ static int verify_properties(struct check *c, const struct fm_value *v)
     return 0;
 }
 
+/* By the patterns of their names. */
+static int verify_patterns(struct check *c, const struct fm_value *v)
+{
+    int rc = verify_properties(c, v);
+    for (size_t i = 0; rc == 0 && fm_value_kind(v) == FM_MAP && i < fm_value_size(v); i++) {
+        size_t was = schema_path_key(c, fm_value_key(v, i));
+        rc = schema_add_pattern(c, fm_value_key(v, i));
+        schema_path_back(c, was);
+    }
+    return rc;
+}
+
+static int verify_dependent(struct check *c, const struct fm_value *v)
+{
+    if (fm_value_kind(v) != FM_MAP)
+        return faulty(c, "an object of lists of strings");
+    for (size_t i = 0; i < fm_value_size(v); i++) {
+        size_t was = schema_path_key(c, fm_value_key(v, i));
+        int rc = verify_names(c, fm_value_at(v, i));
+        schema_path_back(c, was);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 /* What a keyword's value is. A format is no demand of ours, but of those who give it a meaning. */
 enum meaning { ANNOTATION, DEMAND, SCHEMA, SCHEMAS, NAMED_SCHEMAS };
 
@@ -128,9 +154,16 @@ static const struct keyword {
     {"properties",           NAMED_SCHEMAS, verify_properties},
     {"required",             DEMAND,        verify_names     },
     {"additionalProperties", SCHEMA,        schema_verify    },
+    {"patternProperties",    NAMED_SCHEMAS, verify_patterns  },
+    {"propertyNames",        SCHEMA,        schema_verify    },
+    {"dependentRequired",    DEMAND,        verify_dependent },
     {"minProperties",        DEMAND,        verify_count     },
     {"maxProperties",        DEMAND,        verify_count     },
     {"items",                SCHEMA,        schema_verify    },
+    {"prefixItems",          SCHEMAS,       verify_schemas   },
+    {"contains",             SCHEMA,        schema_verify    },
+    {"minContains",          DEMAND,        verify_count     },
+    {"maxContains",          DEMAND,        verify_count     },
     {"minItems",             DEMAND,        verify_count     },
     {"maxItems",             DEMAND,        verify_count     },
     {"uniqueItems",          DEMAND,        verify_bool      },
@@ -146,6 +179,9 @@ static const struct keyword {
     {"oneOf",                SCHEMAS,       verify_schemas   },
     {"allOf",                SCHEMAS,       verify_schemas   },
     {"not",                  SCHEMA,        schema_verify    },
+    {"if",                   SCHEMA,        schema_verify    },
+    {"then",                 SCHEMA,        schema_verify    },
+    {"else",                 SCHEMA,        schema_verify    },
     {"$schema",              ANNOTATION,    verify_any       },
     {"$id",                  ANNOTATION,    verify_any       },
     {"$comment",             ANNOTATION,    verify_any       },

@@ -323,6 +323,81 @@ static void strings_have_lengths_in_characters_and_patterns(void **state)
     misses("{'pattern':'^[A-Z]{2}[0-9]+$'}", "'AB'", ": does not match ^[A-Z]{2}[0-9]+$");
 }
 
+static void properties_are_told_by_patterns_and_by_each_other(void **state)
+{
+    (void)state;
+    const char *schema =
+        "{'properties':{'foo':{'type':'array','maxItems':3},'bar':{'type':'array'}},"
+        "'patternProperties':{'f.o':{'minItems':2}},'additionalProperties':{'type':'integer'}}";
+    meets(schema, "{'foo':[1,2]}");
+    misses(schema, "{'foo':[1,2,3,4]}", "foo: has 4 elements; it must have 3 or fewer");
+    misses(schema, "{'foo':[]}", "foo: has 0 elements; it must have 2 or more");
+    meets(schema, "{'fxo':[1,2],'quux':3}");
+    misses(schema, "{'fxo':[]}", "fxo: has 0 elements; it must have 2 or more");
+    misses(schema, "{'quux':'foo'}", "quux: is a string; it must be an integer");
+    misses("{'patternProperties':{'a*':{'type':'integer'},'aaa*':{'maximum':20}}}", "{'aaaa':31}",
+           "aaaa: is 31; it must be 20 or less");
+    meets("{'additionalProperties':false,'patternProperties':{'^x-':{}}}", "{'x-1':1}");
+    misses("{'additionalProperties':false,'patternProperties':{'^x-':{}}}", "{'y-1':1}",
+           "y-1: unknown key \"y-1\"");
+    meets("{'propertyNames':{'maxLength':3}}", "{'f':1,'foo':1}");
+    misses("{'propertyNames':{'maxLength':3}}", "{'foobar':1}",
+           ": has the key \"foobar\", which does not meet the schema of propertyNames");
+    misses("{'propertyNames':{'pattern':'^a+$'}}", "{'aaA':1}",
+           ": has the key \"aaA\", which does not meet the schema of propertyNames");
+    meets("{'propertyNames':false}", "{}");
+    const char *card = "{'dependentRequired':{'card':['address','zip']}}";
+    meets(card, "{'zip':1}");
+    meets(card, "{'card':1,'address':1,'zip':1}");
+    misses(card, "{'card':1,'zip':1}", ": lacks the property \"address\", which it needs beside \"card\"");
+    bad_schema("{'patternProperties':{'(':{}}}", FM_INVALID_ARGUMENT,
+               "schema.patternProperties.(: the pattern (");
+    bad_schema("{'patternProperties':[]}", FM_INVALID_ARGUMENT, "an object of schemas");
+    bad_schema("{'dependentRequired':{'a':'b'}}", FM_INVALID_ARGUMENT,
+               "schema.dependentRequired.a: must be a list");
+    bad_schema("{'dependentRequired':[]}", FM_INVALID_ARGUMENT, "an object of lists");
+}
+
+static void lists_have_prefixes_and_contain(void **state)
+{
+    (void)state;
+    const char *tuple = "{'prefixItems':[{'type':'integer'},{'type':'string'}],'items':false}";
+    meets(tuple, "[1,'a']");
+    meets(tuple, "[1]");
+    meets(tuple, "[]");
+    misses(tuple, "['a',1]",
+           "[0]: is a string; it must be an integer; [1]: is a number; it must be a string");
+    misses(tuple, "[1,'a',2]", "[2]: is not allowed");
+    meets("{'prefixItems':[{'type':'integer'}]}", "[1,'a',null]");
+    meets("{'contains':{'minimum':5}}", "[3,4,5]");
+    misses("{'contains':{'minimum':5}}", "[2,3]",
+           ": has 0 elements that meet the schema of contains; it must have 1 or more");
+    misses("{'contains':false}", "['x']",
+           ": has 0 elements that meet the schema of contains; it must have 1 or more");
+    meets("{'contains':false}", "'no list'");
+    meets("{'contains':{'const':1},'minContains':0}", "[]");
+    misses("{'contains':{'const':1},'minContains':2,'maxContains':3}", "[1]",
+           ": has 1 elements that meet the schema of contains; it must have 2 or more");
+    misses("{'contains':{'const':1},'maxContains':3}", "[1,1,1,1]",
+           ": has 4 elements that meet the schema of contains; it must have 3 or fewer");
+    bad_schema("{'prefixItems':[]}", FM_INVALID_ARGUMENT, "a list of schemas");
+}
+
+static void a_schema_may_depend_on_another(void **state)
+{
+    (void)state;
+    const char *both = "{'if':{'exclusiveMaximum':0},'then':{'minimum':-10},'else':{'multipleOf':2}}";
+    meets(both, "-1");
+    misses(both, "-100", ": is -100; it must be -10 or more");
+    meets(both, "4");
+    misses(both, "3", ": is 3; it must be a multiple of 2");
+    meets("{'if':{'const':0}}", "0");
+    meets("{'then':{'const':0}}", "'x'");
+    meets("{'else':{'const':0}}", "'x'");
+    misses("{'if':true,'then':false}", "1", ": is not allowed");
+    bad_schema("{'if':3}", FM_INVALID_ARGUMENT, "schema.if: must be a schema");
+}
+
 static void schemas_are_combined(void **state)
 {
     (void)state;
@@ -346,7 +421,9 @@ static void what_a_schema_demands_is_never_silently_left_out(void **state)
     (void)state;
     bad_schema("{'properties':{'a':{'$ref':'#/x'}}}", FM_INVALID_ARGUMENT,
                "schema.properties.a.$ref: this keyword of JSON Schema is not supported");
-    bad_schema("{'if':{}}", FM_INVALID_ARGUMENT, "schema.if");
+    bad_schema("{'unevaluatedItems':{}}", FM_INVALID_ARGUMENT, "schema.unevaluatedItems");
+    bad_schema("{'dependentSchemas':{}}", FM_INVALID_ARGUMENT, "schema.dependentSchemas");
+    bad_schema("{'items':[{}]}", FM_INVALID_ARGUMENT, "schema.items");
     meets("{'title':'t','description':'d','default':1,'examples':[],'$schema':'s','$id':'i','$comment':'c',"
           "'format':'email','deprecated':false,'readOnly':true,'writeOnly':false}",
           "1");
@@ -516,6 +593,9 @@ int main(void)
         TEST(numbers_have_bounds),
         TEST(strings_have_lengths_in_characters_and_patterns),
         TEST(schemas_are_combined),
+        TEST(properties_are_told_by_patterns_and_by_each_other),
+        TEST(lists_have_prefixes_and_contain),
+        TEST(a_schema_may_depend_on_another),
         TEST(what_a_schema_demands_is_never_silently_left_out),
         TEST(a_faulty_schema_is_named),
         TEST(patterns_are_those_of_ecma_262),
