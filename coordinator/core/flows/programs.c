@@ -97,8 +97,11 @@ static bool give_away(struct core *c, struct op *op, struct program_check *k, st
     w->is_answer = program_check_is_answer(k);
     op_park(op);
     HASH_ADD(hh, c->checks, tag, sizeof(w->tag), w);
-    FM_LOG(DEBUG, FLOW, "a request waits for its jq programs, schemas or answer to be checked",
-           FM_U64("programs", k->n));
+    if (w->is_answer)
+        FM_LOG(DEBUG, FLOW, "a request waits for its answer to be checked");
+    else
+        FM_LOG(DEBUG, FLOW, "a request waits for its jq programs and schemas to be checked",
+               FM_U64("programs", k->n));
     c->io.check(c->io.arg, k);
     fm_err_done(err);
     return true;
