@@ -20,6 +20,16 @@ int64_t fm_now_mono_ms(void)
     return now_us(CLOCK_MONOTONIC) / 1000;
 }
 
+int64_t fm_now_coarse_ms(void)
+{
+    return now_us(CLOCK_MONOTONIC_COARSE) / 1000;
+}
+
+int64_t fm_thread_cpu_ms(void)
+{
+    return now_us(CLOCK_THREAD_CPUTIME_ID) / 1000;
+}
+
 int64_t fm_now_wall_ms(void)
 {
     return now_us(CLOCK_REALTIME) / 1000;

@@ -10,19 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arena.h"
 #include "buf.h"
 #include "json_schema_pattern.h"
 #include "json_schema_walk.h"
+#include "mem.h"
 #include "nearest.h"
+#include "value.h"
 
 #define MAX_SUGGESTED 16 /* unknown properties of one check for which a known one is looked for */
+#define MAX_SAID 1000    /* faults of one check that are reported; more only count */
+#define NAME_BYTES 1024  /* besides its text, of a key that is looked at as a value */
 #define VALUE_BYTES 80   /* of a value in a message */
 #define FAULT_WORK 256   /* of a fault's message, in comparisons */
 
 /* Whether nobody hears of a fault. One that is found when the work is used up may be none. */
 static bool is_silent(const struct check *c)
 {
-    return c->quiet > 0 || c->report == NULL || !schema_can_work(c);
+    return c->quiet > 0 || c->report == NULL || c->n_faults > MAX_SAID || !schema_can_work(c);
 }
 
 static void __attribute__((format(printf, 3, 0)))
@@ -203,12 +208,12 @@ static void check_counts(struct check *c, const struct fm_value *schema, size_t 
 
 static void check_string(struct check *c, const struct fm_value *schema, const char *text)
 {
-    const struct fm_value *pattern = schema_member(c, schema, "pattern");
+    const char *pattern = fm_value_string(schema_member(c, schema, "pattern"), NULL);
     bool is_counted = schema_has_member(c, schema, "minLength") || schema_has_member(c, schema, "maxLength");
     if (is_counted && schema_spend(c, strlen(text) / 16 + 1))
         check_counts(c, schema, characters(text), "minLength", "maxLength", "characters");
     if (pattern != NULL && schema_spend(c, strlen(text) / 16 + 1) && !schema_matches(c, pattern, text))
-        fault(c, "does not match %.128s", fm_value_string(pattern, ""));
+        fault(c, "does not match %.128s", pattern);
 }
 
 static void check_unique(struct check *c, const struct fm_value *list)
@@ -223,17 +228,37 @@ static void check_unique(struct check *c, const struct fm_value *list)
             }
 }
 
+static void check_contains(struct check *c, const struct fm_value *schema, const struct fm_value *list)
+{
+    const struct fm_value *contains = schema_member(c, schema, "contains");
+    double least = fm_value_number(schema_member(c, schema, "minContains"), 1);
+    const struct fm_value *most = schema_member(c, schema, "maxContains");
+    size_t n = 0;
+    for (size_t i = 0; contains != NULL && i < fm_value_size(list) && schema_can_work(c); i++)
+        n += faults_of(c, contains, fm_value_at(list, i)) == 0;
+    if (contains != NULL && (double)n < least)
+        fault(c, "has %zu elements that meet the schema of contains; it must have %.15g or more", n, least);
+    if (contains != NULL && most != NULL && (double)n > fm_value_number(most, 0))
+        fault(c, "has %zu elements that meet the schema of contains; it must have %.15g or fewer", n,
+              fm_value_number(most, 0));
+}
+
 static void check_list(struct check *c, const struct fm_value *schema, const struct fm_value *list)
 {
-    const struct fm_value *items = schema_member(c, schema, "items");
+    const struct fm_value *items = schema_member(c, schema, "items"),
+                          *first = schema_member(c, schema, "prefixItems");
     check_counts(c, schema, fm_value_size(list), "minItems", "maxItems", "elements");
     if (fm_value_bool(schema_member(c, schema, "uniqueItems"), false))
         check_unique(c, list);
-    for (size_t i = 0; items != NULL && i < fm_value_size(list) && schema_can_work(c); i++) {
+    for (size_t i = 0; i < fm_value_size(list) && schema_can_work(c); i++) {
+        const struct fm_value *of = i < fm_value_size(first) ? fm_value_at(first, i) : items;
+        if (of == NULL)
+            break;
         size_t was = schema_path_down(c, "[%zu]", i);
-        check_value(c, items, fm_value_at(list, i));
+        check_value(c, of, fm_value_at(list, i));
         schema_path_back(c, was);
     }
+    check_contains(c, schema, list);
 }
 
 /* The property that was perhaps meant, or NULL. */
@@ -264,8 +289,49 @@ static void unknown_key(struct check *c, const struct fm_value *properties, cons
     schema_path_back(c, was);
 }
 
+/* Of a key: by each of the patterns that match it. Returns how many do. */
+static size_t check_matching(struct check *c, const struct fm_value *patterns, const char *key,
+                             const struct fm_value *v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < fm_value_size(patterns) && schema_can_work(c); i++)
+        if (schema_matches(c, fm_value_key(patterns, i), key)) {
+            size_t was = schema_path_key(c, key);
+            check_value(c, fm_value_at(patterns, i), v);
+            schema_path_back(c, was);
+            n++;
+        }
+    return n;
+}
+
+static void check_names(struct check *c, const struct fm_value *schema, const struct fm_value *map)
+{
+    const struct fm_value *names = schema_member(c, schema, "propertyNames"),
+                          *dependent = schema_member(c, schema, "dependentRequired");
+    for (size_t i = 0; names != NULL && i < fm_value_size(map) && schema_can_work(c); i++) {
+        const char *key = fm_value_key(map, i);
+        fm_auto(fm_arena) arena = {0};
+        fm_arena_init(&arena, strlen(key) + NAME_BYTES);
+        const struct fm_value *name = value_string(&arena, key, strlen(key));
+        if (name == NULL || faults_of(c, names, name) > 0)
+            fault(c, "has the key \"%.64s\", which does not meet the schema of propertyNames", key);
+    }
+    for (size_t i = 0; i < fm_value_size(dependent) && schema_can_work(c); i++) {
+        const char *key = fm_value_key(dependent, i);
+        const struct fm_value *wanted = fm_value_at(dependent, i);
+        bool is_there = schema_has_member(c, map, key);
+        for (size_t k = 0; is_there && k < fm_value_size(wanted) && schema_can_work(c); k++) {
+            const struct json_schema_fault f = {.kind = JSON_SCHEMA_MISSING,
+                                                .key = fm_value_string(fm_value_at(wanted, k), "")};
+            if (!schema_has_member(c, map, f.key))
+                fault_of(c, &f, "lacks the property \"%.128s\", which it needs beside \"%.64s\"", f.key, key);
+        }
+    }
+}
+
 static void check_map(struct check *c, const struct fm_value *schema, const struct fm_value *map)
 {
+    const struct fm_value *patterns = schema_member(c, schema, "patternProperties");
     const struct fm_value *required = schema_member(c, schema, "required");
     const struct fm_value *properties = schema_member(c, schema, "properties");
     const struct fm_value *others = schema_member(c, schema, "additionalProperties");
@@ -283,6 +349,8 @@ static void check_map(struct check *c, const struct fm_value *schema, const stru
         const struct fm_value *of_key = is_property ? property : others;
         if (is_property && schema_member(c, map, key) != fm_value_at(map, i))
             continue; /* of a key that came twice the last one counts */
+        if (check_matching(c, patterns, key, fm_value_at(map, i)) > 0 && !is_property)
+            continue;
         if (!is_property && fm_value_kind(others) == FM_BOOL && !fm_value_bool(others, true)) {
             unknown_key(c, properties, key);
             continue;
@@ -292,6 +360,7 @@ static void check_map(struct check *c, const struct fm_value *schema, const stru
             check_value(c, of_key, fm_value_at(map, i));
         schema_path_back(c, was);
     }
+    check_names(c, schema, map);
 }
 
 /* Whether each of the schemas only demands one property. */
@@ -342,6 +411,17 @@ static void check_combinations(struct check *c, const struct fm_value *schema, c
         fault(c, "meets the schema of not");
 }
 
+static void check_if(struct check *c, const struct fm_value *schema, const struct fm_value *v)
+{
+    const struct fm_value *condition = schema_member(c, schema, "if");
+    if (condition == NULL)
+        return;
+    bool holds = faults_of(c, condition, v) == 0;
+    const struct fm_value *rest = schema_member(c, schema, holds ? "then" : "else");
+    if (rest != NULL)
+        check_value(c, rest, v);
+}
+
 static void check_value(struct check *c, const struct fm_value *schema, const struct fm_value *v)
 {
     const struct fm_value *k;
@@ -366,30 +446,36 @@ static void check_value(struct check *c, const struct fm_value *schema, const st
     else if (fm_value_kind(v) == FM_MAP)
         check_map(c, schema, v);
     check_combinations(c, schema, v);
+    check_if(c, schema, v);
 }
 
 /* Checks the value with a schema that is sound. */
 static int run(struct check *c, const struct fm_value *schema, const struct fm_value *v)
 {
     check_value(c, schema, v);
-    if (schema_can_work(c))
-        return c->n_faults;
-    return fm_err_set(c->err, FM_RESOURCE_EXHAUSTED, "schema", JSON_SCHEMA_TOO_LARGE);
+    return schema_can_work(c) ? c->n_faults : schema_stop(c, JSON_SCHEMA_TOO_LARGE);
 }
 
-int json_schema_check(const struct fm_value *schema, const struct fm_value *v, json_schema_report report,
-                      void *arg, struct fm_err *err)
+int json_schema_check_within(const struct fm_value *schema, const struct fm_value *v,
+                             struct json_schema_work *work, json_schema_report report, void *arg,
+                             struct fm_err *err)
 {
-    struct pattern patterns[MAX_PATTERNS];
-    struct check c = {.report = report, .arg = arg, .err = err, .patterns = patterns};
+    struct check c = {.report = report, .arg = arg, .err = err, .work = *work};
     (void)schema_path_down(&c, "schema");
     int rc = schema_verify(&c, schema);
     schema_path_back(&c, 0);
     if (rc == 0)
         rc = run(&c, schema, v);
-    for (size_t i = 0; i < c.n_patterns; i++)
-        regfree(&patterns[i].regex);
+    schema_free_patterns(&c);
+    *work = c.work;
     return rc;
+}
+
+int json_schema_check(const struct fm_value *schema, const struct fm_value *v, json_schema_report report,
+                      void *arg, struct fm_err *err)
+{
+    struct json_schema_work work = {0};
+    return json_schema_check_within(schema, v, &work, report, arg, err);
 }
 
 int json_schema_check_plain(const struct fm_value *schema, const struct fm_value *v,

@@ -4,8 +4,12 @@
 
 #include "json_schema_walk.h"
 
-int schema_compile_pattern(struct check *c, const struct fm_value *source, regex_t *ret, bool *ret_ok);
-/* Whether the pattern, which the schema's walk has found, matches. */
-bool schema_matches(const struct check *c, const struct fm_value *source, const char *text);
+/* Compiles a pattern of the schema, which stays, and adds it to those of the check. Returns 0, or the error
+ * of a fault when they are not collected. */
+int schema_add_pattern(struct check *c, const char *source);
+/* Whether the pattern, which the schema's walk has found, matches. When that takes too much work or
+ * memory, the check stops. */
+bool schema_matches(struct check *c, const char *source, const char *text);
+void schema_free_patterns(struct check *c);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef FM_JSON_SCHEMA_TYPES_H
 #define FM_JSON_SCHEMA_TYPES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum json_schema_fault_kind {
@@ -30,10 +31,14 @@ enum json_schema_use {
 
 /* The most comparisons of one check, or of several that share this bound: a part of a second. */
 #define JSON_SCHEMA_WORK 20000000u
+/* The same on a thread that others wait for: some milliseconds. */
+#define JSON_SCHEMA_BRIEF_WORK 500000u
 #define JSON_SCHEMA_TOO_LARGE "the schema and the data are too large to be checked"
 
-/* What checks that share their bounds have used so far; at first all is 0. */
+/* What checks that share their bounds may use, and have used so far; at first all is 0. */
 struct json_schema_work {
+    size_t most;      /* 0: JSON_SCHEMA_WORK */
+    bool no_patterns; /* a schema with patterns is too much, too: nobody else's code runs */
     size_t done;
     unsigned n_suggested; /* unknown properties for which the nearest known one was looked for */
 };

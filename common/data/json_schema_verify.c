@@ -10,6 +10,8 @@
 #include "json_schema_walk.h"
 #include "mem.h"
 
+#define KEYWORD_WORK 8 /* to find out what a keyword is */
+
 static int faulty(struct check *c, const char *what)
 {
     return schema_refuse(c, "must be %s", what);
@@ -81,17 +83,7 @@ static int verify_pattern(struct check *c, const struct fm_value *v)
 {
     if (fm_value_kind(v) != FM_STRING)
         return faulty(c, "a string");
-    if (c->use == JSON_SCHEMA_PLAIN)
-        return schema_refuse(c, "this schema may have no patterns");
-    if (c->n_patterns == MAX_PATTERNS)
-        return schema_refuse(c, "the schema has more than %d patterns", MAX_PATTERNS);
-    struct pattern *p = &c->patterns[c->n_patterns];
-    p->source = v;
-    bool ok = false;
-    int rc = schema_compile_pattern(c, v, &p->regex, &ok);
-    if (ok)
-        c->n_patterns++;
-    return rc;
+    return schema_add_pattern(c, fm_value_string(v, ""));
 }
 
 static int verify_schemas(struct check *c, const struct fm_value *v)
@@ -122,6 +114,32 @@ static int verify_properties(struct check *c, const struct fm_value *v)
     return 0;
 }
 
+/* By the patterns of their names. */
+static int verify_patterns(struct check *c, const struct fm_value *v)
+{
+    int rc = verify_properties(c, v);
+    for (size_t i = 0; rc == 0 && fm_value_kind(v) == FM_MAP && i < fm_value_size(v); i++) {
+        size_t was = schema_path_key(c, fm_value_key(v, i));
+        rc = schema_add_pattern(c, fm_value_key(v, i));
+        schema_path_back(c, was);
+    }
+    return rc;
+}
+
+static int verify_dependent(struct check *c, const struct fm_value *v)
+{
+    if (fm_value_kind(v) != FM_MAP)
+        return faulty(c, "an object of lists of strings");
+    for (size_t i = 0; i < fm_value_size(v); i++) {
+        size_t was = schema_path_key(c, fm_value_key(v, i));
+        int rc = verify_names(c, fm_value_at(v, i));
+        schema_path_back(c, was);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 /* What a keyword's value is. A format is no demand of ours, but of those who give it a meaning. */
 enum meaning { ANNOTATION, DEMAND, SCHEMA, SCHEMAS, NAMED_SCHEMAS };
 
@@ -136,9 +154,16 @@ static const struct keyword {
     {"properties",           NAMED_SCHEMAS, verify_properties},
     {"required",             DEMAND,        verify_names     },
     {"additionalProperties", SCHEMA,        schema_verify    },
+    {"patternProperties",    NAMED_SCHEMAS, verify_patterns  },
+    {"propertyNames",        SCHEMA,        schema_verify    },
+    {"dependentRequired",    DEMAND,        verify_dependent },
     {"minProperties",        DEMAND,        verify_count     },
     {"maxProperties",        DEMAND,        verify_count     },
     {"items",                SCHEMA,        schema_verify    },
+    {"prefixItems",          SCHEMAS,       verify_schemas   },
+    {"contains",             SCHEMA,        schema_verify    },
+    {"minContains",          DEMAND,        verify_count     },
+    {"maxContains",          DEMAND,        verify_count     },
     {"minItems",             DEMAND,        verify_count     },
     {"maxItems",             DEMAND,        verify_count     },
     {"uniqueItems",          DEMAND,        verify_bool      },
@@ -154,6 +179,9 @@ static const struct keyword {
     {"oneOf",                SCHEMAS,       verify_schemas   },
     {"allOf",                SCHEMAS,       verify_schemas   },
     {"not",                  SCHEMA,        schema_verify    },
+    {"if",                   SCHEMA,        schema_verify    },
+    {"then",                 SCHEMA,        schema_verify    },
+    {"else",                 SCHEMA,        schema_verify    },
     {"$schema",              ANNOTATION,    verify_any       },
     {"$id",                  ANNOTATION,    verify_any       },
     {"$comment",             ANNOTATION,    verify_any       },
@@ -200,6 +228,8 @@ int schema_verify(struct check *c, const struct fm_value *schema)
         const char *key = fm_value_key(schema, i);
         if (!matters(c, key, fm_value_at(schema, i)))
             continue;
+        if (!schema_spend(c, KEYWORD_WORK))
+            return schema_stop(c, JSON_SCHEMA_TOO_LARGE);
         size_t was = schema_path_key(c, key);
         const struct keyword *k = keyword_of(key);
         int rc = k != NULL ? k->holds(c, fm_value_at(schema, i))
@@ -214,12 +244,10 @@ int schema_verify(struct check *c, const struct fm_value *schema)
 int json_schema_verify(const struct fm_value *schema, const char *path, enum json_schema_use use,
                        struct fm_err *err)
 {
-    struct pattern patterns[MAX_PATTERNS];
-    struct check c = {.err = err, .patterns = patterns, .collect = true, .use = use};
+    struct check c = {.err = err, .collect = true, .use = use};
     (void)schema_path_down(&c, "%s", path);
     (void)schema_verify(&c, schema);
-    for (size_t i = 0; i < c.n_patterns; i++)
-        regfree(&patterns[i].regex);
+    schema_free_patterns(&c);
     return c.n_faults == 0 ? 0 : -FM_INVALID_ARGUMENT;
 }
 

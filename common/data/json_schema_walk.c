@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define MAX_KEY_SHOWN 128 /* bytes of a key in a path */
+#define BYTES_PER_WORK 64 /* of texts that are compared */
 
 bool schema_spend(struct check *c, size_t n)
 {
@@ -14,9 +15,36 @@ bool schema_spend(struct check *c, size_t n)
     return schema_can_work(c);
 }
 
+static size_t most_work(const struct check *c)
+{
+    return c->work.most > 0 ? c->work.most : JSON_SCHEMA_WORK;
+}
+
 bool schema_can_work(const struct check *c)
 {
-    return c->work.done <= JSON_SCHEMA_WORK;
+    return !c->stopped && c->work.done <= most_work(c);
+}
+
+size_t schema_work_left(const struct check *c)
+{
+    return schema_can_work(c) ? most_work(c) - c->work.done : 0;
+}
+
+int schema_stop(struct check *c, const char *fmt, ...)
+{
+    char text[320];
+    va_list ap;
+    if (c->stopped)
+        return -FM_RESOURCE_EXHAUSTED;
+    c->stopped = true;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (!c->collect)
+        return fm_err_set(c->err, FM_RESOURCE_EXHAUSTED, "schema", "%s", text);
+    c->n_faults++;
+    (void)fm_err_add(c->err, FM_INVALID_ARGUMENT, c->path, "%s", text);
+    return -FM_RESOURCE_EXHAUSTED;
 }
 
 /* ---- where we are ---- */
@@ -72,14 +100,17 @@ int schema_refuse(struct check *c, const char *fmt, ...)
 /* Of a key that came twice the last one counts. SIZE_MAX: it is not there. */
 static size_t place_of(struct check *c, const struct fm_value *map, const char *key)
 {
-    size_t n = fm_value_kind(map) == FM_MAP ? fm_value_size(map) : 0;
-    (void)schema_spend(c, n / 8 + 1);
-    for (size_t i = n; i-- > 0;) {
+    size_t n = fm_value_kind(map) == FM_MAP ? fm_value_size(map) : 0, similar = 0, i = n;
+    while (i-- > 0) {
         const char *k = fm_value_key(map, i);
-        if (k[0] == key[0] && strcmp(k, key) == 0)
-            return i;
+        if (k[0] != key[0])
+            continue;
+        similar++;
+        if (strcmp(k, key) == 0)
+            break;
     }
-    return SIZE_MAX;
+    (void)schema_spend(c, n / 8 + 1 + (similar > 1 ? similar * (strlen(key) / BYTES_PER_WORK + 1) : 0));
+    return i;
 }
 
 const struct fm_value *schema_member(struct check *c, const struct fm_value *map, const char *key)
@@ -105,7 +136,8 @@ bool schema_equal(struct check *c, const struct fm_value *a, const struct fm_val
     case FM_NUMBER:
         return fm_value_number(a, 0) == fm_value_number(b, 0);
     case FM_STRING:
-        return strcmp(fm_value_string(a, ""), fm_value_string(b, "")) == 0;
+        return schema_spend(c, fm_value_size(a) / BYTES_PER_WORK) &&
+               strcmp(fm_value_string(a, ""), fm_value_string(b, "")) == 0;
     case FM_LIST:
         for (size_t i = 0; i < fm_value_size(a); i++)
             if (!schema_equal(c, fm_value_at(a, i), fm_value_at(b, i)))

@@ -3,20 +3,15 @@
 #ifndef FM_JSON_SCHEMA_WALK_H
 #define FM_JSON_SCHEMA_WALK_H
 
-#include <regex.h>
-
 #include <fermata/value.h>
 
 #include "err.h"
 #include "json_schema_types.h"
 
-#define MAX_PATTERNS 64
 #define PATH_BYTES 256
 
-struct pattern {
-    const struct fm_value *source;
-    regex_t regex;
-};
+struct ecma_regex_room;
+struct pattern;
 
 struct check {
     json_schema_report report;
@@ -30,13 +25,18 @@ struct check {
     enum json_schema_use use;
     char path[PATH_BYTES];
     size_t path_n;
+    bool stopped; /* a limit was met, and err says which */
     struct pattern *patterns;
     size_t n_patterns;
+    struct ecma_regex_room *room; /* there is one when there are patterns */
 };
 
 /* False when the check is out of work. */
 bool schema_spend(struct check *c, size_t n);
 bool schema_can_work(const struct check *c);
+size_t schema_work_left(const struct check *c);
+/* Ends the check: a limit was met. Returns -FM_RESOURCE_EXHAUSTED. */
+int schema_stop(struct check *c, const char *fmt, ...) FM_PRINTF(2, 3);
 /* Go down; return what schema_path_back wants. A path that is too long is cut. */
 size_t schema_path_down(struct check *c, const char *fmt, ...) FM_PRINTF(2, 3);
 size_t schema_path_key(struct check *c, const char *key);

@@ -239,15 +239,20 @@ static int request(const char *program, struct fm_bytes json, const struct jq_li
     if (strlen(program) > JQ_MAX_PROGRAM_BYTES)
         return fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "the jq program has %zu bytes; the limit is %d",
                           strlen(program), JQ_MAX_PROGRAM_BYTES);
+    *ret = (struct jq_outputs){0};
     int rc = take_worker(&w, err);
     if (rc < 0)
         return rc;
     enum exchange e = ask(&w, program, json, limits, &reply, &body);
-    if (e != DONE)
+    if (e != DONE) {
+        *ret = (struct jq_outputs){.cpu_us = limits->cpu_ms * 1000};
         return cause_of_end(end_worker(&w, true), e == TOO_LATE, limits, err);
+    }
     give_back(&w);
+    *ret = (struct jq_outputs){.cpu_us = reply.cpu_us};
     if (reply.code == FM_OK) {
-        *ret = (struct jq_outputs){fm_buf_take(&body), reply.n};
+        ret->text = fm_buf_take(&body);
+        ret->n = reply.n;
         return 0;
     }
     body.p[body.n] = '\0';

@@ -27,6 +27,7 @@ struct jq_limits {
 struct jq_outputs {
     struct fm_buf text;
     size_t n;
+    uint32_t cpu_us; /* processor time that it took, compiling included; also of a program that failed */
 };
 
 /* Runs a program on a JSON text. Returns 0 with the outputs for jq_outputs_done, or
@@ -54,7 +55,7 @@ struct jq_request {
 
 struct jq_reply {
     uint32_t code; /* FM_OK: outputs follow; else a message */
-    uint32_t n, bytes;
+    uint32_t n, bytes, cpu_us;
 };
 
 #endif

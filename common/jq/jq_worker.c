@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <jq.h>
@@ -38,6 +39,7 @@ struct compiled {
 
 static struct compiled cache[MAX_COMPILED];
 static uint64_t evaluations;
+static int64_t begun_us; /* processor time when the present one began */
 
 /* ---- the socket ---- */
 
@@ -69,9 +71,18 @@ static bool write_all(const void *p, size_t n)
     return true;
 }
 
+/* Processor time of this process so far. */
+static int64_t cpu_us(void)
+{
+    struct timespec t;
+    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) < 0 ? 0
+                                                           : (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 static bool reply(uint32_t code, uint32_t n, const void *p, size_t bytes)
 {
-    struct jq_reply r = {.code = code, .n = n, .bytes = (uint32_t)bytes};
+    struct jq_reply r = {
+        .code = code, .n = n, .bytes = (uint32_t)bytes, .cpu_us = (uint32_t)(cpu_us() - begun_us)};
     return write_all(&r, sizeof(r)) && write_all(p, bytes);
 }
 
@@ -254,6 +265,7 @@ int jq_worker_main(void)
         fm_autofree char *json = fm_xcalloc(1, (size_t)r.json_bytes + 1);
         if (!read_all(program, r.program_bytes) || !read_all(json, r.json_bytes))
             return 3;
+        begun_us = cpu_us();
         limit_cpu(r.cpu_ms);
         bool ok = evaluate(&r, program, json);
         limit_cpu(0);

@@ -35,6 +35,9 @@ bool rpc_loop_post(struct rpc_loop *l, void (*fn)(void *arg), void *arg);
 /* Called after each burst of events (and after posted functions and timers), before the loop
  * waits again. */
 void rpc_loop_on_turn(struct rpc_loop *l, void (*fn)(void *arg), void *arg);
+/* Says what the callback does that is at work, for the log when it takes long; the text lives as long as the
+ * loop. On the loop's thread. */
+void rpc_loop_doing(struct rpc_loop *l, const char *what);
 /* Ends rpc_loop_run. Servers must be shut down and streams have had their on_status before. */
 void rpc_loop_stop(struct rpc_loop *l);
 /* After rpc_loop_run has returned. */

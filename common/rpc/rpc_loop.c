@@ -14,6 +14,7 @@
 #include "lock.h"
 #include "log.h"
 #include "mem.h"
+#include "watchdog.h"
 
 #define BURST 64
 
@@ -38,7 +39,21 @@ struct rpc_loop {
     void *turn_arg;
     struct rpc_end_of_turn *ends;
     struct rpc_later *laters;
+    struct watchdog watchdog;
+    int64_t cpu_ms, cpu_at_ms; /* processor time of the loop's thread, and when it was looked up */
 };
+
+/* ---- the watchdog ---- */
+
+static void lap(struct rpc_loop *l, const char *what)
+{
+    watchdog_lap(&l->watchdog, what, fm_now_coarse_ms());
+}
+
+void rpc_loop_doing(struct rpc_loop *l, const char *what)
+{
+    l->watchdog.doing = what;
+}
 
 /* ---- process ---- */
 
@@ -128,6 +143,7 @@ static void run_posted(struct rpc_loop *l)
         struct posted *p = list;
         list = p->next;
         p->fn(p->arg);
+        lap(l, "what another thread has posted");
         free(p);
     }
 }
@@ -205,6 +221,7 @@ static bool run_timers(struct rpc_loop *l)
     while ((t = first_timer(l)) != NULL && t->at_ms <= fm_now_mono_ms()) {
         rpc_timer_stop(l, t);
         t->fn(t->arg);
+        lap(l, "a timer");
         any = true;
     }
     return any;
@@ -220,6 +237,7 @@ grpc_completion_queue *rpc_loop_queue(struct rpc_loop *l)
 struct rpc_loop *rpc_loop_new(void)
 {
     struct rpc_loop *l = fm_xcalloc(1, sizeof(*l));
+    l->watchdog.loop = "rpc";
     (void)pthread_mutex_init(&l->lock, NULL);
     (void)pthread_cond_init(&l->kicks_done, NULL);
     l->queue = grpc_completion_queue_create_for_next(NULL);
@@ -249,9 +267,11 @@ static void end_turn(struct rpc_loop *l)
 {
     if (l->on_turn != NULL)
         l->on_turn(l->turn_arg);
+    lap(l, "the end of a turn");
     struct rpc_end_of_turn *e;
     DL_FOREACH (l->ends, e)
         e->fn(e->arg);
+    lap(l, "sending what the turn has said");
 }
 
 void rpc_loop_add_end(struct rpc_loop *l, struct rpc_end_of_turn *e)
@@ -278,6 +298,37 @@ static void run_laters(struct rpc_loop *l)
     }
 }
 
+/* gRPC works for its connections while the loop waits for an event: how long, says the thread's processor
+ * time only. It costs a system call, so it is looked up some times a second, and when a wait was long. */
+static grpc_event wait_for_event(struct rpc_loop *l)
+{
+    int64_t from_ms = fm_now_coarse_ms();
+    if (from_ms - l->cpu_at_ms >= WATCHDOG_MS / 2) {
+        l->cpu_ms = fm_thread_cpu_ms();
+        l->cpu_at_ms = from_ms;
+    }
+    grpc_event ev = grpc_completion_queue_next(l->queue, next_deadline(l), NULL);
+    int64_t now_ms = fm_now_coarse_ms();
+    watchdog_begin(&l->watchdog, now_ms);
+    if (now_ms - from_ms > WATCHDOG_MS) {
+        int64_t took_ms = fm_thread_cpu_ms() - l->cpu_ms - (from_ms - l->cpu_at_ms);
+        l->watchdog.longest = "gRPC itself";
+        l->watchdog.longest_ms = took_ms;
+        watchdog_took(&l->watchdog, took_ms, now_ms);
+        watchdog_begin(&l->watchdog, now_ms);
+    }
+    return ev;
+}
+
+static grpc_event next_event(struct rpc_loop *l, bool poll_only)
+{
+    if (!poll_only)
+        return wait_for_event(l);
+    grpc_event ev = grpc_completion_queue_next(l->queue, gpr_inf_past(GPR_CLOCK_MONOTONIC), NULL);
+    lap(l, "gRPC itself");
+    return ev;
+}
+
 void rpc_loop_run(struct rpc_loop *l)
 {
     bool worked = false;
@@ -288,17 +339,19 @@ void rpc_loop_run(struct rpc_loop *l)
             (void)run_timers(l);
             end_turn(l);
             run_laters(l);
+            lap(l, "what could wait");
+            watchdog_end(&l->watchdog);
             worked = false;
             burst = 0;
         }
-        gpr_timespec deadline = poll_only ? gpr_inf_past(GPR_CLOCK_MONOTONIC) : next_deadline(l);
-        grpc_event ev = grpc_completion_queue_next(l->queue, deadline, NULL);
+        grpc_event ev = next_event(l, poll_only);
         if (ev.type == GRPC_QUEUE_SHUTDOWN)
             return;
         if (ev.type == GRPC_OP_COMPLETE) {
             struct rpc_tag *tag = ev.tag;
             run_laters(l);
             tag->fn(tag, ev.success != 0);
+            lap(l, "an event of gRPC");
             worked = true;
             burst++;
         } else if (poll_only) {

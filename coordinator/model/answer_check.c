@@ -21,6 +21,7 @@
 #define MAX_CHOICE_BYTES 200
 #define MAX_WANTED_BYTES 300
 #define MAX_DEPTH 64
+#define BRIEF_BYTES 65536 /* of choices, schema and answer: read in a millisecond or two */
 
 /* ---- choices ----
  *
@@ -127,25 +128,63 @@ static struct fm_value *decode(const void *message, bool is_struct, struct fm_ar
     return v;
 }
 
-int answer_check(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer, struct fm_err *err)
+/* -FM_RESOURCE_EXHAUSTED only when the work is less than it may be at most. */
+static int check_schema(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer,
+                        struct json_schema_work *work, struct fm_err *err)
 {
-    if (pause->n_choices > 0 && check_choices(pause, answer, err) < 0)
-        return -FM_INVALID_ARGUMENT;
-    if (pause->answer_schema == NULL)
-        return 0;
     struct fm_arena arena;
     fm_auto(fm_err) fault = {0};
+    bool brief = work->most > 0;
     fm_arena_init(&arena, MEMORY_BYTES);
     const struct fm_value *schema = decode(pause->answer_schema, true, &arena, &fault), *v = NULL;
     if (schema != NULL)
         v = decode(answer, false, &arena, &fault);
     struct checking c = {.err = err, .wanted = fm_value_string(fm_value_get(schema, "description"), "")};
-    int rc = v == NULL ? -FM_INVALID_ARGUMENT : json_schema_check(schema, v, on_fault, &c, &fault);
+    int rc =
+        v == NULL ? -FM_INVALID_ARGUMENT : json_schema_check_within(schema, v, work, on_fault, &c, &fault);
     fm_arena_done(&arena);
-    if (fault.code != FM_OK)
-        rc = fm_err_set(err,
-                        v == NULL || fault.code == FM_RESOURCE_EXHAUSTED ? FM_INVALID_ARGUMENT
-                                                                         : FM_FAILED_PRECONDITION,
-                        "answer", "the answer cannot be checked against its schema: %s", fault.msg);
+    if (brief && v != NULL && fault.code == FM_RESOURCE_EXHAUSTED) {
+        fm_err_done(err);
+        return -FM_RESOURCE_EXHAUSTED;
+    }
+    if (fault.code != FM_OK) {
+        fm_err_done(err);
+        return fm_err_set(err,
+                          v == NULL || fault.code == FM_RESOURCE_EXHAUSTED ? FM_INVALID_ARGUMENT
+                                                                           : FM_FAILED_PRECONDITION,
+                          "answer", "the answer cannot be checked against its schema: %s", fault.msg);
+    }
     return rc > 0 ? -FM_INVALID_ARGUMENT : rc;
+}
+
+int answer_check(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer, struct fm_err *err)
+{
+    struct json_schema_work work = {0};
+    if (pause->n_choices > 0 && check_choices(pause, answer, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    return pause->answer_schema == NULL ? 0 : check_schema(pause, answer, &work, err);
+}
+
+/* Whether there is little to be read. */
+static bool is_small(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < pause->n_choices && n <= BRIEF_BYTES; i++)
+        n += strlen(pause->choices[i]) + 1;
+    if (pause->answer_schema != NULL && n <= BRIEF_BYTES)
+        n += protobuf_c_message_get_packed_size(&pause->answer_schema->base);
+    return n <= BRIEF_BYTES && n + protobuf_c_message_get_packed_size(&answer->base) <= BRIEF_BYTES;
+}
+
+int answer_check_brief(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer,
+                       struct fm_err *err)
+{
+    struct json_schema_work work = {.most = JSON_SCHEMA_BRIEF_WORK, .no_patterns = true};
+    if (pause->n_choices == 0 && pause->answer_schema == NULL)
+        return 0;
+    if (!is_small(pause, answer))
+        return -FM_RESOURCE_EXHAUSTED;
+    if (pause->n_choices > 0 && check_choices(pause, answer, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    return pause->answer_schema == NULL ? 0 : check_schema(pause, answer, &work, err);
 }

@@ -13,4 +13,10 @@
 int answer_check(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer,
                  struct fm_err *err) FM_MUST_CHECK;
 
+/* The same for a thread on which others wait: takes some milliseconds at most, and matches no patterns. What
+ * would take longer is not looked at to its end: -FM_RESOURCE_EXHAUSTED, and err is empty. Then another
+ * thread has to do it. */
+int answer_check_brief(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer,
+                       struct fm_err *err) FM_MUST_CHECK;
+
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer_check.h"
 #include "arena.h"
 #include "buf.h"
 #include "clock.h"
@@ -72,6 +73,30 @@ void program_check_add_schema(struct program_check *k, const char *field, enum p
     seal(p);
 }
 
+void program_check_add_answer(struct program_check *k, const Fermata__V1__Pause *pause,
+                              const Google__Protobuf__Value *answer)
+{
+    struct program *p = add(k, "answer", PROGRAM_ANSWER);
+    Fermata__V1__Pause both = FERMATA__V1__PAUSE__INIT;
+    both.n_choices = pause->n_choices;
+    both.choices = pause->choices;
+    both.answer_schema = pause->answer_schema;
+    both.default_answer = (Google__Protobuf__Value *)(uintptr_t)answer;
+    pb_pack(&both, &p->text);
+    seal(p);
+}
+
+bool program_check_is_answer(const struct program_check *k)
+{
+    return k->n == 1 && k->programs[0].kind == PROGRAM_ANSWER;
+}
+
+bool program_check_same(const struct program_check *a, const struct program_check *b)
+{
+    return program_check_is_answer(a) && program_check_is_answer(b) &&
+           memcmp(a->programs[0].digest, b->programs[0].digest, STORE_DIGEST_BYTES) == 0;
+}
+
 void program_check_drop(struct program_check *k, size_t i)
 {
     fm_buf_done(&k->programs[i].text);
@@ -119,6 +144,25 @@ static void check_schema(struct program_check *k, struct program *p)
     fm_arena_done(&arena);
 }
 
+static void check_answer(struct program_check *k, struct program *p)
+{
+    fm_auto_pb Fermata__V1__Pause *both = fermata__v1__pause__unpack(NULL, p->text.n, p->text.p);
+    if (both == NULL || both->default_answer == NULL)
+        fm_abort("an answer that was packed cannot be unpacked");
+    p->ok = answer_check(both, both->default_answer, &k->err) == 0;
+}
+
+static bool check(struct program_check *k, struct program *p)
+{
+    if (p->kind == PROGRAM_JQ)
+        return check_jq(k, p);
+    if (p->kind == PROGRAM_ANSWER)
+        check_answer(k, p);
+    else
+        check_schema(k, p);
+    return true;
+}
+
 void program_check_run(struct program_check *k, const atomic_bool *stop)
 {
     int64_t until_ms = fm_now_mono_ms() + CHECK_MS;
@@ -127,9 +171,7 @@ void program_check_run(struct program_check *k, const atomic_bool *stop)
             snprintf(k->skipped, sizeof(k->skipped), "it would take longer than %d seconds", CHECK_MS / 1000);
             return;
         }
-        if (k->programs[i].kind != PROGRAM_JQ)
-            check_schema(k, &k->programs[i]);
-        else if (!check_jq(k, &k->programs[i]))
+        if (!check(k, &k->programs[i]))
             return;
     }
 }

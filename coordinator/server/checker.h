@@ -1,4 +1,5 @@
-/* The thread on which jq programs and JSON Schemas of requests are checked, one request after the other. */
+/* A thread on which jq programs and JSON Schemas of requests, or answers, are checked, one request after the
+ * other. */
 #ifndef FM_SVC_CHECK_H
 #define FM_SVC_CHECK_H
 

@@ -20,6 +20,7 @@ static void on_message(struct rpc_call *call, void *user, struct fm_bytes messag
     struct fm_err err = {0};
     ProtobufCMessage *m;
     server_time(s);
+    rpc_loop_doing(s->loop, "a message of a host");
     fm_arena_reset(&s->arena);
     if (pbc_decode(&fermata__v1__host_message__descriptor, message, FM_MAX_FROM_HOST_BYTES, &s->arena, &m,
                    &err) == 0) {

@@ -66,6 +66,7 @@ static void begin_core_call(struct rpc_call *call, const struct rpc_method *meth
     rpc_call_events(call, &events, c, LIMIT_WATCH_QUEUE_BYTES);
     FM_LOG(TRACE, RPC, "request", FM_STR("method", method->path), FM_STR("peer", rpc_call_peer(call)));
     server_time(s);
+    rpc_loop_doing(s->loop, method->path);
     core_request(s->core, c->id, m, request, message);
 }
 
@@ -164,11 +165,14 @@ static void poll_checks(void *arg)
     struct server *s = arg;
     struct program_check *check;
     server_time(s);
+    rpc_loop_doing(s->loop, "what was checked");
     while ((check = checker_poll(s->checker)) != NULL)
+        core_checked(s->core, check);
+    while ((check = checker_poll(s->answer_checker)) != NULL)
         core_checked(s->core, check);
 }
 
-/* On the checker's thread. */
+/* On a checker's thread. */
 static void on_checked(void *arg)
 {
     struct server *s = arg;
@@ -177,7 +181,8 @@ static void on_checked(void *arg)
 
 static void io_check(void *arg, struct program_check *check)
 {
-    checker_add(((struct server *)arg)->checker, check);
+    struct server *s = arg;
+    checker_add(program_check_is_answer(check) ? s->answer_checker : s->checker, check);
 }
 
 static void io_recovered(void *arg)
@@ -196,6 +201,7 @@ static void on_timer(void *arg)
 {
     struct server *s = arg;
     server_time(s);
+    rpc_loop_doing(s->loop, "a deadline of the core");
     core_tick(s->core);
 }
 
@@ -243,6 +249,7 @@ static void poll_store(void *arg)
     struct server *s = arg;
     struct store_done *d = NULL;
     server_time(s);
+    rpc_loop_doing(s->loop, "what the store has done");
     size_t bytes = 0;
     for (int i = 0; i < POLLED_AT_ONCE && bytes < POLLED_BYTES && (d = store_poll(s->store)) != NULL; i++) {
         bytes += d->arena->used;
@@ -284,6 +291,7 @@ void server_init(struct server *s, struct rpc_loop *loop, struct rpc_server *ser
     s->arg = arg;
     fm_arena_init(&s->arena, LIMIT_ARENA_BYTES);
     s->checker = checker_new(on_checked, s);
+    s->answer_checker = checker_new(on_checked, s);
     s->core = core_new(cfg, &io);
     add_core_methods(s);
     rpc_server_add(server, agent_methods, n_agent_methods, s);
@@ -310,6 +318,7 @@ void server_stop(struct server *s, int64_t grace_ms, void (*on_quiet)(void *arg)
 void server_done(struct server *s)
 {
     checker_free(s->checker);
+    checker_free(s->answer_checker);
     core_free(s->core);
     if (s->unit != NULL)
         store_unit_free(s->unit);

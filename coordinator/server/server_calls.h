@@ -35,8 +35,8 @@ struct server {
     struct rpc_server *server;
     struct core *core;
     struct store *store;
-    struct checker *checker;
-    struct store_unit *unit; /* the turn's last one so far: the store is woken once a turn */
+    struct checker *checker, *answer_checker; /* of programs and schemas, which may take long; of answers */
+    struct store_unit *unit;                  /* the turn's last one so far: the store is woken once a turn */
     struct server_call *calls;
     uint64_t next_id;
     struct fm_arena arena; /* of the message that is being handled */

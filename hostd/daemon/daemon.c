@@ -16,12 +16,12 @@
 #include "agreed.h"
 #include "clock.h"
 #include "id.h"
-#include "jq_eval.h"
 #include "lock.h"
 #include "log.h"
 #include "mem.h"
 #include "outside.h"
 #include "rpc.h"
+#include "watchdog.h"
 #include "workers.h"
 
 #define ATTACH_PATH "/fermata.v1.HostAgent/Attach"
@@ -54,7 +54,11 @@ struct daemon {
     uv_loop_t uv;
     uv_async_t wake;
     uv_timer_t tick, reconnect, drain;
-    uv_idle_t more; /* active while the engine has work left over from its last turn */
+    uv_idle_t more;   /* active while the engine has work left over from its last turn */
+    uv_check_t check; /* at the end of each round of the loop */
+    struct watchdog watchdog;
+    int64_t idle_ms, checked_ms; /* at the end of the last round: how long it has waited in all; the time */
+    int64_t input_ms;            /* when the engine's present input has begun */
     uv_signal_t sigterm, sigint, passed_on;
     bool told, told_by_supervisor; /* to stop */
     struct handler_timer *timers;
@@ -140,6 +144,23 @@ static void io_close(void *arg, const char *why)
 
 static void after_input(struct daemon *d);
 
+/* An input of the engine begins; the time. */
+static int64_t input(struct daemon *d, const char *what)
+{
+    d->watchdog.doing = what;
+    d->input_ms = fm_now_mono_ms();
+    return d->input_ms;
+}
+
+static void input_over(struct daemon *d, int64_t now_ms)
+{
+    if (d->watchdog.doing != NULL && now_ms - d->input_ms > d->watchdog.longest_ms) {
+        d->watchdog.longest = d->watchdog.doing;
+        d->watchdog.longest_ms = now_ms - d->input_ms;
+    }
+    d->watchdog.doing = NULL;
+}
+
 static void free_timer(uv_handle_t *uv)
 {
     free(uv->data);
@@ -152,7 +173,7 @@ static void on_handler_timer(uv_timer_t *uv)
     uint64_t id = t->id;
     HASH_DEL(d->timers, t);
     uv_close((uv_handle_t *)uv, free_timer);
-    engine_timer(d->engine, id, fm_now_mono_ms());
+    engine_timer(d->engine, id, input(d, "a timer of a job"));
     after_input(d);
 }
 
@@ -212,32 +233,26 @@ static void io_start_work(void *arg, uint64_t id, struct engine_work *work)
     workers_run(((struct daemon *)arg)->workers, id, work);
 }
 
-static void on_work_done(void *arg, uint64_t id, struct engine_work *work)
+static void run_work(void *work)
+{
+    engine_work_run(work);
+}
+
+static void free_work(void *work)
+{
+    engine_work_free(work);
+}
+
+static void on_work_done(void *arg, uint64_t id, void *work)
 {
     struct daemon *d = arg;
-    engine_work_done(d->engine, id, work, fm_now_mono_ms());
+    engine_work_done(d->engine, id, work, input(d, "what a blocking handler has done"));
     after_input(d);
 }
 
 static void after_call(void *arg)
 {
     after_input(arg);
-}
-
-/* Blocks the loop for as long as the program runs: a tenth of a second at most. */
-static bool io_condition(void *arg, const char *program, struct fm_bytes json)
-{
-    static const struct jq_limits limits = {.max_outputs = 1000, .max_bytes = 1u << 20, .cpu_ms = 100};
-    fm_auto(jq_outputs) out = {0};
-    fm_auto(fm_err) err = {0};
-    (void)arg;
-    if (jq_eval(program, json, &limits, &out, &err) < 0) {
-        FM_LOG(WARN, EXECUTION, "the condition of a breakpoint failed; holding the task",
-               FM_STR("condition", program), FM_STR("error", err.msg));
-        return true;
-    }
-    const char *first = (const char *)out.text.p;
-    return out.n > 0 && strcmp(first, "null") != 0 && strcmp(first, "false") != 0;
 }
 
 static int64_t io_now_us(void *arg)
@@ -315,14 +330,14 @@ static void on_signal(uv_signal_t *uv, int signum)
 static void on_tick(uv_timer_t *uv)
 {
     struct daemon *d = uv->data;
-    engine_tick(d->engine, fm_now_mono_ms());
+    engine_tick(d->engine, input(d, "a deadline of the engine"));
     after_input(d);
 }
 
 static void on_more(uv_idle_t *uv)
 {
     struct daemon *d = uv->data;
-    engine_tick(d->engine, fm_now_mono_ms());
+    engine_tick(d->engine, input(d, "tasks that were due"));
     after_input(d);
 }
 
@@ -330,7 +345,8 @@ static void on_more(uv_idle_t *uv)
  * timers and signals get their turn in between. */
 static void after_input(struct daemon *d)
 {
-    int64_t at = engine_deadline(d->engine), wait = at - fm_now_mono_ms();
+    int64_t now_ms = fm_now_mono_ms(), at = engine_deadline(d->engine), wait = at - now_ms;
+    input_over(d, now_ms);
     (void)uv_timer_stop(&d->tick);
     (void)uv_idle_stop(&d->more);
     if (at < 0)
@@ -409,6 +425,7 @@ static void on_wake(uv_async_t *uv)
     d->event_bytes = 0;
     fm_unlock(&d->lock);
     bool took = false;
+    (void)input(d, "messages of the coordinator");
     DL_FOREACH_SAFE (list, ev, tmp) {
         DL_DELETE(list, ev);
         if (ev->over)
@@ -427,6 +444,22 @@ static void on_wake(uv_async_t *uv)
     after_input(d);
 }
 
+/* A round of the loop is over: what it did not wait for events, it has worked. */
+static void on_round(uv_check_t *uv)
+{
+    struct daemon *d = uv->data;
+    int64_t now_ms = fm_now_mono_ms(), idle_ms = (int64_t)(uv_metrics_idle_time(&d->uv) / 1000000);
+    int64_t took_ms = now_ms - d->checked_ms - (idle_ms - d->idle_ms);
+    if (took_ms > WATCHDOG_MS && d->watchdog.longest_ms < took_ms / 2) {
+        d->watchdog.longest = "HTTP, programs and signals";
+        d->watchdog.longest_ms = took_ms - d->watchdog.longest_ms;
+    }
+    watchdog_took(&d->watchdog, took_ms, now_ms);
+    d->checked_ms = now_ms;
+    d->idle_ms = idle_ms;
+    watchdog_begin(&d->watchdog, now_ms);
+}
+
 /* ---- life ---- */
 
 /* What fails only when the process may open no more files. */
@@ -442,6 +475,7 @@ static void must(int rc, const char *what)
 static void start(struct daemon *d)
 {
     must(uv_loop_init(&d->uv), "the loop could not be made");
+    must(uv_loop_configure(&d->uv, UV_METRICS_IDLE_TIME), "the loop's time cannot be measured");
     must(uv_async_init(&d->uv, &d->wake, on_wake), "the loop's wake-up could not be made");
     d->wake.data = d;
     (void)uv_idle_init(&d->uv, &d->more);
@@ -460,6 +494,12 @@ static void start(struct daemon *d)
             must(uv_signal_start(signals[i], on_signal, numbers[i]), "signals cannot be received");
     }
     (void)uv_timer_start(&d->reconnect, on_reconnect, 0, 0);
+    (void)uv_check_init(&d->uv, &d->check);
+    d->check.data = d;
+    (void)uv_check_start(&d->check, on_round);
+    uv_unref((uv_handle_t *)&d->check);
+    d->watchdog.loop = "engine";
+    d->checked_ms = fm_now_mono_ms();
 }
 
 static void close_handle(uv_handle_t *h, void *arg)
@@ -487,6 +527,7 @@ static void stop(struct daemon *d)
 
 int daemon_run(const struct daemon_config *cfg)
 {
+    static const struct work_kind handlers = {run_work, on_work_done, free_work};
     struct daemon d = {.cfg = cfg};
     struct engine_io io = {.arg = &d,
                            .send = io_send,
@@ -498,7 +539,6 @@ int daemon_run(const struct daemon_config *cfg)
                            .start_work = io_start_work,
                            .attached = io_attached,
                            .drained = io_drained,
-                           .condition = io_condition,
                            .now_us = io_now_us};
     (void)signal(SIGPIPE, SIG_IGN);
     rpc_global_init();
@@ -509,7 +549,7 @@ int daemon_run(const struct daemon_config *cfg)
     start(&d);
     d.outside = outside_new(&d.uv, &cfg->outside, after_call, &d);
     outside_set_engine(d.outside, d.engine);
-    d.workers = workers_new(&d.uv, cfg->workers > 0 ? cfg->workers : 1, on_work_done, &d);
+    d.workers = workers_new(&d.uv, cfg->workers > 0 ? cfg->workers : 1, &handlers, &d);
     if (pthread_create(&d.rpc_thread, NULL, rpc_main, &d) != 0)
         fm_abort("the gRPC thread could not be started");
     (void)uv_run(&d.uv, UV_RUN_DEFAULT);

@@ -9,6 +9,7 @@
 #include "ctx.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
+#include "hold.h"
 #include "hsession.h"
 #include "log.h"
 #include "mem.h"
@@ -300,12 +301,12 @@ void hjob_assign(struct session *s, const fermata_v1_Assign *m)
 enum aborted { ALL_UNSTARTED, HELD_UNSTARTED };
 
 /* What waits for its intent has not begun, and need not; HELD_UNSTARTED: only what a breakpoint
- * holds now. */
+ * may hold now. */
 static void abort_unstarted(struct hjob *job, enum aborted which)
 {
     for (size_t i = 0; i < job->flow->n_routines; i++) {
         struct fm_ctx *run = job->flow->routines[i].run;
-        if (run != NULL && run->waits_for_intent && (which == ALL_UNSTARTED || hjob_is_held(job, run->task)))
+        if (run != NULL && run->waits_for_intent && (which == ALL_UNSTARTED || hold_may(job, run->task)))
             step_abort(run);
     }
 }
@@ -318,8 +319,10 @@ void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
         refuse(job, err.msg);
         return;
     }
-    if (m->set_breakpoints)
+    if (m->set_breakpoints) {
+        hold_forget(job);
         abort_unstarted(job, HELD_UNSTARTED); /* no task begins past them */
+    }
     count_bytes(job, items_bytes(&m->inputs));
     if (job->phase == PHASE_STOPPED && job->n_tasks > 0)
         job->phase = PHASE_READY; /* if the last step has ended the job, the coordinator has refused the

@@ -7,8 +7,10 @@
 
 #include "assign.h"
 #include "blocking.h"
+#include "calls.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
+#include "hold.h"
 #include "log.h"
 #include "mem.h"
 #include "protocol.h"
@@ -209,6 +211,16 @@ int engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64_
     return call_data(e, id, data);
 }
 
+/* Calls the handler's callback. */
+static int call_ended(const struct call *was, const void *result)
+{
+    if (was->kind == CALL_HTTP)
+        return was->done.http(was->ctx, was->arg, result);
+    if (was->kind == CALL_EVAL)
+        return was->done.eval(was->ctx, was->arg, result);
+    return was->done.process(was->ctx, was->arg, result);
+}
+
 void engine_call_done(struct engine *e, uint64_t id, const void *result, int64_t now_ms)
 {
     e->now_ms = now_ms;
@@ -216,8 +228,12 @@ void engine_call_done(struct engine *e, uint64_t id, const void *result, int64_t
     struct call was;
     if (!call_take(e, id, &was))
         return;
-    hjob_returned(was.ctx, was.kind == CALL_HTTP ? was.done.http(was.ctx, was.arg, result)
-                                                 : was.done.process(was.ctx, was.arg, result));
+    if (was.ctx == NULL) {
+        hold_verdict(was.job, &was, result);
+        hjob_wake(was.job);
+    } else {
+        hjob_returned(was.ctx, call_ended(&was, result));
+    }
     run(e);
 }
 

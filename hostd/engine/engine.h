@@ -51,7 +51,8 @@ void engine_timer(struct engine *e, uint64_t id, int64_t now_ms);
  * CALL_SERVED: the task is done. After -1, and after the 1 of a CALL_SERVED, engine_call_done must
  * still follow. A call that is gone already is ignored. */
 int engine_call_data(struct engine *e, uint64_t id, struct fm_bytes data, int64_t now_ms);
-/* A call has ended: `result` is its struct fm_http_response or struct fm_process_result. */
+/* A call has ended: `result` is its struct fm_http_response, struct fm_process_result or
+ * struct eval_result. */
 void engine_call_done(struct engine *e, uint64_t id, const void *result, int64_t now_ms);
 /* Calls the handler; any thread. */
 void engine_work_run(struct engine_work *work);

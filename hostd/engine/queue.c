@@ -10,14 +10,13 @@
 #include "calls.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
+#include "hold.h"
 #include "hsession.h"
-#include "json.h"
 #include "log.h"
 #include "mem.h"
 #include "prelude.h"
 #include "release.h"
 #include "step.h"
-#include "value.h"
 
 /* How far the host works ahead of what is on disk. */
 #define MAX_AHEAD_STEPS 64
@@ -45,7 +44,7 @@ static void release_due(struct hjob *job)
 
 static bool may_run(const struct hjob *job, const struct routine *r)
 {
-    if (r->queue == NULL || r->run != NULL || r->held_until_ms != 0)
+    if (r->queue == NULL || r->run != NULL || r->held_until_ms != 0 || r->asking != 0)
         return false;
     /* an effect never rests on a step that could still vanish */
     bool effects = r->type != NULL && (r->type->flags & FM_EFFECTS) != 0;
@@ -132,7 +131,8 @@ static enum release_reason release_reason(enum interrupt_kind interrupt)
 static void give_back(struct hjob *job, enum release_reason reason)
 {
     if (job->session->welcomed) /* else it is given back after the next Welcome */
-        hjob_release(job, reason, "");
+        hjob_release(job, reason,
+                     job->break_why != NULL && reason == RELEASE_BREAKPOINT ? job->break_why : "");
 }
 
 /* No task is due and no handler at work: waits here for a short time; for a long one the job
@@ -184,44 +184,16 @@ void hjob_wake(struct hjob *job)
 
 /* ---- breakpoints ---- */
 
-/* A condition that cannot be put to the data holds: rather a task too many is held than one too
- * few. */
-static bool condition_holds(const struct hjob *job, const struct breakpoint *b, const struct task *t)
-{
-    const struct engine *e = job->engine;
-    if (b->condition[0] == '\0' || e->io.condition == NULL)
-        return true;
-    fm_auto(fm_arena) arena = {0};
-    fm_auto(fm_err) err = {0};
-    fm_auto(fm_buf) json = {0};
-    fm_arena_init(&arena, RUN_MEMORY_BYTES);
-    const struct fm_value *data = value_decode_struct(t->data, &arena, &err);
-    bool holds = true;
-    if (data != NULL) {
-        json_value_write(data, &json);
-        holds = e->io.condition(e->io.arg, b->condition, fm_buf_bytes(&json));
-    }
-    return holds;
-}
-
-bool hjob_is_held(const struct hjob *job, const struct task *t)
-{
-    if (strcmp(job->released_task, t->id) == 0)
-        return false;
-    for (const struct breakpoint *b = job->breakpoints; b != NULL; b = b->next)
-        if ((strcmp(b->routine, "*") == 0 || strcmp(b->routine, t->routine) == 0) &&
-            (b->slot[0] == '\0' || strcmp(b->slot, t->slot) == 0) && condition_holds(job, b, t))
-            return true;
-    return false;
-}
-
 /* A task has reached a breakpoint: the job is given back when its handlers have ended. */
 static void hold_at_breakpoint(struct hjob *job, struct task *t)
 {
     FM_LOG(INFO, EXECUTION, "a task has reached a breakpoint", FM_STR("job", job->id), FM_STR("task", t->id),
            FM_STR("routine", t->routine));
     free(job->break_task);
+    free(job->break_why);
     job->break_task = fm_xstrdup(t->id);
+    job->break_why = t->to->hold_why;
+    t->to->hold_why = NULL;
     hjob_return_task(t);
     hjob_wake(job);
 }
@@ -239,8 +211,14 @@ void hjob_run_next(struct hjob *job)
     struct task *t = take_task(job);
     if (t == NULL)
         return;
+    enum held held = hold_task(job, t);
+    if (held == HELD_ASKING) {
+        hjob_return_task(t);
+        hjob_wake(job);
+        return;
+    }
     /* The coordinator knows a task of a deferred event only by the step that makes it. */
-    if (hjob_is_held(job, t) && (job->prelude_deferred == 0 || prelude_make_step(job))) {
+    if (held == HELD && (job->prelude_deferred == 0 || prelude_make_step(job))) {
         hold_at_breakpoint(job, t);
         return;
     }

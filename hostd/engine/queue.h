@@ -17,8 +17,6 @@ void hjob_timed_out(struct fm_ctx *ctx);
 /* The intent of a task is on disk: its handler may start, if it is the one that was announced by a message
  * that the coordinator had `heard` by then. */
 void hjob_intent_ack(struct hjob *job, struct pb_var task_id, uint64_t heard);
-/* Whether a breakpoint holds the task. */
-bool hjob_is_held(const struct hjob *job, const struct task *t);
 /* A timer of the job has fired. */
 void hjob_alarm(struct hjob *job);
 

@@ -8,6 +8,7 @@
 #include "calls.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
+#include "hold.h"
 #include "hsession.h"
 #include "mem.h"
 #include "step.h"
@@ -38,6 +39,7 @@ static struct pb_var unstarted(const struct hjob *job)
 void hjob_drop(struct hjob *job)
 {
     struct engine *e = job->engine;
+    hold_forget(job);
     step_abort_all(job);
     if (job->alarm != 0)
         call_cancel(e, job->alarm);

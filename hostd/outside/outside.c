@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "clock.h"
+#include "evals.h"
 #include "http.h"
 #include "mem.h"
 #include "outside_events.h"
@@ -18,6 +19,7 @@ struct outside {
     struct http *http;
     struct processes *processes;
     struct servers *servers;
+    struct evals *evals;
     struct run *runs;
     void (*after)(void *arg);
     void *arg;
@@ -101,6 +103,7 @@ struct outside *outside_new(uv_loop_t *loop, const struct outside_config *cfg, v
     c->http = http_new(loop, &c->events, cfg->secrets, cfg->ca_file);
     c->processes = processes_new(loop);
     c->servers = servers_new(c->processes, &c->events);
+    c->evals = evals_new(loop, &c->events);
     return c;
 }
 
@@ -115,6 +118,8 @@ void outside_start(struct outside *c, uint64_t id, enum engine_call_kind kind, c
         http_start(c->http, id, request);
     else if (kind == CALL_SERVED)
         serve_start(c->servers, id, request);
+    else if (kind == CALL_EVAL)
+        evals_start(c->evals, id, request);
     else
         run_start(c, id, request);
 }
@@ -125,6 +130,8 @@ void outside_cancel(struct outside *c, uint64_t id, enum engine_call_kind kind)
         http_cancel(c->http, id);
     else if (kind == CALL_SERVED)
         serve_cancel(c->servers, id);
+    else if (kind == CALL_EVAL)
+        evals_cancel(c->evals, id);
     else
         run_cancel(c, id);
 }
@@ -133,6 +140,7 @@ void outside_stop(struct outside *c)
 {
     http_stop(c->http);
     processes_stop(c->processes);
+    evals_stop(c->evals);
 }
 
 void outside_free(struct outside *c)
@@ -143,5 +151,6 @@ void outside_free(struct outside *c)
     http_free(c->http);
     servers_free(c->servers);
     processes_free(c->processes);
+    evals_free(c->evals);
     free(c);
 }

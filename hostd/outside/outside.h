@@ -1,6 +1,6 @@
 /* Carries out what handlers ask of the outside world: HTTP requests (http.c), child processes
- * (process.c) and those that stay for many tasks (serve.c). Part of hostd's shell; everything on
- * the libuv loop's thread. */
+ * (process.c), those that stay for many tasks (serve.c), and jq programs (evals.c). Part of hostd's shell;
+ * everything on the libuv loop's thread. */
 #ifndef FM_OUTSIDE_H
 #define FM_OUTSIDE_H
 

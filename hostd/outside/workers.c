@@ -2,6 +2,7 @@
 #include "workers.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include <utlist.h>
@@ -12,12 +13,12 @@
 struct item {
     struct item *prev, *next;
     uint64_t id;
-    struct engine_work *work;
+    void *work;
 };
 
 struct workers {
     size_t max;
-    void (*done)(void *arg, uint64_t id, struct engine_work *work);
+    const struct work_kind *kind;
     void *arg;
     uv_async_t wake;
     pthread_t *threads;
@@ -47,7 +48,7 @@ static void *worker_main(void *arg)
         w->n_waiting--;
         w->n_busy++;
         fm_unlock(&w->lock);
-        engine_work_run(item->work);
+        w->kind->run(item->work);
         fm_lock(&w->lock);
         w->n_busy--;
         DL_APPEND(w->finished, item);
@@ -66,17 +67,16 @@ static void on_wake(uv_async_t *wake)
     w->finished = NULL;
     fm_unlock(&w->lock);
     DL_FOREACH_SAFE (list, item, tmp) {
-        w->done(w->arg, item->id, item->work);
+        w->kind->done(w->arg, item->id, item->work);
         free(item);
     }
 }
 
-struct workers *workers_new(uv_loop_t *loop, size_t n,
-                            void (*done)(void *arg, uint64_t id, struct engine_work *work), void *arg)
+struct workers *workers_new(uv_loop_t *loop, size_t n, const struct work_kind *kind, void *arg)
 {
     struct workers *w = fm_xcalloc(1, sizeof(*w));
     w->max = n;
-    w->done = done;
+    w->kind = kind;
     w->arg = arg;
     w->threads = fm_xcalloc(n, sizeof(*w->threads));
     (void)pthread_mutex_init(&w->lock, NULL);
@@ -87,7 +87,7 @@ struct workers *workers_new(uv_loop_t *loop, size_t n,
     return w;
 }
 
-void workers_run(struct workers *w, uint64_t id, struct engine_work *work)
+void workers_run(struct workers *w, uint64_t id, void *work)
 {
     struct item *item = fm_xcalloc(1, sizeof(*item));
     item->id = id;
@@ -115,11 +115,11 @@ void workers_stop(struct workers *w)
     uv_close((uv_handle_t *)&w->wake, NULL);
 }
 
-static void free_items(struct item *list)
+static void free_items(struct workers *w, struct item *list)
 {
     struct item *item, *tmp;
     DL_FOREACH_SAFE (list, item, tmp) {
-        engine_work_free(item->work);
+        w->kind->free(item->work);
         free(item);
     }
 }
@@ -133,8 +133,8 @@ void workers_free(struct workers *w)
         (void)(busy ? pthread_detach(w->threads[i]) : pthread_join(w->threads[i], NULL));
     if (busy)
         return; /* what the thread still uses stays */
-    free_items(w->waiting);
-    free_items(w->finished);
+    free_items(w, w->waiting);
+    free_items(w, w->finished);
     (void)pthread_mutex_destroy(&w->lock);
     (void)pthread_cond_destroy(&w->changed);
     free(w->threads);

@@ -17,7 +17,6 @@
 
 #include "builtin.h"
 #include "http_header.h"
-#include "jq_eval.h"
 #include "mem.h"
 #include "own_types.h"
 #include "secrets.h"
@@ -28,8 +27,11 @@
 #define MAX_URL_BYTES 8192
 #define MAX_HEADERS 64
 #define MAX_HEADER_BYTES 8192
+#define CPU_MS 100 /* of a jq program */
 
-static const struct jq_limits expr_limits = {.max_outputs = 1, .max_bytes = 4u << 20, .cpu_ms = 100};
+/* The settings that may be jq programs, as NAME_expr, in the order in which they are run. */
+enum { URL, HEADERS, BODY, N_SETTINGS };
+static const char *const settings[N_SETTINGS] = {"url", "headers", "body"};
 
 struct request {
     const char *method, *url;
@@ -37,6 +39,8 @@ struct request {
     size_t n_headers;
     const char *body; /* NULL: none */
     size_t body_bytes;
+    bool has_program[N_SETTINGS];
+    const struct fm_value *made[N_SETTINGS]; /* what the programs have put out; NULL: nothing */
 };
 
 /* A fault that no retry mends. */
@@ -49,32 +53,45 @@ static int wrong(struct fm_ctx *ctx, const char *what, const char *why)
 
 /* ---- what the configuration says ---- */
 
-/* The value of a setting, or of the jq program beside it; NULL with `*ret_ok` true: neither is
- * there. */
-static const struct fm_value *setting(struct fm_ctx *ctx, const char *name, bool *ret_ok)
+/* The value of a setting, or what the program beside it has made; NULL: neither is there. */
+static const struct fm_value *setting(struct fm_ctx *ctx, const struct request *r, int which)
 {
-    char expr[32];
-    const struct fm_value *config = fm_ctx_config(ctx);
-    fm_auto(fm_buf) json = {0};
-    fm_auto(jq_outputs) out = {0};
-    fm_auto(fm_err) err = {0};
-    snprintf(expr, sizeof(expr), "%s_expr", name);
-    const char *program = fm_value_string(fm_value_get(config, expr), NULL);
-    *ret_ok = true;
-    if (program == NULL)
-        return fm_value_get(config, name);
-    json_value_write(fm_ctx_data(ctx), &json);
-    int rc = jq_eval(program, fm_buf_bytes(&json), &expr_limits, &out, &err);
-    const struct fm_value *v = NULL;
-    if (rc == 0 && out.n > 0)
-        v = ctx_json(ctx, (const char *)out.text.p, strlen((const char *)out.text.p), &err);
-    *ret_ok = err.code == FM_OK;
-    if (!*ret_ok) {
-        (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "%s: %s", expr, err.msg);
-        if (err.code != FM_UNAVAILABLE)
-            fm_ctx_fail_permanent(ctx);
+    return r->has_program[which] ? r->made[which] : fm_value_get(fm_ctx_config(ctx), settings[which]);
+}
+
+static const char *program_of(struct fm_ctx *ctx, int which)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "%s_expr", settings[which]);
+    return fm_value_string(fm_value_get(fm_ctx_config(ctx), name), NULL);
+}
+
+static int program_failed(struct fm_ctx *ctx, int which, enum fm_code code, const char *why)
+{
+    (void)fm_ctx_fail(ctx, (enum fm_failure)code, "%s_expr: %s", settings[which], why);
+    if (code != FM_UNAVAILABLE)
+        fm_ctx_fail_permanent(ctx);
+    return -1;
+}
+
+/* Takes what the programs have made. */
+static int read_programs(struct fm_ctx *ctx, struct request *r, const struct eval_result *e)
+{
+    size_t n = 0;
+    for (int i = 0; i < N_SETTINGS; i++) {
+        if (!r->has_program[i])
+            continue;
+        if (n == e->n)
+            return program_failed(ctx, i, e->code, e->error);
+        const char *output = e->outputs[n++];
+        fm_auto(fm_err) err = {0};
+        if (output == NULL)
+            continue;
+        r->made[i] = ctx_json(ctx, output, strlen(output), &err);
+        if (r->made[i] == NULL)
+            return program_failed(ctx, i, err.code, err.msg);
     }
-    return v;
+    return 0;
 }
 
 static bool has_control(const char *s)
@@ -87,10 +104,7 @@ static bool has_control(const char *s)
 
 static int read_url(struct fm_ctx *ctx, struct request *r)
 {
-    bool ok;
-    const struct fm_value *v = setting(ctx, "url", &ok);
-    if (!ok)
-        return -1;
+    const struct fm_value *v = setting(ctx, r, URL);
     r->url = fm_value_string(v, "");
     if (strncasecmp(r->url, "http://", 7) != 0 && strncasecmp(r->url, "https://", 8) != 0)
         return wrong(ctx, "url", "it must be a string that begins with http:// or https://");
@@ -203,10 +217,7 @@ static int add_secrets(struct fm_ctx *ctx, struct request *r)
 
 static int read_body(struct fm_ctx *ctx, struct request *r)
 {
-    bool ok;
-    const struct fm_value *v = setting(ctx, "body", &ok);
-    if (!ok)
-        return -1;
+    const struct fm_value *v = setting(ctx, r, BODY);
     if (v == NULL)
         return 0;
     if (fm_value_kind(v) == FM_STRING) {
@@ -228,14 +239,10 @@ static int read_body(struct fm_ctx *ctx, struct request *r)
 static int read_request(struct fm_ctx *ctx, struct request *r)
 {
     const struct fm_value *config = fm_ctx_config(ctx);
-    bool ok = true;
     if (read_url(ctx, r) < 0 || add_headers(ctx, r, fm_value_get(config, "headers")) < 0)
         return -1;
-    if (fm_value_get(config, "headers_expr") != NULL) {
-        const struct fm_value *more = setting(ctx, "headers", &ok);
-        if (!ok || add_headers(ctx, r, more) < 0)
-            return -1;
-    }
+    if (r->has_program[HEADERS] && add_headers(ctx, r, r->made[HEADERS]) < 0)
+        return -1;
     if (add_secrets(ctx, r) < 0 || read_body(ctx, r) < 0)
         return -1;
     r->method = fm_value_string(fm_value_get(config, "method"), r->body != NULL ? "POST" : "GET");
@@ -394,11 +401,9 @@ static int on_response(struct fm_ctx *ctx, void *arg, const struct fm_http_respo
     return 0;
 }
 
-static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
+static int send(struct fm_ctx *ctx, struct request *r)
 {
-    (void)data;
     const struct fm_value *config = fm_ctx_config(ctx);
-    struct request *r = fm_ctx_alloc(ctx, sizeof(*r));
     if (read_request(ctx, r) < 0)
         return -1;
     struct fm_http_request request = {
@@ -413,6 +418,36 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
             (size_t)fm_count_from(fm_value_number(fm_value_get(config, "max_response_bytes"), 1 << 20))};
     request.first_byte_timeout_ms = request.timeout_ms;
     fm_ctx_http(ctx, &request, NULL, on_response, r);
+    return 0;
+}
+
+static int on_programs(struct fm_ctx *ctx, void *arg, const struct eval_result *e)
+{
+    struct request *r = arg;
+    return read_programs(ctx, r, e) < 0 ? -1 : send(ctx, r);
+}
+
+static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    (void)data;
+    struct request *r = fm_ctx_alloc(ctx, sizeof(*r));
+    const char *programs[N_SETTINGS];
+    size_t n = 0;
+    for (int i = 0; i < N_SETTINGS; i++) {
+        const char *program = program_of(ctx, i);
+        r->has_program[i] = program != NULL;
+        if (program != NULL)
+            programs[n++] = program;
+    }
+    if (n == 0)
+        return send(ctx, r);
+    const struct eval_request request = {.programs = programs,
+                                         .n = n,
+                                         .cpu_ms = CPU_MS,
+                                         .all_cpu_ms = N_SETTINGS * CPU_MS,
+                                         .max_outputs = 1,
+                                         .max_bytes = 4u << 20};
+    ctx_eval(ctx, &request, on_programs, r);
     return 0;
 }
 

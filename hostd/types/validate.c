@@ -8,6 +8,7 @@
 #include "err.h"
 #include "json_schema.h"
 #include "mem.h"
+#include "own_types.h"
 
 #define MAX_ERRORS 100
 
@@ -27,25 +28,55 @@ static void on_fault(void *arg, const struct json_schema_fault *fault)
     fm_list_add(r->ctx, r->errors, e);
 }
 
-static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
+/* Within this work. */
+static int check(struct fm_ctx *ctx, const struct fm_value *data, struct json_schema_work *work,
+                 struct report *report, struct fm_err *err)
 {
     const struct fm_value *config = fm_ctx_config(ctx);
-    struct report report = {ctx, fm_list(ctx)};
-    fm_auto(fm_err) err = {0};
     const struct fm_value *checked = fm_value_get(data, fm_value_string(fm_value_get(config, "path"), ""));
-    int n = json_schema_check(fm_value_get(config, "schema"), checked, on_fault, &report, &err);
-    if (n < 0)
-        return fm_ctx_fail(ctx, (enum fm_failure)err.code, "%s", err.msg);
+    *report = (struct report){ctx, fm_list(ctx)};
+    return json_schema_check_within(fm_value_get(config, "schema"), checked, work, on_fault, report, err);
+}
+
+/* What the check has found: how many faults, or that it was none. */
+static int say(struct fm_ctx *ctx, const struct fm_value *data, int n, const struct report *report,
+               const struct fm_err *err)
+{
+    if (n < 0) {
+        (void)fm_ctx_fail(ctx, (enum fm_failure)err->code, "%s", err->msg);
+        fm_ctx_fail_permanent(ctx); /* the same schema says the same of the same data */
+        return -1;
+    }
     if (n == 0) {
         fm_ctx_emit(ctx, "valid", data);
         return 0;
     }
     struct fm_value *out = fm_map(ctx);
     fm_map_set(ctx, out, "data", data);
-    fm_map_set(ctx, out, "errors", report.errors);
+    fm_map_set(ctx, out, "errors", report->errors);
     fm_map_set(ctx, out, "error_count", fm_number(ctx, n));
     fm_ctx_emit(ctx, "invalid", out);
     return 0;
+}
+
+/* On a worker thread. */
+static int check_long(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    struct json_schema_work work = {0};
+    struct report report;
+    fm_auto(fm_err) err = {0};
+    int n = check(ctx, data, &work, &report, &err);
+    return say(ctx, data, n, &report, &err);
+}
+
+/* Most checks take microseconds. What takes longer, or has patterns, moves to a worker thread. */
+static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    struct json_schema_work work = {.most = JSON_SCHEMA_BRIEF_WORK, .no_patterns = true};
+    struct report report;
+    fm_auto(fm_err) err = {0};
+    int n = check(ctx, data, &work, &report, &err);
+    return n == -FM_RESOURCE_EXHAUSTED ? ctx_on_worker(ctx, check_long) : say(ctx, data, n, &report, &err);
 }
 
 static const struct fm_slot slots[] = {

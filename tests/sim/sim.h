@@ -54,6 +54,7 @@ enum kind {
     EV_HOST_SEES_CLOSE,
     EV_CONNECT,
     EV_TIMER,
+    EV_VERDICT, /* of conditions of breakpoints */
     EV_CLIENT,
     EV_OPERATOR,
     EV_CERTIFY,

@@ -114,16 +114,20 @@ static void pause_it(size_t j)
     request("Jobs/PauseJob", OP_PAUSE, j, 0, "", &r.base);
 }
 
-/* Holds the tasks of a routine; of none: "". */
+/* Holds the tasks of a routine; of none: "". At times by a condition, or beside one that holds nothing. */
 static void set_breakpoints(size_t j, const char *routine)
 {
     struct sim_job *job = &w.jobs[j];
-    Fermata__V1__Breakpoint at = FERMATA__V1__BREAKPOINT__INIT, *list[] = {&at};
+    Fermata__V1__Breakpoint at = FERMATA__V1__BREAKPOINT__INIT, any = FERMATA__V1__BREAKPOINT__INIT,
+                            *list[] = {&at, &any};
     Fermata__V1__SetBreakpointsRequest r = FERMATA__V1__SET_BREAKPOINTS_REQUEST__INIT;
     at.routine = text(routine);
+    at.condition = text(chance(50) ? "true" : "");
+    any.routine = text("*");
+    any.condition = text("false");
     r.job_id = job->id;
     r.breakpoints = list;
-    r.n_breakpoints = routine[0] != '\0';
+    r.n_breakpoints = routine[0] == '\0' ? 0 : chance(30) ? 2 : 1;
     job->break_at[0] = '\0'; /* until it is known */
     snprintf(job->break_sent, sizeof(job->break_sent), "%s", routine);
     request("Jobs/SetBreakpoints", OP_BREAKPOINTS, j, ++job->breaks_sent, routine, &r.base);

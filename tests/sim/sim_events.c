@@ -131,6 +131,10 @@ static void carry_out(struct event *e)
         if (h->engine != NULL && e->gen == h->gen)
             engine_timer(h->engine, e->id, w.now);
         return;
+    case EV_VERDICT:
+        if (h->engine != NULL && e->gen == h->gen)
+            host_verdict(h, e);
+        return;
     case EV_CLIENT:
         if (w.core != NULL && w.core_ready && !w.jobs[e->id].final)
             client_acts(e->id);

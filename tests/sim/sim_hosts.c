@@ -3,6 +3,7 @@
 #include "sim_hosts.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include <utlist.h>
 
@@ -96,6 +97,42 @@ static void eng_cancel_timer(void *arg, uint64_t id)
     }
 }
 
+/* Conditions of breakpoints are "true" and "false"; a true one may fail instead, which comes to the same. */
+static void eng_start_call(void *arg, uint64_t id, enum engine_call_kind kind, const void *request)
+{
+    struct sim_host *h = arg;
+    const struct eval_request *r = request;
+    if (kind != CALL_EVAL)
+        fm_abort("the simulation makes no such calls");
+    struct event *e = after((int64_t)rnd(w.healing ? 20 : 400), EV_VERDICT);
+    e->host = (size_t)(h - w.hosts);
+    e->gen = h->gen;
+    e->id = id;
+    snprintf(e->text, sizeof(e->text), "false");
+    for (size_t i = 0; i < r->n; i++)
+        if (strcmp(r->programs[i], "true") == 0)
+            snprintf(e->text, sizeof(e->text), "%s", chance(80) ? "true" : "");
+}
+
+/* It is told of it nevertheless; by then the engine knows it no more. */
+static void eng_cancel_call(void *arg, uint64_t id, enum engine_call_kind kind)
+{
+    (void)arg;
+    (void)id;
+    (void)kind;
+}
+
+void host_verdict(struct sim_host *h, const struct event *e)
+{
+    const char *const outputs[] = {e->text};
+    bool failed = e->text[0] == '\0';
+    const struct eval_result r = {.outputs = outputs,
+                                  .n = failed ? 0 : 1,
+                                  .code = failed ? FM_DEADLINE_EXCEEDED : FM_OK,
+                                  .error = failed ? "it took too long" : ""};
+    engine_call_done(h->engine, e->id, &r, w.now);
+}
+
 /* It leaves; its stream is ended a moment later, by the coordinator or by its own end. */
 static void eng_drained(void *arg)
 {
@@ -130,6 +167,8 @@ void start_host(size_t i)
                                  .close = eng_close,
                                  .start_timer = eng_start_timer,
                                  .cancel_timer = eng_cancel_timer,
+                                 .start_call = eng_start_call,
+                                 .cancel_call = eng_cancel_call,
                                  .attached = eng_nothing,
                                  .drained = eng_drained};
     trace("%s starts", h->id);

@@ -16,6 +16,8 @@ void crash_host(size_t i);
 /* The end of a host that has drained itself. */
 void stop_host(size_t i);
 void connect_host(size_t i);
+/* The conditions that an engine has asked about have come out so. */
+void host_verdict(struct sim_host *h, const struct event *e);
 void host_sees_close(struct event *e);
 
 #endif

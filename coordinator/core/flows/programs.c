@@ -7,16 +7,18 @@
 
 #include <uthash.h>
 
+#include "answer_check.h"
 #include "err.h"
 #include "log.h"
 #include "mem.h"
+#include "method.h"
 #include "op.h"
 #include "program_check.h"
 #include "state.h"
 #include "store.h"
 
 #define MAX_SOUND 8192 /* digests that are remembered */
-#define MAX_CHECKS 64  /* requests that wait */
+#define MAX_CHECKS 64  /* requests that wait for programs; and as many for answers */
 #define RETRY_CHECK_MS 1000
 
 struct sound {
@@ -28,6 +30,7 @@ struct check_wait {
     UT_hash_handle hh;
     uint64_t tag;
     struct op *op;
+    bool is_answer;
 };
 
 static bool is_sound(struct core *c, const struct program *p)
@@ -68,6 +71,42 @@ static void drop_known(struct core *c, struct program_check *k)
             program_check_drop(k, i);
 }
 
+static bool is_full(const struct core *c, const struct program_check *k)
+{
+    size_t n = 0;
+    struct check_wait *w, *next;
+    HASH_ITER (hh, c->checks, w, next)
+        n += w->is_answer == program_check_is_answer(k);
+    return n >= MAX_CHECKS;
+}
+
+/* Parks the op until the check is done, and true; or false, with err: too many wait. */
+static bool give_away(struct core *c, struct op *op, struct program_check *k, struct fm_err *err)
+{
+    if (is_full(c, k)) {
+        (void)fm_err_set(
+            err, FM_RESOURCE_EXHAUSTED, NULL, "%d requests wait for their %s: try again later", MAX_CHECKS,
+            program_check_is_answer(k) ? "answers to be checked" : "jq programs and schemas to be checked");
+        (void)fm_err_retry(err, RETRY_CHECK_MS);
+        program_check_free(k);
+        return false;
+    }
+    struct check_wait *w = fm_xcalloc(1, sizeof(*w));
+    w->tag = k->tag = ++c->next_tag;
+    w->op = op;
+    w->is_answer = program_check_is_answer(k);
+    op_park(op);
+    HASH_ADD(hh, c->checks, tag, sizeof(w->tag), w);
+    if (w->is_answer)
+        FM_LOG(DEBUG, FLOW, "a request waits for its answer to be checked");
+    else
+        FM_LOG(DEBUG, FLOW, "a request waits for its jq programs and schemas to be checked",
+               FM_U64("programs", k->n));
+    c->io.check(c->io.arg, k);
+    fm_err_done(err);
+    return true;
+}
+
 bool programs_checked(struct core *c, struct op *op, struct program_check *k, struct fm_err *err)
 {
     if (c->io.check == NULL || op->check != NULL) {
@@ -81,24 +120,36 @@ bool programs_checked(struct core *c, struct op *op, struct program_check *k, st
         program_check_free(k);
         return true;
     }
-    if (HASH_COUNT(c->checks) >= MAX_CHECKS) {
+    return !give_away(c, op, k, err);
+}
+
+static int verdict(const struct program_check *k, struct fm_err *err)
+{
+    if (k->err.code == FM_OK && k->skipped[0] == '\0')
+        return 0;
+    if (k->err.code == FM_OK)
+        return fm_err_set(err, FM_UNAVAILABLE, "answer", "the answer could not be checked: %s", k->skipped);
+    fm_err_copy(err, &k->err);
+    return -(int)err->code;
+}
+
+int programs_check_answer(struct core *c, struct op *op, const Fermata__V1__Pause *pause,
+                          const Google__Protobuf__Value *answer, struct fm_err *err)
+{
+    if (c->io.check == NULL)
+        return answer_check(pause, answer, err);
+    int rc = answer_check_brief(pause, answer, err);
+    if (rc != -FM_RESOURCE_EXHAUSTED)
+        return rc;
+    struct program_check *k = program_check_new();
+    program_check_add_answer(k, pause, answer);
+    if (op->check != NULL && program_check_same(op->check, k)) {
         program_check_free(k);
-        (void)fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL,
-                         "%d requests wait for their jq programs and schemas to be checked: try again later",
-                         MAX_CHECKS);
-        (void)fm_err_retry(err, RETRY_CHECK_MS);
-        return true;
+        return verdict(op->check, err);
     }
-    struct check_wait *w = fm_xcalloc(1, sizeof(*w));
-    w->tag = k->tag = ++c->next_tag;
-    w->op = op;
-    op_park(op);
-    HASH_ADD(hh, c->checks, tag, sizeof(w->tag), w);
-    FM_LOG(DEBUG, FLOW, "a request waits for its jq programs and schemas to be checked",
-           FM_U64("programs", k->n));
-    c->io.check(c->io.arg, k);
-    fm_err_done(err);
-    return false;
+    program_check_free(op->check); /* of another question, which is not open any more */
+    op->check = NULL;
+    return give_away(c, op, k, err) ? OP_WAITS : -(int)err->code;
 }
 
 void programs_done(struct core *c, struct program_check *k)
@@ -111,8 +162,9 @@ void programs_done(struct core *c, struct program_check *k)
     }
     HASH_DEL(c->checks, w);
     struct op *op = w->op;
+    bool is_answer = w->is_answer;
     free(w);
-    for (size_t i = 0; i < k->n; i++)
+    for (size_t i = 0; i < k->n && !is_answer; i++)
         remember(c, &k->programs[i]);
     if (k->skipped[0] != '\0')
         FM_LOG(WARN, FLOW, "jq programs or schemas were not checked", FM_STR("why", k->skipped));

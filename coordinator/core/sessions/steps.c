@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agreed.h"
+#include "buf.h"
 #include "children.h"
 #include "err.h"
 #include "fermata/v1/host_agent.pb-c.h"
@@ -29,6 +30,8 @@
 #include "table.h"
 #include "times.h"
 #include "unit.h"
+
+#define MAX_WHY_BYTES 1000 /* of what a host says of a breakpoint */
 
 static void reject(struct core *c, struct host *h, const char *job_id, const Fermata__V1__Step *step,
                    const char *reason)
@@ -270,20 +273,23 @@ void host_on_steps(struct core *c, struct host *h, const Fermata__V1__StepBatch 
 
 /* ---- releases ---- */
 
-/* A task has reached a breakpoint: the job is held, unless the breakpoint is gone. */
-static void hold_task(struct core *c, struct job *job, const char *task_id)
+/* A task has reached a breakpoint: the job is held, unless the breakpoint is gone. `why`: what was wrong with
+ * its condition, if anything. */
+static void hold_task(struct core *c, struct job *job, const char *task_id, const char *why)
 {
     const struct task_item *t = find_task(job, task_id);
     if (t == NULL || (job->head->n_breakpoints == 0 && !job->head->single_step)) {
         job_requeue(c, job, "its host held a task, but its breakpoint is gone");
         return;
     }
-    char id[32];
+    char id[32], said[MAX_WHY_BYTES + 1];
+    snprintf(said, sizeof(said), "%.*s", (int)fm_utf8_cut(why, MAX_WHY_BYTES), why);
     snprintf(id, sizeof(id), "b%u", job->head->revision + 1);
     Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
     Google__Protobuf__Timestamp at = core_now(c);
     p.pause_id = id;
     p.reason = PAUSE_REASON_BREAKPOINT;
+    p.question = said;
     p.routine = (char *)(uintptr_t)t->routine;
     p.slot = (char *)(uintptr_t)t->slot;
     p.task_id = (char *)(uintptr_t)t->id;
@@ -324,7 +330,7 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
         job_park(c, job, PARK_ASLEEP);
         return;
     case RELEASE_REASON_BREAKPOINT:
-        hold_task(c, job, r->task_id);
+        hold_task(c, job, r->task_id, r->message);
         return;
     default:
         break;

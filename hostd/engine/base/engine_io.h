@@ -9,13 +9,14 @@
 #include <fermata/routine.h>
 
 #include "buf.h"
+#include "err.h"
 
 struct engine_label {
     const char *key, *value;
 };
 
 /* What a handler's asynchronous call is. */
-enum engine_call_kind { CALL_TIMER, CALL_HTTP, CALL_PROCESS, CALL_SERVED, CALL_WORK };
+enum engine_call_kind { CALL_TIMER, CALL_HTTP, CALL_PROCESS, CALL_SERVED, CALL_EVAL, CALL_WORK };
 
 /* The request of a CALL_PROCESS. */
 struct process_request {
@@ -33,6 +34,24 @@ struct served_task {
     uint64_t idle_ms;   /* how long one rests before it is ended */
 };
 
+/* The request of a CALL_EVAL: jq programs, run one after the other on the same data. */
+struct eval_request {
+    const char *const *programs;
+    size_t n;
+    struct fm_bytes data;            /* an encoded Struct */
+    uint32_t cpu_ms, all_cpu_ms;     /* processor time of each, and of all of them */
+    uint32_t max_outputs, max_bytes; /* of each */
+    bool until_true; /* the first one whose first output is neither null nor false is the last one */
+};
+
+/* What came of it. */
+struct eval_result {
+    const char *const *outputs; /* the first output, as JSON, of those that have ended; NULL: it had none */
+    size_t n;                   /* how many have */
+    enum fm_code code;          /* FM_OK, or why the next one has not; then it was the last one */
+    const char *error;
+};
+
 /* A handler that blocks, ready to run on a thread of its own. */
 struct engine_work;
 
@@ -45,9 +64,9 @@ struct engine_io {
     /* Calls engine_timer(id) after ms; ids are never used twice. */
     void (*start_timer)(void *arg, uint64_t id, uint64_t ms);
     void (*cancel_timer)(void *arg, uint64_t id);
-    /* Starts a call of a handler: `request` is a struct fm_http_request, a struct process_request
-     * or a struct served_task, valid during this callback only. What comes of it is told by
-     * engine_call_data and engine_call_done. NULL: there are no such calls. */
+    /* Starts a call of a handler: `request` is a struct fm_http_request, a struct process_request,
+     * a struct served_task or a struct eval_request, valid during this callback only. What comes of it is
+     * told by engine_call_data and engine_call_done. NULL: there are no such calls. */
     void (*start_call)(void *arg, uint64_t id, enum engine_call_kind kind, const void *request);
     /* Ends a call; nothing more is told of it. */
     void (*cancel_call)(void *arg, uint64_t id, enum engine_call_kind kind);
@@ -59,9 +78,6 @@ struct engine_io {
     /* Draining is complete: everything is given back. Close the stream when what was sent is
      * out. */
     void (*drained)(void *arg);
-    /* Whether a breakpoint's jq condition holds for a task's data (JSON). NULL: every condition
-     * holds. */
-    bool (*condition)(void *arg, const char *program, struct fm_bytes json);
     /* Microseconds of monotonic time, for durations only; may be NULL. */
     int64_t (*now_us)(void *arg);
 };

@@ -230,41 +230,25 @@ struct routine *flow_routine(struct flow *f, const char *id)
 
 /* ---- connections ---- */
 
-/* The value of a key in an encoded Struct; of equal keys the last one counts. */
-static bool struct_value(struct fm_bytes data, struct fm_bytes wanted, struct fm_bytes *ret)
-{
-    struct wire_reader r = wire_reader(data);
-    uint32_t field;
-    enum wire_type type;
-    uint64_t val;
-    struct fm_bytes pair, key, value;
-    bool found = false;
-    while (wire_next(&r, &field, &type, &val, &pair) > 0) {
-        if (field != 1 || type != WIRE_TYPE_LEN || kv_read_pair(pair, &key, &value) < 0 ||
-            !fm_bytes_eq(key, wanted))
-            continue;
-        *ret = value;
-        found = true;
-    }
-    return found;
-}
-
 /* Values are compared as they are encoded; those of a filter are scalars. */
-static bool filter_takes(struct fm_bytes filter, struct fm_bytes data)
+static bool filter_takes(struct fm_bytes filter, const struct data_fields *data)
 {
     struct wire_reader r = wire_reader(filter);
     uint32_t field;
     enum wire_type type;
     uint64_t val;
-    struct fm_bytes pair, key, value, have;
-    while (wire_next(&r, &field, &type, &val, &pair) > 0)
-        if (field == 1 && type == WIRE_TYPE_LEN && kv_read_pair(pair, &key, &value) == 0 &&
-            (!struct_value(data, key, &have) || !fm_bytes_eq(value, have)))
+    struct fm_bytes pair, key, value;
+    while (wire_next(&r, &field, &type, &val, &pair) > 0) {
+        if (field != 1 || type != WIRE_TYPE_LEN || kv_read_pair(pair, &key, &value) < 0)
+            continue;
+        const struct data_field *have = data_fields_find(data, key);
+        if (have == NULL || !fm_bytes_eq(value, have->value))
             return false;
+    }
     return true;
 }
 
-bool connection_takes(const struct connection *c, struct fm_bytes data)
+bool connection_takes(const struct connection *c, const struct data_fields *data)
 {
     return c->filter.n == 0 || filter_takes(c->filter, data);
 }
@@ -285,76 +269,70 @@ struct out routine_out(const struct routine *r, const char *event)
     return out;
 }
 
-static const char *renamed(const struct connection *c, struct fm_bytes key)
+static void put_field(struct fm_bytes name, struct fm_bytes value, struct fm_buf *out)
 {
-    for (size_t i = 0; i < c->n_mapping; i++)
-        if (fm_bytes_eq_str(key, c->mapping[i].from))
-            return c->mapping[i].to;
-    return NULL;
-}
-
-/* Which of the mapping's sources occur in the data, in one pass. */
-static int find_sources(const struct connection *c, struct fm_bytes data, bool *ret_occurs)
-{
-    struct wire_reader r = wire_reader(data);
-    uint32_t field;
-    enum wire_type type;
-    uint64_t val;
-    struct fm_bytes pair, key, value;
-    int got;
-    while ((got = wire_next(&r, &field, &type, &val, &pair)) > 0) {
-        if (field != 1 || type != WIRE_TYPE_LEN)
-            continue;
-        if (kv_read_pair(pair, &key, &value) < 0)
-            return -1;
-        for (size_t i = 0; i < c->n_mapping; i++)
-            ret_occurs[i] = ret_occurs[i] || fm_bytes_eq_str(key, c->mapping[i].from);
-    }
-    return got;
-}
-
-/* True when the mapping gives this name to another field that is there: then the field that has it
- * already gives way. */
-static bool gives_way(const struct connection *c, const bool *occurs, struct fm_bytes key)
-{
-    for (size_t i = 0; i < c->n_mapping; i++)
-        if (occurs[i] && fm_bytes_eq_str(key, c->mapping[i].to))
-            return true;
-    return false;
-}
-
-static void put_field(const char *to, struct fm_bytes key, struct fm_bytes value, struct fm_buf *out)
-{
-    size_t n_key = to != NULL ? strlen(to) : key.n;
-    fm_buf_put_len_header(out, 1, 1 + fm_varint_size(n_key) + n_key + 1 + fm_varint_size(value.n) + value.n);
-    fm_buf_put_len_delim(out, 1, to != NULL ? (const void *)to : key.p, n_key);
+    fm_buf_put_len_header(out, 1,
+                          1 + fm_varint_size(name.n) + name.n + 1 + fm_varint_size(value.n) + value.n);
+    fm_buf_put_len_delim(out, 1, name.p, name.n);
     fm_buf_put_len_delim(out, 2, value.p, value.n);
 }
 
-int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_buf *out)
+/* What becomes of a field. */
+struct fate {
+    const char *to; /* its name for the slot; NULL: as it is */
+    bool is_mapped;
+    bool gives_way; /* the mapping gives its name to another field that is there */
+};
+
+/* What the mapping says of the fields of the data. */
+static struct fate *fates_of(const struct connection *c, const struct data_fields *data)
 {
-    struct wire_reader r = wire_reader(data);
-    uint32_t field;
-    enum wire_type type;
-    uint64_t val;
-    struct fm_bytes pair, key, value;
-    int got;
-    if (c->n_mapping == 0 && !c->drop_unmapped && c->constants.n == 0) {
-        fm_buf_append(out, data.p, data.n);
-        return 0;
-    }
-    fm_autofree bool *occurs = fm_xcalloc(c->n_mapping + 1, sizeof(*occurs));
-    if (find_sources(c, data, occurs) < 0)
-        return -1;
-    while ((got = wire_next(&r, &field, &type, &val, &pair)) > 0) {
-        if (field != 1 || type != WIRE_TYPE_LEN)
+    struct fate *fates = fm_xcalloc(data->n + 1, sizeof(*fates));
+    for (size_t i = 0; i < c->n_mapping; i++) {
+        const struct data_field *from = data_fields_find(data, fm_bytes_of(c->mapping[i].from));
+        if (from == NULL)
             continue;
-        if (kv_read_pair(pair, &key, &value) < 0)
-            return -1;
-        const char *to = renamed(c, key);
-        if (to != NULL || (!c->drop_unmapped && !gives_way(c, occurs, key)))
-            put_field(to, key, value, out);
+        const struct data_field *way = data_fields_find(data, fm_bytes_of(c->mapping[i].to));
+        struct fate *f = &fates[from - data->items];
+        f->to = f->is_mapped ? f->to : c->mapping[i].to;
+        f->is_mapped = true;
+        if (way != NULL)
+            fates[way - data->items].gives_way = true;
+    }
+    return fates;
+}
+
+/* Only what the mapping names, and the constants. */
+static void put_mapped(const struct connection *c, const struct data_fields *data, struct fm_buf *out)
+{
+    for (size_t i = 0; i < c->n_mapping; i++) {
+        const struct data_field *from = data_fields_find(data, fm_bytes_of(c->mapping[i].from));
+        if (from != NULL)
+            put_field(fm_bytes_of(c->mapping[i].to), from->value, out);
     }
     fm_buf_append(out, c->constants.p, c->constants.n); /* of equal keys the last one counts */
-    return got;
+}
+
+int mapping_apply(const struct connection *c, const struct data_fields *data, struct fm_buf *out)
+{
+    if (c->n_mapping == 0 && !c->drop_unmapped && c->constants.n == 0) {
+        fm_buf_append(out, data->data.p, data->data.n);
+        return 0;
+    }
+    if (data->is_malformed)
+        return -1;
+    if (c->drop_unmapped) {
+        put_mapped(c, data, out);
+        return 0;
+    }
+    fm_autofree struct fate *fates = fates_of(c, data);
+    for (size_t i = 0; i < data->n; i++) {
+        const struct data_field *f = &data->items[i];
+        if (fates[i].is_mapped)
+            put_field(fm_bytes_of(fates[i].to), f->value, out);
+        else if (!fates[i].gives_way)
+            put_field(f->name, f->value, out);
+    }
+    fm_buf_append(out, c->constants.p, c->constants.n); /* of equal keys the last one counts */
+    return 0;
 }

@@ -6,6 +6,7 @@
 #include <uthash.h>
 
 #include "arena.h"
+#include "data_fields.h"
 #include "kinds.h"
 #include "policy.h"
 #include "registry.h"
@@ -36,6 +37,8 @@ struct routine {
     /* in the job that the flow was parsed for */
     struct task *queue;    /* tasks that are due, in order */
     struct fm_ctx *run;    /* the handler at work */
+    uint64_t asking;       /* call by which conditions of breakpoints are put to the first one; 0: none */
+    char *hold_why;        /* what was wrong with the condition that holds the first one; NULL: nothing */
     int64_t held_until_ms; /* the first one waits for its next attempt, and those behind it, too; 0: no */
 };
 
@@ -71,9 +74,9 @@ struct flow *flow_parse(struct fm_bytes encoded, const struct registry *registry
 void flow_free(struct flow *f);
 /* The routine, or the flow's `unknown`; never NULL. */
 struct routine *flow_routine(struct flow *f, const char *id);
-/* Applies a connection's mapping, dropping and constants to an encoded Struct: appends the result.
- * -1: malformed. */
-int mapping_apply(const struct connection *c, struct fm_bytes data, struct fm_buf *out);
+/* Applies a connection's mapping, dropping and constants to data: appends the result, an encoded
+ * Struct. -1: malformed. */
+int mapping_apply(const struct connection *c, const struct data_fields *data, struct fm_buf *out);
 /* The connections of a routine that begin at this event, in the flow's order. */
 struct out {
     const struct connection *const *first;
@@ -81,6 +84,6 @@ struct out {
 };
 struct out routine_out(const struct routine *r, const char *event);
 /* True when the connection takes its event with this data. */
-bool connection_takes(const struct connection *c, struct fm_bytes data);
+bool connection_takes(const struct connection *c, const struct data_fields *data);
 
 #endif

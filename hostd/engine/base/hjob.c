@@ -136,6 +136,7 @@ void hjob_free(struct hjob *job)
     hjob_free_breakpoints(job);
     free(job->released_task);
     free(job->break_task);
+    free(job->break_why);
     struct deferred *d, *dtmp;
     DL_FOREACH_SAFE (job->deferred, d, dtmp)
         free(d);

@@ -64,6 +64,7 @@ struct hjob {
     char *released_task;
     size_t n_running;
     char *break_task; /* id of the task that reached a breakpoint; NULL: none */
+    char *break_why;  /* what was wrong with its condition; NULL: nothing */
     struct deferred *deferred;
     struct kv shared;
     struct routine_state *routines;

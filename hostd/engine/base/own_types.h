@@ -32,5 +32,12 @@ void ctx_keep_state(struct fm_ctx *ctx, const char *key, const struct fm_value *
  * the process ends with the task in its hand, `done` is told how. */
 void ctx_serve(struct fm_ctx *ctx, const struct served_task *t, fm_line_callback on_line,
                fm_process_callback done, void *arg);
+/* Runs jq programs on the task's data (the request's own data does not count) in worker processes; the
+ * engine does not wait for them. The request is copied, the result is valid until `done` returns. */
+void ctx_eval(struct fm_ctx *ctx, const struct eval_request *request,
+              int (*done)(struct fm_ctx *ctx, void *arg, const struct eval_result *r), void *arg);
+/* Goes on with this handler on a worker thread, as one of an FM_BLOCKING type: for what has turned out
+ * to take long. The present one has done nothing yet, and returns what this returns. */
+int ctx_on_worker(struct fm_ctx *ctx, fm_handler handler);
 
 #endif

@@ -26,7 +26,8 @@ struct task {
     uint64_t spent_ms;
     int64_t due_ms; /* 0: at once */
     bool merged, lost, scheduled;
-    bool announced; /* its intent was sent, and its handler has not begun */
+    bool announced;                          /* its intent was sent, and its handler has not begun */
+    enum { UNASKED, PASSES, HOLDS } verdict; /* of the conditions of the job's breakpoints (hold.c) */
 };
 
 #endif

@@ -1,8 +1,10 @@
 /* What a handler may wait for: time, HTTP responses, child processes. Part of the routine API
  * (fermata/routine.h). The engine only keeps who waits (calls.h); the shell does the work. */
 #include "agreed.h"
+#include "blocking.h"
 #include "ctx.h"
 #include "engine_state.h"
+#include "hflow.h"
 #include "hjob.h"
 #include "own_types.h"
 
@@ -63,6 +65,25 @@ void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callba
         return;
     const struct process_request request = {p, ctx->job->id};
     start_process(ctx, CALL_PROCESS, &request, on_line, done, arg);
+}
+
+void ctx_eval(struct fm_ctx *ctx, const struct eval_request *request,
+              int (*done)(struct fm_ctx *ctx, void *arg, const struct eval_result *r), void *arg)
+{
+    if (!can_call(ctx))
+        return;
+    struct engine *e = ctx->job->engine;
+    struct call *k = call_new(&ctx->waits, CALL_EVAL, call_cancel_outside, arg);
+    struct eval_request whole = *request;
+    whole.data = ctx->task->data;
+    k->done.eval = done;
+    e->io.start_call(e->io.arg, k->id, CALL_EVAL, &whole);
+}
+
+int ctx_on_worker(struct fm_ctx *ctx, fm_handler handler)
+{
+    bool is_there = ctx->on_worker || ctx->job->engine->io.start_work == NULL;
+    return is_there ? handler(ctx, ctx->data) : blocking_start(ctx, handler);
 }
 
 void ctx_serve(struct fm_ctx *ctx, const struct served_task *t, fm_line_callback on_line,

@@ -115,14 +115,16 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
         return;
     }
     const char *call_id = call_id_of(ctx, m->event, data);
+    struct data_fields fields;
     uint32_t taken = 0;
+    data_fields_read(&fields, data);
     struct out out = routine_out(ctx->routine, m->event);
     for (size_t i = 0; i < out.n; i++) {
         const struct connection *c = out.first[i];
         fm_auto(fm_buf) mapped = {0};
-        if (!connection_takes(c, data))
+        if (!connection_takes(c, &fields))
             continue;
-        if (mapping_apply(c, data, &mapped) == 0) {
+        if (mapping_apply(c, &fields, &mapped) == 0) {
             struct task t = {
                 .routine = c->to_routine,
                 .slot = c->slot,
@@ -134,6 +136,7 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
             taken++;
         }
     }
+    data_fields_done(&fields);
     fermata_v1_Emission e;
     memset(&e, 0, sizeof(e));
     e.event = pb_var_str(m->event);

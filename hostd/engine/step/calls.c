@@ -57,13 +57,22 @@ void call_cancel_outside(struct engine *e, const struct call *k)
     e->io.cancel_call(e->io.arg, k->id, k->kind);
 }
 
-/* ---- timers of the engine itself ---- */
+/* ---- timers of the engine itself, and calls of its jobs ---- */
 
 uint64_t call_alarm(struct engine *e, struct hjob *job, uint64_t ms)
 {
     struct call *k = call_add(e, CALL_TIMER);
     k->job = job;
     e->io.start_timer(e->io.arg, k->id, ms);
+    return k->id;
+}
+
+uint64_t call_eval(struct engine *e, struct hjob *job, const struct eval_request *request)
+{
+    struct call *k = call_add(e, CALL_EVAL);
+    k->job = job;
+    k->cancel = call_cancel_outside;
+    e->io.start_call(e->io.arg, k->id, CALL_EVAL, request);
     return k->id;
 }
 
@@ -81,7 +90,10 @@ void call_cancel(struct engine *e, uint64_t id)
     struct call *k = call_find(e, id);
     if (k == NULL)
         return;
-    e->io.cancel_timer(e->io.arg, id);
+    if (k->cancel != NULL)
+        k->cancel(e, k);
+    else
+        e->io.cancel_timer(e->io.arg, id);
     call_forget(e, k);
 }
 

@@ -15,13 +15,14 @@ struct call {
     UT_hash_handle hh;
     uint64_t id;
     enum engine_call_kind kind;
-    struct fm_ctx *ctx;  /* NULL: an alarm of the job */
+    struct fm_ctx *ctx;  /* NULL: a call of the job itself: an alarm, or conditions of breakpoints */
     struct hjob *job;    /* then */
-    struct waits *waits; /* NULL: an alarm, or the timeout of the attempt: not a call of the handler */
+    struct waits *waits; /* NULL: not a call of the handler, but of the job, or the timeout of the attempt */
     union {
         fm_callback timer;
         fm_http_callback http;
         fm_process_callback process;
+        int (*eval)(struct fm_ctx *ctx, void *arg, const struct eval_result *r);
     } done;
     union {
         fm_chunk_callback chunk;
@@ -56,7 +57,9 @@ void calls_cancel(struct waits *w);
 
 /* A timer of a job (hjob_alarm) after ms; returns its id. */
 uint64_t call_alarm(struct engine *e, struct hjob *job, uint64_t ms);
-/* Ends an alarm. */
+/* jq programs of a job (hold_verdict); returns the call's id. */
+uint64_t call_eval(struct engine *e, struct hjob *job, const struct eval_request *request);
+/* Ends one of these. */
 void call_cancel(struct engine *e, uint64_t id);
 
 /* A piece of what a call brings; returns as engine_call_data. */

@@ -57,15 +57,17 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
 {
     bool taken = false;
     const struct routine *from = flow_routine(job->flow, d->routine);
+    struct data_fields fields;
+    data_fields_read(&fields, d->data);
     struct out out = routine_out(from, d->event);
     for (size_t i = 0; i < out.n; i++) {
         const struct connection *c = out.first[i];
         char id[48];
         fm_auto(fm_buf) data = {0};
-        if (!connection_takes(c, d->data))
+        if (!connection_takes(c, &fields))
             continue;
         snprintf(id, sizeof(id), "d%u.%zu", job->last_step + 1, job->n_prelude_tasks);
-        if (mapping_apply(c, d->data, &data) == 0) {
+        if (mapping_apply(c, &fields, &data) == 0) {
             const struct task t = {
                 .id = id,
                 .routine = c->to_routine,
@@ -81,6 +83,7 @@ static void emit_one_deferred(struct hjob *job, const struct deferred *d)
             taken = true;
         }
     }
+    data_fields_done(&fields);
     if (!taken && !is_notice(from, d->event))
         put_deferred_output(job, d);
 }

@@ -126,19 +126,29 @@ void llm_remember_question(struct fm_ctx *ctx, const char *pause_id, const char 
     llm_put(ctx, "asked", pause_id, m);
 }
 
-/* Models write schemas that say more than can be checked; then any answer is accepted. */
-static bool is_schema(const struct fm_value *v)
+/* Whether this is a schema that can be checked: models write some that say more. Then any answer is
+ * accepted. -1, with why: it is one, but takes too much work. All checks of a call share the work, which
+ * is done on the engine's thread. */
+static int is_schema(const struct fm_value *v, struct json_schema_work *work, char why[WHY_BYTES])
 {
     fm_auto(fm_err) err = {0};
-    bool ok = fm_value_kind(v) == FM_MAP && json_schema_check(v, NULL, NULL, NULL, &err) >= 0;
-    return ok;
+    int rc = fm_value_kind(v) == FM_MAP ? json_schema_check_within(v, NULL, work, NULL, NULL, &err) : -1;
+    if (err.code != FM_RESOURCE_EXHAUSTED)
+        return rc >= 0;
+    (void)snprintf(why, WHY_BYTES, "error: answer_schema cannot be used: %.200s", err.msg);
+    return -1;
 }
 
-static bool meets(const struct fm_value *v, const struct fm_value *schema)
+/* Returns 1 or 0; -1, with why: it takes too much work to find out. */
+static int meets(const struct fm_value *v, const struct fm_value *schema, struct json_schema_work *work,
+                 char why[WHY_BYTES])
 {
     fm_auto(fm_err) err = {0};
-    bool ok = json_schema_check(schema, v, NULL, NULL, &err) == 0;
-    return ok;
+    int rc = json_schema_check_within(schema, v, work, NULL, NULL, &err);
+    if (err.code != FM_RESOURCE_EXHAUSTED)
+        return rc == 0;
+    (void)snprintf(why, WHY_BYTES, "error: choices cannot be checked against answer_schema: %.160s", err.msg);
+    return -1;
 }
 
 /* A choice as a person sees it and answers with it: text as it is, anything else as JSON. */
@@ -151,7 +161,7 @@ static const char *choice_text(struct fm_ctx *ctx, const struct fm_value *choice
 /* The choices as texts, each once; false, with why, when nobody could answer with them. *ret stays
  * NULL without choices. A choice must meet the schema, too: there must be an answer. */
 static bool choices_of(struct fm_ctx *ctx, const struct fm_value *choices, const struct fm_value *schema,
-                       const struct fm_value **ret, char why[WHY_BYTES])
+                       struct json_schema_work *work, const struct fm_value **ret, char why[WHY_BYTES])
 {
     struct fm_value *list = fm_list(ctx);
     if (choices == NULL || fm_value_kind(choices) == FM_NULL)
@@ -163,11 +173,12 @@ static bool choices_of(struct fm_ctx *ctx, const struct fm_value *choices, const
     for (size_t i = 0; i < fm_value_size(choices); i++) {
         const char *shown = choice_text(ctx, fm_value_at(choices, i));
         bool known = false;
-        if (schema != NULL && !meets(fm_value_at(choices, i), schema)) {
+        int ok = schema == NULL ? 1 : meets(fm_value_at(choices, i), schema, work, why);
+        if (ok == 0)
             (void)snprintf(why, WHY_BYTES, "error: choices[%zu], %.100s, does not meet answer_schema", i,
                            shown);
+        if (ok <= 0)
             return false;
-        }
         for (size_t k = 0; k < fm_value_size(list) && !known; k++)
             known = strcmp(fm_value_string(fm_value_at(list, k), ""), shown) == 0;
         if (!known)
@@ -184,12 +195,16 @@ static bool ask_user(struct fm_ctx *ctx, const struct fm_value *call, char why[W
                           *wanted = fm_value_get(arguments, "answer_schema"), *choices = NULL;
     struct fm_value *shown = fm_map(ctx), *deferred = fm_map(ctx);
     const char *question = fm_value_string(fm_value_get(arguments, "question"), "");
-    wanted = is_schema(wanted) ? wanted : NULL;
+    struct json_schema_work work = {.most = JSON_SCHEMA_BRIEF_WORK};
+    int checkable = is_schema(wanted, &work, why);
+    if (checkable < 0)
+        return false;
+    wanted = checkable > 0 ? wanted : NULL;
     if (question[0] == '\0') {
         (void)snprintf(why, WHY_BYTES, "error: question must be a string and not empty");
         return false;
     }
-    if (!choices_of(ctx, fm_value_get(arguments, "choices"), wanted, &choices, why))
+    if (!choices_of(ctx, fm_value_get(arguments, "choices"), wanted, &work, &choices, why))
         return false;
     fm_map_set(ctx, shown, "task", fm_ctx_state_get(ctx, "task"));
     fm_map_set(ctx, shown, "call_id", fm_value_get(call, "id"));
@@ -270,7 +285,8 @@ bool llm_is_asked(struct fm_ctx *ctx, const char *call_id)
 
 /* Whether the answer is the choice that was shown so: its text, or the value that the text stands
  * for. */
-static bool answers_with(struct fm_ctx *ctx, const struct fm_value *answer, const char *shown)
+static bool answers_with(struct fm_ctx *ctx, const struct fm_value *answer, const char *shown,
+                         struct json_schema_work *work)
 {
     if (fm_value_kind(answer) == FM_STRING)
         return strcmp(shown, fm_value_string(answer, "")) == 0;
@@ -278,15 +294,17 @@ static bool answers_with(struct fm_ctx *ctx, const struct fm_value *answer, cons
     const struct fm_value *v = ctx_json(ctx, shown, strlen(shown), &err);
     struct fm_value *same = fm_map(ctx);
     fm_map_set(ctx, same, "const", v);
-    return v != NULL && meets(answer, same);
+    char why[WHY_BYTES];
+    return v != NULL && meets(answer, same, work, why) == 1;
 }
 
 void llm_take_answer(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *answer)
 {
     const char *id = fm_value_string(fm_value_get(call, "id"), "");
     const struct fm_value *choices = fm_value_get(call, "arguments.choices");
+    struct json_schema_work work = {.most = JSON_SCHEMA_BRIEF_WORK};
     for (size_t i = 0; i < fm_value_size(choices); i++) {
-        if (!answers_with(ctx, answer, choice_text(ctx, fm_value_at(choices, i))))
+        if (!answers_with(ctx, answer, choice_text(ctx, fm_value_at(choices, i)), &work))
             continue;
         answer = fm_value_at(choices, i); /* what the model has offered, not how it was shown */
         break;

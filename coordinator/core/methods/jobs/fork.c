@@ -276,7 +276,9 @@ static const Fermata__V1__Pause *find_asked(const struct job *job, const Fermata
     return p;
 }
 
-static int answer(struct core *c, struct job *job, const Fermata__V1__ForkJobRequest *r, struct fm_err *err)
+/* Returns 0, -code, or OP_WAITS. */
+static int answer(struct core *c, struct op *op, struct job *job, const Fermata__V1__ForkJobRequest *r,
+                  struct fm_err *err)
 {
     if (r->answer == NULL)
         return 0;
@@ -286,8 +288,9 @@ static int answer(struct core *c, struct job *job, const Fermata__V1__ForkJobReq
     Fermata__V1__ResumeJobRequest q = FERMATA__V1__RESUME_JOB_REQUEST__INIT;
     q.answer = r->answer;
     q.answered_by = r->answered_by;
-    if (job_check_answer(p, &q, err) < 0)
-        return -(int)err->code;
+    int rc = job_check_answer(c, op, p, &q, err);
+    if (rc != 0)
+        return rc;
     job_take_answer(c, job, p, &q);
     job->head->emit_deferred = true;
     job->emit_deferred_input = job->head->input_count;
@@ -320,9 +323,11 @@ static void make(struct core *c, struct op *op, struct flow_def *def)
     if (open_questions(c, f, job, &err) == 0 && !job_has_work(job) && job->head->n_pauses == 0 && !deferred)
         (void)fm_err_set(&err, FM_FAILED_PRECONDITION, "step", "nothing was left to do after step %zu",
                          f->steps.n);
-    if (err.code != FM_OK || patch_shared(c, job, r, &err) < 0 || answer(c, job, r, &err) < 0) {
+    int rc = err.code != FM_OK || patch_shared(c, job, r, &err) < 0 ? -1 : answer(c, op, job, r, &err);
+    if (rc != 0) {
         drop(c, job);
-        op_fail(c, op, &err);
+        if (rc != OP_WAITS)
+            op_fail(c, op, &err);
         return;
     }
     struct unit *m = unit_of(c, job);
@@ -454,6 +459,10 @@ static int fork_job(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__ForkJobRequest *r = OP_REQUEST(op, Fermata__V1__ForkJobRequest);
     struct fm_id id;
+    if (op->own != NULL) { /* again: all of it is read anew */
+        fork_free(c, op->own);
+        op->own = NULL;
+    }
     int rc = check(r, err);
     if (rc == 0)
         rc = check_job_id(r->job_id, &id, err);

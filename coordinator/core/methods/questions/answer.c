@@ -7,7 +7,6 @@
 #include <utlist.h>
 
 #include "admit.h"
-#include "answer_check.h"
 #include "check.h"
 #include "child_questions.h"
 #include "err.h"
@@ -27,6 +26,7 @@
 #include "pause.h"
 #include "pbc.h"
 #include "place.h"
+#include "programs.h"
 #include "remedy.h"
 #include "request_id.h"
 #include "state.h"
@@ -123,7 +123,8 @@ void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *
     job_remove_pause(job, id);
 }
 
-int job_check_answer(const Fermata__V1__Pause *p, const Fermata__V1__ResumeJobRequest *r, struct fm_err *err)
+int job_check_answer(struct core *c, struct op *op, const Fermata__V1__Pause *p,
+                     const Fermata__V1__ResumeJobRequest *r, struct fm_err *err)
 {
     if (r->digest[0] != '\0' && strcmp(r->digest, p->digest) != 0)
         return fm_err_set(err, FM_FAILED_PRECONDITION, "digest",
@@ -134,7 +135,7 @@ int job_check_answer(const Fermata__V1__Pause *p, const Fermata__V1__ResumeJobRe
                           p->question);
     if (p->reason == PAUSE_REASON_OUTCOME_UNKNOWN)
         return lost_check_answer(r->answer, err);
-    return is_question(p) ? answer_check(p, r->answer, err) : 0;
+    return is_question(p) ? programs_check_answer(c, op, p, r->answer, err) : 0;
 }
 
 /* What follows from the answer (or, `p` NULL, from going on after a failure), and the reply. */
@@ -198,7 +199,7 @@ static int resume_job(struct core *c, struct op *op, struct fm_err *err)
         return -(int)err->code;
     rc = pause_may_answer(p, c->wall_ms, r->answered_by, "answered_by", err);
     if (rc == 0)
-        rc = job_check_answer(p, r, err);
+        rc = job_check_answer(c, op, p, r, err);
     if (rc == 0 && is_question(p))
         rc = admit_input(c, job, "answer", &r->answer->base, err);
     return rc != 0 ? rc : resume_apply(c, op, job, p, scope);

@@ -51,6 +51,8 @@ size_t rig_held(void);
 /* How many checks of jq programs and schemas wait; has the first n done: with this fault, NULL for none. */
 size_t rig_checks(void);
 void rig_check(size_t n, const char *field, const char *fault);
+/* Has the first of them really checked. */
+void rig_check_really(void);
 /* Time passes, as in the daemon: the core's deadlines are kept. */
 void rig_pass(int64_t ms);
 

@@ -1,6 +1,8 @@
 /* Which answers a question takes: choices as text and as the values they stand for, and schemas. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -10,6 +12,7 @@
 #include "from_json.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "json_text.h"
+#include "slow.h"
 
 static int setup(void **state)
 {
@@ -144,6 +147,78 @@ static void a_schema_that_is_none_is_said_to_be_at_fault(void **state)
             "answer: the answer cannot be checked against its schema: ");
 }
 
+/* Of a JSON list with so many of these. */
+static char *list_of(const char *element, size_t n)
+{
+    size_t one = strlen(element) + 1;
+    char *text = malloc(n * one + 3);
+    assert_non_null(text);
+    text[0] = '[';
+    for (size_t i = 0; i < n; i++) {
+        memcpy(text + 1 + i * one, element, one - 1);
+        text[(i + 1) * one] = ',';
+    }
+    memcpy(text + n * one, "]", 2);
+    return text;
+}
+
+/* What a brief check says, as the name of its code; it takes less than 20 ms of a usual machine. */
+static const char *briefly(const char *pause, const char *answer)
+{
+    static char text[64];
+    struct fm_err err = {0};
+    double best = 1e9;
+    const Fermata__V1__Pause *p = from_json(&fermata__v1__pause__descriptor, pause);
+    char *wrapped = json_format("{'answer': %s}", answer);
+    const Fermata__V1__ForkJobRequest *r = from_json(&fermata__v1__fork_job_request__descriptor, wrapped);
+    for (int i = 0; i < 3; i++) {
+        struct timespec from, to;
+        fm_err_done(&err);
+        (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+        int rc = answer_check_brief(p, r->answer, &err);
+        (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+        double took = (double)(to.tv_sec - from.tv_sec) * 1e3 + (double)(to.tv_nsec - from.tv_nsec) / 1e6;
+        best = took < best ? took : best;
+        snprintf(text, sizeof(text), "%s", fm_code_name(-rc));
+        assert_true(rc != -FM_RESOURCE_EXHAUSTED || err.code == FM_OK);
+    }
+    if (best > 20 * (TEST_SANITIZED ? 20 : 1))
+        fail_msg("it took %.1f ms", best);
+    fm_err_done(&err);
+    free(wrapped);
+    return text;
+}
+
+static void what_takes_long_is_not_checked_briefly(void **state)
+{
+    (void)state;
+    assert_string_equal(briefly("{}", "1"), "OK");
+    assert_string_equal(briefly("{'choices': ['a']}", "'a'"), "OK");
+    assert_string_equal(briefly("{'choices': ['a']}", "'b'"), "INVALID_ARGUMENT");
+    assert_string_equal(briefly("{'answer_schema': {'type': 'string'}}", "1"), "INVALID_ARGUMENT");
+    assert_string_equal(briefly("{'answer_schema': {'type': 'nothing'}}", "1"), "FAILED_PRECONDITION");
+    assert_string_equal(briefly("{'answer_schema': {'properties': {'a': {'pattern': 'a'}}}}", "1"),
+                        "RESOURCE_EXHAUSTED");
+    char *empty = list_of("{}", 12000), *numbers = list_of("1", 4000),
+         *choices = list_of("'[[[[1]]]]'", 4000), *many = list_of("'[[[[1]]]]'", 8000);
+    char *plain = json_format("{'choices': %s}", choices), *large = json_format("{'choices': %s}", many);
+    assert_string_equal(briefly(plain, "[[[[2]]]]"), "INVALID_ARGUMENT");
+    assert_string_equal(briefly(large, "[[[[1]]]]"), "RESOURCE_EXHAUSTED");
+    assert_string_equal(briefly("{'answer_schema': {'uniqueItems': true}}", empty), "INVALID_ARGUMENT");
+    assert_string_equal(briefly("{'answer_schema': {'items': {'type': 'array'}}}", empty),
+                        "INVALID_ARGUMENT");
+    assert_string_equal(briefly("{'answer_schema': {'items': {'type': 'object'}}}", empty), "OK");
+    char *schema = json_format("{'answer_schema': {'items': {'enum': %s}}}", numbers);
+    assert_string_equal(briefly(schema, empty), "RESOURCE_EXHAUSTED");
+    free(schema);
+    free(plain);
+    free(large);
+    free(empty);
+    free(numbers);
+    free(choices);
+    free(many);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -154,6 +229,7 @@ int main(void)
         T(a_long_list_of_choices_is_cut_where_a_character_ends),
         T(an_answer_meets_the_schema),
         T(an_answer_meets_choices_and_schema),
+        T(what_takes_long_is_not_checked_briefly),
         T(a_schema_that_is_none_is_said_to_be_at_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,12 +10,14 @@
 
 #include "fermata/v1/host_agent.pb-c.h"
 #include "from_json.h"
+#include "json.h"
 #include "json_text.h"
 #include "log.h"
 #include "mem.h"
 #include "registry.h"
 #include "times.h"
 #include "to_json.h"
+#include "value.h"
 
 #define MAX_TIMERS 200
 #define MAX_TEXTS 4000
@@ -32,7 +34,8 @@ static struct {
         int64_t at;
     } timers[MAX_TIMERS];
     size_t n_timers;
-    uint64_t call;
+    uint64_t call, evals[8];
+    size_t n_evals;
     struct {
         uint64_t id;
         struct engine_work *work;
@@ -287,18 +290,58 @@ static void io_cancel_timer(void *arg, uint64_t id)
             all.timers[i] = all.timers[--all.n_timers];
 }
 
+static void start_eval(uint64_t id, const struct eval_request *r)
+{
+    struct fm_arena arena;
+    struct fm_err err = {0};
+    fm_auto(fm_buf) json = {0};
+    fm_arena_init(&arena, 1u << 20);
+    json_value_write(value_decode_struct(r->data, &arena, &err), &json);
+    fm_arena_done(&arena);
+    rig.condition[0] = '\0';
+    for (size_t i = 0; i < r->n; i++) {
+        size_t at = strlen(rig.condition);
+        snprintf(rig.condition + at, sizeof(rig.condition) - at, "%s%s", i > 0 ? "; " : "", r->programs[i]);
+    }
+    size_t at = strlen(rig.condition);
+    snprintf(rig.condition + at, sizeof(rig.condition) - at, " of %.*s", (int)json.n, (const char *)json.p);
+    assert_true(all.n_evals < 8);
+    all.evals[all.n_evals++] = id;
+}
+
+size_t asking(void)
+{
+    return all.n_evals;
+}
+
+void conditions_are(size_t n, const char *last, const char *error)
+{
+    const char *outputs[8] = {"false", "false", "false", "false", "false", "false", "false", "false"};
+    assert_true(all.n_evals > 0 && n <= 8);
+    if (n > 0)
+        outputs[n - 1] = last;
+    const struct eval_result r = {
+        .outputs = outputs, .n = n, .code = error[0] == '\0' ? FM_OK : FM_DEADLINE_EXCEEDED, .error = error};
+    uint64_t id = all.evals[0];
+    memmove(&all.evals[0], &all.evals[1], --all.n_evals * sizeof(all.evals[0]));
+    engine_call_done(rig.e, id, &r, rig.now);
+}
+
 static void io_start_call(void *arg, uint64_t id, enum engine_call_kind kind, const void *request)
 {
     (void)arg;
-    (void)kind;
-    (void)request;
-    all.call = id;
+    if (kind == CALL_EVAL)
+        start_eval(id, request);
+    else
+        all.call = id;
 }
 
 static void io_cancel_call(void *arg, uint64_t id, enum engine_call_kind kind)
 {
     (void)arg;
-    (void)kind;
+    for (size_t i = 0; kind == CALL_EVAL && i < all.n_evals; i++)
+        if (all.evals[i] == id)
+            memmove(&all.evals[i], &all.evals[i + 1], (--all.n_evals - i) * sizeof(all.evals[0]));
     if (all.call == id)
         all.call = 0;
 }
@@ -321,13 +364,6 @@ static void io_drained(void *arg)
 {
     (void)arg;
     rig.drained = true;
-}
-
-static bool io_condition(void *arg, const char *program, struct fm_bytes json)
-{
-    (void)arg;
-    snprintf(rig.condition, sizeof(rig.condition), "%s of %.*s", program, (int)json.n, (const char *)json.p);
-    return rig.condition_holds;
 }
 
 /* ---- the coordinator ---- */
@@ -548,8 +584,7 @@ static void make_engine(void)
                                  .cancel_call = io_cancel_call,
                                  .start_work = io_start_work,
                                  .attached = io_attached,
-                                 .drained = io_drained,
-                                 .condition = io_condition};
+                                 .drained = io_drained};
     rig.e = engine_new(&cfg, &io);
 }
 

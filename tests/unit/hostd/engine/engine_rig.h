@@ -21,9 +21,9 @@
 struct engine_rig {
     struct engine *e;
     int64_t now;
-    bool attached, drained, condition_holds;
+    bool attached, drained;
     char closed[256];    /* why the engine ended the stream; "" */
-    char condition[256]; /* the last one that was asked */
+    char condition[256]; /* the last ones that were asked: "first; second of DATA" */
     size_t runs;         /* of handlers */
 };
 
@@ -64,6 +64,11 @@ uint64_t calling(void);
 /* A piece of its response comes; what the engine says to it. It ends with this status. */
 int call_brings(const char *bytes);
 void call_ends(int status);
+/* How many tasks wait for the conditions of breakpoints that were put to them. */
+size_t asking(void);
+/* The conditions of the first of these have been run: `n` of them, to false, the last one to this output
+ * (NULL: it has none); then there was this error ("" for none). */
+void conditions_are(size_t n, const char *last, const char *error);
 /* Runs what waits for a worker thread. False when nothing does. */
 bool rig_works(void);
 

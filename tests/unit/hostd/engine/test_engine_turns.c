@@ -432,14 +432,115 @@ static void a_task_at_a_breakpoint_is_given_back(void **state)
     (void)made_step(2);
 }
 
+#define ON_MORE(condition) "{'routine': 'r', 'slot': 'more', 'condition': '" condition "'}"
+
 static void a_breakpoint_s_condition_decides(void **state)
 {
     (void)state;
-    hears(BREAKS("{'routine': 'r', 'slot': 'more', 'condition': '.x > 1'}"), 1, "");
+    static const char *const no[] = {"false", "null", NULL};
+    for (unsigned i = 0; i < 3; i++) {
+        hears(BREAKS(ON_MORE(".x > 1")), i + 1, "");
+        (void)made_step(1);
+        assert_int_equal(asking(), 1);
+        assert_string_equal(rig.condition, ".x > 1 of {\"x\":1}");
+        assert_null(made());
+        conditions_are(1, no[i], "");
+        (void)made_step(2);
+        assert_int_equal(asking(), 0);
+        hears("'interrupt': {'job_id': '" JOB "', 'epoch': %u, 'kind': 'INTERRUPT_KIND_CANCEL'}", i + 1);
+    }
+    hears(BREAKS(ON_MORE(".x > 1")), 4, "");
+    conditions_are(1, "0", "");
+    json_t *release = said_of("release");
+    assert_string_equal(at(release, "task_id"), "i2");
+    assert_string_equal(at(release, "message"), "");
+    assert_int_equal(engine_job_count(rig.e), 0);
+}
+
+static void a_condition_that_fails_holds_and_says_why(void **state)
+{
+    (void)state;
+    hears(BREAKS(ON_MORE(".a") ", " ON_MORE("def f: f; f")), 1, "");
+    assert_string_equal(rig.condition, "def f: f; f; .a of {\"x\":1}");
+    conditions_are(0, NULL, "it took too long");
+    json_t *release = said_of("release");
+    assert_string_equal(at(release, "reason"), "RELEASE_REASON_BREAKPOINT");
+    assert_string_equal(at(release, "task_id"), "i2");
+    assert_string_equal(at(release, "message"),
+                        "the condition def f: f; f of a breakpoint has failed: it took too long");
+}
+
+/* The job whose task is asked about waits, and nobody else. */
+static void nobody_waits_for_a_condition_but_its_job(void **state)
+{
+    (void)state;
+    hears(BREAKS(ON_MORE(".x")), 1, "");
+    assert_int_equal(asking(), 1);
+    hears(
+        "'assign': {'job_id': '" JOB_2
+        "', 'epoch': 1, 'state': {}, 'now': {}, 'flow': {'routines': [{'id': 'r', 'type': 't'}]}, 'inputs': "
+        "[{'task_id': 'i1', 'routine': 'r', 'slot': 'in', 'input_number': 1, 'data': {'do': []}}]}");
+    assert_int_equal(rig.runs, 2); /* the first task of each */
+    hears("'interrupt': {'job_id': '" JOB "', 'epoch': 1, 'kind': 'INTERRUPT_KIND_PAUSE', 'grace_ms': 300}");
+    assert_int_equal(asking(), 0); /* a pause does not wait for it either */
+    assert_string_equal(at(said_of("release"), "reason"), "RELEASE_REASON_PAUSED");
+    hears(BREAKS(ON_MORE(".x")), 2, "");
+    assert_int_equal(asking(), 1);
+    hears("'interrupt': {'job_id': '" JOB "', 'epoch': 2, 'kind': 'INTERRUPT_KIND_CANCEL'}");
+    assert_int_equal(asking(), 0);
+    hears(BREAKS(ON_MORE(".x")), 3, "");
+    rig_pass(10001, false); /* the lease ends */
+    assert_int_equal(asking(), 0);
+    assert_int_equal(engine_job_count(rig.e), 0);
+}
+
+static void other_routines_of_a_job_go_on_beside_a_condition(void **state)
+{
+    (void)state;
+    hears(
+        "'assign': {'job_id': '" JOB
+        "', 'epoch': 1, 'state': {}, 'now': {}, 'breakpoints': [{'routine': 'q', "
+        "'condition': '.x'}], 'flow': {'parallelism': 2, 'routines': [{'id': 'q', 'type': 't'}, {'id': 'r', "
+        "'type': 't'}]}, 'inputs': [{'task_id': 'i1', 'routine': 'q', 'slot': 'in', 'input_number': 1, "
+        "'data': {'do': [], 'n': 1}}, {'task_id': 'i2', 'routine': 'q', 'slot': 'in', 'input_number': 2, "
+        "'data': {'do': [], 'n': 2}}, {'task_id': 'i3', 'routine': 'r', 'slot': 'in', 'input_number': 3, "
+        "'data': {'do': []}}]}");
+    assert_int_equal(asking(), 1);
+    assert_string_equal(at(made_step(1), "task_id"), "i3");
+    conditions_are(1, "false", "");
+    assert_string_equal(at(made_step(2), "task_id"), "i1"); /* they stay in order */
+    assert_int_equal(asking(), 1);
+    assert_non_null(strstr(rig.condition, "\"n\":2"));
+    conditions_are(1, "true", "");
+    assert_string_equal(at(said_of("release"), "task_id"), "i2");
+}
+
+static void new_breakpoints_end_what_was_asked_for_the_old_ones(void **state)
+{
+    (void)state;
+    static const char set[] =
+        "'deliver': {'job_id': '" JOB "', 'epoch': %d, 'set_breakpoints': true, 'breakpoints': [%s]}";
+    hears(BREAKS(ON_MORE(".x")), 1, "");
+    hears(set, 1, ON_MORE(".y"));
+    assert_int_equal(asking(), 1);
+    assert_string_equal(rig.condition, ".y of {\"x\":1}");
+    hears(set, 1, "");
+    assert_int_equal(asking(), 0);
     (void)made_step(2);
-    assert_string_equal(rig.condition, ".x > 1 of {\"x\":1}");
-    rig.condition_holds = true;
-    hears(BREAKS("{'routine': 'r', 'slot': 'more', 'condition': '.x > 1'}"), 2, "");
+    hears(BREAKS(ON_MORE(".x")), 2, "");
+    hears(set, 2, "{'routine': '*'}");
+    assert_int_equal(asking(), 0);
+    assert_string_equal(at(said_of("release"), "task_id"), "i2");
+    hears(BREAKS(ON_MORE(".x")), 3, ", 'released_task': 'i2'"); /* it may pass */
+    assert_int_equal(asking(), 0);
+    (void)made_step(2);
+}
+
+static void a_breakpoint_without_condition_needs_no_other_s(void **state)
+{
+    (void)state;
+    hears(BREAKS(ON_MORE(".x") ", {'routine': '*', 'slot': 'more'}"), 1, "");
+    assert_int_equal(asking(), 0);
     assert_string_equal(at(said_of("release"), "task_id"), "i2");
 }
 
@@ -724,6 +825,11 @@ int main(void)
         T(of_long_progress_the_end_is_said),
         T(a_task_at_a_breakpoint_is_given_back),
         T(a_breakpoint_s_condition_decides),
+        T(a_condition_that_fails_holds_and_says_why),
+        T(nobody_waits_for_a_condition_but_its_job),
+        T(other_routines_of_a_job_go_on_beside_a_condition),
+        T(new_breakpoints_end_what_was_asked_for_the_old_ones),
+        T(a_breakpoint_without_condition_needs_no_other_s),
         T(breakpoints_are_delivered_and_said_to_have_come),
         T(a_task_whose_loss_matters_is_announced_before_it_begins),
         T(a_task_that_was_announced_and_did_not_begin_is_named),

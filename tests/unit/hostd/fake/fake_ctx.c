@@ -7,6 +7,7 @@
 
 #include "builtin.h"
 #include "clock.h"
+#include "evals.h"
 #include "mem.h"
 #include "value.h"
 
@@ -61,7 +62,7 @@ int fake_step(struct fm_ctx *ctx, const char *slot, const char *pause_id, const 
         ctx->later = NULL;
         rc = later(ctx, ctx->later_arg);
     }
-    return rc;
+    return rc == 0 && ctx->fail_code != 0 ? -1 : rc;
 }
 
 int fake_piece(struct fm_ctx *ctx, const char *text)
@@ -390,6 +391,30 @@ void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callba
     (void)done;
     (void)arg;
     fm_abort("child processes are tested with real daemons");
+}
+
+/* At once, where the engine has it done elsewhere. */
+void ctx_eval(struct fm_ctx *ctx, const struct eval_request *request,
+              int (*done)(struct fm_ctx *ctx, void *arg, const struct eval_result *r), void *arg)
+{
+    struct eval_request whole = *request;
+    fm_auto(fm_buf) data = {0};
+    struct fm_err err = {0};
+    if (value_encode_struct(ctx->data, &data, &err) < 0)
+        fm_abort(err.msg);
+    whole.data = fm_buf_bytes(&data);
+    struct eval *v = eval_new(1, &whole);
+    eval_run(v);
+    const struct eval_result r = eval_result(v);
+    if (done(ctx, arg, &r) < 0 && ctx->fail_code == 0)
+        fm_abort("a callback has failed without a reason");
+    eval_free(v);
+}
+
+int ctx_on_worker(struct fm_ctx *ctx, fm_handler handler)
+{
+    ctx->moved++;
+    return handler(ctx, ctx->data);
 }
 
 void ctx_serve(struct fm_ctx *ctx, const struct served_task *t, fm_line_callback on_line,

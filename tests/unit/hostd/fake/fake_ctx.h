@@ -54,6 +54,7 @@ struct fm_ctx {
     void *on_response_arg;
     int fail_code;
     bool permanent, may_be_dropped;
+    unsigned moved; /* handlers that went on on a worker thread */
     uint64_t retry_after_ms;
     char failure[256];
 };

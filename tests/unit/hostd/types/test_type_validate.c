@@ -63,6 +63,35 @@ static void at_most_a_hundred_errors_are_listed(void **state)
     assert_string_equal(fake_text(out, "errors[99].path"), "l[99]");
 }
 
+/* On the engine's thread only what is quickly done. */
+static void what_takes_long_goes_on_on_a_worker_thread(void **state)
+{
+    (void)state;
+    ctx->config = fake_json(ctx, "{'schema':{'properties':{'n':{'type':'number'}}}}");
+    assert_int_equal(fake_run(ctx, "input", "{'n':1}"), 0);
+    assert_int_equal(ctx->moved, 0);
+    ctx->config = fake_json(ctx, "{'schema':{'properties':{'y':{'pattern':'^\\\\d{4}$'}}}}");
+    assert_int_equal(fake_run(ctx, "input", "{'y':'2025'}"), 0);
+    assert_int_equal(ctx->moved, 1);
+    fake_emitted(ctx, 0, "valid", "{'y':'2025'}");
+    assert_int_equal(fake_run(ctx, "input", "{'y':'dddd'}"), 0);
+    assert_string_equal(ctx->emitted.items[0].name, "invalid");
+    ctx->config = fake_json(ctx, "{'schema':{'properties':{'l':{'uniqueItems':true}}}}");
+    struct fm_value *list = fm_list(ctx), *data = fm_map(ctx);
+    for (int i = 0; i < 2000; i++)
+        fm_list_add(ctx, list, fm_number(ctx, i));
+    fm_map_set(ctx, data, "l", list);
+    ctx->moved = 0;
+    assert_int_equal(fake_step(ctx, "input", "", data), 0);
+    assert_int_equal(ctx->moved, 1);
+    assert_string_equal(ctx->emitted.items[0].name, "valid");
+    for (int i = 2000; i < 10000; i++)
+        fm_list_add(ctx, list, fm_number(ctx, i));
+    assert_int_equal(fake_step(ctx, "input", "", data), -1);
+    assert_int_equal(ctx->fail_code, FM_FAIL_RESOURCE_EXHAUSTED);
+    assert_true(ctx->permanent);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -70,6 +99,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(valid_data_goes_on_and_the_rest_is_emitted_with_its_errors),
         TEST(a_part_of_the_data_may_be_checked),
+        TEST(what_takes_long_goes_on_on_a_worker_thread),
         TEST(at_most_a_hundred_errors_are_listed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

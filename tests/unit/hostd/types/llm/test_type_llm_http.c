@@ -603,6 +603,30 @@ static void a_question_that_nobody_could_answer_is_an_error_for_the_model(void *
     assert_non_null(ctx->pauses[0].schema);
 }
 
+/* A model brings schema and choices; they are checked on the engine's thread. */
+static void a_schema_that_takes_too_much_is_an_error_for_the_model(void **state)
+{
+    (void)state;
+    char *choices = fm_xcalloc(1, 100000), *arguments = fm_xcalloc(1, 200000);
+    for (int i = 0; i < 20; i++) {
+        char text[2001];
+        memset(text, 'x', 2000);
+        text[2000] = '\0';
+        snprintf(choices + strlen(choices), 2100, "%s'%s%d'", i > 0 ? "," : "", text, i);
+    }
+    snprintf(arguments, 200000,
+             "{'question':'Which?','answer_schema':{'pattern':'(x*y?)*x*y*[zq]'},'choices':[%s]}", choices);
+    asks_with(arguments);
+    assert_int_equal(ctx->n_pauses, 0);
+    const char *told = fake_text(ctx->state, "messages[2].content");
+    if (strstr(told,
+               "error: choices cannot be checked against answer_schema: the pattern (x*y?)*x*y*[zq] takes") ==
+        NULL)
+        fail_msg("it says: %s", told);
+    free(choices);
+    free(arguments);
+}
+
 static const char *last_event(const char *key)
 {
     assert_true(ctx->emitted.n > 0);
@@ -672,6 +696,7 @@ int main(void)
         TEST(a_secret_in_a_call_s_arguments_or_escaped_in_a_reply_is_blanked_out),
         TEST(choices_that_are_no_texts_can_be_answered),
         TEST(a_question_that_nobody_could_answer_is_an_error_for_the_model),
+        TEST(a_schema_that_takes_too_much_is_an_error_for_the_model),
         TEST(a_reply_that_is_cut_off_or_refused_says_so_and_is_warned_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,6 +228,36 @@ static void a_fork_is_whole_after_a_restart(void **state)
     assert_string_equal(at(job_of(again), "state.shared_data"), "{'k':1.0,'z':1.0}");
 }
 
+/* The answer of a fork is checked elsewhere as any other: until then there is no fork. */
+static void the_answer_of_a_fork_may_take_long_to_check(void **state)
+{
+    (void)state;
+    rig.with_checks = true;
+    rig_restart();
+    a = host_joins("a", " ");
+    const char *job = submit_f(" ");
+    (void)told_of(a, "assign");
+    host_steps(a, job, 1, 1,
+               TAKES_I1 OUTCOME(PAUSE) ", 'pauses': [{'pause_id': 'p1.0', 'question': 'Q?', 'slot': 'more', "
+                                       "'answer_schema': {'pattern': '^[a-z]+$'}}]");
+    (void)call("Jobs/CancelJob", "'job_id': '%s'", job);
+    uint64_t bad = begin("Jobs/ForkJob", "'job_id': '%s', 'step': 1, 'answer': 'A'", job);
+    rig_settle();
+    assert_int_equal(rig_checks(), 1);
+    assert_int_equal(number_at(call("Jobs/CountJobs", "{}"), "total"), 1);
+    rig_check_really();
+    assert_non_null(strstr(error_of(bad), "does not match ^[a-z]+$"));
+    uint64_t good = begin("Jobs/ForkJob", "'job_id': '%s', 'step': 1, 'answer': 'a'", job);
+    rig_settle();
+    rig_check_really();
+    assert_string_equal(at(answer_of(good), "status"), "JOB_STATUS_RUNNING");
+    assert_int_equal(number_at(call("Jobs/CountJobs", "{}"), "total"), 2);
+    while (told(a) != NULL) {
+    }
+    (void)begin("Jobs/ForkJob", "'job_id': '%s', 'step': 1, 'answer': 'a'", job);
+    rig_settle(); /* it waits when the core ends */
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, rig_teardown)
 
 int main(void)
@@ -237,6 +267,7 @@ int main(void)
         T(a_fork_of_step_0_begins_anew),
         T(a_fork_asks_the_question_anew),
         T(a_fork_may_answer_otherwise),
+        T(the_answer_of_a_fork_may_take_long_to_check),
         T(an_answered_question_is_not_asked_again),
         T(shared_data_of_a_fork_are_changed_by_a_step_of_its_own),
         T(labels_of_the_request_stand_before_those_of_the_job),

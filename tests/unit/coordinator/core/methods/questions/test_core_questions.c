@@ -66,6 +66,110 @@ static void an_answer_is_an_input(void **state)
     assert_string_equal(at(job_of(job), "placement.mode"), "PLACEMENT_MODE_ANOTHER_HOST");
 }
 
+/* A core that has answers checked elsewhere. */
+static void with_checks(void)
+{
+    rig.with_checks = true;
+    rig_restart();
+}
+
+#define EVIL "^(x|y)*x(x|y){500}z$"
+
+static void an_answer_that_takes_long_to_check_is_checked_elsewhere(void **state)
+{
+    (void)state;
+    with_checks();
+    const char *job = asking(ASKS(", 'answer_schema': {'pattern': '^[a-z]+$'}"));
+    uint64_t bad = begin("Jobs/ResumeJob", "'job_id': '%s', 'answer': 'A'", job),
+             good = begin("Jobs/ResumeJob", "'job_id': '%s', 'answer': 'a'", job);
+    rig_settle();
+    assert_int_equal(rig_checks(), 2);
+    assert_null(error_of(bad));
+    (void)call("Jobs/GetJob", "'job_id': '%s'", job); /* nobody waits for it */
+    rig_check_really();
+    assert_non_null(strstr(error_of(bad),
+                           "INVALID_ARGUMENT answer: the answer does not meet its schema: does "
+                           "not match ^[a-z]+$"));
+    assert_string_equal(status_of(job), "PAUSED");
+    rig_check_really();
+    assert_string_equal(at(answer_of(good), "pause_id"), "p1.0");
+    assert_string_equal(status_of(job), "RUNNING");
+    assert_int_equal(rig_checks(), 0);
+}
+
+static void a_pattern_that_takes_too_much_is_an_error_that_names_it(void **state)
+{
+    (void)state;
+    with_checks();
+    char *text = malloc(120001);
+    for (int i = 0; i < 120000; i++)
+        text[i] = "xy"[i * 7 % 5 % 2];
+    text[120000] = '\0';
+    const char *job = asking(ASKS(", 'answer_schema': {'pattern': '" EVIL "'}"));
+    uint64_t t = begin("Jobs/ResumeJob", "'job_id': '%s', 'answer': '%s'", job, text);
+    rig_settle();
+    rig_check_really();
+    assert_non_null(strstr(error_of(t), "INVALID_ARGUMENT answer: the answer cannot be checked against its "
+                                        "schema: the pattern " EVIL " takes too much memory"));
+    assert_string_equal(status_of(job), "PAUSED");
+    free(text);
+}
+
+static void small_answers_to_plain_schemas_are_checked_at_once(void **state)
+{
+    (void)state;
+    with_checks();
+    const char *job = asking(ASKS(", 'answer_schema': {'type': 'string', 'maxLength': 3}"));
+    refuses("INVALID_ARGUMENT answer: the answer does not meet its schema: has 4", "Jobs/ResumeJob",
+            "'job_id': '%s', 'answer': 'abcd'", job);
+    (void)call("Jobs/ResumeJob", "'job_id': '%s', 'answer': 'abc'", job);
+    assert_int_equal(rig_checks(), 0);
+}
+
+/* What is checked is the answer to that question: another one that is open by then has its own schema. */
+static void a_verdict_counts_for_its_question_only(void **state)
+{
+    (void)state;
+    with_checks();
+    const char *job = asking(ASKS(", 'answer_schema': {'pattern': '^[a-z]+$'}"));
+    uint64_t first = begin("Jobs/ResumeJob", "'job_id': '%s', 'answer': 'a'", job),
+             late = begin("Jobs/ResumeJob", "'job_id': '%s', 'answer': 'b'", job);
+    rig_settle();
+    rig_check_really();
+    assert_non_null(answer_of(first));
+    (void)told_of(a, "assign");
+    host_steps(
+        a, job, 2, 2, "%s",
+        ", 'task_id': 'i2', 'routine': 'r', 'slot': 'more', "
+        "'inputs_through': 2, 'attempt': 1" OUTCOME(
+            PAUSE) ", 'pauses': [{'pause_id': 'p2.0', 'question': 'And?', 'slot': 'more', 'answer_schema': "
+                   "{'pattern': '^[0-9]+$'}}]");
+    assert_string_equal(status_of(job), "PAUSED");
+    rig_check_really(); /* 'b' was good for the first question */
+    assert_null(error_of(late));
+    assert_int_equal(rig_checks(), 1);
+    rig_check_really();
+    assert_non_null(strstr(error_of(late), "does not match ^[0-9]+$"));
+}
+
+static void few_answers_wait_for_their_checks(void **state)
+{
+    (void)state;
+    with_checks();
+    const char *job = asking(ASKS(", 'answer_schema': {'pattern': '^[a-z]+$'}"));
+    for (int i = 0; i < 64; i++)
+        (void)begin("Jobs/ResumeJob", "'job_id': '%s', 'answer': 'A'", job);
+    rig_settle();
+    refuses("RESOURCE_EXHAUSTED: 64 requests wait for their answers to be checked", "Jobs/ResumeJob",
+            "'job_id': '%s', 'answer': 'a'", job);
+    rig_check_really();
+    uint64_t t = begin("Jobs/ResumeJob", "'job_id': '%s', 'answer': 'a'", job);
+    rig_settle();
+    rig_check(63, "answer", "no");
+    rig_check_really();
+    assert_non_null(answer_of(t));
+}
+
 static void answers_are_checked(void **state)
 {
     (void)state;
@@ -393,6 +497,11 @@ int main(void)
         T(a_question_is_open_as_it_was_asked),
         T(an_answer_is_an_input),
         T(answers_are_checked),
+        T(an_answer_that_takes_long_to_check_is_checked_elsewhere),
+        T(a_pattern_that_takes_too_much_is_an_error_that_names_it),
+        T(small_answers_to_plain_schemas_are_checked_at_once),
+        T(a_verdict_counts_for_its_question_only),
+        T(few_answers_wait_for_their_checks),
         T(an_answer_that_meets_no_schema_is_refused_by_field),
         T(a_repeated_answer_counts_once),
         T(two_at_once_with_the_same_request_id_count_once),
