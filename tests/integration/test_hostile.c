@@ -284,6 +284,42 @@ static void requests_that_are_not_grpc_are_refused(void **state)
     end_attack("not gRPC", 60);
 }
 
+/* The path of a method with more behind a NUL, or with a NUL in it, is not the path of that method. */
+static void a_path_is_compared_with_all_of_its_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *shown;
+    } paths[] = {
+        {GET_JOB "\0",                      sizeof(GET_JOB),          GET_JOB "?"            },
+        {GET_JOB "\0/and/much/more/of/it/", sizeof(GET_JOB) + 22,     GET_JOB "?/and/much/mo"},
+        {"/fermata.v1.Jobs/\0\0\0\0\0\0",   sizeof(GET_JOB) - 1,      "Jobs/??????"          },
+        {"\0fermata.v1.Jobs/GetJob",        sizeof(GET_JOB) - 1,      "?fermata.v1.Jobs"     },
+        {"/\xff\x1b[31m\r\n",               9,                        "/??[31m??"            },
+        {GET_JOB,                           sizeof(GET_JOB) - 2,      "/GetJo"               },
+        {GET_JOB "\0\0\0\0\0\0\0\0\0\0\0",  sizeof(GET_JOB) - 1 + 11, GET_JOB "???????????"  },
+    };
+    uint8_t m[64];
+    size_t n = get_job_message(m);
+    begin_attack();
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        struct h2_block b = {0};
+        int fd = h2_open(c.address);
+        h2_request_bytes(&b, paths[i].bytes, paths[i].n, NULL);
+        assert_true(h2_frame(fd, H2_HEADERS, H2_END_HEADERS, 1, b.p, b.n));
+        assert_true(h2_message(fd, 1, H2_END_STREAM, 0, (uint32_t)n, m, n));
+        h2_block_free(&b);
+        assert_int_equal(h2_wait_end(fd, 1, DEADLINE_MS, &b), H2_STREAM_ENDED);
+        if (!h2_block_has(&b, "grpc-status\00212") || !h2_block_has(&b, paths[i].shown))
+            fail_msg("path %zu: headers %.*s", i, (int)b.n, (const char *)b.p);
+        h2_block_free(&b);
+        close(fd);
+    }
+    end_attack("paths", 60);
+}
+
 static void frames_and_messages_that_are_too_large_are_refused(void **state)
 {
     (void)state;
@@ -661,6 +697,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ATTACK(nonsense_instead_of_http2_is_turned_away),
         ATTACK(requests_that_are_not_grpc_are_refused),
+        ATTACK(a_path_is_compared_with_all_of_its_bytes),
         ATTACK(frames_and_messages_that_are_too_large_are_refused),
         ATTACK(a_session_cut_off_at_any_byte_harms_nobody),
         ATTACK(clients_that_write_byte_by_byte_are_answered_and_hold_up_nobody),

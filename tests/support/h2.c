@@ -147,9 +147,9 @@ static void put(struct h2_block *b, const void *p, size_t n)
 }
 
 /* RFC 7541, 5.1 with a prefix of 7 bits and 5.2 without Huffman. */
-static void put_string(struct h2_block *b, const char *s)
+static void put_string(struct h2_block *b, const void *s, size_t n)
 {
-    size_t n = strlen(s), rest = n;
+    size_t rest = n;
     uint8_t octets[8];
     size_t k = 0;
     if (n < 127) {
@@ -164,21 +164,31 @@ static void put_string(struct h2_block *b, const char *s)
     put(b, s, n);
 }
 
-void h2_literal(struct h2_block *b, const char *name, const char *value)
+void h2_literal_bytes(struct h2_block *b, const char *name, const void *value, size_t n)
 {
     put(b, "\0", 1);
-    put_string(b, name);
-    put_string(b, value);
+    put_string(b, name, strlen(name));
+    put_string(b, value, n);
+}
+
+void h2_literal(struct h2_block *b, const char *name, const char *value)
+{
+    h2_literal_bytes(b, name, value, strlen(value));
+}
+
+void h2_request_bytes(struct h2_block *b, const void *path, size_t n, const char *content_type)
+{
+    h2_literal(b, ":method", "POST");
+    h2_literal(b, ":scheme", "http");
+    h2_literal_bytes(b, ":path", path, n);
+    h2_literal(b, ":authority", "localhost");
+    h2_literal(b, "content-type", content_type == NULL ? "application/grpc" : content_type);
+    h2_literal(b, "te", "trailers");
 }
 
 void h2_request(struct h2_block *b, const char *path, const char *content_type)
 {
-    h2_literal(b, ":method", "POST");
-    h2_literal(b, ":scheme", "http");
-    h2_literal(b, ":path", path);
-    h2_literal(b, ":authority", "localhost");
-    h2_literal(b, "content-type", content_type == NULL ? "application/grpc" : content_type);
-    h2_literal(b, "te", "trailers");
+    h2_request_bytes(b, path, strlen(path), content_type);
 }
 
 void h2_block_free(struct h2_block *b)

@@ -50,8 +50,12 @@ struct h2_block {
     size_t n;
 };
 void h2_literal(struct h2_block *b, const char *name, const char *value);
+/* The same; the value may have any bytes. */
+void h2_literal_bytes(struct h2_block *b, const char *name, const void *value, size_t n);
 /* What a gRPC client sends first for this path; content_type NULL is application/grpc. */
 void h2_request(struct h2_block *b, const char *path, const char *content_type);
+/* The same with a path of any bytes. */
+void h2_request_bytes(struct h2_block *b, const void *path, size_t n, const char *content_type);
 void h2_block_free(struct h2_block *b);
 /* HEADERS of such a request. */
 bool h2_call(int fd, uint32_t stream, const char *path);
