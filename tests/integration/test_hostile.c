@@ -356,6 +356,43 @@ static void a_session_cut_off_at_any_byte_harms_nobody(void **state)
     end_attack("cut off", 80);
 }
 
+/* 4 MiB that would be 600 MiB. Another encoding than those that gRPC knows is none to it. */
+static void compressed_requests_are_refused_before_they_are_inflated(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *encoding, *status;
+        size_t n;
+    } cases[] = {
+        {GET_JOB, "gzip",    "12", 4 << 20},
+        {GET_JOB, "deflate", "12", 4 << 20},
+        {ATTACH,  "gzip",    "12", 4 << 20},
+        {REFLECT, "gzip",    "12", 4 << 20},
+        {GET_JOB, "gzip",    "12", 100    },
+        {GET_JOB, "zstd",    "3",  100    },
+    };
+    begin_attack();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct h2_block b = {0};
+        char want[32];
+        snprintf(want, sizeof(want), "grpc-status%c%s", (int)strlen(cases[i].status), cases[i].status);
+        uint8_t *bomb = h2_gzip_bomb(cases[i].n);
+        int fd = h2_open(c.address);
+        h2_request(&b, cases[i].path, NULL);
+        h2_literal(&b, "grpc-encoding", cases[i].encoding);
+        assert_true(h2_frame(fd, H2_HEADERS, H2_END_HEADERS, 1, b.p, b.n));
+        enum h2_end end = h2_send_data(fd, 1, H2_END_STREAM, bomb, cases[i].n, DEADLINE_MS, &b);
+        if (end == H2_NOTHING)
+            end = h2_wait_end(fd, 1, DEADLINE_MS, &b);
+        if (end != H2_STREAM_ENDED || !h2_block_has(&b, want))
+            fail_msg("case %zu ended by %d, headers %.*s", i, (int)end, (int)b.n, (const char *)b.p);
+        h2_block_free(&b);
+        free(bomb);
+        close(fd);
+    }
+    end_attack("compressed", 60);
+}
+
 /* ---- slow ---- */
 
 static void clients_that_write_byte_by_byte_are_answered_and_hold_up_nobody(void **state)
@@ -699,6 +736,7 @@ int main(void)
         ATTACK(requests_that_are_not_grpc_are_refused),
         ATTACK(a_path_is_compared_with_all_of_its_bytes),
         ATTACK(frames_and_messages_that_are_too_large_are_refused),
+        ATTACK(compressed_requests_are_refused_before_they_are_inflated),
         ATTACK(a_session_cut_off_at_any_byte_harms_nobody),
         ATTACK(clients_that_write_byte_by_byte_are_answered_and_hold_up_nobody),
         ATTACK(ten_thousand_connections_harm_nobody),
