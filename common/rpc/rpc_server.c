@@ -12,6 +12,7 @@
 #include "mem.h"
 #include "rpc_call.h"
 #include "rpc_conn.h"
+#include "rpc_frames.h"
 #include "rpc_loop.h"
 
 #define ACCEPTS 64
@@ -19,7 +20,6 @@
 #define KEEPALIVE_TIMEOUT_MS 10000
 #define UNKNOWN_WAIT_MS 1000
 #define CONNECTIONS 16384
-#define STREAMS_OF_A_CONNECTION 4096
 
 struct accept {
     struct rpc_tag tag;
@@ -245,13 +245,13 @@ struct rpc_server *rpc_server_new(struct rpc_loop *l, const struct rpc_server_co
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION,
          .value.integer = 0                                                                                 },
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_CHANNELZ,    .value.integer = 1},
+        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_CHANNELZ,    .value.integer = 0},
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)(uintptr_t)GRPC_ARG_MAX_METADATA_SIZE,
          .value.integer = RPC_MAX_METADATA                                                                  },
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)(uintptr_t)GRPC_ARG_MAX_CONCURRENT_STREAMS,
-         .value.integer = STREAMS_OF_A_CONNECTION                                                           },
+         .value.integer = RPC_FRAMES_STREAMS                                                                },
     };
     grpc_channel_args channel_args = {sizeof(args) / sizeof(args[0]), args};
     struct rpc_server *s = fm_xcalloc(1, sizeof(*s));

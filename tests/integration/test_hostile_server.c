@@ -1,5 +1,5 @@
-/* A coordinator that means harm, made by hand (h2.h), against a real host: the host lives, comes again, and its
- * memory stays below a bound that is stated here. */
+/* A coordinator that means harm, made by hand (h2.h), against a real host: the host lives, comes again, and
+ * its memory stays below a bound that is stated here. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -38,8 +38,8 @@ static int setup(void **state)
     snprintf(to, sizeof(to), "127.0.0.1:%d", ntohs(here.sin_port));
     snprintf(path, sizeof(path), "%s/hostd/hostd", build == NULL ? "build/debug" : build);
     snprintf(err, sizeof(err), "%s/host0.log", c.dir);
-    const char *argv[] = {path, "--coordinator", to, "--id", "a", "--log-level", "debug", "--no-supervisor",
-                          NULL};
+    const char *argv[] = {path,    "--coordinator",   to,  "--id", "a", "--log-level",
+                          "debug", "--no-supervisor", NULL};
     proc_talk(&c.hosts[0], err, argv);
     return 0;
 }
