@@ -26,13 +26,13 @@ static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /* Far above what gRPC's own clients need, those that measure bandwidth with pings included. */
 const struct rpc_frames_limit rpc_frames_limits[RPC_FRAMES_RATES] = {
-    [RPC_FRAMES_RESETS] = {8192, 500, "too many RST_STREAM frames"},
-    [RPC_FRAMES_PINGS] = {4096, 2000, "too many PING frames"},
-    [RPC_FRAMES_SETTINGS] = {512, 100, "too many SETTINGS frames"},
-    [RPC_FRAMES_EMPTY] = {1024, 100, "too many frames without effect"},
-    [RPC_FRAMES_WINDOWS] = {65536, 50000, "too many WINDOW_UPDATE frames"},
-    [RPC_FRAMES_OTHERS] = {8192, 1000, "too many frames that gRPC has no use for"},
-    [RPC_FRAMES_OPENING] = {8192, 500, "too many streams that become no call"},
+    [RPC_FRAMES_RESETS] = {8192,  500,   "too many RST_STREAM frames"              },
+    [RPC_FRAMES_PINGS] = {4096,  2000,  "too many PING frames"                    },
+    [RPC_FRAMES_SETTINGS] = {512,   100,   "too many SETTINGS frames"                },
+    [RPC_FRAMES_EMPTY] = {1024,  100,   "too many frames without effect"          },
+    [RPC_FRAMES_WINDOWS] = {65536, 50000, "too many WINDOW_UPDATE frames"           },
+    [RPC_FRAMES_OTHERS] = {8192,  1000,  "too many frames that gRPC has no use for"},
+    [RPC_FRAMES_OPENING] = {8192,  500,   "too many streams that become no call"    },
 };
 
 void rpc_frames_init(struct rpc_frames *f, int64_t now_ms)
