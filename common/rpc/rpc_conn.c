@@ -17,18 +17,15 @@
 #include <errno.h>
 #include <linux/tcp.h>
 #include <malloc.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -46,11 +43,10 @@
 
 #define MAX_LISTENERS 4
 #define ACCEPTED_AT_ONCE 4096
-#define SPARE_FILES 256 /* for the store, logs, and connections that are being closed */
-#define PAUSE_MS 50     /* when the process has no more descriptors */
-#define LOOK_MS 100     /* at the debts of those on which something comes; for many more seldom */
-#define SWEEP_MS 5000   /* at which of all have been closed */
-#define WOKEN 256       /* connections taken from epoll at a time */
+#define PAUSE_MS 50   /* when the process has no more descriptors */
+#define LOOK_MS 100   /* at the debts of those on which something comes; for many more seldom */
+#define SWEEP_MS 5000 /* at which of all have been closed */
+#define WOKEN 256     /* connections taken from epoll at a time */
 #define LOOKED_AT_PER_MS 20
 #define CHUNK 256              /* connections looked at under one lock */
 #define DEBT_MAX (128u << 20)  /* of one connection */
@@ -73,7 +69,7 @@ struct rpc_conn {
     bool active;                  /* something has come since it was last looked at, or may have */
     int fd;
     uint64_t cookie;
-    char peer[96];
+    char peer[RPC_PEER_BYTES];
     size_t calls; /* open */
     struct rpc_conn_calls of_calls;
     bool gone, shut;
@@ -202,19 +198,6 @@ static void complain(struct rpc_conns *cs, const char *text)
     FM_LOG(WARN, RPC, "connections are refused or closed", FM_STR("reason", text), FM_U64("limit", cs->max));
 }
 
-static void name_peer(const struct sockaddr_storage *from, socklen_t n, char out[96])
-{
-    char host[64], port[8];
-    if (getnameinfo((const struct sockaddr *)from, n, host, sizeof(host), port, sizeof(port),
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-        snprintf(out, 96, "unknown");
-        return;
-    }
-    bool v4 = from->ss_family == AF_INET || strncmp(host, "::ffff:", 7) == 0;
-    const char *start = from->ss_family != AF_INET && v4 ? host + 7 : host;
-    snprintf(out, 96, v4 ? "ipv4:%s:%s" : "ipv6:[%s]:%s", start, port);
-}
-
 static struct rpc_conn *add(struct rpc_conns *cs, int fd, const struct sockaddr_storage *from, socklen_t n)
 {
     uint64_t cookie;
@@ -233,7 +216,7 @@ static struct rpc_conn *add(struct rpc_conns *cs, int fd, const struct sockaddr_
     conn->cookie = cookie;
     conn->idle_since_ms = conn->looked_ms = conn->resets_ms = fm_now_mono_ms();
     conn->resets_left = RESETS_AT_ONCE;
-    name_peer(from, n, conn->peer);
+    rpc_name_peer(from, n, conn->peer);
     cs->by_fd[fd] = conn;
     cs->live++;
     conn->active = true;
@@ -257,7 +240,7 @@ static bool make_room(struct rpc_conns *cs)
         return false;
     idle->shut = true;
     (void)shutdown(idle->fd, SHUT_RDWR);
-    return cs->live < cs->max + SPARE_FILES / 2;
+    return cs->live < cs->max + RPC_SPARE_FILES / 2;
 }
 
 /* Takes one connection; false when none waits, or none can be taken now. */
@@ -481,32 +464,13 @@ static void *accept_main(void *arg)
 
 /* ---- life ---- */
 
-static size_t most_connections(size_t wanted)
-{
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) < 0)
-        return wanted;
-    if (r.rlim_cur < r.rlim_max) {
-        rlim_t before = r.rlim_cur;
-        r.rlim_cur = r.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &r) < 0)
-            r.rlim_cur = before;
-    }
-    if (r.rlim_cur == RLIM_INFINITY || r.rlim_cur >= wanted + SPARE_FILES)
-        return wanted;
-    size_t n = r.rlim_cur > 2 * SPARE_FILES ? (size_t)r.rlim_cur - SPARE_FILES : (size_t)r.rlim_cur / 2;
-    FM_LOG(INFO, RPC, "the limit of open files leaves fewer connections than configured",
-           FM_U64("files", r.rlim_cur), FM_U64("connections", n), FM_U64("configured", wanted));
-    return n;
-}
-
 struct rpc_conns *rpc_conns_new(grpc_server *server, size_t max_conns, int timeout_ms)
 {
     struct rpc_conns *cs = fm_xcalloc(1, sizeof(*cs));
     cs->server = server;
     cs->creds = grpc_insecure_server_credentials_create();
     cs->timeout_ms = timeout_ms;
-    cs->max = most_connections(max_conns);
+    cs->max = rpc_most_connections(max_conns);
     cs->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     cs->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (cs->wake < 0 || cs->epoll < 0)

@@ -1,5 +1,6 @@
-/* What a client sends: however it is split, the guard says the same of it; and what it says of the first bytes it says of
- * all. The input: a byte that says how it is split, one that says whether a preface stands before the rest. */
+/* What a client sends: however it is split, the guard says the same of it; and what it says of the first
+ * bytes it says of all. The input: a byte that says how it is split, one that says whether a preface stands
+ * before the rest. */
 #include <stdlib.h>
 #include <string.h>
 

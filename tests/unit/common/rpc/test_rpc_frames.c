@@ -14,15 +14,26 @@
 
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-enum { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION };
+enum {
+    DATA,
+    HEADERS,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    PUSH_PROMISE,
+    PING,
+    GOAWAY,
+    WINDOW_UPDATE,
+    CONTINUATION
+};
 enum { END_STREAM = 1, ACK = 1, END_HEADERS = 4 };
 
 /* A frame with a payload of n bytes of this value. */
 static void put(struct fm_buf *b, uint8_t type, uint8_t flags, uint32_t stream, size_t n, uint8_t value)
 {
     const uint8_t head[9] = {
-        (uint8_t)(n >> 16),      (uint8_t)(n >> 8),       (uint8_t)n,            type,           flags,
-        (uint8_t)(stream >> 24), (uint8_t)(stream >> 16), (uint8_t)(stream >> 8), (uint8_t)stream};
+        (uint8_t)(n >> 16),      (uint8_t)(n >> 8),      (uint8_t)n,     type, flags, (uint8_t)(stream >> 24),
+        (uint8_t)(stream >> 16), (uint8_t)(stream >> 8), (uint8_t)stream};
     uint8_t *payload = malloc(n + 1);
     memset(payload, value, n);
     fm_buf_append(b, head, sizeof(head));
