@@ -97,7 +97,7 @@ static const char *add_to_block(struct rpc_frames *f)
 static const char *open_stream(struct rpc_frames *f)
 {
     f->block_stream = stream_of(f);
-    f->block_bytes = f->block_frames = 0;
+    f->block_bytes = f->block_frames = f->anew_bytes = 0;
     if (f->block_stream <= f->last_stream)
         return count(f, RPC_FRAMES_OTHERS);
     f->last_stream = f->block_stream;
@@ -127,6 +127,15 @@ static const char *begin_control(struct rpc_frames *f)
     }
 }
 
+/* Each stream has but one end. */
+static bool ends_stream(struct rpc_frames *f)
+{
+    if (!has_flag(f, END_STREAM) || f->ended == f->opened)
+        return false;
+    f->ended++;
+    return true;
+}
+
 /* The head is complete. */
 static const char *begin_frame(struct rpc_frames *f)
 {
@@ -143,7 +152,7 @@ static const char *begin_frame(struct rpc_frames *f)
     case CONTINUATION:
         return f->in_block ? add_to_block(f) : "a CONTINUATION frame outside of a header block";
     case DATA:
-        return f->left == 0 && !has_flag(f, END_STREAM) ? count(f, RPC_FRAMES_EMPTY) : NULL;
+        return f->left == 0 && !ends_stream(f) ? count(f, RPC_FRAMES_EMPTY) : NULL;
     default:
         return begin_control(f);
     }
@@ -209,6 +218,16 @@ const char *rpc_frames_read(struct rpc_frames *f, const uint8_t *p, size_t n, in
         if (f->why == NULL && f->in_payload && f->left == 0)
             f->why = end_frame(f);
     }
+    return f->why;
+}
+
+const char *rpc_frames_hand_on(struct rpc_frames *f)
+{
+    bool in_part = f->in_payload && (type_of(f) == HEADERS || type_of(f) == CONTINUATION);
+    if (f->why == NULL && (in_part || f->in_block))
+        f->anew_bytes += f->block_bytes - (in_part ? f->left : 0);
+    if (f->anew_bytes > RPC_FRAMES_ANEW_BYTES && f->why == NULL)
+        f->why = "a header block in too many parts";
     return f->why;
 }
 

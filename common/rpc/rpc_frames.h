@@ -14,13 +14,16 @@
 #define RPC_FRAMES_BLOCK_BYTES 65536  /* of a header block as it is sent: four header lists */
 #define RPC_FRAMES_BLOCK_FRAMES 16    /* of which it may consist */
 #define RPC_FRAMES_CONTROL_BYTES 1024 /* of a frame that carries neither data nor headers */
+/* gRPC reads a header block that has come in part anew with each further part: so many bytes in
+ * all for one block. Byte by byte that is a block of 5,792 bytes. */
+#define RPC_FRAMES_ANEW_BYTES (16u << 20)
 
 /* What may come only so fast, however well it is formed. */
 enum rpc_frames_rate {
     RPC_FRAMES_RESETS,
     RPC_FRAMES_PINGS,    /* and answers to pings */
     RPC_FRAMES_SETTINGS, /* and acknowledgements */
-    RPC_FRAMES_EMPTY,    /* DATA without data (but for the last one), windows widened by 0 */
+    RPC_FRAMES_EMPTY,    /* DATA without data (but for one that ends a stream), windows widened by 0 */
     RPC_FRAMES_WINDOWS,
     RPC_FRAMES_OTHERS,  /* priorities, unknown types, headers of streams that were there */
     RPC_FRAMES_OPENING, /* streams; one that becomes a call does not count */
@@ -42,10 +45,10 @@ struct rpc_frames {
     bool prefaced, in_payload;
     uint32_t left; /* of the payload */
     uint8_t seen;  /* its bytes, or-ed */
-    uint32_t last_stream, opened, taken;
+    uint32_t last_stream, opened, taken, ended;
     bool acknowledged;
     bool in_block;
-    uint32_t block_stream, block_bytes, block_frames;
+    uint32_t block_stream, block_bytes, block_frames, anew_bytes;
     int64_t at_ms;
     int64_t thousandths[RPC_FRAMES_RATES]; /* of what may still come at once */
 };
@@ -55,6 +58,8 @@ void rpc_frames_init(struct rpc_frames *f, int64_t now_ms);
 /* Reads what comes next. Returns NULL, or what the client must not do (a constant text): none of
  * these bytes, nor any later ones, may reach gRPC. */
 const char *rpc_frames_read(struct rpc_frames *f, const uint8_t *p, size_t n, int64_t now_ms);
+/* What has come so far is handed on. The same result; this one depends on how the bytes came. */
+const char *rpc_frames_hand_on(struct rpc_frames *f);
 /* One of the streams has become a call. False: there was none. */
 bool rpc_frames_taken(struct rpc_frames *f);
 

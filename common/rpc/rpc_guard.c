@@ -126,7 +126,6 @@ static void say_goodbye(int fd, const char *why)
 /* The verdict about n bytes that have come into these buffers. */
 static const char *look_at(int fd, const struct msghdr *m, size_t n)
 {
-    const char *why = NULL;
     uint64_t cookie;
     socklen_t size = sizeof(cookie);
     if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) < 0)
@@ -137,9 +136,10 @@ static const char *look_at(int fd, const struct msghdr *m, size_t n)
     int64_t now_ms = g != NULL ? fm_now_mono_ms() : 0;
     for (size_t i = 0; g != NULL && i < m->msg_iovlen && n > 0; i++) {
         size_t k = m->msg_iov[i].iov_len < n ? m->msg_iov[i].iov_len : n;
-        why = rpc_frames_read(&g->frames, m->msg_iov[i].iov_base, k, now_ms);
+        (void)rpc_frames_read(&g->frames, m->msg_iov[i].iov_base, k, now_ms);
         n -= k;
     }
+    const char *why = g != NULL ? rpc_frames_hand_on(&g->frames) : NULL;
     fm_unlock(&guards.lock);
     return why;
 }

@@ -140,6 +140,38 @@ static void header_blocks_are_bounded_in_frames(void **state)
     }
 }
 
+/* How much of a block of this size can come in parts of that size, if each is handed on at once. */
+static size_t in_parts(size_t block, size_t part)
+{
+    struct rpc_frames f;
+    struct fm_buf b = {0};
+    size_t at = 0;
+    begin(&b);
+    put(&b, HEADERS, 0, 1, block / 2, 0);
+    put(&b, CONTINUATION, END_HEADERS, 1, block - block / 2, 0);
+    rpc_frames_init(&f, 0);
+    for (; at < b.n && f.why == NULL; at += part) {
+        (void)rpc_frames_read(&f, b.p + at, b.n - at < part ? b.n - at : part, 0);
+        (void)rpc_frames_hand_on(&f);
+    }
+    if (f.why != NULL)
+        assert_string_equal(f.why, "a header block in too many parts");
+    else
+        at = SIZE_MAX;
+    fm_buf_done(&b);
+    return at;
+}
+
+static void a_header_block_that_comes_in_crumbs_is_bounded_by_the_work(void **state)
+{
+    (void)state;
+    assert_int_equal(in_parts(5000, 1), SIZE_MAX);
+    assert_in_range(in_parts(6000, 1), 5700, 5900);
+    assert_int_equal(in_parts(16384, 16), SIZE_MAX);
+    assert_int_equal(in_parts(RPC_FRAMES_BLOCK_BYTES, 1400), SIZE_MAX);
+    assert_in_range(in_parts(RPC_FRAMES_BLOCK_BYTES, 16), 20000, 30000);
+}
+
 static void nothing_comes_between_the_frames_of_a_header_block(void **state)
 {
     struct fm_buf b = {0};
@@ -157,6 +189,21 @@ static void nothing_comes_between_the_frames_of_a_header_block(void **state)
     put(&b, HEADERS, END_HEADERS, 1, 1, 0);
     put(&b, CONTINUATION, END_HEADERS, 1, 1, 0);
     expect(&b, "a CONTINUATION frame outside of a header block");
+}
+
+/* The end of a stream is no frame without effect, but each has only one. */
+static void empty_data_ends_each_stream_once(void **state)
+{
+    struct fm_buf b = {0};
+    (void)state;
+    for (int64_t more = 0; more < 2; more++) {
+        begin(&b);
+        for (uint32_t i = 0; i < 10; i++)
+            put(&b, HEADERS, END_HEADERS, 2 * i + 1, 10, 0);
+        for (int64_t i = 0; i < 10 + rpc_frames_limits[RPC_FRAMES_EMPTY].burst + more; i++)
+            put(&b, DATA, END_STREAM, 1, 0, 0);
+        expect(&b, more ? rpc_frames_limits[RPC_FRAMES_EMPTY].why : NULL);
+    }
 }
 
 static void frames_without_data_or_headers_are_small(void **state)
@@ -301,7 +348,9 @@ int main(void)
         cmocka_unit_test(something_else_than_http2_is_not),
         cmocka_unit_test(header_blocks_are_bounded_in_bytes),
         cmocka_unit_test(header_blocks_are_bounded_in_frames),
+        cmocka_unit_test(a_header_block_that_comes_in_crumbs_is_bounded_by_the_work),
         cmocka_unit_test(nothing_comes_between_the_frames_of_a_header_block),
+        cmocka_unit_test(empty_data_ends_each_stream_once),
         cmocka_unit_test(frames_without_data_or_headers_are_small),
         cmocka_unit_test(rates_are_bounded_at_once_and_in_the_long_run),
         cmocka_unit_test(streams_are_bounded_until_settings_are_acknowledged),

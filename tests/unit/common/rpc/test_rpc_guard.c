@@ -16,8 +16,8 @@
 #include "rpc_guard.h"
 
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-#define CALL "\0\0\1\1\4\0\0\0\1x"    /* HEADERS */
-#define BAD "\0\0\1\x09\4\0\0\0\1x"   /* CONTINUATION, out of place */
+#define CALL "\0\0\1\1\4\0\0\0\1x"  /* HEADERS */
+#define BAD "\0\0\1\x09\4\0\0\0\1x" /* CONTINUATION, out of place */
 #define CALLED (sizeof(PREFACE) - 1 + 10)
 #define WHY "a CONTINUATION frame outside of a header block"
 
