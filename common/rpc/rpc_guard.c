@@ -144,6 +144,7 @@ static const char *look_at(int fd, const struct msghdr *m, size_t n)
     return why;
 }
 
+/* In the place of libc's. */
 ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 {
     ssize_t n = syscall(SYS_recvmsg, fd, m, flags);

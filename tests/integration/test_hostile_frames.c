@@ -142,6 +142,34 @@ static void streams_are_bounded_whether_settings_are_acknowledged_or_not(void **
     attack_end("streams", 400);
 }
 
+static size_t count(const char *text, const char *what)
+{
+    size_t n = 0;
+    for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
+        n++;
+    return n;
+}
+
+/* At most 50 lines in 10 s, and the next one says how many there were besides. */
+static void those_who_are_cut_off_do_not_fill_the_log(void **state)
+{
+    (void)state;
+    enum { N = 500 };
+    char *log = file_text(cluster_file(&attacked, "coordinator.log"));
+    size_t before = count(log, "a connection is shut");
+    free(log);
+    attack_begin();
+    for (int i = 0; i < N; i++) {
+        int fd = h2_tcp(attacked.address, 1);
+        assert_true(h2_send(fd, "GET / HTTP/1.1\r\n\r\n", 18));
+        attack_is_turned_away(fd);
+    }
+    attack_end("many who are cut off", 150);
+    log = file_text(cluster_file(&attacked, "coordinator.log"));
+    assert_in_range(count(log, "a connection is shut") - before, 1, N / 2);
+    free(log);
+}
+
 #define ATTACK(f) cmocka_unit_test_setup(f, attack_own_coordinator)
 
 int main(void)
@@ -150,6 +178,7 @@ int main(void)
         ATTACK(a_header_block_that_does_not_end_costs_nothing),
         ATTACK(floods_of_cheap_frames_are_cut_off),
         ATTACK(streams_are_bounded_whether_settings_are_acknowledged_or_not),
+        ATTACK(those_who_are_cut_off_do_not_fill_the_log),
     };
     return cmocka_run_group_tests(tests, attack_setup, attack_teardown);
 }
