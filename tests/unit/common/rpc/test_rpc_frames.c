@@ -172,6 +172,26 @@ static void a_header_block_that_comes_in_crumbs_is_bounded_by_the_work(void **st
     assert_in_range(in_parts(RPC_FRAMES_BLOCK_BYTES, 16), 20000, 30000);
 }
 
+static void a_header_block_that_is_there_is_not_read_anew(void **state)
+{
+    struct rpc_frames f;
+    struct fm_buf b = {0};
+    (void)state;
+    begin(&b);
+    put(&b, HEADERS, END_HEADERS, 1, RPC_FRAMES_BLOCK_BYTES, 0);
+    put(&b, DATA, END_STREAM, 1, 2000, 0);
+    rpc_frames_init(&f, 0);
+    size_t most = b.n - 2009;
+    assert_null(rpc_frames_read(&f, b.p, most, 0));
+    for (size_t i = 0; i <= RPC_FRAMES_ANEW_BYTES / RPC_FRAMES_BLOCK_BYTES; i++)
+        assert_null(rpc_frames_hand_on(&f));
+    for (size_t at = most; at < b.n; at++) { /* of what follows, byte by byte */
+        assert_null(rpc_frames_hand_on(&f));
+        assert_null(rpc_frames_read(&f, b.p + at, 1, 0));
+    }
+    fm_buf_done(&b);
+}
+
 static void nothing_comes_between_the_frames_of_a_header_block(void **state)
 {
     struct fm_buf b = {0};
@@ -196,14 +216,16 @@ static void empty_data_ends_each_stream_once(void **state)
 {
     struct fm_buf b = {0};
     (void)state;
-    for (int64_t more = 0; more < 2; more++) {
-        begin(&b);
-        for (uint32_t i = 0; i < 10; i++)
-            put(&b, HEADERS, END_HEADERS, 2 * i + 1, 10, 0);
-        for (int64_t i = 0; i < 10 + rpc_frames_limits[RPC_FRAMES_EMPTY].burst + more; i++)
-            put(&b, DATA, END_STREAM, 1, 0, 0);
-        expect(&b, more ? rpc_frames_limits[RPC_FRAMES_EMPTY].why : NULL);
-    }
+    for (int64_t more = 0; more < 2; more++)
+        for (uint8_t flags = 0; flags <= END_STREAM; flags++) {
+            int64_t n = rpc_frames_limits[RPC_FRAMES_EMPTY].burst + (flags == END_STREAM ? 10 : 0) + more;
+            begin(&b);
+            for (uint32_t i = 0; i < 10; i++)
+                put(&b, HEADERS, END_HEADERS, 2 * i + 1, 10, 0);
+            for (int64_t i = 0; i < n; i++)
+                put(&b, DATA, flags, 1, 0, 0);
+            expect(&b, more ? rpc_frames_limits[RPC_FRAMES_EMPTY].why : NULL);
+        }
 }
 
 static void frames_without_data_or_headers_are_small(void **state)
@@ -323,9 +345,13 @@ static void streams_that_become_calls_are_not_counted(void **state)
         assert_true(rpc_frames_taken(&f));
         assert_false(rpc_frames_taken(&f));
     }
+    assert_null(open_stream(&f, stream, 0));
+    stream += 2;
+    assert_null(rpc_frames_read(&f, NULL, 0, 60000)); /* time has made up for it, … */
+    assert_true(rpc_frames_taken(&f));                /* … so this is no credit */
     for (int64_t i = 0; i < l->burst; i++, stream += 2)
-        assert_null(open_stream(&f, stream, 0));
-    assert_string_equal(open_stream(&f, stream, 0), "too many streams that become no call");
+        assert_null(open_stream(&f, stream, 60000));
+    assert_string_equal(open_stream(&f, stream, 60000), "too many streams that become no call");
 }
 
 static void headers_of_a_stream_that_was_there_are_no_new_stream(void **state)
@@ -349,6 +375,7 @@ int main(void)
         cmocka_unit_test(header_blocks_are_bounded_in_bytes),
         cmocka_unit_test(header_blocks_are_bounded_in_frames),
         cmocka_unit_test(a_header_block_that_comes_in_crumbs_is_bounded_by_the_work),
+        cmocka_unit_test(a_header_block_that_is_there_is_not_read_anew),
         cmocka_unit_test(nothing_comes_between_the_frames_of_a_header_block),
         cmocka_unit_test(empty_data_ends_each_stream_once),
         cmocka_unit_test(frames_without_data_or_headers_are_small),
