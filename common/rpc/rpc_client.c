@@ -58,6 +58,12 @@ struct rpc_channel *rpc_channel_new(struct rpc_loop *l, const char *target, size
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)(uintptr_t)GRPC_ARG_MAX_METADATA_SIZE,
          .value.integer = RPC_MAX_METADATA                                                                 },
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
+         .value.integer = RPC_COMPRESSION                                                                  },
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION,
+         .value.integer = 0                                                                                },
         {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_HTTP_PROXY, .value.integer = 0},
     };
     grpc_channel_args channel_args = {sizeof(args) / sizeof(args[0]), args};

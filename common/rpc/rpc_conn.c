@@ -17,18 +17,15 @@
 #include <errno.h>
 #include <linux/tcp.h>
 #include <malloc.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,16 +37,16 @@
 #include "lock.h"
 #include "log.h"
 #include "mem.h"
-#include "rpc_channelz.h"
+#include "rpc_frames.h"
+#include "rpc_guard.h"
 #include "rpc_listen.h"
 
 #define MAX_LISTENERS 4
 #define ACCEPTED_AT_ONCE 4096
-#define SPARE_FILES 256 /* for the store, logs, and connections that are being closed */
-#define PAUSE_MS 50     /* when the process has no more descriptors */
-#define LOOK_MS 100     /* at the debts of those on which something comes; for many more seldom */
-#define SWEEP_MS 5000   /* at which of all have been closed */
-#define WOKEN 256       /* connections taken from epoll at a time */
+#define PAUSE_MS 50   /* when the process has no more descriptors */
+#define LOOK_MS 100   /* at the debts of those on which something comes; for many more seldom */
+#define SWEEP_MS 5000 /* at which of all have been closed */
+#define WOKEN 256     /* connections taken from epoll at a time */
 #define LOOKED_AT_PER_MS 20
 #define CHUNK 256              /* connections looked at under one lock */
 #define DEBT_MAX (128u << 20)  /* of one connection */
@@ -57,11 +54,11 @@
 #define CALL_CREDIT 16384      /* the largest header block of a call */
 #define FREE_BYTES_PER_S 16384 /* for control frames */
 #define SENT_PER_CREDIT 64     /* who reads much, sends window updates */
-#define RESETS_AT_ONCE                                                                                       \
-    8192 /* calls that a peer may have given up before they were answered, or begun before … */
-#define RESETS_PER_S 500 /* … any was taken up; so many more a second, and one for each that it waits for */
-#define ASKED_BYTES 16384 /* gRPC is asked for the streams of connections that brought so much */
-#define COMPLAIN_MS 10000
+#define RESETS_AT_ONCE 8192    /* calls that a peer may have given up before they were answered … */
+#define RESETS_PER_S 500       /* … so many more a second, and one for each that it waits for */
+#define CALLS_MAX (2 * RPC_FRAMES_STREAMS) /* open; some are over for gRPC already */
+#define SAID_AT_ONCE 50                    /* lines about connections that are shut, … */
+#define COMPLAIN_MS 10000                  /* … in this time */
 #define TRIM_MS 1000
 #define CONNECTION_BYTES 16384
 #define MUCH_BYTES (4u << 20) /* when so much has been freed, memory is given back; … */
@@ -72,14 +69,13 @@ struct rpc_conn {
     bool active;                  /* something has come since it was last looked at, or may have */
     int fd;
     uint64_t cookie;
-    char peer[96];
+    char peer[RPC_PEER_BYTES];
     size_t calls; /* open */
     struct rpc_conn_calls of_calls;
     bool gone, shut;
     int64_t idle_since_ms;
     int64_t resets_left, resets_ms;
-    intptr_t channelz_id;       /* 0: unknown */
-    int64_t accepted, not_seen; /* calls that came here; streams more than that when last looked at */
+    uint64_t accepted; /* calls that came here */
     /* debts */
     int64_t looked_ms;
     uint64_t received, sent; /* when last looked at */
@@ -99,7 +95,6 @@ struct rpc_conns {
     /* the thread's */
     size_t max;
     int64_t look_ms, sweep_ms, complain_ms, trim_ms;
-    intptr_t last_channelz_id;
     int trims_left;
     uint64_t freed_bytes;  /* what the connections that are over have cost, about */
     atomic_uint lingering; /* connections that are over, and have calls that are not */
@@ -109,6 +104,8 @@ struct rpc_conns {
     struct rpc_conn *active;
     size_t n_fds, live;
     uint64_t debts; /* of all that are not shut */
+    int64_t said_ms;
+    unsigned said, unsaid; /* since then: lines about connections that are shut */
 };
 
 /* ---- which connections there are; with the lock held ---- */
@@ -119,15 +116,37 @@ static bool cookie_of(int fd, uint64_t *ret)
     return getsockopt(fd, SOL_SOCKET, SO_COOKIE, ret, &n) == 0;
 }
 
+/* An attacker must not fill the log. */
+static void say_shut(struct rpc_conns *cs, const struct rpc_conn *conn, const char *why)
+{
+    int64_t now_ms = fm_now_mono_ms();
+    if (now_ms >= cs->said_ms + COMPLAIN_MS) {
+        cs->said_ms = now_ms;
+        cs->said = 0;
+    }
+    if (cs->said == SAID_AT_ONCE) {
+        cs->unsaid++;
+        return;
+    }
+    cs->said++;
+    FM_LOG(WARN, RPC, "a connection is shut", FM_STR("peer", conn->peer), FM_STR("reason", why),
+           FM_U64("debt", conn->debt), FM_U64("not_logged", cs->unsaid));
+    cs->unsaid = 0;
+}
+
 static void forget(struct rpc_conns *cs, struct rpc_conn *conn)
 {
+    const char *why = rpc_guard_verdict(conn->fd, conn->cookie);
+    if (why != NULL && !conn->shut)
+        say_shut(cs, conn, why);
+    rpc_guard_remove(conn->fd, conn->cookie);
     cs->by_fd[conn->fd] = NULL;
     cs->live--;
     cs->debts -= conn->debt;
     if (conn->active)
         DL_DELETE(cs->active, conn);
     conn->gone = true;
-    cs->freed_bytes += CONNECTION_BYTES + conn->received + (uint64_t)conn->accepted * CALL_CREDIT;
+    cs->freed_bytes += CONNECTION_BYTES + conn->received + conn->accepted * CALL_CREDIT;
     if (conn->calls == 0)
         free(conn);
     else
@@ -149,15 +168,11 @@ static void shut(struct rpc_conns *cs, struct rpc_conn *conn, const char *why)
     uint64_t cookie;
     if (conn->shut || conn->gone || !cookie_of(conn->fd, &cookie) || cookie != conn->cookie)
         return;
-    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     conn->shut = true;
-    FM_LOG(WARN, RPC, "a connection is shut", FM_STR("peer", conn->peer), FM_STR("reason", why),
-           FM_U64("debt", conn->debt));
+    say_shut(cs, conn, why);
     cs->debts -= conn->debt;
     conn->debt = 0;
-    /* A reset; and what has come and was not read, which may be megabytes, is not read any more. */
-    if (connect(conn->fd, &nobody, sizeof(nobody)) < 0)
-        (void)shutdown(conn->fd, SHUT_RDWR);
+    rpc_guard_reset(conn->fd); /* what has come and was not read may be megabytes */
 }
 
 static struct rpc_conn *longest_idle(const struct rpc_conns *cs)
@@ -183,19 +198,6 @@ static void complain(struct rpc_conns *cs, const char *text)
     FM_LOG(WARN, RPC, "connections are refused or closed", FM_STR("reason", text), FM_U64("limit", cs->max));
 }
 
-static void name_peer(const struct sockaddr_storage *from, socklen_t n, char out[96])
-{
-    char host[64], port[8];
-    if (getnameinfo((const struct sockaddr *)from, n, host, sizeof(host), port, sizeof(port),
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-        snprintf(out, 96, "unknown");
-        return;
-    }
-    bool v4 = from->ss_family == AF_INET || strncmp(host, "::ffff:", 7) == 0;
-    const char *start = from->ss_family != AF_INET && v4 ? host + 7 : host;
-    snprintf(out, 96, v4 ? "ipv4:%s:%s" : "ipv6:[%s]:%s", start, port);
-}
-
 static struct rpc_conn *add(struct rpc_conns *cs, int fd, const struct sockaddr_storage *from, socklen_t n)
 {
     uint64_t cookie;
@@ -214,7 +216,7 @@ static struct rpc_conn *add(struct rpc_conns *cs, int fd, const struct sockaddr_
     conn->cookie = cookie;
     conn->idle_since_ms = conn->looked_ms = conn->resets_ms = fm_now_mono_ms();
     conn->resets_left = RESETS_AT_ONCE;
-    name_peer(from, n, conn->peer);
+    rpc_name_peer(from, n, conn->peer);
     cs->by_fd[fd] = conn;
     cs->live++;
     conn->active = true;
@@ -238,7 +240,7 @@ static bool make_room(struct rpc_conns *cs)
         return false;
     idle->shut = true;
     (void)shutdown(idle->fd, SHUT_RDWR);
-    return cs->live < cs->max + SPARE_FILES / 2;
+    return cs->live < cs->max + RPC_SPARE_FILES / 2;
 }
 
 /* Takes one connection; false when none waits, or none can be taken now. */
@@ -264,8 +266,8 @@ static bool accept_one(struct rpc_conns *cs, int listener, bool *ret_pause)
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &cs->timeout_ms, sizeof(cs->timeout_ms));
+    rpc_guard_add(fd, conn->cookie);
     grpc_server_add_channel_from_fd(cs->server, fd, cs->creds);
-    conn->channelz_id = rpc_channelz_find(fd, &cs->last_channelz_id);
     return true;
 }
 
@@ -288,18 +290,6 @@ static void count_resets(struct rpc_conns *cs, struct rpc_conn *conn, int64_t re
         shut(cs, conn, "too many calls given up before they were answered");
 }
 
-/* Streams that are reset before the server gets to them are never calls here, but cost as much
- * until then. */
-static void look_at_streams(struct rpc_conns *cs, struct rpc_conn *conn)
-{
-    int64_t started = rpc_channelz_streams(conn->channelz_id);
-    if (started < 0)
-        return;
-    int64_t not_seen = started - conn->accepted;
-    count_resets(cs, conn, not_seen - conn->not_seen);
-    conn->not_seen = not_seen;
-}
-
 /* Whether anything has come since the last time. */
 static bool look_at(struct rpc_conns *cs, struct rpc_conn *conn, int64_t now_ms)
 {
@@ -310,14 +300,17 @@ static bool look_at(struct rpc_conns *cs, struct rpc_conn *conn, int64_t now_ms)
     memset(&info, 0, sizeof(info));
     if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
         return false;
+    const char *why = rpc_guard_verdict(conn->fd, conn->cookie);
+    if (why != NULL) {
+        shut(cs, conn, why);
+        return false;
+    }
     uint64_t fresh = info.tcpi_bytes_received - conn->received;
     uint64_t credit = conn->credit + (info.tcpi_bytes_acked - conn->sent) / SENT_PER_CREDIT +
                       (uint64_t)(now_ms - conn->looked_ms) * FREE_BYTES_PER_S / 1000;
     cs->debts -= conn->debt;
     conn->debt = less(conn->debt + fresh, credit);
     cs->debts += conn->debt;
-    if (fresh >= ASKED_BYTES)
-        look_at_streams(cs, conn);
     conn->received = info.tcpi_bytes_received;
     conn->sent = info.tcpi_bytes_acked;
     conn->credit = 0;
@@ -471,32 +464,13 @@ static void *accept_main(void *arg)
 
 /* ---- life ---- */
 
-static size_t most_connections(size_t wanted)
-{
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) < 0)
-        return wanted;
-    if (r.rlim_cur < r.rlim_max) {
-        rlim_t before = r.rlim_cur;
-        r.rlim_cur = r.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &r) < 0)
-            r.rlim_cur = before;
-    }
-    if (r.rlim_cur == RLIM_INFINITY || r.rlim_cur >= wanted + SPARE_FILES)
-        return wanted;
-    size_t n = r.rlim_cur > 2 * SPARE_FILES ? (size_t)r.rlim_cur - SPARE_FILES : (size_t)r.rlim_cur / 2;
-    FM_LOG(INFO, RPC, "the limit of open files leaves fewer connections than configured",
-           FM_U64("files", r.rlim_cur), FM_U64("connections", n), FM_U64("configured", wanted));
-    return n;
-}
-
 struct rpc_conns *rpc_conns_new(grpc_server *server, size_t max_conns, int timeout_ms)
 {
     struct rpc_conns *cs = fm_xcalloc(1, sizeof(*cs));
     cs->server = server;
     cs->creds = grpc_insecure_server_credentials_create();
     cs->timeout_ms = timeout_ms;
-    cs->max = most_connections(max_conns);
+    cs->max = rpc_most_connections(max_conns);
     cs->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     cs->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (cs->wake < 0 || cs->epoll < 0)
@@ -534,6 +508,9 @@ void rpc_conns_stop(struct rpc_conns *cs)
 void rpc_conns_free(struct rpc_conns *cs)
 {
     for (size_t i = 0; i < cs->n_fds; i++)
+        if (cs->by_fd[i] != NULL)
+            rpc_guard_remove((int)i, cs->by_fd[i]->cookie);
+    for (size_t i = 0; i < cs->n_fds; i++)
         free(cs->by_fd[i]);
     free(cs->by_fd);
     close(cs->wake);
@@ -554,11 +531,15 @@ struct rpc_conn *rpc_conn_begin_call(struct rpc_conns *cs, const char *grpc_peer
     fm_lock(&cs->lock);
     if (fd < cs->n_fds)
         conn = cs->by_fd[fd];
+    if (conn != NULL && !rpc_guard_taken(conn->fd, conn->cookie))
+        conn = NULL; /* the call is of one that had this descriptor before */
     if (conn != NULL) {
         conn->calls++;
         conn->accepted++;
         conn->credit += CALL_CREDIT;
     }
+    if (conn != NULL && conn->calls > CALLS_MAX)
+        shut(cs, conn, "too many calls at a time");
     fm_unlock(&cs->lock);
     return conn;
 }

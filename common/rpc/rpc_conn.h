@@ -1,7 +1,7 @@
 /* The connections of a server: a thread of their own accepts them, hands them to gRPC and keeps
  * an eye on what each of them costs. gRPC's own listener (1.51) stops for ever at the first
  * accept that fails, for want of file descriptors for example, and bounds neither connections
- * nor what a peer makes it buffer. */
+ * nor what a peer makes it buffer. What comes passes rpc_guard on its way to gRPC. */
 #ifndef FM_RPC_CONN_H
 #define FM_RPC_CONN_H
 

@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "log.h"
 #include "mem.h"
 
 #define BACKLOG 4096
@@ -83,4 +85,37 @@ int rpc_listen(const char *address, int *fds, size_t max, size_t *n, int *ret_po
                           address);
     *ret_port = port;
     return 0;
+}
+
+void rpc_name_peer(const struct sockaddr_storage *from, socklen_t n, char out[RPC_PEER_BYTES])
+{
+    char host[64], port[8];
+    if (getnameinfo((const struct sockaddr *)from, n, host, sizeof(host), port, sizeof(port),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+        snprintf(out, RPC_PEER_BYTES, "unknown");
+        return;
+    }
+    bool v4 = from->ss_family == AF_INET || strncmp(host, "::ffff:", 7) == 0;
+    const char *start = from->ss_family != AF_INET && v4 ? host + 7 : host;
+    snprintf(out, RPC_PEER_BYTES, v4 ? "ipv4:%s:%s" : "ipv6:[%s]:%s", start, port);
+}
+
+size_t rpc_most_connections(size_t wanted)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+        return wanted;
+    if (r.rlim_cur < r.rlim_max) {
+        rlim_t before = r.rlim_cur;
+        r.rlim_cur = r.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &r) < 0)
+            r.rlim_cur = before;
+    }
+    if (r.rlim_cur == RLIM_INFINITY || r.rlim_cur >= wanted + RPC_SPARE_FILES)
+        return wanted;
+    size_t n =
+        r.rlim_cur > 2 * RPC_SPARE_FILES ? (size_t)r.rlim_cur - RPC_SPARE_FILES : (size_t)r.rlim_cur / 2;
+    FM_LOG(INFO, RPC, "the limit of open files leaves fewer connections than configured",
+           FM_U64("files", r.rlim_cur), FM_U64("connections", n), FM_U64("configured", wanted));
+    return n;
 }

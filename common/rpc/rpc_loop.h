@@ -58,5 +58,8 @@ void rpc_must(grpc_call_error e, const char *what);
 
 #define RPC_DETAILS_KEY "grpc-status-details-bin"
 #define RPC_MAX_METADATA 16384
+/* The algorithms that are allowed: none. gRPC inflates a message whole before it looks at its
+ * size; so a call that announces compression is ended with UNIMPLEMENTED before that. */
+#define RPC_COMPRESSION (1 << GRPC_COMPRESS_NONE)
 
 #endif

@@ -12,6 +12,7 @@
 #include "mem.h"
 #include "rpc_call.h"
 #include "rpc_conn.h"
+#include "rpc_frames.h"
 #include "rpc_loop.h"
 
 #define ACCEPTS 64
@@ -19,7 +20,6 @@
 #define KEEPALIVE_TIMEOUT_MS 10000
 #define UNKNOWN_WAIT_MS 1000
 #define CONNECTIONS 16384
-#define STREAMS_OF_A_CONNECTION 4096
 
 struct accept {
     struct rpc_tag tag;
@@ -75,18 +75,23 @@ void rpc_server_add(struct rpc_server *s, const struct rpc_method *methods, size
     qsort(s->entries, s->n_entries, sizeof(*s->entries), compare_entries);
 }
 
+/* A path may have any bytes, and is not terminated. */
+static int compare_path(grpc_slice path, const char *have)
+{
+    size_t n = GRPC_SLICE_LENGTH(path), n_have = strlen(have);
+    int c = memcmp(GRPC_SLICE_START_PTR(path), have, n < n_have ? n : n_have);
+    return c != 0 ? c : (n > n_have) - (n < n_have);
+}
+
 static const struct entry *find_method(const struct rpc_server *s, grpc_slice path)
 {
-    size_t lo = 0, hi = s->n_entries, n = GRPC_SLICE_LENGTH(path);
+    size_t lo = 0, hi = s->n_entries;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        const char *have = s->entries[mid].method->path;
-        int c = strncmp(have, (const char *)GRPC_SLICE_START_PTR(path), n);
-        if (c == 0 && have[n] != '\0')
-            c = 1;
+        int c = compare_path(path, s->entries[mid].method->path);
         if (c == 0)
             return &s->entries[mid];
-        if (c < 0)
+        if (c > 0)
             lo = mid + 1;
         else
             hi = mid;
@@ -136,6 +141,17 @@ static void on_unknown_timer(void *arg)
 
 static const struct rpc_method unknown_method = {"", RPC_BIDI, NULL, NULL, 0};
 
+/* The path as the error shows it: bytes that are not printable ASCII as ?, cut where the text is full. */
+static void say_unknown(grpc_slice path, char *out, size_t size)
+{
+    const uint8_t *p = GRPC_SLICE_START_PTR(path);
+    int at = snprintf(out, size, "there is no method ");
+    size_t n = (size_t)at;
+    for (size_t i = 0; i < GRPC_SLICE_LENGTH(path) && n + 1 < size; i++)
+        out[n++] = p[i] >= ' ' && p[i] <= '~' ? (char)p[i] : '?';
+    out[n] = '\0';
+}
+
 static void begin_unknown(struct rpc_server *s, struct rpc_call *c, grpc_slice path)
 {
     static const struct rpc_call_events events = {
@@ -144,8 +160,7 @@ static void begin_unknown(struct rpc_server *s, struct rpc_call *c, grpc_slice p
     u->server = s;
     u->call = c;
     u->answer_at_ms = fm_now_mono_ms() + UNKNOWN_WAIT_MS;
-    snprintf(u->text, sizeof(u->text), "there is no method %.*s", (int)GRPC_SLICE_LENGTH(path),
-             (const char *)GRPC_SLICE_START_PTR(path));
+    say_unknown(path, u->text, sizeof(u->text));
     rpc_call_events(c, &events, u, 0);
     DL_APPEND(s->unknowns, u);
     if (!s->unknown_timer.armed)
@@ -224,13 +239,19 @@ struct rpc_server *rpc_server_new(struct rpc_loop *l, const struct rpc_server_co
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)(uintptr_t)GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
          .value.integer = 5000                                                                              },
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_CHANNELZ,    .value.integer = 1},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
+         .value.integer = RPC_COMPRESSION                                                                   },
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION,
+         .value.integer = 0                                                                                 },
+        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_CHANNELZ,    .value.integer = 0},
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)(uintptr_t)GRPC_ARG_MAX_METADATA_SIZE,
          .value.integer = RPC_MAX_METADATA                                                                  },
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)(uintptr_t)GRPC_ARG_MAX_CONCURRENT_STREAMS,
-         .value.integer = STREAMS_OF_A_CONNECTION                                                           },
+         .value.integer = RPC_FRAMES_STREAMS                                                                },
     };
     grpc_channel_args channel_args = {sizeof(args) / sizeof(args[0]), args};
     struct rpc_server *s = fm_xcalloc(1, sizeof(*s));

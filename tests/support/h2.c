@@ -147,9 +147,9 @@ static void put(struct h2_block *b, const void *p, size_t n)
 }
 
 /* RFC 7541, 5.1 with a prefix of 7 bits and 5.2 without Huffman. */
-static void put_string(struct h2_block *b, const char *s)
+static void put_string(struct h2_block *b, const void *s, size_t n)
 {
-    size_t n = strlen(s), rest = n;
+    size_t rest = n;
     uint8_t octets[8];
     size_t k = 0;
     if (n < 127) {
@@ -164,21 +164,31 @@ static void put_string(struct h2_block *b, const char *s)
     put(b, s, n);
 }
 
-void h2_literal(struct h2_block *b, const char *name, const char *value)
+void h2_literal_bytes(struct h2_block *b, const char *name, const void *value, size_t n)
 {
     put(b, "\0", 1);
-    put_string(b, name);
-    put_string(b, value);
+    put_string(b, name, strlen(name));
+    put_string(b, value, n);
+}
+
+void h2_literal(struct h2_block *b, const char *name, const char *value)
+{
+    h2_literal_bytes(b, name, value, strlen(value));
+}
+
+void h2_request_bytes(struct h2_block *b, const void *path, size_t n, const char *content_type)
+{
+    h2_literal(b, ":method", "POST");
+    h2_literal(b, ":scheme", "http");
+    h2_literal_bytes(b, ":path", path, n);
+    h2_literal(b, ":authority", "localhost");
+    h2_literal(b, "content-type", content_type == NULL ? "application/grpc" : content_type);
+    h2_literal(b, "te", "trailers");
 }
 
 void h2_request(struct h2_block *b, const char *path, const char *content_type)
 {
-    h2_literal(b, ":method", "POST");
-    h2_literal(b, ":scheme", "http");
-    h2_literal(b, ":path", path);
-    h2_literal(b, ":authority", "localhost");
-    h2_literal(b, "content-type", content_type == NULL ? "application/grpc" : content_type);
-    h2_literal(b, "te", "trailers");
+    h2_request_bytes(b, path, strlen(path), content_type);
 }
 
 void h2_block_free(struct h2_block *b)
@@ -220,31 +230,162 @@ static int read_all(int fd, uint8_t *p, size_t n, long long until_ms)
     return 1;
 }
 
+static uint32_t get32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+struct frame {
+    size_t n;
+    uint8_t type, flags;
+    uint32_t stream;
+    uint8_t *payload; /* for free() */
+};
+
+/* As read_all; the payload is allocated only when it is all there. */
+static int read_frame(int fd, struct frame *f, long long until_ms)
+{
+    uint8_t h[9];
+    int rc = read_all(fd, h, sizeof(h), until_ms);
+    if (rc <= 0)
+        return rc;
+    *f = (struct frame){.n = (size_t)h[0] << 16 | (size_t)h[1] << 8 | h[2],
+                        .type = h[3],
+                        .flags = h[4],
+                        .stream = get32(h + 5) & 0x7fffffff};
+    f->payload = fm_xmalloc(f->n + 1);
+    if ((rc = read_all(fd, f->payload, f->n, until_ms)) <= 0)
+        free(f->payload);
+    return rc;
+}
+
+/* What this frame ends, as far as this stream is concerned. */
+static enum h2_end ended_by(const struct frame *f, uint32_t stream, struct h2_block *ret_block)
+{
+    if (f->type == H2_GOAWAY)
+        return H2_WENT_AWAY;
+    if (stream == 0 || f->stream != stream)
+        return H2_NOTHING;
+    if (f->type == H2_HEADERS && ret_block != NULL) {
+        h2_block_free(ret_block);
+        put(ret_block, f->payload, f->n);
+    }
+    if (f->type == H2_RST_STREAM)
+        return H2_STREAM_RESET;
+    return (f->type == H2_HEADERS || f->type == H2_DATA) && (f->flags & H2_END_STREAM) != 0 ? H2_STREAM_ENDED
+                                                                                            : H2_NOTHING;
+}
+
 enum h2_end h2_wait_end(int fd, uint32_t stream, int timeout_ms, struct h2_block *ret_block)
 {
     long long until = test_now_ms() + timeout_ms;
-    uint8_t h[9], *payload;
-    for (;;) {
-        int rc = read_all(fd, h, sizeof(h), until);
+    enum h2_end end = H2_NOTHING;
+    while (end == H2_NOTHING) {
+        struct frame f;
+        int rc = read_frame(fd, &f, until);
         if (rc <= 0)
             return rc == 0 ? H2_CLOSED : H2_NOTHING;
-        size_t n = (size_t)h[0] << 16 | (size_t)h[1] << 8 | h[2];
-        uint32_t of = (uint32_t)(h[5] & 0x7f) << 24 | (uint32_t)h[6] << 16 | (uint32_t)h[7] << 8 | h[8];
-        payload = fm_xmalloc(n + 1);
-        if ((rc = read_all(fd, payload, n, until)) > 0 && h[3] == H2_HEADERS && of == stream &&
-            ret_block != NULL) {
-            h2_block_free(ret_block);
-            put(ret_block, payload, n);
-        }
-        free(payload);
-        if (rc <= 0)
-            return rc == 0 ? H2_CLOSED : H2_NOTHING;
-        if (h[3] == H2_GOAWAY)
-            return H2_WENT_AWAY;
-        if (stream != 0 && of == stream && h[3] == H2_RST_STREAM)
-            return H2_STREAM_RESET;
-        if (stream != 0 && of == stream && (h[3] == H2_HEADERS || h[3] == H2_DATA) &&
-            (h[4] & H2_END_STREAM) != 0)
-            return H2_STREAM_ENDED;
+        end = ended_by(&f, stream, ret_block);
+        free(f.payload);
     }
+    return end;
+}
+
+uint32_t h2_serve(int fd, int timeout_ms)
+{
+    long long until = test_now_ms() + timeout_ms;
+    uint8_t preface[24];
+    uint32_t stream = 0;
+    if (read_all(fd, preface, sizeof(preface), until) <= 0 || !h2_frame(fd, H2_SETTINGS, 0, 0, NULL, 0))
+        return 0;
+    while (stream == 0) {
+        struct frame f;
+        if (read_frame(fd, &f, until) <= 0)
+            return 0;
+        if ((f.type == H2_HEADERS || f.type == H2_CONTINUATION) && (f.flags & H2_END_HEADERS) != 0)
+            stream = f.stream;
+        free(f.payload);
+    }
+    return stream;
+}
+
+/* What may be sent: on the stream, on the connection, and on new streams. */
+struct windows {
+    int64_t stream, all, initial;
+};
+
+static void open_windows(struct windows *w, const struct frame *f, uint32_t stream)
+{
+    if (f->type == H2_WINDOW_UPDATE && f->n == 4 && f->stream == 0)
+        w->all += get32(f->payload);
+    if (f->type == H2_WINDOW_UPDATE && f->n == 4 && f->stream == stream)
+        w->stream += get32(f->payload);
+    for (size_t i = 0; f->type == H2_SETTINGS && i + 6 <= f->n; i += 6)
+        if (f->payload[i + 1] == 4) { /* SETTINGS_INITIAL_WINDOW_SIZE */
+            w->stream += get32(f->payload + i + 2) - w->initial;
+            w->initial = get32(f->payload + i + 2);
+        }
+}
+
+enum h2_end h2_send_data(int fd, uint32_t stream, uint8_t flags, const void *p, size_t n, int timeout_ms,
+                         struct h2_block *ret_block)
+{
+    long long until = test_now_ms() + timeout_ms;
+    struct windows w = {H2_WINDOW, H2_WINDOW, H2_WINDOW};
+    size_t at = 0;
+    while (at < n) {
+        int64_t may = w.stream < w.all ? w.stream : w.all;
+        size_t k = n - at < 16384 ? n - at : 16384;
+        struct frame f;
+        if (may >= (int64_t)k) {
+            if (!h2_frame(fd, H2_DATA, at + k == n ? flags : 0, stream, (const uint8_t *)p + at, k))
+                return H2_CLOSED;
+            at += k;
+            w.stream -= (int64_t)k;
+            w.all -= (int64_t)k;
+            continue;
+        }
+        int rc = read_frame(fd, &f, until);
+        if (rc <= 0)
+            return H2_CLOSED;
+        open_windows(&w, &f, stream);
+        enum h2_end end = ended_by(&f, stream, ret_block);
+        free(f.payload);
+        if (end != H2_NOTHING)
+            return end;
+    }
+    return H2_NOTHING;
+}
+
+/* ---- compression ---- */
+
+struct bits {
+    uint8_t *p;
+    size_t n; /* bits so far */
+};
+
+/* A Huffman code of RFC 1951: its first bit first, into the lowest bit that is free. */
+static void put_bits(struct bits *b, unsigned code, unsigned n)
+{
+    while (n-- > 0) {
+        b->p[b->n / 8] = (uint8_t)(b->p[b->n / 8] | (code >> n & 1) << b->n % 8);
+        b->n++;
+    }
+}
+
+uint8_t *h2_gzip_bomb(size_t n)
+{
+    static const uint8_t gzip[10] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255};
+    uint8_t *out = fm_xcalloc(1, n);
+    struct bits b = {out, (5 + sizeof(gzip)) * 8};
+    assert_true(n > 64);
+    out[0] = 1;
+    for (int i = 0; i < 4; i++)
+        out[1 + i] = (uint8_t)((n - 5) >> (24 - 8 * i));
+    memcpy(out + 5, gzip, sizeof(gzip));
+    put_bits(&b, 6, 3);    /* the last block, with the fixed codes */
+    put_bits(&b, 0x30, 8); /* a zero */
+    while (b.n + 13 + 7 + 64 < n * 8)
+        put_bits(&b, 0xc5 << 5, 13); /* 258 times what was before it */
+    return out;                      /* zeros: the end of the block, and a checksum */
 }

@@ -50,8 +50,12 @@ struct h2_block {
     size_t n;
 };
 void h2_literal(struct h2_block *b, const char *name, const char *value);
+/* The same; the value may have any bytes. */
+void h2_literal_bytes(struct h2_block *b, const char *name, const void *value, size_t n);
 /* What a gRPC client sends first for this path; content_type NULL is application/grpc. */
 void h2_request(struct h2_block *b, const char *path, const char *content_type);
+/* The same with a path of any bytes. */
+void h2_request_bytes(struct h2_block *b, const void *path, size_t n, const char *content_type);
 void h2_block_free(struct h2_block *b);
 /* HEADERS of such a request. */
 bool h2_call(int fd, uint32_t stream, const char *path);
@@ -65,6 +69,17 @@ enum h2_end { H2_STREAM_ENDED, H2_STREAM_RESET, H2_WENT_AWAY, H2_CLOSED, H2_NOTH
  * last header block, of which literals can be read, is at `ret_block` (NULL, or zeroed; for h2_block_free).
  */
 enum h2_end h2_wait_end(int fd, uint32_t stream, int timeout_ms, struct h2_block *ret_block);
+/* Sends n bytes as DATA as fast as the peer's windows allow, with the flags on the last frame. Returns
+ * H2_NOTHING when all are sent, or how the peer ended the stream or the connection before. On a stream on
+ * which nothing has been sent before; the block as that of h2_wait_end. */
+enum h2_end h2_send_data(int fd, uint32_t stream, uint8_t flags, const void *p, size_t n, int timeout_ms,
+                         struct h2_block *ret_block);
+/* A gRPC message of n bytes with its prefix, flagged as compressed, for free(): gzip of 158 times as many
+ * zeros (its checksum is wrong). */
+uint8_t *h2_gzip_bomb(size_t n);
+/* As a server: reads the client's preface, sends empty settings, and returns the stream of its first
+ * request, whose header block has come. 0: none has. */
+uint32_t h2_serve(int fd, int timeout_ms);
 /* True when the text is in the block. */
 bool h2_block_has(const struct h2_block *b, const char *text);
 
