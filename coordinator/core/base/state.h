@@ -37,15 +37,17 @@ struct core {
     /* flows */
     struct flow_def *defs;     /* defs.c */
     struct flow_name *names;   /* defs.c */
-    struct type_info *types;   /* routine_types.c: the newest that hosts have told, by name */
+    struct known_type *types;  /* routine_types.c: what hosts have told, by name */
+    size_t told_bytes;         /* of those, and what hosts have told besides (told.c) */
     struct sound *sound;       /* programs.c: digests of jq programs and schemas */
     struct check_wait *checks; /* programs.c: under way */
 
     /* hosts */
-    struct host *hosts;       /* host.c */
-    struct conn *conns;       /* host.c */
-    struct host_loss *losses; /* sessions/lease.c */
-    struct host_mark *marks;  /* marks.c */
+    struct host *hosts;             /* host.c */
+    struct conn *conns;             /* host.c */
+    struct host_loss *losses;       /* sessions/lease.c */
+    struct host_mark *marks;        /* marks.c */
+    struct refused_type *contested; /* told.c: types whose refusal is to be looked at again */
     bool marks_loaded;
     int64_t marks_sweep_ms; /* forget hosts that did not come back after a restart then; 0: no */
 

@@ -170,5 +170,4 @@ void defs_free(struct core *c)
         d->refs = 1;
         def_unref(c, d);
     }
-    type_info_free_all(&c->types);
 }

@@ -26,6 +26,7 @@
 
 #define MAX_DEADLINE_MS 86400000u
 #define MAX_JOB_IDS 10000
+#define MAX_LIST_BYTES (3u << 20) /* of a page of hosts: below what clients take by default */
 
 /* ---- CordonHost, DrainHost ---- */
 
@@ -110,20 +111,52 @@ const struct method drain_host_method = {"Hosts/DrainHost",
 
 static int by_id(const void *a, const void *b)
 {
-    return strcmp((*(Fermata__V1__Host *const *)a)->host_id, (*(Fermata__V1__Host *const *)b)->host_id);
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The ids of all hosts that are listed, after this one, sorted; free the array. */
+static const char **ids_after(const struct core *c, const char *after, size_t *ret_n)
+{
+    const char **ids = fm_xcalloc(HASH_COUNT(c->hosts) + HASH_COUNT(c->marks) + 1, sizeof(*ids));
+    size_t n = 0;
+    for (const struct host *h = c->hosts; h != NULL; h = h->hh.next)
+        if (strcmp(h->id, after) > 0)
+            ids[n++] = h->id;
+    for (const struct host_mark *m = c->marks; m != NULL; m = m->hh.next)
+        if (m->cordoned && host_find((struct core *)(uintptr_t)c, m->id) == NULL && strcmp(m->id, after) > 0)
+            ids[n++] = m->id;
+    qsort(ids, n, sizeof(*ids), by_id);
+    *ret_n = n;
+    return ids;
 }
 
 static int list_hosts(struct core *c, struct op *op, struct fm_err *err)
 {
-    (void)err;
+    const Fermata__V1__ListHostsRequest *q = OP_REQUEST(op, Fermata__V1__ListHostsRequest);
     Fermata__V1__ListHostsResponse r = FERMATA__V1__LIST_HOSTS_RESPONSE__INIT;
-    r.hosts = fm_xcalloc(HASH_COUNT(c->hosts) + HASH_COUNT(c->marks) + 1, sizeof(*r.hosts));
-    for (struct host *h = c->hosts; h != NULL; h = h->hh.next)
-        r.hosts[r.n_hosts++] = host_view(c, h);
-    for (struct host_mark *m = c->marks; m != NULL; m = m->hh.next)
-        if (m->cordoned && host_find(c, m->id) == NULL)
-            r.hosts[r.n_hosts++] = mark_view(m);
-    qsort(r.hosts, r.n_hosts, sizeof(*r.hosts), by_id);
+    uint32_t limit;
+    size_t n, bytes = 0;
+    int rc = check_page(q->page_size, &limit, err);
+    if (rc == 0 && q->page_token[0] != '\0')
+        rc = fm_name_check("page_token", q->page_token, err);
+    if (rc < 0)
+        return rc;
+    if (q->page_size == 0)
+        limit = UINT32_MAX; /* as many as fit */
+    fm_autofree const char **ids = ids_after(c, q->page_token, &n);
+    r.hosts = fm_xcalloc(n + 1, sizeof(*r.hosts));
+    for (; r.n_hosts < n && r.n_hosts < limit; r.n_hosts++) {
+        const struct host *h = host_find(c, ids[r.n_hosts]);
+        Fermata__V1__Host *v = h != NULL ? host_view(c, h) : mark_view(mark_find(c, ids[r.n_hosts]));
+        bytes += fermata__v1__host__get_packed_size(v) + 8;
+        if (bytes > MAX_LIST_BYTES && r.n_hosts > 0) {
+            fermata__v1__host__free_unpacked(v, NULL);
+            break;
+        }
+        r.hosts[r.n_hosts] = v;
+    }
+    if (r.n_hosts < n)
+        r.next_page_token = r.hosts[r.n_hosts - 1]->host_id;
     op_answer(c, op, &r.base);
     for (size_t i = 0; i < r.n_hosts; i++)
         fermata__v1__host__free_unpacked(r.hosts[i], NULL);
