@@ -92,6 +92,8 @@ struct job {
     int64_t recheck_ms; /* wall time of the next look at its children or its parent */
     uint32_t bad_steps; /* steps refused for breaking a rule */
     char *avoid_host;   /* a host that refused it a moment ago */
+    uint32_t trials;    /* how often it was tried alone on a host */
+    bool waits_apart;   /* queued, among the jobs that are tried one at a time */
     struct unit *inflight, *next;
     struct op *ops;            /* requests that wait for it to be loaded */
     struct op *pause_ops;      /* PauseJob calls that wait for the pause */

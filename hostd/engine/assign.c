@@ -183,21 +183,19 @@ static int read_breakpoints(struct reading *r, const struct pb_var *list)
     return 0;
 }
 
-static void mark_lost_in(struct task *list, struct fm_bytes id)
+/* Tasks that were in hand when a host was lost: those that shall fail (an older coordinator does not say
+ * why), and those with nothing beside them. */
+static void read_marks(struct hjob *job, const fermata_v1_Assign *m)
 {
-    struct task *t;
-    DL_FOREACH (list, t)
-        t->lost = t->lost || fm_bytes_eq_str(id, t->id);
-}
-
-/* The tasks that were in hand when a host was lost, and shall fail. */
-static void mark_lost(struct hjob *job, const struct pb_var *ids)
-{
-    for (size_t i = 0; i < ids->n; i++) {
-        mark_lost_in(job->scheduled, ids->items[i]); /* the coordinator's clock was set back */
-        for (size_t k = 0; k < job->flow->n_routines; k++)
-            mark_lost_in(job->flow->routines[k].queue, ids->items[i]);
+    static const char usual[] = "the host was lost while it handled the task; what it did is not known";
+    const struct pb_var *lost = &m->lost_tasks, *reasons = &m->lost_reasons;
+    for (size_t i = 0; i < lost->n; i++) {
+        struct fm_bytes said =
+            i < reasons->n && reasons->items[i].n > 0 ? reasons->items[i] : fm_bytes_of(usual);
+        hjob_mark(job, lost->items[i], &said);
     }
+    for (size_t i = 0; i < m->suspect_tasks.n; i++)
+        hjob_mark(job, m->suspect_tasks.items[i], NULL);
 }
 
 static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
@@ -213,6 +211,7 @@ static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
     if (released == NULL)
         return out_of_memory(r);
     job->released_task = fm_xstrdup(released);
+    read_marks(job, m);
     int rc = read_state(r, m->state);
     if (rc == 0)
         rc = read_breakpoints(r, &m->breakpoints);
@@ -220,8 +219,6 @@ static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
         prelude_emit_deferred(job);
     if (rc == 0)
         rc = take_inputs(r, m->inputs);
-    if (rc == 0)
-        mark_lost(job, &m->lost_tasks);
     return rc;
 }
 

@@ -56,8 +56,11 @@ struct core {
     struct job *dirty; /* unit.c: have a unit to submit */
     struct job *idle;  /* table.c: kept to spare a read, oldest first */
     size_t idle_bytes;
-    struct job *pending; /* place.c: wait for a host, oldest first */
-    size_t n_pending;
+    struct job *pending;    /* place.c: wait for a host, oldest first */
+    size_t n_pending;       /* with those of `suspects` */
+    struct job *suspects;   /* place.c: wait for a host of their own */
+    bool has_trials;        /* apart.c: a host may have one, or be kept */
+    int64_t apart_since_ms; /* apart.c: no host is free for the next one since then; 0: one is */
     struct watch *watches;  /* watch.c */
     int64_t watch_beat_ms;  /* the next heartbeats of watches */
     bool due_reading;       /* timers.c */

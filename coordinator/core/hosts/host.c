@@ -147,6 +147,8 @@ void host_detach_job(struct job *job)
         return;
     DL_DELETE2(h->jobs, job, host_prev, host_next);
     h->n_jobs--;
+    if (h->trial == job)
+        h->trial = NULL;
     pace_forget(h, job);
     job->host = NULL;
 }

@@ -30,6 +30,9 @@ struct host {
     uint32_t capacity;
     struct job *jobs;
     size_t n_jobs;
+    struct job *trial; /* that is to be alone here (jobs/apart.c), until then; NULL: none is */
+    int64_t trial_until_ms;
+    bool kept; /* for such a job: others are not placed here */
     bool cordoned, draining, leaving;
     int64_t last_heard_ms, attached_wall_ms;
     uint64_t mark_seq;                /* a message to it whose arrival is awaited; 0: none */

@@ -136,6 +136,11 @@ void hjob_free(struct hjob *job)
     hjob_free_breakpoints(job);
     free(job->released_task);
     free(job->break_task);
+    for (size_t i = 0; i < job->n_marks; i++) {
+        free(job->marks[i].id);
+        free(job->marks[i].lost_reason);
+    }
+    free(job->marks);
     struct deferred *d, *dtmp;
     DL_FOREACH_SAFE (job->deferred, d, dtmp)
         free(d);
@@ -164,9 +169,43 @@ static int by_due(const struct task *there, const struct task *added)
     return there->due_ms > added->due_ms ? 1 : -1;
 }
 
+static char *text_of(struct fm_bytes bytes)
+{
+    char *s = fm_xcalloc(bytes.n + 1, 1);
+    if (bytes.n > 0)
+        memcpy(s, bytes.p, bytes.n);
+    return s;
+}
+
+void hjob_mark(struct hjob *job, struct fm_bytes id, const struct fm_bytes *lost_reason)
+{
+    job->marks = fm_xrealloc(job->marks, (job->n_marks + 1) * sizeof(*job->marks));
+    job->marks[job->n_marks++] =
+        (struct task_mark){text_of(id), lost_reason == NULL ? NULL : text_of(*lost_reason)};
+}
+
+static void take_mark(struct hjob *job, struct task *t)
+{
+    for (size_t i = 0; i < job->n_marks; i++) {
+        if (strcmp(job->marks[i].id, t->id) != 0)
+            continue;
+        t->lost_reason = job->marks[i].lost_reason;
+        t->suspect = t->lost_reason == NULL;
+        job->n_suspects += t->suspect;
+        return;
+    }
+}
+
+void hjob_unmark(struct hjob *job, struct task *t)
+{
+    job->n_suspects -= t->suspect;
+    t->suspect = false;
+}
+
 void hjob_add_task(struct hjob *job, struct task *t)
 {
     job->n_tasks++;
+    take_mark(job, t);
     t->to = flow_routine(job->flow, t->routine);
     if (t->due_ms != 0 && t->failed_attempts == 0) {
         t->scheduled = true;

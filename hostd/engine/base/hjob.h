@@ -25,8 +25,14 @@ struct task {
     uint32_t input_number, failed_attempts, connection;
     uint64_t spent_ms;
     int64_t due_ms; /* 0: at once */
-    bool merged, lost, scheduled;
-    bool announced; /* its intent was sent, and its handler has not begun */
+    bool merged, scheduled;
+    const char *lost_reason; /* it fails with this (the job's), and its handler is not called; NULL: no */
+    bool suspect;            /* a host may have died of it: nothing of its job runs beside it */
+    bool announced;          /* its intent was sent, and its handler has not begun */
+};
+
+struct task_mark {
+    char *id, *lost_reason; /* NULL: the task is a suspect */
 };
 
 struct deferred {
@@ -74,6 +80,9 @@ struct hjob {
     int64_t alarm_ms;
     struct breakpoint *breakpoints;
     char *released_task;
+    struct task_mark *marks; /* what the coordinator says of tasks, also of those to come */
+    size_t n_marks;
+    size_t n_suspects; /* tasks that wait or are at work, and beside which nothing is to be */
     size_t n_running;
     char *break_task; /* id of the task that reached a breakpoint; NULL: none */
     struct deferred *deferred;
@@ -95,6 +104,10 @@ struct hjob {
     bool is_ready; /* in the list of those that may run */
 };
 
+/* Says of a task that shall fail why, or (with NULL) that it is a suspect. Before the task is added. */
+void hjob_mark(struct hjob *job, struct fm_bytes id, const struct fm_bytes *lost_reason);
+/* The task has a step, or is no more. */
+void hjob_unmark(struct hjob *job, struct task *t);
 struct hjob *hjob_find(struct engine *e, struct pb_var id, uint32_t epoch);
 /* Frees its memory; no handler is at work, and nothing refers to it any more. */
 void hjob_free(struct hjob *job);

@@ -15,6 +15,7 @@
 #include "job.h"
 #include "leave.h"
 #include "log.h"
+#include "lost.h"
 #include "marks.h"
 #include "mem.h"
 #include "method.h"
@@ -26,6 +27,7 @@
 
 #define MAX_DEADLINE_MS 86400000u
 #define MAX_JOB_IDS 10000
+#define MAX_IN_HAND 10000
 #define MAX_LIST_BYTES (3u << 20) /* of a page of hosts: below what clients take by default */
 
 /* ---- CordonHost, DrainHost ---- */
@@ -229,6 +231,18 @@ static int check_certificate(const struct core *c, const Fermata__V1__CertifyDea
     if (strlen(q->how) > FM_MAX_LABEL_BYTES)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "how", "how has %zu bytes; the limit is %d",
                           strlen(q->how), FM_MAX_LABEL_BYTES);
+    if ((int)q->cause < 0 || (int)q->cause > DEATH_CAUSE_ENDED)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "cause", "cause %d is unknown", (int)q->cause);
+    if (q->n_in_hand > MAX_IN_HAND)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "in_hand", "%zu tasks in hand; the limit is %d",
+                          q->n_in_hand, MAX_IN_HAND);
+    for (size_t i = 0; i < q->n_in_hand; i++)
+        if (fm_name_check("in_hand.task_id", q->in_hand[i]->task_id, err) < 0 ||
+            fm_name_check("in_hand.routine", q->in_hand[i]->routine, err) < 0)
+            return -FM_INVALID_ARGUMENT;
+    if (q->n_in_hand > 0 && q->cause != DEATH_CAUSE_CRASHED)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "in_hand",
+                          "in_hand is only for cause DEATH_CAUSE_CRASHED");
     if (h == NULL || h->incarnation == NULL || strcmp(h->incarnation, q->incarnation) != 0)
         return fm_err_set(err, FM_NOT_FOUND, "incarnation",
                           "incarnation %s of host %s is not known (or no longer)", q->incarnation,
@@ -253,6 +267,7 @@ static int certify_death(struct core *c, struct op *op, struct fm_err *err)
     r.job_count = (uint32_t)h->n_jobs;
     FM_LOG(WARN, HOST, "a host daemon has died; its jobs go to others", FM_STR("host", h->id),
            FM_STR("incarnation", q->incarnation), FM_STR("how", q->how), FM_U64("jobs", h->n_jobs));
+    lost_certified(c, h, q);
     host_lost(c, h, "its host daemon died");
     c->match_wanted = true;
     op_answer(c, op, &r.base);

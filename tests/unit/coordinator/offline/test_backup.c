@@ -1,12 +1,12 @@
 /* Backups: what they leave beside them, and what comes in their way. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -136,10 +136,10 @@ static sqlite3 *hold_store(struct running *r)
     store_close(fx.store);
     snprintf(path, sizeof(path), "%s/fermata.db", fx.dir);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db,
-                                  "PRAGMA locking_mode=EXCLUSIVE; BEGIN IMMEDIATE; CREATE TABLE x(y); COMMIT;",
-                                  NULL, NULL, NULL),
-                     SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE; BEGIN IMMEDIATE; CREATE TABLE x(y); COMMIT;", NULL,
+                     NULL, NULL),
+        SQLITE_OK);
     assert_int_equal(pthread_create(&r->thread, NULL, back_up, r), 0);
     int64_t until = fm_now_mono_ms() + DEADLINE_MS;
     while (!exists(part)) {
