@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agreed.h"
@@ -246,6 +247,7 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], JQ_WORKER_ARG) == 0)
         return jq_worker_main();
+    (void)umask(0077); /* what it writes is its user's alone, whatever it was started with */
     struct fm_err err = {0};
     enum conf_action action;
     int rc = conf_read(options, N_OPTIONS, argc, argv, &action, &err);

@@ -112,6 +112,8 @@ static int serve(const struct registry *registry, const struct secrets *secrets,
                     .registry = registry,
                     .seed = fm_random_seed()},
         .attached = supervisor_attached,
+        .task_begins = supervisor_task_begins,
+        .task_ends = supervisor_task_ends,
         .stop_signal = opt.no_supervisor ? 0 : SUPERVISOR_STOP_SIGNAL
     };
     return daemon_run(&cfg);

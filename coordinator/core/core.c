@@ -7,6 +7,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "apart.h"
 #include "buf.h"
 #include "defs.h"
 #include "err.h"
@@ -277,6 +278,7 @@ void core_flush(struct core *c)
 {
     if (c->match_wanted) {
         c->match_wanted = false;
+        apart_match(c);
         place_match(c);
     }
     struct job *job, *tmp;
@@ -307,6 +309,9 @@ int64_t core_next_deadline(const struct core *c)
     int64_t at = hosts_deadline(c);
     if (c->retry_at_ms != 0 && (at < 0 || c->retry_at_ms < at))
         at = c->retry_at_ms;
+    int64_t apart = apart_deadline(c);
+    if (apart >= 0 && (at < 0 || apart < at))
+        at = apart;
     int64_t wake = timers_deadline(c);
     if (wake >= 0 && (at < 0 || wake < at))
         at = wake;
@@ -323,6 +328,7 @@ void core_tick(struct core *c)
         place_retry(c);
     }
     hosts_tick(c);
+    apart_tick(c);
     timers_tick(c);
     watches_tick(c);
 }

@@ -6,6 +6,7 @@
 
 #include <uthash.h>
 
+#include "apart.h"
 #include "fermata/v1/hosts.pb-c.h"
 #include "host.h"
 #include "job.h"
@@ -81,6 +82,7 @@ static void job_ready(struct core *c, struct job *job)
         host_attach_job(h, job);
         job->assign_sent = true;
         job->inputs_sent = job->inputs_on_disk;
+        apart_found(c, job);
         if (h->conn != 0 && h->resync_at_ms == 0)
             h->resync_at_ms = c->now_ms + RETRY_MS;
     } else if (status == JOB_PENDING) {

@@ -94,6 +94,8 @@ struct job {
     char *avoid_host;      /* a host that refused it a moment ago */
     uint32_t refusals;     /* in a row: hosts that gave it back as they got it */
     int64_t rest_until_ms; /* monotonic; no host gets it before, for several have refused it; 0: none */
+    uint32_t trials;       /* how often it was tried alone on a host */
+    bool waits_apart;      /* queued, among the jobs that are tried one at a time */
     struct unit *inflight, *next;
     struct op *ops;            /* requests that wait for it to be loaded */
     struct op *pause_ops;      /* PauseJob calls that wait for the pause */

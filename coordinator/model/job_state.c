@@ -222,6 +222,11 @@ int64_t job_state_next_due(const struct job_state *s)
     return at;
 }
 
+const struct task_item *job_state_tasks(const struct job_state *s)
+{
+    return s->tasks;
+}
+
 const struct task_item *job_state_find_task(const struct job_state *s, const char *task_id)
 {
     struct task_item *t;

@@ -65,6 +65,8 @@ size_t job_state_runnable(const struct job_state *s, int64_t wall_ms);
 int64_t job_state_next_due(const struct job_state *s);
 /* The pending task with this id; NULL when there is none. Valid until the next change. */
 const struct task_item *job_state_find_task(const struct job_state *s, const char *task_id);
+/* The first of the pending tasks, in the order in which they came; the others follow by `next`. */
+const struct task_item *job_state_tasks(const struct job_state *s);
 size_t job_state_bytes(const struct job_state *s);
 
 /* Folds a step in: whole, or not at all. `*inputs` is the list of inputs that no step has taken, by number;

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -58,21 +60,80 @@ static int check_copy(sqlite3 *db, struct fm_err *err)
     return 0;
 }
 
-static int sync_path(const char *path, int flags, struct fm_err *err)
+static int sync_dir(const char *path, struct fm_err *err)
 {
-    fm_autoclose int fd = open(path, flags | O_CLOEXEC);
+    fm_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fsync(fd) < 0)
         return fm_err_set(err, FM_UNAVAILABLE, "backup", "%s cannot be synced: %s", path, strerror(errno));
     return 0;
 }
 
-/* Nobody but its owner may read it, as the store itself. */
+/* ---- the file beside the copy's, until that is whole ---- */
+
+static bool is_at(const char *path, int fd)
+{
+    struct stat a, b;
+    return lstat(path, &a) == 0 && fstat(fd, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* Removes what a backup has left that was interrupted: nobody holds its lock. True: try again. */
+static bool remove_left(const char *path, struct fm_err *err)
+{
+    struct stat st;
+    fm_autoclose int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return true;
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        (void)fm_err_set(err, FM_ALREADY_EXISTS, "backup", "%s is in the way: remove it", path);
+        return false;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        (void)fm_err_set(err, FM_ALREADY_EXISTS, "backup", "another backup is writing %s", path);
+        return false;
+    }
+    if (is_at(path, fd))
+        (void)unlink(path);
+    return true;
+}
+
+/* A new file that nobody but its owner may read, as the store itself; its lock is this process's. */
 static int make_file(const char *path, struct fm_err *err)
 {
-    fm_autoclose int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return fm_err_set(err, FM_UNAVAILABLE, "backup", "%s cannot be made: %s", path, strerror(errno));
-    return 0;
+    for (int tries = 0; tries < 10; tries++) {
+        fm_autoclose int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0 && errno != EEXIST)
+            return fm_err_set(err, FM_UNAVAILABLE, "backup", "%s cannot be made: %s", path, strerror(errno));
+        if (fd < 0) {
+            if (!remove_left(path, err))
+                return -FM_ALREADY_EXISTS;
+            continue;
+        }
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0 || !is_at(path, fd))
+            continue; /* another one took it for what was left */
+        int ret = fd;
+        fd = -1;
+        return ret;
+    }
+    return fm_err_set(err, FM_UNAVAILABLE, "backup", "%s cannot be made: others make it, too", path);
+}
+
+/* Gives the file its name, which must be free: never by rename, which replaces what has come there since. */
+static int give_name(int fd, const char *from, const char *to, struct fm_err *err)
+{
+    char self[64];
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    if (fsync(fd) < 0)
+        return fm_err_set(err, FM_UNAVAILABLE, "backup", "%s cannot be synced: %s", from, strerror(errno));
+    if (!is_at(from, fd))
+        return fm_err_set(err, FM_ABORTED, "backup", "%s was replaced while the copy was made", from);
+    if (linkat(AT_FDCWD, self, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0)
+        return 0;
+    if (errno != EEXIST && renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0; /* a file system without links */
+    return fm_err_set(err, errno == EEXIST ? FM_ALREADY_EXISTS : FM_UNAVAILABLE, "backup",
+                      errno == EEXIST ? "%s already exists (%s): a backup never replaces a file"
+                                      : "%s cannot be named: %s",
+                      to, strerror(errno));
 }
 
 static int make(const char *from_path, const char *temporary, struct fm_err *err)
@@ -83,9 +144,6 @@ static int make(const char *from_path, const char *temporary, struct fm_err *err
         ret = fail(err, rc, from, "the store cannot be opened");
     if (ret == 0) {
         (void)sqlite3_busy_timeout(from, 10000);
-        ret = make_file(temporary, err);
-    }
-    if (ret == 0) {
         rc = sqlite3_open_v2(temporary, &to, SQLITE_OPEN_READWRITE, NULL);
         if (rc != SQLITE_OK)
             ret = fail(err, rc, to, "the copy cannot be made");
@@ -96,7 +154,7 @@ static int make(const char *from_path, const char *temporary, struct fm_err *err
         ret = check_copy(to, err);
     (void)sqlite3_close(to);
     (void)sqlite3_close(from);
-    return ret == 0 ? sync_path(temporary, O_RDONLY, err) : ret;
+    return ret;
 }
 
 int store_backup(const char *dir, const char *to, struct fm_err *err)
@@ -107,16 +165,16 @@ int store_backup(const char *dir, const char *to, struct fm_err *err)
         fm_abort_oom(0);
     if (stat(from, &st) < 0)
         return fm_err_set(err, FM_NOT_FOUND, "data", "there is no store in %s", dir);
-    if (stat(to, &st) == 0)
+    if (lstat(to, &st) == 0)
         return fm_err_set(err, FM_ALREADY_EXISTS, "backup",
                           "%s already exists: a backup never replaces a file", to);
-    (void)unlink(temporary); /* of a backup that was interrupted */
+    fm_autoclose int fd = make_file(temporary, err);
+    if (fd < 0)
+        return fd;
     int rc = make(from, temporary, err);
-    if (rc == 0 && rename(temporary, to) < 0)
-        rc = fm_err_set(err, FM_UNAVAILABLE, "backup", "%s cannot be named: %s", to, strerror(errno));
-    if (rc < 0) {
+    if (rc == 0)
+        rc = give_name(fd, temporary, to, err);
+    if (is_at(temporary, fd))
         (void)unlink(temporary);
-        return rc;
-    }
-    return sync_path(dirname(parent), O_RDONLY | O_DIRECTORY, err);
+    return rc < 0 ? rc : sync_dir(dirname(parent), err);
 }

@@ -151,7 +151,7 @@ static int keep_away(const char *file, int *ret_fd, struct fm_err *err)
         return 0;
     if (asprintf(&lock, "%.*sfermata.lock", (int)(base - file), file) < 0)
         fm_abort_oom(0);
-    int fd = open(lock, O_RDONLY | O_CLOEXEC);
+    int fd = open(lock, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
         return 0;
     if (fd < 0)
@@ -239,7 +239,7 @@ int store_verify(const char *path, FILE *out, struct fm_err *err)
         return -(int)err->code;
     fm_autofree char *uri = uri_of(file);
     int rc = sqlite3_open_v2(uri, &v.db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
-    struct sql_conn c = {.path = file, .db = v.db};
+    struct sql_conn c = {.path = file, .says_path = true, .db = v.db};
     if (rc != SQLITE_OK)
         (void)sql_error(&c, rc, "open", err);
     if (err->code == FM_OK && check_schema(&c, err) == 0)

@@ -16,6 +16,7 @@
 #include "fermata/v1/hosts.pb.h"
 #include "log.h"
 #include "mem.h"
+#include "name.h"
 #include "rpc.h"
 
 #define CERTIFY_PATH "/fermata.v1.Hosts/CertifyDeath"
@@ -66,6 +67,34 @@ int end_children(const pid_t *keep, size_t n_keep)
         (void)nanosleep(&moment, NULL);
     }
     return 0;
+}
+
+/* ---- what it was at work on ---- */
+
+void certificate_add_task(struct certificate_tasks *t, const char *job, uint32_t epoch, const char *task_id,
+                          const char *routine)
+{
+    fm_auto(fm_buf) b = {0};
+    if (!fm_name_ok(job) || !fm_name_ok(task_id) ||
+        !fm_name_ok(routine)) { /* whatever has ended it had written here, too */
+        t->known = false;
+        return;
+    }
+    fm_buf_put_string(&b, fermata_v1_TaskInHand_job_id_tag, job);
+    fm_buf_put_tag_varint(&b, fermata_v1_TaskInHand_epoch_tag, epoch);
+    fm_buf_put_string(&b, fermata_v1_TaskInHand_task_id_tag, task_id);
+    fm_buf_put_string(&b, fermata_v1_TaskInHand_routine_tag, routine);
+    fm_buf_put_len_delim(&t->encoded, fermata_v1_CertifyDeathRequest_in_hand_tag, b.p, b.n);
+}
+
+static void put_cause(const struct certificate *cert, struct fm_buf *out)
+{
+    int cause = !cert->crashed      ? fermata_v1_DeathCause_DEATH_CAUSE_ENDED
+                : cert->tasks.known ? fermata_v1_DeathCause_DEATH_CAUSE_CRASHED
+                                    : fermata_v1_DeathCause_DEATH_CAUSE_UNSPECIFIED;
+    fm_buf_put_tag_varint(out, fermata_v1_CertifyDeathRequest_cause_tag, (uint64_t)cause);
+    if (cert->crashed && cert->tasks.known)
+        fm_buf_append(out, cert->tasks.encoded.p, cert->tasks.encoded.n);
 }
 
 /* ---- the call ---- */
@@ -141,6 +170,7 @@ static void call_again(void *arg)
     fm_buf_put_string(&b, fermata_v1_CertifyDeathRequest_host_id_tag, c->cert->host_id);
     fm_buf_put_string(&b, fermata_v1_CertifyDeathRequest_incarnation_tag, c->cert->incarnation);
     fm_buf_put_string(&b, fermata_v1_CertifyDeathRequest_how_tag, c->cert->how);
+    put_cause(c->cert, &b);
     c->channel = rpc_channel_new(c->loop, c->cert->target, MAX_RESPONSE_BYTES);
     c->stream = rpc_stream_request(c->channel, CERTIFY_PATH, CALL_MS, fm_buf_bytes(&b), &events, c);
 }

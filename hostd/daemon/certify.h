@@ -4,17 +4,30 @@
 #ifndef FM_CERTIFY_H
 #define FM_CERTIFY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "buf.h"
+
+/* Tasks that were in hand. */
+struct certificate_tasks {
+    bool known;            /* all of them */
+    struct fm_buf encoded; /* fields of the request */
+};
+
 struct certificate {
     const char *target; /* HOST:PORT of the coordinator */
     const char *host_id, *incarnation;
-    const char *how;  /* for people */
+    const char *how;                /* for people */
+    bool crashed;                   /* else what it ran has nothing to do with its end */
+    struct certificate_tasks tasks; /* of one that has crashed */
     int64_t lease_ms; /* how long the coordinator may still wait for it; 0: it has not heard of it */
 };
 
+void certificate_add_task(struct certificate_tasks *t, const char *job, uint32_t epoch, const char *task_id,
+                          const char *routine);
 /* Tells the coordinator until it has acknowledged or the lease is surely over. Starts gRPC: call it
  * in a process that has forked, or was just executed. Returns the exit code: 0 when the coordinator
  * knows. */

@@ -201,6 +201,19 @@ static void io_cancel_timer(void *arg, uint64_t id)
     uv_close((uv_handle_t *)&t->uv, free_timer);
 }
 
+static size_t io_task_begins(void *arg, const char *job, uint32_t epoch, const char *task_id,
+                             const char *routine)
+{
+    const struct daemon *d = arg;
+    return d->cfg->task_begins(job, epoch, task_id, routine);
+}
+
+static void io_task_ends(void *arg, size_t number)
+{
+    const struct daemon *d = arg;
+    d->cfg->task_ends(number);
+}
+
 static void io_attached(void *arg)
 {
     struct daemon *d = arg;
@@ -537,6 +550,8 @@ int daemon_run(const struct daemon_config *cfg)
                            .start_call = io_start_call,
                            .cancel_call = io_cancel_call,
                            .start_work = io_start_work,
+                           .task_begins = cfg->task_begins != NULL ? io_task_begins : NULL,
+                           .task_ends = io_task_ends,
                            .attached = io_attached,
                            .drained = io_drained,
                            .now_us = io_now_us};

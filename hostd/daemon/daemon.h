@@ -4,6 +4,7 @@
 #ifndef FM_DAEMON_H
 #define FM_DAEMON_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "engine.h"
@@ -17,6 +18,9 @@ struct daemon_config {
     size_t workers;                      /* threads for handlers that block */
     int stop_signal;                     /* means the same as SIGTERM, for the supervisor; 0: none */
     void (*attached)(uint32_t lease_ms); /* the coordinator has accepted the host; may be NULL */
+    /* As struct engine_io's; may be NULL. */
+    size_t (*task_begins)(const char *job, uint32_t epoch, const char *task_id, const char *routine);
+    void (*task_ends)(size_t number);
 };
 
 /* Runs until SIGTERM or SIGINT and until draining is done or its time is over. Returns the exit

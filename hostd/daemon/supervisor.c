@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agreed.h"
 #include "certify.h"
 #include "clock.h"
 #include "err.h"
@@ -30,10 +31,18 @@
 #define MAX_CERTIFIERS 8
 #define GONE_SIGNAL SIGUSR2 /* the kernel sends it to the daemon when its supervisor ends */
 #define CERTIFY_ARGS 8
+#define MAX_IN_HAND 4096
 
-/* What the daemon says to its supervisor: a page that both have. */
+/* What the daemon says to its supervisor: pages that both have. */
 struct page {
     atomic_uint lease_ms; /* 0: not attached yet */
+    atomic_uint unnamed;  /* tasks in hand for which there was no room */
+    atomic_uint n_used;   /* of in_hand, so far */
+    struct in_hand {
+        atomic_bool used; /* set when the rest is written */
+        uint32_t epoch;
+        char job[27], task_id[FM_MAX_NAME_BYTES + 1], routine[FM_MAX_NAME_BYTES + 1];
+    } in_hand[MAX_IN_HAND];
 };
 
 static struct page *page; /* NULL without a supervisor */
@@ -76,6 +85,71 @@ void supervisor_attached(uint32_t lease_ms)
     snprintf(orphaned.lease, sizeof(orphaned.lease), "%u", lease_ms);
     atomic_store(&page->lease_ms, lease_ms);
 }
+
+/* ---- what is in hand ---- */
+
+/* Of this daemon: numbers of in_hand that are free, the last of them next. */
+static struct {
+    uint32_t free[MAX_IN_HAND];
+    size_t n_free, n_taken; /* those from n_taken on were never used */
+} numbers;
+
+size_t supervisor_task_begins(const char *job, uint32_t epoch, const char *task_id, const char *routine)
+{
+    size_t n = numbers.n_free > 0              ? numbers.free[--numbers.n_free]
+               : numbers.n_taken < MAX_IN_HAND ? numbers.n_taken++
+                                               : MAX_IN_HAND;
+    if (page == NULL)
+        return n;
+    if (n == MAX_IN_HAND || strlen(task_id) > FM_MAX_NAME_BYTES) {
+        atomic_fetch_add(&page->unnamed, 1);
+        if (n < MAX_IN_HAND)
+            numbers.free[numbers.n_free++] = (uint32_t)n;
+        return MAX_IN_HAND;
+    }
+    if (n >= atomic_load(&page->n_used))
+        atomic_store(&page->n_used, (unsigned)n + 1);
+    struct in_hand *h = &page->in_hand[n];
+    h->epoch = epoch;
+    snprintf(h->job, sizeof(h->job), "%s", job);
+    snprintf(h->task_id, sizeof(h->task_id), "%s", task_id);
+    snprintf(h->routine, sizeof(h->routine), "%s", routine);
+    atomic_store_explicit(&h->used, true, memory_order_release);
+    return n;
+}
+
+void supervisor_task_ends(size_t number)
+{
+    if (page != NULL && number == MAX_IN_HAND)
+        atomic_fetch_sub(&page->unnamed, 1);
+    if (page != NULL && number < MAX_IN_HAND)
+        atomic_store_explicit(&page->in_hand[number].used, false, memory_order_release);
+    if (number < MAX_IN_HAND)
+        numbers.free[numbers.n_free++] = (uint32_t)number;
+}
+
+/* Of the daemon that has died: encoded, for free. */
+static struct certificate_tasks tasks_in_hand(void)
+{
+    struct certificate_tasks t = {.known = atomic_load(&page->unnamed) == 0};
+    for (size_t i = 0; i < MAX_IN_HAND && i < atomic_load(&page->n_used); i++) {
+        struct in_hand *h = &page->in_hand[i];
+        h->job[sizeof(h->job) - 1] = h->task_id[FM_MAX_NAME_BYTES] = h->routine[FM_MAX_NAME_BYTES] = '\0';
+        if (atomic_load_explicit(&h->used, memory_order_acquire))
+            certificate_add_task(&t, h->job, h->epoch, h->task_id, h->routine);
+    }
+    return t;
+}
+
+static void forget_tasks(void)
+{
+    atomic_store(&page->unnamed, 0);
+    for (size_t i = 0; i < MAX_IN_HAND && i < atomic_load(&page->n_used); i++)
+        atomic_store(&page->in_hand[i].used, false);
+    atomic_store(&page->n_used, 0);
+}
+
+/* ---- the supervisor's end ---- */
 
 static void watch_supervisor(const struct supervisor *s, pid_t supervisor)
 {
@@ -163,6 +237,7 @@ static void start_daemon(struct supervisor *s)
     s->restart_at_ms = 0;
     supervisor_new_incarnation(s->incarnation);
     atomic_store(&page->lease_ms, 0);
+    forget_tasks();
     (void)fflush(NULL);
     pid_t pid = fork();
     if (pid < 0) {
@@ -192,9 +267,12 @@ static void certify(struct supervisor *s, const char *how)
                                .host_id = s->cfg->host_id,
                                .incarnation = s->incarnation,
                                .how = how,
+                               .crashed = !s->stopping,
                                .lease_ms = atomic_load(&page->lease_ms)};
     if (cert.lease_ms == 0 || s->n_certifiers == MAX_CERTIFIERS)
         return; /* the coordinator has given it nothing; or the lease has to do */
+    if (cert.crashed)
+        cert.tasks = tasks_in_hand();
     (void)fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
@@ -207,6 +285,7 @@ static void certify(struct supervisor *s, const char *how)
                FM_STR("error", strerror(errno)));
     else
         s->certifiers[s->n_certifiers++] = pid;
+    fm_buf_done(&cert.tasks.encoded);
 }
 
 static void forget_certifier(struct supervisor *s, pid_t pid)

@@ -36,6 +36,10 @@ int supervisor_run(const struct supervisor_config *cfg);
 void supervisor_new_incarnation(char ret[27]);
 /* In the daemon: the coordinator has accepted it, with this lease. */
 void supervisor_attached(uint32_t lease_ms);
+/* In the daemon: a handler is at work on a task, until supervisor_task_ends with what this returns. Should
+ * the daemon die meanwhile, its certificate says so. */
+size_t supervisor_task_begins(const char *job, uint32_t epoch, const char *task_id, const char *routine);
+void supervisor_task_ends(size_t number);
 /* What the daemon executes when its supervisor is gone: `hostd --certify …`. */
 bool supervisor_is_certifier(int argc, char **argv);
 int supervisor_certifier_main(char **argv);

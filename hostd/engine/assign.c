@@ -184,34 +184,19 @@ static int read_breakpoints(struct reading *r, const struct pb_var *list)
     return 0;
 }
 
-struct lost_id {
-    UT_hash_handle hh;
-};
-
-static void mark_if_lost(const struct lost_id *lost, struct task *t)
+/* Tasks that were in hand when a host was lost: those that shall fail (an older coordinator does not say
+ * why), and those with nothing beside them. */
+static void read_marks(struct hjob *job, const fermata_v1_Assign *m)
 {
-    const struct lost_id *found;
-    HASH_FIND(hh, lost, t->id, strlen(t->id), found);
-    t->lost = t->lost || found != NULL;
-}
-
-/* The tasks that were in hand when a host was lost, and shall fail. */
-static void mark_lost(struct hjob *job, const struct pb_var *ids)
-{
-    fm_autofree struct lost_id *items = fm_xcalloc(ids->n + 1, sizeof(*items));
-    struct lost_id *lost = NULL;
-    for (size_t i = 0; i < ids->n; i++)
-        HASH_ADD_KEYPTR(hh, lost, ids->items[i].p, ids->items[i].n, &items[i]);
-    if (lost == NULL)
-        return;
-    for (size_t i = 0; i < job->scheduled.n; i++) /* the coordinator's clock was set back */
-        mark_if_lost(lost, job->scheduled.heap[i]);
-    for (size_t k = 0; k < job->flow->n_routines; k++) {
-        struct task *t;
-        DL_FOREACH (job->flow->routines[k].queue, t)
-            mark_if_lost(lost, t);
+    static const char usual[] = "the host was lost while it handled the task; what it did is not known";
+    const struct pb_var *lost = &m->lost_tasks, *reasons = &m->lost_reasons;
+    for (size_t i = 0; i < lost->n; i++) {
+        struct fm_bytes said =
+            i < reasons->n && reasons->items[i].n > 0 ? reasons->items[i] : fm_bytes_of(usual);
+        hjob_mark(job, lost->items[i], &said);
     }
-    HASH_CLEAR(hh, lost);
+    for (size_t i = 0; i < m->suspect_tasks.n; i++)
+        hjob_mark(job, m->suspect_tasks.items[i], NULL);
 }
 
 static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
@@ -227,6 +212,7 @@ static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
     if (released == NULL)
         return out_of_memory(r);
     job->released_task = fm_xstrdup(released);
+    read_marks(job, m);
     int rc = read_state(r, m->state);
     if (rc == 0)
         rc = read_breakpoints(r, &m->breakpoints);
@@ -234,8 +220,6 @@ static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
         prelude_emit_deferred(job);
     if (rc == 0)
         rc = take_inputs(r, m->inputs);
-    if (rc == 0)
-        mark_lost(job, &m->lost_tasks);
     return rc;
 }
 

@@ -56,7 +56,7 @@ static bool may_run(const struct hjob *job, const struct routine *r)
 static struct routine *choose(const struct hjob *job)
 {
     struct flow *f = job->flow;
-    if (job->n_running >= f->parallelism)
+    if (job->n_running >= (job->n_suspects > 0 ? 1 : f->parallelism))
         return NULL;
     struct routine *best = NULL;
     for (size_t i = 0; i <= f->n_routines; i++) {
@@ -203,7 +203,7 @@ static void hold_at_breakpoint(struct hjob *job, struct task *t)
 /* Whether the task's attempt is announced, and so its loss noticed. */
 static bool is_announced(const struct task *t)
 {
-    return policy_announces(&t->to->policy) && !t->lost;
+    return policy_announces(&t->to->policy) && t->lost_reason == NULL;
 }
 
 void hjob_run_next(struct hjob *job)

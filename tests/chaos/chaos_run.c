@@ -148,18 +148,19 @@ static void put_flows(const char *target)
 {
     static const int delays_ms[] = {0, 150, 1200};
     for (unsigned i = 0; i < sizeof(delays_ms) / sizeof(delays_ms[0]); i++)
-        json_decref(rpc(target, "Flows/PutFlow",
-                        "{'flow':{'name':'chaos%u','routines':[{'id':'start','type':'log'},"
-                        "{'id':'inbox','type':'log'},{'id':'done','type':'log'},"
-                        "{'id':'agent','type':'llm_agent','config':{'provider':'mock','ask':false,"
-                        "'delay_ms':%d}},{'id':'ask','type':'human'}],"
-                        "'connections':[{'from':{'routine':'start','event':'output'},"
-                        "'to':{'routine':'agent','slot':'trigger'}},"
-                        "{'from':{'routine':'agent','event':'completed'},"
-                        "'to':{'routine':'ask','slot':'input'}},"
-                        "{'from':{'routine':'ask','event':'output'},"
-                        "'to':{'routine':'done','slot':'input'}}]}}",
-                        i, delays_ms[i]));
+        json_decref(rpc(
+            target, "Flows/PutFlow",
+            "{'flow':{'name':'chaos%u','defaults':{'max_losses':0},'routines':[{'id':'start','type':'log'},"
+            "{'id':'inbox','type':'log'},{'id':'done','type':'log'},"
+            "{'id':'agent','type':'llm_agent','config':{'provider':'mock','ask':false,"
+            "'delay_ms':%d}},{'id':'ask','type':'human'}],"
+            "'connections':[{'from':{'routine':'start','event':'output'},"
+            "'to':{'routine':'agent','slot':'trigger'}},"
+            "{'from':{'routine':'agent','event':'completed'},"
+            "'to':{'routine':'ask','slot':'input'}},"
+            "{'from':{'routine':'ask','event':'output'},"
+            "'to':{'routine':'done','slot':'input'}}]}}",
+            i, delays_ms[i]));
 }
 
 /* Durable sleeps (longer than a host keeps a job for), child jobs, and an agent whose loss must not go
@@ -171,27 +172,28 @@ static void put_long_flows(const char *target)
     json_decref(rpc(target, "Flows/PutFlow",
                     "{'flow':{'name':'chaos_child','routines':[{'id':'in','type':'log'}]}}"));
     for (int i = 0; i < 2; i++)
-        json_decref(rpc(target, "Flows/PutFlow",
-                        "{'flow':{'name':'chaos%d','routines':[{'id':'start','type':'log'},"
-                        "{'id':'inbox','type':'log'},{'id':'done','type':'log'},"
-                        "{'id':'nap','type':'sleep','config':{'ms':1300}},"
-                        "{'id':'child','type':'job','config':{'flow':'chaos_child','routine':'in',"
-                        "'slot':'input'}},{'id':'agent','type':'llm_agent',"
-                        "'config':{'provider':'mock','ask':false,'delay_ms':1000},'policy':{%s}},"
-                        "{'id':'ask','type':'human'}],'connections':[{'from':{'routine':'start',"
-                        "'event':'output'},'to':{'routine':'nap','slot':'input'}},"
-                        "{'from':{'routine':'nap','event':'output'},"
-                        "'to':{'routine':'child','slot':'start'}},"
-                        "{'from':{'routine':'child','event':'completed'},"
-                        "'to':{'routine':'agent','slot':'trigger'}},"
-                        "{'from':{'routine':'agent','event':'completed'},"
-                        "'to':{'routine':'ask','slot':'input'}},"
-                        "%s{'from':{'routine':'ask','event':'output'},"
-                        "'to':{'routine':'done','slot':'input'}}]}}",
-                        3 + i, policies[i],
-                        i == 0 ? ""
-                               : "{'from':{'routine':'agent','event':'error'},"
-                                 "'to':{'routine':'ask','slot':'input'}},"));
+        json_decref(rpc(
+            target, "Flows/PutFlow",
+            "{'flow':{'name':'chaos%d','defaults':{'max_losses':0},'routines':[{'id':'start','type':'log'},"
+            "{'id':'inbox','type':'log'},{'id':'done','type':'log'},"
+            "{'id':'nap','type':'sleep','config':{'ms':1300}},"
+            "{'id':'child','type':'job','config':{'flow':'chaos_child','routine':'in',"
+            "'slot':'input'}},{'id':'agent','type':'llm_agent',"
+            "'config':{'provider':'mock','ask':false,'delay_ms':1000},'policy':{%s}},"
+            "{'id':'ask','type':'human'}],'connections':[{'from':{'routine':'start',"
+            "'event':'output'},'to':{'routine':'nap','slot':'input'}},"
+            "{'from':{'routine':'nap','event':'output'},"
+            "'to':{'routine':'child','slot':'start'}},"
+            "{'from':{'routine':'child','event':'completed'},"
+            "'to':{'routine':'agent','slot':'trigger'}},"
+            "{'from':{'routine':'agent','event':'completed'},"
+            "'to':{'routine':'ask','slot':'input'}},"
+            "%s{'from':{'routine':'ask','event':'output'},"
+            "'to':{'routine':'done','slot':'input'}}]}}",
+            3 + i, policies[i],
+            i == 0 ? ""
+                   : "{'from':{'routine':'agent','event':'error'},"
+                     "'to':{'routine':'ask','slot':'input'}},"));
 }
 
 static void wait_for_coordinator(const char *target)

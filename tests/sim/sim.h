@@ -58,6 +58,7 @@ enum kind {
     EV_CLIENT,
     EV_OPERATOR,
     EV_CERTIFY,
+    EV_KILL,
     EV_FAULT,
     EV_START_CORE,
     EV_START_HOST,
@@ -92,6 +93,14 @@ struct conn {
     int64_t welcomed_at; /* when it said Welcome; 0: not yet */
 };
 
+/* A task whose handler is at work. */
+struct in_hand {
+    bool used;
+    uint32_t epoch;
+    char job[27], task_id[64], routine[32];
+};
+#define MAX_IN_HAND 64
+
 struct sim_host {
     struct engine *engine; /* NULL: it is down */
     uint64_t gen;
@@ -100,6 +109,9 @@ struct sim_host {
     bool drain_acked, drain_empty; /* DrainHost was acknowledged; … when nothing was left there */
     bool may_be_drained;           /* it was asked for, and nobody has surely taken it back */
     bool leaves;                   /* it has drained itself, and ends in a moment */
+    struct in_hand in_hand[MAX_IN_HAND];
+    char crashed[27]; /* the incarnation that one of its tasks has ended, with this at work */
+    struct in_hand crashed_with[MAX_IN_HAND];
 };
 
 enum op_kind {
@@ -142,6 +154,7 @@ struct sim_input {
 /* What its flow is like. */
 struct sim_plan {
     bool parallel, kids;
+    uint32_t kills;        /* a task of it ends its hosts until it fails, after so many; 0: none does */
     bool budget;           /* it may use only so much before a person lets it go on */
     uint32_t answer_ms;    /* its question closes by itself then; 0: never */
     bool silent;           /* nobody answers it before */
@@ -167,6 +180,13 @@ struct sim_job {
     char break_at[16];   /* routine whose tasks are held for sure; "": of none */
     char break_sent[16]; /* routine of which that was wanted last */
     uint32_t calls;      /* of models, when it had ended */
+};
+
+/* How many hosts a task has ended. */
+struct kills {
+    UT_hash_handle hh;
+    char key[96]; /* job/task */
+    uint32_t n, n_healed;
 };
 
 /* How often a handler began that must not be repeated unnoticed, and how often a person let it. */
@@ -199,6 +219,7 @@ struct world {
     size_t n_jobs;
     struct op *ops;
     struct starts *starts;
+    struct kills *kills;
     struct inbox *inbox;
     uint64_t watch_ticket; /* 0: none */
     uint32_t watch_last;

@@ -178,6 +178,27 @@ void client_acts(size_t j)
 
 /* ---- hosts ---- */
 
+/* Of a host that one of its tasks has ended; other deaths have nothing to do with what was at work. */
+static void put_in_hand(struct sim_host *h, Fermata__V1__CertifyDeathRequest *r,
+                        Fermata__V1__TaskInHand *tasks, Fermata__V1__TaskInHand **pointers)
+{
+    bool crashed = strcmp(r->incarnation, h->crashed) == 0;
+    r->cause =
+        crashed ? FERMATA__V1__DEATH_CAUSE__DEATH_CAUSE_CRASHED : FERMATA__V1__DEATH_CAUSE__DEATH_CAUSE_ENDED;
+    r->in_hand = pointers;
+    for (size_t i = 0; crashed && i < MAX_IN_HAND; i++) {
+        struct in_hand *t = &h->crashed_with[i];
+        if (!t->used)
+            continue;
+        fermata__v1__task_in_hand__init(&tasks[i]);
+        tasks[i].job_id = t->job;
+        tasks[i].epoch = t->epoch;
+        tasks[i].task_id = t->task_id;
+        tasks[i].routine = t->routine;
+        pointers[r->n_in_hand++] = &tasks[i];
+    }
+}
+
 void certify(size_t i, const char *incarnation)
 {
     if (w.core == NULL || !w.core_ready) {
@@ -189,6 +210,8 @@ void certify(size_t i, const char *incarnation)
     Fermata__V1__CertifyDeathRequest r = FERMATA__V1__CERTIFY_DEATH_REQUEST__INIT;
     r.host_id = w.hosts[i].id;
     r.incarnation = text(incarnation);
+    Fermata__V1__TaskInHand tasks[MAX_IN_HAND], *pointers[MAX_IN_HAND];
+    put_in_hand(&w.hosts[i], &r, tasks, pointers);
     bool talks = host_talks(i);
     w.certified = false;
     request("Hosts/CertifyDeath", OP_CERTIFY, NO_JOB, i, incarnation, &r.base); /* it is answered at once */

@@ -148,6 +148,10 @@ static void carry_out(struct event *e)
     case EV_CERTIFY:
         certify(e->host, e->text);
         return;
+    case EV_KILL:
+        if (h->engine != NULL && e->gen == h->gen)
+            kill_host(e->host);
+        return;
     case EV_FAULT:
         if (w.healing)
             return;

@@ -1,8 +1,8 @@
 /* The flows and the data of the simulated jobs. "a" takes the inputs and hands each to "b" (which has effects
  * and fails now and then), "d" (which lets time pass) and "e" (which must not be repeated unnoticed); the
  * first one also to "c", which asks a question and defers an event. With a budget, "s" uses something for
- * each input, and asks when it is too much; with children, "g" starts a job for each input. See sim.h and
- * sim_types.c. */
+ * each input, and asks when it is too much; with children, "g" starts a job for each input; "z" ends its
+ * hosts with the first input, until it fails for that. See sim.h and sim_types.c. */
 #include "sim_flows.h"
 
 #include "mem.h"
@@ -112,6 +112,14 @@ Fermata__V1__Flow *make_flow(const struct sim_plan *plan)
     if (plan->kids) {
         add_routine(f, "g", "sim_parent");
         add_connection(f, "a", "x", "g", "in");
+    }
+    if (plan->kills > 0) {
+        Fermata__V1__Routine *z = add_routine(f, "z", "sim_killer");
+        add_connection(f, "a", "q", "z", "in");
+        z->policy = new_policy();
+        z->policy->on_error = FERMATA__V1__ERROR_POLICY__ERROR_POLICY_CONTINUE;
+        z->policy->maybe_max_losses_case = FERMATA__V1__POLICY__MAYBE_MAX_LOSSES_MAX_LOSSES;
+        z->policy->max_losses = plan->kills;
     }
     set_defaults(f, plan);
     return f;

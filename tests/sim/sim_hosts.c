@@ -143,6 +143,28 @@ static void eng_drained(void *arg)
     e->gen = h->gen;
 }
 
+static size_t eng_task_begins(void *arg, const char *job, uint32_t epoch, const char *task_id,
+                              const char *routine)
+{
+    struct sim_host *h = arg;
+    size_t i = 0;
+    while (h->in_hand[i].used)
+        if (++i == MAX_IN_HAND)
+            fm_abort("too much in hand");
+    struct in_hand *t = &h->in_hand[i];
+    *t = (struct in_hand){.used = true, .epoch = epoch};
+    snprintf(t->job, sizeof(t->job), "%s", job);
+    snprintf(t->task_id, sizeof(t->task_id), "%s", task_id);
+    snprintf(t->routine, sizeof(t->routine), "%s", routine);
+    return i;
+}
+
+static void eng_task_ends(void *arg, size_t number)
+{
+    struct sim_host *h = arg;
+    h->in_hand[number].used = false;
+}
+
 static void eng_nothing(void *arg)
 {
     (void)arg;
@@ -169,11 +191,14 @@ void start_host(size_t i)
                                  .cancel_timer = eng_cancel_timer,
                                  .start_call = eng_start_call,
                                  .cancel_call = eng_cancel_call,
+                                 .task_begins = eng_task_begins,
+                                 .task_ends = eng_task_ends,
                                  .attached = eng_nothing,
                                  .drained = eng_drained};
     trace("%s starts", h->id);
     h->gen++;
     h->leaves = false;
+    memset(h->in_hand, 0, sizeof(h->in_hand));
     h->engine = engine_new(&cfg, &io);
     struct event *e = after(1 + (int64_t)rnd(50), EV_CONNECT);
     e->host = i;
@@ -194,7 +219,7 @@ static struct conn *end_host(struct sim_host *h)
     return k;
 }
 
-void crash_host(size_t i)
+static void crash(size_t i, bool by_a_task)
 {
     struct sim_host *h = &w.hosts[i];
     trace("%s crashes", h->id);
@@ -203,12 +228,50 @@ void crash_host(size_t i)
         close_core_side(k, chance(50) ? 2 : LEASE_MS * 2); /* at once, or half-open */
     else if (k != NULL)
         conn_drop(k);
-    if (chance(60)) { /* its supervisor lives */
+    if (by_a_task || chance(60)) { /* its supervisor lives */
         struct event *e = after(1 + (int64_t)rnd(20), EV_CERTIFY);
         e->host = i;
         snprintf(e->text, sizeof(e->text), "%s", h->incarnation);
     }
     after(20 + (int64_t)rnd(3000), EV_START_HOST)->host = i;
+}
+
+/* Notes the task that ends the host, and what else it has in hand. */
+static void note_kill(struct sim_host *h, const struct in_hand *by)
+{
+    char key[96];
+    struct kills *k;
+    snprintf(key, sizeof(key), "%s/%s", by->job, by->task_id);
+    HASH_FIND_STR(w.kills, key, k);
+    if (k == NULL) {
+        k = fm_xcalloc(1, sizeof(*k));
+        snprintf(k->key, sizeof(k->key), "%s", key);
+        HASH_ADD_STR(w.kills, key, k);
+    }
+    k->n++;
+    k->n_healed += w.healing;
+    trace("task %s ends %s", key, h->id);
+    memcpy(h->crashed, h->incarnation, sizeof(h->crashed));
+    memcpy(h->crashed_with, h->in_hand, sizeof(h->crashed_with));
+}
+
+void kill_host(size_t i)
+{
+    struct sim_host *h = &w.hosts[i];
+    bool any = false;
+    for (size_t k = 0; k < MAX_IN_HAND; k++) {
+        if (!h->in_hand[k].used || strcmp(h->in_hand[k].routine, "z") != 0)
+            continue;
+        note_kill(h, &h->in_hand[k]); /* of two of them either may have been it */
+        any = true;
+    }
+    if (any)
+        crash(i, true);
+}
+
+void crash_host(size_t i)
+{
+    crash(i, false);
 }
 
 void stop_host(size_t i)

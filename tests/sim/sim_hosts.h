@@ -13,6 +13,8 @@ void close_core_side(struct conn *k, int64_t ms);
 void conn_drop(struct conn *k);
 void start_host(size_t i);
 void crash_host(size_t i);
+/* One of its tasks ends it, if that is still at work. */
+void kill_host(size_t i);
 /* The end of a host that has drained itself. */
 void stop_host(size_t i);
 void connect_host(size_t i);

@@ -302,11 +302,56 @@ static bool consumed(const Fermata__V1__Step *s, const char *task_id)
            s->outcome != FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_FAIL;
 }
 
+void plan_kill(const char *job_id, const char *task_id, uint32_t epoch)
+{
+    for (size_t i = 0; i < w.n_hosts; i++)
+        for (size_t k = 0; k < MAX_IN_HAND; k++) {
+            const struct in_hand *t = &w.hosts[i].in_hand[k];
+            if (!t->used || t->epoch != epoch || strcmp(t->job, job_id) != 0 ||
+                strcmp(t->task_id, task_id) != 0)
+                continue;
+            struct event *e = after((int64_t)rnd(200), EV_KILL);
+            e->host = i;
+            e->gen = w.hosts[i].gen;
+        }
+}
+
+/* Only a task that has ended as many hosts as its policy allows fails for that, and none ends more: but what
+ * it ended while certificates were lost does not count. */
+static void check_losses(size_t j, const Fermata__V1__GetHistoryResponse *r)
+{
+    const struct sim_job *job = &w.jobs[j];
+    size_t failed = 0;
+    for (size_t i = 0; i < r->n_steps; i++) {
+        const Fermata__V1__Step *s = r->steps[i];
+        const char *why = s->error != NULL ? s->error->message : "";
+        char key[96];
+        struct kills *k;
+        if (strstr(why, "max_losses") == NULL)
+            continue;
+        failed++;
+        snprintf(key, sizeof(key), "%s/%s", job->id, s->task_id);
+        HASH_FIND_STR(w.kills, key, k);
+        if (strcmp(s->routine, "z") != 0)
+            wrong("job %zu: task %s of routine %s fails for deaths that it did not cause", j, s->task_id,
+                  s->routine);
+        else if (!job->is_fork && (k == NULL || k->n < job->plan.kills))
+            wrong("job %zu: task %s fails after %u deaths; %u are allowed", j, s->task_id,
+                  k == NULL ? 0 : k->n, job->plan.kills);
+        else if (k != NULL && k->n_healed > 2 * job->plan.kills + 2)
+            wrong("job %zu: task %s has ended %u hosts; %u are allowed", j, s->task_id, k->n_healed,
+                  job->plan.kills);
+    }
+    if (job->plan.kills > 0 && job->status == JOB_COMPLETED && !w.operators && !job->is_fork && failed != 1)
+        wrong("job %zu has a task that ends its hosts, and %zu that failed for that", j, failed);
+}
+
 void check_history(size_t j, const Fermata__V1__GetHistoryResponse *r)
 {
     uint32_t epoch = 0;
     uint64_t calls = 0, own = 0;
     w.jobs[j].got_history = true;
+    check_losses(j, r);
     if (r->n_steps != w.jobs[j].steps)
         wrong("job %zu: %zu steps in the history, %u applied", j, r->n_steps, w.jobs[j].steps);
     for (size_t i = 0; i < r->n_steps; i++) {

@@ -8,6 +8,8 @@
 /* A handler with effects begins. */
 void check_effect(const char *job_id, const char *routine, const char *task_id, uint32_t epoch);
 /* A handler begins that must not be repeated unnoticed. */
+/* A task begins that ends its host in a moment. */
+void plan_kill(const char *job_id, const char *task_id, uint32_t epoch);
 void check_once(const char *job_id, const char *task_id, uint32_t epoch);
 /* A person lets a task run again by answering a question. */
 void grant(const char *job_id, const char *pause_id, const char *task_id);

@@ -6,7 +6,8 @@
  * Runs seeds S, S+1, … until N are done or T seconds have passed. In each, clients submit jobs (repeating
  * themselves when no reply comes), answer their questions (or let them close by themselves), raise budgets,
  * send inputs, pause, cancel, fork, let FAILED jobs go on; breakpoints hold tasks, hosts are drained;
- * messages are late, streams break, hosts and the coordinator crash, deaths are certified, and the store is
+ * messages are late, streams break, hosts and the coordinator crash, some by what they run, deaths are
+ * certified, and the store is
  * slow, or full, or fails, sometimes after it has applied what it reports as failed. Then the faults stop,
  * all jobs must end, and the oracle looks at what is left. Exits with 1 and the seed at the first fault. */
 #include "sim.h"
@@ -48,6 +49,7 @@ static void plan(struct sim_plan *p)
     p->budget = chance(25);
     p->answer_ms = chance(35) ? 200 + (uint32_t)rnd(3000) : 0;
     p->silent = p->answer_ms > 0 && chance(70);
+    p->kills = !w.calm && chance(15) ? 1 + (uint32_t)rnd(3) : 0;
 }
 
 static void begin(uint64_t seed)
@@ -183,6 +185,11 @@ static void finish(void)
         HASH_DEL(w.starts, s);
         free(s);
     }
+    struct kills *kill, *kill_tmp;
+    HASH_ITER (hh, w.kills, kill, kill_tmp) {
+        HASH_DEL(w.kills, kill);
+        free(kill);
+    }
     inbox_forget();
     sim_store_free(w.store);
 }
@@ -231,6 +238,7 @@ int main(int argc, char **argv)
     w.registry = registry_new();
     sim_on_effect = check_effect;
     sim_on_once = check_once;
+    sim_on_kill = plan_kill;
     if (fm_log_set_levels(w.trace ? "debug" : "off", &err) < 0 || sim_add_types(w.registry, &err) < 0) {
         fprintf(stderr, "%s\n", err.msg);
         return 2;

@@ -7,6 +7,7 @@
 #include "registry.h"
 
 void (*sim_on_effect)(const char *job_id, const char *routine, const char *task_id, uint32_t epoch);
+void (*sim_on_kill)(const char *job_id, const char *task_id, uint32_t epoch);
 void (*sim_on_once)(const char *job_id, const char *task_id, uint32_t epoch);
 
 static unsigned hash(const char *s)
@@ -189,6 +190,23 @@ static int on_more(struct fm_ctx *ctx, const struct fm_value *data)
     return 0;
 }
 
+/* ---- what ends its host ---- */
+
+static int finish_kill(struct fm_ctx *ctx, void *arg)
+{
+    (void)arg;
+    return fm_ctx_fail(ctx, FM_FAIL_INTERNAL, "its host lives");
+}
+
+/* The host is ended before this is over. */
+static int on_kill(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    (void)data;
+    sim_on_kill(fm_ctx_job_id(ctx), fm_ctx_task_id(ctx), fm_ctx_epoch(ctx));
+    fm_ctx_call_after(ctx, 1000, finish_kill, NULL);
+    return 0;
+}
+
 /* ---- jobs that start jobs ---- */
 
 static int on_parent(struct fm_ctx *ctx, const struct fm_value *data)
@@ -265,6 +283,9 @@ static const struct fm_slot spend_slots[] = {
     {"in",   on_spend},
     {"more", on_more }
 };
+static const struct fm_slot kill_slots[] = {
+    {"in", on_kill}
+};
 static const struct fm_slot parent_slots[] = {
     {"in",     on_parent},
     {"result", on_result}
@@ -293,6 +314,7 @@ static const struct fm_routine_type types[] = {
     TYPE("sim_once", FM_EFFECTS, once_slots, 1, once_events, 2),
     TYPE("sim_sink", 0, sink_slots, 2, NULL, 0),
     TYPE("sim_spend", FM_EFFECTS, spend_slots, 2, NULL, 0),
+    TYPE("sim_killer", FM_EFFECTS, kill_slots, 1, NULL, 0),
     TYPE("sim_parent", 0, parent_slots, 2, NULL, 0),
     TYPE("sim_kid", FM_EFFECTS, kid_slots, 2, kid_events, 1),
 };

@@ -3,7 +3,9 @@
  *   {"do": {"in": [{"count": "n"}, {"emit": "out"}], "*": […]}}
  * An action is a map whose keys say what to do, see run(). */
 #define _GNU_SOURCE
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -120,6 +122,14 @@ static void fetch(struct fm_ctx *ctx, const struct fm_value *a, const char *url,
     fm_ctx_http(ctx, &r, on_piece, on_fetched, s);
 }
 
+/* The whole daemon, in the middle of the handler. */
+static void die(const char *how)
+{
+    if (strcmp(how, "abort") == 0)
+        abort();
+    (void)raise(SIGKILL);
+}
+
 static int run(struct fm_ctx *ctx, struct script *s)
 {
     for (; s->next < fm_value_size(s->actions); s->next++) {
@@ -155,6 +165,8 @@ static int run(struct fm_ctx *ctx, struct script *s)
         } else if ((text = fm_value_string(fm_value_get(a, "block"), NULL)) != NULL) {
             while (access(text, F_OK) != 0) /* until the test opens this gate */
                 (void)usleep(2000);
+        } else if ((text = fm_value_string(fm_value_get(a, "die"), NULL)) != NULL) {
+            die(text);
         } else if ((text = fm_value_string(fm_value_get(a, "fetch"), NULL)) != NULL) {
             s->next++;
             fetch(ctx, a, text, s);

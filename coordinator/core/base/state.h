@@ -37,15 +37,17 @@ struct core {
     /* flows */
     struct flow_def *defs;     /* defs.c */
     struct flow_name *names;   /* defs.c */
-    struct type_info *types;   /* routine_types.c: the newest that hosts have told, by name */
+    struct known_type *types;  /* routine_types.c: what hosts have told, by name */
+    size_t told_bytes;         /* of those, and what hosts have told besides (told.c) */
     struct sound *sound;       /* programs.c: digests of jq programs and schemas */
     struct check_wait *checks; /* programs.c: under way */
 
     /* hosts */
-    struct host *hosts;       /* host.c */
-    struct conn *conns;       /* host.c */
-    struct host_loss *losses; /* sessions/lease.c */
-    struct host_mark *marks;  /* marks.c */
+    struct host *hosts;             /* host.c */
+    struct conn *conns;             /* host.c */
+    struct host_loss *losses;       /* sessions/lease.c */
+    struct host_mark *marks;        /* marks.c */
+    struct refused_type *contested; /* told.c: types whose refusal is to be looked at again */
     bool marks_loaded;
     int64_t marks_sweep_ms; /* forget hosts that did not come back after a restart then; 0: no */
 
@@ -54,8 +56,11 @@ struct core {
     struct job *dirty; /* unit.c: have a unit to submit */
     struct job *idle;  /* table.c: kept to spare a read, oldest first */
     size_t idle_bytes;
-    struct job *pending; /* place.c: wait for a host, oldest first */
-    size_t n_pending;
+    struct job *pending;    /* place.c: wait for a host, oldest first */
+    size_t n_pending;       /* with those of `suspects` */
+    struct job *suspects;   /* place.c: wait for a host of their own */
+    bool has_trials;        /* apart.c: a host may have one, or be kept */
+    int64_t apart_since_ms; /* apart.c: no host is free for the next one since then; 0: one is */
     struct watch *watches;  /* watch.c */
     int64_t watch_beat_ms;  /* the next heartbeats of watches */
     bool due_reading;       /* timers.c */

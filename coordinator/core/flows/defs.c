@@ -11,6 +11,7 @@
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
 #include "job.h"
+#include "losses.h"
 #include "mem.h"
 #include "pbc.h"
 #include "routine_types.h"
@@ -60,6 +61,11 @@ struct flow_def *def_add(struct core *c, const Fermata__V1__Flow *flow, struct f
         add_type(d, flow->routines[i]->type);
     d->parallelism = flow->parallelism;
     d->deadline_ms = flow->deadline_ms;
+    for (size_t i = 0; i < flow->n_routines; i++) {
+        uint32_t limit = loss_limit_of(flow, flow->routines[i]);
+        if (limit > 0 && (d->min_losses == 0 || limit < d->min_losses))
+            d->min_losses = limit;
+    }
     d->refs = 1;
     d->on_disk = on_disk;
     HASH_ADD(hh, c->defs, digest, STORE_DIGEST_BYTES, d);
@@ -170,5 +176,4 @@ void defs_free(struct core *c)
         d->refs = 1;
         def_unref(c, d);
     }
-    type_info_free_all(&c->types);
 }

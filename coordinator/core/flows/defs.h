@@ -25,6 +25,7 @@ struct flow_def {
     size_t n_types;
     uint32_t parallelism;
     uint64_t deadline_ms;
+    uint32_t min_losses; /* the smallest max_losses of any routine; 0: none has a limit */
     size_t refs;
     bool on_disk;
 };

@@ -21,6 +21,7 @@
 #include "routine_types.h"
 #include "state.h"
 #include "times.h"
+#include "told.h"
 
 static void view_types(const struct host *h, Fermata__V1__Host *v)
 {
@@ -101,30 +102,9 @@ struct host *host_add(struct core *c, const char *id)
     return h;
 }
 
-void host_refuse_type(struct host *h, const char *name, uint32_t version, const char *reason)
+void host_clear_hello(struct core *c, struct host *h)
 {
-    struct refused_type *r = fm_xcalloc(1, sizeof(*r));
-    r->name = fm_xstrdup(name);
-    r->version = version;
-    r->reason = fm_xstrdup(reason);
-    DL_APPEND(h->refused, r);
-    FM_LOG(WARN, HOST, "a routine type of a host is refused: it gets no jobs that need it",
-           FM_STR("host", h->id), FM_STR("type", name), FM_U64("version", version), FM_STR("reason", reason));
-}
-
-static void forget_refused(struct host *h)
-{
-    struct refused_type *r, *next;
-    DL_FOREACH_SAFE (h->refused, r, next) {
-        DL_DELETE(h->refused, r);
-        free(r->name);
-        free(r->reason);
-        free(r);
-    }
-}
-
-void host_clear_hello(struct host *h)
-{
+    told_forget(c, h);
     for (size_t i = 0; i < h->n_labels; i++) {
         free((char *)(uintptr_t)h->labels[i].key);
         free((char *)(uintptr_t)h->labels[i].value);
@@ -132,8 +112,6 @@ void host_clear_hello(struct host *h)
     free(h->labels);
     h->labels = NULL;
     h->n_labels = 0;
-    type_info_free_all(&h->types);
-    forget_refused(h);
     free(h->incarnation);
     free(h->peer);
     free(h->version);
@@ -145,7 +123,7 @@ void host_remove(struct core *c, struct host *h)
     while (h->jobs != NULL)
         host_detach_job(h->jobs);
     HASH_DEL(c->hosts, h);
-    host_clear_hello(h);
+    host_clear_hello(c, h);
     struct op *op, *tmp;
     DL_FOREACH_SAFE (h->drain_ops, op, tmp)
         op_free(c, op);
@@ -169,6 +147,8 @@ void host_detach_job(struct job *job)
         return;
     DL_DELETE2(h->jobs, job, host_prev, host_next);
     h->n_jobs--;
+    if (h->trial == job)
+        h->trial = NULL;
     pace_forget(h, job);
     job->host = NULL;
 }

@@ -14,6 +14,7 @@ struct core;
 struct job;
 struct op;
 struct store_label;
+struct told_type;
 struct type_info;
 
 struct host {
@@ -29,6 +30,9 @@ struct host {
     uint32_t capacity;
     struct job *jobs;
     size_t n_jobs;
+    struct job *trial; /* that is to be alone here (jobs/apart.c), until then; NULL: none is */
+    int64_t trial_until_ms;
+    bool kept; /* for such a job: others are not placed here */
     bool cordoned, draining, leaving;
     int64_t last_heard_ms, attached_wall_ms;
     uint64_t mark_seq;                /* a message to it whose arrival is awaited; 0: none */
@@ -46,10 +50,16 @@ struct host {
     bool acks_urgent;   /* among them is one of a job that goes on there */
 };
 
+/* A type that a host offers and that is not taken from it. */
 struct refused_type {
     struct refused_type *prev, *next;
     char *name, *reason;
     uint32_t version;
+    size_t bytes; /* about what it takes */
+    struct host *host;
+    Fermata__V1__RoutineType *wanted; /* what it offers; NULL: it is not taken whatever others offer */
+    struct told_type *by;             /* what others offer; NULL: gone, told_settle is to look */
+    struct refused_type *contested_prev, *contested_next; /* of that, or of the core */
 };
 
 /* An assignment that was sent, and of which it is not known that it arrived. */
@@ -91,10 +101,8 @@ int64_t host_silent_since(const struct host *h);
 /* Two heartbeats are missing, or its stream is gone. */
 bool host_is_silent(const struct core *c, const struct host *h);
 int64_t host_lease_end(const struct core *c, const struct host *h);
-/* It gets no jobs that need the type. */
-void host_refuse_type(struct host *h, const char *name, uint32_t version, const char *reason);
-/* Forgets what its Hello said. */
-void host_clear_hello(struct host *h);
+/* Forgets what its Hello said; told_settle is to follow. */
+void host_clear_hello(struct core *c, struct host *h);
 /* Frees all hosts and streams. */
 void hosts_free(struct core *c);
 

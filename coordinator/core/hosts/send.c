@@ -15,6 +15,7 @@
 #include "host.h"
 #include "job.h"
 #include "job_state.h"
+#include "losses.h"
 #include "mem.h"
 #include "pace.h"
 #include "pbc.h"
@@ -71,6 +72,22 @@ static void host_send_intent_ack(struct core *c, struct job *job, uint32_t epoch
     host_send_message(c, job->host, FIELD_COORDINATOR_MESSAGE_INTENT_ACK, &m);
 }
 
+/* Tasks that shall fail, and why; those with nothing beside them. */
+static void put_lost(const Fermata__V1__Job *head, struct fm_buf *out)
+{
+    for (size_t i = 0; i < head->n_lost_tasks; i++) {
+        const Fermata__V1__TaskLoss *loss = loss_find(head, head->lost_tasks[i]);
+        char why[512] = "";
+        if (loss != NULL && loss->fails)
+            loss_text(loss, why, sizeof(why));
+        fm_buf_put_string(out, FIELD_ASSIGN_LOST_TASKS, head->lost_tasks[i]);
+        fm_buf_put_string(out, FIELD_ASSIGN_LOST_REASONS, why);
+    }
+    for (size_t i = 0; i < head->n_losses; i++)
+        if (loss_tries(head, head->losses[i]))
+            fm_buf_put_string(out, FIELD_ASSIGN_SUSPECT_TASKS, head->losses[i]->task_id);
+}
+
 void host_send_assign(struct core *c, struct job *job)
 {
     struct host *h = job->host;
@@ -100,8 +117,7 @@ void host_send_assign(struct core *c, struct job *job)
     put_breakpoints(job, &b, FIELD_ASSIGN_BREAKPOINTS);
     if (job->head->released_task[0] != '\0')
         fm_buf_put_string(&b, FIELD_ASSIGN_RELEASED_TASK, job->head->released_task);
-    for (size_t i = 0; i < job->head->n_lost_tasks; i++)
-        fm_buf_put_string(&b, FIELD_ASSIGN_LOST_TASKS, job->head->lost_tasks[i]);
+    put_lost(job->head, &b);
     job->assign_sent = true;
     host_send(c, h, FIELD_COORDINATOR_MESSAGE_ASSIGN, fm_buf_bytes(&b));
     pace_sent(h, b.n);

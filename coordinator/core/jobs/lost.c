@@ -7,12 +7,19 @@
  *
  * The record has two lists: `intents`, what the present host has announced; and `lost_tasks`, what shall
  * fail.
+ *
+ * And tasks that end their hosts: with a certificate of death come the tasks that were at work. They are
+ * counted (`losses`, model/losses.h), and tried with nothing beside them (apart.c); after as many as the
+ * policy allows (max_losses) they are among those that shall fail. Of a task with on_lost ask or fail that
+ * rule holds.
  */
 #include "lost.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <utlist.h>
 
 #include "check.h"
 #include "defs.h"
@@ -27,6 +34,7 @@
 #include "job.h"
 #include "job_state.h"
 #include "log.h"
+#include "losses.h"
 #include "mem.h"
 #include "name.h"
 #include "pbc.h"
@@ -37,6 +45,7 @@
 #include "unit.h"
 
 #define MAX_INTENTS 1000
+#define MAX_AT_WORK 64 /* tasks of a job side by side: the limit of parallelism */
 
 /* ---- lists of task ids ---- */
 
@@ -70,6 +79,16 @@ static void remove_id(struct job *job, char ***list, size_t *n, const char *task
         return;
     free(*list);
     *list = NULL;
+}
+
+/* A pending task, or an input that no step has taken. */
+static const struct task_item *find_task(const struct job *job, const char *task_id)
+{
+    const struct task_item *t = job_state_find_task(job->state, task_id);
+    if (t == NULL)
+        for (t = job->inputs; t != NULL && strcmp(t->id, task_id) != 0;)
+            t = t->next;
+    return t;
 }
 
 /* ---- intents ---- */
@@ -108,6 +127,31 @@ void lost_intent_done(struct job *job, const char *task_id)
     remove_id(job, &job->head->lost_tasks, &job->head->n_lost_tasks, task_id);
 }
 
+/* Ids say by which step or input tasks are made: when that is there and the task is not, it will not come. */
+static bool is_gone(const struct job *job, const char *task_id)
+{
+    unsigned long number = strtoul(task_id + (task_id[0] != '\0'), NULL, 10);
+    uint32_t last = task_id[0] == 'i' ? job->head->input_count : job_state_step(job->state);
+    return number <= last && find_task(job, task_id) == NULL;
+}
+
+bool lost_task_known(struct job *job, const char *task_id)
+{
+    Fermata__V1__Job *head = job->head;
+    bool was_suspect = loss_is_suspect(head);
+    lost_intent_done(job, task_id);
+    for (size_t i = head->n_losses; i-- > 0;) {
+        const char *id = head->losses[i]->task_id;
+        if (strcmp(id, task_id) != 0 && !is_gone(job, id))
+            continue;
+        fm_autofree char *gone = fm_xstrdup(id);
+        remove_id(job, &head->lost_tasks, &head->n_lost_tasks, gone);
+        (void)loss_forget(head, gone);
+        job->head_dirty = true;
+    }
+    return was_suspect && !loss_is_suspect(head);
+}
+
 void lost_forget(struct job *job)
 {
     Fermata__V1__Job *h = job->head;
@@ -115,9 +159,16 @@ void lost_forget(struct job *job)
         remove_id(job, &h->intents, &h->n_intents, h->intents[0]);
     while (h->n_lost_tasks > 0)
         remove_id(job, &h->lost_tasks, &h->n_lost_tasks, h->lost_tasks[0]);
+    job->head_dirty = job->head_dirty || h->n_losses > 0;
+    loss_forget_all(h);
 }
 
 /* ---- a host was lost ---- */
+
+static Fermata__V1__Flow *flow_of(const struct job *job)
+{
+    return job->def == NULL ? NULL : fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
+}
 
 static Fermata__V1__LostPolicy policy_of(const Fermata__V1__Flow *flow, const char *routine)
 {
@@ -164,15 +215,6 @@ static void ask(struct core *c, struct job *job, const struct task_item *t, size
            FM_STR("task", t->id), FM_STR("host", job->head->last_host));
 }
 
-static const struct task_item *find_task(const struct job *job, const char *task_id)
-{
-    const struct task_item *t = job_state_find_task(job->state, task_id);
-    if (t == NULL)
-        for (t = job->inputs; t != NULL && strcmp(t->id, task_id) != 0;)
-            t = t->next;
-    return t;
-}
-
 /* What becomes of one announced task without a step. */
 static void lose_task(struct core *c, struct job *job, const Fermata__V1__Flow *flow, const char *task_id,
                       size_t number)
@@ -191,13 +233,95 @@ void lost_tasks(struct core *c, struct job *job)
 {
     if (job->head->n_intents == 0)
         return;
-    fm_auto_pb Fermata__V1__Flow *flow =
-        job->def == NULL ? NULL : fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
+    fm_auto_pb Fermata__V1__Flow *flow = flow_of(job);
     for (size_t i = 0; job->head->n_intents > 0; i++) {
         fm_autofree char *id = fm_xstrdup(job->head->intents[0]);
         lost_unstarted(job, id);
         lose_task(c, job, flow, id, i);
     }
+}
+
+/* ---- a host daemon has died ---- */
+
+/* The limit of the routine's policy, when a task with so many losses is near it; else 0. */
+static uint32_t near_limit(const struct job *job, const char *routine, uint32_t losses)
+{
+    if (job->def != NULL && (job->def->min_losses == 0 || losses + 2 < job->def->min_losses))
+        return 0;
+    fm_auto_pb Fermata__V1__Flow *flow = flow_of(job);
+    return loss_limit(flow, routine);
+}
+
+/* The task was at work when the daemon died, or may have been. It need not be known: the step that made it
+ * may not have come, but when it runs again it has the same id.
+ *
+ * What others were at work at, too, never ends a task: the last loss is one that it was alone at. So a task
+ * that is near its limit is tried alone from now on, and so is one that two daemons have died with. After one
+ * death jobs move on at once: most deaths have nothing to do with what was at work. */
+static void note_loss(struct job *job, const char *task_id, const char *routine, bool was_alone,
+                      Fermata__V1__HostDeath *death)
+{
+    Fermata__V1__Job *head = job->head;
+    const Fermata__V1__TaskLoss *before = loss_find(head, task_id);
+    uint32_t had = before == NULL ? 0 : before->losses, limit = near_limit(job, routine, had);
+    size_t at;
+    death->counts = was_alone || (death->counts && (limit == 0 || had + 1 < limit));
+    Fermata__V1__TaskLoss *loss = loss_note(head, task_id, routine, death);
+    if (loss == NULL)
+        return;
+    job->head_dirty = true;
+    loss->alone = loss->deaths > 1 || (limit > 0 && loss->losses + 1 >= limit);
+    FM_LOG(WARN, STATE, "a task was at work when its host daemon died", FM_STR("job", job->text),
+           FM_STR("task", task_id), FM_STR("routine", routine), FM_STR("host", death->host),
+           FM_STR("how", death->how), FM_U64("losses", loss->losses), FM_U64("deaths", loss->deaths));
+    if (find_id(head->intents, head->n_intents, task_id, &at))
+        return; /* its policy on_lost says what becomes of it */
+    loss->fails = death->counts && limit > 0 && loss->losses >= limit;
+    if (loss->fails)
+        add_id(job, &head->lost_tasks, &head->n_lost_tasks, task_id);
+}
+
+/* It is not known what was at work: the first task that is due of each routine may have been, of as many as
+ * run side by side. */
+static void note_unknown(struct core *c, struct job *job, bool was_alone, Fermata__V1__HostDeath *death)
+{
+    uint32_t most = job->def == NULL || job->def->parallelism < 1 ? 1 : job->def->parallelism, n = 0;
+    const struct task_item *found[MAX_AT_WORK], *lists[] = {job_state_tasks(job->state), job->inputs};
+    for (size_t k = 0; k < 2; k++)
+        for (const struct task_item *t = lists[k]; t != NULL && n < most && n < MAX_AT_WORK; t = t->next) {
+            bool behind = t->due_ms > c->wall_ms;
+            for (uint32_t i = 0; i < n && !behind; i++)
+                behind = strcmp(found[i]->routine, t->routine) == 0;
+            if (!behind)
+                found[n++] = t;
+        }
+    for (uint32_t i = 0; i < n; i++) {
+        death->counts = false;
+        note_loss(job, found[i]->id, found[i]->routine, was_alone, death);
+    }
+}
+
+void lost_certified(struct core *c, struct host *h, const Fermata__V1__CertifyDeathRequest *q)
+{
+    Fermata__V1__HostDeath death = FERMATA__V1__HOST_DEATH__INIT;
+    Google__Protobuf__Timestamp at = core_now(c);
+    struct job *job;
+    death.host = h->id;
+    death.at = &at;
+    death.how = q->how;
+    for (size_t i = 0; i < q->n_in_hand; i++) {
+        const Fermata__V1__TaskInHand *m = q->in_hand[i];
+        struct fm_id id;
+        job = fm_id_parse(m->job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
+        if (job == NULL || job->loading || job->host != h || job->head->epoch != m->epoch)
+            continue;
+        death.counts = true;
+        note_loss(job, m->task_id, m->routine, q->n_in_hand == 1, &death);
+    }
+    if (q->cause == DEATH_CAUSE_UNSPECIFIED)
+        DL_FOREACH2 (h->jobs, job, host_next)
+            if (!job->loading)
+                note_unknown(c, job, h->n_jobs == 1, &death);
 }
 
 /* ---- somebody has decided ---- */

@@ -2,8 +2,11 @@
 #ifndef FM_CORE_JOBS_LOST_H
 #define FM_CORE_JOBS_LOST_H
 
+#include <stdbool.h>
+
 #include "err.h"
 #include "fermata/v1/host_agent.pb-c.h"
+#include "fermata/v1/hosts.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
 #include "google/protobuf/struct.pb-c.h"
 
@@ -14,6 +17,13 @@ struct job;
 void lost_on_intent(struct core *c, struct host *h, const Fermata__V1__Intent *m);
 /* What the task has done is known now, or somebody has decided that it runs again. */
 void lost_intent_done(struct job *job, const char *task_id);
+/* The same, and it is known that the task need not be what its hosts died of. True when with that the job
+ * need not be alone on its host any more. */
+bool lost_task_known(struct job *job, const char *task_id);
+/* The death of the host's daemon is certified: the tasks that were at work are counted. Before its jobs
+ * leave.
+ */
+void lost_certified(struct core *c, struct host *h, const Fermata__V1__CertifyDeathRequest *q);
 /* The host says that the task that it announced has not begun. */
 void lost_unstarted(struct job *job, const char *task_id);
 /* The job leaves its host, or goes on after it has failed: of what was announced and has no step it is not

@@ -19,6 +19,7 @@
 #include "fields.h"
 #include "host.h"
 #include "job.h"
+#include "losses.h"
 #include "mem.h"
 #include "op.h"
 #include "pbc.h"
@@ -106,7 +107,24 @@ static bool no(struct fm_buf *why, const char *fmt, ...)
     return true;
 }
 
+/* Jobs with tasks that were at work when hosts died are tried apart (apart.c), and nothing beside them. */
+static bool is_closed(const struct host *h, const struct job *job, struct fm_buf *why)
+{
+    if (job->waits_apart)
+        return no(why, h->n_jobs > 0
+                           ? "it has other jobs, and this one is tried alone, for a host has died with it"
+                           : "another job is tried alone first, for a host has died with it, too");
+    if (h->trial != NULL || h->kept)
+        return no(why, "it is kept for a job with which a host has died");
+    return false;
+}
+
 bool place_unfit(const struct host *h, const struct job *job, struct fm_buf *why)
+{
+    return place_is_no_choice(h, job, why) || is_closed(h, job, why);
+}
+
+bool place_is_no_choice(const struct host *h, const struct job *job, struct fm_buf *why)
 {
     const Fermata__V1__Placement *p = job->head->placement;
     int mode = p == NULL ? 0 : (int)p->mode;
@@ -235,12 +253,16 @@ void place_unqueue(struct core *c, struct job *job)
         return;
     job->queued = false;
     c->n_pending--;
-    DL_DELETE2(c->pending, job, pend_prev, pend_next);
+    if (job->waits_apart)
+        DL_DELETE2(c->suspects, job, pend_prev, pend_next);
+    else
+        DL_DELETE2(c->pending, job, pend_prev, pend_next);
+    job->waits_apart = false;
 }
 
 /* The assignment is part of the job's unit; the host hears of it when that is on disk, so no epoch is ever
  * used twice. */
-static void assign(struct core *c, struct job *job, struct host *h)
+void place_assign(struct core *c, struct job *job, struct host *h)
 {
     struct fm_err err = {0};
     if (job_move(job, JOB_EV_ASSIGN, c->wall_ms, &err) < 0)
@@ -261,11 +283,26 @@ static int by_priority(const struct job *a, const struct job *b)
     return pa != pb ? (pa < pb) - (pa > pb) : memcmp(&a->id, &b->id, sizeof(a->id));
 }
 
+/* It gets its host when its turn comes. */
+static void queue_apart(struct core *c, struct job *job)
+{
+    if (job->queued)
+        return;
+    job->queued = job->waits_apart = true;
+    c->n_pending++;
+    c->match_wanted = true;
+    DL_APPEND2(c->suspects, job, pend_prev, pend_next);
+}
+
 void place_job(struct core *c, struct job *job)
 {
+    if (loss_is_suspect(job->head)) {
+        queue_apart(c, job);
+        return;
+    }
     struct host *h = c->stopping ? NULL : place_pick(c, job, NULL);
     if (h != NULL) {
-        assign(c, job, h);
+        place_assign(c, job, h);
     } else if (!job->queued) {
         job->queued = true;
         c->n_pending++;
@@ -291,7 +328,7 @@ void place_match(struct core *c)
         struct host *h = place_pick(c, job, NULL);
         if (h == NULL)
             continue;
-        assign(c, job, h);
+        place_assign(c, job, h);
         room--;
     }
 }
@@ -304,13 +341,14 @@ void place_settle(struct core *c, struct job *job)
 
 void place_retry(struct core *c)
 {
-    struct job *job;
+    struct job *job, *lists[] = {c->pending, c->suspects};
     bool rests = false;
-    DL_FOREACH2 (c->pending, job, pend_next) {
-        free(job->avoid_host);
-        job->avoid_host = NULL;
-        rests = rests || job->rest_until_ms > c->now_ms;
-    }
+    for (size_t i = 0; i < 2; i++)
+        DL_FOREACH2 (lists[i], job, pend_next) {
+            free(job->avoid_host);
+            job->avoid_host = NULL;
+            rests = rests || job->rest_until_ms > c->now_ms;
+        }
     if (rests)
         core_retry_later(c);
     c->match_wanted = true;

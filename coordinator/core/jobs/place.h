@@ -13,8 +13,12 @@ struct unit;
 
 /* True when this host cannot have the job now; `why` (may be NULL) gets the reason. */
 bool place_unfit(const struct host *h, const struct job *job, struct fm_buf *why);
+/* The same but for what is kept of hosts for jobs that are tried apart. */
+bool place_is_no_choice(const struct host *h, const struct job *job, struct fm_buf *why);
 /* The best host for a job, or NULL; then `why` says in words why there is none. */
 struct host *place_pick(struct core *c, const struct job *job, struct fm_buf *why);
+/* Gives the job to this host. */
+void place_assign(struct core *c, struct job *job, struct host *h);
 /* Chooses a host and assigns, or lets the job wait in line. */
 void place_job(struct core *c, struct job *job);
 void place_unqueue(struct core *c, struct job *job);

@@ -159,8 +159,8 @@ void host_lost(struct core *c, struct host *h, const char *why)
     h->conn = 0;
     host_requeue_all(c, h, why);
     mark_left(c, h);
-    told_forget(c, h);
     host_remove(c, h);
+    told_settle(c);
 }
 
 void sessions_end(struct core *c, const struct fm_err *err)

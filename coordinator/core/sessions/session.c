@@ -39,7 +39,6 @@
 #include "watch.h"
 
 #define MAX_CAPACITY 100000
-#define MAX_TYPES 1000
 #define MAX_STEP_BYTES (8u * 1024 * 1024)
 
 /* ---- streams ---- */
@@ -73,15 +72,17 @@ static int check_hello(const Fermata__V1__Hello *m, struct fm_err *err)
     if (m->capacity == 0 || m->capacity > MAX_CAPACITY)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.capacity", "capacity is %u; 1 to %d are allowed",
                           m->capacity, MAX_CAPACITY);
-    if (m->n_routine_types > MAX_TYPES)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.routine_types",
-                          "%zu routine types; the limit is %d", m->n_routine_types, MAX_TYPES);
-    for (size_t i = 0; i < m->n_routine_types; i++)
-        if (fm_name_check("hello.routine_types.name", m->routine_types[i]->name, err) < 0)
-            return -FM_INVALID_ARGUMENT;
+    if (strlen(m->version) > FM_MAX_LABEL_BYTES)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.version", "version has %zu bytes; the limit is %d",
+                          strlen(m->version), FM_MAX_LABEL_BYTES);
+    if (told_check(m, err) < 0)
+        return -FM_INVALID_ARGUMENT;
     if (m->n_labels > FM_MAX_LABELS)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "hello.labels", "%zu labels; the limit is %d",
                           m->n_labels, FM_MAX_LABELS);
+    for (size_t i = 0; i < m->n_labels; i++)
+        if (check_label("hello.labels", m->labels[i]->key, m->labels[i]->value, err) < 0)
+            return -FM_INVALID_ARGUMENT;
     return 0;
 }
 
@@ -125,8 +126,7 @@ static void take_hello(struct core *c, struct host *h, const struct conn *k, con
 {
     /* what it was told before its stream broke may still make it give jobs back */
     bool asked = h->drain_asked && h->incarnation != NULL && strcmp(h->incarnation, m->incarnation) == 0;
-    told_forget(c, h);
-    host_clear_hello(h);
+    host_clear_hello(c, h);
     h->conn = k->id;
     h->peer = fm_xstrdup(k->peer);
     h->version = fm_xstrdup(m->version);
@@ -146,6 +146,7 @@ static void take_hello(struct core *c, struct host *h, const struct conn *k, con
         h->labels[h->n_labels] = (struct store_label){fm_xstrdup(m->labels[h->n_labels]->key),
                                                       fm_xstrdup(m->labels[h->n_labels]->value)};
     told_take(c, h, m);
+    told_settle(c);
 }
 
 static bool keeps(struct core *c, const struct host *h, const Fermata__V1__HeldJob *held,
@@ -215,8 +216,8 @@ static void sort_out_jobs(struct core *c, struct host *h, const Fermata__V1__Hel
     DL_FOREACH2 (h->jobs, job, host_next)
         job->assign_sent = false;
     for (size_t i = 0; i < m->n_held_jobs; i++) {
-        if (!keeps(c, h, m->held_jobs[i], &job))
-            continue;
+        if (!keeps(c, h, m->held_jobs[i], &job) || job->assign_sent)
+            continue; /* or it is named twice */
         job->assign_sent = true;
         job->inputs_sent = job_state_inputs(job->state);
         host_send_inputs(c, job);
@@ -272,8 +273,8 @@ static void on_goodbye(struct core *c, struct conn *k, const Fermata__V1__Goodby
     h->leaving = true;
     host_requeue_all(c, h, "its host left");
     mark_left(c, h);
-    told_forget(c, h);
     host_remove(c, h);
+    told_settle(c);
     conn_free(c, k);
     c->io.host_close(c->io.arg, conn, NULL);
 }

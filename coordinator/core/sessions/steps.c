@@ -222,7 +222,8 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     free(task);
     place_taken(job);
     usage_count(c, job, step);
-    lost_intent_done(job, step->task_id);
+    if (lost_task_known(job, step->task_id))
+        c->match_wanted = true;
     if (job->head->released_task[0] != '\0' && strcmp(job->head->released_task, step->task_id) == 0)
         pb_set_string(&job->head->released_task, "");
     if (job->head->emit_deferred && step->inputs_through >= job->emit_deferred_input) {

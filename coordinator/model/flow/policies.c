@@ -13,6 +13,7 @@
 
 #define MAX_PARALLELISM 64
 #define MAX_ATTEMPTS 1000000
+#define MAX_LOSSES 1000
 #define MAX_FACTOR 100
 #define MAX_MERGES 64 /* of one routine */
 #define MAX_MERGE_N 10000
@@ -87,6 +88,11 @@ void flow_check_policy(const Fermata__V1__Policy *p, const char *path, struct fm
     flow_path(field, "%s.on_lost", path);
     if (protobuf_c_enum_descriptor_get_value(&fermata__v1__lost_policy__descriptor, (int)p->on_lost) == NULL)
         FLOW_FAULT(err, field, "policy %d for lost tasks is unknown", (int)p->on_lost);
+    flow_path(field, "%s.max_losses", path);
+    if (p->maybe_max_losses_case == FERMATA__V1__POLICY__MAYBE_MAX_LOSSES_MAX_LOSSES &&
+        p->max_losses > MAX_LOSSES)
+        FLOW_FAULT(err, field, "max_losses is %u; 1 to %d are allowed, and 0 for no limit", p->max_losses,
+                   MAX_LOSSES);
 }
 
 void flow_check_settings(const Fermata__V1__Flow *f, const char *path, struct fm_err *err)

@@ -36,9 +36,15 @@ const struct store_kind *store_kind_of(const char *url, const char **ret_rest, s
         return &sqlite_kind;
     }
     *ret_rest = url + n + 1;
-    for (size_t i = 0; i < N_KINDS; i++)
-        if (strlen(kinds[i]->scheme) == n && memcmp(kinds[i]->scheme, url, n) == 0)
+    for (size_t i = 0; i < N_KINDS; i++) {
+        if (strlen(kinds[i]->scheme) != n || memcmp(kinds[i]->scheme, url, n) != 0)
+            continue;
+        if (**ret_rest != '\0')
             return kinds[i];
+        (void)fm_err_set(err, FM_INVALID_ARGUMENT, "data", "--data %s names no store; %s:%s is expected", url,
+                         kinds[i]->scheme, kinds[i]->rest);
+        return NULL;
+    }
     (void)unknown(url, n, err);
     return NULL;
 }

@@ -171,37 +171,45 @@ bool sql_is_fatal(int rc)
 }
 
 /* What passes by itself, or when somebody makes room: worth trying again. */
-static int full(const struct sql_conn *c, const char *what, struct fm_err *err)
+static int full(const char *what, struct fm_err *err)
 {
     fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL,
-               "the store's disk is full (%s, %s): make room; it goes on by itself", c->path, what);
+               "the store's disk is full (%s): make room; it goes on by itself", what);
     return fm_err_retry(err, RETRY_STORE_MS);
 }
 
-int sql_error(const struct sql_conn *c, int rc, const char *what, struct fm_err *err)
+static int error_of(const struct sql_conn *c, int rc, const char *what, struct fm_err *err)
 {
     const char *text = c->db != NULL ? sqlite3_errmsg(c->db) : sqlite3_errstr(rc);
     switch (rc & 0xff) {
     case SQLITE_FULL:
-        return full(c, what, err);
+        return full(what, err);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return fm_err_set(err, FM_DATA_LOSS, NULL,
-                          "the store %s is damaged (%s: %s): restore it from a backup", c->path, what, text);
+        return fm_err_set(err, FM_DATA_LOSS, NULL, "the store is damaged (%s: %s): restore it from a backup",
+                          what, text);
     case SQLITE_READONLY:
     case SQLITE_PERM:
-        return fm_err_set(err, FM_PERMISSION_DENIED, NULL, "the store %s cannot be written (%s: %s)", c->path,
-                          what, text);
+        return fm_err_set(err, FM_PERMISSION_DENIED, NULL, "the store cannot be written (%s: %s)", what,
+                          text);
     case SQLITE_IOERR:
         if (c->db != NULL && sqlite3_system_errno(c->db) == ENOSPC)
-            return full(c, what, err);
-        fm_err_set(err, FM_UNAVAILABLE, NULL, "the store %s has an I/O error (%s: %s)", c->path, what, text);
+            return full(what, err);
+        fm_err_set(err, FM_UNAVAILABLE, NULL, "the store has an I/O error (%s: %s)", what, text);
         return fm_err_retry(err, RETRY_STORE_MS);
     case SQLITE_CONSTRAINT:
         return fm_err_set(err, FM_INTERNAL, NULL, "a record is already in the store (%s: %s)", what, text);
     default:
-        return fm_err_set(err, FM_UNAVAILABLE, NULL, "the store %s fails (%s: %s)", c->path, what, text);
+        return fm_err_set(err, FM_UNAVAILABLE, NULL, "the store fails (%s: %s)", what, text);
     }
+}
+
+int sql_error(const struct sql_conn *c, int rc, const char *what, struct fm_err *err)
+{
+    rc = error_of(c, rc, what, err);
+    if (c->says_path)
+        fm_err_wrap(err, "%s", c->path);
+    return rc;
 }
 
 /* ---- connections ---- */

@@ -53,8 +53,9 @@ enum sql_id {
 /* A connection with its prepared statements. One thread at a time. */
 struct sql_conn {
     char *path;
-    sqlite3 *db;   /* NULL while closed */
-    int log_pages; /* a writer's: how long the log was after its last commit */
+    bool says_path; /* in errors: those who read them have named it; clients of a coordinator have not */
+    sqlite3 *db;    /* NULL while closed */
+    int log_pages;  /* a writer's: how long the log was after its last commit */
     sqlite3_stmt *stmts[SQL_COUNT];
 };
 
@@ -78,8 +79,8 @@ int sql_number(struct sql_conn *c, const char *sql, int64_t *ret, struct fm_err 
  * Returns SQLITE_OK, or SQLite's code when it could not be done. */
 int sql_quick_check(sqlite3 *db, char **ret_damage) FM_MUST_CHECK;
 
-/* Sets err from SQLite's last error on this connection; `what` says what was tried. Returns
- * -code. */
+/* Sets err from SQLite's last error on this connection; `what` says what was tried. No path is named, unless
+ * the connection says so. Returns -code. */
 int sql_error(const struct sql_conn *c, int rc, const char *what, struct fm_err *err);
 /* True when the connection cannot be trusted any more and has to be opened again. */
 bool sql_is_fatal(int rc);

@@ -155,7 +155,8 @@ static void run_batch(struct sql_conn *c, struct batch *b)
         report_all_failed(b, &err);
     }
     if (sql_is_fatal(rc)) {
-        FM_LOG(ERROR, STORAGE, "the store is opened again after a fault", FM_ERR(&err));
+        FM_LOG(ERROR, STORAGE, "the store is opened again after a fault", FM_STR("file", c->path),
+               FM_ERR(&err));
         sql_close(c);
     }
 }

@@ -5,7 +5,8 @@
 #include "err.h"
 
 /* Makes the directory if it is missing, locks it, and has a sound file of the present schema in
- * it. Returns the lock's descriptor, and the file's path for free(); or an error, as struct
+ * it. A directory or file that another user may write is refused, and so are links in place of files.
+ * Returns the lock's descriptor, and the file's path for free(); or an error, as struct
  * store_kind's open. */
 int store_file_prepare(const char *dir, char **ret_path, struct fm_err *err) FM_MUST_CHECK;
 

@@ -73,6 +73,11 @@ struct engine_io {
     /* Has engine_work_run called on another thread, and engine_work_done on this one when it has
      * returned. NULL: such handlers are called as any other. */
     void (*start_work)(void *arg, uint64_t id, struct engine_work *work);
+    /* A handler begins its work on a task; returns a number for the end of that. For whoever tells of this
+     * process's death what it was at work on: what these do must be done when they return. May be NULL. */
+    size_t (*task_begins)(void *arg, const char *job, uint32_t epoch, const char *task_id,
+                          const char *routine);
+    void (*task_ends)(void *arg, size_t number);
     /* The coordinator has accepted the host. */
     void (*attached)(void *arg);
     /* Draining is complete: everything is given back. Close the stream when what was sent is

@@ -126,6 +126,17 @@ void hjob_free_states(struct hjob *job)
     }
 }
 
+static void free_marks(struct hjob *job)
+{
+    struct task_mark *m, *tmp;
+    HASH_ITER (hh, job->marks, m, tmp) {
+        HASH_DEL(job->marks, m);
+        free(m->id);
+        free(m->lost_reason);
+        free(m);
+    }
+}
+
 void hjob_free(struct hjob *job)
 {
     for (size_t i = 0; job->flow != NULL && i < job->flow->n_routines; i++)
@@ -137,6 +148,7 @@ void hjob_free(struct hjob *job)
     free(job->released_task);
     free(job->break_task);
     free(job->break_why);
+    free_marks(job);
     struct deferred *d, *dtmp;
     DL_FOREACH_SAFE (job->deferred, d, dtmp)
         free(d);
@@ -159,9 +171,47 @@ void hjob_enqueue(struct hjob *job, struct task *t)
     DL_APPEND(t->to->queue, t);
 }
 
+static char *text_of(struct fm_bytes bytes)
+{
+    char *s = fm_xcalloc(bytes.n + 1, 1);
+    if (bytes.n > 0)
+        memcpy(s, bytes.p, bytes.n);
+    return s;
+}
+
+void hjob_mark(struct hjob *job, struct fm_bytes id, const struct fm_bytes *lost_reason)
+{
+    struct task_mark *m;
+    HASH_FIND(hh, job->marks, id.p, id.n, m);
+    if (m != NULL)
+        return;
+    m = fm_xcalloc(1, sizeof(*m));
+    m->id = text_of(id);
+    m->lost_reason = lost_reason == NULL ? NULL : text_of(*lost_reason);
+    HASH_ADD_KEYPTR(hh, job->marks, m->id, id.n, m);
+}
+
+static void take_mark(struct hjob *job, struct task *t)
+{
+    const struct task_mark *m;
+    HASH_FIND(hh, job->marks, t->id, strlen(t->id), m);
+    if (m == NULL)
+        return;
+    t->lost_reason = m->lost_reason;
+    t->suspect = t->lost_reason == NULL;
+    job->n_suspects += t->suspect;
+}
+
+void hjob_unmark(struct hjob *job, struct task *t)
+{
+    job->n_suspects -= t->suspect;
+    t->suspect = false;
+}
+
 void hjob_add_task(struct hjob *job, struct task *t)
 {
     job->n_tasks++;
+    take_mark(job, t);
     t->to = flow_routine(job->flow, t->routine);
     if (t->due_ms != 0 && t->failed_attempts == 0) {
         t->scheduled = true;

@@ -17,6 +17,12 @@
 struct engine;
 struct session;
 
+/* What the coordinator says of a task. */
+struct task_mark {
+    UT_hash_handle hh;
+    char *id, *lost_reason; /* NULL: the task is a suspect */
+};
+
 struct deferred {
     struct deferred *prev, *next;
     const char *routine, *event;
@@ -62,6 +68,8 @@ struct hjob {
     int64_t alarm_ms;
     struct breakpoint *breakpoints;
     char *released_task;
+    struct task_mark *marks; /* by id; of tasks to come, too */
+    size_t n_suspects;       /* tasks that wait or are at work, and beside which nothing is to be */
     size_t n_running;
     char *break_task; /* id of the task that reached a breakpoint; NULL: none */
     char *break_why;  /* what was wrong with its condition; NULL: nothing */
@@ -84,6 +92,10 @@ struct hjob {
     bool is_ready; /* in the list of those that may run */
 };
 
+/* Says of a task that shall fail why, or (with NULL) that it is a suspect. Before the task is added. */
+void hjob_mark(struct hjob *job, struct fm_bytes id, const struct fm_bytes *lost_reason);
+/* The task has a step, or is no more. */
+void hjob_unmark(struct hjob *job, struct task *t);
 struct hjob *hjob_find(struct engine *e, struct pb_var id, uint32_t epoch);
 /* Frees its memory; no handler is at work, and nothing refers to it any more. */
 void hjob_free(struct hjob *job);

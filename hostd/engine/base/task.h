@@ -25,8 +25,10 @@ struct task {
     uint32_t input_number, failed_attempts, connection;
     uint64_t spent_ms;
     int64_t due_ms; /* 0: at once */
-    bool merged, lost, scheduled;
-    bool announced;                          /* its intent was sent, and its handler has not begun */
+    bool merged, scheduled;
+    const char *lost_reason; /* it fails with this (the job's), and its handler is not called; NULL: no */
+    bool suspect;            /* a host may have died of it: nothing of its job runs beside it */
+    bool announced;          /* its intent was sent, and its handler has not begun */
     enum { UNASKED, PASSES, HOLDS } verdict; /* of the conditions of the job's breakpoints (hold.c) */
 };
 

@@ -82,6 +82,7 @@ static void drop_unscheduled(struct fm_ctx *ctx)
         if (t == NULL || strcmp(t->id, u->id) != 0)
             continue; /* it has become due in the meantime */
         schedule_remove(&job->scheduled, t);
+        hjob_unmark(job, t);
         job->n_tasks--;
         free(t);
     }
@@ -93,6 +94,7 @@ static void apply(struct fm_ctx *ctx, struct result *r, enum step_outcome outcom
     struct hjob *job = ctx->job;
     struct task *own = ctx->task, *t, *ttmp;
     struct deferred *d, *dtmp;
+    hjob_unmark(job, own);
     drop_unscheduled(ctx);
     ctx_apply_changes(ctx); /* they name the task's routine: it must still be there */
     ctx->task = NULL;
@@ -116,8 +118,17 @@ static void apply(struct fm_ctx *ctx, struct result *r, enum step_outcome outcom
     }
 }
 
+static void tell_end(struct fm_ctx *ctx)
+{
+    const struct engine_io *io = &ctx->job->engine->io;
+    if (ctx->begun)
+        io->task_ends(io->arg, ctx->begun_as);
+    ctx->begun = false;
+}
+
 static void leave(struct fm_ctx *ctx)
 {
+    tell_end(ctx);
     struct engine_work *work = ctx->work;
     ctx->routine->run = NULL;
     ctx->job->n_running--;
@@ -216,6 +227,16 @@ void step_abort_all(struct hjob *job)
 
 /* ---- starting ---- */
 
+static void tell_begin(struct fm_ctx *ctx)
+{
+    const struct engine_io *io = &ctx->job->engine->io;
+    if (io->task_begins == NULL)
+        return;
+    ctx->begun_as =
+        io->task_begins(io->arg, ctx->job->id, ctx->job->epoch, ctx->task->id, ctx->task->routine);
+    ctx->begun = true;
+}
+
 static bool prepare(struct fm_ctx *ctx)
 {
     fm_auto(fm_err) err = {0};
@@ -225,9 +246,8 @@ static bool prepare(struct fm_ctx *ctx)
         return false;
     }
     ctx->data = value_decode_struct(ctx->task->data, &ctx->arena, &err);
-    if (ctx->task->lost) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_ABORTED,
-                          "the host was lost while it handled the task; what it did is not known");
+    if (ctx->task->lost_reason != NULL) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_ABORTED, "%s", ctx->task->lost_reason);
         fm_ctx_fail_permanent(ctx);
         return false;
     }
@@ -266,5 +286,8 @@ bool step_go(struct fm_ctx *ctx)
     uint64_t limit = policy_attempt_ms(&ctx->routine->policy, ctx->task->spent_ms);
     if (limit > 0)
         call_timeout(&ctx->waits, limit);
-    return step_returned(ctx, prepare(ctx) ? run_handler(ctx) : -1);
+    if (!prepare(ctx))
+        return step_returned(ctx, -1);
+    tell_begin(ctx);
+    return step_returned(ctx, run_handler(ctx));
 }

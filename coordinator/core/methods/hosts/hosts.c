@@ -15,6 +15,7 @@
 #include "job.h"
 #include "leave.h"
 #include "log.h"
+#include "lost.h"
 #include "marks.h"
 #include "mem.h"
 #include "method.h"
@@ -26,6 +27,8 @@
 
 #define MAX_DEADLINE_MS 86400000u
 #define MAX_JOB_IDS 10000
+#define MAX_IN_HAND 10000
+#define MAX_LIST_BYTES (3u << 20) /* of a page of hosts: below what clients take by default */
 
 /* ---- CordonHost, DrainHost ---- */
 
@@ -110,20 +113,52 @@ const struct method drain_host_method = {"Hosts/DrainHost",
 
 static int by_id(const void *a, const void *b)
 {
-    return strcmp((*(Fermata__V1__Host *const *)a)->host_id, (*(Fermata__V1__Host *const *)b)->host_id);
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The ids of all hosts that are listed, after this one, sorted; free the array. */
+static const char **ids_after(const struct core *c, const char *after, size_t *ret_n)
+{
+    const char **ids = fm_xcalloc(HASH_COUNT(c->hosts) + HASH_COUNT(c->marks) + 1, sizeof(*ids));
+    size_t n = 0;
+    for (const struct host *h = c->hosts; h != NULL; h = h->hh.next)
+        if (strcmp(h->id, after) > 0)
+            ids[n++] = h->id;
+    for (const struct host_mark *m = c->marks; m != NULL; m = m->hh.next)
+        if (m->cordoned && host_find((struct core *)(uintptr_t)c, m->id) == NULL && strcmp(m->id, after) > 0)
+            ids[n++] = m->id;
+    qsort(ids, n, sizeof(*ids), by_id);
+    *ret_n = n;
+    return ids;
 }
 
 static int list_hosts(struct core *c, struct op *op, struct fm_err *err)
 {
-    (void)err;
+    const Fermata__V1__ListHostsRequest *q = OP_REQUEST(op, Fermata__V1__ListHostsRequest);
     Fermata__V1__ListHostsResponse r = FERMATA__V1__LIST_HOSTS_RESPONSE__INIT;
-    r.hosts = fm_xcalloc(HASH_COUNT(c->hosts) + HASH_COUNT(c->marks) + 1, sizeof(*r.hosts));
-    for (struct host *h = c->hosts; h != NULL; h = h->hh.next)
-        r.hosts[r.n_hosts++] = host_view(c, h);
-    for (struct host_mark *m = c->marks; m != NULL; m = m->hh.next)
-        if (m->cordoned && host_find(c, m->id) == NULL)
-            r.hosts[r.n_hosts++] = mark_view(m);
-    qsort(r.hosts, r.n_hosts, sizeof(*r.hosts), by_id);
+    uint32_t limit;
+    size_t n, bytes = 0;
+    int rc = check_page(q->page_size, &limit, err);
+    if (rc == 0 && q->page_token[0] != '\0')
+        rc = fm_name_check("page_token", q->page_token, err);
+    if (rc < 0)
+        return rc;
+    if (q->page_size == 0)
+        limit = UINT32_MAX; /* as many as fit */
+    fm_autofree const char **ids = ids_after(c, q->page_token, &n);
+    r.hosts = fm_xcalloc(n + 1, sizeof(*r.hosts));
+    for (; r.n_hosts < n && r.n_hosts < limit; r.n_hosts++) {
+        const struct host *h = host_find(c, ids[r.n_hosts]);
+        Fermata__V1__Host *v = h != NULL ? host_view(c, h) : mark_view(mark_find(c, ids[r.n_hosts]));
+        bytes += fermata__v1__host__get_packed_size(v) + 8;
+        if (bytes > MAX_LIST_BYTES && r.n_hosts > 0) {
+            fermata__v1__host__free_unpacked(v, NULL);
+            break;
+        }
+        r.hosts[r.n_hosts] = v;
+    }
+    if (r.n_hosts < n)
+        r.next_page_token = r.hosts[r.n_hosts - 1]->host_id;
     op_answer(c, op, &r.base);
     for (size_t i = 0; i < r.n_hosts; i++)
         fermata__v1__host__free_unpacked(r.hosts[i], NULL);
@@ -196,6 +231,18 @@ static int check_certificate(const struct core *c, const Fermata__V1__CertifyDea
     if (strlen(q->how) > FM_MAX_LABEL_BYTES)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "how", "how has %zu bytes; the limit is %d",
                           strlen(q->how), FM_MAX_LABEL_BYTES);
+    if ((int)q->cause < 0 || (int)q->cause > DEATH_CAUSE_ENDED)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "cause", "cause %d is unknown", (int)q->cause);
+    if (q->n_in_hand > MAX_IN_HAND)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "in_hand", "%zu tasks in hand; the limit is %d",
+                          q->n_in_hand, MAX_IN_HAND);
+    for (size_t i = 0; i < q->n_in_hand; i++)
+        if (fm_name_check("in_hand.task_id", q->in_hand[i]->task_id, err) < 0 ||
+            fm_name_check("in_hand.routine", q->in_hand[i]->routine, err) < 0)
+            return -FM_INVALID_ARGUMENT;
+    if (q->n_in_hand > 0 && q->cause != DEATH_CAUSE_CRASHED)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "in_hand",
+                          "in_hand is only for cause DEATH_CAUSE_CRASHED");
     if (h == NULL || h->incarnation == NULL || strcmp(h->incarnation, q->incarnation) != 0)
         return fm_err_set(err, FM_NOT_FOUND, "incarnation",
                           "incarnation %s of host %s is not known (or no longer)", q->incarnation,
@@ -220,6 +267,7 @@ static int certify_death(struct core *c, struct op *op, struct fm_err *err)
     r.job_count = (uint32_t)h->n_jobs;
     FM_LOG(WARN, HOST, "a host daemon has died; its jobs go to others", FM_STR("host", h->id),
            FM_STR("incarnation", q->incarnation), FM_STR("how", q->how), FM_U64("jobs", h->n_jobs));
+    lost_certified(c, h, q);
     host_lost(c, h, "its host daemon died");
     c->match_wanted = true;
     op_answer(c, op, &r.base);

@@ -20,6 +20,7 @@
 #include "job.h"
 #include "job_state.h"
 #include "log.h"
+#include "losses.h"
 #include "mem.h"
 #include "method.h"
 #include "move.h"
@@ -214,6 +215,17 @@ static struct job *new_job(struct core *c, const struct fork *f, const Fermata__
     return job;
 }
 
+/* What its tasks are suspected of, those of the old one are. */
+static void copy_losses(const struct fork *f, struct job *job)
+{
+    for (size_t i = 0; i < f->head->n_losses; i++) {
+        const char *id = f->head->losses[i]->task_id;
+        if (job_state_find_task(job->state, id) != NULL ||
+            (job->inputs != NULL && strcmp(job->inputs->id, id) == 0))
+            loss_copy(job->head, f->head->losses[i]);
+    }
+}
+
 static void put_records(struct core *c, const struct fork *f, struct job *job)
 {
     struct unit *m = unit_of(c, job);
@@ -319,6 +331,7 @@ static void make(struct core *c, struct op *op, struct flow_def *def)
         return;
     }
     put_records(c, f, job);
+    copy_losses(f, job);
     bool deferred = job_state_deferred(job->state) > 0;
     if (open_questions(c, f, job, &err) == 0 && !job_has_work(job) && job->head->n_pauses == 0 && !deferred)
         (void)fm_err_set(&err, FM_FAILED_PRECONDITION, "step", "nothing was left to do after step %zu",

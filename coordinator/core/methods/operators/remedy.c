@@ -41,7 +41,7 @@ void job_retry_failed(struct core *c, struct job *job)
         if (remedy_retry(c, job, h->error->task_id, "", "the job was resumed", &err) != 0)
             FM_LOG(ERROR, STATE, "the task that failed cannot be tried again", FM_STR("job", job->text),
                    FM_ERR(&err));
-        lost_intent_done(job, h->error->task_id); /* whoever resumes the job has seen that it failed there */
+        (void)lost_task_known(job, h->error->task_id); /* whoever resumes the job has seen it fail */
     }
     fm_err_done(&err);
     if (h->error != NULL)
@@ -108,7 +108,8 @@ static void decided(struct core *c, struct job *job, const char *task_id)
     bool asked = false, failed = job_status(job) == JOB_FAILED;
     if (failed)
         job_reopen_pauses(job);
-    lost_intent_done(job, task_id);
+    if (lost_task_known(job, task_id))
+        c->match_wanted = true;
     for (size_t i = job->head->n_pauses; i-- > 0;) {
         const Fermata__V1__Pause *p = job->head->pauses[i];
         if (p->reason != PAUSE_REASON_OUTCOME_UNKNOWN || strcmp(p->task_id, task_id) != 0)

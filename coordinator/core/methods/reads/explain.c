@@ -87,6 +87,21 @@ static void add_pauses(const struct core *c, struct answer *a, const Fermata__V1
     }
 }
 
+static void add_losses(struct answer *a, const Fermata__V1__Job *h)
+{
+    for (size_t i = 0; i < h->n_losses; i++) {
+        const Fermata__V1__TaskLoss *l = h->losses[i];
+        const Fermata__V1__HostDeath *d = l->n_last_deaths > 0 ? l->last_deaths[l->n_last_deaths - 1] : NULL;
+        add(a, "loss", d == NULL ? 0 : time_to_ms(d->at),
+            "task %s of routine %s was at work when %u host daemon%s died, of which %u count towards its "
+            "max_losses; %s",
+            l->task_id, l->routine, l->deaths, l->deaths == 1 ? "" : "s", l->losses,
+            l->fails   ? "these are as many as its policy allows, and it fails"
+            : l->alone ? "until it has a step the job is tried alone on a host"
+                       : "it runs again");
+    }
+}
+
 static void add_rest(struct core *c, struct answer *a, const struct job *job)
 {
     const Fermata__V1__Job *h = job->head;
@@ -182,6 +197,7 @@ static int explain_job(struct core *c, struct op *op, struct fm_err *err)
     summarize(c, a, job);
     if (!job_status_final(job_status(job))) {
         add_pauses(c, a, job->head);
+        add_losses(a, job->head);
         add_rest(c, a, job);
     }
     if (!job_status_final(job_status(job)))

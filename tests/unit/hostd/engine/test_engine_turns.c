@@ -612,6 +612,31 @@ static void a_lost_task_fails_and_does_not_run(void **state)
     assert_int_equal(rig.runs, 0);
 }
 
+static void a_lost_task_fails_with_what_the_coordinator_says_also_one_that_is_made_later(void **state)
+{
+    (void)state;
+    assign(1,
+           PAR "1}, 'lost_tasks': ['s1.0', 's1.1'], 'lost_reasons': ['it has ended 3 hosts', ''], 'state': {",
+           "{'do': [['emit', 'out', {'do': []}]]}");
+    assert_int_equal(rig.runs, 1);
+    (void)made_step(1);
+    json_t *step = made_step(2);
+    assert_string_equal(at(step, "task_id"), "s1.0");
+    assert_string_equal(at(step, "error.message"), "it has ended 3 hosts");
+    assert_string_equal(at(step, "error.code"), "ABORTED");
+    assert_int_equal(rig.runs, 1);
+}
+
+static void nothing_of_a_job_runs_beside_a_suspect_task(void **state)
+{
+    (void)state;
+    assign(1, PAR "3}, 'suspect_tasks': ['s1.0'], 'state': {",
+           "{'do': [['emit', 'out', {'do': [['wait', 100]]}]]}|{'do': [['wait', 50]]}");
+    assert_int_equal(rig.runs, 2); /* i1, then one only */
+    rig_pass(1000, true);
+    assert_int_equal(rig.runs, 4);
+}
+
 /* ---- leaving ---- */
 
 static void a_pause_waits_for_the_step_in_hand_for_its_grace(void **state)
@@ -834,6 +859,8 @@ int main(void)
         T(a_task_whose_loss_matters_is_announced_before_it_begins),
         T(a_task_that_was_announced_and_did_not_begin_is_named),
         T(a_lost_task_fails_and_does_not_run),
+        T(a_lost_task_fails_with_what_the_coordinator_says_also_one_that_is_made_later),
+        T(nothing_of_a_job_runs_beside_a_suspect_task),
         T(a_pause_waits_for_the_step_in_hand_for_its_grace),
         T(a_drained_job_leaves_at_the_end_of_its_step),
         T(a_cancelled_job_is_dropped_without_a_word),

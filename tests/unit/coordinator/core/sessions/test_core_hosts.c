@@ -176,6 +176,53 @@ static void a_host_has_at_most_64_labels(void **state)
         "INVALID_ARGUMENT hello.labels: 65 labels; the limit is 64");
 }
 
+static void what_a_hello_says_has_a_limit_of_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *member, *why;
+        size_t most;
+    } texts[] = {
+        {"'labels': {'zone': '%s'}",          "INVALID_ARGUMENT hello.labels: label \"zone\": key and value",            256},
+        {"'labels': {'%s': ''}",              "INVALID_ARGUMENT hello.labels: label \"xxx",                              256},
+        {"'version': '%s'",                   "INVALID_ARGUMENT hello.version: version has 257 bytes; the limit is 256", 256},
+        {"'routine_types': [{'name': '%s'}]", "INVALID_ARGUMENT hello.routine_types.name: ",                             128},
+    };
+    char text[300], member[400];
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        for (size_t n = texts[i].most; n <= texts[i].most + 1; n++) {
+            memset(text, 'x', n);
+            text[n] = '\0';
+            const char *at_text = strstr(texts[i].member, "%s");
+            snprintf(member, sizeof(member), "%.*s%s%s", (int)(at_text - texts[i].member), texts[i].member,
+                     text, at_text + 2);
+            uint64_t conn = host_opens("'hello': {'protocol_version': 1, 'host_id': 'h%zu', 'incarnation': "
+                                       "'x', 'capacity': 1, %s}",
+                                       i, member);
+            if (n == texts[i].most)
+                assert_null(closed(conn));
+            else
+                assert_int_equal(strncmp(closed(conn), texts[i].why, strlen(texts[i].why)), 0);
+            host_breaks(conn);
+        }
+}
+
+static void a_job_that_a_host_names_twice_is_sent_its_inputs_once(void **state)
+{
+    (void)state;
+    uint64_t a = host_joins("a", ",'incarnation': '" ID_1 "'");
+    put_flow_f(" ");
+    const char *job = submit_f(" ");
+    (void)told_of(a, "assign");
+    host_breaks(a);
+    (void)call("Jobs/SendInput", "'job_id': '%s', 'to': {'routine': 'r', 'slot': 'more'}", job);
+    a = host_opens("'hello': {'host_id': 'a', 'protocol_version': 1, 'capacity': 10, 'incarnation': '" ID_1
+                   "', 'held_jobs': [{'job_id': '%s', 'epoch': 1}, {'job_id': '%s', 'epoch': 1}]}",
+                   job, job);
+    assert_string_equal(at(told_of(a, "deliver"), "inputs[1].slot"), "more");
+    assert_true(told_nothing(a));
+}
+
 static void messages_come_in_order_and_hello_comes_first_and_once(void **state)
 {
     (void)state;
@@ -276,6 +323,61 @@ static void hosts_are_listed_by_id(void **state)
                "'host_id': 'b', 'uncordon': true"); /* nothing is left to remember of it */
     assert_string_equal(at(call("Hosts/ListHosts", "{}"), "hosts[2]"), "");
     refuses("NOT_FOUND host_id: no host b is attached", "Hosts/GetHost", "'host_id': 'b'");
+}
+
+static void hosts_are_listed_in_pages(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        char id[] = {(char)('e' - i), '\0'};
+        (void)host_joins(id, " ");
+    }
+    json_t *list = call("Hosts/ListHosts", "'page_size': 2");
+    assert_string_equal(at(list, "hosts[0].host_id"), "a");
+    assert_string_equal(at(list, "hosts[2]"), "");
+    assert_string_equal(at(list, "next_page_token"), "b");
+    list = call("Hosts/ListHosts", "'page_size': 2, 'page_token': 'b'");
+    assert_string_equal(at(list, "hosts[1].host_id"), "d");
+    list = call("Hosts/ListHosts", "'page_size': 2, 'page_token': 'd'");
+    assert_string_equal(at(list, "hosts[0].host_id"), "e");
+    assert_string_equal(at(list, "next_page_token"), "");
+    list = call("Hosts/ListHosts", "'page_size': 5");
+    assert_string_equal(at(list, "next_page_token"), "");
+    refuses("INVALID_ARGUMENT page_size: page_size is 1001", "Hosts/ListHosts", "'page_size': 1001");
+    refuses("INVALID_ARGUMENT page_token: ", "Hosts/ListHosts", "'page_token': 'no name'");
+}
+
+/* Hosts that say as much of types as they may: a page has what fits, at least one. */
+static void a_page_of_hosts_has_a_limit_of_bytes(void **state)
+{
+    (void)state;
+    enum { TYPES = 31, NAMES = 256, HOSTS = 5 };
+    static char types[2 << 20];
+    char name[129];
+    size_t n = 0;
+    memset(name, 'n', 128);
+    name[128] = '\0';
+    for (size_t i = 0; i < TYPES; i++) {
+        n += (size_t)snprintf(types + n, sizeof(types) - n, "%s{'name': 't%zu', 'version': 1, 'slots': [",
+                              i == 0 ? "" : ", ", i);
+        for (size_t k = 0; k < NAMES; k++) {
+            snprintf(name, 4, "%03zu", k);
+            name[3] = 'n';
+            n += (size_t)snprintf(types + n, sizeof(types) - n, "%s'%s'", k == 0 ? "" : ", ", name);
+        }
+        n += (size_t)snprintf(types + n, sizeof(types) - n, "]}");
+    }
+    for (size_t i = 0; i < HOSTS; i++)
+        assert_null(closed(host_opens("'hello': {'protocol_version': 1, 'host_id': 'h%zu', 'incarnation': "
+                                      "'x', 'capacity': 1, 'routine_types': [%s]}",
+                                      i, types)));
+    json_t *list = call("Hosts/ListHosts", "{}");
+    assert_string_equal(at(list, "hosts[1].host_id"), "h1");
+    assert_string_equal(at(list, "hosts[1].refused_types"), ""); /* nothing of it is too much */
+    assert_string_equal(at(list, "next_page_token"), "h2");
+    list = call("Hosts/ListHosts", "'page_token': 'h3'");
+    assert_string_equal(at(list, "hosts[0].host_id"), "h4");
+    assert_string_equal(at(list, "next_page_token"), "");
 }
 
 /* ---- where jobs go ---- */
@@ -698,11 +800,15 @@ int main(void)
         T(welcome_says_what_holds),
         T(a_hello_is_checked),
         T(a_host_has_at_most_64_labels),
+        T(what_a_hello_says_has_a_limit_of_bytes),
+        T(a_job_that_a_host_names_twice_is_sent_its_inputs_once),
         T(messages_come_in_order_and_hello_comes_first_and_once),
         T(a_stream_without_hello_ends_after_10_s),
         T(two_hosts_with_one_id_are_kept_apart),
         T(a_host_is_shown_as_it_said_hello),
         T(hosts_are_listed_by_id),
+        T(hosts_are_listed_in_pages),
+        T(a_page_of_hosts_has_a_limit_of_bytes),
         T(a_job_goes_to_the_least_loaded_host),
         T(a_job_that_is_resumed_goes_elsewhere_where_that_is_wished),
         T(a_job_that_wants_its_last_host_waits_for_it),

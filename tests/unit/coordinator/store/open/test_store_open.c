@@ -40,11 +40,22 @@ static void an_unknown_scheme_is_refused_with_what_is_allowed(void **state)
     }
 }
 
+static void a_scheme_without_a_store_is_refused_by_name(void **state)
+{
+    (void)state;
+    fm_auto(fm_err) err = {0};
+    const char *rest = NULL;
+    assert_null(store_kind_of("sqlite:", &rest, &err));
+    assert_int_equal(err.code, FM_INVALID_ARGUMENT);
+    assert_string_equal(err.msg, "--data sqlite: names no store; sqlite:DIR is expected");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_directory_is_a_sqlite_store),
         cmocka_unit_test(an_unknown_scheme_is_refused_with_what_is_allowed),
+        cmocka_unit_test(a_scheme_without_a_store_is_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

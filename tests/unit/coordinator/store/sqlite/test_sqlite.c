@@ -244,6 +244,22 @@ static void a_newer_store_and_one_of_another_program_are_refused_by_name(void **
     assert_refused("PRAGMA application_id=7", "/fermata.db is a database of another program");
 }
 
+/* What fails while a coordinator is at work goes to its clients. */
+static void an_error_at_work_names_no_path(void **state)
+{
+    (void)state;
+    run_sql("ALTER TABLE labels RENAME TO away");
+    struct store_unit *u = store_unit_new(1);
+    store_put_some_job(u, 1, 1, true, "one");
+    store_submit(fx.store, u);
+    struct store_done *d = store_next_done();
+    assert_int_equal(d->status, STORE_FAILED);
+    assert_non_null(strstr(d->err.msg, "the store fails (prepare: no such table"));
+    assert_null(strchr(d->err.msg, '/'));
+    store_done_free(d);
+    run_sql("ALTER TABLE away RENAME TO labels");
+}
+
 /* ---- checksums, the log ---- */
 
 /* The value is that of another implementation, which goes bit by bit. */
@@ -307,6 +323,7 @@ int main(void)
         TEST(a_ledger_that_an_earlier_version_let_run_over_is_mended),
         TEST(an_older_store_gets_the_very_schema_of_a_new_one),
         TEST(a_newer_store_and_one_of_another_program_are_refused_by_name),
+        TEST(an_error_at_work_names_no_path),
         TEST(a_checksum_is_the_crc_of_job_number_and_body),
         TEST(the_log_stays_short_while_commits_never_pause),
     };
