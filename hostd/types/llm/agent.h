@@ -23,11 +23,8 @@ void llm_append_result(struct fm_ctx *ctx, const char *call_id, const char *name
                        const struct fm_value *result);
 /* A number of the state; 0 when it is not there. */
 double llm_counter(struct fm_ctx *ctx, const char *key);
-/* Small maps in the state: sets a key; finds one in a map; takes one out (NULL when it is not
- * there); counts.
- */
+/* Small maps in the state: sets a key; takes one out (NULL when it is not there); counts. */
 void llm_put(struct fm_ctx *ctx, const char *map, const char *key, const struct fm_value *v);
-const struct fm_value *llm_find(const struct fm_value *map, const char *key);
 const struct fm_value *llm_take(struct fm_ctx *ctx, const char *map, const char *key);
 size_t llm_size(struct fm_ctx *ctx, const char *map);
 /* The state of the agent as the rest of the job sees it. */

@@ -125,18 +125,37 @@ static const struct fm_value *messages_of(struct fm_ctx *ctx, const struct llm_r
     return list;
 }
 
-static const struct fm_value *tools_of(struct fm_ctx *ctx, const struct fm_value *tools)
+static struct fm_value *tools_of(struct fm_ctx *ctx, const struct fm_value *tools)
 {
     struct fm_value *list = fm_list(ctx);
     for (size_t i = 0; i < fm_value_size(tools); i++) {
         const struct fm_value *t = fm_value_at(tools, i);
-        struct fm_value *tool = fm_map(ctx);
-        fm_map_set(ctx, tool, "name", fm_value_get(t, "name"));
-        fm_map_set(ctx, tool, "description", fm_value_get(t, "description"));
+        struct fm_value *tool = llm_without(ctx, t, "parameters");
         fm_map_set(ctx, tool, "input_schema", fm_value_get(t, "parameters"));
         fm_list_add(ctx, list, tool);
     }
     return list;
+}
+
+/* The system message, and after it what config.params says. */
+static void put_system(struct fm_ctx *ctx, struct fm_value *body, struct llm_str *own)
+{
+    const struct fm_value *more = llm_member(body, "system");
+    const char *text = fm_value_string(more, "");
+    if (own->n == 0)
+        return;
+    if (fm_value_kind(more) != FM_LIST) {
+        llm_add(ctx, own, "\n\n", text[0] != '\0' ? 2 : 0);
+        llm_add(ctx, own, text, strlen(text));
+        fm_map_set(ctx, body, "system", fm_string(ctx, own->p));
+        return;
+    }
+    struct fm_value *list = fm_list(ctx), *b = block(ctx, "text");
+    fm_map_set(ctx, b, "text", fm_string(ctx, own->p));
+    fm_list_add(ctx, list, b);
+    for (size_t i = 0; i < fm_value_size(more); i++)
+        fm_list_add(ctx, list, fm_value_at(more, i));
+    fm_map_set(ctx, body, "system", list);
 }
 
 /* config.stop: one text, or several; the API wants a list. */
@@ -187,10 +206,8 @@ static const struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_reque
     if (put_format(ctx, body, fm_value_get(q->config, "response_format")) < 0)
         return NULL;
     fm_map_set(ctx, body, "messages", messages_of(ctx, q, &system));
-    if (system.n > 0)
-        fm_map_set(ctx, body, "system", fm_string(ctx, system.p));
-    if (fm_value_size(q->tools) > 0)
-        fm_map_set(ctx, body, "tools", tools_of(ctx, q->tools));
+    put_system(ctx, body, &system);
+    llm_put_tools(ctx, body, tools_of(ctx, q->tools));
     if (streams)
         fm_map_set(ctx, body, "stream", fm_bool(ctx, true));
     return body;

@@ -7,7 +7,6 @@
 
 #include <openssl/evp.h>
 
-#include "catalog.h"
 #include "http_header.h"
 #include "mem.h"
 #include "own_types.h"
@@ -61,17 +60,6 @@ const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content)
     return text;
 }
 
-const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const char *before)
-{
-    const char *name = fm_value_string(fm_value_get(config, "api_key"), "");
-    if (name[0] == '\0')
-        return NULL;
-    size_t n = strlen(before) + strlen(name) + sizeof("${secret:}");
-    char *header = fm_ctx_alloc(ctx, n);
-    (void)snprintf(header, n, "%s${secret:%s}", before, name);
-    return header;
-}
-
 const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *v)
 {
     fm_auto(fm_buf) b = {0};
@@ -79,31 +67,6 @@ const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *
     fm_buf_append(&b, "", 1);
     const struct fm_value *text = fm_string(ctx, (const char *)b.p);
     return text;
-}
-
-bool llm_is_provider_s(const char *key)
-{
-    const struct fm_value *own = fm_value_get(type_catalog_find("llm_agent")->config, "properties");
-    for (size_t i = 0; i < fm_value_size(own); i++)
-        if (strcmp(fm_value_key(own, i), key) == 0)
-            return false;
-    return true;
-}
-
-void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value *body,
-              const char *const names[][2])
-{
-    for (size_t i = 0; names[i][0] != NULL; i++) {
-        const struct fm_value *v = fm_value_get(config, names[i][0]);
-        if (v != NULL)
-            fm_map_set(ctx, body, names[i][1], v);
-    }
-    for (size_t i = 0; fm_value_kind(config) == FM_MAP && i < fm_value_size(config); i++)
-        if (llm_is_provider_s(fm_value_key(config, i)))
-            fm_map_set(ctx, body, fm_value_key(config, i), fm_value_at(config, i));
-    const struct fm_value *params = fm_value_get(config, "params");
-    for (size_t i = 0; fm_value_kind(params) == FM_MAP && i < fm_value_size(params); i++)
-        fm_map_set(ctx, body, fm_value_key(params, i), fm_value_at(params, i));
 }
 
 const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const char *name,
@@ -388,19 +351,6 @@ static void digest(const struct fm_buf *body, char hex[65])
         fm_hex(sum, n, hex);
 }
 
-static const char *url_of(struct fm_ctx *ctx, const struct fm_value *config, const char *default_base,
-                          const char *path)
-{
-    const char *base = fm_value_string(fm_value_get(config, "base_url"), default_base);
-    size_t n = strlen(base);
-    while (n > 0 && base[n - 1] == '/')
-        n--;
-    char *url = fm_ctx_alloc(ctx, n + strlen(path) + 1);
-    memcpy(url, base, n);
-    memcpy(url + n, path, strlen(path));
-    return url;
-}
-
 static uint64_t timeout(const struct fm_value *config, const char *name)
 {
     char path[64];
@@ -440,7 +390,7 @@ int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_ba
     if (more_header != NULL)
         headers[n++] = more_header;
     const struct fm_http_request r = {.method = "POST",
-                                      .url = url_of(ctx, config, default_base, path),
+                                      .url = llm_url(ctx, config, default_base, path),
                                       .headers = headers,
                                       .n_headers = n,
                                       .body = json.p,

@@ -49,8 +49,8 @@ void llm_count_usage(struct fm_ctx *ctx, const struct llm_reply *r, double cost)
 /* A limit as it is now: a raised one, or the configured one; negative: none. */
 static double limit(struct fm_ctx *ctx, const char *name)
 {
-    const struct fm_value *raised = llm_find(fm_ctx_state_get(ctx, "limits"), name),
-                          *set = llm_find(fm_value_get(fm_ctx_config(ctx), "limits"), name);
+    const struct fm_value *raised = llm_member(fm_ctx_state_get(ctx, "limits"), name),
+                          *set = llm_member(fm_value_get(fm_ctx_config(ctx), "limits"), name);
     return fm_value_number(raised, fm_value_number(set, -1));
 }
 
@@ -250,9 +250,9 @@ bool llm_raise_limits(struct fm_ctx *ctx, const char *asked, const struct fm_val
         raise_limit(ctx, asked, answer);
         return true;
     }
-    if (llm_find(answer, "limits") != NULL) /* as the configuration has them */
-        answer = llm_find(answer, "limits");
+    if (llm_member(answer, "limits") != NULL) /* as the configuration has them */
+        answer = llm_member(answer, "limits");
     for (size_t i = 0; i < N_LIMITS; i++)
-        raise_limit(ctx, limit_names[i], llm_find(answer, limit_names[i]));
+        raise_limit(ctx, limit_names[i], llm_member(answer, limit_names[i]));
     return true;
 }

@@ -62,16 +62,40 @@ static const struct fm_value *message_of(struct fm_ctx *ctx, const struct fm_val
     return out;
 }
 
-static const struct fm_value *tools_of(struct fm_ctx *ctx, const struct fm_value *tools)
+/* What is the function's own stands in it; what else a tool has, beside it. */
+static struct fm_value *tools_of(struct fm_ctx *ctx, const struct fm_value *tools)
 {
+    static const char *const own[] = {"name", "description", "parameters", "strict"};
     struct fm_value *list = fm_list(ctx);
     for (size_t i = 0; i < fm_value_size(tools); i++) {
-        struct fm_value *tool = fm_map(ctx);
+        const struct fm_value *t = fm_value_at(tools, i);
+        struct fm_value *tool = fm_map(ctx), *function = fm_map(ctx);
+        for (size_t k = 0; k < fm_value_size(t); k++) {
+            bool inside = false;
+            for (size_t o = 0; o < sizeof(own) / sizeof(own[0]); o++)
+                inside = inside || strcmp(fm_value_key(t, k), own[o]) == 0;
+            fm_map_set(ctx, inside ? function : tool, fm_value_key(t, k), fm_value_at(t, k));
+        }
         fm_map_set(ctx, tool, "type", fm_string(ctx, "function"));
-        fm_map_set(ctx, tool, "function", fm_value_at(tools, i));
+        fm_map_set(ctx, tool, "function", function);
         fm_list_add(ctx, list, tool);
     }
     return list;
+}
+
+/* Streams are to end with the usage, unless the configuration has it otherwise: null leaves the key
+ * out, for servers that do not know it. Returns the body. */
+static struct fm_value *put_stream(struct fm_ctx *ctx, struct fm_value *body)
+{
+    const struct fm_value *given = llm_member(body, "stream_options");
+    fm_map_set(ctx, body, "stream", fm_bool(ctx, true));
+    if (given != NULL && fm_value_kind(given) != FM_MAP)
+        return fm_value_kind(given) == FM_NULL ? llm_without(ctx, body, "stream_options") : body;
+    struct fm_value *options = fm_map_copy(ctx, given);
+    if (llm_member(given, "include_usage") == NULL)
+        fm_map_set(ctx, options, "include_usage", fm_bool(ctx, true));
+    fm_map_set(ctx, body, "stream_options", options);
+    return body;
 }
 
 static const struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q, bool streams)
@@ -81,15 +105,8 @@ static const struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_reque
     for (size_t i = 0; i < fm_value_size(q->messages); i++)
         fm_list_add(ctx, messages, message_of(ctx, fm_value_at(q->messages, i)));
     fm_map_set(ctx, body, "messages", messages);
-    if (fm_value_size(q->tools) > 0)
-        fm_map_set(ctx, body, "tools", tools_of(ctx, q->tools));
-    if (streams) {
-        struct fm_value *options = fm_map(ctx);
-        fm_map_set(ctx, options, "include_usage", fm_bool(ctx, true));
-        fm_map_set(ctx, body, "stream", fm_bool(ctx, true));
-        fm_map_set(ctx, body, "stream_options", options);
-    }
-    return body;
+    llm_put_tools(ctx, body, tools_of(ctx, q->tools));
+    return streams ? put_stream(ctx, body) : body;
 }
 
 /* ---- the reply ---- */

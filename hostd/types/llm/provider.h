@@ -95,9 +95,6 @@ void llm_http_init(struct llm_http *h, const struct llm_request *q, struct llm_r
 /* Posts `body` to base_url + path; `auth` is a header with a reference to the secret, or NULL. */
 int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_base, const char *path,
                   const char *auth, const char *more_header, const struct fm_value *body);
-/* A header: `before`, then a reference to the secret that config.api_key names; NULL without
- * api_key. */
-const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const char *before);
 void llm_add(struct fm_ctx *ctx, struct llm_str *s, const char *bytes, size_t n);
 /* A copy that lives as long as the step. */
 const char *llm_keep(struct fm_ctx *ctx, const char *text, size_t n);
@@ -109,12 +106,6 @@ int llm_stream_failed(struct fm_ctx *ctx, const char *why);
 const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content);
 /* The value as JSON, as a text. */
 const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *v);
-/* Whether a key of the configuration means nothing to the agent: it is passed on as it is. */
-bool llm_is_provider_s(const char *key);
-/* Sets body keys from config: those of `names` that are there (NULL-terminated pairs: config key,
- * body key), the provider's own, and all of config.params. */
-void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value *body,
-              const char *const names[][2]);
 /* Arguments in a text, parsed; NULL after fm_ctx_fail. */
 const struct fm_value *llm_arguments(struct fm_ctx *ctx, const struct llm_http *h, const char *name,
                                      const char *text);
@@ -123,5 +114,26 @@ const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const cha
                                    const struct fm_value *arguments);
 /* The number at a path, as far as it is one and not negative. */
 uint64_t llm_count(const struct fm_value *v, const char *path);
+
+/* ---- request.c: what goes into a request of any of them ---- */
+
+/* The URL of a call: config.base_url, or else the default, with the path. */
+const char *llm_url(struct fm_ctx *ctx, const struct fm_value *config, const char *default_base,
+                    const char *path);
+/* A header: `before`, then a reference to the secret that config.api_key names; NULL without
+ * api_key. */
+const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const char *before);
+/* Whether a key of the configuration means nothing to the agent: it is passed on as it is. */
+bool llm_is_provider_s(const char *key);
+/* Sets body keys from config: those of `names` that are there (NULL-terminated pairs: config key,
+ * body key), the provider's own, and all of config.params. */
+void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value *body,
+              const char *const names[][2]);
+/* The value of a key, which may have dots in it; NULL: the map has none, or is none. */
+const struct fm_value *llm_member(const struct fm_value *map, const char *key);
+/* The map without a key. */
+struct fm_value *llm_without(struct fm_ctx *ctx, const struct fm_value *map, const char *key);
+/* Sets the body's tools: these, and those that config.params has brought into it. */
+void llm_put_tools(struct fm_ctx *ctx, struct fm_value *body, struct fm_value *tools);
 
 #endif

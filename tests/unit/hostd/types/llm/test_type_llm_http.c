@@ -175,6 +175,44 @@ static void a_response_format_is_anthropic_s_output_config(void **state)
     fake_is(ctx, sent("response_format"), "{'type':'json_object'}");
 }
 
+static void params_are_merged_into_the_request(void **state)
+{
+    (void)state;
+    configure("anthropic", ",'system':'Be brief.','params':{'system':[{'type':'text','text':'Be kind.',"
+                           "'cache_control':{'type':'ephemeral'}}],'top_k':3}");
+    ask();
+    fake_is(ctx, sent("system"),
+            "[{'type':'text','text':'Be brief.'},{'type':'text','text':'Be kind.',"
+            "'cache_control':{'type':'ephemeral'}}]");
+    fake_is(ctx, sent("top_k"), "3");
+    ctx->state = fm_map(ctx);
+    configure("anthropic", ",'system':'Be brief.','params':{'system':'Be kind.'}");
+    ask();
+    fake_is(ctx, sent("system"), "'Be brief.\\n\\nBe kind.'");
+    ctx->state = fm_map(ctx);
+    configure("anthropic", ",'params':{'system':[{'type':'text','text':'Be kind.'}]}");
+    ask();
+    fake_is(ctx, sent("system"), "[{'type':'text','text':'Be kind.'}]");
+}
+
+static void options_of_a_stream_are_the_configuration_s(void **state)
+{
+    (void)state;
+    configure("openai", ",'stream':true");
+    ask();
+    fake_is(ctx, sent("stream_options"), "{'include_usage':true}");
+    configure("openai", ",'stream':true,'params':{'stream_options':null}");
+    ask();
+    assert_null(sent("stream_options"));
+    fake_is(ctx, sent("stream"), "true");
+    configure("openai", ",'stream':true,'stream_options':{'include_obfuscation':false}");
+    ask();
+    fake_is(ctx, sent("stream_options"), "{'include_obfuscation':false,'include_usage':true}");
+    configure("openai", ",'stream':true,'params':{'stream_options':{'include_usage':false}}");
+    ask();
+    fake_is(ctx, sent("stream_options"), "{'include_usage':false}");
+}
+
 /* ---- replies ---- */
 
 #define THINKING "{'type':'thinking','thinking':'Hm. Hm.','signature':'sig=='}"
@@ -653,6 +691,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(params_are_merged_into_the_request),
+        TEST(options_of_a_stream_are_the_configuration_s),
         TEST(a_call_that_is_not_streamed_may_take_as_long_as_the_whole_call),
         TEST(fields_that_mean_nothing_to_the_agent_are_passed_on),
         TEST(a_response_format_is_anthropic_s_output_config),
