@@ -19,8 +19,8 @@ static void check_api_key(const struct fm_value *config, const struct rules_repo
     if (name != NULL &&
         (strspn(name, letters) == 0 || strspn(name, others) != strlen(name) || strlen(name) > 128))
         rules_fault(o, "api_key",
-              "must name a secret of the host; it is never the key itself. A name has 1 to 128 of the "
-              "characters A-Z a-z 0-9 _ . and begins with no digit or dot");
+                    "must name a secret of the host; it is never the key itself. A name has 1 to 128 of the "
+                    "characters A-Z a-z 0-9 _ . and begins with no digit or dot");
 }
 
 static bool has(const struct fm_value *map, const char *key)
@@ -39,9 +39,10 @@ static void check_script(const struct fm_value *script, const struct rules_repor
             (n == 0 && (has(item, "say") || has(item, "error"))))
             continue;
         (void)snprintf(path, sizeof(path), "script[%zu]", i);
-        rules_fault(o, path,
-              "must have exactly one of say, ask, fail, tool, tools (say also beside a call; error also "
-              "before any)");
+        rules_fault(
+            o, path,
+            "must have exactly one of say, ask, fail, tool, tools (say also beside a call; error also "
+            "before any)");
     }
 }
 
@@ -122,7 +123,8 @@ static void check_keys(const struct fm_value *schema, const struct fm_value *con
 /* ---- what goes to the provider ---- */
 
 /* What the agent itself says in a request: nobody else may. */
-static void check_own(const struct fm_value *map, const char *before, bool model, const struct rules_report *o)
+static void check_own(const struct fm_value *map, const char *before, bool model,
+                      const struct rules_report *o)
 {
     static const struct {
         const char *key, *instead;
@@ -140,11 +142,13 @@ static void check_own(const struct fm_value *map, const char *before, bool model
     const struct fm_value *n = rules_member(map, "n");
     (void)snprintf(path, sizeof(path), "%sn", before);
     if (n != NULL && fm_value_number(n, 0) != 1)
-        rules_fault(o, path, "must be 1: the agent takes one reply, and the others would be paid for and lost");
+        rules_fault(o, path,
+                    "must be 1: the agent takes one reply, and the others would be paid for and lost");
 }
 
 /* Two settings, of which each may stand in params or beside it, that say the same. */
-static void check_pair(const struct fm_value *config, const char *a, const char *b, const struct rules_report *o)
+static void check_pair(const struct fm_value *config, const char *a, const char *b,
+                       const struct rules_report *o)
 {
     const struct fm_value *params = fm_value_get(config, "params");
     const char *names[2] = {a, b};
@@ -164,8 +168,8 @@ static void check_pair(const struct fm_value *config, const char *a, const char 
  * check_own or check_pair says more. */
 static void check_params(const struct fm_value *config, const struct rules_report *o)
 {
-    static const char *const others[] = {"max_tokens", "max_completion_tokens", "n",     "messages",
-                                         "system",     "tools",                 "model", "stream"};
+    static const char *const others[] = {
+        "max_tokens", "max_completion_tokens", "n", "messages", "system", "tools", "model", "stream"};
     const struct fm_value *params = fm_value_get(config, "params");
     size_t n = 0, n_params = fm_value_kind(params) == FM_MAP ? fm_value_size(params) : 0;
     fm_autofree struct named *sorted = fm_xcalloc(fm_value_size(config) + n_params + 1, sizeof(*sorted));
@@ -222,7 +226,7 @@ static void check_request(const struct fm_value *config, const char *provider, c
 }
 
 void llm_agent_rules(const struct fm_value *schema, const struct fm_value *config,
-                            struct json_schema_work *work, json_schema_report report, void *arg)
+                     struct json_schema_work *work, json_schema_report report, void *arg)
 {
     const struct rules_report o = {report, arg};
     const char *provider = fm_value_string(fm_value_get(config, "provider"), "");
@@ -237,4 +241,3 @@ void llm_agent_rules(const struct fm_value *schema, const struct fm_value *confi
     check_tools(config, &o);
     check_request(config, provider, &o);
 }
-

@@ -8,9 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "calls.h"
 #include "mem.h"
 #include "own_types.h"
-#include "provider.h"
+#include "stop.h"
 
 #define BASE_URL "https://api.anthropic.com/v1"
 #define VERSION "anthropic-version: 2023-06-01"
@@ -228,6 +229,17 @@ static void take_usage(struct llm_reply *reply, const struct fm_value *usage)
         reply->output_tokens = llm_count(usage, "output_tokens");
 }
 
+static const struct fm_value *call_of(struct fm_ctx *ctx, const struct llm_reply *r, const struct fm_value *b)
+{
+    const struct fm_value *input = fm_value_get(b, "input");
+    const struct fm_value *c = llm_call_of(ctx, fm_value_string(fm_value_get(b, "id"), NULL),
+                                           fm_value_string(fm_value_get(b, "name"), NULL), input);
+    return input != NULL || llm_stop_of(r->stop) != LLM_STOP_NONE
+               ? c
+               : llm_not_run(ctx, c,
+                             "error: your reply broke off before the arguments, so the tool was not called");
+}
+
 /* What the reply's blocks say. */
 static void take_blocks(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *content)
 {
@@ -242,10 +254,8 @@ static void take_blocks(struct fm_ctx *ctx, struct llm_http *h, const struct fm_
         if (is_text)
             llm_add(ctx, &said, text, strlen(text));
         if (is_call)
-            fm_list_add(ctx, calls,
-                        llm_call_of(ctx, fm_value_string(fm_value_get(b, "id"), NULL),
-                                    fm_value_string(fm_value_get(b, "name"), NULL),
-                                    fm_value_get(b, "input")));
+            fm_list_add(ctx, calls, call_of(ctx, h->reply, b));
+        h->reply->last_call_ended = !is_call;
         fm_list_add(ctx, kept, is_call ? block(ctx, type) : b);
         others = others || (!is_call && !is_text);
     }
@@ -334,25 +344,23 @@ static void put_piece(struct fm_ctx *ctx, struct fm_value *b, const char *key, c
         fm_map_set(ctx, b, key, fm_string(ctx, s->p));
 }
 
-/* The blocks as they would have come without a stream; NULL after fm_ctx_fail. */
+/* The blocks as they would have come without a stream, but a call's input is the text that came, or
+ * missing when none did. */
 static const struct fm_value *put_together(struct fm_ctx *ctx, struct stream *s)
 {
     struct fm_value *content = fm_list(ctx);
     for (size_t i = 0; i < s->n; i++) {
         const struct part *p = &s->parts[i];
-        struct fm_value *b = fm_map_copy(ctx, p->start);
-        const char *name = fm_value_string(fm_value_get(b, "name"), "");
+        const struct fm_value *input = fm_value_get(p->start, "input");
+        bool bare = strcmp(fm_value_string(fm_value_get(p->start, "type"), ""), "tool_use") == 0 &&
+                    fm_value_size(input) == 0;
+        struct fm_value *b = bare ? llm_without(ctx, p->start, "input") : fm_map_copy(ctx, p->start);
         put_piece(ctx, b, "text", &p->text);
         put_piece(ctx, b, "thinking", &p->thinking);
         put_piece(ctx, b, "signature", &p->signature);
         if (p->citations != NULL)
             fm_map_set(ctx, b, "citations", p->citations);
-        if (p->json.n > 0) {
-            const struct fm_value *input = llm_arguments(ctx, &s->h, name, p->json.p);
-            if (input == NULL)
-                return NULL;
-            fm_map_set(ctx, b, "input", input);
-        }
+        put_piece(ctx, b, "input", &p->json);
         fm_list_add(ctx, content, b);
     }
     return content;
@@ -362,9 +370,6 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
 {
     struct stream *s = (struct stream *)h;
     const char *type = fm_value_string(fm_value_get(data, "type"), event);
-    if (strcmp(type, "error") == 0)
-        return llm_stream_failed(ctx,
-                                 fm_value_string(fm_value_get(data, "error.message"), "it does not say why"));
     if (strcmp(type, "content_block_start") == 0)
         return start_part(ctx, s, fm_value_get(data, "content_block"));
     if (strcmp(type, "message_start") == 0) {
@@ -387,8 +392,6 @@ static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value 
     const struct fm_value *content;
     if (json == NULL) {
         content = put_together(ctx, (struct stream *)h);
-        if (content == NULL)
-            return -1;
     } else {
         take_usage(h->reply, fm_value_get(json, "usage"));
         content = fm_value_get(json, "content");

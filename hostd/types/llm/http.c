@@ -7,16 +7,17 @@
 
 #include <openssl/evp.h>
 
+#include "calls.h"
+#include "errors.h"
 #include "http_header.h"
 #include "mem.h"
 #include "own_types.h"
 #include "provider.h"
 #include "secrets.h"
+#include "stop.h"
 
 #define MAX_RESPONSE_BYTES (16u * 1024 * 1024)
 #define MAX_EVENT_BYTES (4u * 1024 * 1024)
-#define MAX_RETRY_AFTER_MS (3600ull * 1000)
-#define MAX_SHOWN 400
 #define TOTAL_MS (600ull * 1000) /* for a call, where config says nothing */
 
 /* ---- small things ---- */
@@ -69,16 +70,6 @@ const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *
     return text;
 }
 
-const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const char *name,
-                                   const struct fm_value *arguments)
-{
-    struct fm_value *call = fm_map(ctx);
-    fm_map_set(ctx, call, "id", fm_string(ctx, id != NULL ? id : ""));
-    fm_map_set(ctx, call, "name", fm_string(ctx, name != NULL ? name : ""));
-    fm_map_set(ctx, call, "arguments", arguments != NULL ? arguments : fm_map(ctx));
-    return call;
-}
-
 /* ---- secrets that come back ----
  *
  * http.c blanks them out in the bytes of a response. A server may still give one back in parts, or
@@ -98,8 +89,7 @@ void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece)
     h->text.p[shown] = last;
 }
 
-/* The text without secrets; NULL for NULL. */
-static const char *hidden_text(struct fm_ctx *ctx, const char *text)
+const char *llm_hidden(struct fm_ctx *ctx, const char *text)
 {
     if (text == NULL)
         return NULL;
@@ -132,84 +122,8 @@ static int hide_in_reply(struct fm_ctx *ctx, struct llm_reply *r)
         return -1;
     r->tool_calls = calls;
     r->blocks = blocks;
-    r->text = hidden_text(ctx, r->text);
+    r->text = llm_hidden(ctx, r->text);
     return 0;
-}
-
-const struct fm_value *llm_arguments(struct fm_ctx *ctx, const struct llm_http *h, const char *name,
-                                     const char *text)
-{
-    fm_auto(fm_err) err = {0};
-    const char *stop = h->reply->stop != NULL ? h->reply->stop : "";
-    if (text[0] == '\0')
-        return fm_map(ctx);
-    text = hidden_text(ctx, text); /* the error may show a part of it */
-    const struct fm_value *v = ctx_json(ctx, text, strlen(text), &err);
-    bool cut = strcmp(stop, "length") == 0 || strcmp(stop, "max_tokens") == 0;
-    if (v == NULL)
-        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
-                          "the model called tool %.64s with arguments that are not JSON%s: %s", name,
-                          cut ? ", because its reply was cut off (see config.max_tokens)" : "", err.msg);
-    if (v == NULL && cut)
-        fm_ctx_fail_permanent(ctx); /* it would be cut off again */
-    return v;
-}
-
-int llm_stream_failed(struct fm_ctx *ctx, const char *why)
-{
-    return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream failed: %.400s", hidden_text(ctx, why));
-}
-
-/* ---- errors ---- */
-
-static uint64_t retry_after_ms(struct fm_ctx *ctx, const struct fm_http_response *r)
-{
-    char text[64];
-    if (fm_http_header(r, "retry-after-ms", text, sizeof(text)))
-        return http_wait_ms(strtod(text, NULL), MAX_RETRY_AFTER_MS);
-    return http_retry_after_ms(r, fm_ctx_now_ms(ctx), MAX_RETRY_AFTER_MS);
-}
-
-/* What the provider says is wrong; its own words if it has some. */
-static const char *complaint(struct fm_ctx *ctx, const char *body, size_t n)
-{
-    fm_auto(fm_err) err = {0};
-    const struct fm_value *v = ctx_json(ctx, body, n, &err);
-    const char *text = fm_value_string(fm_value_get(v, "error.message"), NULL);
-    if (text == NULL)
-        text = fm_value_string(fm_value_get(v, "error"), fm_value_string(fm_value_get(v, "message"), NULL));
-    return hidden_text(ctx, text != NULL ? text : llm_keep(ctx, body, n < MAX_SHOWN ? n : MAX_SHOWN));
-}
-
-static int no_response(struct fm_ctx *ctx, const struct fm_http_response *r)
-{
-    if (r->refused || r->too_large) {
-        (void)fm_ctx_fail(ctx, r->too_large ? FM_FAIL_RESOURCE_EXHAUSTED : FM_FAIL_FAILED_PRECONDITION,
-                          "the model call failed: %s", r->error);
-        fm_ctx_fail_permanent(ctx);
-        return -1;
-    }
-    return fm_ctx_fail(ctx, r->timed_out ? FM_FAIL_DEADLINE_EXCEEDED : FM_FAIL_UNAVAILABLE,
-                       "the model call failed: %s", r->error);
-}
-
-static int error_response(struct fm_ctx *ctx, const struct llm_http *h, const struct fm_http_response *r)
-{
-    bool busy = r->status == 429, later = busy || r->status >= 500 || r->status == 408 || r->status == 425;
-    enum fm_failure code = busy                                   ? FM_FAIL_RESOURCE_EXHAUSTED
-                           : later                                ? FM_FAIL_UNAVAILABLE
-                           : r->status == 401 || r->status == 403 ? FM_FAIL_FAILED_PRECONDITION
-                                                                  : FM_FAIL_INVALID_ARGUMENT;
-    const char *id = h->reply->request_id != NULL ? h->reply->request_id : "";
-    (void)fm_ctx_fail(ctx, code, "the model call failed with status %d: %.*s%s%s%s", r->status, MAX_SHOWN,
-                      complaint(ctx, r->body, r->body_bytes), id[0] != '\0' ? " (request " : "", id,
-                      id[0] != '\0' ? ")" : "");
-    if (!later)
-        fm_ctx_fail_permanent(ctx);
-    uint64_t after = retry_after_ms(ctx, r);
-    if (after > 0)
-        fm_ctx_retry_after(ctx, after);
-    return -1;
 }
 
 /* ---- streams ---- */
@@ -244,7 +158,11 @@ static int on_line(struct fm_ctx *ctx, struct llm_http *h, const char *line, siz
         return 0;
     }
     const struct fm_value *data = json_value_read(line, n, ctx_scratch(ctx), &err);
+    bool is_error = strcmp(h->event, "error") == 0;
     h->had_event = true;
+    if (is_error || llm_is_error(data))
+        return llm_fail_in_reply(ctx, "the model's stream failed", data,
+                                 is_error ? llm_keep(ctx, line, n) : "");
     if (data == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream is malformed: %s", err.msg);
         return -1;
@@ -312,10 +230,29 @@ static int take_json(struct fm_ctx *ctx, struct llm_http *h, const struct fm_htt
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: %s", err.msg);
         return -1;
     }
-    if (fm_value_kind(fm_value_get(json, "error")) == FM_MAP)
-        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model call failed with status %d: %.*s", r->status,
-                           MAX_SHOWN, complaint(ctx, r->body, r->body_bytes));
+    if (llm_is_error(json))
+        return llm_fail_in_reply(ctx, "the model call failed", json, NULL);
     return h->on_end(ctx, h, json);
+}
+
+/* A reply whose end tells that it is none, or not whole, is no success. -1 after fm_ctx_fail. */
+static int check_end(struct fm_ctx *ctx, struct llm_reply *r)
+{
+    enum llm_stop stop = llm_stop_of(r->stop);
+    bool calls = fm_value_size(r->tool_calls) > 0, says = r->text != NULL && r->text[0] != '\0';
+    if (stop == LLM_STOP_FAILED)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                           "the model's reply failed: it ended with the reason \"%.64s\"", r->stop);
+    if (stop == LLM_STOP_CALLS && !calls)
+        return fm_ctx_fail(
+            ctx, FM_FAIL_UNAVAILABLE,
+            "the model's reply is malformed: it ended with the reason \"%.64s\", but has no call", r->stop);
+    if (stop == LLM_STOP_NONE && !calls && !says)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                           "the model's reply is malformed: it is empty, and does not say why it ended");
+    if (stop == LLM_STOP_SHORT && calls && !r->last_call_ended)
+        r->tool_calls = llm_cut_off(ctx, r->tool_calls, r->stop);
+    return 0;
 }
 
 static int take_response(struct fm_ctx *ctx, struct llm_http *h, const struct fm_http_response *r)
@@ -325,12 +262,12 @@ static int take_response(struct fm_ctx *ctx, struct llm_http *h, const struct fm
         h->reply->request_id = llm_keep(ctx, id, strlen(id));
     h->reply->latency_ms = r->duration_ms;
     if (r->status == 0)
-        return no_response(ctx, r);
+        return llm_fail_without_response(ctx, r);
     if (r->status < 200 || r->status >= 300)
-        return error_response(ctx, h, r);
+        return llm_fail_by_status(ctx, h, r);
     bool plain = !h->streams || h->plain || (!h->had_event && says_json(r));
     int rc = plain ? take_json(ctx, h, r) : take_stream(ctx, h);
-    return rc < 0 ? rc : hide_in_reply(ctx, h->reply);
+    return rc < 0 || check_end(ctx, h->reply) < 0 ? -1 : hide_in_reply(ctx, h->reply);
 }
 
 static int on_response(struct fm_ctx *ctx, void *arg, const struct fm_http_response *r)

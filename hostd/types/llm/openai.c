@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "provider.h"
+#include "calls.h"
+#include "stop.h"
 
 #define BASE_URL "https://api.openai.com/v1"
 
@@ -120,17 +121,6 @@ static void take_usage(struct llm_reply *reply, const struct fm_value *v)
     reply->cached_tokens = llm_count(v, "usage.prompt_tokens_details.cached_tokens");
 }
 
-/* Appends a tool call to a list; -1 after fm_ctx_fail. */
-static int add_call(struct fm_ctx *ctx, struct llm_http *h, struct fm_value *list, const char *id,
-                    const char *name, const char *text)
-{
-    const struct fm_value *arguments = llm_arguments(ctx, h, name != NULL ? name : "", text);
-    if (arguments == NULL)
-        return -1;
-    fm_list_add(ctx, list, llm_call_of(ctx, id, name, arguments));
-    return 0;
-}
-
 /* A refusal stands in a field of its own, beside an ordinary finish_reason. */
 static void take_refusal(struct llm_reply *reply, const char *refusal)
 {
@@ -141,24 +131,33 @@ static void take_refusal(struct llm_reply *reply, const char *refusal)
         reply->text = refusal;
 }
 
-static int take_stream(struct fm_ctx *ctx, struct stream *s)
+/* Of a stream that does not say why it ended, a call without arguments may be the beginning of
+ * one. */
+static void take_stream(struct fm_ctx *ctx, struct stream *s)
 {
     struct fm_value *list = fm_list(ctx);
-    for (size_t i = 0; i < s->n_calls; i++)
-        if (add_call(ctx, &s->h, list, s->calls[i].id, s->calls[i].name,
-                     s->calls[i].arguments.n > 0 ? s->calls[i].arguments.p : "") < 0)
-            return -1;
+    bool unsure = llm_stop_of(s->h.reply->stop) == LLM_STOP_NONE;
+    for (size_t i = 0; i < s->n_calls; i++) {
+        const struct llm_str *text = &s->calls[i].arguments;
+        const struct fm_value *c =
+            llm_call_of(ctx, s->calls[i].id, s->calls[i].name, text->n > 0 ? fm_string(ctx, text->p) : NULL);
+        if (unsure && text->n == 0)
+            c = llm_not_run(ctx, c,
+                            "error: your reply broke off before the arguments, so the tool was not called");
+        fm_list_add(ctx, list, c);
+    }
     s->h.reply->text = s->h.text.p;
     if (s->refuses)
         s->h.reply->stop = "refusal";
     s->h.reply->tool_calls = list;
-    return 0;
 }
 
 static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *json)
 {
-    if (json == NULL)
-        return take_stream(ctx, (struct stream *)h);
+    if (json == NULL) {
+        take_stream(ctx, (struct stream *)h);
+        return 0;
+    }
     const struct fm_value *choice = fm_value_at(fm_value_get(json, "choices"), 0),
                           *calls = fm_value_get(choice, "message.tool_calls");
     struct fm_value *list = fm_list(ctx);
@@ -169,12 +168,12 @@ static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value 
     h->reply->text = fm_value_string(fm_value_get(choice, "message.content"), NULL);
     h->reply->stop = fm_value_string(fm_value_get(choice, "finish_reason"), "");
     take_refusal(h->reply, fm_value_string(fm_value_get(choice, "message.refusal"), ""));
-    for (size_t i = 0; i < fm_value_size(calls); i++) {
+    for (size_t i = 0; fm_value_kind(calls) == FM_LIST && i < fm_value_size(calls); i++) {
         const struct fm_value *c = fm_value_at(calls, i);
-        if (add_call(ctx, h, list, fm_value_string(fm_value_get(c, "id"), NULL),
-                     fm_value_string(fm_value_get(c, "function.name"), NULL),
-                     fm_value_string(fm_value_get(c, "function.arguments"), "")) < 0)
-            return -1;
+        fm_list_add(ctx, list,
+                    llm_call_of(ctx, fm_value_string(fm_value_get(c, "id"), NULL),
+                                fm_value_string(fm_value_get(c, "function.name"), NULL),
+                                fm_value_get(c, "function.arguments")));
     }
     h->reply->tool_calls = list;
     return 0;
@@ -192,11 +191,19 @@ static double index_of(const struct stream *s, const struct fm_value *piece, con
     return (double)(is_new ? n : n - 1);
 }
 
+/* A piece of arguments; some servers send all of them at once, as an object. */
+static const char *arguments_of(struct fm_ctx *ctx, const struct fm_value *v)
+{
+    if (v == NULL || fm_value_kind(v) == FM_NULL)
+        return "";
+    return fm_value_string(v, fm_value_string(llm_json_text(ctx, v), ""));
+}
+
 static int add_call_piece(struct fm_ctx *ctx, struct stream *s, const struct fm_value *piece)
 {
     const char *id = fm_value_string(fm_value_get(piece, "id"), NULL),
                *name = fm_value_string(fm_value_get(piece, "function.name"), NULL),
-               *arguments = fm_value_string(fm_value_get(piece, "function.arguments"), "");
+               *arguments = arguments_of(ctx, fm_value_get(piece, "function.arguments"));
     double index = index_of(s, piece, id);
     if (!(index >= 0 && index < LLM_MAX_STREAMED_CALLS)) {
         (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
@@ -219,9 +226,6 @@ static int add_call_piece(struct fm_ctx *ctx, struct stream *s, const struct fm_
 static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, const struct fm_value *data)
 {
     (void)event;
-    const char *error = fm_value_string(fm_value_get(data, "error.message"), NULL);
-    if (error != NULL)
-        return llm_stream_failed(ctx, error);
     const struct fm_value *choice = fm_value_at(fm_value_get(data, "choices"), 0),
                           *delta = fm_value_get(choice, "delta");
     const char *text = fm_value_string(fm_value_get(delta, "content"), ""),

@@ -2,7 +2,7 @@
  *
  * A conversation is a list of messages in a form of its own, which providers translate:
  *   {"role": "system"|"user", "content": text, or a list of parts that is passed through}
- *   {"role": "assistant", "content": text, "tool_calls": [{"id", "name", "arguments"}],
+ *   {"role": "assistant", "content": text, "tool_calls": as calls.h has them,
  *    "blocks": what else the reply had, in the provider's form and order; see anthropic.c}
  *   {"role": "tool", "call_id": id, "name": name, "content": anything} */
 #ifndef FM_LLM_PROVIDER_H
@@ -29,8 +29,9 @@ struct llm_request {
 /* A model's reply. */
 struct llm_reply {
     const char *text;                  /* NULL: none */
-    const struct fm_value *tool_calls; /* list of {"id", "name", "arguments"}; NULL: none. The model's ids:
-                                          they may be missing or equal */
+    const struct fm_value *tool_calls; /* as calls.h has them; NULL: none. The model's ids: they may be
+                                          missing or equal */
+    bool last_call_ended;              /* something came after the last call */
     const struct fm_value *blocks;     /* for the conversation, see above; NULL: none */
     const char *ask;                   /* the mock's question, without a tool call */
     const struct fm_value *choices;    /* with ask; a list, or NULL */
@@ -98,20 +99,14 @@ int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_ba
 void llm_add(struct fm_ctx *ctx, struct llm_str *s, const char *bytes, size_t n);
 /* A copy that lives as long as the step. */
 const char *llm_keep(struct fm_ctx *ctx, const char *text, size_t n);
+/* The text without secrets; NULL for NULL. */
+const char *llm_hidden(struct fm_ctx *ctx, const char *text);
 /* A piece of the model's text: added to h->text, secrets blanked out, and shown. */
 void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece);
-/* The step fails with what an event of a stream says. Returns -1. */
-int llm_stream_failed(struct fm_ctx *ctx, const char *why);
 /* The content of a message as one text: text as it is, anything else as JSON. */
 const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content);
 /* The value as JSON, as a text. */
 const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *v);
-/* Arguments in a text, parsed; NULL after fm_ctx_fail. */
-const struct fm_value *llm_arguments(struct fm_ctx *ctx, const struct llm_http *h, const char *name,
-                                     const char *text);
-/* A tool call for a reply; id and name may be NULL. */
-const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const char *name,
-                                   const struct fm_value *arguments);
 /* The number at a path, as far as it is one and not negative. */
 uint64_t llm_count(const struct fm_value *v, const char *path);
 

@@ -18,7 +18,7 @@ const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const ch
 }
 
 const char *llm_url(struct fm_ctx *ctx, const struct fm_value *config, const char *default_base,
-                          const char *path)
+                    const char *path)
 {
     const char *base = fm_value_string(fm_value_get(config, "base_url"), default_base);
     size_t n = strlen(base);
@@ -54,7 +54,6 @@ void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value
     for (size_t i = 0; fm_value_kind(params) == FM_MAP && i < fm_value_size(params); i++)
         fm_map_set(ctx, body, fm_value_key(params, i), fm_value_at(params, i));
 }
-
 
 const struct fm_value *llm_member(const struct fm_value *map, const char *key)
 {

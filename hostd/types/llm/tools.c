@@ -267,6 +267,11 @@ void llm_start_call(struct fm_ctx *ctx, const struct fm_value *call)
     const char *id = fm_value_string(fm_value_get(call, "id"), ""),
                *name = fm_value_string(fm_value_get(call, "name"), "");
     const struct fm_value *tool = tool_of(ctx, name);
+    const char *not_run = fm_value_string(fm_value_get(call, "not_run"), NULL);
+    if (not_run != NULL) {
+        llm_append_result(ctx, id, name, text(ctx, not_run));
+        return;
+    }
     char why[WHY_BYTES] = "";
     bool asks = tool == NULL && strcmp(name, "ask_user") == 0;
     if (tool == NULL && !asks)

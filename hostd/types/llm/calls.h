@@ -1,0 +1,19 @@
+/* Calls of tools in a model's reply: {"id", "name", "arguments"}, and of one that must not be run
+ * "not_run", which says why: the model is told. */
+#ifndef FM_LLM_CALLS_H
+#define FM_LLM_CALLS_H
+
+#include "provider.h"
+
+/* A call; id and name may be NULL. Its arguments as the provider gives them: an object, or a text
+ * that describes one; nothing is an empty object. A text that describes nothing makes a call that is
+ * not run. */
+const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const char *name,
+                                   const struct fm_value *arguments);
+/* The call, which must not be run, because of `why` (printf). */
+const struct fm_value *llm_not_run(struct fm_ctx *ctx, const struct fm_value *call, const char *why, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The calls of a reply that was cut off, where its last call was the last that came: it is not run. */
+const struct fm_value *llm_cut_off(struct fm_ctx *ctx, const struct fm_value *calls, const char *stop);
+
+#endif
