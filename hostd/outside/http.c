@@ -14,6 +14,7 @@
 #include <utlist.h>
 
 #include "clock.h"
+#include "http_field.h"
 #include "log.h"
 #include "mem.h"
 #include "outside_events.h"
@@ -331,6 +332,35 @@ static void add_header(struct request *r, const char *line)
         r->headers = more;
 }
 
+/* A header "name: value" as its owner wrote it, with references to secrets, and as it is sent. Says no
+ * more of it than its name. */
+static void check_header(struct request *r, const char *written, const char *line, size_t n)
+{
+    const char *colon = strchr(written, ':'), *value = strchr(line, ':');
+    size_t name = colon == NULL ? 0 : (size_t)(colon - written);
+    if (colon == NULL || value == NULL) {
+        refuse(r, "a header has no colon after its name");
+        return;
+    }
+    value++;
+    const char *why = fm_http_name_fault(written, name);
+    if (why == NULL)
+        why = fm_http_value_fault(value, n - (size_t)(value - line));
+    if (why == NULL)
+        return;
+    char text[250];
+    (void)snprintf(text, sizeof(text), "the header %.*s %s", (int)(name < 100 ? name : 100), written, why);
+    refuse(r, text);
+}
+
+/* libcurl takes a header without a value for one to be left out, unless it ends so. */
+static void end_empty(char *line)
+{
+    char *colon = strchr(line, ':');
+    if (colon[1 + strspn(colon + 1, " \t")] == '\0')
+        memcpy(colon, ";", 2);
+}
+
 static void add_headers(struct request *r, const struct fm_http_request *q)
 {
     bool expects = false;
@@ -340,10 +370,12 @@ static void add_headers(struct request *r, const struct fm_http_request *q)
         if (secrets_expand(r->http->secrets, q->headers[i], &line, &r->used, &err) < 0)
             refuse(r, err.msg);
         fm_buf_append(&line, "", 1);
-        if (strpbrk((const char *)line.p, "\r\n") != NULL)
-            refuse(r, "a header contains a line break");
         if (!r->refused)
+            check_header(r, q->headers[i], (const char *)line.p, line.n - 1);
+        if (!r->refused) {
+            end_empty((char *)line.p);
             add_header(r, (const char *)line.p);
+        }
         expects = expects || strncasecmp(q->headers[i], "Expect:", 7) == 0;
         explicit_bzero(line.p, line.n);
     }

@@ -15,7 +15,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "buf.h"
 #include "builtin.h"
+#include "http_field.h"
 #include "http_header.h"
 #include "jq_eval.h"
 #include "mem.h"
@@ -98,13 +100,6 @@ static int read_url(struct fm_ctx *ctx, struct request *r)
     return 0;
 }
 
-static bool is_token(const char *s)
-{
-    size_t n = strlen(s);
-    return n > 0 && n <= 128 &&
-           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~") == n;
-}
-
 static bool has_header(const struct request *r, const char *name)
 {
     size_t n = strlen(name);
@@ -117,10 +112,16 @@ static bool has_header(const struct request *r, const char *name)
 /* Messages never show a value: it may be a secret. */
 static int add_header(struct fm_ctx *ctx, struct request *r, const char *name, const char *value)
 {
-    if (!is_token(name) || value == NULL || has_control(value) || strlen(value) > MAX_HEADER_BYTES)
-        return wrong(ctx, "headers",
-                     "a header needs a valid name, and as its value text of up to 8192 bytes without control "
-                     "characters");
+    const char *why = value == NULL ? "must have text as its value" : fm_http_name_fault(name, strlen(name));
+    if (why == NULL)
+        why = strlen(value) > MAX_HEADER_BYTES ? "has more than 8192 bytes"
+                                               : fm_http_value_fault(value, strlen(value));
+    if (why != NULL) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "headers: the header %.*s %s",
+                          (int)fm_utf8_cut(name, 100), name, why);
+        fm_ctx_fail_permanent(ctx);
+        return -1;
+    }
     if (has_header(r, name))
         return wrong(ctx, "headers", "a header is set twice");
     if (r->n_headers == MAX_HEADERS)

@@ -45,9 +45,7 @@ const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const cha
     const char *text = is_text ? llm_hidden(ctx, fm_value_string(arguments, "")) : "";
     bool none = arguments == NULL || fm_value_kind(arguments) == FM_NULL ||
                 (is_text && text[strspn(text, " \t\r\n")] == '\0');
-    const struct fm_value *read = none      ? fm_map(ctx)
-                                  : is_text ? read_arguments(ctx, text, &err)
-                                            : arguments;
+    const struct fm_value *read = none ? fm_map(ctx) : is_text ? read_arguments(ctx, text, &err) : arguments;
     fm_map_set(ctx, call, "id", fm_string(ctx, id != NULL ? id : ""));
     fm_map_set(ctx, call, "name", fm_string(ctx, name != NULL ? name : ""));
     fm_map_set(ctx, call, "arguments", read != NULL ? read : fm_map(ctx));
@@ -66,11 +64,12 @@ const struct fm_value *llm_cut_off(struct fm_ctx *ctx, const struct fm_value *ca
         const struct fm_value *c = fm_value_at(calls, i);
         bool is_last = i + 1 == n && fm_value_get(c, "not_run") == NULL;
         fm_list_add(ctx, list,
-                    !is_last ? c
-                             : llm_not_run(ctx, c,
-                                           "error: your reply was cut off (%.64s) in this call, so the tool was "
-                                           "not called. Call it again, with less in one reply.",
-                                           stop));
+                    !is_last
+                        ? c
+                        : llm_not_run(ctx, c,
+                                      "error: your reply was cut off (%.64s) in this call, so the tool was "
+                                      "not called. Call it again, with less in one reply.",
+                                      stop));
     }
     return list;
 }

@@ -148,8 +148,8 @@ int llm_fail_by_status(struct fm_ctx *ctx, const struct llm_http *h, const struc
                                                                   : FM_FAIL_INVALID_ARGUMENT;
     if (words == NULL)
         words = llm_keep(ctx, r->body, r->body_bytes < MAX_SHOWN ? r->body_bytes : MAX_SHOWN);
-    (void)fm_ctx_fail(ctx, code, "the model call failed with status %d: %s%s%s%s", r->status, shown(ctx, words),
-                      id[0] != '\0' ? " (request " : "", id, id[0] != '\0' ? ")" : "");
+    (void)fm_ctx_fail(ctx, code, "the model call failed with status %d: %s%s%s%s", r->status,
+                      shown(ctx, words), id[0] != '\0' ? " (request " : "", id, id[0] != '\0' ? ")" : "");
     if (!again)
         fm_ctx_fail_permanent(ctx);
     uint64_t after = retry_after_ms(ctx, r);

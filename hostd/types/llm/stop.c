@@ -61,7 +61,8 @@ const char *llm_stop_warning(const char *reason)
         return NULL;
     if (strcasecmp(reason, "refusal") == 0)
         return "warning: the model refused to answer";
-    static const char *const cut[] = {"length", "max_tokens", "model_length", "model_context_window_exceeded"};
+    static const char *const cut[] = {"length", "max_tokens", "model_length",
+                                      "model_context_window_exceeded"};
     for (size_t i = 0; i < sizeof(cut) / sizeof(cut[0]); i++)
         if (strcasecmp(reason, cut[i]) == 0)
             return "warning: the model's reply was cut off";

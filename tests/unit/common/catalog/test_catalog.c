@@ -204,6 +204,18 @@ static void what_an_agent_does_not_know_is_a_fault_of_the_mock_only(void **state
               "limits.maxturns: unknown key \"maxturns\"; did you mean \"max_turns\"?");
 }
 
+static void headers_that_are_the_client_s_are_a_fault(void **state)
+{
+    (void)state;
+    has_fault("http", "{'url':'http://x','headers':{'Content-Length':'5'}}",
+              "headers.Content-Length: cannot be set: it follows from the body");
+    has_fault("http", "{'url':'http://x','secret_headers':{'Connection':'crm'}}",
+              "secret_headers.Connection: cannot be set: it is between the client and the next hop");
+    has_fault("http", "{'url':'http://x','headers':{'A':'b\\r\\nC: d'}}",
+              "headers.A: has a line break or another control character in its value");
+    has_fault("http", "{'url':'http://x','headers':{'X-A':'','Authorization':'b'}}", "");
+}
+
 static void agent_has_fault(const char *more, const char *wanted)
 {
     static const char *const providers[] = {"openai", "anthropic"};
@@ -268,6 +280,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(headers_that_are_the_client_s_are_a_fault),
         TEST(a_key_that_no_tool_has_is_a_fault),
         TEST(what_params_cannot_say_is_a_fault),
         TEST(what_would_say_nothing_to_anthropic_is_a_fault),

@@ -61,7 +61,8 @@ static void no_arguments_are_an_empty_object_and_others_are_refused(void **state
     ask();
     answers(REPLY(CALLS(CALL("a", "[1]")), "'tool_calls'"));
     assert_int_equal(ctx->emitted.n, 0);
-    assert_string_equal(fake_text(ctx->state, "messages[2].content"), "error: the arguments must be an object");
+    assert_string_equal(fake_text(ctx->state, "messages[2].content"),
+                        "error: the arguments must be an object");
 }
 
 static void the_model_is_told_of_arguments_that_are_not_json(void **state)
@@ -119,10 +120,11 @@ static void a_call_that_was_cut_off_is_not_run_and_the_model_is_told(void **stat
     ctx->state = fm_map(ctx);
     configure("anthropic", ",'stream':true");
     ask();
-    answers("data: {'type':'content_block_start','index':0,'content_block':{'type':'tool_use','id':'t',"
-            "'name':'look','input':{}}}\n\n"
-            "data: {'type':'message_delta','delta':{'stop_reason':'max_tokens'},'usage':{'output_tokens':9}}\n\n"
-            "data: {'type':'message_stop'}\n\n");
+    answers(
+        "data: {'type':'content_block_start','index':0,'content_block':{'type':'tool_use','id':'t',"
+        "'name':'look','input':{}}}\n\n"
+        "data: {'type':'message_delta','delta':{'stop_reason':'max_tokens'},'usage':{'output_tokens':9}}\n\n"
+        "data: {'type':'message_stop'}\n\n");
     was_not_run("t");
 }
 
@@ -137,8 +139,9 @@ static void calls_that_were_complete_before_the_cut_are_run(void **state)
     ctx->state = fm_map(ctx);
     configure("anthropic", "");
     ask();
-    answers("{'content':[{'type':'tool_use','id':'t','name':'look','input':{}},{'type':'text','text':'And n'}],"
-            "'stop_reason':'max_tokens','usage':{'input_tokens':1,'output_tokens':1}}");
+    answers(
+        "{'content':[{'type':'tool_use','id':'t','name':'look','input':{}},{'type':'text','text':'And n'}],"
+        "'stop_reason':'max_tokens','usage':{'input_tokens':1,'output_tokens':1}}");
     fake_emitted(ctx, 1, "tool_call", "{'call_id':'t','name':'look','arguments':{}}");
 }
 
@@ -185,19 +188,20 @@ static void an_end_without_a_reason_or_with_an_unknown_one_is_told(void **state)
     static const struct {
         const char *given, *told, *warning;
     } ends[] = {
-        {"'stop'",    "",          ""                                        },
-        {"'STOP'",    "",          ""                                        },
-        {"null",      "none",      none                                      },
-        {"''",        "none",      none                                      },
-        {"'strange'", "strange",   unknown                                   },
-        {"'length'",  "length",    "warning: the model's reply was cut off"  },
-        {"'safety'",  "safety",    "warning: the provider withheld part of the model's reply"},
+        {"'stop'",    "",        ""                                                        },
+        {"'STOP'",    "",        ""                                                        },
+        {"null",      "none",    none                                                      },
+        {"''",        "none",    none                                                      },
+        {"'strange'", "strange", unknown                                                   },
+        {"'length'",  "length",  "warning: the model's reply was cut off"                  },
+        {"'safety'",  "safety",  "warning: the provider withheld part of the model's reply"},
     };
     for (size_t i = 0; i < 2 * sizeof(ends) / sizeof(ends[0]); i++) {
         char reply[500];
         bool streams = i % 2 == 1;
         (void)snprintf(reply, sizeof(reply),
-                       streams ? EVENT("{'content':'Half a'}", "%s") DONE : REPLY("{'content':'Half a'}", "%s"),
+                       streams ? EVENT("{'content':'Half a'}", "%s") DONE
+                               : REPLY("{'content':'Half a'}", "%s"),
                        ends[i / 2].given);
         ctx->state = fm_map(ctx);
         configure("openai", streams ? ",'stream':true" : "");
@@ -218,7 +222,8 @@ static void a_call_without_arguments_in_a_stream_without_an_end_is_not_run(void 
     configure("openai", ",'stream':true");
     ask();
     answers(EVENT("{'tool_calls':[{'index':0,'id':'a','function':{'name':'look','arguments':'{}'}}]}", "null")
-                EVENT("{'tool_calls':[{'index':1,'id':'b','function':{'name':'look','arguments':''}}]}", "null") DONE);
+                EVENT("{'tool_calls':[{'index':1,'id':'b','function':{'name':'look','arguments':''}}]}",
+                      "null") DONE);
     assert_int_equal(ctx->emitted.n, 1);
     fake_emitted(ctx, 0, "tool_call", "{'call_id':'a','name':'look','arguments':{}}");
     assert_string_equal(fake_text(ctx->state, "messages[2].content"),
@@ -265,21 +270,21 @@ static void an_error_in_a_stream_is_no_success_however_it_is_written(void **stat
     static const struct {
         const char *event, *says;
     } errors[] = {
-        {"data: {'error':{'message':'no room'}}\n\n",                              "no room"       },
-        {"data: {'error':'no room'}\n\n",                                          "no room"       },
-        {"data: {'error':{'code':500}}\n\n",                                       "500"           },
-        {"data: {'object':'error','message':'no room'}\n\n",                       "no room"       },
-        {"data: {'type':'error','message':'no room'}\n\n",                         "no room"       },
-        {"data: {'choices':[{'delta':{},'error':{'message':'no room'}}]}\n\n",     "no room"       },
-        {"event: error\ndata: {'message':'no room'}\n\n",                          "no room"       },
-        {"event: error\ndata: no room\n\n",                                        "no room"       },
-        {"event: error\ndata: {}\n\n",                                             "{}"            },
+        {"data: {'error':{'message':'no room'}}\n\n",                          "no room"},
+        {"data: {'error':'no room'}\n\n",                                      "no room"},
+        {"data: {'error':{'code':500}}\n\n",                                   "500"    },
+        {"data: {'object':'error','message':'no room'}\n\n",                   "no room"},
+        {"data: {'type':'error','message':'no room'}\n\n",                     "no room"},
+        {"data: {'choices':[{'delta':{},'error':{'message':'no room'}}]}\n\n", "no room"},
+        {"event: error\ndata: {'message':'no room'}\n\n",                      "no room"},
+        {"event: error\ndata: no room\n\n",                                    "no room"},
+        {"event: error\ndata: {}\n\n",                                         "{}"     },
     };
     static const char *const providers[] = {"openai", "anthropic"};
     for (size_t i = 0; i < 2 * sizeof(errors) / sizeof(errors[0]); i++) {
         char reply[600];
-        (void)snprintf(reply, sizeof(reply), "%s%s" DONE, i % 2 == 0 ? EVENT("{'content':'Half a'}", "null") : "",
-                       errors[i / 2].event);
+        (void)snprintf(reply, sizeof(reply), "%s%s" DONE,
+                       i % 2 == 0 ? EVENT("{'content':'Half a'}", "null") : "", errors[i / 2].event);
         configure(providers[i % 2], ",'stream':true");
         ask();
         fails_with(respond(reply), errors[i / 2].says);
@@ -296,10 +301,14 @@ static void an_error_in_a_stream_is_no_success_however_it_is_written(void **stat
 static void an_error_that_no_other_attempt_can_mend_is_final(void **state)
 {
     (void)state;
-    static const char *const errors[] = {
-        "'type':'invalid_request_error'", "'code':'context_length_exceeded'", "'code':400",
-        "'type':'insufficient_quota'",    "'status':'INVALID_ARGUMENT'",      "'type':'authentication_error'"};
-    static const char *const others[] = {"'type':'overloaded_error'", "'code':429", "'code':503", "'code':'x'"};
+    static const char *const errors[] = {"'type':'invalid_request_error'",
+                                         "'code':'context_length_exceeded'",
+                                         "'code':400",
+                                         "'type':'insufficient_quota'",
+                                         "'status':'INVALID_ARGUMENT'",
+                                         "'type':'authentication_error'"};
+    static const char *const others[] = {"'type':'overloaded_error'", "'code':429", "'code':503",
+                                         "'code':'x'"};
     for (size_t i = 0; i < 10; i++) {
         char reply[300];
         (void)snprintf(reply, sizeof(reply), "data: {'type':'error','error':{%s,'message':'no'}}\n\n",
@@ -319,13 +328,13 @@ static void statuses_say_whether_another_attempt_can_help(void **state)
         const char *headers, *body;
         bool permanent;
     } all[] = {
-        {409, "",                        "{}",                                           false},
-        {429, "",                        "{}",                                           false},
+        {409, "",                        "{}",                                            false},
+        {429, "",                        "{}",                                            false},
         {429, "",                        "{\"error\":{\"code\":\"insufficient_quota\"}}", true },
-        {500, "",                        "{}",                                           false},
-        {500, "x-should-retry: false\n", "{}",                                           true },
-        {400, "x-should-retry: true\n",  "{}",                                           false},
-        {400, "",                        "{}",                                           true },
+        {500, "",                        "{}",                                            false},
+        {500, "x-should-retry: false\n", "{}",                                            true },
+        {400, "x-should-retry: true\n",  "{}",                                            false},
+        {400, "",                        "{}",                                            true },
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         configure("openai", "");
