@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "env_name.h"
 #include "http_field.h"
 #include "rules_llm.h"
 #include "rules_report.h"
@@ -54,6 +55,15 @@ static void exec_rules(const struct fm_value *schema, const struct fm_value *con
     const struct rules_report o = {report, arg};
     if (strcmp(fm_value_string(fm_value_get(config, "command[0]"), "-"), "") == 0)
         rules_fault(&o, "command", "must begin with the program to be run");
+    const struct fm_value *names = fm_value_get(config, "inherit_env");
+    for (size_t i = 0; fm_value_kind(names) == FM_LIST && i < fm_value_size(names); i++) {
+        const char *name = fm_value_string(fm_value_at(names, i), NULL),
+                   *why = name == NULL ? NULL : fm_env_fault(name);
+        char path[RULES_PATH_BYTES];
+        (void)snprintf(path, sizeof(path), "inherit_env[%zu]", i);
+        if (why != NULL)
+            rules_fault(&o, path, "\"%.*s\" %s", (int)fm_utf8_cut(name, 64), name, why);
+    }
     if (strcmp(fm_value_string(fm_value_get(config, "mode"), ""), "serve") == 0)
         return;
     for (size_t i = 0; i < 2; i++)

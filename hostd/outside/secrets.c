@@ -232,6 +232,13 @@ bool secrets_hide(char *text, size_t n, size_t *ret_tail)
     return found;
 }
 
+bool secrets_known(const char *text)
+{
+    size_t n = strlen(text);
+    fm_autofree char *copy = strdup(text);
+    return copy == NULL || secrets_redact(&known_values, copy, n) || secrets_redact(&sent, copy, n);
+}
+
 void secrets_hide_known(char *text, size_t n)
 {
     (void)secrets_redact(&known_values, text, n);

@@ -35,6 +35,9 @@ size_t secrets_tail(const struct fm_buf *used, const char *text, size_t n);
  * counts. `ret_tail` may be NULL. On the loop's thread. */
 bool secrets_hide(char *text, size_t n, size_t *ret_tail);
 
+/* Whether the text has a secret in it: one of the file that was read, of the variables
+ * FERMATA_SECRET_…, or one that was put into a request. */
+bool secrets_known(const char *text);
 /* Blanks out every secret of the file that was read, and of the variables FERMATA_SECRET_…, used or
  * not: for what a program says that may have read them. */
 void secrets_hide_known(char *text, size_t n);

@@ -8,17 +8,18 @@
 static void headers_of_the_connection_and_the_message_are_the_client_s(void **state)
 {
     (void)state;
-    static const char *const refused[] = {
-        "Content-Length", "content-length", "TRANSFER-ENCODING", "Connection",       "Keep-Alive", "TE",
-        "Trailer",        "Upgrade",        "Host",              "Proxy-Connection", "HTTP2-Settings",
-        "Proxy-Authorization"};
+    static const char *const refused[] = {"Content-Length",   "content-length", "TRANSFER-ENCODING",
+                                          "Connection",       "Keep-Alive",     "TE",
+                                          "Trailer",          "Upgrade",        "Host",
+                                          "Proxy-Connection", "HTTP2-Settings", "Proxy-Authorization"};
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         const char *why = fm_http_name_fault(refused[i], strlen(refused[i]));
         assert_non_null(why);
         assert_non_null(strstr(why, "cannot be set"));
     }
-    static const char *const others[] = {"Content-Type", "Content-Lengt", "Content-Length-X", "Hosts",
-                                         "X-Host",       "Authorization", "T",                "Cookie"};
+    static const char *const others[] = {
+        "Content-Type", "Content-Lengt", "Content-Length-X", "Hosts", "X-Host", "Authorization", "T",
+        "Cookie"};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         assert_null(fm_http_name_fault(others[i], strlen(others[i])));
 }
@@ -26,7 +27,8 @@ static void headers_of_the_connection_and_the_message_are_the_client_s(void **st
 static void a_name_is_a_token(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"A B", "A:", ":authority", "A\r\nB", "A\n", "Transfer-Encoding ", "\tTE", "ä"};
+    static const char *const bad[] = {"A B",  "A:", ":authority", "A\r\nB", "A\n", "Transfer-Encoding ",
+                                      "\tTE", "ä"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_non_null(fm_http_name_fault(bad[i], strlen(bad[i])));
     assert_non_null(fm_http_name_fault("", 0));

@@ -216,6 +216,21 @@ static void headers_that_are_the_client_s_are_a_fault(void **state)
     has_fault("http", "{'url':'http://x','headers':{'X-A':'','Authorization':'b'}}", "");
 }
 
+static void secrets_are_not_inherited(void **state)
+{
+    (void)state;
+    has_fault("exec", "{'command':['x'],'inherit_env':['HTTP_PROXY','VIRTUAL_ENV','KEYBOARD']}", "");
+    has_fault(
+        "exec", "{'command':['x'],'inherit_env':['A','aws_secret_access_key']}",
+        "inherit_env[1]: \"aws_secret_access_key\" has the name of a secret: it is not passed on; have the "
+        "program read secrets from a file");
+    has_fault("exec", "{'command':['x'],'inherit_env':['FERMATA_SECRET_a']}",
+              "inherit_env[0]: \"FERMATA_SECRET_a\" is Fermata's own: it is not passed on");
+    has_fault("exec", "{'command':['x'],'inherit_env':['A=B']}",
+              "inherit_env[0]: \"A=B\" is no name of a variable: one has 1 to 128 of A-Z a-z 0-9 _, no digit "
+              "first");
+}
+
 static void agent_has_fault(const char *more, const char *wanted)
 {
     static const char *const providers[] = {"openai", "anthropic"};
@@ -281,6 +296,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(headers_that_are_the_client_s_are_a_fault),
+        TEST(secrets_are_not_inherited),
         TEST(a_key_that_no_tool_has_is_a_fault),
         TEST(what_params_cannot_say_is_a_fault),
         TEST(what_would_say_nothing_to_anthropic_is_a_fault),

@@ -41,8 +41,12 @@ static void tries(const char *header)
     assert_int_equal(setenv("BROKEN_KEY", "very-secret\r\nTransfer-Encoding: chunked", 1), 0);
     struct secrets *secrets = secrets_read(NULL, &err);
     struct http *h = http_new(&loop, &events, secrets, NULL);
-    const struct fm_http_request r = {
-        .method = "POST", .url = "http://127.0.0.1:1/", .headers = &header, .n_headers = 1, .body = "a", .body_bytes = 1};
+    const struct fm_http_request r = {.method = "POST",
+                                      .url = "http://127.0.0.1:1/",
+                                      .headers = &header,
+                                      .n_headers = 1,
+                                      .body = "a",
+                                      .body_bytes = 1};
     ended = 0;
     http_start(h, 1, &r);
     while (ended == 0)
@@ -57,9 +61,10 @@ static void tries(const char *header)
 static void framing_of_anybody_s_is_refused_before_anything_is_sent(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"Content-Length: 5",   "transfer-encoding: chunked",     "Transfer-Encoding;",
-                                      "Content-Length : 5",  "X: a\nTransfer-Encoding: chunked", "Host: x",
-                                      "Connection: upgrade", "X: ${secret:BROKEN_KEY}"};
+    static const char *const bad[] = {
+        "Content-Length: 5",   "transfer-encoding: chunked",       "Transfer-Encoding;",
+        "Content-Length : 5",  "X: a\nTransfer-Encoding: chunked", "Host: x",
+        "Connection: upgrade", "X: ${secret:BROKEN_KEY}"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         tries(bad[i]);
         if (!refused || strstr(error, "header") == NULL || strstr(error, "very-secret") != NULL)
