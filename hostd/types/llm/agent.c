@@ -75,6 +75,8 @@ static void log_call(struct fm_ctx *ctx, const struct turn *t, const char *resul
     fm_map_set(ctx, m, "output_tokens", fm_number(ctx, (double)r->output_tokens));
     if (r->cached_tokens > 0)
         fm_map_set(ctx, m, "cached_tokens", fm_number(ctx, (double)r->cached_tokens));
+    if (r->estimated)
+        fm_map_set(ctx, m, "estimated", fm_bool(ctx, true));
     if (cost > 0)
         fm_map_set(ctx, m, "cost", fm_number(ctx, cost));
     fm_ctx_log(ctx, "model call", m);
@@ -260,6 +262,12 @@ static int call_model(struct fm_ctx *ctx)
                                       .messages = fm_ctx_state_get(ctx, "messages"),
                                       .calls_before = (uint32_t)llm_counter(ctx, "calls"),
                                       .charge_failed = llm_charge_failed};
+    if (t->provider->body != NULL) {
+        t->request.tools = llm_offered_tools(ctx);
+        t->request.body = t->provider->body(ctx, &t->request);
+        if (t->request.body == NULL)
+            return -1;
+    }
     switch (llm_check_limits(ctx, t, &ended)) {
     case LLM_WITHIN:
         break;
@@ -270,8 +278,6 @@ static int call_model(struct fm_ctx *ctx)
     case LLM_FAILED:
         return -1;
     }
-    if (t->provider != &llm_mock)
-        t->request.tools = llm_offered_tools(ctx);
     return t->provider->call(ctx, &t->request, &t->reply, on_reply, t);
 }
 

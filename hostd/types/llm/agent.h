@@ -65,7 +65,8 @@ enum llm_verdict {
     LLM_ENDED,  /* the agent ends; *ret_limit says by which limit */
     LLM_FAILED  /* after fm_ctx_fail */
 };
-enum llm_verdict llm_check_limits(struct fm_ctx *ctx, const struct turn *t, const char **ret_limit);
+/* Also sets the request's cap, where a limit needs one. */
+enum llm_verdict llm_check_limits(struct fm_ctx *ctx, struct turn *t, const char **ret_limit);
 /* Counts what a call has used, whether its reply was of use or not; returns what it costs. */
 double llm_charge(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
 /* The same of an attempt that has failed, after fm_ctx_fail; what it has used counts for the

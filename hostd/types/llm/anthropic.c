@@ -197,7 +197,7 @@ static int put_format(struct fm_ctx *ctx, struct fm_value *body, const struct fm
 }
 
 /* NULL after fm_ctx_fail. */
-static const struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q, bool streams)
+static struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q)
 {
     struct fm_value *body = fm_map(ctx);
     struct llm_str system = {0};
@@ -209,9 +209,15 @@ static const struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_reque
     fm_map_set(ctx, body, "messages", messages_of(ctx, q, &system));
     put_system(ctx, body, &system);
     llm_put_tools(ctx, body, tools_of(ctx, q->tools));
-    if (streams)
+    if (fm_value_bool(fm_value_get(q->config, "stream"), false))
         fm_map_set(ctx, body, "stream", fm_bool(ctx, true));
     return body;
+}
+
+static struct llm_cap cap_of(const struct fm_value *config)
+{
+    (void)config;
+    return (struct llm_cap){"max_tokens", DEFAULT_MAX_TOKENS};
 }
 
 /* ---- the reply ---- */
@@ -413,11 +419,7 @@ static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_repl
     h->on_event = on_event;
     h->on_end = on_end;
     h->request_id_header = "request-id";
-    const struct fm_value *body = body_of(ctx, q, h->streams);
-    if (body == NULL)
-        return -1;
-    return llm_http_post(ctx, h, BASE_URL, "/messages", llm_auth(ctx, q->config, "x-api-key: "), VERSION,
-                         body);
+    return llm_http_post(ctx, h, BASE_URL, "/messages", llm_auth(ctx, q->config, "x-api-key: "), VERSION);
 }
 
-const struct llm_provider llm_anthropic = {"anthropic", call};
+const struct llm_provider llm_anthropic = {"anthropic", body_of, cap_of, call};

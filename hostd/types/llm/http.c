@@ -270,10 +270,34 @@ static int take_response(struct fm_ctx *ctx, struct llm_http *h, const struct fm
     return rc < 0 || check_end(ctx, h->reply) < 0 ? -1 : hide_in_reply(ctx, h->reply);
 }
 
+/* What the server has not counted is estimated by its bytes: it is paid for all the same. `whole`: the
+ * reply was of use, so what it says is known. */
+static void estimate_usage(const struct llm_http *h, const struct fm_http_response *r, bool whole)
+{
+    struct llm_reply *reply = h->reply;
+    fm_auto(fm_buf) b = {0};
+    if ((r->status < 200 || r->status >= 300) && !h->had_event)
+        return; /* it has not come to a reply */
+    if (reply->tool_calls != NULL)
+        json_value_write(reply->tool_calls, &b);
+    if (reply->blocks != NULL)
+        json_value_write(reply->blocks, &b);
+    size_t said = whole ? (reply->text != NULL ? strlen(reply->text) : 0) + (b.n > 2 ? b.n : 0)
+                        : h->text.n + r->body_bytes;
+    bool no_input = reply->input_tokens == 0, no_output = reply->output_tokens == 0 && said > 0;
+    if (no_input)
+        reply->input_tokens = (h->request_bytes + 3) / 4;
+    if (no_output)
+        reply->output_tokens = (said + 3) / 4;
+    reply->estimated = no_input || no_output;
+}
+
 static int on_response(struct fm_ctx *ctx, void *arg, const struct fm_http_response *r)
 {
     struct llm_http *h = arg;
-    if (take_response(ctx, h, r) == 0)
+    bool whole = take_response(ctx, h, r) == 0;
+    estimate_usage(h, r, whole);
+    if (whole)
         return h->done(ctx, h->arg);
     h->q->charge_failed(ctx, h->q, h->reply); /* a reply that is of no use is paid for all the same */
     return -1;
@@ -306,7 +330,7 @@ void llm_http_init(struct llm_http *h, const struct llm_request *q, struct llm_r
 }
 
 int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_base, const char *path,
-                  const char *auth, const char *more_header, const struct fm_value *body)
+                  const char *auth, const char *more_header)
 {
     const struct fm_value *config = h->q->config;
     fm_auto(fm_buf) json = {0};
@@ -317,7 +341,10 @@ int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_ba
     if (first == 0 && !h->streams)
         first = total; /* nothing comes before the model has thought and written it all */
     char key[160];
-    json_value_write(body, &json);
+    if (h->q->cap > 0)
+        fm_map_set(ctx, h->q->body, h->q->provider->cap(config).key, fm_number(ctx, (double)h->q->cap));
+    json_value_write(h->q->body, &json);
+    h->request_bytes = json.n;
     digest(&json, h->reply->digest);
     (void)snprintf(key, sizeof(key), "Idempotency-Key: %s", fm_ctx_idempotency_key(ctx));
     headers[n++] = "Content-Type: application/json";

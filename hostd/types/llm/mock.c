@@ -126,4 +126,4 @@ static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_repl
     return 0;
 }
 
-const struct llm_provider llm_mock = {"mock", call};
+const struct llm_provider llm_mock = {"mock", NULL, NULL, call};

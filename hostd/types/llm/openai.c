@@ -99,7 +99,7 @@ static struct fm_value *put_stream(struct fm_ctx *ctx, struct fm_value *body)
     return body;
 }
 
-static const struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q, bool streams)
+static struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q)
 {
     struct fm_value *body = fm_map(ctx), *messages = fm_list(ctx);
     llm_pass(ctx, q->config, body, passed);
@@ -107,7 +107,21 @@ static const struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_reque
         fm_list_add(ctx, messages, message_of(ctx, fm_value_at(q->messages, i)));
     fm_map_set(ctx, body, "messages", messages);
     llm_put_tools(ctx, body, tools_of(ctx, q->tools));
-    return streams ? put_stream(ctx, body) : body;
+    return fm_value_bool(fm_value_get(q->config, "stream"), false) ? put_stream(ctx, body) : body;
+}
+
+/* OpenAI itself wants max_completion_tokens, and its reasoning models, whose thoughts count, take
+ * nothing else; other servers know max_tokens. */
+static struct llm_cap cap_of(const struct fm_value *config)
+{
+    static const char *const reasoning[] = {"o1", "o3", "o4", "gpt-5"};
+    const char *model = fm_value_string(fm_value_get(config, "model"), "");
+    bool reasons = false;
+    for (size_t i = 0; i < sizeof(reasoning) / sizeof(reasoning[0]); i++)
+        reasons = reasons || strncmp(model, reasoning[i], strlen(reasoning[i])) == 0;
+    return (struct llm_cap){reasons || fm_value_get(config, "base_url") == NULL ? "max_completion_tokens"
+                                                                                : "max_tokens",
+                            reasons ? 32768 : 4096};
 }
 
 /* ---- the reply ---- */
@@ -256,8 +270,7 @@ static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_repl
     h->on_end = on_end;
     h->request_id_header = "x-request-id";
     return llm_http_post(ctx, h, BASE_URL, "/chat/completions",
-                         llm_auth(ctx, q->config, "Authorization: Bearer "), NULL,
-                         body_of(ctx, q, h->streams));
+                         llm_auth(ctx, q->config, "Authorization: Bearer "), NULL);
 }
 
-const struct llm_provider llm_openai = {"openai", call};
+const struct llm_provider llm_openai = {"openai", body_of, cap_of, call};

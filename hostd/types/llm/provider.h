@@ -22,6 +22,9 @@ struct llm_request {
     const struct fm_value *messages; /* the whole conversation, a list */
     const struct fm_value *tools;    /* list of {"name", "description", "parameters"} */
     uint32_t calls_before;           /* calls that this agent has made before */
+    struct fm_value *body;           /* what `body` of the provider has made; NULL for the mock */
+    uint64_t cap;                    /* tokens that the reply may have, where the configuration does not say:
+                                        so that limits hold; 0: as many as the provider likes */
     /* What is done with what a reply has used that is of no use, after fm_ctx_fail. */
     void (*charge_failed)(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
 };
@@ -37,14 +40,24 @@ struct llm_reply {
     const struct fm_value *choices;    /* with ask; a list, or NULL */
     bool goes_on;                      /* after text: the model wants to be called again */
     uint64_t input_tokens, output_tokens, cached_tokens;
+    bool estimated; /* the server has not said how many (or not all of them) */
     uint64_t latency_ms;
     const char *request_id; /* the provider's; "" when it gives none */
     char digest[65];        /* SHA-256 of the request's body, in hex; "" for the mock */
     const char *stop;       /* why the model stopped, in the provider's words; "" when it does not say */
 };
 
+/* What bounds a reply: the key of the body, and as many tokens as the model can surely give. */
+struct llm_cap {
+    const char *key;
+    uint64_t most;
+};
+
 struct llm_provider {
     const char *name;
+    /* The body of a request; NULL after fm_ctx_fail. NULL: the provider makes no requests. */
+    struct fm_value *(*body)(struct fm_ctx *ctx, const struct llm_request *q);
+    struct llm_cap (*cap)(const struct fm_value *config);
     /* Makes the call; fills *reply and calls done(ctx, arg), now or later — or lets the step fail.
      * Returns as a handler does. */
     int (*call)(struct fm_ctx *ctx, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
@@ -86,16 +99,17 @@ struct llm_http {
     bool began, plain, had_event;  /* plain: a streamed call was answered by plain JSON */
     struct llm_str line;           /* of the stream, not ended yet */
     char event[64];
-    struct llm_str text; /* what the model has said so far */
-    size_t held;         /* bytes at its end that may be the beginning of a secret */
+    size_t request_bytes; /* of the body that was sent */
+    struct llm_str text;  /* what the model has said so far */
+    size_t held;          /* bytes at its end that may be the beginning of a secret */
 };
 
 /* Fills what all providers fill alike. */
 void llm_http_init(struct llm_http *h, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
                    void *arg);
-/* Posts `body` to base_url + path; `auth` is a header with a reference to the secret, or NULL. */
+/* Posts the request's body to base_url + path; `auth` is a header with a reference to the secret, or NULL. */
 int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_base, const char *path,
-                  const char *auth, const char *more_header, const struct fm_value *body);
+                  const char *auth, const char *more_header);
 void llm_add(struct fm_ctx *ctx, struct llm_str *s, const char *bytes, size_t n);
 /* A copy that lives as long as the step. */
 const char *llm_keep(struct fm_ctx *ctx, const char *text, size_t n);

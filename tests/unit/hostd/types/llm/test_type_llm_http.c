@@ -344,7 +344,7 @@ static void what_a_reply_that_is_of_no_use_has_used_is_counted(void **state)
 static void what_a_reply_of_no_use_has_used_counts_for_the_limits(void **state)
 {
     (void)state;
-    configure("openai", ",'max_tokens':50,'limits':{'max_tokens':400}");
+    configure("openai", ",'max_tokens':50,'limits':{'max_tokens':500}");
     ctx->state = fm_map(ctx);
     for (int i = 1; i <= 2; i++) {
         ask();
