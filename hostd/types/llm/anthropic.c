@@ -276,6 +276,7 @@ static void take_blocks(struct fm_ctx *ctx, struct llm_http *h, const struct fm_
 /* A block of which pieces come. */
 struct part {
     const struct fm_value *start;
+    double index; /* of the block; negative: none was given */
     struct llm_str text, json, thinking, signature;
     struct fm_value *citations; /* NULL: none */
 };
@@ -294,7 +295,7 @@ static int too_many(struct fm_ctx *ctx, const char *does, int limit, const char 
     return -1;
 }
 
-static int start_part(struct fm_ctx *ctx, struct stream *s, const struct fm_value *b)
+static int start_part(struct fm_ctx *ctx, struct stream *s, const struct fm_value *b, double index)
 {
     fm_auto(fm_err) err = {0};
     if (strcmp(fm_value_string(fm_value_get(b, "type"), ""), "tool_use") == 0 &&
@@ -311,7 +312,7 @@ static int start_part(struct fm_ctx *ctx, struct stream *s, const struct fm_valu
     }
     const char *text = fm_value_string(llm_json_text(ctx, b), ""); /* the event's memory will be gone */
     const struct fm_value *start = ctx_json(ctx, text, strlen(text), &err);
-    s->parts[s->n++] = (struct part){.start = start != NULL ? start : fm_map(ctx)};
+    s->parts[s->n++] = (struct part){.start = start != NULL ? start : fm_map(ctx), .index = index};
     return 0;
 }
 
@@ -322,26 +323,42 @@ static void add(struct fm_ctx *ctx, struct llm_str *s, const struct fm_value *de
         llm_add(ctx, s, piece, strlen(piece));
 }
 
-/* Blocks come one after the other: it is the last one's. */
-static void add_delta(struct fm_ctx *ctx, struct stream *s, const struct fm_value *delta)
+/* The block with this index; without one, the last. NULL: there is none. */
+static struct part *part_of(struct stream *s, double index)
+{
+    for (size_t i = s->n; i > 0; i--)
+        if (index < 0 || s->parts[i - 1].index == index || s->parts[i - 1].index < 0)
+            return &s->parts[i - 1];
+    return NULL;
+}
+
+/* -1 after fm_ctx_fail. Blocks may come at the same time. */
+static int add_delta(struct fm_ctx *ctx, struct stream *s, const struct fm_value *delta, double index)
 {
     const struct fm_value *citation = fm_value_get(delta, "citation");
     fm_auto(fm_err) err = {0};
-    if (s->n == 0)
-        return;
-    struct part *p = &s->parts[s->n - 1];
+    struct part *p = part_of(s, index);
+    if (p == NULL && fm_value_get(delta, "text") == NULL)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                           "the model's stream is malformed: a piece belongs to no block that has begun");
+    if (p == NULL) { /* some servers do not say that a text begins */
+        if (start_part(ctx, s, block(ctx, "text"), index) < 0)
+            return -1;
+        p = &s->parts[s->n - 1];
+    }
     add(ctx, &p->text, delta, "text");
     add(ctx, &p->json, delta, "partial_json");
     add(ctx, &p->thinking, delta, "thinking");
     add(ctx, &p->signature, delta, "signature");
     llm_say(ctx, &s->h, fm_value_string(fm_value_get(delta, "text"), ""));
     if (citation == NULL)
-        return;
+        return 0;
     const char *text = fm_value_string(llm_json_text(ctx, citation), "");
     p->citations = p->citations != NULL ? p->citations : fm_list(ctx);
     citation = ctx_json(ctx, text, strlen(text), &err);
     if (citation != NULL)
         fm_list_add(ctx, p->citations, citation);
+    return 0;
 }
 
 static void put_piece(struct fm_ctx *ctx, struct fm_value *b, const char *key, const struct llm_str *s)
@@ -376,12 +393,13 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
 {
     struct stream *s = (struct stream *)h;
     const char *type = fm_value_string(fm_value_get(data, "type"), event);
+    double index = fm_value_number(fm_value_get(data, "index"), -1);
     if (strcmp(type, "content_block_start") == 0)
-        return start_part(ctx, s, fm_value_get(data, "content_block"));
+        return start_part(ctx, s, fm_value_get(data, "content_block"), index);
     if (strcmp(type, "message_start") == 0) {
         take_usage(h->reply, fm_value_get(data, "message.usage"));
     } else if (strcmp(type, "content_block_delta") == 0) {
-        add_delta(ctx, s, fm_value_get(data, "delta"));
+        return add_delta(ctx, s, fm_value_get(data, "delta"), index);
     } else if (strcmp(type, "message_delta") == 0) {
         const char *stop = fm_value_string(fm_value_get(data, "delta.stop_reason"), NULL);
         take_usage(h->reply, fm_value_get(data, "usage"));
@@ -415,7 +433,7 @@ static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_repl
 {
     struct stream *s = fm_ctx_alloc(ctx, sizeof(*s));
     struct llm_http *h = &s->h;
-    llm_http_init(h, q, reply, done, arg);
+    llm_http_init(ctx, h, q, reply, done, arg);
     h->on_event = on_event;
     h->on_end = on_end;
     h->request_id_header = "request-id";

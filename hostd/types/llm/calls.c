@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "lenient.h"
 #include "mem.h"
 #include "own_types.h"
 
@@ -27,12 +28,12 @@ const struct fm_value *llm_not_run(struct fm_ctx *ctx, const struct fm_value *ca
 /* What a text describes; NULL: nothing. Some servers write the text as JSON once more. */
 static const struct fm_value *read_arguments(struct fm_ctx *ctx, const char *text, struct fm_err *err)
 {
-    const struct fm_value *v = ctx_json(ctx, text, strlen(text), err);
+    const struct fm_value *v = lenient_read(text, strlen(text), ctx_arena(ctx), err);
     if (fm_value_kind(v) != FM_STRING)
         return v;
     fm_auto(fm_err) ignored = {0};
     const char *inner = fm_value_string(v, "");
-    const struct fm_value *again = ctx_json(ctx, inner, strlen(inner), &ignored);
+    const struct fm_value *again = lenient_read(inner, strlen(inner), ctx_arena(ctx), &ignored);
     return fm_value_kind(again) == FM_MAP ? again : v;
 }
 

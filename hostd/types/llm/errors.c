@@ -8,6 +8,7 @@
 
 #include "buf.h"
 #include "http_header.h"
+#include "lenient.h"
 #include "mem.h"
 #include "own_types.h"
 
@@ -139,7 +140,7 @@ static bool may_try_again(const struct fm_http_response *r, const struct fm_valu
 int llm_fail_by_status(struct fm_ctx *ctx, const struct llm_http *h, const struct fm_http_response *r)
 {
     fm_auto(fm_err) err = {0};
-    const struct fm_value *body = ctx_json(ctx, r->body, r->body_bytes, &err);
+    const struct fm_value *body = lenient_read(r->body, r->body_bytes, ctx_arena(ctx), &err);
     const char *words = words_of(ctx, body), *id = h->reply->request_id != NULL ? h->reply->request_id : "";
     bool again = may_try_again(r, body);
     enum fm_failure code = r->status == 429                       ? FM_FAIL_RESOURCE_EXHAUSTED

@@ -10,6 +10,7 @@
 #include "calls.h"
 #include "errors.h"
 #include "http_header.h"
+#include "lenient.h"
 #include "mem.h"
 #include "own_types.h"
 #include "provider.h"
@@ -128,46 +129,58 @@ static int hide_in_reply(struct fm_ctx *ctx, struct llm_reply *r)
 
 /* ---- streams ---- */
 
-/* One line of the stream without its end. An event's data are in one line with both providers. */
-static int on_line(struct fm_ctx *ctx, struct llm_http *h, const char *line, size_t n)
+struct arrival {
+    struct fm_ctx *ctx;
+    struct llm_http *h;
+};
+
+static int take_event(const struct arrival *a, const char *name, const char *data, size_t n)
 {
+    struct fm_ctx *ctx = a->ctx;
+    struct llm_http *h = a->h;
     fm_auto(fm_err) err = {0};
-    if (n > 0 && line[n - 1] == '\r')
+    bool is_error = strcmp(name, "error") == 0;
+    const struct fm_value *v = lenient_read(data, n, ctx_scratch(ctx), &err);
+    if (is_error || llm_is_error(v))
+        return llm_fail_in_reply(ctx, "the model's stream failed", v, is_error ? llm_keep(ctx, data, n) : "");
+    if (v != NULL)
+        return h->on_event(ctx, h, name, v);
+    (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream is malformed: %s", err.msg);
+    return -1;
+}
+
+static int on_sse(void *arg, const char *name, const char *data, size_t n);
+
+/* Some servers send no blank lines between events: then each line is one. */
+static int each_line(const struct arrival *a, const char *name, const char *data, size_t n)
+{
+    int rc = 0;
+    while (n > 0 && rc == 0) {
+        const char *end = memchr(data, '\n', n);
+        size_t length = end == NULL ? n : (size_t)(end - data);
+        rc = on_sse((void *)(uintptr_t)a, name, data, length);
+        data += length + (end != NULL);
+        n -= length + (end != NULL);
+    }
+    return rc;
+}
+
+static int on_sse(void *arg, const char *name, const char *data, size_t n)
+{
+    const struct arrival *a = arg;
+    fm_auto(fm_err) err = {0};
+    while (n > 0 && strchr(" \t\n", data[n - 1]) != NULL)
         n--;
-    if (n == 0) {
-        h->event[0] = '\0';
+    if (n == 0 || a->h->complete)
+        return 0; /* to keep the connection alive, or after the end */
+    a->h->had_event = true;
+    if (n == 6 && memcmp(data, "[DONE]", 6) == 0) {
+        a->h->complete = true;
         return 0;
     }
-    if (n > 6 && memcmp(line, "event:", 6) == 0) {
-        const char *name = line + 6;
-        while (name < line + n && *name == ' ')
-            name++;
-        (void)snprintf(h->event, sizeof(h->event), "%.*s", (int)(line + n - name), name);
-        return 0;
-    }
-    if (n < 5 || memcmp(line, "data:", 5) != 0)
-        return 0; /* a comment, or a field that nobody needs */
-    line += 5;
-    n -= 5;
-    while (n > 0 && *line == ' ') {
-        line++;
-        n--;
-    }
-    if (n == 6 && memcmp(line, "[DONE]", 6) == 0) {
-        h->complete = true;
-        return 0;
-    }
-    const struct fm_value *data = json_value_read(line, n, ctx_scratch(ctx), &err);
-    bool is_error = strcmp(h->event, "error") == 0;
-    h->had_event = true;
-    if (is_error || llm_is_error(data))
-        return llm_fail_in_reply(ctx, "the model's stream failed", data,
-                                 is_error ? llm_keep(ctx, line, n) : "");
-    if (data == NULL) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream is malformed: %s", err.msg);
-        return -1;
-    }
-    return h->on_event(ctx, h, h->event, data);
+    if (memchr(data, '\n', n) != NULL && lenient_read(data, n, ctx_scratch(a->ctx), &err) == NULL)
+        return each_line(a, name, data, n);
+    return take_event(a, name, data, n);
 }
 
 /* Some servers answer with plain JSON, although a stream was asked for. No stream begins with a
@@ -175,33 +188,32 @@ static int on_line(struct fm_ctx *ctx, struct llm_http *h, const char *line, siz
 static bool is_plain(struct llm_http *h, const char *bytes, size_t n)
 {
     for (size_t i = 0; i < n && !h->began; i++) {
-        h->began = strchr(" \t\r\n", bytes[i]) == NULL;
+        h->began = bytes[i] != '\0' && strchr(" \t\r\n\xef\xbb\xbf", bytes[i]) == NULL;
         h->plain = bytes[i] == '{';
     }
     return h->plain;
 }
 
+/* What sse.c has returned: -1 after fm_ctx_fail, or 0. */
+static int after_sse(struct fm_ctx *ctx, struct llm_http *h, int rc)
+{
+    h->failed = h->failed || rc != 0;
+    if (rc == SSE_TOO_LARGE) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
+                          "an event of the model's stream has more than %u bytes", MAX_EVENT_BYTES);
+        fm_ctx_fail_permanent(ctx);
+    }
+    return rc == 0 ? 0 : -1;
+}
+
 static int on_chunk(struct fm_ctx *ctx, void *arg, const char *bytes, size_t n)
 {
     struct llm_http *h = arg;
+    struct arrival a = {ctx, h};
     if (is_plain(h, bytes, n))
         return 0; /* on_response has it whole */
-    while (n > 0) {
-        const char *newline = memchr(bytes, '\n', n);
-        size_t length = newline == NULL ? n : (size_t)(newline - bytes);
-        if (h->line.n + length > MAX_EVENT_BYTES)
-            return fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
-                               "an event of the model's stream has more than %u bytes", MAX_EVENT_BYTES);
-        llm_add(ctx, &h->line, bytes, length);
-        if (newline == NULL)
-            break;
-        int rc = on_line(ctx, h, h->line.p, h->line.n);
-        h->line.n = 0;
-        if (rc < 0)
-            return -1;
-        bytes += length + 1;
-        n -= length + 1;
-    }
+    if (after_sse(ctx, h, sse_push(&h->sse, bytes, n, on_sse, &a)) < 0)
+        return -1;
     return h->had_event ? 1 : 0; /* what is no stream may be an error: it is wanted whole */
 }
 
@@ -213,11 +225,14 @@ static bool says_json(const struct fm_http_response *r)
     return fm_http_header(r, "content-type", type, sizeof(type)) && strstr(type, "json") != NULL;
 }
 
+/* What is complete is taken: the reason for the end says so, whether or not the stream's own end has
+ * come. */
 static int take_stream(struct fm_ctx *ctx, struct llm_http *h)
 {
-    if (h->line.n > 0 && on_line(ctx, h, h->line.p, h->line.n) < 0) /* a last line without an end */
+    struct arrival a = {ctx, h};
+    if (after_sse(ctx, h, sse_end(&h->sse, on_sse, &a)) < 0)
         return -1;
-    if (!h->complete)
+    if (!h->complete && llm_stop_of(h->reply->stop) == LLM_STOP_NONE)
         return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream broke off");
     return h->on_end(ctx, h, NULL);
 }
@@ -225,7 +240,7 @@ static int take_stream(struct fm_ctx *ctx, struct llm_http *h)
 static int take_json(struct fm_ctx *ctx, struct llm_http *h, const struct fm_http_response *r)
 {
     fm_auto(fm_err) err = {0};
-    const struct fm_value *json = ctx_json(ctx, r->body, r->body_bytes, &err);
+    const struct fm_value *json = lenient_read(r->body, r->body_bytes, ctx_arena(ctx), &err);
     if (json == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: %s", err.msg);
         return -1;
@@ -261,9 +276,11 @@ static int take_response(struct fm_ctx *ctx, struct llm_http *h, const struct fm
     if (fm_http_header(r, h->request_id_header, id, sizeof(id)))
         h->reply->request_id = llm_keep(ctx, id, strlen(id));
     h->reply->latency_ms = r->duration_ms;
-    if (r->status == 0)
+    bool ended = h->had_event && !h->failed && llm_stop_of(h->reply->stop) != LLM_STOP_NONE && !r->refused &&
+                 !r->too_large;
+    if (r->status == 0 && !ended)
         return llm_fail_without_response(ctx, r);
-    if (r->status < 200 || r->status >= 300)
+    if (r->status != 0 && (r->status < 200 || r->status >= 300))
         return llm_fail_by_status(ctx, h, r);
     bool plain = !h->streams || h->plain || (!h->had_event && says_json(r));
     int rc = plain ? take_json(ctx, h, r) : take_stream(ctx, h);
@@ -319,13 +336,19 @@ static uint64_t timeout(const struct fm_value *config, const char *name)
     return llm_count(config, path);
 }
 
-void llm_http_init(struct llm_http *h, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
-                   void *arg)
+static void *sse_alloc(void *owner, size_t n)
+{
+    return fm_ctx_alloc(owner, n);
+}
+
+void llm_http_init(struct fm_ctx *ctx, struct llm_http *h, const struct llm_request *q,
+                   struct llm_reply *reply, fm_callback done, void *arg)
 {
     h->q = q;
     h->reply = reply;
     h->done = done;
     h->arg = arg;
+    h->sse = (struct sse){.alloc = sse_alloc, .owner = ctx, .max_bytes = MAX_EVENT_BYTES};
     h->streams = fm_value_bool(fm_value_get(q->config, "stream"), false);
 }
 

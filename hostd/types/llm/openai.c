@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "calls.h"
+#include "openai_calls.h"
 #include "stop.h"
 
 #define BASE_URL "https://api.openai.com/v1"
@@ -11,11 +12,7 @@
 /* A streamed reply: its tool calls come in pieces. */
 struct stream {
     struct llm_http h; /* first: callbacks get it */
-    struct {
-        const char *id, *name;
-        struct llm_str arguments;
-    } calls[LLM_MAX_STREAMED_CALLS];
-    size_t n_calls;
+    struct openai_calls calls;
     bool refuses;
 };
 
@@ -151,10 +148,11 @@ static void take_stream(struct fm_ctx *ctx, struct stream *s)
 {
     struct fm_value *list = fm_list(ctx);
     bool unsure = llm_stop_of(s->h.reply->stop) == LLM_STOP_NONE;
-    for (size_t i = 0; i < s->n_calls; i++) {
-        const struct llm_str *text = &s->calls[i].arguments;
+    for (size_t i = 0; i < s->calls.n; i++) {
+        const struct openai_call *call = &s->calls.list[i];
+        const struct llm_str *text = &call->arguments;
         const struct fm_value *c =
-            llm_call_of(ctx, s->calls[i].id, s->calls[i].name, text->n > 0 ? fm_string(ctx, text->p) : NULL);
+            llm_call_of(ctx, call->id, call->name, text->n > 0 ? fm_string(ctx, text->p) : NULL);
         if (unsure && text->n == 0)
             c = llm_not_run(ctx, c,
                             "error: your reply broke off before the arguments, so the tool was not called");
@@ -193,50 +191,6 @@ static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value 
     return 0;
 }
 
-/* The place of a piece of a call. Some servers give no index: then a new id is a new call. */
-static double index_of(const struct stream *s, const struct fm_value *piece, const char *id)
-{
-    const struct fm_value *index = fm_value_get(piece, "index");
-    if (fm_value_kind(index) == FM_NUMBER)
-        return fm_value_number(index, -1);
-    size_t n = s->n_calls;
-    bool is_new =
-        n == 0 || (id != NULL && (s->calls[n - 1].id == NULL || strcmp(id, s->calls[n - 1].id) != 0));
-    return (double)(is_new ? n : n - 1);
-}
-
-/* A piece of arguments; some servers send all of them at once, as an object. */
-static const char *arguments_of(struct fm_ctx *ctx, const struct fm_value *v)
-{
-    if (v == NULL || fm_value_kind(v) == FM_NULL)
-        return "";
-    return fm_value_string(v, fm_value_string(llm_json_text(ctx, v), ""));
-}
-
-static int add_call_piece(struct fm_ctx *ctx, struct stream *s, const struct fm_value *piece)
-{
-    const char *id = fm_value_string(fm_value_get(piece, "id"), NULL),
-               *name = fm_value_string(fm_value_get(piece, "function.name"), NULL),
-               *arguments = arguments_of(ctx, fm_value_get(piece, "function.arguments"));
-    double index = index_of(s, piece, id);
-    if (!(index >= 0 && index < LLM_MAX_STREAMED_CALLS)) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
-                          "the model called more than %d tools in one streamed reply",
-                          LLM_MAX_STREAMED_CALLS);
-        fm_ctx_fail_permanent(ctx);
-        return -1;
-    }
-    size_t i = (size_t)index;
-    if (i >= s->n_calls)
-        s->n_calls = i + 1;
-    if (id != NULL && id[0] != '\0')
-        s->calls[i].id = llm_keep(ctx, id, strlen(id));
-    if (name != NULL && name[0] != '\0')
-        s->calls[i].name = llm_keep(ctx, name, strlen(name));
-    llm_add(ctx, &s->calls[i].arguments, arguments, strlen(arguments));
-    return 0;
-}
-
 static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, const struct fm_value *data)
 {
     (void)event;
@@ -254,8 +208,8 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
     if (stop != NULL)
         h->reply->stop = llm_keep(ctx, stop, strlen(stop));
     const struct fm_value *pieces = fm_value_get(delta, "tool_calls");
-    for (size_t i = 0; i < fm_value_size(pieces); i++)
-        if (add_call_piece(ctx, (struct stream *)h, fm_value_at(pieces, i)) < 0)
+    for (size_t i = 0; fm_value_kind(pieces) == FM_LIST && i < fm_value_size(pieces); i++)
+        if (openai_calls_add(ctx, &((struct stream *)h)->calls, fm_value_at(pieces, i)) < 0)
             return -1;
     return 0;
 }
@@ -265,7 +219,7 @@ static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_repl
 {
     struct stream *s = fm_ctx_alloc(ctx, sizeof(*s));
     struct llm_http *h = &s->h;
-    llm_http_init(h, q, reply, done, arg);
+    llm_http_init(ctx, h, q, reply, done, arg);
     h->on_event = on_event;
     h->on_end = on_end;
     h->request_id_header = "x-request-id";

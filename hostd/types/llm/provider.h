@@ -10,6 +10,8 @@
 
 #include <fermata/routine.h>
 
+#include "sse.h"
+
 #define LLM_MAX_STREAMED_CALLS 64 /* of tools, in one streamed reply */
 
 struct llm_provider;
@@ -97,16 +99,16 @@ struct llm_http {
     const char *request_id_header; /* of the response */
     bool streams, complete;        /* complete: the stream's last event has come */
     bool began, plain, had_event;  /* plain: a streamed call was answered by plain JSON */
-    struct llm_str line;           /* of the stream, not ended yet */
-    char event[64];
+    bool failed;                   /* the stream, after fm_ctx_fail */
+    struct sse sse;
     size_t request_bytes; /* of the body that was sent */
     struct llm_str text;  /* what the model has said so far */
     size_t held;          /* bytes at its end that may be the beginning of a secret */
 };
 
 /* Fills what all providers fill alike. */
-void llm_http_init(struct llm_http *h, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
-                   void *arg);
+void llm_http_init(struct fm_ctx *ctx, struct llm_http *h, const struct llm_request *q,
+                   struct llm_reply *reply, fm_callback done, void *arg);
 /* Posts the request's body to base_url + path; `auth` is a header with a reference to the secret, or NULL. */
 int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_base, const char *path,
                   const char *auth, const char *more_header);

@@ -103,9 +103,10 @@ static void tools_and_all_else_of_a_request_are_estimated(void **state)
     for (size_t i = 0; i < 3; i++) {
         for (int enough = 0; enough < 2; enough++) {
             char config[12000];
-            (void)snprintf(config, sizeof(config),
-                           "{'provider':'openai','model':'m','max_tokens':10,%s%s%s,'limits':{'max_tokens':%d}}",
-                           where[i][0], description, where[i][1], enough ? 3000 : 1500);
+            (void)snprintf(
+                config, sizeof(config),
+                "{'provider':'openai','model':'m','max_tokens':10,%s%s%s,'limits':{'max_tokens':%d}}",
+                where[i][0], description, where[i][1], enough ? 3000 : 1500);
             ctx->config = fake_json(ctx, config);
             ctx->state = fm_map(ctx);
             ctx->n_pauses = 0;
@@ -140,7 +141,8 @@ static void a_reply_without_usage_is_estimated_and_marked(void **state)
                                          ",'usage':{'prompt_tokens':0,'completion_tokens':0}"};
     for (size_t i = 0; i < 4; i++) {
         char reply[300];
-        (void)snprintf(reply, sizeof(reply), "{'choices':[{'message':{'content':'" LONG "'},'finish_reason':'stop'}]%s}",
+        (void)snprintf(reply, sizeof(reply),
+                       "{'choices':[{'message':{'content':'" LONG "'},'finish_reason':'stop'}]%s}",
                        usages[i]);
         starts("openai", LIMITED);
         double request = (double)ctx->request.body_bytes / 4;
@@ -150,7 +152,8 @@ static void a_reply_without_usage_is_estimated_and_marked(void **state)
     }
     starts("openai", LIMITED ",'stream':true");
     double request = (double)ctx->request.body_bytes / 4;
-    answers("data: {'choices':[{'delta':{'content':'" LONG "'},'finish_reason':'stop'}]}\n\ndata: [DONE]\n\n");
+    answers("data: {'choices':[{'delta':{'content':'" LONG
+            "'},'finish_reason':'stop'}]}\n\ndata: [DONE]\n\n");
     assert_true(counted() >= request + 9 && counted() <= request + 20);
     starts("openai", LIMITED);
     answers("{'choices':[{'message':{'content':'" LONG "'},'finish_reason':'stop'}],"
@@ -167,8 +170,9 @@ static void calls_without_usage_use_the_limit_up(void **state)
     ctx->n_pauses = 0;
     while (ctx->n_pauses == 0 && calls < 60) {
         calls++;
-        answers("{'choices':[{'message':{'tool_calls':[{'id':'','function':{'name':'look','arguments':'{}'}}]},"
-                "'finish_reason':'tool_calls'}]}");
+        answers(
+            "{'choices':[{'message':{'tool_calls':[{'id':'','function':{'name':'look','arguments':'{}'}}]},"
+            "'finish_reason':'tool_calls'}]}");
         assert_int_equal(fake_run(ctx, "tool_result", "{'result':1}"), 0);
     }
     assert_in_range(calls, 3, 30);
@@ -189,7 +193,8 @@ static void a_reply_that_cannot_be_read_is_counted(void **state)
     double request = (double)ctx->request.body_bytes / 4;
     assert_int_equal(respond("data: {'choices':[{'delta':{'content':'" LONG "'}}]}\n\n"), -1);
     assert_true(counted() >= request + 9);
-    const struct fm_http_response busy = {.status = 503, .error = "", .headers = "", .body = "{}", .body_bytes = 2};
+    const struct fm_http_response busy = {
+        .status = 503, .error = "", .headers = "", .body = "{}", .body_bytes = 2};
     starts("openai", LIMITED);
     assert_int_equal(fake_respond(ctx, &busy), -1);
     assert_int_equal(counted(), 0); /* that is no reply */

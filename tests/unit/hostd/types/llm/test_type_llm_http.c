@@ -278,12 +278,12 @@ static void a_streamed_call_without_an_index_is_told_by_its_id(void **state)
     ask();
     answers(
         "data: "
-        "{'choices':[{'delta':{'tool_calls':[{'id':'a','function':{'name':'look','arguments':'{}'}}]}}]}\n"
+        "{'choices':[{'delta':{'tool_calls':[{'id':'a','function':{'name':'look','arguments':'{}'}}]}}]}\n\n"
         "data: "
         "{'choices':[{'delta':{'tool_calls':[{'id':'b','function':{'name':'look','arguments':'{\"x\":'}}]}}]}"
-        "\n"
-        "data: {'choices':[{'delta':{'tool_calls':[{'function':{'arguments':'1}'}}]}}]}\n"
-        "data: [DONE]\n");
+        "\n\n"
+        "data: {'choices':[{'delta':{'tool_calls':[{'function':{'arguments':'1}'}}]}}]}\n\n"
+        "data: [DONE]\n\n");
     fake_emitted(ctx, 0, "tool_call", "{'call_id':'a','name':'look','arguments':{}}");
     fake_emitted(ctx, 1, "tool_call", "{'call_id':'b','name':'look','arguments':{'x':1}}");
 }
@@ -334,8 +334,8 @@ static void what_a_reply_that_is_of_no_use_has_used_is_counted(void **state)
     ask();
     fails_with(respond("data: "
                        "{'type':'message_start','message':{'usage':{'input_tokens':40,'cache_read_input_"
-                       "tokens':60,'output_tokens':1}}}\n"
-                       "data: {'type':'error','error':{'message':'overloaded'}}\n"),
+                       "tokens':60,'output_tokens':1}}}\n\n"
+                       "data: {'type':'error','error':{'message':'overloaded'}}\n\n"),
                "overloaded");
     assert_int_equal(ctx->input_tokens, 100);
     assert_int_equal(ctx->calls, 1);
@@ -449,19 +449,19 @@ static void a_secret_that_a_stream_gives_back_in_parts_is_not_shown(void **state
             if (i == 0 && p == 1) {
                 json_print(
                     event, sizeof(event),
-                    "data: {'type':'content_block_start','content_block':{'type':'text','text':''}}\n");
+                    "data: {'type':'content_block_start','content_block':{'type':'text','text':''}}\n\n");
                 assert_int_equal(fake_piece(ctx, event), 0);
             }
             json_print(event, sizeof(event),
-                       p == 0 ? "data: {'choices':[{'delta':{'content':'%s'}}]}\n"
-                              : "data: {'type':'content_block_delta','delta':{'text':'%s'}}\n",
+                       p == 0 ? "data: {'choices':[{'delta':{'content':'%s'}}]}\n\n"
+                              : "data: {'type':'content_block_delta','delta':{'text':'%s'}}\n\n",
                        parts[i]);
             assert_int_equal(fake_piece(ctx, event), 0);
         }
         for (size_t i = 0; i < ctx->shown.n; i++)
             shows_no_secret(ctx->shown.items[i].name);
         assert_string_equal(ctx->shown.items[0].name, "Your key: ");
-        answers(p == 0 ? "data: [DONE]\n" : "data: {'type':'message_stop'}\n");
+        answers(p == 0 ? "data: [DONE]\n\n" : "data: {'type':'message_stop'}\n\n");
         const char *text = fake_text(ctx->emitted.items[0].data, "text");
         assert_string_equal(text, "Your key: ******************, is it? sk-ve");
         shows_no_secret(strchr(text, '*'));
@@ -474,12 +474,13 @@ static void a_secret_in_a_call_s_arguments_or_escaped_in_a_reply_is_blanked_out(
     has_sent_secret();
     configure("openai", ",'stream':true");
     ask();
-    answers("data: "
-            "{'choices':[{'delta':{'tool_calls':[{'index':0,'id':'a','function':{'name':'look','arguments':'{"
-            "\"k\":\"sk-very'}}]}}]}\n"
-            "data: "
-            "{'choices':[{'delta':{'tool_calls':[{'index':0,'function':{'arguments':'-secret-key\"}'}}]}}]}\n"
-            "data: [DONE]\n");
+    answers(
+        "data: "
+        "{'choices':[{'delta':{'tool_calls':[{'index':0,'id':'a','function':{'name':'look','arguments':'{"
+        "\"k\":\"sk-very'}}]}}]}\n\n"
+        "data: "
+        "{'choices':[{'delta':{'tool_calls':[{'index':0,'function':{'arguments':'-secret-key\"}'}}]}}]}\n\n"
+        "data: [DONE]\n\n");
     fake_emitted(ctx, 0, "tool_call", "{'call_id':'a','name':'look','arguments':{'k':'******************'}}");
     configure("openai", "");
     assert_int_equal(fake_run(ctx, "tool_result", "{'call_id':'a','result':'x'}"), 0);
