@@ -75,6 +75,8 @@ static void log_call(struct fm_ctx *ctx, const struct turn *t, const char *resul
     fm_map_set(ctx, m, "output_tokens", fm_number(ctx, (double)r->output_tokens));
     if (r->cached_tokens > 0)
         fm_map_set(ctx, m, "cached_tokens", fm_number(ctx, (double)r->cached_tokens));
+    if (r->cache_write_tokens > 0)
+        fm_map_set(ctx, m, "cache_write_tokens", fm_number(ctx, (double)r->cache_write_tokens));
     if (r->estimated)
         fm_map_set(ctx, m, "estimated", fm_bool(ctx, true));
     if (cost > 0)

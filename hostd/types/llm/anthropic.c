@@ -35,11 +35,17 @@ static struct fm_value *block(struct fm_ctx *ctx, const char *type)
     return b;
 }
 
+/* The API refuses texts of nothing but white space. */
+static bool is_blank(const char *text)
+{
+    return text[strspn(text, " \t\r\n")] == '\0';
+}
+
 static void add_text(struct fm_ctx *ctx, struct fm_value *blocks, const struct fm_value *content)
 {
     const char *text = llm_text(ctx, content);
-    if (text[0] == '\0')
-        return; /* the API refuses empty texts */
+    if (is_blank(text))
+        return;
     struct fm_value *b = block(ctx, "text");
     fm_map_set(ctx, b, "text", fm_string(ctx, text));
     fm_list_add(ctx, blocks, b);
@@ -50,7 +56,7 @@ static void add_call(struct fm_ctx *ctx, struct fm_value *blocks, const struct f
     const struct fm_value *arguments = fm_value_get(call, "arguments");
     struct fm_value *b = block(ctx, "tool_use");
     fm_map_set(ctx, b, "id", fm_value_get(call, "id"));
-    fm_map_set(ctx, b, "name", fm_value_get(call, "name"));
+    fm_map_set(ctx, b, "name", llm_tool_name(ctx, call));
     fm_map_set(ctx, b, "input", fm_value_kind(arguments) == FM_MAP ? arguments : fm_map(ctx));
     fm_list_add(ctx, blocks, b);
 }
@@ -65,7 +71,7 @@ static void add_kept(struct fm_ctx *ctx, struct fm_value *blocks, const struct f
         const char *type = fm_value_string(fm_value_get(b, "type"), "");
         if (strcmp(type, "tool_use") == 0)
             add_call(ctx, blocks, fm_value_at(calls, call++));
-        else if (strcmp(type, "text") != 0 || fm_value_string(fm_value_get(b, "text"), "")[0] != '\0')
+        else if (strcmp(type, "text") != 0 || !is_blank(fm_value_string(fm_value_get(b, "text"), "")))
             fm_list_add(ctx, blocks, b);
     }
 }
@@ -196,6 +202,18 @@ static int put_format(struct fm_ctx *ctx, struct fm_value *body, const struct fm
     return 0;
 }
 
+/* A choice that makes the model call a tool holds for the first call of a turn. */
+static void relax_choice(struct fm_ctx *ctx, const struct llm_request *q, struct fm_value *body)
+{
+    const struct fm_value *choice = llm_member(body, "tool_choice");
+    const char *type = fm_value_string(fm_value_get(choice, "type"), "");
+    if (!llm_goes_on(q) || (strcmp(type, "any") != 0 && strcmp(type, "tool") != 0))
+        return;
+    struct fm_value *relaxed = llm_without(ctx, choice, "name");
+    fm_map_set(ctx, relaxed, "type", fm_string(ctx, "auto"));
+    fm_map_set(ctx, body, "tool_choice", relaxed);
+}
+
 /* NULL after fm_ctx_fail. */
 static struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q)
 {
@@ -204,6 +222,7 @@ static struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q)
     fm_map_set(ctx, body, "max_tokens", fm_number(ctx, DEFAULT_MAX_TOKENS)); /* the API wants one */
     put_stop(ctx, body, fm_value_get(q->config, "stop"));
     llm_pass(ctx, q->config, body, passed);
+    relax_choice(ctx, q, body);
     if (put_format(ctx, body, fm_value_get(q->config, "response_format")) < 0)
         return NULL;
     fm_map_set(ctx, body, "messages", messages_of(ctx, q, &system));
@@ -222,17 +241,22 @@ static struct llm_cap cap_of(const struct fm_value *config)
 
 /* ---- the reply ---- */
 
-/* Tokens that were read from the cache, or written to it, are counted beside input_tokens. */
-static void take_usage(struct llm_reply *reply, const struct fm_value *usage)
+/* A count that is given anew: null and 0, which some servers send at the end, take nothing back. */
+static void take_count(const struct fm_value *usage, const char *key, uint64_t *count)
 {
-    uint64_t cached = llm_count(usage, "cache_read_input_tokens");
-    if (fm_value_get(usage, "input_tokens") != NULL) {
-        reply->input_tokens =
-            llm_count(usage, "input_tokens") + cached + llm_count(usage, "cache_creation_input_tokens");
-        reply->cached_tokens = cached;
-    }
-    if (fm_value_get(usage, "output_tokens") != NULL)
-        reply->output_tokens = llm_count(usage, "output_tokens");
+    uint64_t n = llm_count(usage, key);
+    if (n > 0)
+        *count = n;
+}
+
+/* Tokens that were read from the cache, or written to it, are counted beside input_tokens. */
+static void take_usage(struct llm_reply *r, const struct fm_value *usage)
+{
+    take_count(usage, "input_tokens", &r->fresh_tokens);
+    take_count(usage, "cache_read_input_tokens", &r->cached_tokens);
+    take_count(usage, "cache_creation_input_tokens", &r->cache_write_tokens);
+    take_count(usage, "output_tokens", &r->output_tokens);
+    r->input_tokens = r->fresh_tokens + r->cached_tokens + r->cache_write_tokens;
 }
 
 static const struct fm_value *call_of(struct fm_ctx *ctx, const struct llm_reply *r, const struct fm_value *b)

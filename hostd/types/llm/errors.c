@@ -144,7 +144,7 @@ int llm_fail_by_status(struct fm_ctx *ctx, const struct llm_http *h, const struc
     const char *words = words_of(ctx, body), *id = h->reply->request_id != NULL ? h->reply->request_id : "";
     bool again = may_try_again(r, body);
     enum fm_failure code = r->status == 429                       ? FM_FAIL_RESOURCE_EXHAUSTED
-                           : again                                ? FM_FAIL_UNAVAILABLE
+                           : again || r->status >= 500            ? FM_FAIL_UNAVAILABLE
                            : r->status == 401 || r->status == 403 ? FM_FAIL_FAILED_PRECONDITION
                                                                   : FM_FAIL_INVALID_ARGUMENT;
     if (words == NULL)

@@ -14,7 +14,11 @@
 /* Bytes of the character that begins here; 0: it is none. (RFC 3629) */
 static size_t character(const unsigned char *p, size_t n)
 {
-    size_t k = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+    size_t k = p[0] < 0x80                   ? 1
+               : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+               : (p[0] & 0xf0) == 0xe0       ? 3
+               : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                             : 0;
     if (k == 0 || k > n)
         return 0;
     for (size_t i = 1; i < k; i++)

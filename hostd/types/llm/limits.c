@@ -29,8 +29,11 @@ static const char *model_of(const struct llm_request *q)
 double llm_charge(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *r)
 {
     bool known;
-    double cost = prices_cost(q->provider->name, model_of(q), r->input_tokens, r->output_tokens,
-                              r->cached_tokens, &known);
+    const struct prices_use use = {.input_tokens = r->input_tokens,
+                                   .output_tokens = r->output_tokens,
+                                   .cached_tokens = r->cached_tokens,
+                                   .cache_write_tokens = r->cache_write_tokens};
+    double cost = prices_cost(q->provider->name, model_of(q), &use, &known);
     fm_ctx_usage(ctx, r->input_tokens, r->output_tokens, r->cached_tokens, cost);
     return cost;
 }
@@ -74,6 +77,12 @@ static double configured_cap(const struct turn *t)
     return most;
 }
 
+static double cost_of(const struct turn *t, double in, double out, bool *ret_known)
+{
+    const struct prices_use use = {.input_tokens = (uint64_t)in, .output_tokens = (uint64_t)out};
+    return prices_cost(t->provider->name, model_of(&t->request), &use, ret_known);
+}
+
 /* What the next call may use at most: four bytes of the request are about one token. */
 static void estimate(const struct turn *t, double *ret_in, double *ret_out)
 {
@@ -92,8 +101,7 @@ static void set_cap(struct turn *t, double tokens, double money)
     bool known;
     if (t->request.body == NULL || configured_cap(t) > 0)
         return;
-    double cap = (double)t->provider->cap(t->request.config).most,
-           million = prices_cost(t->provider->name, model_of(&t->request), 0, 1000000, 0, &known);
+    double cap = (double)t->provider->cap(t->request.config).most, million = cost_of(t, 0, 1000000, &known);
     if (tokens >= 0 && tokens < cap)
         cap = tokens;
     if (money >= 0 && known && money < cap * million / 1e6)
@@ -244,12 +252,11 @@ enum llm_verdict llm_check_limits(struct fm_ctx *ctx, struct turn *t, const char
     double used = llm_counter(ctx, "tokens"), spent = llm_counter(ctx, "cost");
     if (tokens >= 0 && used + in + out > tokens)
         return ask_budget(ctx, "max_tokens", used, in + out, tokens);
-    const char *name = t->provider->name, *model = model_of(&t->request);
-    double next = prices_cost(name, model, (uint64_t)in, (uint64_t)out, 0, &known);
+    double next = cost_of(t, in, out, &known);
     bool is_cost = cost >= 0 && known;
     if (is_cost && spent + next > cost)
         return ask_budget(ctx, "max_cost", spent, next, cost);
-    double sent = prices_cost(name, model, (uint64_t)in, 0, 0, &known);
+    double sent = cost_of(t, in, 0, &known);
     set_cap(t, tokens >= 0 ? tokens - used - in : -1, is_cost ? cost - spent - sent : -1);
     return cost >= 0 && !known ? without_price(ctx, t) : LLM_WITHIN;
 }

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "calls.h"
+#include "mem.h"
 #include "openai_calls.h"
+#include "own_types.h"
 #include "stop.h"
 
 #define BASE_URL "https://api.openai.com/v1"
@@ -13,6 +15,7 @@
 struct stream {
     struct llm_http h; /* first: callbacks get it */
     struct openai_calls calls;
+    struct fm_value *others; /* parts of the content that are no texts; NULL: none */
     bool refuses;
 };
 
@@ -35,7 +38,7 @@ static const struct fm_value *calls_of(struct fm_ctx *ctx, const struct fm_value
     for (size_t i = 0; i < fm_value_size(calls); i++) {
         const struct fm_value *c = fm_value_at(calls, i);
         struct fm_value *call = fm_map(ctx), *function = fm_map(ctx);
-        fm_map_set(ctx, function, "name", fm_value_get(c, "name"));
+        fm_map_set(ctx, function, "name", llm_tool_name(ctx, c));
         fm_map_set(ctx, function, "arguments", llm_json_text(ctx, fm_value_get(c, "arguments")));
         fm_map_set(ctx, call, "id", fm_value_get(c, "id"));
         fm_map_set(ctx, call, "type", fm_string(ctx, "function"));
@@ -52,7 +55,11 @@ static const struct fm_value *message_of(struct fm_ctx *ctx, const struct fm_val
     struct fm_value *out = fm_map(ctx);
     bool parts = fm_value_kind(content) == FM_LIST && strcmp(role, "user") == 0;
     fm_map_set(ctx, out, "role", fm_string(ctx, role));
-    fm_map_set(ctx, out, "content", parts ? content : fm_string(ctx, llm_text(ctx, content)));
+    const struct fm_value *kept = fm_value_get(m, "blocks");
+    if (fm_value_kind(kept) == FM_LIST)
+        fm_map_set(ctx, out, "content", kept); /* as it came */
+    else
+        fm_map_set(ctx, out, "content", parts ? content : fm_string(ctx, llm_text(ctx, content)));
     if (strcmp(role, "tool") == 0)
         fm_map_set(ctx, out, "tool_call_id", fm_value_get(m, "call_id"));
     if (fm_value_size(calls) > 0)
@@ -96,10 +103,20 @@ static struct fm_value *put_stream(struct fm_ctx *ctx, struct fm_value *body)
     return body;
 }
 
+/* Whether a tool_choice makes the model call a tool. */
+static bool wants_call(const struct fm_value *choice)
+{
+    return strcmp(fm_value_string(choice, ""), "required") == 0 ||
+           strcmp(fm_value_string(choice, ""), "any") == 0 ||
+           strcmp(fm_value_string(fm_value_get(choice, "type"), ""), "function") == 0;
+}
+
 static struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q)
 {
     struct fm_value *body = fm_map(ctx), *messages = fm_list(ctx);
     llm_pass(ctx, q->config, body, passed);
+    if (llm_goes_on(q) && wants_call(llm_member(body, "tool_choice")))
+        fm_map_set(ctx, body, "tool_choice", fm_string(ctx, "auto"));
     for (size_t i = 0; i < fm_value_size(q->messages); i++)
         fm_list_add(ctx, messages, message_of(ctx, fm_value_at(q->messages, i)));
     fm_map_set(ctx, body, "messages", messages);
@@ -123,13 +140,44 @@ static struct llm_cap cap_of(const struct fm_value *config)
 
 /* ---- the reply ---- */
 
+/* Counts that come again are totals; null and 0 take nothing back. */
 static void take_usage(struct llm_reply *reply, const struct fm_value *v)
 {
-    if (fm_value_kind(fm_value_get(v, "usage")) != FM_MAP)
-        return;
-    reply->input_tokens = llm_count(v, "usage.prompt_tokens");
-    reply->output_tokens = llm_count(v, "usage.completion_tokens");
-    reply->cached_tokens = llm_count(v, "usage.prompt_tokens_details.cached_tokens");
+    const struct fm_value *usage = fm_value_get(v, "usage");
+    uint64_t in = llm_count(usage, "prompt_tokens"), out = llm_count(usage, "completion_tokens"),
+             cached = llm_count(usage, "prompt_tokens_details.cached_tokens");
+    if (cached == 0)
+        cached = llm_count(usage, "prompt_cache_hit_tokens"); /* DeepSeek's */
+    reply->input_tokens = in > 0 ? in : reply->input_tokens;
+    reply->output_tokens = out > 0 ? out : reply->output_tokens;
+    reply->cached_tokens = cached > 0 ? cached : reply->cached_tokens;
+}
+
+/* The text of a part of the content; NULL: it is something else. */
+static const char *part_text(const struct fm_value *part)
+{
+    if (fm_value_kind(part) == FM_STRING)
+        return fm_value_string(part, "");
+    const char *type = fm_value_string(fm_value_get(part, "type"), "text");
+    bool is_text = strcmp(type, "text") == 0 || strcmp(type, "output_text") == 0;
+    return is_text ? fm_value_string(fm_value_get(part, "text"), NULL) : NULL;
+}
+
+/* Content is a text, or a list of parts: texts are joined, and when there are others all is kept as it
+ * came. */
+static void take_content(struct fm_ctx *ctx, struct llm_reply *reply, const struct fm_value *content)
+{
+    struct llm_str said = {0};
+    reply->text = fm_value_string(content, NULL);
+    for (size_t i = 0; fm_value_kind(content) == FM_LIST && i < fm_value_size(content); i++) {
+        const char *text = part_text(fm_value_at(content, i));
+        if (text == NULL)
+            reply->blocks = content;
+        else
+            llm_add(ctx, &said, text, strlen(text));
+    }
+    if (said.n > 0)
+        reply->text = said.p;
 }
 
 /* A refusal stands in a field of its own, beside an ordinary finish_reason. */
@@ -159,6 +207,13 @@ static void take_stream(struct fm_ctx *ctx, struct stream *s)
         fm_list_add(ctx, list, c);
     }
     s->h.reply->text = s->h.text.p;
+    if (s->others != NULL && s->h.text.n > 0) {
+        struct fm_value *said = fm_map(ctx);
+        fm_map_set(ctx, said, "type", fm_string(ctx, "text"));
+        fm_map_set(ctx, said, "text", fm_string(ctx, s->h.text.p));
+        fm_list_add(ctx, s->others, said);
+    }
+    s->h.reply->blocks = s->others;
     if (s->refuses)
         s->h.reply->stop = "refusal";
     s->h.reply->tool_calls = list;
@@ -177,7 +232,7 @@ static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value 
     if (fm_value_kind(fm_value_get(choice, "message")) != FM_MAP)
         return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
                            "the model's reply is malformed: it has no choices[0].message");
-    h->reply->text = fm_value_string(fm_value_get(choice, "message.content"), NULL);
+    take_content(ctx, h->reply, fm_value_get(choice, "message.content"));
     h->reply->stop = fm_value_string(fm_value_get(choice, "finish_reason"), "");
     take_refusal(h->reply, fm_value_string(fm_value_get(choice, "message.refusal"), ""));
     for (size_t i = 0; fm_value_kind(calls) == FM_LIST && i < fm_value_size(calls); i++) {
@@ -191,16 +246,35 @@ static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value 
     return 0;
 }
 
+/* The text of a delta, and parts that are none: copied, for the event's memory will be gone. */
+static void add_content(struct fm_ctx *ctx, struct stream *s, const struct fm_value *content)
+{
+    llm_say(ctx, &s->h, fm_value_string(content, ""));
+    for (size_t i = 0; fm_value_kind(content) == FM_LIST && i < fm_value_size(content); i++) {
+        const struct fm_value *part = fm_value_at(content, i);
+        fm_auto(fm_err) err = {0};
+        const char *text = part_text(part);
+        if (text != NULL) {
+            llm_say(ctx, &s->h, text);
+            continue;
+        }
+        text = fm_value_string(llm_json_text(ctx, part), "");
+        part = ctx_json(ctx, text, strlen(text), &err);
+        s->others = s->others != NULL ? s->others : fm_list(ctx);
+        if (part != NULL)
+            fm_list_add(ctx, s->others, part);
+    }
+}
+
 static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, const struct fm_value *data)
 {
     (void)event;
     const struct fm_value *choice = fm_value_at(fm_value_get(data, "choices"), 0),
                           *delta = fm_value_get(choice, "delta");
-    const char *text = fm_value_string(fm_value_get(delta, "content"), ""),
-               *refusal = fm_value_string(fm_value_get(delta, "refusal"), ""),
+    const char *refusal = fm_value_string(fm_value_get(delta, "refusal"), ""),
                *stop = fm_value_string(fm_value_get(choice, "finish_reason"), NULL);
     take_usage(h->reply, data);
-    llm_say(ctx, h, text);
+    add_content(ctx, (struct stream *)h, fm_value_get(delta, "content"));
     if (refusal[0] != '\0') {
         ((struct stream *)h)->refuses = true;
         llm_say(ctx, h, refusal);

@@ -88,7 +88,8 @@ int openai_calls_add(struct fm_ctx *ctx, struct openai_calls *calls, const struc
         return 0; /* it says nothing */
     if (c == NULL && calls->n == LLM_MAX_STREAMED_CALLS) {
         (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
-                          "the model called more than %d tools in one streamed reply", LLM_MAX_STREAMED_CALLS);
+                          "the model called more than %d tools in one streamed reply",
+                          LLM_MAX_STREAMED_CALLS);
         fm_ctx_fail_permanent(ctx);
         return -1;
     }

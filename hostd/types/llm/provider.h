@@ -41,8 +41,10 @@ struct llm_reply {
     const char *ask;                   /* the mock's question, without a tool call */
     const struct fm_value *choices;    /* with ask; a list, or NULL */
     bool goes_on;                      /* after text: the model wants to be called again */
-    uint64_t input_tokens, output_tokens, cached_tokens;
-    bool estimated; /* the server has not said how many (or not all of them) */
+    uint64_t input_tokens, output_tokens;
+    uint64_t cached_tokens, cache_write_tokens; /* of the input: read from a cache, written to it */
+    uint64_t fresh_tokens;                      /* the rest, where the provider counts it */
+    bool estimated;                             /* the server has not said how many (or not all of them) */
     uint64_t latency_ms;
     const char *request_id; /* the provider's; "" when it gives none */
     char digest[65];        /* SHA-256 of the request's body, in hex; "" for the mock */
@@ -142,6 +144,10 @@ void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value
               const char *const names[][2]);
 /* The value of a key, which may have dots in it; NULL: the map has none, or is none. */
 const struct fm_value *llm_member(const struct fm_value *map, const char *key);
+/* The name of a call's tool as providers take it: models invent others. */
+const struct fm_value *llm_tool_name(struct fm_ctx *ctx, const struct fm_value *call);
+/* Whether the request goes on with a turn, after results: it is not the turn's first. */
+bool llm_goes_on(const struct llm_request *q);
 /* The map without a key. */
 struct fm_value *llm_without(struct fm_ctx *ctx, const struct fm_value *map, const char *key);
 /* Sets the body's tools: these, and those that config.params has brought into it. */

@@ -6,6 +6,8 @@
 #include "catalog.h"
 #include "provider.h"
 
+#define MAX_TOOL_NAME 64
+
 const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const char *before)
 {
     const char *name = fm_value_string(fm_value_get(config, "api_key"), "");
@@ -79,4 +81,21 @@ void llm_put_tools(struct fm_ctx *ctx, struct fm_value *body, struct fm_value *t
         fm_list_add(ctx, tools, fm_value_at(more, i));
     if (fm_value_size(tools) > 0)
         fm_map_set(ctx, body, "tools", tools);
+}
+
+const struct fm_value *llm_tool_name(struct fm_ctx *ctx, const struct fm_value *call)
+{
+    char name[MAX_TOOL_NAME + 1];
+    (void)snprintf(name, sizeof(name), "%s", fm_value_string(fm_value_get(call, "name"), ""));
+    for (char *c = name; *c != '\0'; c++)
+        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '_' ||
+              *c == '-'))
+            *c = '_';
+    return fm_string(ctx, name[0] != '\0' ? name : "unknown");
+}
+
+bool llm_goes_on(const struct llm_request *q)
+{
+    const struct fm_value *last = fm_value_at(q->messages, fm_value_size(q->messages) - 1);
+    return strcmp(fm_value_string(fm_value_get(last, "role"), ""), "tool") == 0;
 }

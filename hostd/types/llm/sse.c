@@ -45,7 +45,8 @@ static int take_line(struct sse *s, const char *line, size_t n, sse_event on_eve
         value++;
     size_t length = (size_t)(line + n - value);
     if (is_field(line, field, "event")) {
-        (void)snprintf(s->name, sizeof(s->name), "%.*s", (int)(length < sizeof(s->name) ? length : sizeof(s->name) - 1), value);
+        (void)snprintf(s->name, sizeof(s->name), "%.*s",
+                       (int)(length < sizeof(s->name) ? length : sizeof(s->name) - 1), value);
     } else if (is_field(line, field, "data")) {
         add(s, &s->data, "\n", s->has_data ? 1 : 0);
         add(s, &s->data, value, length);

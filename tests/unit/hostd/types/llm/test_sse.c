@@ -65,7 +65,7 @@ static void data_may_have_several_lines(void **state)
     (void)state;
     has_events("data: {\ndata: \"a\": 1\ndata: }\n\n", "[|{\n\"a\": 1\n}]");
     has_events("data\n\ndata\ndata\n\n", "[|][|\n]"); /* the standard's own example */
-    has_events("data:a\ndata:  b\n\n", "[|a\n b]"); /* one blank is not of the value */
+    has_events("data:a\ndata:  b\n\n", "[|a\n b]");   /* one blank is not of the value */
 }
 
 static void a_byte_order_mark_is_skipped(void **state)
