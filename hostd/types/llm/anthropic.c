@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "calls.h"
 #include "mem.h"
 #include "own_types.h"
 #include "stop.h"
+#include "tool_calls.h"
 
 #define BASE_URL "https://api.anthropic.com/v1"
 #define VERSION "anthropic-version: 2023-06-01"

@@ -7,118 +7,23 @@
 
 #include <openssl/evp.h>
 
-#include "calls.h"
 #include "errors.h"
 #include "http_header.h"
 #include "lenient.h"
 #include "mem.h"
 #include "own_types.h"
 #include "provider.h"
-#include "secrets.h"
 #include "stop.h"
+#include "tool_calls.h"
 
 #define MAX_RESPONSE_BYTES (16u * 1024 * 1024)
 #define MAX_EVENT_BYTES (4u * 1024 * 1024)
 #define TOTAL_MS (600ull * 1000) /* for a call, where config says nothing */
 
-/* ---- small things ---- */
-
-void llm_add(struct fm_ctx *ctx, struct llm_str *s, const char *bytes, size_t n)
-{
-    if (s->n + n + 1 > s->cap) {
-        s->cap = 2 * (s->n + n + 1) + 64;
-        char *more = fm_ctx_alloc(ctx, s->cap);
-        if (s->n > 0)
-            memcpy(more, s->p, s->n);
-        s->p = more;
-    }
-    memcpy(s->p + s->n, bytes, n);
-    s->n += n;
-    s->p[s->n] = '\0';
-}
-
-uint64_t llm_count(const struct fm_value *v, const char *path)
-{
-    double n = fm_value_number(fm_value_get(v, path), 0);
-    return n > 0 && n < 1e15 ? (uint64_t)n : 0;
-}
-
-const char *llm_keep(struct fm_ctx *ctx, const char *text, size_t n)
-{
-    char *copy = fm_ctx_alloc(ctx, n + 1);
-    memcpy(copy, text, n);
-    return copy;
-}
-
-const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content)
-{
-    if (content == NULL || fm_value_kind(content) == FM_NULL)
-        return "";
-    if (fm_value_kind(content) == FM_STRING)
-        return fm_value_string(content, "");
-    fm_auto(fm_buf) b = {0};
-    json_value_write(content, &b);
-    const char *text = llm_keep(ctx, (const char *)b.p, b.n);
-    return text;
-}
-
-const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *v)
-{
-    fm_auto(fm_buf) b = {0};
-    json_value_write(v, &b);
-    fm_buf_append(&b, "", 1);
-    const struct fm_value *text = fm_string(ctx, (const char *)b.p);
-    return text;
-}
-
-/* ---- secrets that come back ----
- *
- * http.c blanks them out in the bytes of a response. A server may still give one back in parts, or
- * escaped: what was put together or decoded is looked at again. */
-
-void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece)
-{
-    size_t from = h->text.n - h->held, n = strlen(piece);
-    llm_add(ctx, &h->text, piece, n);
-    (void)secrets_hide(h->text.p + from, h->text.n - from, &h->held);
-    size_t shown = h->text.n - h->held;
-    if (n == 0 || shown == 0)
-        return;
-    char last = h->text.p[shown];
-    h->text.p[shown] = '\0';
-    fm_ctx_progress(ctx, h->text.p);
-    h->text.p[shown] = last;
-}
-
-const char *llm_hidden(struct fm_ctx *ctx, const char *text)
-{
-    if (text == NULL)
-        return NULL;
-    size_t n = strlen(text);
-    char *copy = fm_ctx_alloc(ctx, n + 1);
-    memcpy(copy, text, n);
-    (void)secrets_hide(copy, n, NULL);
-    return copy;
-}
-
-/* The value without secrets; NULL for NULL. */
-static const struct fm_value *hidden(struct fm_ctx *ctx, const struct fm_value *v)
-{
-    fm_auto(fm_buf) b = {0};
-    fm_auto(fm_err) err = {0};
-    if (v == NULL)
-        return NULL;
-    json_value_write(v, &b);
-    if (secrets_hide((char *)b.p, b.n, NULL))
-        v = ctx_json(ctx, (const char *)b.p, b.n, &err);
-    if (v == NULL) /* nothing but text was replaced by stars: only memory can be short */
-        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model's reply: %s", err.msg);
-    return v;
-}
-
 static int hide_in_reply(struct fm_ctx *ctx, struct llm_reply *r)
 {
-    const struct fm_value *calls = hidden(ctx, r->tool_calls), *blocks = hidden(ctx, r->blocks);
+    const struct fm_value *calls = llm_hidden_value(ctx, r->tool_calls),
+                          *blocks = llm_hidden_value(ctx, r->blocks);
     if ((r->tool_calls != NULL && calls == NULL) || (r->blocks != NULL && blocks == NULL))
         return -1;
     r->tool_calls = calls;

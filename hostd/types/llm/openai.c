@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "calls.h"
 #include "mem.h"
 #include "openai_calls.h"
 #include "own_types.h"
 #include "stop.h"
+#include "tool_calls.h"
 
 #define BASE_URL "https://api.openai.com/v1"
 

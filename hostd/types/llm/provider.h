@@ -2,7 +2,7 @@
  *
  * A conversation is a list of messages in a form of its own, which providers translate:
  *   {"role": "system"|"user", "content": text, or a list of parts that is passed through}
- *   {"role": "assistant", "content": text, "tool_calls": as calls.h has them,
+ *   {"role": "assistant", "content": text, "tool_calls": as tool_calls.h has them,
  *    "blocks": what else the reply had, in the provider's form and order; see anthropic.c}
  *   {"role": "tool", "call_id": id, "name": name, "content": anything} */
 #ifndef FM_LLM_PROVIDER_H
@@ -34,7 +34,7 @@ struct llm_request {
 /* A model's reply. */
 struct llm_reply {
     const char *text;                  /* NULL: none */
-    const struct fm_value *tool_calls; /* as calls.h has them; NULL: none. The model's ids: they may be
+    const struct fm_value *tool_calls; /* as tool_calls.h has them; NULL: none. The model's ids: they may be
                                           missing or equal */
     bool last_call_ended;              /* something came after the last call */
     const struct fm_value *blocks;     /* for the conversation, see above; NULL: none */
@@ -114,11 +114,15 @@ void llm_http_init(struct fm_ctx *ctx, struct llm_http *h, const struct llm_requ
 /* Posts the request's body to base_url + path; `auth` is a header with a reference to the secret, or NULL. */
 int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_base, const char *path,
                   const char *auth, const char *more_header);
+
+/* ---- texts.c: texts of requests and replies ---- */
+
 void llm_add(struct fm_ctx *ctx, struct llm_str *s, const char *bytes, size_t n);
 /* A copy that lives as long as the step. */
 const char *llm_keep(struct fm_ctx *ctx, const char *text, size_t n);
-/* The text without secrets; NULL for NULL. */
+/* The text without secrets; the value: NULL for NULL, and NULL after fm_ctx_fail. */
 const char *llm_hidden(struct fm_ctx *ctx, const char *text);
+const struct fm_value *llm_hidden_value(struct fm_ctx *ctx, const struct fm_value *v);
 /* A piece of the model's text: added to h->text, secrets blanked out, and shown. */
 void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece);
 /* The content of a message as one text: text as it is, anything else as JSON. */

@@ -43,7 +43,8 @@ static void texts_of_a_content_in_parts_are_joined_and_others_are_kept(void **st
             "data: {'choices':[{'delta':{'content':[{'type':'text','text':'Hel'}]}}]}\n\n"
             "data: {'choices':[{'delta':{'content':'lo'},'finish_reason':'stop'}]}\n\ndata: [DONE]\n\n");
     fake_emitted(ctx, 0, "output", "{'text':'Hello'}");
-    fake_is(ctx, fm_value_get(ctx->state, "messages[1].blocks"), "[" THINKS ",{'type':'text','text':'Hello'}]");
+    fake_is(ctx, fm_value_get(ctx->state, "messages[1].blocks"),
+            "[" THINKS ",{'type':'text','text':'Hello'}]");
 }
 
 /* ---- usage ---- */
@@ -53,12 +54,13 @@ static void uses(const char *start, const char *end, uint64_t in, uint64_t cache
     char stream[800];
     ctx->input_tokens = ctx->output_tokens = ctx->cached_tokens = 0;
     starts("anthropic", ",'stream':true");
-    (void)snprintf(stream, sizeof(stream),
-                   "data: {'type':'message_start','message':{'usage':%s}}\n\n"
-                   "data: {'type':'content_block_delta','index':0,'delta':{'type':'text_delta','text':'x'}}\n\n"
-                   "data: {'type':'message_delta','delta':{'stop_reason':'end_turn'},'usage':%s}\n\n"
-                   "data: {'type':'message_stop'}\n\n",
-                   start, end);
+    (void)snprintf(
+        stream, sizeof(stream),
+        "data: {'type':'message_start','message':{'usage':%s}}\n\n"
+        "data: {'type':'content_block_delta','index':0,'delta':{'type':'text_delta','text':'x'}}\n\n"
+        "data: {'type':'message_delta','delta':{'stop_reason':'end_turn'},'usage':%s}\n\n"
+        "data: {'type':'message_stop'}\n\n",
+        start, end);
     answers(stream);
     assert_int_equal(ctx->input_tokens, in);
     assert_int_equal(ctx->cached_tokens, cached);
@@ -78,10 +80,12 @@ static void usage_that_comes_in_pieces_is_exact(void **state)
     uses("{'input_tokens':0,'output_tokens':0}", "{'input_tokens':30,'output_tokens':15}", 30, 0, 15);
     ctx->input_tokens = ctx->output_tokens = ctx->cached_tokens = 0;
     starts("openai", ",'stream':true");
-    answers("data: {'choices':[{'delta':{'content':'x'}}],'usage':{'prompt_tokens':9,'completion_tokens':1}}\n\n"
-            "data: {'choices':[{'delta':{},'finish_reason':'stop'}],'usage':null}\n\n"
-            "data: {'choices':[],'usage':{'prompt_tokens':9,'completion_tokens':4,'prompt_cache_hit_tokens':8}}\n\n"
-            "data: [DONE]\n\n");
+    answers(
+        "data: {'choices':[{'delta':{'content':'x'}}],'usage':{'prompt_tokens':9,'completion_tokens':1}}\n\n"
+        "data: {'choices':[{'delta':{},'finish_reason':'stop'}],'usage':null}\n\n"
+        "data: "
+        "{'choices':[],'usage':{'prompt_tokens':9,'completion_tokens':4,'prompt_cache_hit_tokens':8}}\n\n"
+        "data: [DONE]\n\n");
     assert_int_equal(ctx->input_tokens, 9);
     assert_int_equal(ctx->output_tokens, 4);
     assert_int_equal(ctx->cached_tokens, 8);
@@ -100,8 +104,10 @@ static void what_is_written_to_a_cache_has_a_price_of_its_own(void **state)
     (void)close(fd);
     assert_int_equal(prices_read(file, &err), 0);
     (void)unlink(file);
-    const struct prices_use use = {
-        .input_tokens = 1000000, .cached_tokens = 500000, .cache_write_tokens = 300000, .output_tokens = 10000};
+    const struct prices_use use = {.input_tokens = 1000000,
+                                   .cached_tokens = 500000,
+                                   .cache_write_tokens = 300000,
+                                   .output_tokens = 10000};
     bool known;
     assert_int_equal((int)(1000 * prices_cost("a", "m", &use, &known) + 0.5), 2000 + 500 + 6000 + 1000);
     assert_int_equal((int)(1000 * prices_cost("b", "m", &use, &known) + 0.5), 11000);
@@ -123,20 +129,24 @@ static void names_that_a_model_invents_go_back_as_providers_take_them(void **sta
     };
     for (size_t i = 0; i < 4; i++) {
         char reply[300];
-        (void)snprintf(reply, sizeof(reply), MESSAGE("{'content':null,'tool_calls':[" LOOK("%s") "]}", "tool_calls"),
+        (void)snprintf(reply, sizeof(reply),
+                       MESSAGE("{'content':null,'tool_calls':[" LOOK("%s") "]}", "tool_calls"),
                        names[i].invented);
         starts("openai", "");
         answers(reply);
         assert_int_equal(fake_run(ctx, "continue", "{}"), 0);
-        assert_string_equal(fm_value_string(sent("messages[1].tool_calls[0].function.name"), ""), names[i].sent);
-        (void)snprintf(reply, sizeof(reply),
-                       "{'content':[{'type':'text','text':' \\n'},{'type':'tool_use','id':'a','name':'%s','input':{}}],"
-                       "'stop_reason':'tool_use'}",
-                       names[i].invented);
+        assert_string_equal(fm_value_string(sent("messages[1].tool_calls[0].function.name"), ""),
+                            names[i].sent);
+        (void)snprintf(
+            reply, sizeof(reply),
+            "{'content':[{'type':'text','text':' \\n'},{'type':'tool_use','id':'a','name':'%s','input':{}}],"
+            "'stop_reason':'tool_use'}",
+            names[i].invented);
         starts("anthropic", "");
         answers(reply);
         assert_int_equal(fake_run(ctx, "continue", "{}"), 0);
-        assert_string_equal(fm_value_string(sent("messages[1].content[0].name"), ""), names[i].sent); /* no blank text */
+        assert_string_equal(fm_value_string(sent("messages[1].content[0].name"), ""),
+                            names[i].sent); /* no blank text */
     }
 }
 
@@ -146,23 +156,25 @@ static void a_choice_that_makes_the_model_call_holds_for_the_first_call_of_a_tur
     static const struct {
         const char *provider, *choice, *later;
     } choices[] = {
-        {"openai",    "'required'",                                              "'auto'"                                          },
-        {"openai",    "'any'",                                                   "'auto'"                                          },
-        {"openai",    "{'type':'function','function':{'name':'look'}}",          "'auto'"                                          },
-        {"openai",    "'none'",                                                  "'none'"                                          },
-        {"anthropic", "{'type':'any','disable_parallel_tool_use':true}",         "{'type':'auto','disable_parallel_tool_use':true}"},
-        {"anthropic", "{'type':'tool','name':'look'}",                           "{'type':'auto'}"                                 },
+        {"openai",    "'required'",                                      "'auto'"         },
+        {"openai",    "'any'",                                           "'auto'"         },
+        {"openai",    "{'type':'function','function':{'name':'look'}}",  "'auto'"         },
+        {"openai",    "'none'",                                          "'none'"         },
+        {"anthropic", "{'type':'any','disable_parallel_tool_use':true}",
+         "{'type':'auto','disable_parallel_tool_use':true}"                               },
+        {"anthropic", "{'type':'tool','name':'look'}",                   "{'type':'auto'}"},
     };
     for (size_t i = 0; i < 2 * sizeof(choices) / sizeof(choices[0]); i++) {
         char more[200];
         bool plain = i % 2 == 0;
-        (void)snprintf(more, sizeof(more), ",%s'tool_choice':%s%s", plain ? "" : "'params':{", choices[i / 2].choice,
-                       plain ? "" : "}");
+        (void)snprintf(more, sizeof(more), ",%s'tool_choice':%s%s", plain ? "" : "'params':{",
+                       choices[i / 2].choice, plain ? "" : "}");
         starts(choices[i / 2].provider, more);
         fake_is(ctx, sent("tool_choice"), choices[i / 2].choice);
         answers(strcmp(choices[i / 2].provider, "openai") == 0
                     ? MESSAGE("{'tool_calls':[" LOOK("look") "]}", "tool_calls")
-                    : "{'content':[{'type':'tool_use','id':'a','name':'look','input':{}}],'stop_reason':'tool_use'}");
+                    : "{'content':[{'type':'tool_use','id':'a','name':'look','input':{}}],'stop_reason':'"
+                      "tool_use'}");
         assert_int_equal(fake_run(ctx, "tool_result", "{'result':1}"), 0);
         fake_is(ctx, sent("tool_choice"), choices[i / 2].later);
         answers(strcmp(choices[i / 2].provider, "openai") == 0

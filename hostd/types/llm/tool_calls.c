@@ -1,5 +1,5 @@
-/* Calls of tools. See calls.h. */
-#include "calls.h"
+/* Calls of tools. See tool_calls.h. */
+#include "tool_calls.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Calls of tools in a model's reply: {"id", "name", "arguments"}, and of one that must not be run
  * "not_run", which says why: the model is told. */
-#ifndef FM_LLM_CALLS_H
-#define FM_LLM_CALLS_H
+#ifndef FM_LLM_TOOL_CALLS_H
+#define FM_LLM_TOOL_CALLS_H
 
 #include "provider.h"
 
