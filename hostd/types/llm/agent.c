@@ -136,6 +136,8 @@ static struct fm_value *reply_message(struct fm_ctx *ctx, const struct turn *t)
     struct fm_value *m = llm_message(ctx, "assistant", text(ctx, t->reply.text != NULL ? t->reply.text : ""));
     if (t->reply.blocks != NULL)
         fm_map_set(ctx, m, "blocks", t->reply.blocks);
+    if (t->reply.thoughts != NULL)
+        fm_map_set(ctx, m, "thoughts", t->reply.thoughts);
     return m;
 }
 

@@ -22,12 +22,13 @@
 
 static int hide_in_reply(struct fm_ctx *ctx, struct llm_reply *r)
 {
-    const struct fm_value *calls = llm_hidden_value(ctx, r->tool_calls),
-                          *blocks = llm_hidden_value(ctx, r->blocks);
-    if ((r->tool_calls != NULL && calls == NULL) || (r->blocks != NULL && blocks == NULL))
-        return -1;
-    r->tool_calls = calls;
-    r->blocks = blocks;
+    const struct fm_value **const values[] = {&r->tool_calls, &r->blocks, &r->thoughts};
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        const struct fm_value *v = llm_hidden_value(ctx, *values[i]);
+        if (v == NULL && *values[i] != NULL)
+            return -1;
+        *values[i] = v;
+    }
     r->text = llm_hidden(ctx, r->text);
     return 0;
 }
@@ -204,6 +205,8 @@ static void estimate_usage(const struct llm_http *h, const struct fm_http_respon
         json_value_write(reply->tool_calls, &b);
     if (reply->blocks != NULL)
         json_value_write(reply->blocks, &b);
+    if (reply->thoughts != NULL)
+        json_value_write(reply->thoughts, &b);
     size_t said = whole ? (reply->text != NULL ? strlen(reply->text) : 0) + (b.n > 2 ? b.n : 0)
                         : h->text.n + r->body_bytes;
     bool no_input = reply->input_tokens == 0, no_output = reply->output_tokens == 0 && said > 0;

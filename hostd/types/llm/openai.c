@@ -6,6 +6,7 @@
 #include "mem.h"
 #include "openai_calls.h"
 #include "own_types.h"
+#include "reasoning.h"
 #include "stop.h"
 #include "tool_calls.h"
 
@@ -15,6 +16,7 @@
 struct stream {
     struct llm_http h; /* first: callbacks get it */
     struct openai_calls calls;
+    struct reasoning thoughts;
     struct fm_value *others; /* parts of the content that are no texts; NULL: none */
     bool refuses;
 };
@@ -43,12 +45,13 @@ static const struct fm_value *calls_of(struct fm_ctx *ctx, const struct fm_value
         fm_map_set(ctx, call, "id", fm_value_get(c, "id"));
         fm_map_set(ctx, call, "type", fm_string(ctx, "function"));
         fm_map_set(ctx, call, "function", function);
+        reasoning_put(ctx, call, fm_value_get(c, "thoughts"), true);
         fm_list_add(ctx, list, call);
     }
     return list;
 }
 
-static const struct fm_value *message_of(struct fm_ctx *ctx, const struct fm_value *m)
+static const struct fm_value *message_of(struct fm_ctx *ctx, const struct fm_value *m, bool in_turn)
 {
     const char *role = fm_value_string(fm_value_get(m, "role"), "user");
     const struct fm_value *content = fm_value_get(m, "content"), *calls = fm_value_get(m, "tool_calls");
@@ -64,6 +67,7 @@ static const struct fm_value *message_of(struct fm_ctx *ctx, const struct fm_val
         fm_map_set(ctx, out, "tool_call_id", fm_value_get(m, "call_id"));
     if (fm_value_size(calls) > 0)
         fm_map_set(ctx, out, "tool_calls", calls_of(ctx, calls));
+    reasoning_put(ctx, out, fm_value_get(m, "thoughts"), in_turn);
     return out;
 }
 
@@ -117,8 +121,12 @@ static struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q)
     llm_pass(ctx, q->config, body, passed);
     if (llm_goes_on(q) && wants_call(llm_member(body, "tool_choice")))
         fm_map_set(ctx, body, "tool_choice", fm_string(ctx, "auto"));
+    size_t turn = fm_value_size(q->messages); /* where the last one begins */
+    while (turn > 0 &&
+           strcmp(fm_value_string(fm_value_get(fm_value_at(q->messages, turn - 1), "role"), ""), "user") != 0)
+        turn--;
     for (size_t i = 0; i < fm_value_size(q->messages); i++)
-        fm_list_add(ctx, messages, message_of(ctx, fm_value_at(q->messages, i)));
+        fm_list_add(ctx, messages, message_of(ctx, fm_value_at(q->messages, i), i >= turn));
     fm_map_set(ctx, body, "messages", messages);
     llm_put_tools(ctx, body, tools_of(ctx, q->tools));
     return fm_value_bool(fm_value_get(q->config, "stream"), false) ? put_stream(ctx, body) : body;
@@ -201,6 +209,7 @@ static void take_stream(struct fm_ctx *ctx, struct stream *s)
         const struct llm_str *text = &call->arguments;
         const struct fm_value *c =
             llm_call_of(ctx, call->id, call->name, text->n > 0 ? fm_string(ctx, text->p) : NULL);
+        c = llm_with_thoughts(ctx, c, call->thoughts);
         if (unsure && text->n == 0)
             c = llm_not_run(ctx, c,
                             "error: your reply broke off before the arguments, so the tool was not called");
@@ -214,6 +223,7 @@ static void take_stream(struct fm_ctx *ctx, struct stream *s)
         fm_list_add(ctx, s->others, said);
     }
     s->h.reply->blocks = s->others;
+    s->h.reply->thoughts = reasoning_of(ctx, &s->thoughts);
     if (s->refuses)
         s->h.reply->stop = "refusal";
     s->h.reply->tool_calls = list;
@@ -232,15 +242,18 @@ static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value 
     if (fm_value_kind(fm_value_get(choice, "message")) != FM_MAP)
         return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
                            "the model's reply is malformed: it has no choices[0].message");
+    struct reasoning thoughts = {0};
+    reasoning_add(ctx, &thoughts, fm_value_get(choice, "message"));
+    h->reply->thoughts = reasoning_of(ctx, &thoughts);
     take_content(ctx, h->reply, fm_value_get(choice, "message.content"));
     h->reply->stop = fm_value_string(fm_value_get(choice, "finish_reason"), "");
     take_refusal(h->reply, fm_value_string(fm_value_get(choice, "message.refusal"), ""));
     for (size_t i = 0; fm_value_kind(calls) == FM_LIST && i < fm_value_size(calls); i++) {
         const struct fm_value *c = fm_value_at(calls, i);
-        fm_list_add(ctx, list,
-                    llm_call_of(ctx, fm_value_string(fm_value_get(c, "id"), NULL),
-                                fm_value_string(fm_value_get(c, "function.name"), NULL),
-                                fm_value_get(c, "function.arguments")));
+        const struct fm_value *call = llm_call_of(ctx, fm_value_string(fm_value_get(c, "id"), NULL),
+                                                  fm_value_string(fm_value_get(c, "function.name"), NULL),
+                                                  fm_value_get(c, "function.arguments"));
+        fm_list_add(ctx, list, llm_with_thoughts(ctx, call, reasoning_of_call(ctx, c)));
     }
     h->reply->tool_calls = list;
     return 0;
@@ -274,6 +287,7 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
     const char *refusal = fm_value_string(fm_value_get(delta, "refusal"), ""),
                *stop = fm_value_string(fm_value_get(choice, "finish_reason"), NULL);
     take_usage(h->reply, data);
+    reasoning_add(ctx, &((struct stream *)h)->thoughts, delta);
     add_content(ctx, (struct stream *)h, fm_value_get(delta, "content"));
     if (refusal[0] != '\0') {
         ((struct stream *)h)->refuses = true;

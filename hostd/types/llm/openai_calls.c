@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "reasoning.h"
+
 struct piece {
     const char *id, *name; /* NULL: none */
     double index;          /* negative: none */
@@ -101,6 +103,8 @@ int openai_calls_add(struct fm_ctx *ctx, struct openai_calls *calls, const struc
         c->id = llm_keep(ctx, p.id, strlen(p.id));
     if (p.name != NULL && c->name == NULL)
         c->name = llm_keep(ctx, p.name, strlen(p.name));
+    const struct fm_value *thoughts = reasoning_of_call(ctx, piece);
+    c->thoughts = thoughts != NULL ? thoughts : c->thoughts;
     follow(c, p.arguments);
     llm_add(ctx, &c->arguments, p.arguments, strlen(p.arguments));
     return 0;

@@ -5,8 +5,9 @@
 #include "provider.h"
 
 struct openai_call {
-    const char *id, *name; /* NULL: none has come */
-    double index;          /* negative: none was given */
+    const char *id, *name;           /* NULL: none has come */
+    double index;                    /* negative: none was given */
+    const struct fm_value *thoughts; /* NULL: none */
     struct llm_str arguments;
     unsigned depth; /* of the arguments so far: braces and brackets that are open */
     bool began, in_string, escaped;

@@ -3,6 +3,7 @@
  * A conversation is a list of messages in a form of its own, which providers translate:
  *   {"role": "system"|"user", "content": text, or a list of parts that is passed through}
  *   {"role": "assistant", "content": text, "tool_calls": as tool_calls.h has them,
+ *    "thoughts": see reasoning.h,
  *    "blocks": what else the reply had, in the provider's form and order; see anthropic.c}
  *   {"role": "tool", "call_id": id, "name": name, "content": anything} */
 #ifndef FM_LLM_PROVIDER_H
@@ -38,6 +39,7 @@ struct llm_reply {
                                           missing or equal */
     bool last_call_ended;              /* something came after the last call */
     const struct fm_value *blocks;     /* for the conversation, see above; NULL: none */
+    const struct fm_value *thoughts;   /* of chat completions, see reasoning.h; NULL: none */
     const char *ask;                   /* the mock's question, without a tool call */
     const struct fm_value *choices;    /* with ask; a list, or NULL */
     bool goes_on;                      /* after text: the model wants to be called again */

@@ -25,6 +25,16 @@ const struct fm_value *llm_not_run(struct fm_ctx *ctx, const struct fm_value *ca
     return out;
 }
 
+const struct fm_value *llm_with_thoughts(struct fm_ctx *ctx, const struct fm_value *call,
+                                         const struct fm_value *thoughts)
+{
+    if (thoughts == NULL)
+        return call;
+    struct fm_value *out = fm_map_copy(ctx, call);
+    fm_map_set(ctx, out, "thoughts", thoughts);
+    return out;
+}
+
 /* What a text describes; NULL: nothing. Some servers write the text as JSON once more. */
 static const struct fm_value *read_arguments(struct fm_ctx *ctx, const char *text, struct fm_err *err)
 {

@@ -10,6 +10,9 @@
  * not run. */
 const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const char *name,
                                    const struct fm_value *arguments);
+/* The call with what goes back with it (reasoning.h), as "thoughts"; NULL: nothing. */
+const struct fm_value *llm_with_thoughts(struct fm_ctx *ctx, const struct fm_value *call,
+                                         const struct fm_value *thoughts);
 /* The call, which must not be run, because of `why` (printf). */
 const struct fm_value *llm_not_run(struct fm_ctx *ctx, const struct fm_value *call, const char *why, ...)
     __attribute__((format(printf, 3, 4)));

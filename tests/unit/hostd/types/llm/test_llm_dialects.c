@@ -47,6 +47,54 @@ static void texts_of_a_content_in_parts_are_joined_and_others_are_kept(void **st
             "[" THINKS ",{'type':'text','text':'Hello'}]");
 }
 
+/* ---- thoughts ---- */
+
+#define SIGNED "'extra_content':{'google':{'thought_signature':'S'}}"
+#define SIGNED_CALL "{'id':'a'," SIGNED ",'function':{'name':'look','arguments':'{}'}}"
+
+/* What the model is sent again of its first message after a result, and then in another turn. */
+static void thoughts_go_back(const char *reply, const char *more, const char *in_turn, const char *later)
+{
+    starts("openai", more);
+    answers(reply);
+    assert_int_equal(fake_run(ctx, "tool_result", "{'result':1}"), 0);
+    fake_is(ctx, sent("messages[1]"), in_turn);
+    answers(more[0] == '\0' ? MESSAGE("{'content':'Done.'}", "stop")
+                            : "data: {'choices':[{'delta':{'content':'Done.'},'finish_reason':'stop'}]}\n\n");
+    assert_int_equal(fake_run(ctx, "trigger", "{'task':'Again.'}"), 0);
+    fake_is(ctx, sent("messages[1]"), later);
+}
+
+#define BACK(more, call_more)                                                                                \
+    "{'role':'assistant','content':''," more "'tool_calls':[{'id':'a','type':'function'," call_more          \
+    "'function':{'name':'look','arguments':'{}'}}]}"
+
+static void thoughts_go_back_where_servers_want_them(void **state)
+{
+    (void)state;
+    static const char stream[] = ",'stream':true";
+    thoughts_go_back(
+        MESSAGE("{'content':'','reasoning_content':'Hm. Hm.','tool_calls':[" LOOK("look") "]}", "tool_calls"),
+        "", BACK("'reasoning_content':'Hm. Hm.',", ""), BACK("", ""));
+    thoughts_go_back("data: {'choices':[{'delta':{'reasoning_content':'Hm. '}}]}\n\n"
+                     "data: {'choices':[{'delta':{'reasoning_content':'Hm.'}}]}\n\n"
+                     "data: {'choices':[{'delta':{'tool_calls':[" SIGNED_CALL
+                     "]},'finish_reason':'tool_calls'}]}\n\n",
+                     stream, BACK("'reasoning_content':'Hm. Hm.',", SIGNED ","), BACK("", SIGNED ","));
+    thoughts_go_back(MESSAGE("{'content':null,'tool_calls':[" SIGNED_CALL "]}", "tool_calls"), "",
+                     BACK("", SIGNED ","), BACK("", SIGNED ","));
+#define DETAILS                                                                                              \
+    "'reasoning_details':[{'type':'reasoning.encrypted','data':'X'},{'type':'reasoning.text','text':'Y'}],"
+    thoughts_go_back(
+        MESSAGE("{'content':''," DETAILS "'reasoning':'Y','tool_calls':[" LOOK("look") "]}", "tool_calls"),
+        "", BACK(DETAILS, ""), BACK(DETAILS, ""));
+    thoughts_go_back(
+        "data: {'choices':[{'delta':{'reasoning_details':[{'type':'reasoning.encrypted','data':'X'}]}}]}\n\n"
+        "data: {'choices':[{'delta':{'reasoning_details':[{'type':'reasoning.text','text':'Y'}]}}]}\n\n"
+        "data: {'choices':[{'delta':{'tool_calls':[" LOOK("look") "]},'finish_reason':'tool_calls'}]}\n\n",
+        stream, BACK(DETAILS, ""), BACK(DETAILS, ""));
+}
+
 /* ---- usage ---- */
 
 static void uses(const char *start, const char *end, uint64_t in, uint64_t cached, uint64_t out)
@@ -190,6 +238,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_init, rig_done)
     const struct CMUnitTest tests[] = {
         TEST(texts_of_a_content_in_parts_are_joined_and_others_are_kept),
+        TEST(thoughts_go_back_where_servers_want_them),
         TEST(usage_that_comes_in_pieces_is_exact),
         TEST(what_is_written_to_a_cache_has_a_price_of_its_own),
         TEST(names_that_a_model_invents_go_back_as_providers_take_them),
