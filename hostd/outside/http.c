@@ -52,6 +52,7 @@ struct request {
     size_t told;     /* bytes of `response` that the handler was told of */
     int64_t started_us;
     uv_timer_t first_byte; /* started only when there is a limit */
+    bool redacted;         /* a secret of it came back */
     bool cancelled, is_ended, too_large, refused, no_first_byte, got_first;
     CURLcode code;
     char error[CURL_ERROR_SIZE + 64];
@@ -118,7 +119,7 @@ static void describe(struct request *r, struct fm_http_response *out)
     else if (!whole && r->error[0] == '\0')
         snprintf(r->error, sizeof(r->error), "%s", text);
     (void)secrets_redact(&r->used, r->error, strlen(r->error));
-    (void)secrets_redact(&r->used, (char *)r->response.p, r->response.n);
+    r->redacted = secrets_redact(&r->used, (char *)r->response.p, r->response.n) || r->redacted;
     (void)secrets_redact(&r->used, (char *)r->response_headers.p, r->response_headers.n);
     fm_buf_append(&r->response, "", 1);
     fm_buf_append(&r->response_headers, "", 1);
@@ -127,6 +128,7 @@ static void describe(struct request *r, struct fm_http_response *out)
                                      .timed_out = r->no_first_byte || r->code == CURLE_OPERATION_TIMEDOUT,
                                      .too_large = r->too_large,
                                      .refused = r->refused || is_untrusted(r->code),
+                                     .redacted = r->redacted,
                                      .headers = (const char *)r->response_headers.p,
                                      .body = (const char *)r->response.p,
                                      .body_bytes = r->response.n - 1,
@@ -142,7 +144,7 @@ static bool tell_data(struct request *r, enum told which)
 {
     char *fresh = (char *)r->response.p + r->told;
     size_t n = r->response.n - r->told;
-    (void)secrets_redact(&r->used, fresh, n);
+    r->redacted = secrets_redact(&r->used, fresh, n) || r->redacted;
     if (which == BUT_SECRETS)
         n -= secrets_tail(&r->used, fresh, n);
     if (n == 0)

@@ -97,7 +97,7 @@ static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
 {
     (void)state;
     struct cluster c;
-    assert_int_equal(setenv("FERMATA_SECRET_shop", "https://shop.example.com secret-24680x", 1), 0);
+    assert_int_equal(setenv("FERMATA_SECRET_shop", "https://shop.example.com secret-24680xyz!", 1), 0);
     cluster_start(&c, 1);
     static const char retry[] = ",'policy':{'retry':{'max_attempts':3,'initial_delay_ms':1}}";
     const char *busy = submit_script(&c, "exit 75", "", retry, "{}");
@@ -123,7 +123,7 @@ static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
     const char *tells =
         submit_script(&c, "printf 'Traceback\\n\\nKeyError: order-7531\\n' >&2; exit 1", "", retry, "{}");
     const char *longer = submit_script(&c, "seq 1000 1100 >&2; exit 75", "", "", "{}");
-    const char *hidden = submit_script(&c, "echo 'the key is secret-24680x' >&2; exit 1", "", "", "{}");
+    const char *hidden = submit_script(&c, "echo 'the key is secret-24680xyz!' >&2; exit 1", "", "", "{}");
     check_failure(&c, absent, "NOT_FOUND", "no such order", "1");
     check_failure(&c, odd, "INVALID_ARGUMENT",
                   "the name of a gRPC status code such as UNAVAILABLE, and is \"MISSING\"; it says \"fail\": "
@@ -133,7 +133,7 @@ static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
                   "1");
     check_failure(&c, longer, "UNAVAILABLE", "code 75: 1072 | 1073", "1");
     check_failure(&c, longer, "UNAVAILABLE", "| 1099 | 1100", "1");
-    check_failure(&c, hidden, "UNKNOWN", "code 1: the key is *************", "1");
+    check_failure(&c, hidden, "UNKNOWN", "code 1: the key is ****************", "1");
     check_failure(&c, busy, "UNAVAILABLE", "code 75", "3");
     check_failure(&c, mapped, "UNAVAILABLE", "code 3", "3");
     check_failure(&c, fatal, "UNKNOWN", "code 2", "1");
@@ -264,10 +264,10 @@ static void a_program_has_three_descriptors_and_no_secrets(void **state)
 {
     (void)state;
     struct cluster c;
-    assert_int_equal(setenv("FERMATA_SECRET_shop", "https://shop.example.com secret-24680x", 1), 0);
+    assert_int_equal(setenv("FERMATA_SECRET_shop", "https://shop.example.com secret-24680xyz!", 1), 0);
     assert_int_equal(setenv("OPENAI_API_KEY", "sk-0123456789abcdef", 1), 0);
     assert_int_equal(setenv("SHOP_MODE", "fast", 1), 0);
-    assert_int_equal(setenv("SHOP_LOGIN", "secret-24680x", 1), 0);
+    assert_int_equal(setenv("SHOP_LOGIN", "secret-24680xyz!", 1), 0);
     assert_int_equal(setenv("LC_SHOP", "C", 1), 0);
     cluster_start(&c, 1);
     json_t *j = told(&c, "");

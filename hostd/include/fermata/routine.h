@@ -229,6 +229,7 @@ struct fm_http_response {
     const char *body;    /* NUL-terminated */
     size_t body_bytes;
     uint64_t duration_ms;
+    bool redacted; /* a secret of the request came back in the body, and was blanked out */
 };
 
 /* Value of a response's header, without regard to case: into `out`, cut to its size. Returns false

@@ -20,15 +20,17 @@
 #define MAX_EVENT_BYTES (4u * 1024 * 1024)
 #define TOTAL_MS (600ull * 1000) /* for a call, where config says nothing */
 
-static int hide_in_reply(struct fm_ctx *ctx, struct llm_reply *r)
+static int hide_in_reply(struct fm_ctx *ctx, struct llm_reply *r, bool redacted)
 {
-    const struct fm_value **const values[] = {&r->tool_calls, &r->blocks, &r->thoughts};
+    const struct fm_value **const values[] = {&r->blocks, &r->thoughts};
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         const struct fm_value *v = llm_hidden_value(ctx, *values[i]);
         if (v == NULL && *values[i] != NULL)
             return -1;
         *values[i] = v;
     }
+    if (r->tool_calls != NULL && (r->tool_calls = llm_hidden_calls(ctx, r->tool_calls, redacted)) == NULL)
+        return -1;
     r->text = llm_hidden(ctx, r->text);
     return 0;
 }
@@ -190,7 +192,7 @@ static int take_response(struct fm_ctx *ctx, struct llm_http *h, const struct fm
         return llm_fail_by_status(ctx, h, r);
     bool plain = !h->streams || h->plain || (!h->had_event && says_json(r));
     int rc = plain ? take_json(ctx, h, r) : take_stream(ctx, h);
-    return rc < 0 || check_end(ctx, h->reply) < 0 ? -1 : hide_in_reply(ctx, h->reply);
+    return rc < 0 || check_end(ctx, h->reply) < 0 ? -1 : hide_in_reply(ctx, h->reply, r->redacted);
 }
 
 /* What the server has not counted is estimated by its bytes: it is paid for all the same. `whole`: the

@@ -60,6 +60,12 @@ const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *
  * http.c blanks them out in the bytes of a response. A server may still give one back in parts, or
  * escaped: what was put together or decoded is looked at again. */
 
+/* The secret of this agent's requests: others' are none here. */
+static const char *secret_of(struct fm_ctx *ctx)
+{
+    return fm_value_string(fm_value_get(fm_ctx_config(ctx), "api_key"), "");
+}
+
 const char *llm_hidden(struct fm_ctx *ctx, const char *text)
 {
     if (text == NULL)
@@ -67,7 +73,7 @@ const char *llm_hidden(struct fm_ctx *ctx, const char *text)
     size_t n = strlen(text);
     char *copy = fm_ctx_alloc(ctx, n + 1);
     memcpy(copy, text, n);
-    (void)secrets_hide(copy, n, NULL);
+    (void)secrets_hide(secret_of(ctx), copy, n, NULL);
     return copy;
 }
 
@@ -78,7 +84,7 @@ const struct fm_value *llm_hidden_value(struct fm_ctx *ctx, const struct fm_valu
     if (v == NULL)
         return NULL;
     json_value_write(v, &b);
-    if (secrets_hide((char *)b.p, b.n, NULL))
+    if (secrets_hide(secret_of(ctx), (char *)b.p, b.n, NULL))
         v = ctx_json(ctx, (const char *)b.p, b.n, &err);
     if (v == NULL) /* nothing but text was replaced by stars: only memory can be short */
         (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model's reply: %s", err.msg);
@@ -89,7 +95,7 @@ void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece)
 {
     size_t from = h->text.n - h->held, n = strlen(piece);
     llm_add(ctx, &h->text, piece, n);
-    (void)secrets_hide(h->text.p + from, h->text.n - from, &h->held);
+    (void)secrets_hide(secret_of(ctx), h->text.p + from, h->text.n - from, &h->held);
     size_t shown = h->text.n - h->held;
     if (n == 0 || shown == 0)
         return;

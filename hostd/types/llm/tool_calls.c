@@ -11,6 +11,7 @@
 #include "own_types.h"
 
 #define MAX_WHY 400
+#define STARS "****************" /* what is blanked out has as many at least */
 
 const struct fm_value *llm_not_run(struct fm_ctx *ctx, const struct fm_value *call, const char *why, ...)
 {
@@ -60,11 +61,35 @@ const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const cha
     fm_map_set(ctx, call, "id", fm_string(ctx, id != NULL ? id : ""));
     fm_map_set(ctx, call, "name", fm_string(ctx, name != NULL ? name : ""));
     fm_map_set(ctx, call, "arguments", read != NULL ? read : fm_map(ctx));
+    if (is_text && strcmp(text, fm_value_string(arguments, "")) != 0)
+        return llm_had_secret(ctx, call);
     if (read != NULL)
         return call;
     const struct fm_value *out =
         llm_not_run(ctx, call, "error: the arguments are not JSON, so the tool was not called: %s", err.msg);
     return out;
+}
+
+const struct fm_value *llm_had_secret(struct fm_ctx *ctx, const struct fm_value *call)
+{
+    return llm_not_run(ctx, call,
+                       "error: the arguments had a secret of this host in them, so the tool was not called");
+}
+
+const struct fm_value *llm_hidden_calls(struct fm_ctx *ctx, const struct fm_value *calls, bool redacted)
+{
+    struct fm_value *list = fm_list(ctx);
+    for (size_t i = 0; i < fm_value_size(calls); i++) {
+        const struct fm_value *c = fm_value_at(calls, i), *arguments = fm_value_get(c, "arguments"),
+                              *hidden = llm_hidden_value(ctx, c);
+        if (hidden == NULL)
+            return NULL;
+        bool had = fm_value_get(c, "not_run") == NULL &&
+                   (llm_hidden_value(ctx, arguments) != arguments ||
+                    (redacted && strstr(fm_value_string(llm_json_text(ctx, arguments), ""), STARS) != NULL));
+        fm_list_add(ctx, list, had ? llm_had_secret(ctx, hidden) : hidden);
+    }
+    return list;
 }
 
 const struct fm_value *llm_cut_off(struct fm_ctx *ctx, const struct fm_value *calls, const char *stop)

@@ -22,7 +22,7 @@ static void calls_are(const char *stream, size_t n)
     answers(stream);
     assert_int_equal(ctx->emitted.n, n);
     for (size_t i = 0; i < n; i++) {
-        char arguments[20];
+        char arguments[40];
         (void)snprintf(arguments, sizeof(arguments), "{'x':%zu}", i + 1);
         assert_string_equal(fake_text(ctx->emitted.items[i].data, "name"), "look");
         fake_is(ctx, fm_value_get(ctx->emitted.items[i].data, "arguments"), arguments);

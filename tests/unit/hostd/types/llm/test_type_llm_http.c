@@ -13,6 +13,7 @@
 #include "secrets.h"
 
 #define SECRET "sk-very-secret-key"
+#define KEYED ",'api_key':'TEST_MODEL_KEY'"
 
 static struct secrets *secrets;
 
@@ -441,7 +442,7 @@ static void a_secret_that_a_stream_gives_back_in_parts_is_not_shown(void **state
     (void)state;
     has_sent_secret();
     for (int p = 0; p < 2; p++) {
-        configure(p == 0 ? "openai" : "anthropic", ",'stream':true");
+        configure(p == 0 ? "openai" : "anthropic", ",'stream':true" KEYED);
         ask();
         static const char *const parts[] = {"Your key: s", "k-ver", "y-sec", "ret-key", ", is it? sk-ve"};
         for (size_t i = 0; i < 5; i++) {
@@ -472,7 +473,7 @@ static void a_secret_in_a_call_s_arguments_or_escaped_in_a_reply_is_blanked_out(
 {
     (void)state;
     has_sent_secret();
-    configure("openai", ",'stream':true");
+    configure("openai", ",'stream':true" KEYED);
     ask();
     answers(
         "data: "
@@ -481,9 +482,12 @@ static void a_secret_in_a_call_s_arguments_or_escaped_in_a_reply_is_blanked_out(
         "data: "
         "{'choices':[{'delta':{'tool_calls':[{'index':0,'function':{'arguments':'-secret-key\"}'}}]}}]}\n\n"
         "data: [DONE]\n\n");
-    fake_emitted(ctx, 0, "tool_call", "{'call_id':'a','name':'look','arguments':{'k':'******************'}}");
-    configure("openai", "");
-    assert_int_equal(fake_run(ctx, "tool_result", "{'call_id':'a','result':'x'}"), 0);
+    assert_int_equal(ctx->emitted.n, 0); /* no tool is called with stars */
+    configure("openai", KEYED);
+    assert_int_equal(fake_run(ctx, "continue", "{}"), 0);
+    assert_string_equal(fm_value_string(sent("messages[2].content"), ""),
+                        "error: the arguments had a secret of this host in them, so the tool was not called");
+    shows_no_secret(fm_value_string(sent("messages[1].tool_calls[0].function.arguments"), ""));
     answers(OPENAI("{'content':'It is sk\\u002dvery-secret-key.'}", "{}"));
     fake_emitted(ctx, 0, "output", "{'text':'It is ******************.'}");
     ask();
@@ -492,6 +496,41 @@ static void a_secret_in_a_call_s_arguments_or_escaped_in_a_reply_is_blanked_out(
         .status = 401, .error = "", .headers = "", .body = refused, .body_bytes = strlen(refused)};
     assert_int_equal(fake_respond(ctx, &r), -1);
     shows_no_secret(ctx->failure);
+}
+
+static void a_call_in_which_a_secret_was_blanked_out_before_is_not_run(void **state)
+{
+    (void)state;
+    has_sent_secret();
+    for (int redacted = 0; redacted < 2; redacted++) {
+        fm_autofree char *body = json_text(OPENAI(
+            "{'content':null,'tool_calls':[" CALL("'id':'a',", "{\\\"k\\\":\\\"****************\\\"}") "]}",
+            "{}"));
+        ctx->state = fm_map(ctx);
+        configure("openai", KEYED);
+        ask();
+        const struct fm_http_response r = {.status = 200,
+                                           .error = "",
+                                           .headers = "",
+                                           .body = body,
+                                           .body_bytes = strlen(body),
+                                           .redacted = redacted};
+        assert_int_equal(fake_respond(ctx, &r), 0);
+        assert_int_equal(ctx->emitted.n, redacted ? 0 : 1); /* stars alone are no secret */
+    }
+}
+
+static void the_secret_of_another_agent_is_none_here(void **state)
+{
+    (void)state;
+    has_sent_secret();
+    static const char *const others[] = {"", ",'api_key':'OTHER_KEY'"};
+    for (size_t i = 0; i < 2; i++) {
+        configure("openai", others[i]);
+        ask();
+        answers(OPENAI("{'content':'It is " SECRET ".'}", "{}"));
+        fake_emitted(ctx, 0, "output", "{'text':'It is " SECRET ".'}");
+    }
 }
 
 /* ---- questions ---- */
@@ -628,6 +667,8 @@ int main(void)
         TEST(a_long_stream_takes_memory_for_its_text_only),
         TEST(a_secret_that_a_stream_gives_back_in_parts_is_not_shown),
         TEST(a_secret_in_a_call_s_arguments_or_escaped_in_a_reply_is_blanked_out),
+        TEST(a_call_in_which_a_secret_was_blanked_out_before_is_not_run),
+        TEST(the_secret_of_another_agent_is_none_here),
         TEST(choices_that_are_no_texts_can_be_answered),
         TEST(a_question_that_nobody_could_answer_is_an_error_for_the_model),
         TEST(a_reply_that_is_cut_off_or_refused_says_so_and_is_warned_of),
