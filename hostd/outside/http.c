@@ -392,6 +392,7 @@ static void set_options(struct request *r, const struct fm_http_request *q)
     int ok = 0;
 #define SET(option, value) ok |= (int)curl_easy_setopt(e, option, value)
     SET(CURLOPT_URL, q->url);
+    SET(CURLOPT_PATH_AS_IS, 1L); /* "/api/../admin" is not what somebody checked as "/api/…" */
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PRIVATE, (char *)r);

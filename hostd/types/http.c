@@ -9,6 +9,7 @@
  * good. Requests other than GET, HEAD and OPTIONS carry the task's idempotency key in
  * Idempotency-Key, the same for every attempt.
  */
+#define _GNU_SOURCE
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@
 #define MAX_RETRY_AFTER_MS (24ull * 3600 * 1000)
 #define MAX_URL_BYTES 8192
 #define MAX_HEADERS 64
+#define MAX_SHOWN 300 /* bytes of a response, in an error */
 #define MAX_HEADER_BYTES 8192
 
 static const struct jq_limits expr_limits = {.max_outputs = 1, .max_bytes = 4u << 20, .cpu_ms = 100};
@@ -275,6 +277,15 @@ static int fail_without_response(struct fm_ctx *ctx, const struct request *q,
                        r->error);
 }
 
+/* Whether the body can be shown: it is text, and does not repeat the URL's query, which may be a secret. */
+static bool is_showable(const struct request *q, const struct fm_http_response *r)
+{
+    const char *query = strchr(q->url, '?');
+    size_t n = query == NULL ? 0 : strcspn(query + 1, "#");
+    return r->body_bytes > 0 && wire_text_ok((const uint8_t *)r->body, r->body_bytes) &&
+           (n == 0 || memmem(r->body, r->body_bytes, query + 1, n) == NULL);
+}
+
 static int fail_by_status(struct fm_ctx *ctx, const struct request *q, const struct fm_http_response *r)
 {
     char what[300];
@@ -284,7 +295,9 @@ static int fail_by_status(struct fm_ctx *ctx, const struct request *q, const str
                            : r->status == 408 ? FM_FAIL_DEADLINE_EXCEEDED
                            : later            ? FM_FAIL_UNAVAILABLE
                                               : FM_FAIL_FAILED_PRECONDITION;
-    (void)fm_ctx_fail(ctx, code, "%s: the server answered with status %d", what, r->status);
+    bool is_text = is_showable(q, r);
+    (void)fm_ctx_fail(ctx, code, "%s: the server answered with status %d%s%.*s", what, r->status,
+                      is_text ? ": " : "", is_text ? (int)fm_utf8_cut(r->body, MAX_SHOWN) : 0, r->body);
     if (later)
         fm_ctx_retry_after(ctx, http_retry_after_ms(r, fm_ctx_now_ms(ctx), MAX_RETRY_AFTER_MS));
     else

@@ -246,10 +246,21 @@ static void data_cannot_say_where_a_request_ends(void **state)
     json_decref(done);
 }
 
+static void a_path_goes_as_it_is_and_an_error_says_what_the_server_said(void **state)
+{
+    (void)state;
+    json_t *done = wait_status(&c, submit("/echo/../admin", ",'fail_on':'never'", "", "{}"), "COMPLETED");
+    assert_string_not_equal(at(done, OUT("body.path")), "/admin");
+    json_decref(done);
+    fails_with(submit("/say/422/the+field+foo+is+missing", "", "", "{}"), "FAILED_PRECONDITION",
+               "status 422: the field foo is missing", "1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(data_cannot_say_where_a_request_ends),
+        cmocka_unit_test(a_path_goes_as_it_is_and_an_error_says_what_the_server_said),
         cmocka_unit_test(a_request_is_made_of_the_task_and_the_response_goes_on),
         cmocka_unit_test(a_busy_server_is_asked_again_when_it_wants_that_with_the_same_key),
         cmocka_unit_test(other_statuses_fail_for_good_or_are_responses_as_the_flow_says),

@@ -23,12 +23,12 @@ const char *llm_url(struct fm_ctx *ctx, const struct fm_value *config, const cha
                     const char *path)
 {
     const char *base = fm_value_string(fm_value_get(config, "base_url"), default_base);
-    size_t n = strlen(base);
+    size_t n = strcspn(base, "?#"), size = strlen(base) + strlen(path) + 1;
+    const char *query = base + n; /* Azure's: it stays at the end */
     while (n > 0 && base[n - 1] == '/')
         n--;
-    char *url = fm_ctx_alloc(ctx, n + strlen(path) + 1);
-    memcpy(url, base, n);
-    memcpy(url + n, path, strlen(path));
+    char *url = fm_ctx_alloc(ctx, size);
+    (void)snprintf(url, size, "%.*s%s%s", (int)n, base, path, query);
     return url;
 }
 

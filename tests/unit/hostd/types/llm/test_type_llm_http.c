@@ -125,6 +125,18 @@ static void params_are_merged_into_the_request(void **state)
     fake_is(ctx, sent("system"), "[{'type':'text','text':'Be kind.'}]");
 }
 
+static void a_base_url_keeps_its_query(void **state)
+{
+    (void)state;
+    configure("openai", ",'base_url':'https://a.example.com/openai/deployments/d/?api-version=2024-10-21'");
+    ask();
+    assert_string_equal(ctx->request.url,
+                        "https://a.example.com/openai/deployments/d/chat/completions?api-version=2024-10-21");
+    configure("openai", ",'base_url':'http://x/v1//'");
+    ask();
+    assert_string_equal(ctx->request.url, "http://x/v1/chat/completions");
+}
+
 static void options_of_a_stream_are_the_configuration_s(void **state)
 {
     (void)state;
@@ -650,6 +662,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_init, forget)
     const struct CMUnitTest tests[] = {
         TEST(params_are_merged_into_the_request),
+        TEST(a_base_url_keeps_its_query),
         TEST(options_of_a_stream_are_the_configuration_s),
         TEST(a_call_that_is_not_streamed_may_take_as_long_as_the_whole_call),
         TEST(fields_that_mean_nothing_to_the_agent_are_passed_on),
