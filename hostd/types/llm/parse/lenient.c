@@ -117,7 +117,9 @@ static size_t number(const char *p, size_t n, struct fm_buf *out)
 void lenient_mend(const char *text, size_t n, struct fm_buf *out)
 {
     bool inside = false;
-    size_t i = n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    size_t i = 0;
+    while (n - i >= 3 && memcmp(text + i, "\xef\xbb\xbf", 3) == 0)
+        i += 3;
     while (i < n) {
         if (text[i] == '"') {
             inside = !inside;

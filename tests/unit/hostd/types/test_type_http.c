@@ -216,7 +216,7 @@ static void a_secret_goes_to_its_origin_only(void **state)
                    "FERMATA_SECRET_crm is for an origin other");
         assert_true(ctx->permanent);
         assert_null(strstr(ctx->failure, "abc"));
-            assert_null(ctx->on_response);
+        assert_null(ctx->on_response);
     }
     ctx->config = fake_json(ctx, "{'url':'https://x','secret_headers':{'A':'none'}}");
     fake_fails(ctx, "input", "{}", FM_FAIL_FAILED_PRECONDITION,
