@@ -14,6 +14,7 @@
 #include <utlist.h>
 
 #include "clock.h"
+#include "http_field.h"
 #include "log.h"
 #include "mem.h"
 #include "outside_events.h"
@@ -51,6 +52,7 @@ struct request {
     size_t told;     /* bytes of `response` that the handler was told of */
     int64_t started_us;
     uv_timer_t first_byte; /* started only when there is a limit */
+    bool redacted;         /* a secret of it came back */
     bool cancelled, is_ended, too_large, refused, no_first_byte, got_first;
     CURLcode code;
     char error[CURL_ERROR_SIZE + 64];
@@ -117,7 +119,7 @@ static void describe(struct request *r, struct fm_http_response *out)
     else if (!whole && r->error[0] == '\0')
         snprintf(r->error, sizeof(r->error), "%s", text);
     (void)secrets_redact(&r->used, r->error, strlen(r->error));
-    (void)secrets_redact(&r->used, (char *)r->response.p, r->response.n);
+    r->redacted = secrets_redact(&r->used, (char *)r->response.p, r->response.n) || r->redacted;
     (void)secrets_redact(&r->used, (char *)r->response_headers.p, r->response_headers.n);
     fm_buf_append(&r->response, "", 1);
     fm_buf_append(&r->response_headers, "", 1);
@@ -126,6 +128,7 @@ static void describe(struct request *r, struct fm_http_response *out)
                                      .timed_out = r->no_first_byte || r->code == CURLE_OPERATION_TIMEDOUT,
                                      .too_large = r->too_large,
                                      .refused = r->refused || is_untrusted(r->code),
+                                     .redacted = r->redacted,
                                      .headers = (const char *)r->response_headers.p,
                                      .body = (const char *)r->response.p,
                                      .body_bytes = r->response.n - 1,
@@ -141,7 +144,7 @@ static bool tell_data(struct request *r, enum told which)
 {
     char *fresh = (char *)r->response.p + r->told;
     size_t n = r->response.n - r->told;
-    (void)secrets_redact(&r->used, fresh, n);
+    r->redacted = secrets_redact(&r->used, fresh, n) || r->redacted;
     if (which == BUT_SECRETS)
         n -= secrets_tail(&r->used, fresh, n);
     if (n == 0)
@@ -331,6 +334,35 @@ static void add_header(struct request *r, const char *line)
         r->headers = more;
 }
 
+/* A header "name: value" as its owner wrote it, with references to secrets, and as it is sent. Says no
+ * more of it than its name. */
+static void check_header(struct request *r, const char *written, const char *line, size_t n)
+{
+    const char *colon = strchr(written, ':'), *value = strchr(line, ':');
+    size_t name = colon == NULL ? 0 : (size_t)(colon - written);
+    if (colon == NULL || value == NULL) {
+        refuse(r, "a header has no colon after its name");
+        return;
+    }
+    value++;
+    const char *why = fm_http_name_fault(written, name);
+    if (why == NULL)
+        why = fm_http_value_fault(value, n - (size_t)(value - line));
+    if (why == NULL)
+        return;
+    char text[250];
+    (void)snprintf(text, sizeof(text), "the header %.*s %s", (int)(name < 100 ? name : 100), written, why);
+    refuse(r, text);
+}
+
+/* libcurl takes a header without a value for one to be left out, unless it ends so. */
+static void end_empty(char *line)
+{
+    char *colon = strchr(line, ':');
+    if (colon[1 + strspn(colon + 1, " \t")] == '\0')
+        memcpy(colon, ";", 2);
+}
+
 static void add_headers(struct request *r, const struct fm_http_request *q)
 {
     bool expects = false;
@@ -340,10 +372,12 @@ static void add_headers(struct request *r, const struct fm_http_request *q)
         if (secrets_expand(r->http->secrets, q->headers[i], &line, &r->used, &err) < 0)
             refuse(r, err.msg);
         fm_buf_append(&line, "", 1);
-        if (strpbrk((const char *)line.p, "\r\n") != NULL)
-            refuse(r, "a header contains a line break");
         if (!r->refused)
+            check_header(r, q->headers[i], (const char *)line.p, line.n - 1);
+        if (!r->refused) {
+            end_empty((char *)line.p);
             add_header(r, (const char *)line.p);
+        }
         expects = expects || strncasecmp(q->headers[i], "Expect:", 7) == 0;
         explicit_bzero(line.p, line.n);
     }
@@ -358,6 +392,7 @@ static void set_options(struct request *r, const struct fm_http_request *q)
     int ok = 0;
 #define SET(option, value) ok |= (int)curl_easy_setopt(e, option, value)
     SET(CURLOPT_URL, q->url);
+    SET(CURLOPT_PATH_AS_IS, 1L); /* "/api/../admin" is not what somebody checked as "/api/…" */
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PRIVATE, (char *)r);

@@ -16,9 +16,12 @@ bool fm_http_header(const struct fm_http_response *r, const char *name, char *ou
         size_t length = end == NULL ? strlen(line) : (size_t)(end - line);
         if (length > n && line[n] == ':' && strncasecmp(line, name, n) == 0) {
             const char *value = line + n + 1;
-            while (*value == ' ')
+            const char *last = line + length;
+            while (value < last && (*value == ' ' || *value == '\t'))
                 value++;
-            snprintf(out, out_bytes, "%.*s", (int)(line + length - value), value);
+            while (last > value && (last[-1] == ' ' || last[-1] == '\t'))
+                last--; /* no part of the value (RFC 9110, 5.5) */
+            snprintf(out, out_bytes, "%.*s", (int)(last - value), value);
             return true;
         }
         line = end == NULL ? NULL : end + 1;

@@ -29,10 +29,11 @@ int prices_read(const char *file, struct fm_err *err)
     {
         if (!json_is_object(entry) || !json_is_number(json_object_get(entry, "input")) ||
             !is_price(json_object_get(entry, "input")) || !json_is_number(json_object_get(entry, "output")) ||
-            !is_price(json_object_get(entry, "output")) || !is_price(json_object_get(entry, "cached")))
+            !is_price(json_object_get(entry, "output")) || !is_price(json_object_get(entry, "cached")) ||
+            !is_price(json_object_get(entry, "cache_write")))
             return fm_err_set(err, FM_INVALID_ARGUMENT, "prices",
                               "--prices %s: \"%.128s\" must have the numbers \"input\" and \"output\" (and "
-                              "\"cached\"), 0 or "
+                              "\"cached\", \"cache_write\"), 0 or "
                               "more",
                               file, key);
         if (strchr(key, '/') == NULL)
@@ -48,8 +49,14 @@ void prices_free(void)
     table = NULL;
 }
 
-double prices_cost(const char *provider, const char *model, uint64_t input_tokens, uint64_t output_tokens,
-                   uint64_t cached_tokens, bool *ret_known)
+/* The price of a kind of input tokens; that of all input when it has none of its own. */
+static double price_of(const json_t *p, const char *kind)
+{
+    const json_t *own = json_object_get(p, kind);
+    return json_number_value(own != NULL ? own : json_object_get(p, "input"));
+}
+
+double prices_cost(const char *provider, const char *model, const struct prices_use *use, bool *ret_known)
 {
     char key[300];
     (void)snprintf(key, sizeof(key), "%.64s/%.200s", provider, model);
@@ -61,10 +68,10 @@ double prices_cost(const char *provider, const char *model, uint64_t input_token
     *ret_known = p != NULL;
     if (p == NULL)
         return 0;
-    double in = json_number_value(json_object_get(p, "input")),
-           out = json_number_value(json_object_get(p, "output"));
-    const json_t *c = json_object_get(p, "cached");
-    double cached = c != NULL ? json_number_value(c) : in;
-    uint64_t fresh = input_tokens > cached_tokens ? input_tokens - cached_tokens : 0;
-    return ((double)fresh * in + (double)cached_tokens * cached + (double)output_tokens * out) / 1e6;
+    uint64_t kept = use->cached_tokens + use->cache_write_tokens,
+             fresh = use->input_tokens > kept ? use->input_tokens - kept : 0;
+    return ((double)fresh * price_of(p, "input") + (double)use->cached_tokens * price_of(p, "cached") +
+            (double)use->cache_write_tokens * price_of(p, "cache_write") +
+            (double)use->output_tokens * json_number_value(json_object_get(p, "output"))) /
+           1e6;
 }

@@ -103,6 +103,7 @@ int process_child_main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_DFL);
     limit_memory(strtoull(argv[3], NULL, 10));
     limit_files(strtoull(argv[4], NULL, 10));
+    closefrom(STDERR_FILENO + 1); /* connections of hostd, and whatever else has no mark of its own */
     (void)execvp(argv[5], &argv[5]);
     int e = errno;
     fprintf(stderr, "%s cannot be started: %s\n", argv[5], strerror(e));
@@ -402,19 +403,32 @@ static bool is_overridden(const char *var, const char *const *env)
     return false;
 }
 
-static char **child_env(const struct fm_process *p)
+/* What programs need to know where they are. LD_LIBRARY_PATH, for they are started through this very
+ * program. */
+static bool is_inherited(const char *var)
 {
-    size_t own = 0, more = 0, n = 0;
+    static const char *const names[] = {"PATH", "HOME", "USER",   "LOGNAME",  "SHELL",          "LANG",
+                                        "TZ",   "TERM", "TMPDIR", "LANGUAGE", "LD_LIBRARY_PATH"};
+    size_t n = strcspn(var, "=");
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strlen(names[i]) == n && strncmp(var, names[i], n) == 0)
+            return true;
+    return strncmp(var, "LC_", 3) == 0;
+}
+
+char **process_env(const char *const *more)
+{
+    size_t own = 0, others = 0, n = 0;
     while (environ[own] != NULL)
         own++;
-    while (p->env != NULL && p->env[more] != NULL)
-        more++;
-    char **env = fm_xcalloc(own + more + 1, sizeof(*env));
+    while (more != NULL && more[others] != NULL)
+        others++;
+    char **env = fm_xcalloc(own + others + 1, sizeof(*env));
     for (size_t i = 0; i < own; i++)
-        if (!is_overridden(environ[i], p->env))
+        if (is_inherited(environ[i]) && !is_overridden(environ[i], more))
             env[n++] = environ[i];
-    for (size_t i = 0; i < more; i++)
-        env[n++] = (char *)(uintptr_t)p->env[i];
+    for (size_t i = 0; i < others; i++)
+        env[n++] = (char *)(uintptr_t)more[i];
     return env;
 }
 
@@ -433,7 +447,7 @@ static int spawn(struct process *p, const struct fm_process *want)
 {
     char numbers[3][32];
     fm_autofree char **argv = child_argv(p->all, want, numbers);
-    fm_autofree char **env = child_env(want);
+    fm_autofree char **env = process_env(want->env);
     uv_stdio_container_t stdio[3] = {
         {(uv_stdio_flags)(UV_CREATE_PIPE | UV_READABLE_PIPE), {(uv_stream_t *)&p->in} },
         {(uv_stdio_flags)(UV_CREATE_PIPE | UV_WRITABLE_PIPE), {(uv_stream_t *)&p->out}},

@@ -1,5 +1,6 @@
 /* Child processes. Each is started through this very program (process_child_main), which sets
- * limits, makes sure that the child dies with hostd, and becomes the program. A child is the leader
+ * limits, makes sure that the child dies with hostd, closes all descriptors but its own three, and
+ * becomes the program. A child is the leader
  * of a session, and all of its group is killed when it ends. On the libuv loop's thread.
  *
  * Who uses them: outside.c runs one for each call of a handler, serve.c keeps them for many
@@ -58,6 +59,11 @@ bool process_usable(const struct process *p);
 bool process_in_line(const struct process *p);
 int64_t process_pid(const struct process *p);
 
+/* The environment of a child: PATH, HOME, USER, LOGNAME, SHELL, LANG, LANGUAGE, LC_…, TZ, TERM, TMPDIR and
+ * LD_LIBRARY_PATH as they are here, and the variables "NAME=value" of `more` (NULL-terminated; may be
+ * NULL), to which the texts of the result belong. Nothing else: there are secrets in the rest. For
+ * free(). */
+char **process_env(const char *const *more);
 /* Raises this process's limit of open files as far as it may: each request under way needs one.
  * Children get back what it was. */
 void process_raise_files(void);

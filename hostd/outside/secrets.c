@@ -15,9 +15,10 @@
 
 #define MAX_FILE_BYTES (1024 * 1024)
 #define BOUND "FERMATA_SECRET_"
-#define MIN_REDACTED 4 /* shorter ones would blank out half of any text */
+#define MIN_REDACTED 16 /* shorter ones are words that mean something: "ollama", "EMPTY", 1234 */
+#define MIN_LOGGED 4    /* in what only people read */
 
-/* What was put into requests, each value once, ended by NUL. */
+/* What was put into requests: name and value, each ended by NUL, each pair once. */
 static struct fm_buf sent;
 /* All that secrets_read has found, in the same form. */
 static struct fm_buf known_values;
@@ -151,13 +152,34 @@ static const char *next_value(const struct fm_buf *values, size_t *at)
     return value;
 }
 
-static void remember(const char *value)
+static void remember(const char *name, const char *value)
 {
     const char *known;
-    for (size_t at = 0; (known = next_value(&sent, &at)) != NULL;)
-        if (strcmp(known, value) == 0)
+    for (size_t at = 0; (known = next_value(&sent, &at)) != NULL;) {
+        const char *its = next_value(&sent, &at);
+        if (its != NULL && strcmp(known, name) == 0 && strcmp(its, value) == 0)
             return;
+    }
+    fm_buf_append(&sent, name, strlen(name) + 1);
     fm_buf_append(&sent, value, strlen(value) + 1);
+}
+
+/* The values that were put into requests by this name, or (NULL) by any. */
+static void sent_by(const char *name, struct fm_buf *values)
+{
+    const char *known;
+    for (size_t at = 0; (known = next_value(&sent, &at)) != NULL;) {
+        const char *value = next_value(&sent, &at);
+        if (value != NULL && (name == NULL || strcmp(known, name) == 0))
+            fm_buf_append(values, value, strlen(value) + 1);
+    }
+}
+
+static void forget(struct fm_buf *values)
+{
+    if (values->n > 0)
+        explicit_bzero(values->p, values->n);
+    fm_buf_done(values);
 }
 
 #define OPEN SECRETS_OPEN
@@ -183,20 +205,20 @@ int secrets_expand(const struct secrets *s, const char *text, struct fm_buf *out
         fm_buf_append(out, text, (size_t)(at - text));
         fm_buf_append(out, value, strlen(value));
         fm_buf_append(used, value, strlen(value) + 1);
-        remember(value);
+        remember(name, value);
         text = end + 1;
     }
     fm_buf_append(out, text, strlen(text));
     return 0;
 }
 
-bool secrets_redact(const struct fm_buf *used, char *text, size_t n)
+static bool redact(const struct fm_buf *used, char *text, size_t n, size_t least)
 {
     const char *value;
     bool found = false;
     for (size_t i = 0; (value = next_value(used, &i)) != NULL;) {
         size_t length = strlen(value);
-        if (length < MIN_REDACTED || length > n)
+        if (length < least || length > n)
             continue;
         char *at = text;
         while ((at = memmem(at, n - (size_t)(at - text), value, length)) != NULL) {
@@ -206,6 +228,11 @@ bool secrets_redact(const struct fm_buf *used, char *text, size_t n)
         }
     }
     return found;
+}
+
+bool secrets_redact(const struct fm_buf *used, char *text, size_t n)
+{
+    return redact(used, text, n, MIN_REDACTED);
 }
 
 size_t secrets_tail(const struct fm_buf *used, const char *text, size_t n)
@@ -224,16 +251,34 @@ size_t secrets_tail(const struct fm_buf *used, const char *text, size_t n)
     return longest;
 }
 
-bool secrets_hide(char *text, size_t n, size_t *ret_tail)
+bool secrets_hide(const char *name, char *text, size_t n, size_t *ret_tail)
 {
-    bool found = secrets_redact(&sent, text, n);
+    struct fm_buf values = {0};
+    sent_by(name, &values);
+    bool found = secrets_redact(&values, text, n);
     if (ret_tail != NULL)
-        *ret_tail = secrets_tail(&sent, text, n);
+        *ret_tail = secrets_tail(&values, text, n);
+    forget(&values);
     return found;
 }
 
 void secrets_hide_known(char *text, size_t n)
 {
-    (void)secrets_redact(&known_values, text, n);
-    (void)secrets_redact(&sent, text, n);
+    struct fm_buf values = {0};
+    sent_by(NULL, &values);
+    (void)redact(&known_values, text, n, MIN_LOGGED);
+    (void)redact(&values, text, n, MIN_LOGGED);
+    forget(&values);
+}
+
+bool secrets_known(const char *text)
+{
+    size_t n = strlen(text);
+    fm_autofree char *copy = strdup(text);
+    struct fm_buf values = {0};
+    sent_by(NULL, &values);
+    bool known =
+        copy == NULL || redact(&known_values, copy, n, MIN_LOGGED) || redact(&values, copy, n, MIN_LOGGED);
+    forget(&values);
+    return known;
 }

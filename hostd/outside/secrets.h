@@ -24,17 +24,21 @@ void secrets_free(struct secrets *s);
  * `used`, ended by NUL. */
 int secrets_expand(const struct secrets *s, const char *text, struct fm_buf *out, struct fm_buf *used,
                    struct fm_err *err) FM_MUST_CHECK;
-/* Overwrites every occurrence of the used values with '*'; true when there was one. */
+/* Overwrites every occurrence of the used values with '*', but of those that have less than 16 bytes: they
+ * are words that texts have without them. True when there was one. */
 bool secrets_redact(const struct fm_buf *used, char *text, size_t n);
 /* How many bytes at the end of the text may be the beginning of a used value: the longest such
  * end. */
 size_t secrets_tail(const struct fm_buf *used, const char *text, size_t n);
 
 /* The same for text that did not come as bytes of a response, but was put together from parts of it
- * (the text of a model, piece by piece): every value that was put into any request since the start
- * counts. `ret_tail` may be NULL. On the loop's thread. */
-bool secrets_hide(char *text, size_t n, size_t *ret_tail);
+ * (the text of a model, piece by piece): every value that was put into a request by this name counts.
+ * `ret_tail` may be NULL. On the loop's thread. */
+bool secrets_hide(const char *name, char *text, size_t n, size_t *ret_tail);
 
+/* Whether the text has a secret in it: one of the file that was read, of the variables
+ * FERMATA_SECRET_…, or one that was put into a request. */
+bool secrets_known(const char *text);
 /* Blanks out every secret of the file that was read, and of the variables FERMATA_SECRET_…, used or
  * not: for what a program says that may have read them. */
 void secrets_hide_known(char *text, size_t n);

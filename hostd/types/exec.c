@@ -25,13 +25,16 @@
  * one. */
 #define _GNU_SOURCE
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "builtin.h"
+#include "env_name.h"
 #include "err.h"
 #include "mem.h"
 #include "own_types.h"
+#include "secrets.h"
 #include "times.h"
 
 #define EX_TEMPORARY 75
@@ -293,17 +296,40 @@ static const char *const *texts_of(struct fm_ctx *ctx, const struct fm_value *li
     return texts;
 }
 
-static const char *const *env_of(struct fm_ctx *ctx, const struct fm_value *map)
+static const char *variable(struct fm_ctx *ctx, const char *name, const char *value)
 {
-    size_t n = fm_value_kind(map) == FM_MAP ? fm_value_size(map) : 0;
-    const char **env = fm_ctx_alloc(ctx, (n + 1) * sizeof(*env));
-    for (size_t i = 0; i < n; i++) {
-        const char *key = fm_value_key(map, i), *value = fm_value_string(fm_value_at(map, i), "");
-        size_t size = strlen(key) + strlen(value) + 2;
-        char *text = fm_ctx_alloc(ctx, size);
-        (void)snprintf(text, size, "%s=%s", key, value);
-        env[i] = text;
+    size_t size = strlen(name) + strlen(value) + 2;
+    char *text = fm_ctx_alloc(ctx, size);
+    (void)snprintf(text, size, "%s=%s", name, value);
+    return text;
+}
+
+/* The variables that config.env sets, and before them those of the host that config.inherit_env names
+ * and that are no secrets. NULL after fm_ctx_fail. */
+static const char *const *env_of(struct fm_ctx *ctx, const struct fm_value *config)
+{
+    const struct fm_value *map = fm_value_get(config, "env"), *names = fm_value_get(config, "inherit_env");
+    size_t n = fm_value_kind(map) == FM_MAP ? fm_value_size(map) : 0,
+           n_names = fm_value_kind(names) == FM_LIST ? fm_value_size(names) : 0, all = 0;
+    const char **env = fm_ctx_alloc(ctx, (n + n_names + 1) * sizeof(*env));
+    for (size_t i = 0; i < n_names; i++) {
+        const char *name = fm_value_string(fm_value_at(names, i), ""), *value = getenv(name);
+        if (fm_env_fault(name) != NULL || (value != NULL && secrets_known(value))) {
+            (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "config.inherit_env: %.128s %s", name,
+                              fm_env_fault(name) != NULL
+                                  ? fm_env_fault(name)
+                                  : "has a secret of this host in it: it is not passed on");
+            fm_ctx_fail_permanent(ctx);
+            return NULL;
+        }
+        bool is_set = false;
+        for (size_t k = 0; k < n && !is_set; k++)
+            is_set = strcmp(fm_value_key(map, k), name) == 0;
+        if (value != NULL && !is_set)
+            env[all++] = variable(ctx, name, value);
     }
+    for (size_t i = 0; i < n; i++)
+        env[all++] = variable(ctx, fm_value_key(map, i), fm_value_string(fm_value_at(map, i), ""));
     return env;
 }
 
@@ -324,11 +350,14 @@ static int on_task(struct fm_ctx *ctx, const struct fm_value *data)
     struct run *r = fm_ctx_alloc(ctx, sizeof(*r));
     if (strcmp(fm_value_string(fm_value_get(config, "mode"), "once"), "serve") == 0)
         r->id = id_of(ctx);
+    const char *const *env = env_of(ctx, config);
+    if (env == NULL)
+        return -1;
     fm_auto(fm_buf) input = {0};
     put_input(ctx, data, r->id, &input);
     const struct fm_process p = {
         .argv = texts_of(ctx, command),
-        .env = env_of(ctx, fm_value_get(config, "env")),
+        .env = env,
         .cwd = fm_value_string(fm_value_get(config, "cwd"), NULL),
         .input = input.p,
         .input_bytes = input.n,

@@ -9,13 +9,16 @@
  * good. Requests other than GET, HEAD and OPTIONS carry the task's idempotency key in
  * Idempotency-Key, the same for every attempt.
  */
+#define _GNU_SOURCE
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "buf.h"
 #include "builtin.h"
+#include "http_field.h"
 #include "http_header.h"
 #include "mem.h"
 #include "own_types.h"
@@ -26,6 +29,7 @@
 #define MAX_RETRY_AFTER_MS (24ull * 3600 * 1000)
 #define MAX_URL_BYTES 8192
 #define MAX_HEADERS 64
+#define MAX_SHOWN 300 /* bytes of a response, in an error */
 #define MAX_HEADER_BYTES 8192
 #define CPU_MS 100 /* of a jq program */
 
@@ -113,13 +117,6 @@ static int read_url(struct fm_ctx *ctx, struct request *r)
     return 0;
 }
 
-static bool is_token(const char *s)
-{
-    size_t n = strlen(s);
-    return n > 0 && n <= 128 &&
-           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~") == n;
-}
-
 static bool has_header(const struct request *r, const char *name)
 {
     size_t n = strlen(name);
@@ -132,10 +129,16 @@ static bool has_header(const struct request *r, const char *name)
 /* Messages never show a value: it may be a secret. */
 static int add_header(struct fm_ctx *ctx, struct request *r, const char *name, const char *value)
 {
-    if (!is_token(name) || value == NULL || has_control(value) || strlen(value) > MAX_HEADER_BYTES)
-        return wrong(ctx, "headers",
-                     "a header needs a valid name, and as its value text of up to 8192 bytes without control "
-                     "characters");
+    const char *why = value == NULL ? "must have text as its value" : fm_http_name_fault(name, strlen(name));
+    if (why == NULL)
+        why = strlen(value) > MAX_HEADER_BYTES ? "has more than 8192 bytes"
+                                               : fm_http_value_fault(value, strlen(value));
+    if (why != NULL) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "headers: the header %.*s %s",
+                          (int)fm_utf8_cut(name, 100), name, why);
+        fm_ctx_fail_permanent(ctx);
+        return -1;
+    }
     if (has_header(r, name))
         return wrong(ctx, "headers", "a header is set twice");
     if (r->n_headers == MAX_HEADERS)
@@ -282,6 +285,15 @@ static int fail_without_response(struct fm_ctx *ctx, const struct request *q,
                        r->error);
 }
 
+/* Whether the body can be shown: it is text, and does not repeat the URL's query, which may be a secret. */
+static bool is_showable(const struct request *q, const struct fm_http_response *r)
+{
+    const char *query = strchr(q->url, '?');
+    size_t n = query == NULL ? 0 : strcspn(query + 1, "#");
+    return r->body_bytes > 0 && wire_text_ok((const uint8_t *)r->body, r->body_bytes) &&
+           (n == 0 || memmem(r->body, r->body_bytes, query + 1, n) == NULL);
+}
+
 static int fail_by_status(struct fm_ctx *ctx, const struct request *q, const struct fm_http_response *r)
 {
     char what[300];
@@ -291,7 +303,9 @@ static int fail_by_status(struct fm_ctx *ctx, const struct request *q, const str
                            : r->status == 408 ? FM_FAIL_DEADLINE_EXCEEDED
                            : later            ? FM_FAIL_UNAVAILABLE
                                               : FM_FAIL_FAILED_PRECONDITION;
-    (void)fm_ctx_fail(ctx, code, "%s: the server answered with status %d", what, r->status);
+    bool is_text = is_showable(q, r);
+    (void)fm_ctx_fail(ctx, code, "%s: the server answered with status %d%s%.*s", what, r->status,
+                      is_text ? ": " : "", is_text ? (int)fm_utf8_cut(r->body, MAX_SHOWN) : 0, r->body);
     if (later)
         fm_ctx_retry_after(ctx, http_retry_after_ms(r, fm_ctx_now_ms(ctx), MAX_RETRY_AFTER_MS));
     else

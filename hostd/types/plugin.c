@@ -14,6 +14,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "process.h"
 
 #define SYMBOL "fermata_plugin"
 #define MAX_TYPES 1000
@@ -90,12 +91,15 @@ static int start_probe(const char *file, int out, pid_t *ret_pid)
 {
     char *argv[] = {(char *)(uintptr_t) "hostd", (char *)(uintptr_t)PLUGIN_PROBE_ARG, (char *)(uintptr_t)file,
                     NULL};
+    fm_autofree char **env = process_env(NULL);
     posix_spawn_file_actions_t actions;
     int rc = posix_spawn_file_actions_init(&actions);
     if (rc == 0)
         rc = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
     if (rc == 0)
-        rc = posix_spawn(ret_pid, "/proc/self/exe", &actions, NULL, argv, environ);
+        rc = posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+    if (rc == 0)
+        rc = posix_spawn(ret_pid, "/proc/self/exe", &actions, NULL, argv, env);
     (void)posix_spawn_file_actions_destroy(&actions);
     return rc;
 }

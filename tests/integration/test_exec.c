@@ -97,7 +97,7 @@ static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
 {
     (void)state;
     struct cluster c;
-    assert_int_equal(setenv("FERMATA_SECRET_shop", "https://shop.example.com secret-24680x", 1), 0);
+    assert_int_equal(setenv("FERMATA_SECRET_shop", "https://shop.example.com secret-24680xyz!", 1), 0);
     cluster_start(&c, 1);
     static const char retry[] = ",'policy':{'retry':{'max_attempts':3,'initial_delay_ms':1}}";
     const char *busy = submit_script(&c, "exit 75", "", retry, "{}");
@@ -123,8 +123,7 @@ static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
     const char *tells =
         submit_script(&c, "printf 'Traceback\\n\\nKeyError: order-7531\\n' >&2; exit 1", "", retry, "{}");
     const char *longer = submit_script(&c, "seq 1000 1100 >&2; exit 75", "", "", "{}");
-    const char *hidden =
-        submit_script(&c, "echo \"the key is ${FERMATA_SECRET_shop#* }\" >&2; exit 1", "", "", "{}");
+    const char *hidden = submit_script(&c, "echo 'the key is secret-24680xyz!' >&2; exit 1", "", "", "{}");
     check_failure(&c, absent, "NOT_FOUND", "no such order", "1");
     check_failure(&c, odd, "INVALID_ARGUMENT",
                   "the name of a gRPC status code such as UNAVAILABLE, and is \"MISSING\"; it says \"fail\": "
@@ -134,7 +133,7 @@ static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
                   "1");
     check_failure(&c, longer, "UNAVAILABLE", "code 75: 1072 | 1073", "1");
     check_failure(&c, longer, "UNAVAILABLE", "| 1099 | 1100", "1");
-    check_failure(&c, hidden, "UNKNOWN", "code 1: the key is *************", "1");
+    check_failure(&c, hidden, "UNKNOWN", "code 1: the key is ****************", "1");
     check_failure(&c, busy, "UNAVAILABLE", "code 75", "3");
     check_failure(&c, mapped, "UNAVAILABLE", "code 3", "3");
     check_failure(&c, fatal, "UNKNOWN", "code 2", "1");
@@ -230,9 +229,71 @@ static void a_child_and_its_children_end_with_their_step_and_with_their_host(voi
     cluster_done(&c);
 }
 
+/* ---- what it inherits ---- */
+
+/* Says the names of its variables, and its descriptors. */
+#define TELLS                                                                                                \
+    "printf '{\"emit\":\"out\",\"data\":{\"env\":\" %s\",\"fds\":\"%s\"}}\\n' "                              \
+    "\"$(env | sed -n 's/^\\([A-Za-z0-9_]*\\)=.*/\\1/p' | tr '\\n' ' ')\" \"$(ls /proc/self/fd | tr '\\n' "  \
+    "' ')\""
+
+static json_t *told(struct cluster *c, const char *more)
+{
+    return wait_status(c, submit_script(c, TELLS, more, "", "{}"), "COMPLETED");
+}
+
+static bool has(json_t *j, const char *variable)
+{
+    char name[80];
+    snprintf(name, sizeof(name), " %s ", variable);
+    return strstr(at(j, "job.state.outputs[0].data.env"), name) != NULL;
+}
+
+static void cannot_inherit(struct cluster *c, const char *variable, const char *why)
+{
+    char *text = rpc_fails(c->address, "Jobs/SubmitJob", "InvalidArgument",
+                           "{'inline_flow':{'routines':[{'id':'a','type':'exec','config':{'command':['true'],"
+                           "'inherit_env':['%s']}}]},'entry':{'routine':'a','slot':'in'}}",
+                           variable);
+    if (strstr(text, why) == NULL)
+        fail_msg("%s", text);
+    free(text);
+}
+
+static void a_program_has_three_descriptors_and_no_secrets(void **state)
+{
+    (void)state;
+    struct cluster c;
+    assert_int_equal(setenv("FERMATA_SECRET_shop", "https://shop.example.com secret-24680xyz!", 1), 0);
+    assert_int_equal(setenv("OPENAI_API_KEY", "sk-0123456789abcdef", 1), 0);
+    assert_int_equal(setenv("SHOP_MODE", "fast", 1), 0);
+    assert_int_equal(setenv("SHOP_LOGIN", "secret-24680xyz!", 1), 0);
+    assert_int_equal(setenv("LC_SHOP", "C", 1), 0);
+    cluster_start(&c, 1);
+    json_t *j = told(&c, "");
+    static const char *const never[] = {"FERMATA_SECRET_shop", "OPENAI_API_KEY", "SHOP_MODE", "SHOP_LOGIN"};
+    for (size_t i = 0; i < 4; i++)
+        assert_false(has(j, never[i]));
+    assert_true(has(j, "PATH"));
+    assert_true(has(j, "LC_SHOP"));
+    assert_string_equal(at(j, "job.state.outputs[0].data.fds"), "0 1 2 3 "); /* 3 is the list itself */
+    json_decref(j);
+    j = told(&c, ",'inherit_env':['SHOP_MODE','SHOP_NOT_THERE'],'env':{'SHOP_NAME':'x'}");
+    assert_true(has(j, "SHOP_MODE"));
+    assert_true(has(j, "SHOP_NAME"));
+    assert_false(has(j, "SHOP_NOT_THERE"));
+    json_decref(j);
+    cannot_inherit(&c, "OPENAI_API_KEY", "has the name of a secret");
+    cannot_inherit(&c, "FERMATA_SECRET_shop", "is Fermata's own");
+    check_failure(&c, submit_script(&c, "true", ",'inherit_env':['SHOP_LOGIN']", "", "{}"),
+                  "FAILED_PRECONDITION", "SHOP_LOGIN has a secret of this host in it", "1");
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_program_has_three_descriptors_and_no_secrets),
         cmocka_unit_test(a_program_may_do_all_that_a_handler_may),
         cmocka_unit_test(exit_codes_lines_and_limits_decide_how_the_step_fails),
         cmocka_unit_test(memory_is_limited),

@@ -338,7 +338,7 @@ static void a_full_disk_refuses_writes_serves_reads_and_recovers(void **state)
     struct cluster c;
     cluster_init(&c);
     assert_int_equal(mkdir(c.data, 0700), 0);
-    assert_int_equal(mount("tmpfs", c.data, "tmpfs", 0, "size=3m"), 0); /* tests run as root */
+    assert_int_equal(mount("tmpfs", c.data, "tmpfs", 0, "size=3m,mode=700"), 0); /* tests run as root */
     cluster_coordinator(&c, NULL);
     const char *more[] = {"--label", "zone=a", NULL};
     cluster_host(&c, 0, "a", more);

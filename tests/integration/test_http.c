@@ -224,9 +224,43 @@ static void the_example_does_what_it_says(void **state)
     free(text);
 }
 
+static void data_cannot_say_where_a_request_ends(void **state)
+{
+    (void)state;
+    static const char *const headers[] = {"'Content-Length':'5'", "'transfer-encoding':'chunked'",
+                                          "'Host':'other'"},
+                             *const names[] = {"Content-Length", "transfer-encoding", "Host"};
+    for (size_t i = 0; i < 3; i++) {
+        char data[200];
+        snprintf(data, sizeof(data), "{'h':{%s},'b':'helloGET /smuggled HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'}",
+                 headers[i]);
+        fails_with(submit("/echo", ",'method':'POST','headers_expr':'.h','body_expr':'.b'", "", data),
+                   "INVALID_ARGUMENT", names[i], "1");
+    }
+    json_t *done = wait_status(&c,
+                               submit("/echo", ",'method':'POST','headers_expr':'.h','body_expr':'.b'", "",
+                                      "{'h':{'X-A':''},'b':'hi'}"),
+                               "COMPLETED");
+    assert_string_equal(at(done, OUT("body.body")), "hi");
+    assert_non_null(json_at(done, OUT("body.headers.x-a"))); /* an empty header is sent */
+    json_decref(done);
+}
+
+static void a_path_goes_as_it_is_and_an_error_says_what_the_server_said(void **state)
+{
+    (void)state;
+    json_t *done = wait_status(&c, submit("/echo/../admin", ",'fail_on':'never'", "", "{}"), "COMPLETED");
+    assert_string_not_equal(at(done, OUT("body.path")), "/admin");
+    json_decref(done);
+    fails_with(submit("/say/422/the+field+foo+is+missing", "", "", "{}"), "FAILED_PRECONDITION",
+               "status 422: the field foo is missing", "1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(data_cannot_say_where_a_request_ends),
+        cmocka_unit_test(a_path_goes_as_it_is_and_an_error_says_what_the_server_said),
         cmocka_unit_test(a_request_is_made_of_the_task_and_the_response_goes_on),
         cmocka_unit_test(a_busy_server_is_asked_again_when_it_wants_that_with_the_same_key),
         cmocka_unit_test(other_statuses_fail_for_good_or_are_responses_as_the_flow_says),

@@ -187,6 +187,27 @@ static void a_server_that_does_not_stream_although_it_was_asked_to_is_understood
     }
 }
 
+static void a_call_that_was_cut_off_is_not_run_and_the_model_goes_on(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        json_t *j = wait_status(
+            &llm.c, llm_submit(llm_providers[i % 2], "cut-call", i < 2 ? "" : ",'stream':true", ""),
+            "COMPLETED");
+        if (strstr(said(j), "I know: error: your reply was cut off") == NULL)
+            fail_msg("%s", said(j));
+        json_t *history = rpc(llm.c.address, "Jobs/GetHistory", "{'job_id':'%s'}", at(j, "job.jobId"));
+        for (size_t k = 0; k < json_array_size(json_at(history, "steps")); k++) {
+            char path[40];
+            snprintf(path, sizeof(path), "steps[%zu].routine", k);
+            assert_string_equal(at(history, path), "agent");
+        }
+        assert_true(json_array_size(json_at(history, "steps")) >= 2);
+        json_decref(history);
+        json_decref(j);
+    }
+}
+
 static void usage_is_shown_without_the_state_too_and_counts_replies_of_no_use(void **state)
 {
     (void)state;
@@ -261,6 +282,7 @@ int main(void)
         cmocka_unit_test(thinking_goes_back_to_anthropic_unchanged),
         cmocka_unit_test(formats_images_stops_and_fields_that_nobody_knows_reach_the_provider),
         cmocka_unit_test(a_server_that_does_not_stream_although_it_was_asked_to_is_understood),
+        cmocka_unit_test(a_call_that_was_cut_off_is_not_run_and_the_model_goes_on),
         cmocka_unit_test(usage_is_shown_without_the_state_too_and_counts_replies_of_no_use),
         cmocka_unit_test(a_key_that_a_server_gives_back_in_two_pieces_is_blanked_out),
         cmocka_unit_test(max_cost_without_a_price_holds_by_the_other_limits_only_and_says_so),

@@ -133,9 +133,9 @@ static void what_failed_attempts_have_used_counts_for_the_limits(void **state)
         char policy[100], job[32];
         snprintf(policy, sizeof(policy), retry, i < 2 ? 10 : 2);
         snprintf(job, sizeof(job), "%.31s",
-                 llm_submit("openai", "bad-args",
-                            i % 2 == 0 ? ",'max_tokens':30,'limits':{'max_tokens':400}"
-                                       : ",'max_tokens':30,'limits':{'max_cost':0.01}",
+                 llm_submit("openai", "failed",
+                            i % 2 == 0 ? ",'max_tokens':30,'limits':{'max_tokens':500}"
+                                       : ",'max_tokens':30,'limits':{'max_cost':0.0125}",
                             policy));
         json_t *j = wait_status(&llm.c, job, i < 2 ? "PAUSED" : "FAILED");
         assert_string_equal(at(j, "job.usage.calls"), i < 2 ? "3" : "2");

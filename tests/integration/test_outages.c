@@ -68,7 +68,7 @@ static void a_step_made_while_the_disk_is_full_is_kept_by_its_host_until_there_i
     cluster_init(&c);
     c.probes = true;
     assert_int_equal(mkdir(c.data, 0700), 0);
-    assert_int_equal(mount("tmpfs", c.data, "tmpfs", 0, "size=3m"), 0); /* tests run as root */
+    assert_int_equal(mount("tmpfs", c.data, "tmpfs", 0, "size=3m,mode=700"), 0); /* tests run as root */
     cluster_coordinator(&c, NULL);
     cluster_host(&c, 0, "a", NULL);
     put_trip(&c, "'ask':false");

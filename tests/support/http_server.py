@@ -2,6 +2,7 @@
 """An HTTP server for tests of the routine type http. The path says what it does:
 
     /echo           answers with the request as JSON        /busy/NAME/N  429 with Retry-After: 1 N times, then echo
+    /say/CODE/TEXT  answers with that status and text       (+ is a blank)
     /status/CODE    answers with that status                /text, /bytes answer with text, with bytes that are no text
     /large/N        N bytes                                 /cut          ends in the middle of its body
     /hang/FILE      never answers, writes a line "begun" to FILE, and "gone" when the client has hung up
@@ -57,6 +58,9 @@ class Handler(BaseHTTPRequestHandler):
                 keys.setdefault(name, []).append(self.headers.get("Idempotency-Key"))
                 again = counts[name] <= int(n)
             self.answer(429, b"", Retry_After="1") if again else self.echo(attempts=counts[name], keys=keys[name])
+        elif what == "say":
+            status, text = rest.split("/")
+            self.answer(int(status), text.replace("+", " ").encode())
         elif what == "status":
             self.answer(int(rest), b"so it is")
         elif what == "text":

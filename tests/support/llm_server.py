@@ -11,6 +11,8 @@
     plain          plain JSON, whatever was asked for bad-args       calls a tool with arguments that are no JSON
     ask-any        asks with choices of all kinds         stumble-KIND-N calls lookup (or asks), and refuses once what came back
     same-ids       calls lookup twice, with one id, in each of two turns
+    cut-call       calls lookup in a reply that is cut off, then says what came back
+    failed         a reply that failed on its way: of no use, but paid for (openai)
     thinking       thinks, calls lookup, says what came back (anthropic)
     echo           a stream with the key in it, one event, in two writes
     echo-parts     a stream with the key in it, in many events
@@ -214,7 +216,7 @@ class Handler(BaseHTTPRequestHandler):
         """What the model answers, in the provider's words."""
         results = results_of(body, openai)
         text, calls = "Peace is quiet.", []
-        if (model in ("tools", "ask", "ask-bad", "ask-any", "thinking") or model.startswith("stumble-")) and results or len(results) == 4:
+        if (model in ("tools", "ask", "ask-bad", "ask-any", "thinking", "cut-call") or model.startswith("stumble-")) and results or len(results) == 4:
             text = "I know: " + ", ".join(results)
         elif model == "same-ids":
             text, calls = "", [("lookup", {"what": "one"}), ("lookup", {"what": "two"})]
@@ -225,7 +227,7 @@ class Handler(BaseHTTPRequestHandler):
         elif model == "tools":
             text = "Let me look."
             calls = [("lookup", {"what": "one"}), ("lookup", {"what": "two"})]
-        elif model.startswith("stumble-lookup"):
+        elif model.startswith("stumble-lookup") or model == "cut-call":
             text, calls = "", [("lookup", {"what": "one"})]
         elif model == "ask-any":
             text, calls = "", [("ask_user", {"question": "Which one?", "choices": [2, {"a": 1, "b": [True, None]}, "red"]})]
@@ -233,6 +235,7 @@ class Handler(BaseHTTPRequestHandler):
             text, calls = "", [("ask_user", {"question": "Which colour?", "choices": ["red", "blue"]})]
         elif model == "ask-bad":
             text, calls = "", [("juggle", {})]
+        cut = model == "cut-call" and calls
         if openai:
             m = {"role": "assistant", "content": text or None}
             if calls:
@@ -242,8 +245,8 @@ class Handler(BaseHTTPRequestHandler):
             usage = {"prompt_tokens": 100, "completion_tokens": 20}
             if model == "cached":
                 usage["prompt_tokens_details"] = {"cached_tokens": 60}
-            return {"id": "x", "choices": [{"index": 0, "message": m, "finish_reason": "tool_calls" if calls else "stop"}],
-                    "usage": usage}
+            reason = "error" if model == "failed" else "length" if cut else "tool_calls" if calls else "stop"
+            return {"id": "x", "choices": [{"index": 0, "message": m, "finish_reason": reason}], "usage": usage}
         content = ([{"type": "text", "text": text}] if text else []) + [
             {"type": "tool_use", "id": "c0" if model == "same-ids" else f"c{i}", "name": n, "input": a}
             for i, (n, a) in enumerate(calls)]
@@ -254,7 +257,7 @@ class Handler(BaseHTTPRequestHandler):
         if model == "cached":
             usage = {"input_tokens": 40, "cache_read_input_tokens": 60, "output_tokens": 20}
         return {"id": "x", "type": "message", "role": "assistant", "content": content,
-                "stop_reason": "tool_use" if calls else "end_turn", "usage": usage}
+                "stop_reason": "max_tokens" if cut else "tool_use" if calls else "end_turn", "usage": usage}
 
     def stream(self, reply, openai, cut, gated):
         """The same reply in pieces of three characters."""

@@ -229,6 +229,7 @@ struct fm_http_response {
     const char *body;    /* NUL-terminated */
     size_t body_bytes;
     uint64_t duration_ms;
+    bool redacted; /* a secret of the request came back in the body, and was blanked out */
 };
 
 /* Value of a response's header, without regard to case: into `out`, cut to its size. Returns false
@@ -246,7 +247,9 @@ void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_c
 /* A child process, in a process group of its own, which is killed with it. */
 struct fm_process {
     const char *const *argv; /* NULL-terminated; argv[0] is looked up on PATH */
-    const char *const *env;  /* "NAME=value" added to hostd's environment, NULL-terminated; NULL: nothing */
+    const char *const *env;  /* "NAME=value", NULL-terminated; NULL: none. Of hostd's own environment a child
+                                has PATH, HOME, USER, LOGNAME, SHELL, LANG, LANGUAGE, LC_…, TZ, TERM, TMPDIR
+                                and LD_LIBRARY_PATH only */
     const char *cwd;         /* NULL: hostd's */
     const void *input;       /* written to its stdin, which is then closed */
     size_t input_bytes;

@@ -17,17 +17,21 @@
  *
  * State: messages (append-only list, see provider.h), calls, tokens, cost, task, waiting ({call
  * id: tool}: calls without a result), asked ({pause id: what the answer is for}), held (list of
- * {slot, content}), limits (raised ones), unpriced (the log says so), started_ms. Shared data under
- * the routine's id: {task, status, calls, text or question}. */
+ * {slot, content}), limits (raised ones), unusable (replies in a row with calls that cannot be run), unpriced
+ * (the log says so), started_ms. Shared data under the routine's id: {task, status, calls, text or question}.
+ */
 #include <string.h>
+#include <strings.h>
 
 #include "agent.h"
 #include "log.h"
 #include "own_types.h"
+#include "stop.h"
 #include "times.h"
 
 #define ATTEMPTS 5 /* at a model call, where the flow's policies say nothing */
 #define MAX_TOOL_CALLS 128
+#define MAX_UNUSABLE 3 /* replies in a row whose calls cannot be run */
 
 static const struct fm_value *text(struct fm_ctx *ctx, const char *s)
 {
@@ -72,6 +76,10 @@ static void log_call(struct fm_ctx *ctx, const struct turn *t, const char *resul
     fm_map_set(ctx, m, "output_tokens", fm_number(ctx, (double)r->output_tokens));
     if (r->cached_tokens > 0)
         fm_map_set(ctx, m, "cached_tokens", fm_number(ctx, (double)r->cached_tokens));
+    if (r->cache_write_tokens > 0)
+        fm_map_set(ctx, m, "cache_write_tokens", fm_number(ctx, (double)r->cache_write_tokens));
+    if (r->estimated)
+        fm_map_set(ctx, m, "estimated", fm_bool(ctx, true));
     if (cost > 0)
         fm_map_set(ctx, m, "cost", fm_number(ctx, cost));
     fm_ctx_log(ctx, "model call", m);
@@ -80,29 +88,21 @@ static void log_call(struct fm_ctx *ctx, const struct turn *t, const char *resul
            FM_STR("provider", t->provider->name), FM_STR("result", result), FM_U64("ms", r->latency_ms));
 }
 
-/* Why the reply is not what the model would have said at length, in the provider's words; "" when
- * it is. */
+/* Why the reply may not be what the model would have said at length, in the provider's words; "none"
+ * when it does not say why it ended, "" when nothing is wrong. */
 static const char *why_short(const struct llm_reply *r)
 {
-    static const char *const reasons[] = {"length", "max_tokens", "model_context_window_exceeded",
-                                          "content_filter", "refusal"};
-    for (size_t i = 0; r->stop != NULL && i < sizeof(reasons) / sizeof(reasons[0]); i++)
-        if (strcmp(r->stop, reasons[i]) == 0)
-            return reasons[i];
-    return "";
+    if (llm_stop_warning(r->stop) == NULL)
+        return "";
+    return llm_stop_of(r->stop) == LLM_STOP_NONE ? "none" : r->stop;
 }
 
-static void warn_of_short(struct fm_ctx *ctx, const char *stop)
+static void warn_of_end(struct fm_ctx *ctx, const char *warning, const char *stop)
 {
     struct fm_value *m = fm_map(ctx);
     fm_map_set(ctx, m, "call", fm_number(ctx, llm_counter(ctx, "calls")));
     fm_map_set(ctx, m, "stop_reason", text(ctx, stop));
-    fm_ctx_log(ctx,
-               strcmp(stop, "refusal") == 0 ? "warning: the model refused to answer"
-               : strcmp(stop, "content_filter") == 0
-                   ? "warning: the provider withheld part of the model's reply"
-                   : "warning: the model's reply was cut off",
-               m);
+    fm_ctx_log(ctx, warning, m);
 }
 
 /* `stop`: why the last reply is short; `stopped`: the limit that has ended the agent; "" each: it
@@ -137,7 +137,35 @@ static struct fm_value *reply_message(struct fm_ctx *ctx, const struct turn *t)
     struct fm_value *m = llm_message(ctx, "assistant", text(ctx, t->reply.text != NULL ? t->reply.text : ""));
     if (t->reply.blocks != NULL)
         fm_map_set(ctx, m, "blocks", t->reply.blocks);
+    if (t->reply.thoughts != NULL)
+        fm_map_set(ctx, m, "thoughts", t->reply.thoughts);
     return m;
+}
+
+/* Calls that cannot be run are told to the model; not for ever, for each such reply is paid for.
+ * -1 after fm_ctx_fail. */
+static int count_unusable(struct fm_ctx *ctx, const struct fm_value *calls)
+{
+    const char *why = NULL;
+    for (size_t i = 0; i < fm_value_size(calls) && why == NULL; i++)
+        why = fm_value_string(fm_value_get(fm_value_at(calls, i), "not_run"), NULL);
+    double times = llm_counter(ctx, "unusable") + 1;
+    if (why == NULL) {
+        if (fm_ctx_state_get(ctx, "unusable") != NULL)
+            fm_ctx_state_remove(ctx, "unusable");
+        return 0;
+    }
+    if (times < MAX_UNUSABLE) {
+        fm_ctx_state_set(ctx, "unusable", fm_number(ctx, times));
+        return 0;
+    }
+    (void)fm_ctx_fail(
+        ctx, FM_FAIL_FAILED_PRECONDITION,
+        "%d replies of the model in a row had calls that cannot be run (see config.max_tokens); the "
+        "model was told: %.300s",
+        MAX_UNUSABLE, why);
+    fm_ctx_fail_permanent(ctx);
+    return -1;
 }
 
 static int take_calls(struct fm_ctx *ctx, const struct turn *t)
@@ -150,6 +178,8 @@ static int take_calls(struct fm_ctx *ctx, const struct turn *t)
         return -1;
     }
     const struct fm_value *calls = llm_distinct_ids(ctx, t->reply.tool_calls);
+    if (count_unusable(ctx, calls) < 0)
+        return -1;
     struct fm_value *m = reply_message(ctx, t);
     fm_map_set(ctx, m, "tool_calls", calls);
     fm_ctx_state_append(ctx, "messages", m);
@@ -187,7 +217,7 @@ static void emit_text(struct fm_ctx *ctx, const char *said)
 static int take_text(struct fm_ctx *ctx, struct turn *t)
 {
     const char *stop = why_short(&t->reply);
-    if ((t->reply.text == NULL || t->reply.text[0] == '\0') && strcmp(stop, "refusal") == 0)
+    if ((t->reply.text == NULL || t->reply.text[0] == '\0') && strcasecmp(stop, "refusal") == 0)
         t->reply.text = "(The model has refused to answer.)"; /* providers want no empty message back */
     const char *said = t->reply.text != NULL ? t->reply.text : "";
     fm_ctx_state_append(ctx, "messages", reply_message(ctx, t));
@@ -209,7 +239,9 @@ static int on_reply(struct fm_ctx *ctx, void *arg)
     llm_count_usage(ctx, r, cost);
     log_call(ctx, t, calls ? "tool_calls" : r->ask != NULL ? "ask" : "say", cost);
     if (why_short(r)[0] != '\0')
-        warn_of_short(ctx, why_short(r));
+        warn_of_end(ctx, llm_stop_warning(r->stop), why_short(r));
+    else if (!calls && r->ask == NULL && (r->text == NULL || r->text[0] == '\0'))
+        warn_of_end(ctx, "warning: the model said nothing", r->stop);
     if (calls) {
         if (r->text != NULL && r->text[0] != '\0')
             emit_text(ctx, r->text);
@@ -235,6 +267,12 @@ static int call_model(struct fm_ctx *ctx)
                                       .messages = fm_ctx_state_get(ctx, "messages"),
                                       .calls_before = fm_count32_from(llm_counter(ctx, "calls")),
                                       .charge_failed = llm_charge_failed};
+    if (t->provider->body != NULL) {
+        t->request.tools = llm_offered_tools(ctx);
+        t->request.body = t->provider->body(ctx, &t->request);
+        if (t->request.body == NULL)
+            return -1;
+    }
     switch (llm_check_limits(ctx, t, &ended)) {
     case LLM_WITHIN:
         break;
@@ -245,8 +283,6 @@ static int call_model(struct fm_ctx *ctx)
     case LLM_FAILED:
         return -1;
     }
-    if (t->provider != &llm_mock)
-        t->request.tools = llm_offered_tools(ctx);
     return t->provider->call(ctx, &t->request, &t->reply, on_reply, t);
 }
 

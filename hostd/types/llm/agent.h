@@ -23,11 +23,8 @@ void llm_append_result(struct fm_ctx *ctx, const char *call_id, const char *name
                        const struct fm_value *result);
 /* A number of the state; 0 when it is not there. */
 double llm_counter(struct fm_ctx *ctx, const char *key);
-/* Small maps in the state: sets a key; finds one in a map; takes one out (NULL when it is not
- * there); counts.
- */
+/* Small maps in the state: sets a key; takes one out (NULL when it is not there); counts. */
 void llm_put(struct fm_ctx *ctx, const char *map, const char *key, const struct fm_value *v);
-const struct fm_value *llm_find(const struct fm_value *map, const char *key);
 const struct fm_value *llm_take(struct fm_ctx *ctx, const char *map, const char *key);
 size_t llm_size(struct fm_ctx *ctx, const char *map);
 /* The state of the agent as the rest of the job sees it. */
@@ -68,7 +65,8 @@ enum llm_verdict {
     LLM_ENDED,  /* the agent ends; *ret_limit says by which limit */
     LLM_FAILED  /* after fm_ctx_fail */
 };
-enum llm_verdict llm_check_limits(struct fm_ctx *ctx, const struct turn *t, const char **ret_limit);
+/* Also sets the request's cap, where a limit needs one. */
+enum llm_verdict llm_check_limits(struct fm_ctx *ctx, struct turn *t, const char **ret_limit);
 /* Counts what a call has used, whether its reply was of use or not; returns what it costs. */
 double llm_charge(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *reply);
 /* The same of an attempt that has failed, after fm_ctx_fail; what it has used counts for the

@@ -10,7 +10,8 @@
 
 #include "mem.h"
 #include "own_types.h"
-#include "provider.h"
+#include "stop.h"
+#include "tool_calls.h"
 
 #define BASE_URL "https://api.anthropic.com/v1"
 #define VERSION "anthropic-version: 2023-06-01"
@@ -34,11 +35,17 @@ static struct fm_value *block(struct fm_ctx *ctx, const char *type)
     return b;
 }
 
+/* The API refuses texts of nothing but white space. */
+static bool is_blank(const char *text)
+{
+    return text[strspn(text, " \t\r\n")] == '\0';
+}
+
 static void add_text(struct fm_ctx *ctx, struct fm_value *blocks, const struct fm_value *content)
 {
     const char *text = llm_text(ctx, content);
-    if (text[0] == '\0')
-        return; /* the API refuses empty texts */
+    if (is_blank(text))
+        return;
     struct fm_value *b = block(ctx, "text");
     fm_map_set(ctx, b, "text", fm_string(ctx, text));
     fm_list_add(ctx, blocks, b);
@@ -49,7 +56,7 @@ static void add_call(struct fm_ctx *ctx, struct fm_value *blocks, const struct f
     const struct fm_value *arguments = fm_value_get(call, "arguments");
     struct fm_value *b = block(ctx, "tool_use");
     fm_map_set(ctx, b, "id", fm_value_get(call, "id"));
-    fm_map_set(ctx, b, "name", fm_value_get(call, "name"));
+    fm_map_set(ctx, b, "name", llm_tool_name(ctx, call));
     fm_map_set(ctx, b, "input", fm_value_kind(arguments) == FM_MAP ? arguments : fm_map(ctx));
     fm_list_add(ctx, blocks, b);
 }
@@ -64,7 +71,7 @@ static void add_kept(struct fm_ctx *ctx, struct fm_value *blocks, const struct f
         const char *type = fm_value_string(fm_value_get(b, "type"), "");
         if (strcmp(type, "tool_use") == 0)
             add_call(ctx, blocks, fm_value_at(calls, call++));
-        else if (strcmp(type, "text") != 0 || fm_value_string(fm_value_get(b, "text"), "")[0] != '\0')
+        else if (strcmp(type, "text") != 0 || !is_blank(fm_value_string(fm_value_get(b, "text"), "")))
             fm_list_add(ctx, blocks, b);
     }
 }
@@ -125,18 +132,37 @@ static const struct fm_value *messages_of(struct fm_ctx *ctx, const struct llm_r
     return list;
 }
 
-static const struct fm_value *tools_of(struct fm_ctx *ctx, const struct fm_value *tools)
+static struct fm_value *tools_of(struct fm_ctx *ctx, const struct fm_value *tools)
 {
     struct fm_value *list = fm_list(ctx);
     for (size_t i = 0; i < fm_value_size(tools); i++) {
         const struct fm_value *t = fm_value_at(tools, i);
-        struct fm_value *tool = fm_map(ctx);
-        fm_map_set(ctx, tool, "name", fm_value_get(t, "name"));
-        fm_map_set(ctx, tool, "description", fm_value_get(t, "description"));
+        struct fm_value *tool = llm_without(ctx, t, "parameters");
         fm_map_set(ctx, tool, "input_schema", fm_value_get(t, "parameters"));
         fm_list_add(ctx, list, tool);
     }
     return list;
+}
+
+/* The system message, and after it what config.params says. */
+static void put_system(struct fm_ctx *ctx, struct fm_value *body, struct llm_str *own)
+{
+    const struct fm_value *more = llm_member(body, "system");
+    const char *text = fm_value_string(more, "");
+    if (own->n == 0)
+        return;
+    if (fm_value_kind(more) != FM_LIST) {
+        llm_add(ctx, own, "\n\n", text[0] != '\0' ? 2 : 0);
+        llm_add(ctx, own, text, strlen(text));
+        fm_map_set(ctx, body, "system", fm_string(ctx, own->p));
+        return;
+    }
+    struct fm_value *list = fm_list(ctx), *b = block(ctx, "text");
+    fm_map_set(ctx, b, "text", fm_string(ctx, own->p));
+    fm_list_add(ctx, list, b);
+    for (size_t i = 0; i < fm_value_size(more); i++)
+        fm_list_add(ctx, list, fm_value_at(more, i));
+    fm_map_set(ctx, body, "system", list);
 }
 
 /* config.stop: one text, or several; the API wants a list. */
@@ -176,39 +202,72 @@ static int put_format(struct fm_ctx *ctx, struct fm_value *body, const struct fm
     return 0;
 }
 
+/* A choice that makes the model call a tool holds for the first call of a turn. */
+static void relax_choice(struct fm_ctx *ctx, const struct llm_request *q, struct fm_value *body)
+{
+    const struct fm_value *choice = llm_member(body, "tool_choice");
+    const char *type = fm_value_string(fm_value_get(choice, "type"), "");
+    if (!llm_goes_on(q) || (strcmp(type, "any") != 0 && strcmp(type, "tool") != 0))
+        return;
+    struct fm_value *relaxed = llm_without(ctx, choice, "name");
+    fm_map_set(ctx, relaxed, "type", fm_string(ctx, "auto"));
+    fm_map_set(ctx, body, "tool_choice", relaxed);
+}
+
 /* NULL after fm_ctx_fail. */
-static const struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q, bool streams)
+static struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q)
 {
     struct fm_value *body = fm_map(ctx);
     struct llm_str system = {0};
     fm_map_set(ctx, body, "max_tokens", fm_number(ctx, DEFAULT_MAX_TOKENS)); /* the API wants one */
     put_stop(ctx, body, fm_value_get(q->config, "stop"));
     llm_pass(ctx, q->config, body, passed);
+    relax_choice(ctx, q, body);
     if (put_format(ctx, body, fm_value_get(q->config, "response_format")) < 0)
         return NULL;
     fm_map_set(ctx, body, "messages", messages_of(ctx, q, &system));
-    if (system.n > 0)
-        fm_map_set(ctx, body, "system", fm_string(ctx, system.p));
-    if (fm_value_size(q->tools) > 0)
-        fm_map_set(ctx, body, "tools", tools_of(ctx, q->tools));
-    if (streams)
+    put_system(ctx, body, &system);
+    llm_put_tools(ctx, body, tools_of(ctx, q->tools));
+    if (fm_value_bool(fm_value_get(q->config, "stream"), false))
         fm_map_set(ctx, body, "stream", fm_bool(ctx, true));
     return body;
 }
 
+static struct llm_cap cap_of(const struct fm_value *config)
+{
+    (void)config;
+    return (struct llm_cap){"max_tokens", DEFAULT_MAX_TOKENS};
+}
+
 /* ---- the reply ---- */
 
-/* Tokens that were read from the cache, or written to it, are counted beside input_tokens. */
-static void take_usage(struct llm_reply *reply, const struct fm_value *usage)
+/* A count that is given anew: null and 0, which some servers send at the end, take nothing back. */
+static void take_count(const struct fm_value *usage, const char *key, uint64_t *count)
 {
-    uint64_t cached = llm_count(usage, "cache_read_input_tokens");
-    if (fm_value_get(usage, "input_tokens") != NULL) {
-        reply->input_tokens =
-            llm_count(usage, "input_tokens") + cached + llm_count(usage, "cache_creation_input_tokens");
-        reply->cached_tokens = cached;
-    }
-    if (fm_value_get(usage, "output_tokens") != NULL)
-        reply->output_tokens = llm_count(usage, "output_tokens");
+    uint64_t n = llm_count(usage, key);
+    if (n > 0)
+        *count = n;
+}
+
+/* Tokens that were read from the cache, or written to it, are counted beside input_tokens. */
+static void take_usage(struct llm_reply *r, const struct fm_value *usage)
+{
+    take_count(usage, "input_tokens", &r->fresh_tokens);
+    take_count(usage, "cache_read_input_tokens", &r->cached_tokens);
+    take_count(usage, "cache_creation_input_tokens", &r->cache_write_tokens);
+    take_count(usage, "output_tokens", &r->output_tokens);
+    r->input_tokens = r->fresh_tokens + r->cached_tokens + r->cache_write_tokens;
+}
+
+static const struct fm_value *call_of(struct fm_ctx *ctx, const struct llm_reply *r, const struct fm_value *b)
+{
+    const struct fm_value *input = fm_value_get(b, "input");
+    const struct fm_value *c = llm_call_of(ctx, fm_value_string(fm_value_get(b, "id"), NULL),
+                                           fm_value_string(fm_value_get(b, "name"), NULL), input);
+    return input != NULL || llm_stop_of(r->stop) != LLM_STOP_NONE
+               ? c
+               : llm_not_run(ctx, c,
+                             "error: your reply broke off before the arguments, so the tool was not called");
 }
 
 /* What the reply's blocks say. */
@@ -225,10 +284,8 @@ static void take_blocks(struct fm_ctx *ctx, struct llm_http *h, const struct fm_
         if (is_text)
             llm_add(ctx, &said, text, strlen(text));
         if (is_call)
-            fm_list_add(ctx, calls,
-                        llm_call_of(ctx, fm_value_string(fm_value_get(b, "id"), NULL),
-                                    fm_value_string(fm_value_get(b, "name"), NULL),
-                                    fm_value_get(b, "input")));
+            fm_list_add(ctx, calls, call_of(ctx, h->reply, b));
+        h->reply->last_call_ended = !is_call;
         fm_list_add(ctx, kept, is_call ? block(ctx, type) : b);
         others = others || (!is_call && !is_text);
     }
@@ -243,6 +300,7 @@ static void take_blocks(struct fm_ctx *ctx, struct llm_http *h, const struct fm_
 /* A block of which pieces come. */
 struct part {
     const struct fm_value *start;
+    double index; /* of the block; negative: none was given */
     struct llm_str text, json, thinking, signature;
     struct fm_value *citations; /* NULL: none */
 };
@@ -261,7 +319,7 @@ static int too_many(struct fm_ctx *ctx, const char *does, int limit, const char 
     return -1;
 }
 
-static int start_part(struct fm_ctx *ctx, struct stream *s, const struct fm_value *b)
+static int start_part(struct fm_ctx *ctx, struct stream *s, const struct fm_value *b, double index)
 {
     fm_auto(fm_err) err = {0};
     if (strcmp(fm_value_string(fm_value_get(b, "type"), ""), "tool_use") == 0 &&
@@ -278,7 +336,7 @@ static int start_part(struct fm_ctx *ctx, struct stream *s, const struct fm_valu
     }
     const char *text = fm_value_string(llm_json_text(ctx, b), ""); /* the event's memory will be gone */
     const struct fm_value *start = ctx_json(ctx, text, strlen(text), &err);
-    s->parts[s->n++] = (struct part){.start = start != NULL ? start : fm_map(ctx)};
+    s->parts[s->n++] = (struct part){.start = start != NULL ? start : fm_map(ctx), .index = index};
     return 0;
 }
 
@@ -289,26 +347,42 @@ static void add(struct fm_ctx *ctx, struct llm_str *s, const struct fm_value *de
         llm_add(ctx, s, piece, strlen(piece));
 }
 
-/* Blocks come one after the other: it is the last one's. */
-static void add_delta(struct fm_ctx *ctx, struct stream *s, const struct fm_value *delta)
+/* The block with this index; without one, the last. NULL: there is none. */
+static struct part *part_of(struct stream *s, double index)
+{
+    for (size_t i = s->n; i > 0; i--)
+        if (index < 0 || s->parts[i - 1].index == index || s->parts[i - 1].index < 0)
+            return &s->parts[i - 1];
+    return NULL;
+}
+
+/* -1 after fm_ctx_fail. Blocks may come at the same time. */
+static int add_delta(struct fm_ctx *ctx, struct stream *s, const struct fm_value *delta, double index)
 {
     const struct fm_value *citation = fm_value_get(delta, "citation");
     fm_auto(fm_err) err = {0};
-    if (s->n == 0)
-        return;
-    struct part *p = &s->parts[s->n - 1];
+    struct part *p = part_of(s, index);
+    if (p == NULL && fm_value_get(delta, "text") == NULL)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                           "the model's stream is malformed: a piece belongs to no block that has begun");
+    if (p == NULL) { /* some servers do not say that a text begins */
+        if (start_part(ctx, s, block(ctx, "text"), index) < 0)
+            return -1;
+        p = &s->parts[s->n - 1];
+    }
     add(ctx, &p->text, delta, "text");
     add(ctx, &p->json, delta, "partial_json");
     add(ctx, &p->thinking, delta, "thinking");
     add(ctx, &p->signature, delta, "signature");
     llm_say(ctx, &s->h, fm_value_string(fm_value_get(delta, "text"), ""));
     if (citation == NULL)
-        return;
+        return 0;
     const char *text = fm_value_string(llm_json_text(ctx, citation), "");
     p->citations = p->citations != NULL ? p->citations : fm_list(ctx);
     citation = ctx_json(ctx, text, strlen(text), &err);
     if (citation != NULL)
         fm_list_add(ctx, p->citations, citation);
+    return 0;
 }
 
 static void put_piece(struct fm_ctx *ctx, struct fm_value *b, const char *key, const struct llm_str *s)
@@ -317,25 +391,23 @@ static void put_piece(struct fm_ctx *ctx, struct fm_value *b, const char *key, c
         fm_map_set(ctx, b, key, fm_string(ctx, s->p));
 }
 
-/* The blocks as they would have come without a stream; NULL after fm_ctx_fail. */
+/* The blocks as they would have come without a stream, but a call's input is the text that came, or
+ * missing when none did. */
 static const struct fm_value *put_together(struct fm_ctx *ctx, struct stream *s)
 {
     struct fm_value *content = fm_list(ctx);
     for (size_t i = 0; i < s->n; i++) {
         const struct part *p = &s->parts[i];
-        struct fm_value *b = fm_map_copy(ctx, p->start);
-        const char *name = fm_value_string(fm_value_get(b, "name"), "");
+        const struct fm_value *input = fm_value_get(p->start, "input");
+        bool bare = strcmp(fm_value_string(fm_value_get(p->start, "type"), ""), "tool_use") == 0 &&
+                    fm_value_size(input) == 0;
+        struct fm_value *b = bare ? llm_without(ctx, p->start, "input") : fm_map_copy(ctx, p->start);
         put_piece(ctx, b, "text", &p->text);
         put_piece(ctx, b, "thinking", &p->thinking);
         put_piece(ctx, b, "signature", &p->signature);
         if (p->citations != NULL)
             fm_map_set(ctx, b, "citations", p->citations);
-        if (p->json.n > 0) {
-            const struct fm_value *input = llm_arguments(ctx, &s->h, name, p->json.p);
-            if (input == NULL)
-                return NULL;
-            fm_map_set(ctx, b, "input", input);
-        }
+        put_piece(ctx, b, "input", &p->json);
         fm_list_add(ctx, content, b);
     }
     return content;
@@ -345,15 +417,13 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
 {
     struct stream *s = (struct stream *)h;
     const char *type = fm_value_string(fm_value_get(data, "type"), event);
-    if (strcmp(type, "error") == 0)
-        return llm_stream_failed(ctx,
-                                 fm_value_string(fm_value_get(data, "error.message"), "it does not say why"));
+    double index = fm_value_number(fm_value_get(data, "index"), -1);
     if (strcmp(type, "content_block_start") == 0)
-        return start_part(ctx, s, fm_value_get(data, "content_block"));
+        return start_part(ctx, s, fm_value_get(data, "content_block"), index);
     if (strcmp(type, "message_start") == 0) {
         take_usage(h->reply, fm_value_get(data, "message.usage"));
     } else if (strcmp(type, "content_block_delta") == 0) {
-        add_delta(ctx, s, fm_value_get(data, "delta"));
+        return add_delta(ctx, s, fm_value_get(data, "delta"), index);
     } else if (strcmp(type, "message_delta") == 0) {
         const char *stop = fm_value_string(fm_value_get(data, "delta.stop_reason"), NULL);
         take_usage(h->reply, fm_value_get(data, "usage"));
@@ -370,8 +440,6 @@ static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value 
     const struct fm_value *content;
     if (json == NULL) {
         content = put_together(ctx, (struct stream *)h);
-        if (content == NULL)
-            return -1;
     } else {
         take_usage(h->reply, fm_value_get(json, "usage"));
         content = fm_value_get(json, "content");
@@ -389,15 +457,11 @@ static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_repl
 {
     struct stream *s = fm_ctx_alloc(ctx, sizeof(*s));
     struct llm_http *h = &s->h;
-    llm_http_init(h, q, reply, done, arg);
+    llm_http_init(ctx, h, q, reply, done, arg);
     h->on_event = on_event;
     h->on_end = on_end;
     h->request_id_header = "request-id";
-    const struct fm_value *body = body_of(ctx, q, h->streams);
-    if (body == NULL)
-        return -1;
-    return llm_http_post(ctx, h, BASE_URL, "/messages", llm_auth(ctx, q->config, "x-api-key: "), VERSION,
-                         body);
+    return llm_http_post(ctx, h, BASE_URL, "/messages", llm_auth(ctx, q->config, "x-api-key: "), VERSION);
 }
 
-const struct llm_provider llm_anthropic = {"anthropic", call};
+const struct llm_provider llm_anthropic = {"anthropic", body_of, cap_of, call};

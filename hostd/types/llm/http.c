@@ -7,286 +7,88 @@
 
 #include <openssl/evp.h>
 
-#include "catalog.h"
+#include "errors.h"
 #include "http_header.h"
+#include "lenient.h"
 #include "mem.h"
 #include "own_types.h"
 #include "provider.h"
-#include "secrets.h"
+#include "stop.h"
+#include "tool_calls.h"
 
 #define MAX_RESPONSE_BYTES (16u * 1024 * 1024)
 #define MAX_EVENT_BYTES (4u * 1024 * 1024)
-#define MAX_RETRY_AFTER_MS (3600ull * 1000)
-#define MAX_SHOWN 400
 #define TOTAL_MS (600ull * 1000) /* for a call, where config says nothing */
 
-/* ---- small things ---- */
-
-void llm_add(struct fm_ctx *ctx, struct llm_str *s, const char *bytes, size_t n)
+static int hide_in_reply(struct fm_ctx *ctx, struct llm_reply *r, bool redacted)
 {
-    if (s->n + n + 1 > s->cap) {
-        s->cap = 2 * (s->n + n + 1) + 64;
-        char *more = fm_ctx_alloc(ctx, s->cap);
-        if (s->n > 0)
-            memcpy(more, s->p, s->n);
-        s->p = more;
+    const struct fm_value **const values[] = {&r->blocks, &r->thoughts};
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        const struct fm_value *v = llm_hidden_value(ctx, *values[i]);
+        if (v == NULL && *values[i] != NULL)
+            return -1;
+        *values[i] = v;
     }
-    memcpy(s->p + s->n, bytes, n);
-    s->n += n;
-    s->p[s->n] = '\0';
-}
-
-uint64_t llm_count(const struct fm_value *v, const char *path)
-{
-    double n = fm_value_number(fm_value_get(v, path), 0);
-    return n > 0 && n < 1e15 ? (uint64_t)n : 0;
-}
-
-const char *llm_keep(struct fm_ctx *ctx, const char *text, size_t n)
-{
-    char *copy = fm_ctx_alloc(ctx, n + 1);
-    memcpy(copy, text, n);
-    return copy;
-}
-
-const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content)
-{
-    if (content == NULL || fm_value_kind(content) == FM_NULL)
-        return "";
-    if (fm_value_kind(content) == FM_STRING)
-        return fm_value_string(content, "");
-    fm_auto(fm_buf) b = {0};
-    json_value_write(content, &b);
-    const char *text = llm_keep(ctx, (const char *)b.p, b.n);
-    return text;
-}
-
-const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const char *before)
-{
-    const char *name = fm_value_string(fm_value_get(config, "api_key"), "");
-    if (name[0] == '\0')
-        return NULL;
-    size_t n = strlen(before) + strlen(name) + sizeof("${secret:}");
-    char *header = fm_ctx_alloc(ctx, n);
-    (void)snprintf(header, n, "%s${secret:%s}", before, name);
-    return header;
-}
-
-const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *v)
-{
-    fm_auto(fm_buf) b = {0};
-    json_value_write(v, &b);
-    fm_buf_append(&b, "", 1);
-    const struct fm_value *text = fm_string(ctx, (const char *)b.p);
-    return text;
-}
-
-bool llm_is_provider_s(const char *key)
-{
-    const struct fm_value *own = fm_value_get(type_catalog_find("llm_agent")->config, "properties");
-    for (size_t i = 0; i < fm_value_size(own); i++)
-        if (strcmp(fm_value_key(own, i), key) == 0)
-            return false;
-    return true;
-}
-
-void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value *body,
-              const char *const names[][2])
-{
-    for (size_t i = 0; names[i][0] != NULL; i++) {
-        const struct fm_value *v = fm_value_get(config, names[i][0]);
-        if (v != NULL)
-            fm_map_set(ctx, body, names[i][1], v);
-    }
-    for (size_t i = 0; fm_value_kind(config) == FM_MAP && i < fm_value_size(config); i++)
-        if (llm_is_provider_s(fm_value_key(config, i)))
-            fm_map_set(ctx, body, fm_value_key(config, i), fm_value_at(config, i));
-    const struct fm_value *params = fm_value_get(config, "params");
-    for (size_t i = 0; fm_value_kind(params) == FM_MAP && i < fm_value_size(params); i++)
-        fm_map_set(ctx, body, fm_value_key(params, i), fm_value_at(params, i));
-}
-
-const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const char *name,
-                                   const struct fm_value *arguments)
-{
-    struct fm_value *call = fm_map(ctx);
-    fm_map_set(ctx, call, "id", fm_string(ctx, id != NULL ? id : ""));
-    fm_map_set(ctx, call, "name", fm_string(ctx, name != NULL ? name : ""));
-    fm_map_set(ctx, call, "arguments", arguments != NULL ? arguments : fm_map(ctx));
-    return call;
-}
-
-/* ---- secrets that come back ----
- *
- * http.c blanks them out in the bytes of a response. A server may still give one back in parts, or
- * escaped: what was put together or decoded is looked at again. */
-
-void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece)
-{
-    size_t from = h->text.n - h->held, n = strlen(piece);
-    llm_add(ctx, &h->text, piece, n);
-    (void)secrets_hide(h->text.p + from, h->text.n - from, &h->held);
-    size_t shown = h->text.n - h->held;
-    if (n == 0 || shown == 0)
-        return;
-    char last = h->text.p[shown];
-    h->text.p[shown] = '\0';
-    fm_ctx_progress(ctx, h->text.p);
-    h->text.p[shown] = last;
-}
-
-/* The text without secrets; NULL for NULL. */
-static const char *hidden_text(struct fm_ctx *ctx, const char *text)
-{
-    if (text == NULL)
-        return NULL;
-    size_t n = strlen(text);
-    char *copy = fm_ctx_alloc(ctx, n + 1);
-    memcpy(copy, text, n);
-    (void)secrets_hide(copy, n, NULL);
-    return copy;
-}
-
-/* The value without secrets; NULL for NULL. */
-static const struct fm_value *hidden(struct fm_ctx *ctx, const struct fm_value *v)
-{
-    fm_auto(fm_buf) b = {0};
-    fm_auto(fm_err) err = {0};
-    if (v == NULL)
-        return NULL;
-    json_value_write(v, &b);
-    if (secrets_hide((char *)b.p, b.n, NULL))
-        v = ctx_json(ctx, (const char *)b.p, b.n, &err);
-    if (v == NULL) /* nothing but text was replaced by stars: only memory can be short */
-        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model's reply: %s", err.msg);
-    return v;
-}
-
-static int hide_in_reply(struct fm_ctx *ctx, struct llm_reply *r)
-{
-    const struct fm_value *calls = hidden(ctx, r->tool_calls), *blocks = hidden(ctx, r->blocks);
-    if ((r->tool_calls != NULL && calls == NULL) || (r->blocks != NULL && blocks == NULL))
+    if (r->tool_calls != NULL && (r->tool_calls = llm_hidden_calls(ctx, r->tool_calls, redacted)) == NULL)
         return -1;
-    r->tool_calls = calls;
-    r->blocks = blocks;
-    r->text = hidden_text(ctx, r->text);
+    r->text = llm_hidden(ctx, r->text);
     return 0;
-}
-
-const struct fm_value *llm_arguments(struct fm_ctx *ctx, const struct llm_http *h, const char *name,
-                                     const char *text)
-{
-    fm_auto(fm_err) err = {0};
-    const char *stop = h->reply->stop != NULL ? h->reply->stop : "";
-    if (text[0] == '\0')
-        return fm_map(ctx);
-    text = hidden_text(ctx, text); /* the error may show a part of it */
-    const struct fm_value *v = ctx_json(ctx, text, strlen(text), &err);
-    bool cut = strcmp(stop, "length") == 0 || strcmp(stop, "max_tokens") == 0;
-    if (v == NULL)
-        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
-                          "the model called tool %.64s with arguments that are not JSON%s: %s", name,
-                          cut ? ", because its reply was cut off (see config.max_tokens)" : "", err.msg);
-    if (v == NULL && cut)
-        fm_ctx_fail_permanent(ctx); /* it would be cut off again */
-    return v;
-}
-
-int llm_stream_failed(struct fm_ctx *ctx, const char *why)
-{
-    return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream failed: %.400s", hidden_text(ctx, why));
-}
-
-/* ---- errors ---- */
-
-static uint64_t retry_after_ms(struct fm_ctx *ctx, const struct fm_http_response *r)
-{
-    char text[64];
-    if (fm_http_header(r, "retry-after-ms", text, sizeof(text)))
-        return http_wait_ms(strtod(text, NULL), MAX_RETRY_AFTER_MS);
-    return http_retry_after_ms(r, fm_ctx_now_ms(ctx), MAX_RETRY_AFTER_MS);
-}
-
-/* What the provider says is wrong; its own words if it has some. */
-static const char *complaint(struct fm_ctx *ctx, const char *body, size_t n)
-{
-    fm_auto(fm_err) err = {0};
-    const struct fm_value *v = ctx_json(ctx, body, n, &err);
-    const char *text = fm_value_string(fm_value_get(v, "error.message"), NULL);
-    if (text == NULL)
-        text = fm_value_string(fm_value_get(v, "error"), fm_value_string(fm_value_get(v, "message"), NULL));
-    return hidden_text(ctx, text != NULL ? text : llm_keep(ctx, body, n < MAX_SHOWN ? n : MAX_SHOWN));
-}
-
-static int no_response(struct fm_ctx *ctx, const struct fm_http_response *r)
-{
-    if (r->refused || r->too_large) {
-        (void)fm_ctx_fail(ctx, r->too_large ? FM_FAIL_RESOURCE_EXHAUSTED : FM_FAIL_FAILED_PRECONDITION,
-                          "the model call failed: %s", r->error);
-        fm_ctx_fail_permanent(ctx);
-        return -1;
-    }
-    return fm_ctx_fail(ctx, r->timed_out ? FM_FAIL_DEADLINE_EXCEEDED : FM_FAIL_UNAVAILABLE,
-                       "the model call failed: %s", r->error);
-}
-
-static int error_response(struct fm_ctx *ctx, const struct llm_http *h, const struct fm_http_response *r)
-{
-    bool busy = r->status == 429, later = busy || r->status >= 500 || r->status == 408 || r->status == 425;
-    enum fm_failure code = busy                                   ? FM_FAIL_RESOURCE_EXHAUSTED
-                           : later                                ? FM_FAIL_UNAVAILABLE
-                           : r->status == 401 || r->status == 403 ? FM_FAIL_FAILED_PRECONDITION
-                                                                  : FM_FAIL_INVALID_ARGUMENT;
-    const char *id = h->reply->request_id != NULL ? h->reply->request_id : "";
-    (void)fm_ctx_fail(ctx, code, "the model call failed with status %d: %.*s%s%s%s", r->status, MAX_SHOWN,
-                      complaint(ctx, r->body, r->body_bytes), id[0] != '\0' ? " (request " : "", id,
-                      id[0] != '\0' ? ")" : "");
-    if (!later)
-        fm_ctx_fail_permanent(ctx);
-    uint64_t after = retry_after_ms(ctx, r);
-    if (after > 0)
-        fm_ctx_retry_after(ctx, after);
-    return -1;
 }
 
 /* ---- streams ---- */
 
-/* One line of the stream without its end. An event's data are in one line with both providers. */
-static int on_line(struct fm_ctx *ctx, struct llm_http *h, const char *line, size_t n)
+struct arrival {
+    struct fm_ctx *ctx;
+    struct llm_http *h;
+};
+
+static int take_event(const struct arrival *a, const char *name, const char *data, size_t n)
 {
+    struct fm_ctx *ctx = a->ctx;
+    struct llm_http *h = a->h;
     fm_auto(fm_err) err = {0};
-    if (n > 0 && line[n - 1] == '\r')
+    bool is_error = strcmp(name, "error") == 0;
+    const struct fm_value *v = lenient_read(data, n, ctx_scratch(ctx), &err);
+    if (is_error || llm_is_error(v))
+        return llm_fail_in_reply(ctx, "the model's stream failed", v, is_error ? llm_keep(ctx, data, n) : "");
+    if (v != NULL)
+        return h->on_event(ctx, h, name, v);
+    (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream is malformed: %s", err.msg);
+    return -1;
+}
+
+static int on_sse(void *arg, const char *name, const char *data, size_t n);
+
+/* Some servers send no blank lines between events: then each line is one. */
+static int each_line(const struct arrival *a, const char *name, const char *data, size_t n)
+{
+    int rc = 0;
+    while (n > 0 && rc == 0) {
+        const char *end = memchr(data, '\n', n);
+        size_t length = end == NULL ? n : (size_t)(end - data);
+        rc = on_sse((void *)(uintptr_t)a, name, data, length);
+        data += length + (end != NULL);
+        n -= length + (end != NULL);
+    }
+    return rc;
+}
+
+static int on_sse(void *arg, const char *name, const char *data, size_t n)
+{
+    const struct arrival *a = arg;
+    fm_auto(fm_err) err = {0};
+    while (n > 0 && strchr(" \t\n", data[n - 1]) != NULL)
         n--;
-    if (n == 0) {
-        h->event[0] = '\0';
+    if (n == 0 || a->h->complete)
+        return 0; /* to keep the connection alive, or after the end */
+    a->h->had_event = true;
+    if (n == 6 && memcmp(data, "[DONE]", 6) == 0) {
+        a->h->complete = true;
         return 0;
     }
-    if (n > 6 && memcmp(line, "event:", 6) == 0) {
-        const char *name = line + 6;
-        while (name < line + n && *name == ' ')
-            name++;
-        (void)snprintf(h->event, sizeof(h->event), "%.*s", (int)(line + n - name), name);
-        return 0;
-    }
-    if (n < 5 || memcmp(line, "data:", 5) != 0)
-        return 0; /* a comment, or a field that nobody needs */
-    line += 5;
-    n -= 5;
-    while (n > 0 && *line == ' ') {
-        line++;
-        n--;
-    }
-    if (n == 6 && memcmp(line, "[DONE]", 6) == 0) {
-        h->complete = true;
-        return 0;
-    }
-    const struct fm_value *data = json_value_read(line, n, ctx_scratch(ctx), &err);
-    h->had_event = true;
-    if (data == NULL) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream is malformed: %s", err.msg);
-        return -1;
-    }
-    return h->on_event(ctx, h, h->event, data);
+    if (memchr(data, '\n', n) != NULL && lenient_read(data, n, ctx_scratch(a->ctx), &err) == NULL)
+        return each_line(a, name, data, n);
+    return take_event(a, name, data, n);
 }
 
 /* Some servers answer with plain JSON, although a stream was asked for. No stream begins with a
@@ -294,33 +96,32 @@ static int on_line(struct fm_ctx *ctx, struct llm_http *h, const char *line, siz
 static bool is_plain(struct llm_http *h, const char *bytes, size_t n)
 {
     for (size_t i = 0; i < n && !h->began; i++) {
-        h->began = strchr(" \t\r\n", bytes[i]) == NULL;
+        h->began = bytes[i] != '\0' && strchr(" \t\r\n\xef\xbb\xbf", bytes[i]) == NULL;
         h->plain = bytes[i] == '{';
     }
     return h->plain;
 }
 
+/* What sse.c has returned: -1 after fm_ctx_fail, or 0. */
+static int after_sse(struct fm_ctx *ctx, struct llm_http *h, int rc)
+{
+    h->failed = h->failed || rc != 0;
+    if (rc == SSE_TOO_LARGE) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
+                          "an event of the model's stream has more than %u bytes", MAX_EVENT_BYTES);
+        fm_ctx_fail_permanent(ctx);
+    }
+    return rc == 0 ? 0 : -1;
+}
+
 static int on_chunk(struct fm_ctx *ctx, void *arg, const char *bytes, size_t n)
 {
     struct llm_http *h = arg;
+    struct arrival a = {ctx, h};
     if (is_plain(h, bytes, n))
         return 0; /* on_response has it whole */
-    while (n > 0) {
-        const char *newline = memchr(bytes, '\n', n);
-        size_t length = newline == NULL ? n : (size_t)(newline - bytes);
-        if (h->line.n + length > MAX_EVENT_BYTES)
-            return fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
-                               "an event of the model's stream has more than %u bytes", MAX_EVENT_BYTES);
-        llm_add(ctx, &h->line, bytes, length);
-        if (newline == NULL)
-            break;
-        int rc = on_line(ctx, h, h->line.p, h->line.n);
-        h->line.n = 0;
-        if (rc < 0)
-            return -1;
-        bytes += length + 1;
-        n -= length + 1;
-    }
+    if (after_sse(ctx, h, sse_push(&h->sse, bytes, n, on_sse, &a)) < 0)
+        return -1;
     return h->had_event ? 1 : 0; /* what is no stream may be an error: it is wanted whole */
 }
 
@@ -332,11 +133,14 @@ static bool says_json(const struct fm_http_response *r)
     return fm_http_header(r, "content-type", type, sizeof(type)) && strstr(type, "json") != NULL;
 }
 
+/* What is complete is taken: the reason for the end says so, whether or not the stream's own end has
+ * come. */
 static int take_stream(struct fm_ctx *ctx, struct llm_http *h)
 {
-    if (h->line.n > 0 && on_line(ctx, h, h->line.p, h->line.n) < 0) /* a last line without an end */
+    struct arrival a = {ctx, h};
+    if (after_sse(ctx, h, sse_end(&h->sse, on_sse, &a)) < 0)
         return -1;
-    if (!h->complete)
+    if (!h->complete && llm_stop_of(h->reply->stop) == LLM_STOP_NONE)
         return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream broke off");
     return h->on_end(ctx, h, NULL);
 }
@@ -344,15 +148,34 @@ static int take_stream(struct fm_ctx *ctx, struct llm_http *h)
 static int take_json(struct fm_ctx *ctx, struct llm_http *h, const struct fm_http_response *r)
 {
     fm_auto(fm_err) err = {0};
-    const struct fm_value *json = ctx_json(ctx, r->body, r->body_bytes, &err);
+    const struct fm_value *json = lenient_read(r->body, r->body_bytes, ctx_arena(ctx), &err);
     if (json == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: %s", err.msg);
         return -1;
     }
-    if (fm_value_kind(fm_value_get(json, "error")) == FM_MAP)
-        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model call failed with status %d: %.*s", r->status,
-                           MAX_SHOWN, complaint(ctx, r->body, r->body_bytes));
+    if (llm_is_error(json))
+        return llm_fail_in_reply(ctx, "the model call failed", json, NULL);
     return h->on_end(ctx, h, json);
+}
+
+/* A reply whose end tells that it is none, or not whole, is no success. -1 after fm_ctx_fail. */
+static int check_end(struct fm_ctx *ctx, struct llm_reply *r)
+{
+    enum llm_stop stop = llm_stop_of(r->stop);
+    bool calls = fm_value_size(r->tool_calls) > 0, says = r->text != NULL && r->text[0] != '\0';
+    if (stop == LLM_STOP_FAILED)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                           "the model's reply failed: it ended with the reason \"%.64s\"", r->stop);
+    if (stop == LLM_STOP_CALLS && !calls)
+        return fm_ctx_fail(
+            ctx, FM_FAIL_UNAVAILABLE,
+            "the model's reply is malformed: it ended with the reason \"%.64s\", but has no call", r->stop);
+    if (stop == LLM_STOP_NONE && !calls && !says)
+        return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                           "the model's reply is malformed: it is empty, and does not say why it ended");
+    if (stop == LLM_STOP_SHORT && calls && !r->last_call_ended)
+        r->tool_calls = llm_cut_off(ctx, r->tool_calls, r->stop);
+    return 0;
 }
 
 static int take_response(struct fm_ctx *ctx, struct llm_http *h, const struct fm_http_response *r)
@@ -361,19 +184,47 @@ static int take_response(struct fm_ctx *ctx, struct llm_http *h, const struct fm
     if (fm_http_header(r, h->request_id_header, id, sizeof(id)))
         h->reply->request_id = llm_keep(ctx, id, strlen(id));
     h->reply->latency_ms = r->duration_ms;
-    if (r->status == 0)
-        return no_response(ctx, r);
-    if (r->status < 200 || r->status >= 300)
-        return error_response(ctx, h, r);
+    bool ended = h->had_event && !h->failed && llm_stop_of(h->reply->stop) != LLM_STOP_NONE && !r->refused &&
+                 !r->too_large;
+    if (r->status == 0 && !ended)
+        return llm_fail_without_response(ctx, r);
+    if (r->status != 0 && (r->status < 200 || r->status >= 300))
+        return llm_fail_by_status(ctx, h, r);
     bool plain = !h->streams || h->plain || (!h->had_event && says_json(r));
     int rc = plain ? take_json(ctx, h, r) : take_stream(ctx, h);
-    return rc < 0 ? rc : hide_in_reply(ctx, h->reply);
+    return rc < 0 || check_end(ctx, h->reply) < 0 ? -1 : hide_in_reply(ctx, h->reply, r->redacted);
+}
+
+/* What the server has not counted is estimated by its bytes: it is paid for all the same. `whole`: the
+ * reply was of use, so what it says is known. */
+static void estimate_usage(const struct llm_http *h, const struct fm_http_response *r, bool whole)
+{
+    struct llm_reply *reply = h->reply;
+    fm_auto(fm_buf) b = {0};
+    if ((r->status < 200 || r->status >= 300) && !h->had_event)
+        return; /* it has not come to a reply */
+    if (reply->tool_calls != NULL)
+        json_value_write(reply->tool_calls, &b);
+    if (reply->blocks != NULL)
+        json_value_write(reply->blocks, &b);
+    if (reply->thoughts != NULL)
+        json_value_write(reply->thoughts, &b);
+    size_t said = whole ? (reply->text != NULL ? strlen(reply->text) : 0) + (b.n > 2 ? b.n : 0)
+                        : h->text.n + r->body_bytes;
+    bool no_input = reply->input_tokens == 0, no_output = reply->output_tokens == 0 && said > 0;
+    if (no_input)
+        reply->input_tokens = (h->request_bytes + 3) / 4;
+    if (no_output)
+        reply->output_tokens = (said + 3) / 4;
+    reply->estimated = no_input || no_output;
 }
 
 static int on_response(struct fm_ctx *ctx, void *arg, const struct fm_http_response *r)
 {
     struct llm_http *h = arg;
-    if (take_response(ctx, h, r) == 0)
+    bool whole = take_response(ctx, h, r) == 0;
+    estimate_usage(h, r, whole);
+    if (whole)
         return h->done(ctx, h->arg);
     h->q->charge_failed(ctx, h->q, h->reply); /* a reply that is of no use is paid for all the same */
     return -1;
@@ -388,19 +239,6 @@ static void digest(const struct fm_buf *body, char hex[65])
         fm_hex(sum, n, hex);
 }
 
-static const char *url_of(struct fm_ctx *ctx, const struct fm_value *config, const char *default_base,
-                          const char *path)
-{
-    const char *base = fm_value_string(fm_value_get(config, "base_url"), default_base);
-    size_t n = strlen(base);
-    while (n > 0 && base[n - 1] == '/')
-        n--;
-    char *url = fm_ctx_alloc(ctx, n + strlen(path) + 1);
-    memcpy(url, base, n);
-    memcpy(url + n, path, strlen(path));
-    return url;
-}
-
 static uint64_t timeout(const struct fm_value *config, const char *name)
 {
     char path[64];
@@ -408,18 +246,24 @@ static uint64_t timeout(const struct fm_value *config, const char *name)
     return llm_count(config, path);
 }
 
-void llm_http_init(struct llm_http *h, const struct llm_request *q, struct llm_reply *reply, fm_callback done,
-                   void *arg)
+static void *sse_alloc(void *owner, size_t n)
+{
+    return fm_ctx_alloc(owner, n);
+}
+
+void llm_http_init(struct fm_ctx *ctx, struct llm_http *h, const struct llm_request *q,
+                   struct llm_reply *reply, fm_callback done, void *arg)
 {
     h->q = q;
     h->reply = reply;
     h->done = done;
     h->arg = arg;
+    h->sse = (struct sse){.alloc = sse_alloc, .owner = ctx, .max_bytes = MAX_EVENT_BYTES};
     h->streams = fm_value_bool(fm_value_get(q->config, "stream"), false);
 }
 
 int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_base, const char *path,
-                  const char *auth, const char *more_header, const struct fm_value *body)
+                  const char *auth, const char *more_header)
 {
     const struct fm_value *config = h->q->config;
     fm_auto(fm_buf) json = {0};
@@ -430,7 +274,10 @@ int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_ba
     if (first == 0 && !h->streams)
         first = total; /* nothing comes before the model has thought and written it all */
     char key[160];
-    json_value_write(body, &json);
+    if (h->q->cap > 0)
+        fm_map_set(ctx, h->q->body, h->q->provider->cap(config).key, fm_number(ctx, (double)h->q->cap));
+    json_value_write(h->q->body, &json);
+    h->request_bytes = json.n;
     digest(&json, h->reply->digest);
     (void)snprintf(key, sizeof(key), "Idempotency-Key: %s", fm_ctx_idempotency_key(ctx));
     headers[n++] = "Content-Type: application/json";
@@ -440,7 +287,7 @@ int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_ba
     if (more_header != NULL)
         headers[n++] = more_header;
     const struct fm_http_request r = {.method = "POST",
-                                      .url = url_of(ctx, config, default_base, path),
+                                      .url = llm_url(ctx, config, default_base, path),
                                       .headers = headers,
                                       .n_headers = n,
                                       .body = json.p,

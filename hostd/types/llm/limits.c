@@ -16,7 +16,7 @@
 #include "prices.h"
 #include "times.h"
 
-#define DEFAULT_MAX_TOKENS 1024
+#define LEAST_CAP 1024      /* tokens that a reply is given at least, where nothing is configured */
 #define MAX_NUMBER_BYTES 24 /* of a limit in a text */
 
 static const char *const limit_names[] = {"max_tokens", "max_cost", "max_turns", "max_time_ms"};
@@ -30,8 +30,11 @@ static const char *model_of(const struct llm_request *q)
 double llm_charge(struct fm_ctx *ctx, const struct llm_request *q, const struct llm_reply *r)
 {
     bool known;
-    double cost = prices_cost(q->provider->name, model_of(q), r->input_tokens, r->output_tokens,
-                              r->cached_tokens, &known);
+    const struct prices_use use = {.input_tokens = r->input_tokens,
+                                   .output_tokens = r->output_tokens,
+                                   .cached_tokens = r->cached_tokens,
+                                   .cache_write_tokens = r->cache_write_tokens};
+    double cost = prices_cost(q->provider->name, model_of(q), &use, &known);
     fm_ctx_usage(ctx, r->input_tokens, r->output_tokens, r->cached_tokens, cost);
     return cost;
 }
@@ -50,8 +53,8 @@ void llm_count_usage(struct fm_ctx *ctx, const struct llm_reply *r, double cost)
 /* A limit as it is now: a raised one, or the configured one; negative: none. */
 static double limit(struct fm_ctx *ctx, const char *name)
 {
-    const struct fm_value *raised = llm_find(fm_ctx_state_get(ctx, "limits"), name),
-                          *set = llm_find(fm_value_get(fm_ctx_config(ctx), "limits"), name);
+    const struct fm_value *raised = llm_member(fm_ctx_state_get(ctx, "limits"), name),
+                          *set = llm_member(fm_value_get(fm_ctx_config(ctx), "limits"), name);
     return fm_value_number(raised, fm_value_number(set, -1));
 }
 
@@ -61,13 +64,50 @@ void llm_charge_failed(struct fm_ctx *ctx, const struct llm_request *q, const st
         llm_count_usage(ctx, r, llm_charge(ctx, q, r));
 }
 
-/* What the next call may use at most: four bytes of the conversation are about one token. */
+/* How many tokens the configuration lets the reply have; 0: it does not say. Of two numbers, which stored
+ * flows may have, the greater one. */
+static double configured_cap(const struct turn *t)
+{
+    static const char *const keys[] = {"max_tokens", "max_completion_tokens"};
+    const struct fm_value *from = t->request.body != NULL ? t->request.body : t->request.config;
+    double most = 0;
+    for (size_t i = 0; i < 2; i++) {
+        double n = fm_value_number(llm_member(from, keys[i]), 0);
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+static double cost_of(const struct turn *t, double in, double out, bool *ret_known)
+{
+    const struct prices_use use = {.input_tokens = fm_count_from(in), .output_tokens = fm_count_from(out)};
+    return prices_cost(t->provider->name, model_of(&t->request), &use, ret_known);
+}
+
+/* What the next call may use at most: four bytes of the request are about one token. */
 static void estimate(const struct turn *t, double *ret_in, double *ret_out)
 {
     fm_auto(fm_buf) b = {0};
-    json_value_write(t->request.messages, &b);
+    double cap = configured_cap(t);
+    json_value_write(t->request.body != NULL ? t->request.body : t->request.messages, &b);
     *ret_in = (double)((b.n + 3) / 4);
-    *ret_out = fm_value_number(fm_value_get(t->request.config, "max_tokens"), DEFAULT_MAX_TOKENS);
+    *ret_out = cap > 0 ? cap : LEAST_CAP;
+}
+
+/* A reply that nothing else bounds gets what the limits leave, so that they hold, but not more than any
+ * model can give; `tokens` and `money` are what is left after the request. Negative: there is no such
+ * limit. */
+static void set_cap(struct turn *t, double tokens, double money)
+{
+    bool known;
+    if (t->request.body == NULL || configured_cap(t) > 0)
+        return;
+    double cap = (double)t->provider->cap(t->request.config).most, million = cost_of(t, 0, 1000000, &known);
+    if (tokens >= 0 && tokens < cap)
+        cap = tokens;
+    if (money >= 0 && known && money < cap * million / 1e6)
+        cap = money * 1e6 / million;
+    t->request.cap = cap < LEAST_CAP ? LEAST_CAP : fm_count_from(cap);
 }
 
 /* ---- questions ---- */
@@ -195,7 +235,7 @@ static enum llm_verdict without_price(struct fm_ctx *ctx, const struct turn *t)
     return LLM_WITHIN;
 }
 
-enum llm_verdict llm_check_limits(struct fm_ctx *ctx, const struct turn *t, const char **ret_limit)
+enum llm_verdict llm_check_limits(struct fm_ctx *ctx, struct turn *t, const char **ret_limit)
 {
     if (fm_value_get(t->request.config, "limits") == NULL)
         return LLM_WITHIN;
@@ -210,15 +250,16 @@ enum llm_verdict llm_check_limits(struct fm_ctx *ctx, const struct turn *t, cons
     if (tokens < 0 && cost < 0)
         return LLM_WITHIN;
     estimate(t, &in, &out);
-    if (tokens >= 0 && llm_counter(ctx, "tokens") + in + out > tokens)
-        return ask_budget(ctx, "max_tokens", llm_counter(ctx, "tokens"), in + out, tokens);
-    double next = prices_cost(t->provider->name, model_of(&t->request), fm_count_from(in), fm_count_from(out),
-                              0, &known);
-    if (cost >= 0 && !known)
-        return without_price(ctx, t);
-    if (cost >= 0 && llm_counter(ctx, "cost") + next > cost)
-        return ask_budget(ctx, "max_cost", llm_counter(ctx, "cost"), next, cost);
-    return LLM_WITHIN;
+    double used = llm_counter(ctx, "tokens"), spent = llm_counter(ctx, "cost");
+    if (tokens >= 0 && used + in + out > tokens)
+        return ask_budget(ctx, "max_tokens", used, in + out, tokens);
+    double next = cost_of(t, in, out, &known);
+    bool is_cost = cost >= 0 && known;
+    if (is_cost && spent + next > cost)
+        return ask_budget(ctx, "max_cost", spent, next, cost);
+    double sent = cost_of(t, in, 0, &known);
+    set_cap(t, tokens >= 0 ? tokens - used - in : -1, is_cost ? cost - spent - sent : -1);
+    return cost >= 0 && !known ? without_price(ctx, t) : LLM_WITHIN;
 }
 
 /* ---- answers ---- */
@@ -251,9 +292,9 @@ bool llm_raise_limits(struct fm_ctx *ctx, const char *asked, const struct fm_val
         raise_limit(ctx, asked, answer);
         return true;
     }
-    if (llm_find(answer, "limits") != NULL) /* as the configuration has them */
-        answer = llm_find(answer, "limits");
+    if (llm_member(answer, "limits") != NULL) /* as the configuration has them */
+        answer = llm_member(answer, "limits");
     for (size_t i = 0; i < N_LIMITS; i++)
-        raise_limit(ctx, limit_names[i], llm_find(answer, limit_names[i]));
+        raise_limit(ctx, limit_names[i], llm_member(answer, limit_names[i]));
     return true;
 }

@@ -98,6 +98,7 @@ static void count(const struct llm_request *q, struct llm_reply *reply)
     const char *said = reply->text != NULL ? reply->text : reply->ask != NULL ? reply->ask : "";
     reply->input_tokens = (strlen(last_words(q)) + 3) / 4;
     reply->output_tokens = (strlen(said) + 3) / 4;
+    reply->stop = reply->tool_calls != NULL ? "tool_calls" : "stop";
     const struct fm_value *script = fm_value_get(q->config, "script");
     const struct fm_value *usage = fm_value_get(fm_value_at(script, q->calls_before), "usage");
     if (usage == NULL)
@@ -126,4 +127,4 @@ static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_repl
     return 0;
 }
 
-const struct llm_provider llm_mock = {"mock", call};
+const struct llm_provider llm_mock = {"mock", NULL, NULL, call};

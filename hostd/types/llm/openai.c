@@ -3,18 +3,21 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "provider.h"
+#include "mem.h"
+#include "openai_calls.h"
+#include "own_types.h"
+#include "reasoning.h"
+#include "stop.h"
+#include "tool_calls.h"
 
 #define BASE_URL "https://api.openai.com/v1"
 
 /* A streamed reply: its tool calls come in pieces. */
 struct stream {
     struct llm_http h; /* first: callbacks get it */
-    struct {
-        const char *id, *name;
-        struct llm_str arguments;
-    } calls[LLM_MAX_STREAMED_CALLS];
-    size_t n_calls;
+    struct openai_calls calls;
+    struct reasoning thoughts;
+    struct fm_value *others; /* parts of the content that are no texts; NULL: none */
     bool refuses;
 };
 
@@ -37,81 +40,152 @@ static const struct fm_value *calls_of(struct fm_ctx *ctx, const struct fm_value
     for (size_t i = 0; i < fm_value_size(calls); i++) {
         const struct fm_value *c = fm_value_at(calls, i);
         struct fm_value *call = fm_map(ctx), *function = fm_map(ctx);
-        fm_map_set(ctx, function, "name", fm_value_get(c, "name"));
+        fm_map_set(ctx, function, "name", llm_tool_name(ctx, c));
         fm_map_set(ctx, function, "arguments", llm_json_text(ctx, fm_value_get(c, "arguments")));
         fm_map_set(ctx, call, "id", fm_value_get(c, "id"));
         fm_map_set(ctx, call, "type", fm_string(ctx, "function"));
         fm_map_set(ctx, call, "function", function);
+        reasoning_put(ctx, call, fm_value_get(c, "thoughts"), true);
         fm_list_add(ctx, list, call);
     }
     return list;
 }
 
-static const struct fm_value *message_of(struct fm_ctx *ctx, const struct fm_value *m)
+static const struct fm_value *message_of(struct fm_ctx *ctx, const struct fm_value *m, bool in_turn)
 {
     const char *role = fm_value_string(fm_value_get(m, "role"), "user");
     const struct fm_value *content = fm_value_get(m, "content"), *calls = fm_value_get(m, "tool_calls");
     struct fm_value *out = fm_map(ctx);
     bool parts = fm_value_kind(content) == FM_LIST && strcmp(role, "user") == 0;
     fm_map_set(ctx, out, "role", fm_string(ctx, role));
-    fm_map_set(ctx, out, "content", parts ? content : fm_string(ctx, llm_text(ctx, content)));
+    const struct fm_value *kept = fm_value_get(m, "blocks");
+    if (fm_value_kind(kept) == FM_LIST)
+        fm_map_set(ctx, out, "content", kept); /* as it came */
+    else
+        fm_map_set(ctx, out, "content", parts ? content : fm_string(ctx, llm_text(ctx, content)));
     if (strcmp(role, "tool") == 0)
         fm_map_set(ctx, out, "tool_call_id", fm_value_get(m, "call_id"));
     if (fm_value_size(calls) > 0)
         fm_map_set(ctx, out, "tool_calls", calls_of(ctx, calls));
+    reasoning_put(ctx, out, fm_value_get(m, "thoughts"), in_turn);
     return out;
 }
 
-static const struct fm_value *tools_of(struct fm_ctx *ctx, const struct fm_value *tools)
+/* What is the function's own stands in it; what else a tool has, beside it. */
+static struct fm_value *tools_of(struct fm_ctx *ctx, const struct fm_value *tools)
 {
+    static const char *const own[] = {"name", "description", "parameters", "strict"};
     struct fm_value *list = fm_list(ctx);
     for (size_t i = 0; i < fm_value_size(tools); i++) {
-        struct fm_value *tool = fm_map(ctx);
+        const struct fm_value *t = fm_value_at(tools, i);
+        struct fm_value *tool = fm_map(ctx), *function = fm_map(ctx);
+        for (size_t k = 0; k < fm_value_size(t); k++) {
+            bool inside = false;
+            for (size_t o = 0; o < sizeof(own) / sizeof(own[0]); o++)
+                inside = inside || strcmp(fm_value_key(t, k), own[o]) == 0;
+            fm_map_set(ctx, inside ? function : tool, fm_value_key(t, k), fm_value_at(t, k));
+        }
         fm_map_set(ctx, tool, "type", fm_string(ctx, "function"));
-        fm_map_set(ctx, tool, "function", fm_value_at(tools, i));
+        fm_map_set(ctx, tool, "function", function);
         fm_list_add(ctx, list, tool);
     }
     return list;
 }
 
-static const struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q, bool streams)
+/* Streams are to end with the usage, unless the configuration has it otherwise: null leaves the key
+ * out, for servers that do not know it. Returns the body. */
+static struct fm_value *put_stream(struct fm_ctx *ctx, struct fm_value *body)
+{
+    const struct fm_value *given = llm_member(body, "stream_options");
+    fm_map_set(ctx, body, "stream", fm_bool(ctx, true));
+    if (given != NULL && fm_value_kind(given) != FM_MAP)
+        return fm_value_kind(given) == FM_NULL ? llm_without(ctx, body, "stream_options") : body;
+    struct fm_value *options = fm_map_copy(ctx, given);
+    if (llm_member(given, "include_usage") == NULL)
+        fm_map_set(ctx, options, "include_usage", fm_bool(ctx, true));
+    fm_map_set(ctx, body, "stream_options", options);
+    return body;
+}
+
+/* Whether a tool_choice makes the model call a tool. */
+static bool wants_call(const struct fm_value *choice)
+{
+    return strcmp(fm_value_string(choice, ""), "required") == 0 ||
+           strcmp(fm_value_string(choice, ""), "any") == 0 ||
+           strcmp(fm_value_string(fm_value_get(choice, "type"), ""), "function") == 0;
+}
+
+static struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q)
 {
     struct fm_value *body = fm_map(ctx), *messages = fm_list(ctx);
     llm_pass(ctx, q->config, body, passed);
+    if (llm_goes_on(q) && wants_call(llm_member(body, "tool_choice")))
+        fm_map_set(ctx, body, "tool_choice", fm_string(ctx, "auto"));
+    size_t turn = fm_value_size(q->messages); /* where the last one begins */
+    while (turn > 0 &&
+           strcmp(fm_value_string(fm_value_get(fm_value_at(q->messages, turn - 1), "role"), ""), "user") != 0)
+        turn--;
     for (size_t i = 0; i < fm_value_size(q->messages); i++)
-        fm_list_add(ctx, messages, message_of(ctx, fm_value_at(q->messages, i)));
+        fm_list_add(ctx, messages, message_of(ctx, fm_value_at(q->messages, i), i >= turn));
     fm_map_set(ctx, body, "messages", messages);
-    if (fm_value_size(q->tools) > 0)
-        fm_map_set(ctx, body, "tools", tools_of(ctx, q->tools));
-    if (streams) {
-        struct fm_value *options = fm_map(ctx);
-        fm_map_set(ctx, options, "include_usage", fm_bool(ctx, true));
-        fm_map_set(ctx, body, "stream", fm_bool(ctx, true));
-        fm_map_set(ctx, body, "stream_options", options);
-    }
-    return body;
+    llm_put_tools(ctx, body, tools_of(ctx, q->tools));
+    return fm_value_bool(fm_value_get(q->config, "stream"), false) ? put_stream(ctx, body) : body;
+}
+
+/* OpenAI itself wants max_completion_tokens, and its reasoning models, whose thoughts count, take
+ * nothing else; other servers know max_tokens. */
+static struct llm_cap cap_of(const struct fm_value *config)
+{
+    static const char *const reasoning[] = {"o1", "o3", "o4", "gpt-5"};
+    const char *model = fm_value_string(fm_value_get(config, "model"), "");
+    bool reasons = false;
+    for (size_t i = 0; i < sizeof(reasoning) / sizeof(reasoning[0]); i++)
+        reasons = reasons || strncmp(model, reasoning[i], strlen(reasoning[i])) == 0;
+    return (struct llm_cap){reasons || fm_value_get(config, "base_url") == NULL ? "max_completion_tokens"
+                                                                                : "max_tokens",
+                            reasons ? 32768 : 4096};
 }
 
 /* ---- the reply ---- */
 
+/* Counts that come again are totals; null and 0 take nothing back. */
 static void take_usage(struct llm_reply *reply, const struct fm_value *v)
 {
-    if (fm_value_kind(fm_value_get(v, "usage")) != FM_MAP)
-        return;
-    reply->input_tokens = llm_count(v, "usage.prompt_tokens");
-    reply->output_tokens = llm_count(v, "usage.completion_tokens");
-    reply->cached_tokens = llm_count(v, "usage.prompt_tokens_details.cached_tokens");
+    const struct fm_value *usage = fm_value_get(v, "usage");
+    uint64_t in = llm_count(usage, "prompt_tokens"), out = llm_count(usage, "completion_tokens"),
+             cached = llm_count(usage, "prompt_tokens_details.cached_tokens");
+    if (cached == 0)
+        cached = llm_count(usage, "prompt_cache_hit_tokens"); /* DeepSeek's */
+    reply->input_tokens = in > 0 ? in : reply->input_tokens;
+    reply->output_tokens = out > 0 ? out : reply->output_tokens;
+    reply->cached_tokens = cached > 0 ? cached : reply->cached_tokens;
 }
 
-/* Appends a tool call to a list; -1 after fm_ctx_fail. */
-static int add_call(struct fm_ctx *ctx, struct llm_http *h, struct fm_value *list, const char *id,
-                    const char *name, const char *text)
+/* The text of a part of the content; NULL: it is something else. */
+static const char *part_text(const struct fm_value *part)
 {
-    const struct fm_value *arguments = llm_arguments(ctx, h, name != NULL ? name : "", text);
-    if (arguments == NULL)
-        return -1;
-    fm_list_add(ctx, list, llm_call_of(ctx, id, name, arguments));
-    return 0;
+    if (fm_value_kind(part) == FM_STRING)
+        return fm_value_string(part, "");
+    const char *type = fm_value_string(fm_value_get(part, "type"), "text");
+    bool is_text = strcmp(type, "text") == 0 || strcmp(type, "output_text") == 0;
+    return is_text ? fm_value_string(fm_value_get(part, "text"), NULL) : NULL;
+}
+
+/* Content is a text, or a list of parts: texts are joined, and when there are others all is kept as it
+ * came. */
+static void take_content(struct fm_ctx *ctx, struct llm_reply *reply, const struct fm_value *content)
+{
+    struct llm_str said = {0};
+    reply->text = fm_value_string(content, NULL);
+    for (size_t i = 0; fm_value_kind(content) == FM_LIST && i < fm_value_size(content); i++) {
+        const char *text = part_text(fm_value_at(content, i));
+        if (text == NULL)
+            reply->blocks = content;
+        else
+            llm_add(ctx, &said, text, strlen(text));
+    }
+    if (said.n > 0)
+        reply->text = said.p;
 }
 
 /* A refusal stands in a field of its own, beside an ordinary finish_reason. */
@@ -124,24 +198,43 @@ static void take_refusal(struct llm_reply *reply, const char *refusal)
         reply->text = refusal;
 }
 
-static int take_stream(struct fm_ctx *ctx, struct stream *s)
+/* Of a stream that does not say why it ended, a call without arguments may be the beginning of
+ * one. */
+static void take_stream(struct fm_ctx *ctx, struct stream *s)
 {
     struct fm_value *list = fm_list(ctx);
-    for (size_t i = 0; i < s->n_calls; i++)
-        if (add_call(ctx, &s->h, list, s->calls[i].id, s->calls[i].name,
-                     s->calls[i].arguments.n > 0 ? s->calls[i].arguments.p : "") < 0)
-            return -1;
+    bool unsure = llm_stop_of(s->h.reply->stop) == LLM_STOP_NONE;
+    for (size_t i = 0; i < s->calls.n; i++) {
+        const struct openai_call *call = &s->calls.list[i];
+        const struct llm_str *text = &call->arguments;
+        const struct fm_value *c =
+            llm_call_of(ctx, call->id, call->name, text->n > 0 ? fm_string(ctx, text->p) : NULL);
+        c = llm_with_thoughts(ctx, c, call->thoughts);
+        if (unsure && text->n == 0)
+            c = llm_not_run(ctx, c,
+                            "error: your reply broke off before the arguments, so the tool was not called");
+        fm_list_add(ctx, list, c);
+    }
     s->h.reply->text = s->h.text.p;
+    if (s->others != NULL && s->h.text.n > 0) {
+        struct fm_value *said = fm_map(ctx);
+        fm_map_set(ctx, said, "type", fm_string(ctx, "text"));
+        fm_map_set(ctx, said, "text", fm_string(ctx, s->h.text.p));
+        fm_list_add(ctx, s->others, said);
+    }
+    s->h.reply->blocks = s->others;
+    s->h.reply->thoughts = reasoning_of(ctx, &s->thoughts);
     if (s->refuses)
         s->h.reply->stop = "refusal";
     s->h.reply->tool_calls = list;
-    return 0;
 }
 
 static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value *json)
 {
-    if (json == NULL)
-        return take_stream(ctx, (struct stream *)h);
+    if (json == NULL) {
+        take_stream(ctx, (struct stream *)h);
+        return 0;
+    }
     const struct fm_value *choice = fm_value_at(fm_value_get(json, "choices"), 0),
                           *calls = fm_value_get(choice, "message.tool_calls");
     struct fm_value *list = fm_list(ctx);
@@ -149,69 +242,53 @@ static int on_end(struct fm_ctx *ctx, struct llm_http *h, const struct fm_value 
     if (fm_value_kind(fm_value_get(choice, "message")) != FM_MAP)
         return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
                            "the model's reply is malformed: it has no choices[0].message");
-    h->reply->text = fm_value_string(fm_value_get(choice, "message.content"), NULL);
+    struct reasoning thoughts = {0};
+    reasoning_add(ctx, &thoughts, fm_value_get(choice, "message"));
+    h->reply->thoughts = reasoning_of(ctx, &thoughts);
+    take_content(ctx, h->reply, fm_value_get(choice, "message.content"));
     h->reply->stop = fm_value_string(fm_value_get(choice, "finish_reason"), "");
     take_refusal(h->reply, fm_value_string(fm_value_get(choice, "message.refusal"), ""));
-    for (size_t i = 0; i < fm_value_size(calls); i++) {
+    for (size_t i = 0; fm_value_kind(calls) == FM_LIST && i < fm_value_size(calls); i++) {
         const struct fm_value *c = fm_value_at(calls, i);
-        if (add_call(ctx, h, list, fm_value_string(fm_value_get(c, "id"), NULL),
-                     fm_value_string(fm_value_get(c, "function.name"), NULL),
-                     fm_value_string(fm_value_get(c, "function.arguments"), "")) < 0)
-            return -1;
+        const struct fm_value *call = llm_call_of(ctx, fm_value_string(fm_value_get(c, "id"), NULL),
+                                                  fm_value_string(fm_value_get(c, "function.name"), NULL),
+                                                  fm_value_get(c, "function.arguments"));
+        fm_list_add(ctx, list, llm_with_thoughts(ctx, call, reasoning_of_call(ctx, c)));
     }
     h->reply->tool_calls = list;
     return 0;
 }
 
-/* The place of a piece of a call. Some servers give no index: then a new id is a new call. */
-static double index_of(const struct stream *s, const struct fm_value *piece, const char *id)
+/* The text of a delta, and parts that are none: copied, for the event's memory will be gone. */
+static void add_content(struct fm_ctx *ctx, struct stream *s, const struct fm_value *content)
 {
-    const struct fm_value *index = fm_value_get(piece, "index");
-    if (fm_value_kind(index) == FM_NUMBER)
-        return fm_value_number(index, -1);
-    size_t n = s->n_calls;
-    bool is_new =
-        n == 0 || (id != NULL && (s->calls[n - 1].id == NULL || strcmp(id, s->calls[n - 1].id) != 0));
-    return (double)(is_new ? n : n - 1);
-}
-
-static int add_call_piece(struct fm_ctx *ctx, struct stream *s, const struct fm_value *piece)
-{
-    const char *id = fm_value_string(fm_value_get(piece, "id"), NULL),
-               *name = fm_value_string(fm_value_get(piece, "function.name"), NULL),
-               *arguments = fm_value_string(fm_value_get(piece, "function.arguments"), "");
-    double index = index_of(s, piece, id);
-    if (!(index >= 0 && index < LLM_MAX_STREAMED_CALLS)) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED,
-                          "the model called more than %d tools in one streamed reply",
-                          LLM_MAX_STREAMED_CALLS);
-        fm_ctx_fail_permanent(ctx);
-        return -1;
+    llm_say(ctx, &s->h, fm_value_string(content, ""));
+    for (size_t i = 0; fm_value_kind(content) == FM_LIST && i < fm_value_size(content); i++) {
+        const struct fm_value *part = fm_value_at(content, i);
+        fm_auto(fm_err) err = {0};
+        const char *text = part_text(part);
+        if (text != NULL) {
+            llm_say(ctx, &s->h, text);
+            continue;
+        }
+        text = fm_value_string(llm_json_text(ctx, part), "");
+        part = ctx_json(ctx, text, strlen(text), &err);
+        s->others = s->others != NULL ? s->others : fm_list(ctx);
+        if (part != NULL)
+            fm_list_add(ctx, s->others, part);
     }
-    size_t i = (size_t)index;
-    if (i >= s->n_calls)
-        s->n_calls = i + 1;
-    if (id != NULL && id[0] != '\0')
-        s->calls[i].id = llm_keep(ctx, id, strlen(id));
-    if (name != NULL && name[0] != '\0')
-        s->calls[i].name = llm_keep(ctx, name, strlen(name));
-    llm_add(ctx, &s->calls[i].arguments, arguments, strlen(arguments));
-    return 0;
 }
 
 static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, const struct fm_value *data)
 {
     (void)event;
-    const char *error = fm_value_string(fm_value_get(data, "error.message"), NULL);
-    if (error != NULL)
-        return llm_stream_failed(ctx, error);
     const struct fm_value *choice = fm_value_at(fm_value_get(data, "choices"), 0),
                           *delta = fm_value_get(choice, "delta");
-    const char *text = fm_value_string(fm_value_get(delta, "content"), ""),
-               *refusal = fm_value_string(fm_value_get(delta, "refusal"), ""),
+    const char *refusal = fm_value_string(fm_value_get(delta, "refusal"), ""),
                *stop = fm_value_string(fm_value_get(choice, "finish_reason"), NULL);
     take_usage(h->reply, data);
-    llm_say(ctx, h, text);
+    reasoning_add(ctx, &((struct stream *)h)->thoughts, delta);
+    add_content(ctx, (struct stream *)h, fm_value_get(delta, "content"));
     if (refusal[0] != '\0') {
         ((struct stream *)h)->refuses = true;
         llm_say(ctx, h, refusal);
@@ -219,8 +296,8 @@ static int on_event(struct fm_ctx *ctx, struct llm_http *h, const char *event, c
     if (stop != NULL)
         h->reply->stop = llm_keep(ctx, stop, strlen(stop));
     const struct fm_value *pieces = fm_value_get(delta, "tool_calls");
-    for (size_t i = 0; i < fm_value_size(pieces); i++)
-        if (add_call_piece(ctx, (struct stream *)h, fm_value_at(pieces, i)) < 0)
+    for (size_t i = 0; fm_value_kind(pieces) == FM_LIST && i < fm_value_size(pieces); i++)
+        if (openai_calls_add(ctx, &((struct stream *)h)->calls, fm_value_at(pieces, i)) < 0)
             return -1;
     return 0;
 }
@@ -230,13 +307,12 @@ static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_repl
 {
     struct stream *s = fm_ctx_alloc(ctx, sizeof(*s));
     struct llm_http *h = &s->h;
-    llm_http_init(h, q, reply, done, arg);
+    llm_http_init(ctx, h, q, reply, done, arg);
     h->on_event = on_event;
     h->on_end = on_end;
     h->request_id_header = "x-request-id";
     return llm_http_post(ctx, h, BASE_URL, "/chat/completions",
-                         llm_auth(ctx, q->config, "Authorization: Bearer "), NULL,
-                         body_of(ctx, q, h->streams));
+                         llm_auth(ctx, q->config, "Authorization: Bearer "), NULL);
 }
 
-const struct llm_provider llm_openai = {"openai", call};
+const struct llm_provider llm_openai = {"openai", body_of, cap_of, call};

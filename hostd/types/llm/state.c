@@ -39,24 +39,11 @@ void llm_put(struct fm_ctx *ctx, const char *map, const char *key, const struct 
     fm_ctx_state_set(ctx, map, m);
 }
 
-const struct fm_value *llm_find(const struct fm_value *map, const char *key)
-{
-    for (size_t i = 0; fm_value_kind(map) == FM_MAP && i < fm_value_size(map); i++)
-        if (strcmp(fm_value_key(map, i), key) == 0)
-            return fm_value_at(map, i);
-    return NULL;
-}
-
 const struct fm_value *llm_take(struct fm_ctx *ctx, const char *map, const char *key)
 {
-    const struct fm_value *old = fm_ctx_state_get(ctx, map), *v = llm_find(old, key);
-    if (v == NULL)
-        return NULL;
-    struct fm_value *m = fm_map(ctx);
-    for (size_t i = 0; i < fm_value_size(old); i++)
-        if (strcmp(fm_value_key(old, i), key) != 0)
-            fm_map_set(ctx, m, fm_value_key(old, i), fm_value_at(old, i));
-    fm_ctx_state_set(ctx, map, m);
+    const struct fm_value *old = fm_ctx_state_get(ctx, map), *v = llm_member(old, key);
+    if (v != NULL)
+        fm_ctx_state_set(ctx, map, llm_without(ctx, old, key));
     return v;
 }
 

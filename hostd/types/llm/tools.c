@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "catalog.h"
 #include "json_schema.h"
 #include "mem.h"
 #include "own_types.h"
@@ -57,16 +58,43 @@ static const struct fm_value *ask_user_tool(struct fm_ctx *ctx)
     return tool;
 }
 
+/* A tool without parameters has none to give: providers want to read that. */
+static const struct fm_value *parameters_of(struct fm_ctx *ctx, const struct fm_value *tool)
+{
+    const struct fm_value *given = fm_value_get(tool, "parameters");
+    struct fm_value *out = fm_map_copy(ctx, given);
+    if (given == NULL)
+        fm_map_set(ctx, out, "type", text(ctx, "object"));
+    else if (strcmp(fm_value_string(fm_value_get(given, "type"), ""), "object") != 0)
+        return given;
+    if (llm_member(given, "properties") == NULL)
+        fm_map_set(ctx, out, "properties", fm_map(ctx));
+    return out;
+}
+
+/* What providers may be told of a tool: not what is the agent's own, nor a key of a flow that was
+ * stored when keys were not checked. */
+static struct fm_value *told_of(struct fm_ctx *ctx, const struct fm_value *tool)
+{
+    const struct fm_value *known =
+        fm_value_get(type_catalog_find("llm_agent")->config, "properties.tools.items.properties");
+    struct fm_value *m = fm_map(ctx);
+    for (size_t i = 0; i < fm_value_size(tool); i++)
+        if (strcmp(fm_value_key(tool, i), "approval") != 0 &&
+            llm_member(known, fm_value_key(tool, i)) != NULL)
+            fm_map_set(ctx, m, fm_value_key(tool, i), fm_value_at(tool, i));
+    return m;
+}
+
 const struct fm_value *llm_offered_tools(struct fm_ctx *ctx)
 {
     const struct fm_value *tools = fm_value_get(fm_ctx_config(ctx), "tools");
     struct fm_value *list = fm_list(ctx);
     for (size_t i = 0; i < fm_value_size(tools); i++) {
-        const struct fm_value *t = fm_value_at(tools, i), *parameters = fm_value_get(t, "parameters");
-        struct fm_value *tool = fm_map(ctx);
-        fm_map_set(ctx, tool, "name", fm_value_get(t, "name"));
+        const struct fm_value *t = fm_value_at(tools, i);
+        struct fm_value *tool = told_of(ctx, t);
         fm_map_set(ctx, tool, "description", text(ctx, fm_value_string(fm_value_get(t, "description"), "")));
-        fm_map_set(ctx, tool, "parameters", parameters != NULL ? parameters : schema(ctx, "object", NULL));
+        fm_map_set(ctx, tool, "parameters", parameters_of(ctx, t));
         fm_list_add(ctx, list, tool);
     }
     if (fm_value_bool(fm_value_get(fm_ctx_config(ctx), "ask"), true) && tool_of(ctx, "ask_user") == NULL)
@@ -254,6 +282,11 @@ void llm_start_call(struct fm_ctx *ctx, const struct fm_value *call)
     const char *id = fm_value_string(fm_value_get(call, "id"), ""),
                *name = fm_value_string(fm_value_get(call, "name"), "");
     const struct fm_value *tool = tool_of(ctx, name);
+    const char *not_run = fm_value_string(fm_value_get(call, "not_run"), NULL);
+    if (not_run != NULL) {
+        llm_append_result(ctx, id, name, text(ctx, not_run));
+        return;
+    }
     char why[WHY_BYTES] = "";
     bool asks = tool == NULL && strcmp(name, "ask_user") == 0;
     if (tool == NULL && !asks)
@@ -317,7 +350,7 @@ void llm_take_approval(struct fm_ctx *ctx, const struct fm_value *call, const st
 {
     const char *id = fm_value_string(fm_value_get(call, "id"), ""),
                *name = fm_value_string(fm_value_get(call, "name"), "");
-    if (llm_find(fm_ctx_state_get(ctx, "waiting"), id) == NULL)
+    if (llm_member(fm_ctx_state_get(ctx, "waiting"), id) == NULL)
         return;
     if (strcmp(fm_value_string(answer, ""), "approve") == 0) {
         emit_call(ctx, call);

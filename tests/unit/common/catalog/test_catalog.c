@@ -204,10 +204,102 @@ static void what_an_agent_does_not_know_is_a_fault_of_the_mock_only(void **state
               "limits.maxturns: unknown key \"maxturns\"; did you mean \"max_turns\"?");
 }
 
+static void headers_that_are_the_client_s_are_a_fault(void **state)
+{
+    (void)state;
+    has_fault("http", "{'url':'http://x','headers':{'Content-Length':'5'}}",
+              "headers.Content-Length: cannot be set: it follows from the body");
+    has_fault("http", "{'url':'http://x','secret_headers':{'Connection':'crm'}}",
+              "secret_headers.Connection: cannot be set: it is between the client and the next hop");
+    has_fault("http", "{'url':'http://x','headers':{'A':'b\\r\\nC: d'}}",
+              "headers.A: has a line break or another control character in its value");
+    has_fault("http", "{'url':'http://x','headers':{'X-A':'','Authorization':'b'}}", "");
+}
+
+static void secrets_are_not_inherited(void **state)
+{
+    (void)state;
+    has_fault("exec", "{'command':['x'],'inherit_env':['HTTP_PROXY','VIRTUAL_ENV','KEYBOARD']}", "");
+    has_fault(
+        "exec", "{'command':['x'],'inherit_env':['A','aws_secret_access_key']}",
+        "inherit_env[1]: \"aws_secret_access_key\" has the name of a secret: it is not passed on; have the "
+        "program read secrets from a file");
+    has_fault("exec", "{'command':['x'],'inherit_env':['FERMATA_SECRET_a']}",
+              "inherit_env[0]: \"FERMATA_SECRET_a\" is Fermata's own: it is not passed on");
+    has_fault("exec", "{'command':['x'],'inherit_env':['A=B']}",
+              "inherit_env[0]: \"A=B\" is no name of a variable: one has 1 to 128 of A-Z a-z 0-9 _, no digit "
+              "first");
+}
+
+static void agent_has_fault(const char *more, const char *wanted)
+{
+    static const char *const providers[] = {"openai", "anthropic"};
+    for (int i = 0; i < 2; i++) {
+        char config[500];
+        (void)snprintf(config, sizeof(config), "{'provider':'%s','model':'m',%s}", providers[i], more);
+        has_fault("llm_agent", config, wanted);
+    }
+}
+
+static void a_key_that_no_tool_has_is_a_fault(void **state)
+{
+    (void)state;
+    agent_has_fault("'tools':[{'name':'a','aproval':'required'}]",
+                    "tools[0].aproval: unknown key \"aproval\"; did you mean \"approval\"?");
+    agent_has_fault("'tools':[{'name':'a','strict':true,'cache_control':{'type':'ephemeral'}}]", "");
+}
+
+static void what_params_cannot_say_is_a_fault(void **state)
+{
+    (void)state;
+    agent_has_fault("'params':{'top_p':0.1,'reasoning_effort':'low','max_completion_tokens':5}", "");
+    agent_has_fault("'params':{'messages':[]}",
+                    "params.messages: cannot be set here: the agent sends its conversation");
+    agent_has_fault("'messages':[]", "messages: cannot be set here: the agent sends its conversation");
+    agent_has_fault("'params':{'stream':true}",
+                    "params.stream: cannot be set here: set the agent's own stream");
+    agent_has_fault("'params':{'model':'x'}", "params.model: cannot be set here: set the agent's own model");
+    agent_has_fault("'top_p':0.5,'params':{'top_p':0.1}",
+                    "params.top_p: is given beside top_p, which says the same: keep one of them");
+    agent_has_fault("'x.y':1,'params':{'x.y':2}",
+                    "params.x.y: is given beside x.y, which says the same: keep one of them");
+    agent_has_fault(
+        "'max_tokens':5,'params':{'max_completion_tokens':9}",
+        "params.max_completion_tokens: is given beside max_tokens, which says the same: keep one of "
+        "them");
+    agent_has_fault(
+        "'params':{'n':2}",
+        "params.n: must be 1: the agent takes one reply, and the others would be paid for and lost");
+    agent_has_fault("'n':1,'system':'a','params':{'system':'b'}", "");
+    agent_has_fault("'tools':[{'name':'a'}],'params':{'tools':[{'name':'b'},{'function':{'name':'a'}}]}",
+                    "params.tools[1]: has the name \"a\", as tools[0] has");
+    agent_has_fault("'params':{'tools':{}}", "params.tools: must be a list of tools in the provider's form");
+    agent_has_fault("'params':{'tools':[1]}",
+                    "params.tools[0]: must be an object: a tool in the provider's form");
+}
+
+static void what_would_say_nothing_to_anthropic_is_a_fault(void **state)
+{
+    (void)state;
+#define A "{'provider':'anthropic','model':'m',"
+    has_fault("llm_agent", A "'seed':7}", "seed: means nothing to provider anthropic");
+    has_fault("llm_agent", A "'stop':'x','params':{'stop_sequences':['y']}}",
+              "params.stop_sequences: is given beside stop, which says the same: keep one of them");
+    has_fault("llm_agent", A "'response_format':{'type':'text'},'params':{'output_config':{'format':{}}}}",
+              "response_format: is given beside output_config.format, which says the same: keep one of them");
+    has_fault("llm_agent", A "'response_format':{'type':'text'},'params':{'output_config':{'effort':'low'}}}",
+              "");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(headers_that_are_the_client_s_are_a_fault),
+        TEST(secrets_are_not_inherited),
+        TEST(a_key_that_no_tool_has_is_a_fault),
+        TEST(what_params_cannot_say_is_a_fault),
+        TEST(what_would_say_nothing_to_anthropic_is_a_fault),
         TEST(each_setting_is_described_with_examples_that_meet_its_schema),
         TEST(the_text_of_a_schema_is_the_schema),
         TEST(an_agent_has_a_notice_and_a_call),

@@ -122,8 +122,13 @@ static void what_is_no_request_is_refused(void **state)
     is_refused("{'url_expr':'.id'}", "must be a string");
     is_refused("{'url_expr':'.id +'}", "url_expr: the jq program");
     is_refused("{'url':'http://x','headers':{'A':'x\\r\\nB: y'}}", "headers");
-    is_refused("{'url':'http://x','headers':{'A b':'x'}}", "valid name");
+    is_refused("{'url':'http://x','headers':{'A b':'x'}}", "no name of a header");
     is_refused("{'url':'http://x','headers':{'A':1}}", "text");
+    is_refused("{'url':'http://x','headers_expr':'{\"content-length\": \"5\"}'}",
+               "content-length cannot be set");
+    is_refused("{'url':'http://x','headers_expr':'{\"Transfer-Encoding\": \"chunked\"}'}",
+               "Transfer-Encoding cannot");
+    is_refused("{'url':'http://x','headers':{'Host':'y'}}", "Host cannot be set");
     is_refused("{'url':'http://x','headers':{'A':'1'},'headers_expr':'{a: \"2\"}'}", "set twice");
     is_refused("{'url':'http://x','headers_expr':'[1]'}", "object of strings");
     is_refused("{'url':'http://x','body_expr':'error(\"no\")'}", "body_expr: the jq program: no");
@@ -146,9 +151,9 @@ static void limits_of_a_request_are_included(void **state)
     sends(with_long("{'url':'http://x/", 8183, "'}"), "{}");
     is_refused(with_long("{'url':'http://x','headers':{'A':'", 8193, "'}}"), "8192 bytes");
     sends(with_long("{'url':'http://x','headers':{'A':'", 8192, "'}}"), "{}");
-    is_refused(with_long("{'url':'http://x','headers':{'", 129, "':'a'}}"), "valid name");
+    is_refused(with_long("{'url':'http://x','headers':{'", 129, "':'a'}}"), "no name of a header");
     sends(with_long("{'url':'http://x','headers':{'", 128, "':'a'}}"), "{}");
-    is_refused("{'url':'http://x','headers':{'':'a'}}", "valid name");
+    is_refused("{'url':'http://x','headers':{'':'a'}}", "no name of a header");
     is_refused(with_long("{'url':'http://x','secret_headers':{'A':'", 129, "'}}"), "a secret's name");
     is_refused("{'url':'http://x','secret_headers':{'A':''}}", "a secret's name");
     sends("{'url':'http://x','headers':{'A':'1','AB':'2'}}", "{}"); /* one name begins with the other */
@@ -291,12 +296,13 @@ static void headers_that_are_none_are_left_out(void **state)
 static void fails_with(int status, const char *headers, int code, bool permanent, uint64_t after_ms)
 {
     sends("{'url':'https://ann:pw@x.example/a?key=abc'}", "{}");
-    assert_int_equal(respond(status, headers, "abc"), -1);
+    assert_int_equal(respond(status, headers, "No room."), -1);
     assert_int_equal(ctx->fail_code, code);
     assert_int_equal(ctx->permanent, permanent);
     assert_int_equal(ctx->retry_after_ms, after_ms);
     assert_non_null(strstr(ctx->failure, "GET https://x.example/a: the server answered with status"));
     assert_null(strstr(ctx->failure, "abc"));
+    assert_non_null(strstr(ctx->failure, ": No room."));
     assert_null(strstr(ctx->failure, "pw"));
 }
 
@@ -305,6 +311,7 @@ static void what_may_be_better_later_is_tried_again_when_the_server_says(void **
     (void)state;
     fails_with(429, "retry-after: 7\n", FM_FAIL_RESOURCE_EXHAUSTED, false, 7000);
     fails_with(503, "Retry-After: 0.5\n", FM_FAIL_UNAVAILABLE, false, 500);
+    fails_with(503, "retry-after: \t2 \n", FM_FAIL_UNAVAILABLE, false, 2000);
     fails_with(500, "", FM_FAIL_UNAVAILABLE, false, 0);
     fails_with(408, "", FM_FAIL_DEADLINE_EXCEEDED, false, 0);
     fails_with(425, "", FM_FAIL_UNAVAILABLE, false, 0);
@@ -315,6 +322,17 @@ static void what_may_be_better_later_is_tried_again_when_the_server_says(void **
     fails_with(503, "retry-after: Fri, 31 Dec 2100 00:00:00 GMT\n", FM_FAIL_UNAVAILABLE, false, 86400000);
     fails_with(404, "retry-after: 7\n", FM_FAIL_FAILED_PRECONDITION, true, 0);
     fails_with(401, "", FM_FAIL_FAILED_PRECONDITION, true, 0);
+}
+
+static void an_error_does_not_show_a_query_that_the_server_repeats(void **state)
+{
+    (void)state;
+    sends("{'url':'https://x.example/a?key=abc#top'}", "{}");
+    assert_int_equal(respond(404, "", "nothing at /a?key=abc"), -1);
+    assert_null(strstr(ctx->failure, "abc"));
+    sends("{'url':'https://x.example/a'}", "{}");
+    assert_int_equal(respond(404, "", "\xff\xfe"), -1); /* no text */
+    assert_non_null(strstr(ctx->failure, "status 404"));
 }
 
 static void the_flow_says_which_statuses_fail(void **state)
@@ -369,6 +387,7 @@ int main(int argc, char **argv)
         TEST(a_response_is_emitted_with_its_body_parsed),
         TEST(a_body_that_is_no_json_is_text_or_bytes),
         TEST(what_may_be_better_later_is_tried_again_when_the_server_says),
+        TEST(an_error_does_not_show_a_query_that_the_server_repeats),
         TEST(the_flow_says_which_statuses_fail),
         TEST(no_response_is_a_failure_of_its_kind),
     };

@@ -55,7 +55,8 @@ static void a_model_is_offered_the_flow_s_tools_and_to_ask(void **state)
     (void)state;
     offers("openai", ",'tools':[" LOOK ",{'name':'go'}]",
            "[{'type':'function','function':" LOOK "},"
-           "{'type':'function','function':{'name':'go','description':'','parameters':{'type':'object'}}},"
+           "{'type':'function','function':{'name':'go','description':'','parameters':{'type':'object','"
+           "properties':{}}}},"
            "{'type':'function','function':{'name':'ask_user','description':'" ASK_TEXT
            "','parameters':" ASK_PARAMETERS "}}]");
     offers("anthropic", ",'tools':[" LOOK "]",
@@ -77,17 +78,66 @@ static void a_model_that_may_not_ask_is_offered_the_flow_s_tools_alone(void **st
 static void a_tool_named_ask_user_stands_in_for_the_built_in_one(void **state)
 {
     (void)state;
-    static const char own[] = "{'name':'ask_user','description':'Mine.','parameters':{'type':'object'}}";
+    static const char own[] =
+        "{'name':'ask_user','description':'Mine.','parameters':{'type':'object','properties':{}}}";
     char config[200], tools[200];
     (void)snprintf(config, sizeof(config), ",'tools':[%s]", own);
     (void)snprintf(tools, sizeof(tools), "[{'type':'function','function':%s}]", own);
     offers("openai", config, tools);
 }
 
+/* ---- nothing is dropped ---- */
+
+static void keys_of_a_tool_that_are_the_provider_s_go_to_it(void **state)
+{
+    (void)state;
+#define KEYS "'strict':true,'cache_control':{'type':'ephemeral'}"
+    offers("openai",
+           ",'ask':false,'tools':[{'name':'go','description':'Goes.','approval':'required'," KEYS "}]",
+           "[{'type':'function','cache_control':{'type':'ephemeral'},'function':{'name':'go',"
+           "'description':'Goes.','strict':true,'parameters':{'type':'object','properties':{}}}}]");
+    offers("anthropic",
+           ",'ask':false,'tools':[{'name':'go','description':'Goes.','defer_loading':true," KEYS "}]",
+           "[{'name':'go','description':'Goes.','defer_loading':true," KEYS
+           ",'input_schema':{'type':'object','properties':{}}}]");
+}
+
+static void a_key_that_a_stored_flow_should_not_have_is_not_sent(void **state)
+{
+    (void)state;
+    offers("anthropic", ",'ask':false,'tools':[{'name':'go','description':'Goes.','aproval':'required'}]",
+           "[{'name':'go','description':'Goes.','input_schema':{'type':'object','properties':{}}}]");
+}
+
+static void an_object_schema_has_properties_and_another_one_is_left_alone(void **state)
+{
+    (void)state;
+    offers("anthropic",
+           ",'ask':false,'tools':[{'name':'a','description':'A','parameters':{'type':'object'}},"
+           "{'name':'b','description':'B','parameters':{'anyOf':[{'type':'object'}]}}]",
+           "[{'name':'a','description':'A','input_schema':{'type':'object','properties':{}}},"
+           "{'name':'b','description':'B','input_schema':{'anyOf':[{'type':'object'}]}}]");
+}
+
+static void tools_of_params_go_beside_the_agent_s(void **state)
+{
+    (void)state;
+#define SEARCH "{'type':'web_search_20250305','name':'web_search'}"
+    offers("anthropic",
+           ",'ask':false,'tools':[{'name':'go','description':'Goes.'}],'params':{'tools':[" SEARCH "]}",
+           "[{'name':'go','description':'Goes.','input_schema':{'type':'object','properties':{}}}," SEARCH
+           "]");
+    offers("openai", ",'ask':false,'params':{'tools':[" SEARCH "]}", "[" SEARCH "]");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(keys_of_a_tool_that_are_the_provider_s_go_to_it),
+        TEST(a_key_that_a_stored_flow_should_not_have_is_not_sent),
+        TEST(an_object_schema_has_properties_and_another_one_is_left_alone),
+        TEST(tools_of_params_go_beside_the_agent_s),
         TEST(a_model_is_offered_the_flow_s_tools_and_to_ask),
         TEST(a_model_that_may_not_ask_is_offered_the_flow_s_tools_alone),
         TEST(a_tool_named_ask_user_stands_in_for_the_built_in_one),

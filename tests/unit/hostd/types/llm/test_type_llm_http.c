@@ -6,95 +6,25 @@
 
 #include <cmocka.h>
 
-#include "agent.h"
-#include "fake_json.h"
 #include "json_text.h"
+#include "llm_rig.h"
 #include "mem.h"
 #include "provider.h"
 #include "secrets.h"
 
 #define SECRET "sk-very-secret-key"
+#define KEYED ",'api_key':'TEST_MODEL_KEY'"
 
-static struct fm_ctx fake, *ctx = &fake;
 static struct secrets *secrets;
 
-static int setup(void **state)
+static int forget(void **state)
 {
-    (void)state;
-    fake_init(ctx, &llm_agent_type);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
     secrets_free(secrets);
     secrets = NULL;
-    fake_done(ctx);
-    return 0;
+    return rig_done(state);
 }
 
 /* ---- helpers ---- */
-
-static void configure(const char *provider, const char *more)
-{
-    char config[2000];
-    (void)snprintf(config, sizeof(config), "{'provider':'%s','model':'m','tools':[{'name':'look'}]%s}",
-                   provider, more);
-    ctx->config = fake_json(ctx, config);
-}
-
-static void ask(void)
-{
-    if (fake_run(ctx, "trigger", "{'task':'Go.'}") != 0)
-        fail_msg("%s", ctx->failure);
-    assert_non_null(ctx->on_response);
-}
-
-static const struct fm_value *sent(const char *path)
-{
-    struct fm_err err = {0};
-    const struct fm_value *v = ctx_json(ctx, ctx->request.body, ctx->request.body_bytes, &err);
-    assert_non_null(v);
-    return fm_value_get(v, path);
-}
-
-static int respond_as(const char *headers, const char *quoted)
-{
-    char *body = json_text(quoted);
-    if (ctx->on_chunk != NULL && fake_piece(ctx, body) != 0) {
-        free(body);
-        char first[sizeof(ctx->failure)]; /* the first fault is the one that counts */
-        memcpy(first, ctx->failure, sizeof(first));
-        const struct fm_http_response none = {.error = "the response was refused", .headers = "", .body = ""};
-        assert_int_equal(fake_respond(ctx, &none), -1);
-        memcpy(ctx->failure, first, sizeof(first));
-        return -1;
-    }
-    const struct fm_http_response r = {
-        .status = 200, .error = "", .headers = headers, .body = body, .body_bytes = strlen(body)};
-    int rc = fake_respond(ctx, &r);
-    free(body);
-    return rc;
-}
-
-static int respond(const char *quoted)
-{
-    return respond_as("content-type: text/event-stream\n", quoted);
-}
-
-static void answers(const char *quoted)
-{
-    if (respond(quoted) != 0)
-        fail_msg("%s", ctx->failure);
-}
-
-static void fails_with(int rc, const char *text)
-{
-    assert_int_equal(rc, -1);
-    if (strstr(ctx->failure, text) == NULL)
-        fail_msg("\"%s\" does not say \"%s\"", ctx->failure, text);
-}
 
 static void has_sent_secret(void)
 {
@@ -173,6 +103,56 @@ static void a_response_format_is_anthropic_s_output_config(void **state)
     configure("openai", ",'response_format':{'type':'json_object'}");
     ask();
     fake_is(ctx, sent("response_format"), "{'type':'json_object'}");
+}
+
+static void params_are_merged_into_the_request(void **state)
+{
+    (void)state;
+    configure("anthropic", ",'system':'Be brief.','params':{'system':[{'type':'text','text':'Be kind.',"
+                           "'cache_control':{'type':'ephemeral'}}],'top_k':3}");
+    ask();
+    fake_is(ctx, sent("system"),
+            "[{'type':'text','text':'Be brief.'},{'type':'text','text':'Be kind.',"
+            "'cache_control':{'type':'ephemeral'}}]");
+    fake_is(ctx, sent("top_k"), "3");
+    ctx->state = fm_map(ctx);
+    configure("anthropic", ",'system':'Be brief.','params':{'system':'Be kind.'}");
+    ask();
+    fake_is(ctx, sent("system"), "'Be brief.\\n\\nBe kind.'");
+    ctx->state = fm_map(ctx);
+    configure("anthropic", ",'params':{'system':[{'type':'text','text':'Be kind.'}]}");
+    ask();
+    fake_is(ctx, sent("system"), "[{'type':'text','text':'Be kind.'}]");
+}
+
+static void a_base_url_keeps_its_query(void **state)
+{
+    (void)state;
+    configure("openai", ",'base_url':'https://a.example.com/openai/deployments/d/?api-version=2024-10-21'");
+    ask();
+    assert_string_equal(ctx->request.url,
+                        "https://a.example.com/openai/deployments/d/chat/completions?api-version=2024-10-21");
+    configure("openai", ",'base_url':'http://x/v1//'");
+    ask();
+    assert_string_equal(ctx->request.url, "http://x/v1/chat/completions");
+}
+
+static void options_of_a_stream_are_the_configuration_s(void **state)
+{
+    (void)state;
+    configure("openai", ",'stream':true");
+    ask();
+    fake_is(ctx, sent("stream_options"), "{'include_usage':true}");
+    configure("openai", ",'stream':true,'params':{'stream_options':null}");
+    ask();
+    assert_null(sent("stream_options"));
+    fake_is(ctx, sent("stream"), "true");
+    configure("openai", ",'stream':true,'stream_options':{'include_obfuscation':false}");
+    ask();
+    fake_is(ctx, sent("stream_options"), "{'include_obfuscation':false,'include_usage':true}");
+    configure("openai", ",'stream':true,'params':{'stream_options':{'include_usage':false}}");
+    ask();
+    fake_is(ctx, sent("stream_options"), "{'include_usage':false}");
 }
 
 /* ---- replies ---- */
@@ -311,12 +291,12 @@ static void a_streamed_call_without_an_index_is_told_by_its_id(void **state)
     ask();
     answers(
         "data: "
-        "{'choices':[{'delta':{'tool_calls':[{'id':'a','function':{'name':'look','arguments':'{}'}}]}}]}\n"
+        "{'choices':[{'delta':{'tool_calls':[{'id':'a','function':{'name':'look','arguments':'{}'}}]}}]}\n\n"
         "data: "
         "{'choices':[{'delta':{'tool_calls':[{'id':'b','function':{'name':'look','arguments':'{\"x\":'}}]}}]}"
-        "\n"
-        "data: {'choices':[{'delta':{'tool_calls':[{'function':{'arguments':'1}'}}]}}]}\n"
-        "data: [DONE]\n");
+        "\n\n"
+        "data: {'choices':[{'delta':{'tool_calls':[{'function':{'arguments':'1}'}}]}}]}\n\n"
+        "data: [DONE]\n\n");
     fake_emitted(ctx, 0, "tool_call", "{'call_id':'a','name':'look','arguments':{}}");
     fake_emitted(ctx, 1, "tool_call", "{'call_id':'b','name':'look','arguments':{'x':1}}");
 }
@@ -349,15 +329,15 @@ static void what_a_reply_that_is_of_no_use_has_used_is_counted(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        OPENAI("{'content':null,'tool_calls':[" CALL("'id':'a',", "{no") "]}",
-               "{'prompt_tokens':5,'completion_tokens':2}"),
+        "{'choices':[{'message':{'content':'a'},'finish_reason':'error'}],"
+        "'usage':{'prompt_tokens':5,'completion_tokens':2}}",
         "{'choices':[],'usage':{'prompt_tokens':5,'completion_tokens':2}}",
     };
     for (size_t i = 0; i < 2; i++) {
         configure("openai", "");
         ctx->input_tokens = ctx->output_tokens = ctx->calls = 0;
         ask();
-        fails_with(respond(bad[i]), i == 0 ? "not JSON" : "malformed");
+        fails_with(respond(bad[i]), i == 0 ? "error" : "malformed");
         assert_int_equal(ctx->input_tokens, 5);
         assert_int_equal(ctx->output_tokens, 2);
         assert_int_equal(ctx->calls, 1);
@@ -367,8 +347,8 @@ static void what_a_reply_that_is_of_no_use_has_used_is_counted(void **state)
     ask();
     fails_with(respond("data: "
                        "{'type':'message_start','message':{'usage':{'input_tokens':40,'cache_read_input_"
-                       "tokens':60,'output_tokens':1}}}\n"
-                       "data: {'type':'error','error':{'message':'overloaded'}}\n"),
+                       "tokens':60,'output_tokens':1}}}\n\n"
+                       "data: {'type':'error','error':{'message':'overloaded'}}\n\n"),
                "overloaded");
     assert_int_equal(ctx->input_tokens, 100);
     assert_int_equal(ctx->calls, 1);
@@ -377,7 +357,7 @@ static void what_a_reply_that_is_of_no_use_has_used_is_counted(void **state)
 static void what_a_reply_of_no_use_has_used_counts_for_the_limits(void **state)
 {
     (void)state;
-    configure("openai", ",'max_tokens':50,'limits':{'max_tokens':400}");
+    configure("openai", ",'max_tokens':50,'limits':{'max_tokens':500}");
     ctx->state = fm_map(ctx);
     for (int i = 1; i <= 2; i++) {
         ask();
@@ -443,17 +423,6 @@ static void a_limit_of_cost_without_a_price_needs_another_one(void **state)
     assert_int_equal(ctx->logged.n, 0); /* it was said once */
 }
 
-static void a_reply_that_was_cut_off_in_a_call_is_not_asked_for_again(void **state)
-{
-    (void)state;
-    configure("openai", "");
-    ask();
-    fails_with(respond("{'choices':[{'message':{'tool_calls':[" CALL("'id':'a',",
-                                                                     "{no") "]},'finish_reason':'length'}]}"),
-               "max_tokens");
-    assert_true(ctx->permanent);
-}
-
 static void a_long_stream_takes_memory_for_its_text_only(void **state)
 {
     (void)state;
@@ -485,7 +454,7 @@ static void a_secret_that_a_stream_gives_back_in_parts_is_not_shown(void **state
     (void)state;
     has_sent_secret();
     for (int p = 0; p < 2; p++) {
-        configure(p == 0 ? "openai" : "anthropic", ",'stream':true");
+        configure(p == 0 ? "openai" : "anthropic", ",'stream':true" KEYED);
         ask();
         static const char *const parts[] = {"Your key: s", "k-ver", "y-sec", "ret-key", ", is it? sk-ve"};
         for (size_t i = 0; i < 5; i++) {
@@ -493,19 +462,19 @@ static void a_secret_that_a_stream_gives_back_in_parts_is_not_shown(void **state
             if (i == 0 && p == 1) {
                 json_print(
                     event, sizeof(event),
-                    "data: {'type':'content_block_start','content_block':{'type':'text','text':''}}\n");
+                    "data: {'type':'content_block_start','content_block':{'type':'text','text':''}}\n\n");
                 assert_int_equal(fake_piece(ctx, event), 0);
             }
             json_print(event, sizeof(event),
-                       p == 0 ? "data: {'choices':[{'delta':{'content':'%s'}}]}\n"
-                              : "data: {'type':'content_block_delta','delta':{'text':'%s'}}\n",
+                       p == 0 ? "data: {'choices':[{'delta':{'content':'%s'}}]}\n\n"
+                              : "data: {'type':'content_block_delta','delta':{'text':'%s'}}\n\n",
                        parts[i]);
             assert_int_equal(fake_piece(ctx, event), 0);
         }
         for (size_t i = 0; i < ctx->shown.n; i++)
             shows_no_secret(ctx->shown.items[i].name);
         assert_string_equal(ctx->shown.items[0].name, "Your key: ");
-        answers(p == 0 ? "data: [DONE]\n" : "data: {'type':'message_stop'}\n");
+        answers(p == 0 ? "data: [DONE]\n\n" : "data: {'type':'message_stop'}\n\n");
         const char *text = fake_text(ctx->emitted.items[0].data, "text");
         assert_string_equal(text, "Your key: ******************, is it? sk-ve");
         shows_no_secret(strchr(text, '*'));
@@ -516,17 +485,21 @@ static void a_secret_in_a_call_s_arguments_or_escaped_in_a_reply_is_blanked_out(
 {
     (void)state;
     has_sent_secret();
-    configure("openai", ",'stream':true");
+    configure("openai", ",'stream':true" KEYED);
     ask();
-    answers("data: "
-            "{'choices':[{'delta':{'tool_calls':[{'index':0,'id':'a','function':{'name':'look','arguments':'{"
-            "\"k\":\"sk-very'}}]}}]}\n"
-            "data: "
-            "{'choices':[{'delta':{'tool_calls':[{'index':0,'function':{'arguments':'-secret-key\"}'}}]}}]}\n"
-            "data: [DONE]\n");
-    fake_emitted(ctx, 0, "tool_call", "{'call_id':'a','name':'look','arguments':{'k':'******************'}}");
-    configure("openai", "");
-    assert_int_equal(fake_run(ctx, "tool_result", "{'call_id':'a','result':'x'}"), 0);
+    answers(
+        "data: "
+        "{'choices':[{'delta':{'tool_calls':[{'index':0,'id':'a','function':{'name':'look','arguments':'{"
+        "\"k\":\"sk-very'}}]}}]}\n\n"
+        "data: "
+        "{'choices':[{'delta':{'tool_calls':[{'index':0,'function':{'arguments':'-secret-key\"}'}}]}}]}\n\n"
+        "data: [DONE]\n\n");
+    assert_int_equal(ctx->emitted.n, 0); /* no tool is called with stars */
+    configure("openai", KEYED);
+    assert_int_equal(fake_run(ctx, "continue", "{}"), 0);
+    assert_string_equal(fm_value_string(sent("messages[2].content"), ""),
+                        "error: the arguments had a secret of this host in them, so the tool was not called");
+    shows_no_secret(fm_value_string(sent("messages[1].tool_calls[0].function.arguments"), ""));
     answers(OPENAI("{'content':'It is sk\\u002dvery-secret-key.'}", "{}"));
     fake_emitted(ctx, 0, "output", "{'text':'It is ******************.'}");
     ask();
@@ -535,6 +508,41 @@ static void a_secret_in_a_call_s_arguments_or_escaped_in_a_reply_is_blanked_out(
         .status = 401, .error = "", .headers = "", .body = refused, .body_bytes = strlen(refused)};
     assert_int_equal(fake_respond(ctx, &r), -1);
     shows_no_secret(ctx->failure);
+}
+
+static void a_call_in_which_a_secret_was_blanked_out_before_is_not_run(void **state)
+{
+    (void)state;
+    has_sent_secret();
+    for (int redacted = 0; redacted < 2; redacted++) {
+        fm_autofree char *body = json_text(OPENAI(
+            "{'content':null,'tool_calls':[" CALL("'id':'a',", "{\\\"k\\\":\\\"****************\\\"}") "]}",
+            "{}"));
+        ctx->state = fm_map(ctx);
+        configure("openai", KEYED);
+        ask();
+        const struct fm_http_response r = {.status = 200,
+                                           .error = "",
+                                           .headers = "",
+                                           .body = body,
+                                           .body_bytes = strlen(body),
+                                           .redacted = redacted};
+        assert_int_equal(fake_respond(ctx, &r), 0);
+        assert_int_equal(ctx->emitted.n, redacted ? 0 : 1); /* stars alone are no secret */
+    }
+}
+
+static void the_secret_of_another_agent_is_none_here(void **state)
+{
+    (void)state;
+    has_sent_secret();
+    static const char *const others[] = {"", ",'api_key':'OTHER_KEY'"};
+    for (size_t i = 0; i < 2; i++) {
+        configure("openai", others[i]);
+        ask();
+        answers(OPENAI("{'content':'It is " SECRET ".'}", "{}"));
+        fake_emitted(ctx, 0, "output", "{'text':'It is " SECRET ".'}");
+    }
 }
 
 /* ---- questions ---- */
@@ -675,8 +683,11 @@ static void a_reply_that_is_cut_off_or_refused_says_so_and_is_warned_of(void **s
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_init, forget)
     const struct CMUnitTest tests[] = {
+        TEST(params_are_merged_into_the_request),
+        TEST(a_base_url_keeps_its_query),
+        TEST(options_of_a_stream_are_the_configuration_s),
         TEST(a_call_that_is_not_streamed_may_take_as_long_as_the_whole_call),
         TEST(fields_that_mean_nothing_to_the_agent_are_passed_on),
         TEST(a_response_format_is_anthropic_s_output_config),
@@ -690,10 +701,11 @@ int main(void)
         TEST(what_a_reply_of_no_use_has_used_counts_for_the_limits),
         TEST(limits_of_an_agent_are_included),
         TEST(a_limit_of_cost_without_a_price_needs_another_one),
-        TEST(a_reply_that_was_cut_off_in_a_call_is_not_asked_for_again),
         TEST(a_long_stream_takes_memory_for_its_text_only),
         TEST(a_secret_that_a_stream_gives_back_in_parts_is_not_shown),
         TEST(a_secret_in_a_call_s_arguments_or_escaped_in_a_reply_is_blanked_out),
+        TEST(a_call_in_which_a_secret_was_blanked_out_before_is_not_run),
+        TEST(the_secret_of_another_agent_is_none_here),
         TEST(choices_that_are_no_texts_can_be_answered),
         TEST(a_question_that_nobody_could_answer_is_an_error_for_the_model),
         TEST(a_schema_that_takes_too_much_is_an_error_for_the_model),
