@@ -94,6 +94,13 @@ static struct {
     size_t n_free, n_taken; /* those from n_taken on were never used */
 } numbers;
 
+static void put_text(char *out, size_t size, const char *text)
+{
+    size_t n = strnlen(text, size - 1);
+    memcpy(out, text, n);
+    out[n] = '\0';
+}
+
 size_t supervisor_task_begins(const char *job, uint32_t epoch, const char *task_id, const char *routine)
 {
     size_t n = numbers.n_free > 0              ? numbers.free[--numbers.n_free]
@@ -111,9 +118,9 @@ size_t supervisor_task_begins(const char *job, uint32_t epoch, const char *task_
         atomic_store(&page->n_used, (unsigned)n + 1);
     struct in_hand *h = &page->in_hand[n];
     h->epoch = epoch;
-    snprintf(h->job, sizeof(h->job), "%s", job);
-    snprintf(h->task_id, sizeof(h->task_id), "%s", task_id);
-    snprintf(h->routine, sizeof(h->routine), "%s", routine);
+    put_text(h->job, sizeof(h->job), job);
+    put_text(h->task_id, sizeof(h->task_id), task_id);
+    put_text(h->routine, sizeof(h->routine), routine);
     atomic_store_explicit(&h->used, true, memory_order_release);
     return n;
 }

@@ -84,7 +84,7 @@ static bool check(const struct fm_value *schema, const struct fm_value *v, struc
 static bool can_find(struct flow_values *w, size_t n)
 {
     w->work.done += n;
-    return w->work.done <= JSON_SCHEMA_WORK;
+    return w->work.done <= w->work.most;
 }
 
 /* A member by its key, which is no path: of a key that occurs twice the last one counts. */

@@ -10,6 +10,9 @@
 
 struct program_check;
 
+/* Work for all configurations of a flow, on the loop that carries leases: about a tenth of a second. A flow
+ * of a thousand agents with 16 tools each takes 5.4 million. */
+#define FLOW_WORK 8000000u
 #define FLOW_VALUE_BYTES (64u << 20) /* memory for one value: much more than a request can have */
 
 /* What the checks of a flow's configurations share. */

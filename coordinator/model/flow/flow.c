@@ -305,7 +305,12 @@ int flow_validate(const Fermata__V1__Flow *flow, const char *path, enum flow_use
 {
     fm_autofree struct entry *by_id = fm_xcalloc(flow->n_routines, sizeof(*by_id));
     struct check c = {
-        .flow = flow, .known = known, .by_id = by_id, .err = err, .values = {.programs = programs}};
+        .flow = flow,
+        .known = known,
+        .by_id = by_id,
+        .err = err,
+        .values = {.work = {.most = FLOW_WORK}, .programs = programs}
+    };
     char field[FLOW_PATH_BYTES];
     flow_path(field, "%s.name", path);
     if (!fm_name_ok(flow->name) && (use == FLOW_STORED || flow->name[0] != '\0'))
