@@ -7,6 +7,7 @@
 
 #include <utlist.h>
 
+#include "sim_inbox.h"
 #include "sim_records.h"
 #include "store_int.h"
 
@@ -62,6 +63,7 @@ void disk_flush(void)
         struct event *e = told();
         check_unit(u);
         e->done = full || broken ? fails(u, full) : sim_store_apply(w.store, u);
+        inbox_stored();
         store_unit_free(u);
     }
 }

@@ -111,7 +111,8 @@ static struct job *next_suspect(const struct core *c, struct host **ret)
 {
     struct job *best = NULL, *job;
     DL_FOREACH2 (c->suspects, job, pend_next) {
-        struct host *h = best != NULL && !goes_before(job, best) ? NULL : emptiest(c, job);
+        bool waits = job->rest_until_ms > c->now_ms || (best != NULL && !goes_before(job, best));
+        struct host *h = waits ? NULL : emptiest(c, job);
         if (h == NULL)
             continue;
         best = job;

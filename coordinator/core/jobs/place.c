@@ -283,6 +283,14 @@ static int by_priority(const struct job *a, const struct job *b)
     return pa != pb ? (pa < pb) - (pa > pb) : memcmp(&a->id, &b->id, sizeof(a->id));
 }
 
+/* A job that was held in the meantime, while others' refusals were forgotten, or that rests, is looked at
+ * again. */
+static void see_to_refusals(struct core *c, const struct job *job)
+{
+    if (job->avoid_host != NULL || job->rest_until_ms > c->now_ms)
+        core_retry_later(c);
+}
+
 /* It gets its host when its turn comes. */
 static void queue_apart(struct core *c, struct job *job)
 {
@@ -291,6 +299,7 @@ static void queue_apart(struct core *c, struct job *job)
     job->queued = job->waits_apart = true;
     c->n_pending++;
     c->match_wanted = true;
+    see_to_refusals(c, job);
     DL_APPEND2(c->suspects, job, pend_prev, pend_next);
 }
 
@@ -306,8 +315,7 @@ void place_job(struct core *c, struct job *job)
     } else if (!job->queued) {
         job->queued = true;
         c->n_pending++;
-        if (job->avoid_host != NULL || job->rest_until_ms > c->now_ms)
-            core_retry_later(c); /* it was held in the meantime, while the others' refusals were forgotten */
+        see_to_refusals(c, job);
         if (c->pending == NULL || c->pending->pend_prev->head->priority >= job->head->priority)
             DL_APPEND2(c->pending, job, pend_prev, pend_next);
         else
