@@ -15,7 +15,7 @@ const char *fm_env_fault(const char *name)
     size_t n = strlen(name);
     if (n == 0 || n > MAX_NAME_BYTES || (name[0] >= '0' && name[0] <= '9') ||
         strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != n)
-        return "is no name of a variable: one has 1 to 128 of A-Z a-z 0-9 _, no digit first";
+        return "is not a valid variable name: 1 to 128 of A-Z a-z 0-9 _, not starting with a digit";
     if (strncasecmp(name, "FERMATA", 7) == 0)
         return "is Fermata's own: it is not passed on";
     for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]); i++)

@@ -29,10 +29,10 @@ static const struct {
 const char *fm_http_name_fault(const char *name, size_t n)
 {
     if (n == 0 || n > MAX_NAME_BYTES)
-        return "is no name of a header: one has 1 to 128 bytes";
+        return "is not a valid header name: it must have 1 to 128 bytes";
     for (size_t i = 0; i < n; i++)
         if (name[i] == '\0' || strchr(token, name[i]) == NULL)
-            return "is no name of a header: one has letters, digits and !#$%&'*+-.^_`|~";
+            return "is not a valid header name: it may have letters, digits and !#$%&'*+-.^_`|~";
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         if (strlen(refused[i].name) == n && strncasecmp(refused[i].name, name, n) == 0)
             return refused[i].why;

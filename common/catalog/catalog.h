@@ -1,7 +1,7 @@
 /* The catalog of built-in routine types: all that is said of a type apart from its handlers,
  * which are hostd's (hostd/types). Both daemons read it: hosts offer what it says, and the
- * coordinator checks flows with it until a host has told more. Each type is a file of types/, a
- * JSON object:
+ * coordinator checks flows with it unless a host has told of a newer version. Each type is a file of types/,
+ * a JSON object:
  *
  *   name, version, summary; effects: handlers have effects outside the job;
  *   slots: [{name, description, data: JSON Schema of the data}…]; "*" takes every slot that is not named;

@@ -116,7 +116,7 @@ static int read_character(struct reader *r, uint32_t *ret)
     if (c == '\0')
         return refuse(r, "it ends in a backslash");
     if ((c >= '1' && c <= '9') || c == 'k')
-        return refuse(r, "it may have no back references");
+        return refuse(r, "back references are not allowed");
     r->p++;
     if (c == 'u')
         return read_unicode(r, ret);
@@ -135,9 +135,10 @@ static int read_character(struct reader *r, uint32_t *ret)
         return 0;
     }
     if (c == '<' || c == '>' || c == '\'' || c == '`')
-        return refuse(r, "\\%c is no escape of ECMA-262 (\\b is a word boundary, ^ and $ are the ends)", c);
+        return refuse(r, "\\%c is not an escape of ECMA-262 (\\b is a word boundary, ^ and $ are the ends)",
+                      c);
     if (is_letter(c) || is_digit(c) || (unsigned char)c >= 0x80 || (unsigned char)c < 0x20)
-        return refuse(r, "\\%.*s is no escape of ECMA-262", (int)fm_utf8_cut(r->p - 1, 4), r->p - 1);
+        return refuse(r, "\\%.*s is not an escape of ECMA-262", (int)fm_utf8_cut(r->p - 1, 4), r->p - 1);
     *ret = (uint32_t)(unsigned char)c;
     return 0;
 }
@@ -225,7 +226,7 @@ static int read_property(struct reader *r, char p)
     const char *is = name, *kind = kind_of_property(&is);
     if (is[0] == '\0' ||
         is[strspn(is, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")] != '\0')
-        return refuse(r, "\\%c{%.40s} is no property of characters", p, name);
+        return refuse(r, "\\%c{%.40s} is not a property of characters", p, name);
     for (size_t i = 0; kind[0] == '\0' && i < sizeof(categories) / sizeof(categories[0]); i++)
         if (strcmp(is, categories[i].name) == 0)
             is = categories[i].is;
@@ -325,7 +326,7 @@ static int class_set(struct reader *r)
         return 0;
     }
     if (is_posix_element(r->p))
-        return refuse(r, "%.*s is no class that is known", (int)strcspn(r->p, "]") + 1, r->p);
+        return refuse(r, "%.*s is not a known class", (int)strcspn(r->p, "]") + 1, r->p);
     if (r->p[0] != '\\')
         return 1;
     r->p++;
@@ -398,7 +399,7 @@ static int read_group(struct reader *r)
             return refuse(r, "(?< needs the name of a group and >");
         r->p += n + 3;
     } else if (*r->p == '?' || *r->p == '*') {
-        return refuse(r, "(%.2s is no group of ECMA-262", r->p);
+        return refuse(r, "(%.2s is not a group of ECMA-262", r->p);
     }
     put(r, "(?:");
     return 0;

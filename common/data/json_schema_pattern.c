@@ -1,4 +1,4 @@
-/* Patterns of JSON Schemas: their work is part of the check's. See json_schema_walk.h. */
+/* Patterns of JSON Schemas: their work is part of the check's. See json_schema_pattern.h. */
 #include "json_schema_pattern.h"
 
 #include <stdint.h>

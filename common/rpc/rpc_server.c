@@ -105,7 +105,6 @@ static const struct entry *find_method(const struct rpc_server *s, grpc_slice pa
  * there: behind the status of a call whose client still sends comes a reset, for which some
  * clients drop the status. A client that sends nothing, since it waits for the server's first
  * message, is refused after a second. */
-
 static void refuse_unknown(struct rpc_call *c, void *user)
 {
     rpc_call_fail(c, FM_UNIMPLEMENTED, ((struct unknown *)user)->text);

@@ -114,7 +114,8 @@ static int make_file(const char *path, struct fm_err *err)
         fd = -1;
         return ret;
     }
-    return fm_err_set(err, FM_UNAVAILABLE, "backup", "%s cannot be made: others make it, too", path);
+    return fm_err_set(err, FM_UNAVAILABLE, "backup", "%s cannot be made: another process keeps creating it",
+                      path);
 }
 
 /* Gives the file its name, which must be free: never by rename, which replaces what has come there since. */

@@ -1,5 +1,5 @@
 /* The HostAgent service: one stream a host. Each message is guarded and decoded here, and goes to the core
- * (hosts.c). */
+ * (core/sessions/session.c). */
 #include "host_agent.h"
 
 #include "agreed.h"

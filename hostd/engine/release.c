@@ -1,4 +1,4 @@
-/* How a job leaves this host: given back, refused, dropped. See leave.h. */
+/* How a job leaves this host: given back, refused, dropped. See release.h. */
 #include "release.h"
 
 #include <string.h>

@@ -146,7 +146,8 @@ static void a_loop_that_stands_still_says_what_it_did(void **state)
         test_pause(until, "the loop stands still");
     cluster_open_gate(&c, "gate");
     json_decref(wait_status(&c, job, "COMPLETED"));
-    cluster_wait_log(&c, "host0.log", "a turn of a loop took long; everything else has waited loop=engine");
+    cluster_wait_log(&c, "host0.log",
+                     "a turn of a loop took a long time; everything else has waited loop=engine");
     cluster_done(&c);
 }
 

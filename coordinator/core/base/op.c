@@ -96,7 +96,8 @@ void op_reply(struct core *c, struct op *op, const ProtobufCMessage *response)
     op_free(c, op);
 }
 
-void op_end(struct core *c, struct op *op, int rc, struct fm_err *err)
+/* What a handler has to say, or -code: ends the op unless it waits. */
+static void op_end(struct core *c, struct op *op, int rc, struct fm_err *err)
 {
     if (rc < 0)
         op_fail(c, op, err);

@@ -44,8 +44,6 @@ void op_answer(struct core *c, const struct op *op, const ProtobufCMessage *resp
 void op_reply(struct core *c, struct op *op, const ProtobufCMessage *response);
 void op_reply_bytes(struct core *c, struct op *op, struct fm_bytes response);
 void op_fail(struct core *c, struct op *op, struct fm_err *err);
-/* What a handler has to say, or -code: ends the op unless it waits. */
-void op_end(struct core *c, struct op *op, int rc, struct fm_err *err);
 void op_free(struct core *c, struct op *op);
 /* Makes the op own its request, so that it can wait. */
 void op_park(struct op *op);

@@ -120,7 +120,7 @@ struct flow_name *name_find(struct core *c, const char *name)
     return n;
 }
 
-void name_forget(struct core *c, const char *name)
+static void name_forget(struct core *c, const char *name)
 {
     struct flow_name *n = name_find(c, name);
     if (n == NULL)

@@ -53,7 +53,6 @@ void flow_encode(const Fermata__V1__Flow *flow, struct fm_buf *body, uint8_t dig
 struct flow_name *name_find(struct core *c, const char *name);
 /* Remembers the newest version of a name; 0: there is none. */
 struct flow_name *name_set(struct core *c, const char *name, uint32_t version, const uint8_t *digest);
-void name_forget(struct core *c, const char *name);
 /* The name changes with the unit: it is forgotten if that fails. */
 void name_effect(struct unit *u, const char *name);
 

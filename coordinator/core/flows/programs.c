@@ -1,5 +1,5 @@
 /* jq programs and JSON Schemas of requests: what of them is known to be sound, and requests that wait for the
- * others to be checked. See program_check.h. */
+ * others to be checked. See programs.h. */
 #include "programs.h"
 
 #include <stdlib.h>

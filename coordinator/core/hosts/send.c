@@ -22,6 +22,8 @@
 #include "state.h"
 #include "unit.h"
 
+static void host_send_assign(struct core *c, struct job *job);
+
 void pace_acked(struct core *c, struct host *h, uint64_t seq)
 {
     pace_take_acked(h, seq);
@@ -88,7 +90,7 @@ static void put_lost(const Fermata__V1__Job *head, struct fm_buf *out)
             fm_buf_put_string(out, FIELD_ASSIGN_SUSPECT_TASKS, head->losses[i]->task_id);
 }
 
-void host_send_assign(struct core *c, struct job *job)
+static void host_send_assign(struct core *c, struct job *job)
 {
     struct host *h = job->host;
     if (h->conn == 0)

@@ -15,7 +15,6 @@ struct unit;
 /* Sends a message as this field (FIELD_COORDINATOR_MESSAGE_…): encoded, or to be encoded. */
 void host_send_message(struct core *c, struct host *h, uint32_t field, const void *message);
 void host_send(struct core *c, struct host *h, uint32_t field, struct fm_bytes body);
-void host_send_assign(struct core *c, struct job *job);
 void host_send_inputs(struct core *c, struct job *job);
 void host_send_breakpoints(struct core *c, struct job *job);
 void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_t epoch, int kind);

@@ -1,16 +1,12 @@
-/* What is refused or waits when there is too much of it. What is refused when the coordinator is full, before
- * anything is done for it: memory is bounded by bytes and by count, not by what clients send. What the core
- * asks of itself (child jobs) is not refused: it comes from jobs that were admitted. */
+/* Whether a job can hold one more input. See admit.h. */
 #include "admit.h"
 
 #include "err.h"
 #include "job.h"
 #include "job_state.h"
-#include "pace.h"
 #include "state.h"
 
 #define RETRY_FULL_MS 1000
-#define UNDER_WAY_BYTES (16u * 1024 * 1024) /* of assignments, to one host */
 
 int admit_input(const struct core *c, const struct job *job, const char *field,
                 const ProtobufCMessage *message, struct fm_err *err)
@@ -28,8 +24,3 @@ int admit_input(const struct core *c, const struct job *job, const char *field,
     return status == JOB_RUNNING || status == JOB_PENDING ? fm_err_retry(err, RETRY_FULL_MS)
                                                           : -FM_RESOURCE_EXHAUSTED;
 }
-
-/* ---- assignments under way ----
- *
- * After a restart, or when a host comes that is large, thousands of jobs find their host at once. Their
- * states do not all go into the stream's queue: the next ones are sent when the host has those before. */

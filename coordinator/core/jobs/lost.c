@@ -115,7 +115,8 @@ void lost_unstarted(struct job *job, const char *task_id)
     remove_id(job, &job->head->intents, &job->head->n_intents, task_id);
 }
 
-void lost_intent_done(struct job *job, const char *task_id)
+/* What the task has done is known now, or somebody has decided that it runs again. */
+static void lost_intent_done(struct job *job, const char *task_id)
 {
     size_t at;
     if (find_id(job->head->intents, job->head->n_intents, task_id, &at)) {

@@ -15,8 +15,6 @@ struct host;
 struct job;
 
 void lost_on_intent(struct core *c, struct host *h, const Fermata__V1__Intent *m);
-/* What the task has done is known now, or somebody has decided that it runs again. */
-void lost_intent_done(struct job *job, const char *task_id);
 /* The same, and it is known that the task need not be what its hosts died of. True when with that the job
  * need not be alone on its host any more. */
 bool lost_task_known(struct job *job, const char *task_id);

@@ -81,7 +81,7 @@ void paused_effect(struct unit *u)
     u->job->pause_ops = NULL;
 }
 
-void job_leave_host(struct core *c, struct job *job)
+static void job_leave_host(struct core *c, struct job *job)
 {
     breakpoints_left(c, job);
     host_detach_job(job);

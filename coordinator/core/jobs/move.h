@@ -24,7 +24,6 @@ void job_park(struct core *c, struct job *job, enum park how);
 /* Ends the job. */
 void job_end(struct core *c, struct job *job, enum job_event event);
 void job_must_move(struct core *c, struct job *job, enum job_event event);
-void job_leave_host(struct core *c, struct job *job);
 /* Writes a snapshot if one is due. */
 void job_checkpoint(struct core *c, struct job *job);
 /* A job that waits goes on if nothing holds it and something can run. */

@@ -111,11 +111,12 @@ static bool no(struct fm_buf *why, const char *fmt, ...)
 static bool is_closed(const struct host *h, const struct job *job, struct fm_buf *why)
 {
     if (job->waits_apart)
-        return no(why, h->n_jobs > 0
-                           ? "it has other jobs, and this one is tried alone, for a host has died with it"
-                           : "another job is tried alone first, for a host has died with it, too");
+        return no(why,
+                  h->n_jobs > 0
+                      ? "it has other jobs, and this one is tried alone because a host died while running it"
+                      : "another job is tried alone first because a host died while running it, too");
     if (h->trial != NULL || h->kept)
-        return no(why, "it is kept for a job with which a host has died");
+        return no(why, "it is reserved for a job that a host died while running");
     return false;
 }
 
@@ -226,8 +227,9 @@ struct host *place_pick(struct core *c, const struct job *job, struct fm_buf *wh
     if (job->rest_until_ms > c->now_ms) {
         if (why != NULL)
             say(why,
-                "%u times in a row a host gave it back or came back without it, host %s last; it is tried "
-                "again in %lld ms",
+                "%u times in a row a host gave the job back or came back without it, most recently host %s; "
+                "next try "
+                "in %lld ms",
                 job->refusals, job->head->last_host, (long long)(job->rest_until_ms - c->now_ms));
         return NULL;
     }

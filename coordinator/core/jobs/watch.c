@@ -27,14 +27,15 @@
 #define STEPS_AT_ONCE 64
 #define BYTES_AT_ONCE (1u << 20)
 
-void watch_free(struct core *c, struct watch *w)
+static void watch_free(struct core *c, struct watch *w)
 {
     HASH_DEL(c->watches, w);
     DL_DELETE(w->job->watches, w);
     free(w);
 }
 
-void job_put_view(const struct job *job, struct fm_buf *out, uint32_t field)
+/* The head on disk, with the number of steps on disk. */
+static void job_put_view(const struct job *job, struct fm_buf *out, uint32_t field)
 {
     fm_auto(fm_buf) view = {0};
     fm_buf_append(&view, job->disk_head.p, job->disk_head.n);

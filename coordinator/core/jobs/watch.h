@@ -34,10 +34,7 @@ void watch_progress(struct core *c, const struct host *h, const Fermata__V1__Pro
 /* Heartbeats: when the next ones are due (-1: never), and sending those that are. */
 int64_t watches_deadline(const struct core *c);
 void watches_tick(struct core *c);
-void watch_free(struct core *c, struct watch *w);
 void watch_fail_job(struct core *c, struct job *job, const struct fm_err *err);
-/* The head on disk, with the number of steps on disk. */
-void job_put_view(const struct job *job, struct fm_buf *out, uint32_t field);
 /* A WatchJob call begins: shows the steps from this one on (0: the first). */
 void watch_begin(struct core *c, struct job *job, uint64_t ticket, uint32_t from_step);
 /* The call is gone; a ticket that is not a watch's is ignored. */

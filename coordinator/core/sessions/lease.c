@@ -61,7 +61,8 @@ static void end_lease(struct core *c, struct host *h)
     host_lost(c, h, "the lease of its host ended");
 }
 
-void leases_tick(struct core *c)
+/* Ends the leases that are over. */
+static void leases_tick(struct core *c)
 {
     struct host_loss *l, *ltmp;
     DL_FOREACH_SAFE (c->losses, l, ltmp) {

@@ -8,8 +8,6 @@ struct core;
 
 void hosts_tick(struct core *c);
 int64_t hosts_deadline(const struct core *c);
-/* Ends the leases that are over. */
-void leases_tick(struct core *c);
 /* Recovery is complete: hosts may come, and those that have jobs are awaited from now on. */
 void leases_recovered(struct core *c);
 void leases_free(struct core *c);

@@ -338,5 +338,3 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
     }
     job_requeue(c, job, why);
 }
-
-/* ---- the Hosts service ---- */

@@ -174,7 +174,7 @@ bool sql_is_fatal(int rc)
 static int full(const char *what, struct fm_err *err)
 {
     fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL,
-               "the store's disk is full (%s): make room; it goes on by itself", what);
+               "the store's disk is full (%s): free some space; it then continues by itself", what);
     return fm_err_retry(err, RETRY_STORE_MS);
 }
 
@@ -200,7 +200,7 @@ static int error_of(const struct sql_conn *c, int rc, const char *what, struct f
     case SQLITE_CONSTRAINT:
         return fm_err_set(err, FM_INTERNAL, NULL, "a record is already in the store (%s: %s)", what, text);
     default:
-        return fm_err_set(err, FM_UNAVAILABLE, NULL, "the store fails (%s: %s)", what, text);
+        return fm_err_set(err, FM_UNAVAILABLE, NULL, "the store failed (%s: %s)", what, text);
     }
 }
 

@@ -1,4 +1,4 @@
-/* What is said to a coordinator. See session.h. */
+/* What is said to a coordinator. See hsession.h. */
 #include "hsession.h"
 
 #include <string.h>

@@ -48,6 +48,8 @@ static const struct fm_value *read_arguments(struct fm_ctx *ctx, const char *tex
     return fm_value_kind(again) == FM_MAP ? again : v;
 }
 
+static const struct fm_value *llm_had_secret(struct fm_ctx *ctx, const struct fm_value *call);
+
 const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const char *name,
                                    const struct fm_value *arguments)
 {
@@ -70,7 +72,8 @@ const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const cha
     return out;
 }
 
-const struct fm_value *llm_had_secret(struct fm_ctx *ctx, const struct fm_value *call)
+/* The call, in whose arguments a secret of the host was blanked out: it must not be run with stars. */
+static const struct fm_value *llm_had_secret(struct fm_ctx *ctx, const struct fm_value *call)
 {
     return llm_not_run(ctx, call,
                        "error: the arguments had a secret of this host in them, so the tool was not called");

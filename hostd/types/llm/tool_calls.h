@@ -16,8 +16,6 @@ const struct fm_value *llm_with_thoughts(struct fm_ctx *ctx, const struct fm_val
 /* The call, which must not be run, because of `why` (printf). */
 const struct fm_value *llm_not_run(struct fm_ctx *ctx, const struct fm_value *call, const char *why, ...)
     __attribute__((format(printf, 3, 4)));
-/* The call, in whose arguments a secret of the host was blanked out: it must not be run with stars. */
-const struct fm_value *llm_had_secret(struct fm_ctx *ctx, const struct fm_value *call);
 /* The calls of a reply without secrets; those that had one in their arguments are not run. `redacted`: some
  * may have been blanked out already. NULL after fm_ctx_fail. */
 const struct fm_value *llm_hidden_calls(struct fm_ctx *ctx, const struct fm_value *calls, bool redacted);

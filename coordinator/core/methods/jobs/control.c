@@ -21,14 +21,6 @@
 #include "store.h"
 #include "unit.h"
 
-/* ---- SubmitJob ---- */
-
-/* ---- request ids of existing jobs ---- */
-
-/* ---- ResumeJob ---- */
-
-/* ---- SendInput ---- */
-
 /* ---- PauseJob, CancelJob, DeleteJob ---- */
 
 static int pause_job(struct core *c, struct op *op, struct fm_err *err)

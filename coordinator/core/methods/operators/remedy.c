@@ -231,7 +231,8 @@ static int check_patch(const Fermata__V1__PatchStateRequest *r, struct fm_err *e
     return 0;
 }
 
-bool job_has_routine(const struct job *job, const char *routine)
+/* Whether the job's flow has the routine. */
+static bool job_has_routine(const struct job *job, const char *routine)
 {
     fm_auto_pb Fermata__V1__Flow *flow = fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p);
     bool found = false;

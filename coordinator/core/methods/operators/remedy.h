@@ -9,7 +9,5 @@ struct job;
 
 /* An operator lets a FAILED job go on. */
 void job_retry_failed(struct core *c, struct job *job);
-/* Whether the job's flow has the routine. */
-bool job_has_routine(const struct job *job, const char *routine);
 
 #endif

@@ -26,8 +26,6 @@
 
 #define MAX_BREAKPOINTS 100
 
-/* ---- who waits ---- */
-
 /* ---- the method ---- */
 
 static int check_breakpoints(const Fermata__V1__SetBreakpointsRequest *r, struct fm_err *err)

@@ -81,7 +81,7 @@ static void add_answer(struct core *c, struct job *job, const Fermata__V1__Pause
     job_add_input(c, job, &task);
 }
 
-void job_set_placement(struct job *job, const Fermata__V1__Placement *p)
+static void job_set_placement(struct job *job, const Fermata__V1__Placement *p)
 {
     if (job->head->placement != NULL)
         fermata__v1__placement__free_unpacked(job->head->placement, NULL);

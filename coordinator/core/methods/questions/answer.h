@@ -10,7 +10,6 @@ struct core;
 struct job;
 struct op;
 
-void job_set_placement(struct job *job, const Fermata__V1__Placement *p);
 /* Whether the answer in the request fits the pause. Returns 0, -code, or OP_WAITS: it is checked elsewhere,
  * the op was parked and runs again. */
 int job_check_answer(struct core *c, struct op *op, const Fermata__V1__Pause *p,

@@ -138,7 +138,7 @@ static int get_usage(struct core *c, struct op *op, struct fm_err *err)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "group", "group %d is unknown", (int)r->group);
     if (label != (r->label_key[0] != '\0'))
         return fm_err_set(err, FM_INVALID_ARGUMENT, "label_key",
-                          "label_key goes with the group LABEL, and only with it");
+                          "label_key must be set with group LABEL, and only then");
     int rc = check_text("label_key", r->label_key, err);
     if (rc == 0)
         rc = parse_day("from_day", r->from_day, 0, &from, err);

@@ -96,8 +96,8 @@ static void add_losses(struct answer *a, const Fermata__V1__Job *h)
             "task %s of routine %s was at work when %u host daemon%s died, of which %u count towards its "
             "max_losses; %s",
             l->task_id, l->routine, l->deaths, l->deaths == 1 ? "" : "s", l->losses,
-            l->fails   ? "these are as many as its policy allows, and it fails"
-            : l->alone ? "until it has a step the job is tried alone on a host"
+            l->fails   ? "that is its limit, so it fails"
+            : l->alone ? "the job runs alone on a host until the task has a step"
                        : "it runs again");
     }
 }

@@ -227,8 +227,8 @@ static void secrets_are_not_inherited(void **state)
     has_fault("exec", "{'command':['x'],'inherit_env':['FERMATA_SECRET_a']}",
               "inherit_env[0]: \"FERMATA_SECRET_a\" is Fermata's own: it is not passed on");
     has_fault("exec", "{'command':['x'],'inherit_env':['A=B']}",
-              "inherit_env[0]: \"A=B\" is no name of a variable: one has 1 to 128 of A-Z a-z 0-9 _, no digit "
-              "first");
+              "inherit_env[0]: \"A=B\" is not a valid variable name: 1 to 128 of A-Z a-z 0-9 _, not "
+              "starting with a digit");
 }
 
 static void agent_has_fault(const char *more, const char *wanted)

@@ -45,8 +45,9 @@ static void a_long_turn_is_logged_with_what_took_longest(void **state)
     watchdog_lap(&w, "b", 1090);
     watchdog_lap(&w, "c", 1101);
     watchdog_end(&w);
-    assert_non_null(strstr(said(), "a turn of a loop took long; everything else has waited loop=l ms=101 "
-                                   "longest=Jobs/SubmitJob longest_ms=50 not_logged=0\n"));
+    assert_non_null(strstr(said(),
+                           "a turn of a loop took a long time; everything else has waited loop=l ms=101 "
+                           "longest=Jobs/SubmitJob longest_ms=50 not_logged=0\n"));
 }
 
 static void a_turn_of_a_hundred_milliseconds_is_not(void **state)

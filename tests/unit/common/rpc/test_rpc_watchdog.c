@@ -73,8 +73,8 @@ static const char *said_by(void (*fn)(void *arg), void *arg)
 static void a_turn_that_stands_still_is_named(void **state)
 {
     (void)state;
-    assert_non_null(
-        strstr(said_by(posted, &t), "a turn of a loop took long; everything else has waited loop=rpc"));
+    assert_non_null(strstr(said_by(posted, &t),
+                           "a turn of a loop took a long time; everything else has waited loop=rpc"));
     assert_non_null(strstr(said_by(posted, &t), "longest=\"a test\""));
     assert_non_null(strstr(said_by(NULL, NULL), "longest=\"a timer\""));
 }

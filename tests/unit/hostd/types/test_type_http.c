@@ -122,7 +122,7 @@ static void what_is_no_request_is_refused(void **state)
     is_refused("{'url_expr':'.id'}", "must be a string");
     is_refused("{'url_expr':'.id +'}", "url_expr: the jq program");
     is_refused("{'url':'http://x','headers':{'A':'x\\r\\nB: y'}}", "headers");
-    is_refused("{'url':'http://x','headers':{'A b':'x'}}", "no name of a header");
+    is_refused("{'url':'http://x','headers':{'A b':'x'}}", "not a valid header name");
     is_refused("{'url':'http://x','headers':{'A':1}}", "text");
     is_refused("{'url':'http://x','headers_expr':'{\"content-length\": \"5\"}'}",
                "content-length cannot be set");
@@ -151,9 +151,9 @@ static void limits_of_a_request_are_included(void **state)
     sends(with_long("{'url':'http://x/", 8183, "'}"), "{}");
     is_refused(with_long("{'url':'http://x','headers':{'A':'", 8193, "'}}"), "8192 bytes");
     sends(with_long("{'url':'http://x','headers':{'A':'", 8192, "'}}"), "{}");
-    is_refused(with_long("{'url':'http://x','headers':{'", 129, "':'a'}}"), "no name of a header");
+    is_refused(with_long("{'url':'http://x','headers':{'", 129, "':'a'}}"), "not a valid header name");
     sends(with_long("{'url':'http://x','headers':{'", 128, "':'a'}}"), "{}");
-    is_refused("{'url':'http://x','headers':{'':'a'}}", "no name of a header");
+    is_refused("{'url':'http://x','headers':{'':'a'}}", "not a valid header name");
     is_refused(with_long("{'url':'http://x','secret_headers':{'A':'", 129, "'}}"), "a secret's name");
     is_refused("{'url':'http://x','secret_headers':{'A':''}}", "a secret's name");
     sends("{'url':'http://x','headers':{'A':'1','AB':'2'}}", "{}"); /* one name begins with the other */

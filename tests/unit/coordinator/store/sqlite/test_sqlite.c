@@ -254,7 +254,7 @@ static void an_error_at_work_names_no_path(void **state)
     store_submit(fx.store, u);
     struct store_done *d = store_next_done();
     assert_int_equal(d->status, STORE_FAILED);
-    assert_non_null(strstr(d->err.msg, "the store fails (prepare: no such table"));
+    assert_non_null(strstr(d->err.msg, "the store failed (prepare: no such table"));
     assert_null(strchr(d->err.msg, '/'));
     store_done_free(d);
     run_sql("ALTER TABLE away RENAME TO labels");
