@@ -62,7 +62,7 @@
 #define TRIM_MS 1000
 #define CONNECTION_BYTES 16384
 #define MUCH_BYTES (4u << 20) /* when so much has been freed, memory is given back; … */
-#define TRIMS 5               /* … so often, each time after twice the time, for it is freed bit by bit */
+#define TRIMS 8               /* … so often, each time after twice the time, for it is freed bit by bit */
 
 struct rpc_conn {
     struct rpc_conn *prev, *next; /* while `active` */
