@@ -25,6 +25,9 @@
 /* How many elements each list of a step may have (changes, tasks, log, …), and how many questions. */
 #define FM_MAX_STEP_ITEMS 150000
 #define FM_MAX_STEP_PAUSES 1000
+/* How many connections the events of a step may meet, each event all that lead from it: a tenth of a second.
+ */
+#define FM_MAX_STEP_ROUTES 2000000
 /* What a step's model calls may have used: tokens of each kind, calls, money; and where the sums of
  * a job stay when they have come there (tokens: what a double holds exactly). */
 #define FM_MAX_STEP_TOKENS 1000000000000ull

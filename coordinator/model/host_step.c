@@ -9,6 +9,8 @@
 #include "pbc.h"
 #include "usage.h"
 
+#define MAX_MESSAGE_BYTES 65536 /* of an error: every list of jobs shows it */
+
 #define REFUSE(field, ...) return fm_err_set(err, FM_INVALID_ARGUMENT, "step." field, __VA_ARGS__)
 
 /* ---- whose fields they are ---- */
@@ -158,6 +160,12 @@ static int check_records(const Fermata__V1__Step *s, struct fm_err *err)
     if (s->error != NULL &&
         (!agrees(s->error->routine, s->routine) || !agrees(s->error->task_id, s->task_id)))
         REFUSE("error.routine", "the error is of another routine or task than this step");
+    if (s->error != NULL && strlen(s->error->code) > FM_MAX_NAME_BYTES)
+        REFUSE("error.code", "the code has %zu bytes; the limit is %d", strlen(s->error->code),
+               FM_MAX_NAME_BYTES);
+    if (s->error != NULL && strlen(s->error->message) > MAX_MESSAGE_BYTES)
+        REFUSE("error.message", "the message has %zu bytes; the limit is %d", strlen(s->error->message),
+               MAX_MESSAGE_BYTES);
     return 0;
 }
 
@@ -167,6 +175,9 @@ static int check_tasks(const Fermata__V1__Step *s, struct fm_err *err)
         if (s->deferred_tasks[i]->delay_ms != 0 || s->deferred_tasks[i]->schedule_key[0] != '\0')
             REFUSE("deferred_tasks.delay_ms",
                    "the task %zu of a deferred event is scheduled; it is due at once", i);
+    for (size_t i = 0; i < s->n_new_tasks; i++)
+        if (!agrees(s->new_tasks[i]->from_routine, s->routine))
+            REFUSE("new_tasks.from_routine", "task %zu comes from another routine than this step", i);
     for (size_t i = 0; i < s->n_new_tasks; i++)
         if (strlen(s->new_tasks[i]->schedule_key) > FM_MAX_KEY_BYTES)
             REFUSE("new_tasks.schedule_key", "the key of task %zu has %zu bytes; the limit is %d", i,

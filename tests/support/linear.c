@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#define TRIES 5
+#define TRIES 15
 #define NOTHING_US 1000
 
 long long test_cpu_us(void)
@@ -24,7 +24,7 @@ void test_linear(const char *what, test_work work, size_t n, void *arg)
         one = us < one ? us : one;
         us = work(4 * n, arg);
         four = us < four ? us : four;
-        if (four < 9 * (one > NOTHING_US ? one : NOTHING_US))
+        if (four < 11 * (one > NOTHING_US ? one : NOTHING_US))
             return;
     }
     fail_msg("%s: %zu take %lld us, %zu take %lld us", what, n, one, 4 * n, four);

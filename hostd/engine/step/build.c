@@ -11,6 +11,7 @@
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
 #include "hjob.h"
+#include "hsession.h"
 #include "mem.h"
 #include "value.h"
 
@@ -61,7 +62,7 @@ static void add_new_task(struct fm_ctx *ctx, struct result *r, struct task *t, u
     struct hjob *job = ctx->job;
     char id[48];
     if (r->tasks.n >= FM_MAX_STEP_ITEMS) {
-        r->too_many_tasks = true;
+        r->excess = TOO_MANY_TASKS;
         return;
     }
     snprintf(id, sizeof(id), "s%u.%zu", job->last_step + 1, r->tasks.n);
@@ -101,6 +102,17 @@ static const char *call_id_of(struct fm_ctx *ctx, const char *event, struct fm_b
     return id[0] == '\0' ? NULL : id;
 }
 
+/* Whether the step may look at one more connection. What it may make is known before it is made: one event
+ * with much data and many connections would take gigabytes. */
+static bool may_route(const struct fm_ctx *ctx, struct result *r)
+{
+    if (++r->routed_connections > FM_MAX_STEP_ROUTES)
+        r->excess = TOO_MANY_CONNECTIONS;
+    if (r->routed_bytes > ctx->job->session->max_step_bytes)
+        r->excess = TOO_MANY_BYTES;
+    return r->excess == WITHIN_LIMITS;
+}
+
 static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r)
 {
     struct fm_bytes data = {m->data.p, m->data.n};
@@ -119,7 +131,7 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
     uint32_t taken = 0;
     data_fields_read(&fields, data);
     struct out out = routine_out(ctx->routine, m->event);
-    for (size_t i = 0; i < out.n; i++) {
+    for (size_t i = 0; i < out.n && may_route(ctx, r); i++) {
         const struct connection *c = out.first[i];
         fm_auto(fm_buf) mapped = {0};
         if (!connection_takes(c, &fields))
@@ -132,6 +144,7 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
                 .call_id = call_id,
                 .connection = c->number
             };
+            r->routed_bytes += mapped.n;
             add_new_task(ctx, r, &t, 0, m->event);
             taken++;
         }

@@ -16,7 +16,14 @@ struct list {
  * it is known to be acceptable. */
 struct result {
     struct list tasks, emissions, changes, deferred, log;
-    bool too_many_tasks; /* for a step: the rest was left out */
+    /* What events make: bytes of data so far, and connections that were looked at. */
+    size_t routed_bytes, routed_connections;
+    enum {
+        WITHIN_LIMITS,
+        TOO_MANY_TASKS,
+        TOO_MANY_BYTES,
+        TOO_MANY_CONNECTIONS
+    } excess; /* the rest is left out */
     struct task *new_tasks;
     struct deferred *new_deferred;
 };

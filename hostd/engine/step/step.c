@@ -137,13 +137,27 @@ static void leave(struct fm_ctx *ctx)
 }
 
 /* What one event makes is not known before the step is built. */
-static int check_sizes(const struct result *r, struct fm_err *err)
+static int check_sizes(const struct fm_ctx *ctx, const struct result *r, struct fm_err *err)
 {
-    return r->too_many_tasks
-               ? fm_err_set(err, FM_RESOURCE_EXHAUSTED, "step.new_tasks",
-                            "step.new_tasks: it makes more than %d tasks, which is the limit of a step",
-                            FM_MAX_STEP_ITEMS)
-               : 0;
+    switch (r->excess) {
+    case WITHIN_LIMITS:
+        return 0;
+    case TOO_MANY_TASKS:
+        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "step.new_tasks",
+                          "step.new_tasks: it makes more than %d tasks, which is the limit of a step",
+                          FM_MAX_STEP_ITEMS);
+    case TOO_MANY_CONNECTIONS:
+        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "step.emissions",
+                          "step.emissions: its events meet more than %d connections together, which is the "
+                          "limit of a step",
+                          FM_MAX_STEP_ROUTES);
+    case TOO_MANY_BYTES:
+        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "step.new_tasks",
+                          "step.new_tasks: the connections of its events make more than the %u bytes that a "
+                          "step may have",
+                          ctx->job->session->max_step_bytes);
+    }
+    return 0;
 }
 
 /* Builds the step; one that the coordinator would refuse becomes a failure. Returns its outcome. */
@@ -153,7 +167,7 @@ static enum step_outcome make(struct fm_ctx *ctx, struct result *r, struct fm_bu
     if (ctx->out.failed)
         judge(ctx);
     enum step_outcome outcome = build_step(ctx, r, step);
-    if (check_sizes(r, &err) == 0 && session_check_step(ctx->job->session, step, &err) == 0)
+    if (check_sizes(ctx, r, &err) == 0 && session_check_step(ctx->job->session, step, &err) == 0)
         return outcome;
     result_done(r);
     *r = (struct result){0};

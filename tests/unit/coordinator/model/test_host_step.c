@@ -8,6 +8,7 @@
 #include "fermata/v1/types.pb-c.h"
 #include "from_json.h"
 #include "host_step.h"
+#include "mem.h"
 
 #define STEP "'number': 3, 'epoch': 1, 'task_id': 's2.0', 'routine': 'r', 'slot': 'in'"
 
@@ -27,8 +28,8 @@ static int teardown(void **state)
 
 static Fermata__V1__Step *step_of(const char *json)
 {
-    char text[4096];
-    snprintf(text, sizeof(text), "{%s}", json);
+    fm_autofree char *text = fm_xcalloc(strlen(json) + 3, 1);
+    sprintf(text, "{%s}", json);
     return (Fermata__V1__Step *)(void *)from_json(&fermata__v1__step__descriptor, text);
 }
 
@@ -78,6 +79,23 @@ static void refused(const char *json, const char *field)
         fail_msg("%s is refused for %s (%s), not for %s", json, err.field, err.msg, field);
 }
 
+/* Each list of jobs shows it. */
+static void an_error_is_short(void **state)
+{
+    (void)state;
+    fm_autofree char *json = fm_xcalloc(70000, 1), *text = fm_xcalloc(65538, 1);
+    memset(text, 'x', 65537);
+    sprintf(json, STEP ", 'error': {'code': 'ABORTED', 'message': '%s'}", text);
+    refused(json, "step.error.message");
+    text[65536] = '\0';
+    sprintf(json, STEP ", 'error': {'code': 'ABORTED', 'message': '%s'}", text);
+    struct fm_err err = {0};
+    assert_int_equal(host_step_check(step_of(json), &err), 0);
+    text[129] = '\0';
+    sprintf(json, STEP ", 'error': {'code': '%s'}", text);
+    refused(json, "step.error.code");
+}
+
 static void what_the_coordinator_sets_is_refused_by_name(void **state)
 {
     (void)state;
@@ -93,6 +111,7 @@ static void what_the_coordinator_sets_is_refused_by_name(void **state)
         {STEP ", 'committed_at': '2020-01-01T00:00:00Z'",                     "step.committed_at"                 },
         {STEP ", 'new_tasks': [{'task_id': 's3.0'}, {'input_number': 1}]",    "step.new_tasks.input_number"       },
         {STEP ", 'new_tasks': [{'answered_by': 'ann'}]",                      "step.new_tasks.answered_by"        },
+        {STEP ", 'new_tasks': [{'from_routine': 'operator ann'}]",            "step.new_tasks.from_routine"       },
         {STEP ", 'new_tasks': [{'pause_id': 'p1.0'}]",                        "step.new_tasks.pause_id"           },
         {STEP ", 'new_tasks': [{'received_at': '2020-01-01T00:00:00Z'}]",     "step.new_tasks.received_at"        },
         {STEP ", 'new_tasks': [{'due_at': '2020-01-01T00:00:00Z'}]",          "step.new_tasks.due_at"             },
@@ -144,6 +163,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_hostd_sends_is_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_error_is_short, setup, teardown),
         cmocka_unit_test_setup_teardown(what_the_coordinator_sets_is_refused_by_name, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unknown_field_is_dropped, setup, teardown),
     };

@@ -15,8 +15,10 @@
 #include "log.h"
 #include "mem.h"
 #include "registry.h"
+#include "slow.h"
 
 #define JOB "01M88XJZ0MWFZ5AA601T6G1Y5N"
+#define MEGABYTE 1048576u
 #define OTHER_JOB "01M88XJZ0MWFZ5AA601T6G1Y5P"
 
 /* ---- handlers: each does something n times ---- */
@@ -87,6 +89,18 @@ static int emit(struct fm_ctx *ctx, const struct fm_value *data)
     return 0;
 }
 
+/* One event with a megabyte. */
+static int emit_much(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    (void)data;
+    fm_autofree char *text = fm_xcalloc(MEGABYTE + 1, 1);
+    memset(text, 'x', MEGABYTE);
+    struct fm_value *m = fm_map(ctx);
+    fm_map_set(ctx, m, "text", fm_string(ctx, text));
+    fm_ctx_emit(ctx, "out", m);
+    return 0;
+}
+
 static int nothing(struct fm_ctx *ctx, const struct fm_value *data)
 {
     (void)ctx;
@@ -101,6 +115,7 @@ static const struct fm_slot slots[] = {
     {"unschedule", unschedule },
     {"log",        log_much   },
     {"emit",       emit       },
+    {"emit_much",  emit_much  },
     {"in",         nothing    },
 };
 static const char *const events[] = {"out"};
@@ -317,6 +332,54 @@ static void events_cost_no_more_with_connections_of_others(void **state)
     test_linear("events beside connections", emit_beside, 4000, NULL);
 }
 
+/* A step at a slot of a routine whose event "out" meets n connections, which take nothing with `filter`. */
+static long long run_before(const char *slot, size_t n, const char *filter)
+{
+    open_engine("");
+    fm_autofree char *json = fm_xmalloc(n * 150 + 500);
+    char *end =
+        json + sprintf(json, "{'assign': {'job_id': '" OTHER_JOB "', 'epoch': 1, 'flow': {'name': 'f', "
+                             "'routines': [{'id': 'r', 'type': 't'}], 'connections': [");
+    for (size_t i = 0; i < n; i++)
+        end += sprintf(end,
+                       "%s{'from': {'routine': 'r', 'event': 'out'}, 'to': {'routine': 'r', 'slot': 'in'}%s}",
+                       i > 0 ? "," : "", filter);
+    sprintf(end,
+            "]}, 'state': {}, 'inputs': [{'task_id': 'i1', 'routine': 'r', 'slot': '%s', 'input_number': "
+            "1}]}}",
+            slot);
+    long long us = say_text(json);
+    close_engine();
+    return us;
+}
+
+/* One event of a megabyte would be 9,000 tasks of a megabyte. */
+static void what_events_make_has_an_end_before_it_is_made(void **state)
+{
+    (void)state;
+    n_times = 1;
+    long long us = run_before("emit_much", 9000, "");
+    assert_string_equal(why, "the step is not acceptable: step.new_tasks: the connections of its events make "
+                             "more than the 8388608 bytes "
+                             "that a step may have");
+    assert_true(us < 2000000LL * test_slow());
+    run_before("emit_much", 7, "");
+    assert_string_equal(why, "");
+}
+
+static void events_meet_only_so_many_connections(void **state)
+{
+    (void)state;
+    n_times = FM_MAX_STEP_ROUTES / 1000;
+    run_before("emit", 1000, ", 'filter': {'a': 1}");
+    assert_string_equal(why, "");
+    n_times++;
+    run_before("emit", 1000, ", 'filter': {'a': 1}");
+    assert_string_equal(why, "the step is not acceptable: step.emissions: its events meet more than 2000000 "
+                             "connections together, which "
+                             "is the limit of a step");
+}
+
 static void a_step_that_does_too_much_fails_and_says_so(void **state)
 {
     (void)state;
@@ -348,6 +411,8 @@ int main(void)
         TEST(what_a_handler_does_costs_no_more_the_more_it_does),
         TEST(dropped_tasks_cost_no_more_the_more_there_are),
         TEST(events_cost_no_more_with_connections_of_others),
+        TEST(what_events_make_has_an_end_before_it_is_made),
+        TEST(events_meet_only_so_many_connections),
         TEST(a_step_that_does_too_much_fails_and_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
