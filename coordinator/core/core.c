@@ -306,17 +306,13 @@ void core_set_time(struct core *c, int64_t mono_ms, int64_t wall_ms)
 
 int64_t core_next_deadline(const struct core *c)
 {
-    int64_t at = hosts_deadline(c);
-    if (c->retry_at_ms != 0 && (at < 0 || c->retry_at_ms < at))
-        at = c->retry_at_ms;
-    int64_t apart = apart_deadline(c);
-    if (apart >= 0 && (at < 0 || apart < at))
-        at = apart;
-    int64_t wake = timers_deadline(c);
-    if (wake >= 0 && (at < 0 || wake < at))
-        at = wake;
-    int64_t beat = watches_deadline(c);
-    return beat >= 0 && (at < 0 || beat < at) ? beat : at;
+    const int64_t deadlines[] = {hosts_deadline(c), c->retry_at_ms != 0 ? c->retry_at_ms : -1,
+                                 apart_deadline(c), timers_deadline(c), watches_deadline(c)};
+    int64_t at = -1;
+    for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
+        if (deadlines[i] >= 0 && (at < 0 || deadlines[i] < at))
+            at = deadlines[i];
+    return at;
 }
 
 void core_tick(struct core *c)

@@ -232,6 +232,15 @@ int job_load(struct job *job, const struct store_found_job *found, size_t max_st
 
 /* ---- pauses ---- */
 
+const struct task_item *job_find_task(const struct job *job, const char *task_id)
+{
+    const struct task_item *t = job_state_find_task(job->state, task_id);
+    if (t == NULL)
+        for (t = job->inputs; t != NULL && strcmp(t->id, task_id) != 0;)
+            t = t->next;
+    return t;
+}
+
 Fermata__V1__Pause *job_find_pause(const struct job *job, const char *pause_id)
 {
     for (size_t i = 0; i < job->head->n_pauses; i++)

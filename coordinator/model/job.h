@@ -60,6 +60,8 @@ struct unit;
 struct op;
 struct watch;
 
+#define JOB_RECHECK_MS 5000 /* from one look at a job's children or parent to the next */
+
 struct job {
     UT_hash_handle hh;
     struct fm_id id;
@@ -128,6 +130,9 @@ int job_load(struct job *job, const struct store_found_job *found, size_t max_st
 int job_fold_stored(const struct store_found_job *found, size_t max_state_bytes, struct job_state **ret_state,
                     struct task_item **ret_inputs, struct fm_err *err) FM_MUST_CHECK;
 
+/* A task that waits: pending, or an input that no step has taken; NULL: there is none. Valid until the next
+ * change. */
+const struct task_item *job_find_task(const struct job *job, const char *task_id);
 /* The open pause with this id, or NULL. */
 Fermata__V1__Pause *job_find_pause(const struct job *job, const char *pause_id);
 /* Adds an open pause; takes ownership of a message made by pb_clone. */

@@ -13,6 +13,7 @@
 #include "times.h"
 
 #define MAX_NANOS 999999999
+
 int check_page(uint32_t page_size, uint32_t *ret, struct fm_err *err)
 {
     if (page_size > 1000)

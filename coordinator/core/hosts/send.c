@@ -22,18 +22,6 @@
 #include "state.h"
 #include "unit.h"
 
-static void host_send_assign(struct core *c, struct job *job);
-
-void pace_acked(struct core *c, struct host *h, uint64_t seq)
-{
-    pace_take_acked(h, seq);
-    while (h->assigns != NULL && h->assign_bytes < UNDER_WAY_BYTES) {
-        struct job *job = h->assigns;
-        pace_forget(h, job);
-        host_send_assign(c, job);
-    }
-}
-
 void host_send_message(struct core *c, struct host *h, uint32_t field, const void *message)
 {
     fm_auto(fm_buf) b = {0};
@@ -129,6 +117,16 @@ static void host_send_assign(struct core *c, struct job *job)
         host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_PAUSE);
     else if (h->draining)
         host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_DRAIN);
+}
+
+void pace_acked(struct core *c, struct host *h, uint64_t seq)
+{
+    pace_take_acked(h, seq);
+    while (h->assigns != NULL && h->assign_bytes < UNDER_WAY_BYTES) {
+        struct job *job = h->assigns;
+        pace_forget(h, job);
+        host_send_assign(c, job);
+    }
 }
 
 void host_send_inputs(struct core *c, struct job *job)

@@ -17,7 +17,6 @@
 #include "state.h"
 #include "unit.h"
 
-#define RECHECK_MS 5000
 #define MAX_CHILDREN 1000       /* of a step */
 #define MAX_OPEN_CHILDREN 10000 /* of a job: its record names them all */
 
@@ -116,7 +115,7 @@ void children_add(struct core *c, struct job *job, const Fermata__V1__Step *step
     if (t != NULL)
         fermata__v1__task__free_unpacked(t, NULL);
     job->head_dirty = true;
-    job->recheck_ms = c->wall_ms + RECHECK_MS;
+    job->recheck_ms = c->wall_ms + JOB_RECHECK_MS;
     children_effect(unit_of(c, job));
 }
 

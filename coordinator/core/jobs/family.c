@@ -34,8 +34,6 @@
 #include "state.h"
 #include "unit.h"
 
-#define RECHECK_MS 5000
-
 /* ---- results ---- */
 
 /* Builds a Struct: keys and values are taken over. */
@@ -245,7 +243,7 @@ static void start_stored(struct core *c, struct job *job)
 void family_look(struct core *c, struct job *job)
 {
     bool ended = job_status_final(job_status(job));
-    job->recheck_ms = c->wall_ms + RECHECK_MS;
+    job->recheck_ms = c->wall_ms + JOB_RECHECK_MS;
     if (job->next != NULL) {
         start_stored(c, job);
         return;

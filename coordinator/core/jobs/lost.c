@@ -81,16 +81,6 @@ static void remove_id(struct job *job, char ***list, size_t *n, const char *task
     *list = NULL;
 }
 
-/* A pending task, or an input that no step has taken. */
-static const struct task_item *find_task(const struct job *job, const char *task_id)
-{
-    const struct task_item *t = job_state_find_task(job->state, task_id);
-    if (t == NULL)
-        for (t = job->inputs; t != NULL && strcmp(t->id, task_id) != 0;)
-            t = t->next;
-    return t;
-}
-
 /* ---- intents ---- */
 
 void lost_on_intent(struct core *c, struct host *h, const Fermata__V1__Intent *m)
@@ -133,7 +123,7 @@ static bool is_gone(const struct job *job, const char *task_id)
 {
     unsigned long number = strtoul(task_id + (task_id[0] != '\0'), NULL, 10);
     uint32_t last = task_id[0] == 'i' ? job->head->input_count : job_state_step(job->state);
-    return number <= last && find_task(job, task_id) == NULL;
+    return number <= last && job_find_task(job, task_id) == NULL;
 }
 
 bool lost_task_known(struct job *job, const char *task_id)
@@ -220,7 +210,7 @@ static void ask(struct core *c, struct job *job, const struct task_item *t, size
 static void lose_task(struct core *c, struct job *job, const Fermata__V1__Flow *flow, const char *task_id,
                       size_t number)
 {
-    const struct task_item *t = find_task(job, task_id);
+    const struct task_item *t = job_find_task(job, task_id);
     if (t == NULL)
         return;
     Fermata__V1__LostPolicy policy = flow != NULL ? policy_of(flow, t->routine) : LOST_POLICY_FAIL;

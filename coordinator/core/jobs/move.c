@@ -27,8 +27,6 @@
 #include "store.h"
 #include "unit.h"
 
-#define FAMILY_RECHECK_MS 5000
-
 void job_must_move(struct core *c, struct job *job, enum job_event event)
 {
     struct fm_err err = {0};
@@ -138,7 +136,7 @@ static void end_family(struct core *c, struct job *job, struct unit *m)
     job->head->parent_waits = job->head->parent[0] != '\0';
     if (!children_due(job))
         return;
-    job->recheck_ms = c->wall_ms + FAMILY_RECHECK_MS;
+    job->recheck_ms = c->wall_ms + JOB_RECHECK_MS;
     children_effect(m);
 }
 

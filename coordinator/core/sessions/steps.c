@@ -66,23 +66,13 @@ static void on_bad_step(struct core *c, struct host *h, struct job *job, const F
     job_requeue(c, job, "its host made a step that breaks a rule");
 }
 
-/* A task of the job that waits: pending, or an input that no step has taken. */
-static const struct task_item *find_task(const struct job *job, const char *task_id)
-{
-    const struct task_item *t = job_state_find_task(job->state, task_id);
-    if (t == NULL)
-        for (t = job->inputs; t != NULL && strcmp(t->id, task_id) != 0;)
-            t = t->next;
-    return t;
-}
-
 void host_on_intent(struct core *c, struct host *h, const Fermata__V1__Intent *m)
 {
     struct fm_id id;
     struct job *job = fm_id_parse(m->job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
     if (job == NULL || job->loading || job->host != h || job->head->epoch != m->epoch)
         return; /* the host has lost the job: nothing answers, and the handler never starts */
-    if (find_task(job, m->task_id) != NULL) {
+    if (job_find_task(job, m->task_id) != NULL) {
         lost_on_intent(c, h, m);
         return;
     }
@@ -278,7 +268,7 @@ void host_on_steps(struct core *c, struct host *h, const Fermata__V1__StepBatch 
  * its condition, if anything. */
 static void hold_task(struct core *c, struct job *job, const char *task_id, const char *why)
 {
-    const struct task_item *t = find_task(job, task_id);
+    const struct task_item *t = job_find_task(job, task_id);
     if (t == NULL || (job->head->n_breakpoints == 0 && !job->head->single_step)) {
         job_requeue(c, job, "its host held a task, but its breakpoint is gone");
         return;

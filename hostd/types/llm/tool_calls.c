@@ -48,7 +48,12 @@ static const struct fm_value *read_arguments(struct fm_ctx *ctx, const char *tex
     return fm_value_kind(again) == FM_MAP ? again : v;
 }
 
-static const struct fm_value *llm_had_secret(struct fm_ctx *ctx, const struct fm_value *call);
+/* The call, in whose arguments a secret of the host was blanked out: it must not be run with stars. */
+static const struct fm_value *had_secret(struct fm_ctx *ctx, const struct fm_value *call)
+{
+    return llm_not_run(ctx, call,
+                       "error: the arguments had a secret of this host in them, so the tool was not called");
+}
 
 const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const char *name,
                                    const struct fm_value *arguments)
@@ -64,19 +69,12 @@ const struct fm_value *llm_call_of(struct fm_ctx *ctx, const char *id, const cha
     fm_map_set(ctx, call, "name", fm_string(ctx, name != NULL ? name : ""));
     fm_map_set(ctx, call, "arguments", read != NULL ? read : fm_map(ctx));
     if (is_text && strcmp(text, fm_value_string(arguments, "")) != 0)
-        return llm_had_secret(ctx, call);
+        return had_secret(ctx, call);
     if (read != NULL)
         return call;
     const struct fm_value *out =
         llm_not_run(ctx, call, "error: the arguments are not JSON, so the tool was not called: %s", err.msg);
     return out;
-}
-
-/* The call, in whose arguments a secret of the host was blanked out: it must not be run with stars. */
-static const struct fm_value *llm_had_secret(struct fm_ctx *ctx, const struct fm_value *call)
-{
-    return llm_not_run(ctx, call,
-                       "error: the arguments had a secret of this host in them, so the tool was not called");
 }
 
 const struct fm_value *llm_hidden_calls(struct fm_ctx *ctx, const struct fm_value *calls, bool redacted)
@@ -90,7 +88,7 @@ const struct fm_value *llm_hidden_calls(struct fm_ctx *ctx, const struct fm_valu
         bool had = fm_value_get(c, "not_run") == NULL &&
                    (llm_hidden_value(ctx, arguments) != arguments ||
                     (redacted && strstr(fm_value_string(llm_json_text(ctx, arguments), ""), STARS) != NULL));
-        fm_list_add(ctx, list, had ? llm_had_secret(ctx, hidden) : hidden);
+        fm_list_add(ctx, list, had ? had_secret(ctx, hidden) : hidden);
     }
     return list;
 }
