@@ -3,6 +3,8 @@
 #ifndef FM_AGREED_H
 #define FM_AGREED_H
 
+#include <stdint.h>
+
 /* Hello's protocol_version. */
 #define FM_PROTOCOL_VERSION 1
 
@@ -17,6 +19,7 @@
 #define FM_MAX_LABELS 64
 #define FM_MAX_LABEL_BYTES 256
 /* A key of a routine's state, of shared data, or of a scheduled task. */
+#define FM_GRACE_WITHOUT_END UINT32_MAX /* Interrupt.grace_ms: the step in hand is waited for */
 #define FM_MAX_KEY_BYTES 256
 /* The text of a Progress. */
 #define FM_MAX_PROGRESS_BYTES 65536

@@ -5,6 +5,7 @@
 
 #include <utlist.h>
 
+#include "agreed.h"
 #include "clock.h"
 #include "ctx.h"
 #include "engine_state.h"
@@ -321,13 +322,13 @@ void hjob_interrupt(struct hjob *job, enum interrupt_kind kind, uint32_t grace_m
     if (kind == INTERRUPT_CANCEL) {
         FM_LOG(INFO, STATE, "job cancelled", FM_STR("job", job->id), FM_U64("epoch", job->epoch),
                FM_U64("step", job->last_step));
-        hjob_drop(job);
+        hjob_end(job);
         return;
     }
     if (kind != INTERRUPT_PAUSE && kind != INTERRUPT_DRAIN)
         return;
     job->interrupt = kind;
-    if (kind == INTERRUPT_PAUSE)
+    if (kind == INTERRUPT_PAUSE && grace_ms != FM_GRACE_WITHOUT_END)
         hjob_set_grace(job, job->engine->now_ms + grace_ms);
     abort_unstarted(job, ALL_UNSTARTED);
     hjob_wake(job);

@@ -43,6 +43,7 @@ struct engine *engine_new(const struct engine_config *cfg, const struct engine_i
 
 void engine_free(struct engine *e)
 {
+    e->session->welcomed = false; /* nothing is said any more */
     while (e->jobs != NULL)
         hjob_drop(e->jobs);
     for (size_t i = 0; i < e->n_labels; i++) {

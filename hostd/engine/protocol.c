@@ -208,7 +208,7 @@ static void on_acks(struct engine *e, const fermata_v1_StepAckBatch *b)
             continue;
         hjob_stored(job, a.number);
         if (a.released)
-            hjob_drop(job);
+            hjob_end(job);
         else
             hjob_wake(job);
     }

@@ -20,6 +20,22 @@ static void add_unstarted(struct pb_var *list, const struct task *t)
     *list = pb_var_list(items, list->n + 1);
 }
 
+static void say_release(const struct hjob *job, enum release_reason reason, const char *message,
+                        struct pb_var unstarted_tasks)
+{
+    fermata_v1_Release m;
+    memset(&m, 0, sizeof(m));
+    m.unstarted_tasks = unstarted_tasks;
+    m.aborted_tasks = job->aborted;
+    m.job_id = pb_var_str(job->id);
+    m.epoch = job->epoch;
+    m.last_step = job->last_step;
+    m.reason = (fermata_v1_ReleaseReason)reason;
+    m.message = pb_var_str(message);
+    m.task_id = pb_var_str(job->break_task);
+    session_say(job->session, fermata_v1_HostMessage_release_tag, fermata_v1_Release_fields, &m);
+}
+
 /* The tasks whose intents were sent and whose handlers have not begun; free the items. */
 static struct pb_var unstarted(const struct hjob *job)
 {
@@ -50,22 +66,22 @@ void hjob_drop(struct hjob *job)
     hjob_free(job);
 }
 
+void hjob_end(struct hjob *job)
+{
+    step_abort_all(job);
+    if (job->aborted.n > 0 && job->session->welcomed)
+        say_release(job, RELEASE_ABORTED, "", (struct pb_var){0});
+    hjob_drop(job);
+}
+
 void hjob_release(struct hjob *job, enum release_reason reason, const char *message)
 {
-    struct session *s = job->session;
-    fermata_v1_Release m;
-    if (s->welcomed) {
-        session_flush(s);
-        memset(&m, 0, sizeof(m));
-        m.unstarted_tasks = unstarted(job);
-        m.job_id = pb_var_str(job->id);
-        m.epoch = job->epoch;
-        m.last_step = job->last_step;
-        m.reason = (fermata_v1_ReleaseReason)reason;
-        m.message = pb_var_str(message);
-        m.task_id = pb_var_str(job->break_task);
-        session_say(s, fermata_v1_HostMessage_release_tag, fermata_v1_Release_fields, &m);
-        free(m.unstarted_tasks.items);
+    struct pb_var not_begun = unstarted(job);
+    step_abort_all(job);
+    if (job->session->welcomed) {
+        session_flush(job->session);
+        say_release(job, reason, message, not_begun);
     }
+    free(not_begun.items);
     hjob_drop(job);
 }

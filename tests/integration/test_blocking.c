@@ -77,7 +77,7 @@ static void a_blocking_handler_that_is_cancelled_paused_or_timed_out_counts_for_
     wait_started(&c, 2);
     const char *paused = submit_blocking(&c, "");
     wait_started(&c, 3);
-    r = rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s'}", paused);
+    r = rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s','grace_ms':100}", paused);
     assert_string_equal(at(r, "status"), "JOB_STATUS_PAUSED");
     json_decref(r);
     cluster_open_gate(&c, "gate"); /* now all three handlers return */

@@ -223,7 +223,7 @@ static void a_child_and_its_children_end_with_their_step_and_with_their_host(voi
     json_decref(rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", cancelled));
     wait_gone(&c, "one");
     const char *paused = submit_endless(&c, "two");
-    json_decref(rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s'}", paused));
+    json_decref(rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s','grace_ms':0}", paused));
     wait_gone(&c, "two");
     json_decref(rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", paused));
     cluster_done(&c);

@@ -230,7 +230,7 @@ static void a_cancelled_or_paused_job_takes_the_process_and_its_children_with_it
     pid_t pid = served_by(next);
     snprintf(job, sizeof(job), "%s", submit(ENV("cancel"), "", with_file("child", "child2", ",'hang':true")));
     child = pid_in("child2");
-    json_decref(rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s'}", job));
+    json_decref(rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s','grace_ms':0}", job));
     wait_gone(child);
     wait_gone(pid);
     json_decref(rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", job));

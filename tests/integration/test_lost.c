@@ -136,8 +136,8 @@ static void a_drain_after_a_pause_does_not_hide_that_the_handler_was_aborted(voi
     cluster_start_probes(&c, 2);
     const char *job = submit_risky(&c, "LOST_POLICY_ASK");
     wait_effects(&c, 1);
-    rpc_start(&pause, cluster_file(&c, "pause.log"), c.address, "Jobs/PauseJob", "{'job_id':'%s'}",
-              job); /* it answers when the handler has been aborted */
+    rpc_start(&pause, cluster_file(&c, "pause.log"), c.address, "Jobs/PauseJob",
+              "{'job_id':'%s','grace_ms':1000}", job); /* it answers when the handler has been aborted */
     long long until = test_now_ms() + DEADLINE_MS;
     char host = '?';
     for (bool wanted = false; !wanted; test_pause(until, "the pause is wanted")) {

@@ -151,7 +151,7 @@ static void what_is_stopped_from_outside_leaves_no_step_and_counts_as_no_attempt
     cluster_start_probes(&c, 1);
     const char *job = submit_stopped(&c);
     wait_lines(&c, "marks", 1);
-    json_t *r = rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s'}", job);
+    json_t *r = rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s','grace_ms':100}", job);
     assert_string_equal(at(r, "status"), "JOB_STATUS_PAUSED");
     json_decref(r);
     expect_steps(&c, job, 1);

@@ -293,7 +293,7 @@ static void pausing_one_job_does_not_touch_another(void **state)
     free(flow);
     json_decref(wait_status(&c, one, "RUNNING"));
     json_decref(wait_status(&c, two, "RUNNING"));
-    json_t *r = rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s'}", one); /* bounded: the handler is aborted */
+    json_t *r = rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s','grace_ms':100}", one);
     assert_string_equal(at(r, "status"), "JOB_STATUS_PAUSED");
     json_decref(r);
     cluster_open_gate(&c, "gate");
@@ -304,6 +304,47 @@ static void pausing_one_job_does_not_touch_another(void **state)
     json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", one));
     json_t *done = wait_status(&c, one, "COMPLETED");
     assert_string_equal(at(done, "job.state.sharedData.n"), "1");
+    json_decref(done);
+    cluster_done(&c);
+}
+
+/* However long it takes: what a step does to the world is done once. (That a pause aborted the step after a
+ * second and had it run again was the default once.) */
+static void a_pause_waits_for_the_end_of_the_step_in_hand(void **state)
+{
+    (void)state;
+    struct cluster c;
+    struct proc pause;
+    cluster_start_probes(&c, 1);
+    const char *job =
+        submit_flow(&c, "{}",
+                    "{'routines':[{'id':'a','type':'probe_fx','config':{'do':{'in':[{'touch':'%s'},"
+                    "{'gate':'%s'},{'emit':'out'}]}}},"
+                    "{'id':'b','type':'probe','config':{'do':{'in':[{'append':'seen'}]}}}],"
+                    "'connections':[{'from':{'routine':'a','event':'out'},"
+                    "'to':{'routine':'b','slot':'in'}}]}",
+                    cluster_file(&c, "effects"), cluster_file(&c, "gate"));
+    long long until = test_now_ms() + DEADLINE_MS;
+    while (cluster_lines(&c, "effects") < 1)
+        test_pause(until, "the handler has started");
+    rpc_start(&pause, cluster_file(&c, "pause.log"), c.address, "Jobs/PauseJob",
+              "{'job_id':'%s','by':'ann','reason':'lunch'}", job);
+    for (long long end = test_now_ms() + 2500; test_now_ms() < end;) {
+        json_t *j = wait_status(&c, job, "RUNNING"); /* never PAUSED while the step is in hand */
+        json_decref(j);
+        test_pause(until, "time has passed");
+    }
+    cluster_open_gate(&c, "gate");
+    assert_int_equal(proc_wait(&pause), 0);
+    json_t *paused = wait_status(&c, job, "PAUSED");
+    assert_string_equal(at(paused, "job.stepCount"), "1");
+    assert_string_equal(at(paused, "job.pauses[0].question"), "lunch");
+    assert_int_equal(cluster_lines(&c, "effects"), 1);
+    json_decref(paused);
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", job));
+    json_t *done = wait_status(&c, job, "COMPLETED");
+    assert_string_equal(at(done, "job.stepCount"), "2");
+    assert_int_equal(cluster_lines(&c, "effects"), 1);
     json_decref(done);
     cluster_done(&c);
 }
@@ -502,6 +543,7 @@ int main(void)
         cmocka_unit_test(a_fork_begins_with_the_shared_data_of_the_job_at_whatever_step_and_however_often),
         cmocka_unit_test(nobody_sends_to_a_routines_own_slot_but_its_tasks_can_be_remedied),
         cmocka_unit_test(pausing_one_job_does_not_touch_another),
+        cmocka_unit_test(a_pause_waits_for_the_end_of_the_step_in_hand),
         cmocka_unit_test(input_wakes_a_sleeping_job_and_a_pause_holds_it),
         cmocka_unit_test(a_failed_job_that_goes_on_asks_its_open_question_again),
         cmocka_unit_test(a_fork_behind_a_skipped_task_goes_on_with_the_result_in_its_place),

@@ -111,6 +111,10 @@ static void pause_it(size_t j)
 {
     Fermata__V1__PauseJobRequest r = FERMATA__V1__PAUSE_JOB_REQUEST__INIT;
     r.job_id = w.jobs[j].id;
+    if (chance(50)) { /* else it waits for the end of the step in hand */
+        r.maybe_grace_case = FERMATA__V1__PAUSE_JOB_REQUEST__MAYBE_GRACE_GRACE_MS;
+        r.grace_ms = rnd(400);
+    }
     request("Jobs/PauseJob", OP_PAUSE, j, 0, "", &r.base);
 }
 

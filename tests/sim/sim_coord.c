@@ -98,7 +98,6 @@ void start_core(void)
 {
     const struct core_config cfg = {.lease_ms = LEASE_MS,
                                     .heartbeat_ms = HEARTBEAT_MS,
-                                    .pause_grace_ms = 200,
                                     .snapshot_steps = 3,
                                     .snapshot_bytes = chance(50) ? 1 : 400,
                                     .cache_bytes = chance(50) ? 1 : 0,

@@ -45,7 +45,8 @@ struct core_io {
 struct core_config {
     uint32_t lease_ms;           /* how long a silent host keeps its jobs */
     uint32_t heartbeat_ms;       /* how often hosts send heartbeats */
-    uint32_t pause_grace_ms;     /* how long a step may still take after PauseJob */
+    uint32_t pause_grace_ms;     /* how long a step may still take after a PauseJob that does not say; 0:
+                                    as long as it takes */
     uint32_t watch_heartbeat_ms; /* a watch to which nothing was said hears so after one to two of
                                     these; 0: never */
     uint32_t snapshot_steps;     /* write a snapshot after so many steps at the latest; 0: 256 */

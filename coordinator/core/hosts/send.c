@@ -5,6 +5,7 @@
 
 #include <utlist.h>
 
+#include "agreed.h"
 #include "buf.h"
 #include "defs.h"
 #include "err.h"
@@ -153,6 +154,15 @@ void host_send_inputs(struct core *c, struct job *job)
         host_send(c, job->host, FIELD_COORDINATOR_MESSAGE_DELIVER, fm_buf_bytes(&b));
 }
 
+/* What of its grace is left to a step for which a pause waits. */
+static uint32_t grace_left(const struct core *c, const struct job *job)
+{
+    if (job->head->pause_abort_at == NULL)
+        return FM_GRACE_WITHOUT_END;
+    int64_t left = time_to_ms(job->head->pause_abort_at) - c->wall_ms;
+    return left <= 0 ? 0 : left < FM_GRACE_WITHOUT_END ? (uint32_t)left : FM_GRACE_WITHOUT_END - 1;
+}
+
 void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_t epoch, int kind)
 {
     struct host *h = host_by_conn(c, conn);
@@ -164,7 +174,8 @@ void host_send_interrupt(struct core *c, uint64_t conn, struct job *job, uint32_
     m.job_id = job->text;
     m.epoch = epoch;
     m.kind = (Fermata__V1__InterruptKind)kind;
-    m.grace_ms = c->cfg.pause_grace_ms;
+    if (kind == INTERRUPT_KIND_PAUSE)
+        m.grace_ms = grace_left(c, job);
     host_send_message(c, h, FIELD_COORDINATOR_MESSAGE_INTERRUPT, &m);
 }
 

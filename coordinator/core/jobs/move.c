@@ -103,6 +103,18 @@ static void put_snapshot(struct core *c, struct job *job, bool at_rest)
     job->journal_bytes = 0;
 }
 
+/* The operator's pause has taken effect, or the job has ended before. */
+static void forget_wanted_pause(struct job *job)
+{
+    Fermata__V1__Job *h = job->head;
+    h->pause_requested = false;
+    pb_set_string(&h->pause_by, "");
+    pb_set_string(&h->pause_reason, "");
+    if (h->pause_abort_at != NULL)
+        google__protobuf__timestamp__free_unpacked(h->pause_abort_at, NULL);
+    h->pause_abort_at = NULL;
+}
+
 void job_hold(struct core *c, struct job *job)
 {
     char id[32];
@@ -113,10 +125,9 @@ void job_hold(struct core *c, struct job *job)
     p.reason = PAUSE_REASON_OPERATOR;
     p.step = job_state_step(job->state);
     p.at = &at;
-    if (job->pause_ops != NULL)
-        p.question = ((const Fermata__V1__PauseJobRequest *)(const void *)job->pause_ops->request)->reason;
+    p.question = job->head->pause_reason;
     job_add_pause(job, pb_clone(&p));
-    job->head->pause_requested = false;
+    forget_wanted_pause(job);
     if (job->host != NULL)
         job_leave_host(c, job);
     place_unqueue(c, job);
@@ -145,7 +156,7 @@ void job_end(struct core *c, struct job *job, enum job_event event)
     job_must_move(c, job, event);
     place_unqueue(c, job);
     job_leave_host(c, job);
-    job->head->pause_requested = false;
+    forget_wanted_pause(job);
     job->head->emit_deferred = false;
     job_close_pauses(job, event == JOB_EV_FAIL ? KEEP_QUESTIONS : KEEP_NONE);
     if (event != JOB_EV_FAIL) /* else it may go on one day, and what was in hand is lost */

@@ -297,7 +297,8 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
 {
     struct fm_id id;
     struct job *job = fm_id_parse(r->job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
-    if (job == NULL || job->loading || job->host != h || job->head->epoch != r->epoch)
+    if (job == NULL || job->loading || job->host != h || job->head->epoch != r->epoch ||
+        r->reason == RELEASE_REASON_ABORTED)
         return; /* it lost the job before: nothing to give back */
     for (size_t i = 0; i < r->n_unstarted_tasks; i++)
         lost_unstarted(job, r->unstarted_tasks[i]);

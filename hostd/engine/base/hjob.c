@@ -10,6 +10,8 @@
 #include "hsession.h"
 #include "mem.h"
 
+#define MAX_ABORTED 1000 /* are named to the coordinator */
+
 /* ---- pieces ---- */
 
 static char *put_text(char **at, const char *s)
@@ -137,6 +139,13 @@ static void free_marks(struct hjob *job)
     }
 }
 
+static void free_aborted(struct hjob *job)
+{
+    for (size_t i = 0; i < job->aborted.n; i++)
+        free((void *)(uintptr_t)job->aborted.items[i].p);
+    free(job->aborted.items);
+}
+
 void hjob_free(struct hjob *job)
 {
     for (size_t i = 0; job->flow != NULL && i < job->flow->n_routines; i++)
@@ -149,6 +158,7 @@ void hjob_free(struct hjob *job)
     free(job->break_task);
     free(job->break_why);
     free_marks(job);
+    free_aborted(job);
     struct deferred *d, *dtmp;
     DL_FOREACH_SAFE (job->deferred, d, dtmp)
         free(d);
@@ -252,6 +262,16 @@ void hjob_stored(struct hjob *job, uint32_t number)
         job->n_sent--;
         free(s);
     }
+}
+
+void hjob_note_aborted(struct hjob *job, const struct task *t)
+{
+    struct pb_var *list = &job->aborted;
+    if (list->n >= MAX_ABORTED)
+        return;
+    struct fm_bytes *items = fm_xgrow(list->items, list->n, sizeof(*items));
+    items[list->n] = (struct fm_bytes){(uint8_t *)fm_xstrdup(t->id), strlen(t->id)};
+    *list = pb_var_list(items, list->n + 1);
 }
 
 void hjob_set_grace(struct hjob *job, int64_t at_ms)

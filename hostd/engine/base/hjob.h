@@ -88,6 +88,7 @@ struct hjob {
     enum job_phase phase;
     enum interrupt_kind interrupt;
     int64_t interrupt_at_ms; /* abort then; 0: no */
+    struct pb_var aborted;   /* list of the ids of tasks whose handlers were at work and were aborted; own */
     struct hjob *ready_prev, *ready_next;
     bool is_ready; /* in the list of those that may run */
 };
@@ -119,6 +120,8 @@ void hjob_enqueue(struct hjob *job, struct task *t);
 void hjob_send_step(struct hjob *job, const struct fm_buf *step);
 /* Forgets the steps up to this number, which are on disk. */
 void hjob_stored(struct hjob *job, uint32_t number);
+/* The handler of the task was at work and is aborted: the coordinator shall hear of it. */
+void hjob_note_aborted(struct hjob *job, const struct task *t);
 /* Sets the time at which an interrupt aborts what runs; the engine looks when the first of them has
  * come. */
 void hjob_set_grace(struct hjob *job, int64_t at_ms);

@@ -28,7 +28,8 @@ enum release_reason {
     RELEASE_REFUSED = fermata_v1_ReleaseReason_RELEASE_REASON_REFUSED,
     RELEASE_IDLE = fermata_v1_ReleaseReason_RELEASE_REASON_IDLE,
     RELEASE_SLEEPING = fermata_v1_ReleaseReason_RELEASE_REASON_SLEEPING,
-    RELEASE_BREAKPOINT = fermata_v1_ReleaseReason_RELEASE_REASON_BREAKPOINT
+    RELEASE_BREAKPOINT = fermata_v1_ReleaseReason_RELEASE_REASON_BREAKPOINT,
+    RELEASE_ABORTED = fermata_v1_ReleaseReason_RELEASE_REASON_ABORTED
 };
 
 enum error_policy {

@@ -22,7 +22,7 @@ struct engine_work {
     struct fm_ctx ctx;
     fm_handler handler;
     int rc;
-    atomic_bool cancelled;
+    atomic_bool cancelled, begun;
 };
 
 static void copy_kv(const struct kv *from, struct kv *to)
@@ -95,6 +95,7 @@ int blocking_start(struct fm_ctx *ctx, fm_handler handler)
     struct engine_work *w = fm_xcalloc(1, sizeof(*w));
     w->handler = handler;
     atomic_init(&w->cancelled, false);
+    atomic_init(&w->begun, false);
     copy_job(ctx, w);
     if (!copy_ctx(ctx, w)) {
         blocking_free(w);
@@ -102,19 +103,29 @@ int blocking_start(struct fm_ctx *ctx, fm_handler handler)
     }
     struct call *k = call_new(&ctx->waits, CALL_WORK, cancel, NULL);
     k->work = w;
+    ctx->at_work = false;
+    ctx->handed = w;
     e->io.start_work(e->io.arg, k->id, w);
     return 0;
 }
 
 void blocking_run(struct engine_work *w)
 {
+    atomic_store(&w->begun, true);
     if (!atomic_load(&w->cancelled)) /* no handler starts after its step was aborted */
         w->rc = w->handler(&w->ctx, w->ctx.data);
+}
+
+bool blocking_has_begun(struct engine_work *w)
+{
+    return atomic_load(&w->begun);
 }
 
 int blocking_adopt(struct fm_ctx *ctx, struct engine_work *w)
 {
     ctx->out = w->ctx.out;
+    ctx->handed = NULL;
+    ctx->at_work = true;
     ctx->work = w; /* all of this lies in its memory */
     w->ctx.out = (struct outcome){0};
     return w->rc;

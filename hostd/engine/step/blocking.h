@@ -11,6 +11,8 @@ int blocking_start(struct fm_ctx *ctx, fm_handler handler);
 /* Moves what the handler has done into the step's context, which keeps the work; returns what the
  * handler has returned. */
 int blocking_adopt(struct fm_ctx *ctx, struct engine_work *w);
+/* Whether a worker has got to it. */
+bool blocking_has_begun(struct engine_work *w);
 void blocking_free(struct engine_work *w);
 
 /* Calls the handler; any thread. */

@@ -90,7 +90,9 @@ struct fm_ctx {
     struct engine_work *work; /* in whose memory lies what a blocking handler has done */
     bool on_worker;           /* of a blocking handler: made of copies */
     bool waits_for_intent;
-    bool begun; /* engine_io.task_begins was called, and gave this */
+    bool at_work;               /* its handler was called */
+    struct engine_work *handed; /* … or is to be called on another thread, and has not returned */
+    bool begun;                 /* engine_io.task_begins was called, and gave this */
     size_t begun_as;
     uint64_t intent_seq; /* number of the message that has announced the attempt */
     int64_t started_us, next_progress_ms;

@@ -223,6 +223,8 @@ void step_timed_out(struct fm_ctx *ctx)
 
 void step_abort(struct fm_ctx *ctx)
 {
+    if (ctx->at_work || (ctx->handed != NULL && blocking_has_begun(ctx->handed)))
+        hjob_note_aborted(ctx->job, ctx->task);
     hjob_return_task(ctx->task);
     leave(ctx);
 }
@@ -303,5 +305,6 @@ bool step_go(struct fm_ctx *ctx)
     if (!prepare(ctx))
         return step_returned(ctx, -1);
     tell_begin(ctx);
+    ctx->at_work = true;
     return step_returned(ctx, run_handler(ctx));
 }

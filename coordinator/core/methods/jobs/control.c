@@ -20,16 +20,49 @@
 #include "state.h"
 #include "store.h"
 #include "unit.h"
+#include "who.h"
 
 /* ---- PauseJob, CancelJob, DeleteJob ---- */
+
+#define MAX_GRACE_MS (30ull * 86400 * 1000)
+
+static int check_grace(const Fermata__V1__PauseJobRequest *r, struct fm_err *err)
+{
+    if (r->maybe_grace_case == FERMATA__V1__PAUSE_JOB_REQUEST__MAYBE_GRACE_GRACE_MS &&
+        r->grace_ms > MAX_GRACE_MS)
+        return fm_err_set(
+            err, FM_INVALID_ARGUMENT, "grace_ms",
+            "grace_ms is %llu; at most %llu (30 days) are allowed; leave it out to wait for the "
+            "end of the step",
+            (unsigned long long)r->grace_ms, (unsigned long long)MAX_GRACE_MS);
+    return 0;
+}
+
+/* When the steps in hand are to be aborted is settled by whoever wants it soonest. Returns true when that has
+ * changed. */
+static bool shorten_grace(const struct core *c, struct job *job, const Fermata__V1__PauseJobRequest *r)
+{
+    bool said = r->maybe_grace_case == FERMATA__V1__PAUSE_JOB_REQUEST__MAYBE_GRACE_GRACE_MS;
+    if (!said && c->cfg.pause_grace_ms == 0)
+        return false;
+    int64_t at = c->wall_ms + (int64_t)(said ? r->grace_ms : c->cfg.pause_grace_ms);
+    int64_t had = time_to_ms(job->head->pause_abort_at);
+    if (had != 0 && had <= at)
+        return false;
+    pb_set_time(&job->head->pause_abort_at, at);
+    return true;
+}
 
 static int pause_job(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__PauseJobRequest *r = OP_REQUEST(op, Fermata__V1__PauseJobRequest);
-    if (check_text("reason", r->reason, err) < 0)
-        return -(int)err->code;
+    struct who who;
     struct job *job;
-    int rc = job_for_op(c, op, r->job_id, &job, err);
+    int rc = who_asks(op, "by", r->by, "reason", r->reason, &who, err);
+    if (rc == 0)
+        rc = check_grace(r, err);
+    if (rc == 0)
+        rc = job_for_op(c, op, r->job_id, &job, err);
     if (rc != 0)
         return rc;
     int status = job_status(job);
@@ -37,14 +70,21 @@ static int pause_job(struct core *c, struct op *op, struct fm_err *err)
         return fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: it cannot be paused",
                           job->text, job_status_name(status));
     }
+    Fermata__V1__Job *h = job->head;
+    bool held = job_count_pauses(job, PAUSE_REASON_OPERATOR) > 0, first = !held && !h->pause_requested;
+    if (first) {
+        h->pause_requested = job->head_dirty = true;
+        pb_set_string(&h->pause_by, who.by);
+        pb_set_string(&h->pause_reason, who.reason);
+    }
+    bool sooner = !held && status == JOB_RUNNING && shorten_grace(c, job, r);
     op_park(op);
     DL_APPEND(job->pause_ops, op);
-    if (job_count_pauses(job, PAUSE_REASON_OPERATOR) > 0) {
+    if (held) {
         paused_effect(unit_of(c, job)); /* paused already: say so when that is on disk */
     } else if (status != JOB_RUNNING) {
         job_hold(c, job);
-    } else if (!job->head->pause_requested) {
-        job->head->pause_requested = true;
+    } else if (first || sooner) {
         job->head_dirty = true;
         interrupt_effect(unit_of(c, job), job, INTERRUPT_KIND_PAUSE);
     }

@@ -417,8 +417,7 @@ int rig_setup(void **state)
     all.values = json_array();
     open_store();
     rig.fail_with = FM_UNAVAILABLE;
-    rig.config = (struct core_config){
-        .lease_ms = RIG_LEASE_MS, .heartbeat_ms = RIG_HEARTBEAT_MS, .pause_grace_ms = 500, .seed = 7};
+    rig.config = (struct core_config){.lease_ms = RIG_LEASE_MS, .heartbeat_ms = RIG_HEARTBEAT_MS, .seed = 7};
     start_core();
     assert_true(rig.recovered);
     return 0;

@@ -579,7 +579,8 @@ static void a_cancelled_job_is_forgotten_at_once(void **state)
     interrupt(fermata_v1_InterruptKind_INTERRUPT_KIND_CANCEL, 0);
     assert_int_equal(engine_job_count(fx.e), 0);
     assert_int_equal(fx.timer, 0);
-    assert_null(release());
+    assert_int_equal(release()->reason, fermata_v1_ReleaseReason_RELEASE_REASON_ABORTED);
+    assert_int_equal(release()->aborted_tasks.n, 1);
 }
 
 /* The answer to a Hello that named the job. */

@@ -363,8 +363,9 @@ static void a_handler_that_blocks_does_not_start_after_its_step_was_aborted(void
         assert_int_equal(engine_job_count(b.e), 0);
         b.work = NULL;
     }
-    assert_int_equal(last(FERMATA__V1__HOST_MESSAGE__BODY_RELEASE)->release->reason,
-                     FERMATA__V1__RELEASE_REASON__RELEASE_REASON_PAUSED);
+    const Fermata__V1__Release *r = last(FERMATA__V1__HOST_MESSAGE__BODY_RELEASE)->release;
+    assert_int_equal(r->reason, FERMATA__V1__RELEASE_REASON__RELEASE_REASON_PAUSED);
+    assert_int_equal(r->n_aborted_tasks, 0);
 }
 
 static void a_handler_that_blocks_does_not_start_after_its_time(void **state)

@@ -660,7 +660,40 @@ static void a_pause_waits_for_the_step_in_hand_for_its_grace(void **state)
     rig_pass(1, true);
     release = said_of("release");
     assert_int_equal(number_at(release, "last_step"), 0);
+    assert_int_equal(json_array_size(json_object_get(release, "aborted_tasks")), 1);
+    assert_string_equal(at(release, "aborted_tasks[0]"), "i1");
     assert_null(made());
+}
+
+static void a_pause_without_a_grace_waits_for_the_step_in_hand_however_long(void **state)
+{
+    (void)state;
+    assign(1, "'routines': [{'id': 'r', 'type': 't'}]", "{'do': [['wait', 1500000]]}|{'do': []}");
+    hears("'interrupt': {'job_id': '" JOB
+          "', 'epoch': 1, 'kind': 'INTERRUPT_KIND_PAUSE', 'grace_ms': 4294967295}");
+    rig_pass(1499999, true);
+    assert_null(made());
+    rig_pass(1, true);
+    (void)made_step(1);
+    json_t *release = said_of("release");
+    assert_string_equal(at(release, "reason"), "RELEASE_REASON_PAUSED");
+    assert_int_equal(number_at(release, "last_step"), 1);
+    assert_null(json_object_get(release, "aborted_tasks"));
+}
+
+static void a_second_pause_aborts_what_the_first_one_waits_for(void **state)
+{
+    (void)state;
+    static const char pause[] =
+        "'interrupt': {'job_id': '" JOB "', 'epoch': 1, 'kind': 'INTERRUPT_KIND_PAUSE', 'grace_ms': %u}";
+    assign(1, "'routines': [{'id': 'r', 'type': 't'}]", "{'do': [['wait', 90000]]}");
+    hears(pause, UINT32_MAX);
+    rig_pass(5000, true);
+    hears(pause, 100);
+    rig_pass(99, true);
+    assert_true(said_nothing());
+    rig_pass(1, true);
+    assert_string_equal(at(said_of("release"), "aborted_tasks[0]"), "i1");
 }
 
 static void a_drained_job_leaves_at_the_end_of_its_step(void **state)
@@ -674,14 +707,21 @@ static void a_drained_job_leaves_at_the_end_of_its_step(void **state)
     assert_string_equal(at(said_of("release"), "reason"), "RELEASE_REASON_DRAINING");
 }
 
-static void a_cancelled_job_is_dropped_without_a_word(void **state)
+static void what_a_cancelled_job_had_at_work_is_named(void **state)
 {
     (void)state;
     assign(1, "", "{'do': [['http', 'http://x/']]}");
     hears("'interrupt': {'job_id': '" JOB "', 'epoch': 1, 'kind': 'INTERRUPT_KIND_CANCEL'}");
     assert_int_equal(calling(), 0);
     assert_int_equal(engine_job_count(rig.e), 0);
-    assert_true(said_nothing());
+    json_t *release = said_of("release");
+    assert_string_equal(at(release, "reason"), "RELEASE_REASON_ABORTED");
+    assert_string_equal(at(release, "aborted_tasks[0]"), "i1");
+    assign(2, "", "{'do': []}");
+    (void)made_step(1);
+    (void)said_of("steps");
+    hears("'step_acks': {'acks': [{'job_id': '" JOB "', 'epoch': 2, 'number': 1, 'released': true}]}");
+    assert_true(said_nothing()); /* nothing was at work */
 }
 
 static void a_job_whose_tasks_are_not_due_for_long_leaves(void **state)
@@ -862,8 +902,10 @@ int main(void)
         T(a_lost_task_fails_with_what_the_coordinator_says_also_one_that_is_made_later),
         T(nothing_of_a_job_runs_beside_a_suspect_task),
         T(a_pause_waits_for_the_step_in_hand_for_its_grace),
+        T(a_pause_without_a_grace_waits_for_the_step_in_hand_however_long),
+        T(a_second_pause_aborts_what_the_first_one_waits_for),
         T(a_drained_job_leaves_at_the_end_of_its_step),
-        T(a_cancelled_job_is_dropped_without_a_word),
+        T(what_a_cancelled_job_had_at_work_is_named),
         T(a_job_whose_tasks_are_not_due_for_long_leaves),
         T(a_host_that_drains_gives_back_everything_and_says_goodbye),
         T(what_a_host_cannot_take_it_refuses),

@@ -66,7 +66,7 @@ static void a_pause_is_said_to_the_host_and_answered_when_it_holds(void **state)
     json_t *interrupt = told_of(a, "interrupt");
     assert_string_equal(at(interrupt, "kind"), "INTERRUPT_KIND_PAUSE");
     assert_int_equal(number_at(interrupt, "epoch"), 1);
-    assert_int_equal(number_at(interrupt, "grace_ms"), 500);
+    assert_int_equal(number_at(interrupt, "grace_ms"), UINT32_MAX);
     assert_true(told_nothing(a)); /* it was asked for already */
     assert_string_equal(at(job_of(job), "pause_requested"), "true");
     host_steps(a, job, 1, 1, TAKES_I1 OUTCOME(CONTINUE) ", 'new_tasks': [{'task_id': 's1.0', " PLACES "}]");
@@ -84,6 +84,45 @@ static void a_pause_is_said_to_the_host_and_answered_when_it_holds(void **state)
     assert_string_equal(at(call("Jobs/PauseJob", "'job_id': '%s'", job), ""), at(answer_of(one), ""));
     (void)call("Jobs/ResumeJob", "'job_id': '%s'", job);
     assert_int_equal(number_at(told_of(a, "assign"), "epoch"), 2);
+}
+
+/* The grace that the host was told of. */
+static int64_t grace(void)
+{
+    return number_at(told_of(a, "interrupt"), "grace_ms");
+}
+
+static void a_pause_aborts_a_step_only_after_the_shortest_grace_that_was_asked_for(void **state)
+{
+    (void)state;
+    const char *job = running();
+    uint64_t one = begin("Jobs/PauseJob", "'job_id': '%s', 'by': 'ann', 'reason': 'lunch'", job);
+    rig_settle();
+    assert_int_equal(grace(), UINT32_MAX);
+    uint64_t two = begin("Jobs/PauseJob", "'job_id': '%s', 'by': 'bob', 'grace_ms': 9000", job);
+    rig_settle();
+    assert_int_equal(grace(), 9000);
+    uint64_t three = begin("Jobs/PauseJob", "'job_id': '%s', 'grace_ms': 60000", job);
+    rig_settle();
+    assert_true(told_nothing(a));
+    assert_string_equal(at(job_of(job), "pause_by"), "ann");
+    rig_restart(); /* what is left of it is known to the disk */
+    a = host_joins("a", ", 'held_jobs': [{'job_id': '%s', 'epoch': 1}]", job);
+    assert_int_equal(grace(), 9000);
+    (void)one, (void)two, (void)three;
+    uint64_t now = begin("Jobs/PauseJob", "'job_id': '%s', 'grace_ms': 0", job);
+    rig_settle();
+    assert_int_equal(grace(), 0);
+    host_says(a,
+              "'release': {'job_id': '%s', 'epoch': 1, 'reason': 'RELEASE_REASON_PAUSED', 'aborted_tasks': "
+              "['i1']}",
+              job);
+    assert_string_equal(at(answer_of(now), "status"), "JOB_STATUS_PAUSED");
+    assert_string_equal(at(job_of(job), "pauses[0].question"), "lunch"); /* that of the first */
+    assert_string_equal(at(job_of(job), "pause_by"), "");
+    assert_string_equal(at(job_of(job), "pause_abort_at"), "");
+    refuses("INVALID_ARGUMENT grace_ms: grace_ms is 2592000001; at most 2592000000 (30 days)",
+            "Jobs/PauseJob", "'job_id': '%s', 'grace_ms': 2592000001", job);
 }
 
 static void a_waiting_job_is_held_at_once(void **state)
@@ -472,6 +511,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_pause_is_said_to_the_host_and_answered_when_it_holds),
         T(a_waiting_job_is_held_at_once),
+        T(a_pause_aborts_a_step_only_after_the_shortest_grace_that_was_asked_for),
         T(a_pause_outlives_the_job_s_host),
         T(a_pause_that_meets_the_job_s_end_is_answered),
         T(a_pause_that_could_not_be_stored_is_said_to_nobody),
