@@ -123,16 +123,16 @@ static void put(struct fm_buf *out, const char *s)
     fm_buf_append(out, s, strlen(s));
 }
 
-static void put_string(struct fm_buf *out, const char *s)
+void json_string_write(const char *s, size_t n, struct fm_buf *out)
 {
+    const char *end = s + n;
     put(out, "\"");
-    for (;;) {
-        size_t plain = 0;
-        while ((unsigned char)s[plain] >= 0x20 && s[plain] != '"' && s[plain] != '\\')
-            plain++;
-        fm_buf_append(out, s, plain);
-        s += plain;
-        if (*s == '\0')
+    while (s < end) {
+        const char *plain = s;
+        while (s < end && (unsigned char)*s >= 0x20 && *s != '"' && *s != '\\')
+            s++;
+        fm_buf_append(out, plain, (size_t)(s - plain));
+        if (s == end)
             break;
         char escaped[8];
         if (*s == '"' || *s == '\\')
@@ -147,7 +147,7 @@ static void put_string(struct fm_buf *out, const char *s)
     put(out, "\"");
 }
 
-static void put_number(struct fm_buf *out, double n)
+void json_number_write(double n, struct fm_buf *out)
 {
     char text[40];
     if (n == floor(n) && fabs(n) < 1e15) {
@@ -171,10 +171,10 @@ void json_value_write(const struct fm_value *v, struct fm_buf *out)
         put(out, fm_value_bool(v, false) ? "true" : "false");
         return;
     case FM_NUMBER:
-        put_number(out, fm_value_number(v, 0));
+        json_number_write(fm_value_number(v, 0), out);
         return;
     case FM_STRING:
-        put_string(out, fm_value_string(v, ""));
+        json_string_write(fm_value_string(v, ""), fm_value_size(v), out);
         return;
     case FM_LIST:
         put(out, "[");
@@ -188,7 +188,7 @@ void json_value_write(const struct fm_value *v, struct fm_buf *out)
         put(out, "{");
         for (size_t i = 0; i < fm_value_size(v); i++) {
             put(out, i > 0 ? "," : "");
-            put_string(out, fm_value_key(v, i));
+            json_string_write(fm_value_key(v, i), strlen(fm_value_key(v, i)), out);
             put(out, ":");
             json_value_write(fm_value_at(v, i), out);
         }

@@ -20,5 +20,8 @@ struct fm_value *json_value_read_unique(const char *text, size_t n, struct fm_ar
 /* Appends the value as JSON without white space; NULL is null. Whole numbers have no fraction,
  * others as many digits as they need. */
 void json_value_write(const struct fm_value *v, struct fm_buf *out);
+/* Append a string of n bytes of UTF-8, quoted, and a finite number, as they stand in such JSON. */
+void json_string_write(const char *s, size_t n, struct fm_buf *out);
+void json_number_write(double n, struct fm_buf *out);
 
 #endif
