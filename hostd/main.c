@@ -32,7 +32,7 @@ static const char *const log_formats[] = {"text", "json", NULL};
 
 static struct options {
     const char *coordinator, *id, *log_level, *secrets, *ca_file, *plugins, *prices;
-    struct conf_labels labels;
+    struct conf_labels labels, secret_env;
     int64_t capacity, inbox_mib, drain_timeout_ms, workers;
     int log_format;
     bool no_supervisor;
@@ -64,7 +64,9 @@ static const struct conf_option options[] = {
     {"prices", CONF_STRING, &opt.prices, "FILE",
      "what model calls cost, JSON", 0, 4096, NULL},
     {"secrets", CONF_STRING, &opt.secrets, "FILE",
-     "NAME=value lines; only its owner may have access", 0, 4096, NULL},
+     "lines NAME=ORIGIN VALUE; only its owner may have access", 0, 4096, NULL},
+    {"secret-env", CONF_LABEL, &opt.secret_env, "VAR=ORIGIN",
+     "a variable that is a secret, and where it may be sent (ORIGIN[,ORIGIN...])", 0, 0, NULL},
     {"ca-file", CONF_STRING, &opt.ca_file, "FILE",
      "certificates to trust besides the system's", 0, 4096, NULL},
     {"log-level", CONF_STRING, &opt.log_level, "LEVELS",
@@ -119,6 +121,15 @@ static int serve(const struct registry *registry, const struct secrets *secrets,
     return daemon_run(&cfg);
 }
 
+static struct secrets *read_secrets(struct fm_err *err)
+{
+    fm_autofree struct secrets_variable *v = fm_xcalloc(opt.secret_env.n + 1, sizeof(*v));
+    for (size_t i = 0; i < opt.secret_env.n; i++)
+        v[i] = (struct secrets_variable){opt.secret_env.items[i].key, opt.secret_env.items[i].value};
+    struct secrets *s = secrets_read(opt.secrets, v, opt.secret_env.n, err);
+    return s;
+}
+
 static int run(const char *incarnation)
 {
     fm_auto(fm_err) err = {0};
@@ -130,7 +141,7 @@ static int run(const char *incarnation)
     if (fm_log_start(&log, &err) == 0) {
         if (nano_self_test(&err) == 0 && ADD_TYPES(registry, &err) == 0 &&
             prices_read(opt.prices, &err) == 0 && plugins_load(opt.plugins, registry, &err) == 0 &&
-            http_check_ca(opt.ca_file, &err) == 0 && (secrets = secrets_read(opt.secrets, &err)) != NULL)
+            http_check_ca(opt.ca_file, &err) == 0 && (secrets = read_secrets(&err)) != NULL)
             code = serve(registry, secrets, incarnation);
         fm_log_stop();
     }

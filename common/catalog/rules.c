@@ -6,24 +6,9 @@
 
 #include "buf.h"
 #include "env_name.h"
-#include "http_field.h"
+#include "rules_headers.h"
 #include "rules_llm.h"
 #include "rules_report.h"
-
-static void check_headers(const struct fm_value *config, const char *key, const struct rules_report *o)
-{
-    const struct fm_value *map = fm_value_get(config, key);
-    for (size_t i = 0; fm_value_kind(map) == FM_MAP && i < fm_value_size(map); i++) {
-        const char *name = fm_value_key(map, i), *value = fm_value_string(fm_value_at(map, i), "");
-        const char *why = fm_http_name_fault(name, strlen(name));
-        char path[RULES_PATH_BYTES];
-        if (why == NULL)
-            why = fm_http_value_fault(value, strlen(value));
-        (void)snprintf(path, sizeof(path), "%s.%.*s", key, (int)fm_utf8_cut(name, 40), name);
-        if (why != NULL)
-            rules_fault(o, path, "%s", why);
-    }
-}
 
 static void http_rules(const struct fm_value *schema, const struct fm_value *config,
                        struct json_schema_work *work, json_schema_report report, void *arg)
@@ -32,8 +17,8 @@ static void http_rules(const struct fm_value *schema, const struct fm_value *con
     (void)work;
     const struct rules_report o = {report, arg};
     rules_check_url(config, "url", &o);
-    check_headers(config, "headers", &o);
-    check_headers(config, "secret_headers", &o);
+    rules_check_headers(config, "headers", &o);
+    rules_check_headers(config, "secret_headers", &o);
 }
 
 static void aggregate_rules(const struct fm_value *schema, const struct fm_value *config,

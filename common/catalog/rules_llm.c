@@ -8,6 +8,7 @@
 
 #include "buf.h"
 #include "mem.h"
+#include "rules_headers.h"
 #include "rules_report.h"
 
 /* It goes into the flow: so the error must not repeat what is perhaps the key itself. */
@@ -235,6 +236,7 @@ void llm_agent_rules(const struct fm_value *schema, const struct fm_value *confi
     check_keys(schema, config, work, &o);
     rules_check_url(config, "base_url", &o);
     check_api_key(config, &o);
+    rules_check_agent_headers(config, &o);
     if (nameless && (strcmp(provider, "openai") == 0 || strcmp(provider, "anthropic") == 0))
         rules_fault(&o, "model", "is missing: provider %s needs it", provider);
     check_script(fm_value_get(config, "script"), &o);

@@ -51,11 +51,12 @@ struct request {
     size_t received; /* bytes of the body in all */
     size_t told;     /* bytes of `response` that the handler was told of */
     int64_t started_us;
-    uv_timer_t first_byte; /* started only when there is a limit */
-    bool redacted;         /* a secret of it came back */
-    bool cancelled, is_ended, too_large, refused, no_first_byte, got_first;
+    uv_timer_t first_byte; /* until then, and after it between two pieces; started when there is a limit */
+    uint64_t idle_ms;
+    bool redacted; /* a secret of it came back */
+    bool cancelled, is_ended, too_large, refused, no_first_byte, idled, got_first;
     CURLcode code;
-    char error[CURL_ERROR_SIZE + 64];
+    char error[512]; /* at least CURL_ERROR_SIZE */
 };
 
 /* A socket that libcurl waits for. */
@@ -116,6 +117,8 @@ static void describe(struct request *r, struct fm_http_response *out)
         snprintf(r->error, sizeof(r->error), "the response has more than %zu bytes", r->max_response);
     else if (r->no_first_byte)
         snprintf(r->error, sizeof(r->error), "the response did not begin in time");
+    else if (r->idled)
+        snprintf(r->error, sizeof(r->error), "nothing came for %llu ms", (unsigned long long)r->idle_ms);
     else if (!whole && r->error[0] == '\0')
         snprintf(r->error, sizeof(r->error), "%s", text);
     (void)secrets_redact(&r->used, r->error, strlen(r->error));
@@ -125,7 +128,8 @@ static void describe(struct request *r, struct fm_http_response *out)
     fm_buf_append(&r->response_headers, "", 1);
     *out = (struct fm_http_response){.status = whole ? (int)status : 0,
                                      .error = whole ? "" : r->error,
-                                     .timed_out = r->no_first_byte || r->code == CURLE_OPERATION_TIMEDOUT,
+                                     .timed_out =
+                                         r->no_first_byte || r->idled || r->code == CURLE_OPERATION_TIMEDOUT,
                                      .too_large = r->too_large,
                                      .refused = r->refused || is_untrusted(r->code),
                                      .redacted = r->redacted,
@@ -270,6 +274,17 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *
 
 /* ---- what comes ---- */
 
+static void on_no_piece(uv_timer_t *t);
+
+/* A piece has come: the time until the next one begins. */
+static void wait_for_next(struct request *r)
+{
+    if (r->idle_ms == 0)
+        return;
+    uv_update_time(r->http->loop);
+    (void)uv_timer_start(&r->first_byte, on_no_piece, r->idle_ms, 0);
+}
+
 static size_t on_body(char *bytes, size_t size, size_t n, void *user)
 {
     struct request *r = user;
@@ -281,6 +296,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *user)
         return 0;
     }
     r->received += n;
+    wait_for_next(r);
     fm_buf_append(&r->response, bytes, n);
     return tell_data(r, BUT_SECRETS) ? n : 0;
 }
@@ -292,6 +308,7 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *user)
     if (!r->got_first)
         (void)uv_timer_stop(&r->first_byte);
     r->got_first = true;
+    wait_for_next(r);
     if (n > 5 && strncmp(bytes, "HTTP/", 5) == 0)
         fm_buf_reset(&r->response_headers); /* of a 100 Continue, or of the proxy, there were others before */
     const char *colon = memchr(bytes, ':', n);
@@ -308,14 +325,26 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *user)
     return n;
 }
 
-static void on_no_first_byte(uv_timer_t *t)
+static void time_is_over(struct request *r)
 {
-    struct request *r = t->data;
     struct http *h = r->http;
-    r->no_first_byte = true;
     r->code = CURLE_OPERATION_TIMEDOUT;
     set_ended(r);
     tell_ended(h);
+}
+
+static void on_no_first_byte(uv_timer_t *t)
+{
+    struct request *r = t->data;
+    r->no_first_byte = true;
+    time_is_over(r);
+}
+
+static void on_no_piece(uv_timer_t *t)
+{
+    struct request *r = t->data;
+    r->idled = true;
+    time_is_over(r);
 }
 
 /* ---- starting ---- */
@@ -323,7 +352,7 @@ static void on_no_first_byte(uv_timer_t *t)
 /* Refuses before anything is sent. */
 static void refuse(struct request *r, const char *why)
 {
-    snprintf(r->error, sizeof(r->error), "%.250s", why);
+    snprintf(r->error, sizeof(r->error), "%.500s", why);
     r->refused = true;
 }
 
@@ -369,7 +398,7 @@ static void add_headers(struct request *r, const struct fm_http_request *q)
     for (size_t i = 0; i < q->n_headers && !r->refused; i++) {
         fm_auto(fm_buf) line = {0};
         fm_auto(fm_err) err = {0};
-        if (secrets_expand(r->http->secrets, q->headers[i], &line, &r->used, &err) < 0)
+        if (secrets_expand(r->http->secrets, q->headers[i], q->url, &line, &r->used, &err) < 0)
             refuse(r, err.msg);
         fm_buf_append(&line, "", 1);
         if (!r->refused)
@@ -392,7 +421,8 @@ static void set_options(struct request *r, const struct fm_http_request *q)
     int ok = 0;
 #define SET(option, value) ok |= (int)curl_easy_setopt(e, option, value)
     SET(CURLOPT_URL, q->url);
-    SET(CURLOPT_PATH_AS_IS, 1L); /* "/api/../admin" is not what somebody checked as "/api/…" */
+    SET(CURLOPT_FOLLOWLOCATION, 0L); /* a secret must not follow to another origin */
+    SET(CURLOPT_PATH_AS_IS, 1L);     /* "/api/../admin" is not what somebody checked as "/api/…" */
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PRIVATE, (char *)r);
@@ -436,11 +466,13 @@ static bool is_http(const char *url)
     return url != NULL && (strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0);
 }
 
-void http_start(struct http *h, uint64_t id, const struct fm_http_request *q)
+void http_start(struct http *h, uint64_t id, const struct http_request *whole)
 {
+    const struct fm_http_request *q = whole->request;
     struct request *r = fm_xcalloc(1, sizeof(*r));
     r->id = id;
     r->http = h;
+    r->idle_ms = whole->idle_timeout_ms;
     r->started_us = fm_now_mono_us();
     r->max_response = q->max_response_bytes > 0 ? q->max_response_bytes : MAX_RESPONSE_BYTES;
     HASH_ADD(hh, h->table, id, sizeof(r->id), r);

@@ -5,8 +5,7 @@
 
 #include <uv.h>
 
-#include <fermata/routine.h>
-
+#include "engine_io.h"
 #include "err.h"
 
 struct outside_events;
@@ -23,7 +22,7 @@ struct http *http_new(uv_loop_t *loop, const struct outside_events *events, cons
                       const char *ca_file);
 /* Starts a request; events->data tells pieces of the body, events->done the response, never before
  * this has returned. */
-void http_start(struct http *h, uint64_t id, const struct fm_http_request *r);
+void http_start(struct http *h, uint64_t id, const struct http_request *r);
 /* Ends it; nothing more is told of it. */
 void http_cancel(struct http *h, uint64_t id);
 /* Ends all; handles are closed as the loop runs on. */

@@ -75,6 +75,7 @@ static void run_start(struct outside *c, uint64_t id, const struct process_reque
     r->id = id;
     DL_APPEND(c->runs, r);
     r->process = process_open(c->processes, p, &events, r);
+    process_kill_after(r->process, request->kill_after_ms);
     process_task(r->process, request->job, p->timeout_ms);
     process_write(r->process, p->input, p->input_bytes);
     process_close_input(r->process);

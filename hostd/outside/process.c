@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <utlist.h>
@@ -22,7 +23,7 @@
 #define MAX_LOG_LINE 2000
 #define MAX_SAID 200 /* of stderr, for the error of a program that fails */
 #define SAID_BETWEEN " | "
-#define TERM_GRACE_MS 2000 /* from SIGTERM to SIGKILL, and from the end of its input to SIGTERM */
+#define GRACE_MS 2000 /* from the end of its input to SIGTERM, and from its end to that of its output */
 #define READ_BYTES 65536
 
 struct processes {
@@ -42,6 +43,7 @@ struct process {
     uv_timer_t limit;
     struct fm_buf line, err_line;
     size_t max_output, got;
+    uint64_t kill_after_ms;
     unsigned open; /* handles that are not closed */
     bool running, out_open, err_open, told, ended_by_us, terminated, resting, mute;
     char job[64]; /* for the log */
@@ -167,6 +169,13 @@ static void end(struct process *p, int signum, const char *why)
 
 static void on_limit(uv_timer_t *timer);
 
+static void terminate(struct process *p, const char *why)
+{
+    p->terminated = true;
+    end(p, p->kill_after_ms > 0 ? SIGTERM : SIGKILL, why);
+    (void)uv_timer_start(&p->limit, on_limit, p->kill_after_ms, 0);
+}
+
 static void on_child_exit(uv_process_t *child, int64_t status, int signum)
 {
     struct process *p = child->data;
@@ -177,7 +186,7 @@ static void on_child_exit(uv_process_t *child, int64_t status, int signum)
         snprintf(p->why, sizeof(p->why), "it was ended by signal %d (%s)", signum, strsignal(signum));
     kill_group(p, SIGKILL); /* what it has left behind */
     if (p->out_open || p->err_open)
-        (void)uv_timer_start(&p->limit, on_limit, TERM_GRACE_MS, 0);
+        (void)uv_timer_start(&p->limit, on_limit, GRACE_MS, 0);
     tell(p);
 }
 
@@ -206,7 +215,7 @@ static void retire(struct process *p)
     p->resting = false;
     p->ended_by_us = true;
     process_close_input(p);
-    (void)uv_timer_start(&p->limit, on_limit, TERM_GRACE_MS, 0);
+    (void)uv_timer_start(&p->limit, on_limit, GRACE_MS, 0);
 }
 
 static void on_limit(uv_timer_t *timer)
@@ -229,9 +238,8 @@ static void on_limit(uv_timer_t *timer)
         kill_group(p, SIGKILL);
         return;
     }
-    p->result.timed_out = p->terminated = true;
-    end(p, SIGTERM, "it took longer than its time limit");
-    (void)uv_timer_start(&p->limit, on_limit, TERM_GRACE_MS, 0);
+    p->result.timed_out = true;
+    terminate(p, "it took longer than its time limit");
 }
 
 /* ---- its output ---- */
@@ -282,7 +290,7 @@ static void on_out(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
         if (p->running && p->events != NULL && p->events->serves && !p->terminated) {
             p->mute = true;
             p->resting = false;
-            (void)uv_timer_start(&p->limit, on_limit, TERM_GRACE_MS, 0);
+            (void)uv_timer_start(&p->limit, on_limit, GRACE_MS, 0);
         }
         tell(p);
         return;
@@ -480,6 +488,7 @@ struct process *process_open(struct processes *all, const struct fm_process *wan
     p->events = events;
     p->arg = arg;
     p->max_output = want->max_output_bytes > 0 ? want->max_output_bytes : DEFAULT_OUTPUT_BYTES;
+    p->kill_after_ms = PROCESS_KILL_AFTER_MS;
     p->result.exit_code = -1;
     DL_APPEND(all->list, p);
     init_handles(p);
@@ -492,7 +501,13 @@ struct process *process_open(struct processes *all, const struct fm_process *wan
         (void)uv_read_start((uv_stream_t *)&p->err, on_alloc, on_err);
         return p;
     }
-    snprintf(p->why, sizeof(p->why), "%.100s cannot be started: %s", want->argv[0], uv_strerror(rc));
+    struct stat st;
+    if (want->cwd != NULL &&
+        (stat(want->cwd, &st) < 0 || !S_ISDIR(st.st_mode) || access(want->cwd, X_OK) < 0))
+        snprintf(p->why, sizeof(p->why), "the working directory %.100s cannot be used: %s", want->cwd,
+                 uv_strerror(rc));
+    else
+        snprintf(p->why, sizeof(p->why), "%.100s cannot be started: %s", want->argv[0], uv_strerror(rc));
     (void)uv_timer_start(&p->limit, on_start_failed, 0, 0);
     return p;
 }
@@ -530,10 +545,22 @@ void process_kill(struct process *p, const char *why)
     end(p, SIGKILL, why);
 }
 
+void process_cancel(struct process *p)
+{
+    p->resting = p->mute = false;
+    if (p->running && !p->terminated)
+        terminate(p, "cancelled");
+}
+
 void process_drop(struct process *p)
 {
     p->events = NULL;
-    end(p, SIGKILL, "cancelled");
+    process_cancel(p);
+}
+
+void process_kill_after(struct process *p, uint64_t ms)
+{
+    p->kill_after_ms = ms;
 }
 
 bool process_in_line(const struct process *p)
@@ -562,7 +589,8 @@ void processes_stop(struct processes *all)
     DL_FOREACH_SAFE (all->list, p, tmp) {
         p->told = true;
         DL_DELETE(all->list, p);
-        process_drop(p);
+        p->events = NULL;
+        end(p, SIGKILL, "hostd ends");
         close_all(p);
     }
 }

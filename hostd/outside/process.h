@@ -10,7 +10,7 @@
 
 #include <uv.h>
 
-#include <fermata/routine.h>
+#include "engine_io.h"
 
 struct process;
 struct processes;
@@ -47,11 +47,16 @@ void process_close_input(struct process *p);
 /* It works for this job from now on (for the log): its output is counted anew, and when timeout_ms
  * (0: none) are over it gets SIGTERM, after a grace SIGKILL, and has timed out. */
 void process_task(struct process *p, const char *job, uint64_t timeout_ms);
+/* How long it may take from SIGTERM to its end, before SIGKILL; 0: it gets SIGKILL at once.
+ * PROCESS_KILL_AFTER_MS where this is not called. */
+void process_kill_after(struct process *p, uint64_t ms);
 /* It works for nobody: after `ms` its input is ended, and after a grace the process. */
 void process_rest(struct process *p, uint64_t ms);
 /* Kills it with its group; on_end comes. */
 void process_kill(struct process *p, const char *why);
-/* Kills it with its group; its owner hears nothing more. */
+/* Ends it with its group: SIGTERM, after a grace SIGKILL; on_end comes. */
+void process_cancel(struct process *p);
+/* The same; its owner hears nothing more. */
 void process_drop(struct process *p);
 /* It runs, nobody has begun to end it, and it can be written to. */
 bool process_usable(const struct process *p);

@@ -10,28 +10,81 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "mem.h"
 #include "name.h"
+#include "origin.h"
 
 #define MAX_FILE_BYTES (1024 * 1024)
-#define BOUND "FERMATA_SECRET_"
+#define PREFIX "FERMATA_SECRET_"
 #define MIN_REDACTED 16 /* shorter ones are words that mean something: "ollama", "EMPTY", 1234 */
 #define MIN_LOGGED 4    /* in what only people read */
 
 /* What was put into requests: name and value, each ended by NUL, each pair once. */
 static struct fm_buf sent;
-/* All that secrets_read has found, in the same form. */
+/* The values of all that secrets_read has found, each ended by NUL. */
 static struct fm_buf known_values;
 
-static const char env_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
-
 struct secrets {
-    char *text; /* the file, cut into strings */
     struct entry {
-        const char *name, *value;
+        char *name, *value;
+        struct fm_buf origins; /* as origin.h writes them, each ended by NUL; empty: it goes nowhere */
     } * entries;
     size_t n;
 };
+
+/* ---- reading ---- */
+
+static void entry_free(struct entry *e)
+{
+    explicit_bzero(e->value, strlen(e->value));
+    free(e->name);
+    free(e->value);
+    fm_buf_done(&e->origins);
+}
+
+/* Reads "ORIGIN[,ORIGIN…]"; false: some of it is none. */
+static bool read_origins(const char *text, size_t n, struct fm_buf *out)
+{
+    const char *end = text + n;
+    for (;;) {
+        char origin[ORIGIN_BYTES];
+        const char *comma = memchr(text, ',', (size_t)(end - text));
+        size_t length = (size_t)((comma != NULL ? comma : end) - text);
+        if (origin_read(text, length, origin) < 0)
+            return false;
+        fm_buf_append(out, origin, strlen(origin) + 1);
+        if (comma == NULL)
+            return true;
+        text = comma + 1;
+    }
+}
+
+/* Takes "ORIGIN[,ORIGIN…] VALUE"; what does not begin so is a value without an origin. False: it begins
+ * with what should be an origin, and is none. */
+static bool add_bound(struct secrets *s, const char *name, size_t n_name, const char *text)
+{
+    size_t n = strcspn(text, " ");
+    const char *scheme = strstr(text, "://");
+    bool is_bound = text[n] == ' ' && scheme != NULL && scheme < text + n;
+    struct entry e = {0};
+    if (is_bound && !read_origins(text, n, &e.origins)) {
+        fm_buf_done(&e.origins);
+        return false;
+    }
+    const char *value = is_bound ? text + n + strspn(text + n, " ") : text;
+    e.name = fm_xmemdup(name, n_name + 1);
+    e.name[n_name] = '\0';
+    e.value = fm_xstrdup(value);
+    if (!is_bound)
+        FM_LOG(WARN, HOST,
+               "a secret has no origin, so it is sent nowhere: write NAME=https://HOST VALUE instead of "
+               "NAME=VALUE",
+               FM_STR("name", e.name));
+    s->entries = fm_xrealloc(s->entries, (s->n + 1) * sizeof(*s->entries));
+    s->entries[s->n++] = e;
+    return true;
+}
 
 static int add_line(struct secrets *s, char *line, size_t number, const char *file, struct fm_err *err)
 {
@@ -44,10 +97,13 @@ static int add_line(struct secrets *s, char *line, size_t number, const char *fi
     size_t name = eq == NULL ? 0 : (size_t)(eq - line);
     if (name == 0 || name > FM_MAX_NAME_BYTES || fm_name_span(line) < name)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "secrets",
-                          "line %zu of %s is not NAME=value with a name of " FM_NAME_RULE, number, file);
-    *eq = '\0';
-    s->entries = fm_xrealloc(s->entries, (s->n + 1) * sizeof(*s->entries));
-    s->entries[s->n++] = (struct entry){line, eq + 1};
+                          "line %zu of %s is not NAME=ORIGIN VALUE with a name of " FM_NAME_RULE, number,
+                          file);
+    if (!add_bound(s, line, name, eq + 1))
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "secrets",
+                          "line %zu of %s: what stands before the value must be an origin such as "
+                          "https://api.example.com, or several with commas between them",
+                          number, file);
     return 0;
 }
 
@@ -66,9 +122,9 @@ static int read_file(struct secrets *s, const char *file, struct fm_err *err)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "secrets", "--secrets %s has %lld bytes; the limit is %d",
                           file, (long long)st.st_size, MAX_FILE_BYTES);
     size_t n = (size_t)st.st_size, got = 0;
-    s->text = fm_xcalloc(n + 1, 1);
+    fm_autofree char *text = fm_xcalloc(n + 1, 1);
     while (got < n) {
-        ssize_t r = read(fd, s->text + got, n - got);
+        ssize_t r = read(fd, text + got, n - got);
         if (r < 0 && errno == EINTR)
             continue;
         if (r <= 0)
@@ -79,31 +135,69 @@ static int read_file(struct secrets *s, const char *file, struct fm_err *err)
     char *save = NULL;
     int rc = 0;
     /* strtok_r takes empty lines for none, so lines are cut here: their numbers count. */
-    for (char *line = s->text; line != NULL && rc == 0; line = save) {
+    for (char *line = text; line != NULL && rc == 0; line = save) {
         char *newline = strchr(line, '\n');
         save = newline == NULL ? NULL : newline + 1;
         if (newline != NULL)
             *newline = '\0';
         rc = add_line(s, line, ++number, file, err);
     }
+    explicit_bzero(text, n);
     return rc;
 }
 
-struct secrets *secrets_read(const char *file, struct fm_err *err)
+/* The variables that were named on the command line: their values are all value. */
+static int add_named(struct secrets *s, const struct secrets_variable *v, struct fm_err *err)
+{
+    const char *value = getenv(v->name);
+    struct entry e = {0};
+    if (value == NULL || value[0] == '\0')
+        return fm_err_set(err, FM_NOT_FOUND, "secret_env", "--secret-env %.128s: there is no such variable",
+                          v->name);
+    if (!read_origins(v->origins, strlen(v->origins), &e.origins)) {
+        fm_buf_done(&e.origins);
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "secret_env",
+                          "--secret-env %.128s=%.200s: expected an origin such as https://api.example.com, "
+                          "or several with commas between them",
+                          v->name, v->origins);
+    }
+    e.name = fm_xstrdup(v->name);
+    e.value = fm_xstrdup(value);
+    s->entries = fm_xrealloc(s->entries, (s->n + 1) * sizeof(*s->entries));
+    s->entries[s->n++] = e;
+    return 0;
+}
+
+static int add_prefixed(struct secrets *s, const char *variable, struct fm_err *err)
+{
+    const char *name = variable + strlen(PREFIX), *eq = strchr(variable, '=');
+    if (eq == NULL || eq <= name || (size_t)(eq - name) > FM_MAX_NAME_BYTES)
+        return 0;
+    if (!add_bound(s, name, (size_t)(eq - name), eq + 1))
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "secrets",
+                          "the variable %.*s: what stands before the value must be an origin such as "
+                          "https://api.example.com, or several with commas between them",
+                          (int)(eq - variable), variable);
+    return 0;
+}
+
+struct secrets *secrets_read(const char *file, const struct secrets_variable *variables, size_t n,
+                             struct fm_err *err)
 {
     struct secrets *s = fm_xcalloc(1, sizeof(*s));
-    if (file != NULL && read_file(s, file, err) < 0) {
+    int rc = file == NULL ? 0 : read_file(s, file, err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = add_named(s, &variables[i], err);
+    for (size_t i = 0; rc == 0 && environ[i] != NULL; i++)
+        if (strncmp(environ[i], PREFIX, strlen(PREFIX)) == 0)
+            rc = add_prefixed(s, environ[i], err);
+    if (rc < 0) {
         secrets_free(s);
         return NULL;
     }
     fm_buf_reset(&known_values);
     for (size_t i = 0; i < s->n; i++)
         fm_buf_append(&known_values, s->entries[i].value, strlen(s->entries[i].value) + 1);
-    for (size_t i = 0; environ[i] != NULL; i++) { /* "NAME=<origin> <value>" */
-        const char *space = strncmp(environ[i], BOUND, strlen(BOUND)) == 0 ? strchr(environ[i], ' ') : NULL;
-        if (space != NULL)
-            fm_buf_append(&known_values, space + 1, strlen(space + 1) + 1);
-    }
     return s;
 }
 
@@ -117,29 +211,21 @@ void secrets_free(struct secrets *s)
     if (known_values.n > 0)
         explicit_bzero(known_values.p, known_values.n);
     fm_buf_done(&known_values);
-    free(s->text);
+    for (size_t i = 0; i < s->n; i++)
+        entry_free(&s->entries[i]);
     free(s->entries);
     free(s);
 }
 
-/* Of an environment variable FERMATA_SECRET_… = "<origin> <value>", which a handler has found to be
- * for its request's origin: the value. */
-static const char *find_bound(const char *name, size_t n)
-{
-    char variable[FM_MAX_NAME_BYTES + 1];
-    if (n > FM_MAX_NAME_BYTES || strncmp(name, BOUND, strlen(BOUND)) != 0)
-        return NULL;
-    snprintf(variable, sizeof(variable), "%.*s", (int)n, name);
-    const char *text = getenv(variable), *space = text == NULL ? NULL : strchr(text, ' ');
-    return space == NULL ? NULL : space + 1;
-}
+/* ---- putting in ---- */
 
-static const char *find(const struct secrets *s, const char *name)
+static const struct entry *find(const struct secrets *s, const char *name)
 {
     for (size_t i = 0; s != NULL && i < s->n; i++)
         if (strcmp(s->entries[i].name, name) == 0)
-            return s->entries[i].value;
-    return name[0] != '\0' && strspn(name, env_chars) == strlen(name) ? getenv(name) : NULL;
+            return &s->entries[i];
+    size_t prefix = strlen(PREFIX);
+    return strncmp(name, PREFIX, prefix) == 0 && name[prefix] != '\0' ? find(s, name + prefix) : NULL;
 }
 
 /* The next of the values, or NULL; *at is where to look. */
@@ -182,35 +268,70 @@ static void forget(struct fm_buf *values)
     fm_buf_done(values);
 }
 
-#define OPEN SECRETS_OPEN
+static bool is_for(const struct entry *e, const char *origin)
+{
+    const char *own;
+    for (size_t at = 0; (own = next_value(&e->origins, &at)) != NULL;)
+        if (strcmp(own, origin) == 0)
+            return true;
+    return false;
+}
 
-int secrets_expand(const struct secrets *s, const char *text, struct fm_buf *out, struct fm_buf *used,
-                   struct fm_err *err)
+/* The secret that the request may have; NULL with err. */
+static const struct entry *secret_for(const struct secrets *s, const char *name, const char *url,
+                                      struct fm_err *err)
+{
+    char origin[ORIGIN_BYTES];
+    const struct entry *e = find(s, name);
+    if (e == NULL) {
+        (void)fm_err_set(
+            err, FM_FAILED_PRECONDITION, "secrets",
+            "this host has no secret %s: neither in its secrets file, nor as the variable " PREFIX
+            "%s, nor as one that hostd --secret-env names (no other variable is a secret)",
+            name, name);
+        return NULL;
+    }
+    if (origin_of(url, origin) < 0) {
+        (void)fm_err_set(err, FM_FAILED_PRECONDITION, "secrets",
+                         "the secret %s is not sent: the request's URL has no origin", name);
+        return NULL;
+    }
+    if (is_for(e, origin))
+        return e;
+    (void)fm_err_set(err, FM_FAILED_PRECONDITION, "secrets",
+                     e->origins.n == 0
+                         ? "the secret %s has no origin on this host, so it is not sent to %.200s: write "
+                           "NAME=ORIGIN VALUE instead of NAME=VALUE there"
+                         : "the secret %s is for an origin other than %.200s, so it is not sent",
+                     name, origin);
+    return NULL;
+}
+
+int secrets_expand(const struct secrets *s, const char *text, const char *url, struct fm_buf *out,
+                   struct fm_buf *used, struct fm_err *err)
 {
     for (;;) {
-        const char *at = strstr(text, OPEN), *end = at == NULL ? NULL : strchr(at, '}');
+        const char *at = strstr(text, SECRETS_OPEN), *end = at == NULL ? NULL : strchr(at, '}');
         if (end == NULL)
             break;
         char name[FM_MAX_NAME_BYTES + 1];
-        size_t n = (size_t)(end - at) - strlen(OPEN);
+        size_t n = (size_t)(end - at) - strlen(SECRETS_OPEN);
         snprintf(name, sizeof(name), "%.*s", (int)(n < FM_MAX_NAME_BYTES ? n : FM_MAX_NAME_BYTES),
-                 at + strlen(OPEN));
-        size_t length = strlen(name), mark = sizeof(SECRETS_BOUND) - 1;
-        bool is_bound = length > mark && strcmp(name + length - mark, SECRETS_BOUND) == 0;
-        const char *value = is_bound ? find_bound(name, length - mark) : find(s, name);
-        if (value == NULL)
-            return fm_err_set(err, FM_FAILED_PRECONDITION, "secrets",
-                              "secret %s is neither in this host's secrets file nor in its environment",
-                              name);
+                 at + strlen(SECRETS_OPEN));
+        const struct entry *e = secret_for(s, name, url, err);
+        if (e == NULL)
+            return -FM_FAILED_PRECONDITION;
         fm_buf_append(out, text, (size_t)(at - text));
-        fm_buf_append(out, value, strlen(value));
-        fm_buf_append(used, value, strlen(value) + 1);
-        remember(name, value);
+        fm_buf_append(out, e->value, strlen(e->value));
+        fm_buf_append(used, e->value, strlen(e->value) + 1);
+        remember(name, e->value);
         text = end + 1;
     }
     fm_buf_append(out, text, strlen(text));
     return 0;
 }
+
+/* ---- blanking out ---- */
 
 static bool redact(const struct fm_buf *used, char *text, size_t n, size_t least)
 {

@@ -1,6 +1,9 @@
-/* Secrets of the host: NAME=value lines of a file that only its owner can read, or environment
- * variables. They are named by reference, "${secret:NAME}", and put in at the last moment (http.c);
- * nothing else ever sees them, and what comes back has them blanked out. */
+/* Secrets of the host, each bound to the origins that it may be sent to. They come from three places:
+ *   lines NAME=ORIGIN[,ORIGIN…] VALUE of a file that only its owner can read,
+ *   variables FERMATA_SECRET_NAME=ORIGIN[,ORIGIN…] VALUE of hostd's environment,
+ *   other variables that hostd was told of on its command line, each with its origins.
+ * They are named by reference, "${secret:NAME}", and put in at the last moment (http.c), into requests
+ * to their origins only; nothing else ever sees them, and what comes back has them blanked out. */
 #ifndef FM_SECRETS_H
 #define FM_SECRETS_H
 
@@ -10,20 +13,25 @@
 struct secrets;
 
 #define SECRETS_OPEN "${secret:"
-/* Ends the name in a reference to the value of "<origin> <value>" in an environment variable
- * FERMATA_SECRET_…; for the type http, which checks the origin first and lets no flow say this. */
-#define SECRETS_BOUND "#2"
 
-/* Reads the file; NULL: none. Returns NULL with err: FM_PERMISSION_DENIED (others may read it),
- * FM_INVALID_ARGUMENT (a line that is none, with its number), FM_NOT_FOUND, FM_UNAVAILABLE. */
-struct secrets *secrets_read(const char *file, struct fm_err *err);
+/* A variable of the environment that is a secret, and its origins, "ORIGIN[,ORIGIN…]". */
+struct secrets_variable {
+    const char *name, *origins;
+};
+
+/* Reads the file (NULL: none), the variables FERMATA_SECRET_…, and these. A secret without an origin is
+ * logged; it goes nowhere. Returns NULL with err: FM_PERMISSION_DENIED (others may read the file),
+ * FM_INVALID_ARGUMENT (a line that is none, with its number; a text that is no origin), FM_NOT_FOUND (the
+ * file, or a variable, is not there), FM_UNAVAILABLE. */
+struct secrets *secrets_read(const char *file, const struct secrets_variable *variables, size_t n,
+                             struct fm_err *err);
 void secrets_free(struct secrets *s);
-/* Puts values in place of the references in `text`. A name in the file has 1 to 128 of A-Z a-z 0-9
- * _ . - ; one that stands for an environment variable, only A-Z 0-9 _. Returns 0, or
- * -FM_FAILED_PRECONDITION naming a secret that is not there. Each value put in is also appended to
- * `used`, ended by NUL. */
-int secrets_expand(const struct secrets *s, const char *text, struct fm_buf *out, struct fm_buf *used,
-                   struct fm_err *err) FM_MUST_CHECK;
+/* Puts values in place of the references in `text`, which is part of a request to `url`. NAME has 1 to
+ * 128 of A-Z a-z 0-9 _ . - ; that of a variable FERMATA_SECRET_… is what follows, or all of it. Returns 0,
+ * or -FM_FAILED_PRECONDITION naming a secret that is not there, or is not for the URL's origin: never its
+ * value. Each value put in is also appended to `used`, ended by NUL. */
+int secrets_expand(const struct secrets *s, const char *text, const char *url, struct fm_buf *out,
+                   struct fm_buf *used, struct fm_err *err) FM_MUST_CHECK;
 /* Overwrites every occurrence of the used values with '*', but of those that have less than 16 bytes: they
  * are words that texts have without them. True when there was one. */
 bool secrets_redact(const struct fm_buf *used, char *text, size_t n);
@@ -37,7 +45,7 @@ size_t secrets_tail(const struct fm_buf *used, const char *text, size_t n);
 bool secrets_hide(const char *name, char *text, size_t n, size_t *ret_tail);
 
 /* Whether the text has a secret in it: one of the file that was read, of the variables
- * FERMATA_SECRET_…, or one that was put into a request. */
+ * FERMATA_SECRET_…, of those named on the command line. */
 bool secrets_known(const char *text);
 /* Blanks out every secret of the file that was read, and of the variables FERMATA_SECRET_…, used or
  * not: for what a program says that may have read them. */

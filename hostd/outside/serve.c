@@ -50,7 +50,7 @@ struct ticket {
     struct ticket *prev, *next; /* in the queue */
     struct pool *pool;
     struct server *server; /* NULL: in the queue */
-    uint64_t id, timeout_ms;
+    uint64_t id, timeout_ms, kill_after_ms;
     char *job;
     struct fm_buf input;
 };
@@ -246,6 +246,7 @@ static void pump(struct pool *p)
         DL_DELETE(p->queue, t);
         t->server = s;
         s->task = t;
+        process_kill_after(s->process, t->kill_after_ms);
         process_task(s->process, t->job, t->timeout_ms);
         process_write(s->process, t->input.p, t->input.n);
         fm_buf_done(&t->input);
@@ -258,6 +259,7 @@ void serve_start(struct servers *all, uint64_t id, const struct served_task *wan
     t->id = id;
     t->pool = pool_for(all, want);
     t->timeout_ms = want->process->timeout_ms;
+    t->kill_after_ms = want->kill_after_ms;
     t->job = fm_xstrdup(want->job);
     fm_buf_append(&t->input, want->process->input, want->process->input_bytes);
     HASH_ADD(hh, all->tickets, id, sizeof(t->id), t);
@@ -275,7 +277,7 @@ void serve_cancel(struct servers *all, uint64_t id)
         DL_DELETE(t->pool->queue, t);
     } else { /* it counts until it has ended, so there are never more of them than allowed */
         t->server->task = NULL;
-        process_kill(t->server->process, "cancelled");
+        process_cancel(t->server->process);
     }
     ticket_free(all, t);
 }

@@ -367,15 +367,19 @@ static int on_task(struct fm_ctx *ctx, const struct fm_value *data)
             (size_t)fm_count_from(fm_value_number(fm_value_get(config, "max_output_bytes"), 0)),
         .max_memory_bytes =
             (size_t)fm_count_from(fm_value_number(fm_value_get(config, "max_memory_bytes"), 0))};
+    const uint64_t kill_after =
+        fm_count_from(fm_value_number(fm_value_get(config, "kill_after_ms"), PROCESS_KILL_AFTER_MS));
     const struct served_task t = {
         .process = &p,
         .job = fm_ctx_job_id(ctx),
         .processes = fm_count32_from(fm_value_number(fm_value_get(config, "processes"), 1)),
-        .idle_ms = fm_count_from(fm_value_number(fm_value_get(config, "idle_ms"), SERVE_IDLE_MS))};
+        .idle_ms = fm_count_from(fm_value_number(fm_value_get(config, "idle_ms"), SERVE_IDLE_MS)),
+        .kill_after_ms = kill_after};
+    const struct process_request once = {.process = &p, .kill_after_ms = kill_after};
     if (r->id != NULL)
         ctx_serve(ctx, &t, on_line, on_served_end, r);
     else
-        fm_ctx_spawn(ctx, &p, on_line, on_end, r);
+        ctx_spawn(ctx, &once, on_line, on_end, r);
     return 0;
 }
 

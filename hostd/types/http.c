@@ -1,8 +1,7 @@
 /* Routine type "http" (common/catalog/types/http.json): one HTTP request for each task. The _expr
  * of the configuration are jq programs with the task's data as input, with 100 ms of processor time
  * each (see the type jq); what headers_expr yields is added to headers. Values of secret_headers
- * are known to the host only: its environment variable FERMATA_SECRET_<name> is "<origin> <value>",
- * for example "https://api.example.com Bearer abc"; a secret goes to its origin only.
+ * are known to the host only, and go to their origins only (secrets.h).
  *
  * No response, 408, 425, 429 and 5xx fail so that they are tried again (three attempts where the
  * flow says nothing, not before Retry-After, which may be a day at most); other failures are for
@@ -168,42 +167,16 @@ static int add_headers(struct fm_ctx *ctx, struct request *r, const struct fm_va
 
 /* ---- secrets ---- */
 
-/* Whether the URL is of the origin: the same text, and then its path, or nothing. */
-static bool is_of_origin(const char *url, const char *origin, size_t n)
-{
-    return strncasecmp(url, origin, n) == 0 && (url[n] == '\0' || strchr("/?#", url[n]) != NULL);
-}
-
+/* The value goes in as the request leaves, if it is for the request's origin, and is blanked out in what
+ * comes back (secrets.h). */
 static int add_secret(struct fm_ctx *ctx, struct request *r, const char *header, const char *name)
 {
-    char variable[160];
+    char reference[160];
     size_t n = strlen(name);
     if (n == 0 || n > 128 ||
-        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != n)
-        return wrong(ctx, "secret_headers", "a secret's name has 1 to 128 of A-Z a-z 0-9 _");
-    snprintf(variable, sizeof(variable), "FERMATA_SECRET_%s", name);
-    const char *secret = getenv(variable);
-    if (secret == NULL) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "this host has no environment variable %s",
-                          variable);
-        return -1;
-    }
-    size_t origin = strcspn(secret, " ");
-    if (secret[origin] == '\0' || strstr(secret, "://") == NULL) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "%s must be \"<origin> <value>\" on the host",
-                          variable);
-        return -1;
-    }
-    if (!is_of_origin(r->url, secret, origin)) {
-        (void)fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "%s is for an origin other than the request's",
-                          variable);
-        fm_ctx_fail_permanent(ctx);
-        return -1;
-    }
-    if (has_control(secret))
-        return wrong(ctx, "secret_headers", "the secret contains control characters");
-    char reference[200]; /* the value goes in as the request leaves, and is blanked out in what comes back */
-    snprintf(reference, sizeof(reference), SECRETS_OPEN "%s" SECRETS_BOUND "}", variable);
+        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != n)
+        return wrong(ctx, "secret_headers", "a secret's name has 1 to 128 of A-Z a-z 0-9 _ . -");
+    snprintf(reference, sizeof(reference), SECRETS_OPEN "%s}", name);
     return add_header(ctx, r, header, reference);
 }
 

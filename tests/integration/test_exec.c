@@ -157,6 +157,12 @@ static void exit_codes_lines_and_limits_decide_how_the_step_fails(void **state)
                                         "'config':{'command':['/no/such/program']}}]}",
                                         "{}");
     check_failure(&c, missing, "UNKNOWN", "not found", "1");
+    const char *nowhere = submit_script(&c, "true", ",'cwd':'/no/such/folder'", "", "{}");
+    check_failure(&c, nowhere, "UNKNOWN",
+                  "the working directory /no/such/folder cannot be used: no such file", "1");
+    const char *file = submit_script(&c, "true", ",'cwd':'/etc/passwd'", "", "{}");
+    check_failure(&c, file, "UNKNOWN", "the working directory /etc/passwd cannot be used: not a directory",
+                  "1");
     cluster_done(&c);
 }
 
@@ -229,6 +235,45 @@ static void a_child_and_its_children_end_with_their_step_and_with_their_host(voi
     cluster_done(&c);
 }
 
+/* Says that it runs, and what it heard of its end, in files of the cluster. */
+static const char *submit_careful(struct cluster *c, const char *name, const char *more)
+{
+    char *script = NULL, file[300];
+    snprintf(file, sizeof(file), "%s", cluster_file(c, name));
+    assert_true(asprintf(&script,
+                         "trap 'echo saved >> %s.saved; exit 0' TERM; echo $$ > %s.tmp; mv %s.tmp %s; "
+                         "while :; do sleep 0.01; done",
+                         file, file, file, file) > 0);
+    const char *job = submit_script(c, script, more, "", "{}");
+    free(script);
+    long long until = test_now_ms() + DEADLINE_MS;
+    while (cluster_lines(c, name) == 0)
+        test_pause(until, "the program runs");
+    return job;
+}
+
+static void a_program_is_asked_to_end_before_it_is_killed(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 1);
+    const char *cancelled = submit_careful(&c, "careful", ",'kill_after_ms':60000");
+    json_decref(rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", cancelled));
+    wait_gone(&c, "careful");
+    assert_int_equal(cluster_lines(&c, "careful.saved"), 1);
+    const char *late = submit_careful(&c, "late", ",'kill_after_ms':60000,'timeout_ms':1000");
+    check_failure(&c, late, "DEADLINE_EXCEEDED", "time limit", "1");
+    assert_int_equal(cluster_lines(&c, "late.saved"), 1);
+    const char *at_once = submit_careful(&c, "at_once", ",'kill_after_ms':0");
+    json_decref(rpc(c.address, "Jobs/CancelJob", "{'job_id':'%s'}", at_once));
+    wait_gone(&c, "at_once");
+    assert_int_equal(cluster_lines(&c, "at_once.saved"), 0);
+    const char *deaf = submit_script(&c, "trap '' TERM; while :; do sleep 0.01; done",
+                                     ",'kill_after_ms':100,'timeout_ms':100", "", "{}");
+    check_failure(&c, deaf, "DEADLINE_EXCEEDED", "time limit", "1");
+    cluster_done(&c);
+}
+
 /* ---- what it inherits ---- */
 
 /* Says the names of its variables, and its descriptors. */
@@ -293,6 +338,7 @@ static void a_program_has_three_descriptors_and_no_secrets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_program_is_asked_to_end_before_it_is_killed),
         cmocka_unit_test(a_program_has_three_descriptors_and_no_secrets),
         cmocka_unit_test(a_program_may_do_all_that_a_handler_may),
         cmocka_unit_test(exit_codes_lines_and_limits_decide_how_the_step_fails),

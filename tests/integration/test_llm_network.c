@@ -56,22 +56,29 @@ static void a_server_with_a_certificate_of_one_s_own_authority_is_trusted_only_w
     snprintf(ca, sizeof(ca), "%s/ca.pem", llm.c.dir);
     snprintf(plain, sizeof(plain), "%s", llm.base);
     llm_start_server(&tls, "tls.log", "https", cert, key, llm.base);
+    llm_write_secrets();
     llm_start_host(2, "tls", "--ca-file", ca);
     llm.placement = ",'placement':{'labels':{'name':'tls'}}";
     for (int i = 0; i < 2; i++)
         json_decref(
             wait_status(&llm.c, llm_submit(llm_providers[i], "say", ",'stream':true", ""), "COMPLETED"));
     llm.placement = ",'placement':{'labels':{'name':'a'}}";
-    json_t *j = wait_status(&llm.c, llm_submit("openai", "say", "", ""), "FAILED");
+    json_t *r = rpc(llm.c.address, "Jobs/SubmitJob",
+                    "{'inline_flow':{'routines':[{'id':'a','type':'llm_agent','config':{'provider':'openai',"
+                    "'model':'say','base_url':'%s'}}]},'entry':{'routine':'a','slot':'trigger'},"
+                    "'data':{'task':'x'}%s}",
+                    llm.base, llm.placement);
+    json_t *j = wait_status(&llm.c, at(r, "jobId"), "FAILED");
+    json_decref(r);
     assert_string_equal(at(j, "job.error.code"), "FAILED_PRECONDITION");
     assert_string_equal(at(j, "job.stepCount"), "1"); /* not tried again: it will not pass */
     if (strstr(at(j, "job.error.message"), "certificate") == NULL)
         fail_msg("%s", at(j, "job.error.message"));
     json_decref(j);
-    json_t *r = rpc(llm.c.address, "Jobs/SubmitJob",
-                    "{'inline_flow':{'routines':[{'id':'a','type':'http','config':{'url':'%s'}}]},"
-                    "'entry':{'routine':'a','slot':'input'}%s}",
-                    llm.base, llm.placement);
+    r = rpc(llm.c.address, "Jobs/SubmitJob",
+            "{'inline_flow':{'routines':[{'id':'a','type':'http','config':{'url':'%s'}}]},"
+            "'entry':{'routine':'a','slot':'input'}%s}",
+            llm.base, llm.placement);
     j = wait_status(&llm.c, at(r, "jobId"), "FAILED");
     assert_string_equal(at(j, "job.error.code"), "FAILED_PRECONDITION");
     assert_string_equal(at(j, "job.stepCount"), "1");
@@ -79,6 +86,7 @@ static void a_server_with_a_certificate_of_one_s_own_authority_is_trusted_only_w
     json_decref(r);
     llm.placement = "";
     snprintf(llm.base, sizeof(llm.base), "%s", plain);
+    llm_write_secrets();
     proc_kill9(&tls);
 }
 
@@ -122,6 +130,120 @@ static void the_usual_variables_of_the_environment_name_a_proxy(void **state)
     assert_string_equal(at(json_array_get(all, 0), "path"), "http://model.invalid/v1/chat/completions");
     json_decref(all);
     proc_stop(&llm.c.hosts[3]);
+}
+
+/* ---- where keys go ---- */
+
+/* A job of an agent with this configuration; it fails for good with this. */
+static void fails_at_once(const char *config, const char *code, const char *why)
+{
+    json_t *r = rpc(llm.c.address, "Jobs/SubmitJob",
+                    "{'inline_flow':{'routines':[{'id':'a','type':'llm_agent','config':{%s}}]},"
+                    "'entry':{'routine':'a','slot':'trigger'},'data':{'task':'x'}%s}",
+                    config, llm.placement);
+    json_t *j = wait_status(&llm.c, at(r, "jobId"), "FAILED");
+    assert_string_equal(at(j, "job.error.code"), code);
+    if (strstr(at(j, "job.error.message"), why) == NULL)
+        fail_msg("%s", at(j, "job.error.message"));
+    assert_string_equal(at(j, "job.stepCount"), "1");
+    json_decref(j);
+    json_decref(r);
+}
+
+static void a_key_goes_to_its_origin_and_nowhere_else(void **state)
+{
+    (void)state;
+    char config[400], why[200];
+    const char *port = strrchr(llm.base, ':') + 1; /* with the path */
+    snprintf(
+        config, sizeof(config),
+        "'provider':'openai','model':'say-elsewhere','api_key':'MY_KEY','base_url':'http://localhost:%s'",
+        port);
+    snprintf(why, sizeof(why), "the secret MY_KEY is for an origin other than http://localhost:%.*s",
+             (int)strcspn(port, "/"), port);
+    fails_at_once(config, "FAILED_PRECONDITION", why);
+    snprintf(config, sizeof(config),
+             "'provider':'openai','model':'say-elsewhere','base_url':'http://localhost:%s',"
+             "'headers':{'api-key':'${secret:MY_KEY}'}",
+             port);
+    fails_at_once(config, "FAILED_PRECONDITION", why);
+    snprintf(config, sizeof(config),
+             "'provider':'openai','model':'say-elsewhere','api_key':'PATH','base_url':'%s'", llm.base);
+    fails_at_once(config, "FAILED_PRECONDITION", "this host has no secret PATH: neither in its secrets file");
+    json_t *none = llm_requests("say-elsewhere");
+    assert_int_equal(json_array_size(none), 0);
+    json_decref(none);
+    snprintf(config, sizeof(config),
+             "'provider':'openai','model':'redirect','api_key':'MY_KEY','base_url':'%s'", llm.base);
+    fails_at_once(config, "INVALID_ARGUMENT", "status 307");
+    json_t *once = llm_requests("redirect");
+    assert_int_equal(json_array_size(once), 1); /* by its name 127.0.0.1 */
+    assert_string_equal(at(json_array_get(once, 0), "key"), "Bearer " LLM_KEY);
+    json_decref(once);
+}
+
+static void a_variable_that_hostd_was_told_of_is_a_secret(void **state)
+{
+    (void)state;
+    char option[128];
+    assert_int_equal(setenv("LLM_TEST_VARIABLE", LLM_KEY, 1), 0);
+    snprintf(option, sizeof(option), "LLM_TEST_VARIABLE=%.*s", (int)(strlen(llm.base) - strlen("/v1")),
+             llm.base);
+    llm_start_host(3, "named", "--secret-env", option);
+    assert_int_equal(unsetenv("LLM_TEST_VARIABLE"), 0);
+    json_t *r = rpc(llm.c.address, "Jobs/SubmitJob",
+                    "{'inline_flow':{'routines':[{'id':'a','type':'llm_agent','config':{'provider':'openai',"
+                    "'model':'say-named','api_key':'LLM_TEST_VARIABLE','base_url':'%s'}}]},"
+                    "'entry':{'routine':'a','slot':'trigger'},'placement':{'labels':{'name':'named'}}}",
+                    llm.base);
+    json_decref(wait_status(&llm.c, at(r, "jobId"), "COMPLETED"));
+    json_decref(r);
+    json_t *all = llm_requests("say-named");
+    assert_string_equal(at(json_array_get(all, 0), "key"), "Bearer " LLM_KEY);
+    json_decref(all);
+    proc_stop(&llm.c.hosts[3]);
+}
+
+static void azure_has_a_header_and_a_url_of_its_own(void **state)
+{
+    (void)state;
+    json_t *r = rpc(llm.c.address, "Jobs/SubmitJob",
+                    "{'inline_flow':{'routines':[{'id':'a','type':'llm_agent','config':{'provider':'openai',"
+                    "'model':'say-azure','headers':{'api-key':'${secret:MY_KEY}','X-Team':'a b'},"
+                    "'base_url':'%.*s/openai/deployments/mine/?api-version=2024-10-21&x=1'}}]},"
+                    "'entry':{'routine':'a','slot':'trigger'},'data':{'task':'x'}}",
+                    (int)(strlen(llm.base) - strlen("/v1")), llm.base);
+    json_decref(wait_status(&llm.c, at(r, "jobId"), "COMPLETED"));
+    json_decref(r);
+    json_t *all = llm_requests("say-azure");
+    assert_string_equal(at(json_array_get(all, 0), "path"),
+                        "/openai/deployments/mine/chat/completions?api-version=2024-10-21&x=1");
+    assert_string_equal(at(json_array_get(all, 0), "api_key"), LLM_KEY);
+    assert_string_equal(at(json_array_get(all, 0), "key"), "");
+    json_decref(all);
+}
+
+/* ---- what is no stream ---- */
+
+static void a_stream_that_stalls_and_a_page_are_told_apart(void **state)
+{
+    (void)state;
+    char config[300];
+    static const char once[] = ",'policy':{'retry':{'max_attempts':1}}";
+    json_t *j = wait_status(
+        &llm.c, llm_submit("openai", "stalls", ",'stream':true,'timeouts':{'idle_ms':300}", once), "FAILED");
+    assert_string_equal(at(j, "job.error.code"), "DEADLINE_EXCEEDED");
+    if (strstr(at(j, "job.error.message"), "nothing came for 300 ms") == NULL)
+        fail_msg("%s", at(j, "job.error.message"));
+    json_decref(j);
+    for (int i = 0; i < 2; i++) {
+        snprintf(config, sizeof(config), "%s", i == 0 ? "" : ",'stream':true");
+        j = wait_status(&llm.c, llm_submit("openai", "garbage", config, once), "FAILED");
+        if (strstr(at(j, "job.error.message"), "answered with text/html in the place of") == NULL ||
+            strstr(at(j, "job.error.message"), "<html>gateway") == NULL)
+            fail_msg("%s", at(j, "job.error.message"));
+        json_decref(j);
+    }
 }
 
 /* To any handler that makes HTTP requests: the agent looks at what it puts together once more. */
@@ -276,6 +398,10 @@ int main(void)
         cmocka_unit_test(a_server_with_a_certificate_of_one_s_own_authority_is_trusted_only_with_ca_file),
         cmocka_unit_test(a_host_with_a_ca_file_without_a_certificate_does_not_start),
         cmocka_unit_test(the_usual_variables_of_the_environment_name_a_proxy),
+        cmocka_unit_test(a_key_goes_to_its_origin_and_nowhere_else),
+        cmocka_unit_test(a_variable_that_hostd_was_told_of_is_a_secret),
+        cmocka_unit_test(azure_has_a_header_and_a_url_of_its_own),
+        cmocka_unit_test(a_stream_that_stalls_and_a_page_are_told_apart),
         cmocka_unit_test(a_secret_that_comes_back_in_two_pieces_reaches_no_handler),
         cmocka_unit_test(a_large_request_does_not_wait_to_be_allowed),
         cmocka_unit_test(a_retry_of_a_model_call_comes_at_a_time_of_its_own),

@@ -33,17 +33,24 @@ void llm_start_host(int i, const char *id, const char *option, const char *value
     cluster_host(&llm.c, i, id, more);
 }
 
+void llm_write_secrets(void)
+{
+    snprintf(secrets_file, sizeof(secrets_file), "%s/secrets", llm.c.dir);
+    FILE *f = fopen(secrets_file, "w");
+    assert_non_null(f);
+    fprintf(f, "# keys\n\nMY_KEY=%.*s,http://model.invalid %s\n", (int)(strlen(llm.base) - strlen("/v1")),
+            llm.base, LLM_KEY);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(chmod(secrets_file, 0600), 0);
+}
+
 int llm_start(void **state)
 {
     (void)state;
     cluster_init(&llm.c);
     llm_start_server(&llm.server, "server.log", "http", NULL, NULL, llm.base);
-    snprintf(secrets_file, sizeof(secrets_file), "%s/secrets", llm.c.dir);
-    FILE *f = fopen(secrets_file, "w");
-    assert_non_null(f);
-    fprintf(f, "# keys\n\nMY_KEY=%s\n", LLM_KEY);
-    assert_int_equal(fclose(f), 0);
-    assert_int_equal(chmod(secrets_file, 0600), 0);
+    llm_write_secrets();
+    FILE *f;
     snprintf(prices_file, sizeof(prices_file), "%s/prices.json", llm.c.dir);
     f = fopen(prices_file, "w");
     assert_non_null(f);

@@ -20,6 +20,8 @@ extern const char *const llm_providers[2];
  */
 int llm_start(void **state);
 int llm_stop(void **state);
+/* Writes the secrets of hosts that are started after this: MY_KEY is for the origin of llm.base. */
+void llm_write_secrets(void);
 /* Starts a server; cert and key may be NULL. Says where it is. */
 void llm_start_server(struct proc *p, const char *log_name, const char *scheme, const char *cert,
                       const char *key, char ret_url[64]);

@@ -14,6 +14,8 @@
     cut-call       calls lookup in a reply that is cut off, then says what came back
     failed         a reply that failed on its way: of no use, but paid for (openai)
     thinking       thinks, calls lookup, says what came back (anthropic)
+    stalls         a stream of which nothing comes after its beginning
+    redirect       307 to the same server by its other name, localhost
     echo           a stream with the key in it, one event, in two writes
     echo-parts     a stream with the key in it, in many events
 
@@ -140,12 +142,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        openai = self.path.endswith("/chat/completions")
+        openai = self.path.partition("?")[0].endswith("/chat/completions")
         key = self.headers.get("Authorization" if openai else "x-api-key", "")
         fault = (fault_of(openai_schema, body, conversation_openai) if openai
                  else fault_of(anthropic_schema, body, conversation_anthropic))
         with lock:
-            log.append({"path": self.path, "key": key, "idempotency": self.headers.get("Idempotency-Key"),
+            log.append({"path": self.path, "key": key, "api_key": self.headers.get("api-key"), "host": self.headers.get("Host"), "idempotency": self.headers.get("Idempotency-Key"),
                         "version": self.headers.get("anthropic-version"), "expect": self.headers.get("Expect"), "body": body, "fault": fault})
         model = body["model"]
         if fault:
@@ -161,6 +163,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.error(400, "max_tokens is too large for this model")
         if model.startswith("stumble-") and results_of(body, openai) and self.times(model) == 1:
             return self.error(400, "not today")
+        if model == "redirect":
+            elsewhere = f"http://localhost:{self.server.server_address[1]}{self.path}"
+            return self.send(307, {}, headers=[("Location", elsewhere)])
         if model in ("slow", "silent"):
             time.sleep(30)
         if model == "garbage":
@@ -178,6 +183,13 @@ class Handler(BaseHTTPRequestHandler):
             return None
         if model == "gated":
             gate.acquire()
+        if model == "stalls":
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            self.wfile.write(b'data: {"choices": [{"index": 0, "delta": {"content": "Pea"}}]}\n\n')
+            self.wfile.flush()
+            time.sleep(60)
         if model.startswith("echo"):
             return self.echo(key.removeprefix("Bearer "), openai, model == "echo-parts")
         if body.get("stream") and model != "plain":

@@ -18,20 +18,30 @@ struct engine_label {
 /* What a handler's asynchronous call is. */
 enum engine_call_kind { CALL_TIMER, CALL_HTTP, CALL_PROCESS, CALL_SERVED, CALL_EVAL, CALL_WORK };
 
+/* The request of a CALL_HTTP. */
+struct http_request {
+    const struct fm_http_request *request;
+    uint64_t idle_timeout_ms; /* between two pieces of the response; 0: none */
+};
+
 /* The request of a CALL_PROCESS. */
 struct process_request {
     const struct fm_process *process;
     const char *job; /* for the log */
+    uint64_t kill_after_ms;
 };
+
+#define PROCESS_KILL_AFTER_MS 2000 /* where nothing is said: from SIGTERM to SIGKILL */
 
 /* The request of a CALL_SERVED: a task for a program that stays for many of them. */
 struct served_task {
     /* The program. `input` is what it gets for this task; `timeout_ms` begins when it gets that;
      * `max_output_bytes` is of this task, `max_memory_bytes` of the process. */
     const struct fm_process *process;
-    const char *job;    /* for the log */
-    uint32_t processes; /* that may run side by side; at least 1 */
-    uint64_t idle_ms;   /* how long one rests before it is ended */
+    const char *job;        /* for the log */
+    uint32_t processes;     /* that may run side by side; at least 1 */
+    uint64_t idle_ms;       /* how long one rests before it is ended */
+    uint64_t kill_after_ms; /* from SIGTERM to SIGKILL; 0: SIGKILL at once */
 };
 
 /* The request of a CALL_EVAL: jq programs, run one after the other on the same data. */
@@ -64,7 +74,7 @@ struct engine_io {
     /* Calls engine_timer(id) after ms; ids are never used twice. */
     void (*start_timer)(void *arg, uint64_t id, uint64_t ms);
     void (*cancel_timer)(void *arg, uint64_t id);
-    /* Starts a call of a handler: `request` is a struct fm_http_request, a struct process_request,
+    /* Starts a call of a handler: `request` is a struct http_request, a struct process_request,
      * a struct served_task or a struct eval_request, valid during this callback only. What comes of it is
      * told by engine_call_data and engine_call_done. NULL: there are no such calls. */
     void (*start_call)(void *arg, uint64_t id, enum engine_call_kind kind, const void *request);

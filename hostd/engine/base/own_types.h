@@ -27,6 +27,11 @@ bool ctx_may_be_dropped(const struct fm_ctx *ctx);
 /* Sets a key of the routine's own state for good: it stays set when the step fails, and may be
  * called after fm_ctx_fail. For what has happened outside, such as tokens that were used. */
 void ctx_keep_state(struct fm_ctx *ctx, const char *key, const struct fm_value *v);
+/* As fm_ctx_http and fm_ctx_spawn, with what a plugin cannot say: the structs of the ABI do not grow. */
+void ctx_http(struct fm_ctx *ctx, const struct http_request *request, fm_chunk_callback on_chunk,
+              fm_http_callback done, void *arg);
+void ctx_spawn(struct fm_ctx *ctx, const struct process_request *request, fm_line_callback on_line,
+               fm_process_callback done, void *arg);
 /* Gives a task to a program that stays for many of them (served_task). `on_line` returns 0 to go
  * on, 1 when the task is done (then `done` is called with exit code 0), -1 to end the process. When
  * the process ends with the task in its hand, `done` is told how. */

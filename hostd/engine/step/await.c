@@ -36,8 +36,8 @@ void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *ar
     e->io.start_timer(e->io.arg, k->id, ms < FM_MAX_AHEAD_MS ? ms : FM_MAX_AHEAD_MS);
 }
 
-void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_chunk_callback on_chunk,
-                 fm_http_callback done, void *arg)
+void ctx_http(struct fm_ctx *ctx, const struct http_request *request, fm_chunk_callback on_chunk,
+              fm_http_callback done, void *arg)
 {
     if (!can_call(ctx))
         return;
@@ -46,6 +46,13 @@ void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_c
     k->done.http = done;
     k->data.chunk = on_chunk;
     e->io.start_call(e->io.arg, k->id, CALL_HTTP, request);
+}
+
+void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_chunk_callback on_chunk,
+                 fm_http_callback done, void *arg)
+{
+    const struct http_request whole = {.request = request};
+    ctx_http(ctx, &whole, on_chunk, done, arg);
 }
 
 static void start_process(struct fm_ctx *ctx, enum engine_call_kind kind, const void *request,
@@ -58,13 +65,21 @@ static void start_process(struct fm_ctx *ctx, enum engine_call_kind kind, const 
     e->io.start_call(e->io.arg, k->id, kind, request);
 }
 
-void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callback on_line,
-                  fm_process_callback done, void *arg)
+void ctx_spawn(struct fm_ctx *ctx, const struct process_request *request, fm_line_callback on_line,
+               fm_process_callback done, void *arg)
 {
     if (!can_call(ctx))
         return;
-    const struct process_request request = {p, ctx->job->id};
-    start_process(ctx, CALL_PROCESS, &request, on_line, done, arg);
+    struct process_request whole = *request;
+    whole.job = ctx->job->id;
+    start_process(ctx, CALL_PROCESS, &whole, on_line, done, arg);
+}
+
+void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callback on_line,
+                  fm_process_callback done, void *arg)
+{
+    const struct process_request request = {.process = p, .kill_after_ms = PROCESS_KILL_AFTER_MS};
+    ctx_spawn(ctx, &request, on_line, done, arg);
 }
 
 void ctx_eval(struct fm_ctx *ctx, const struct eval_request *request,

@@ -204,8 +204,8 @@ void fm_ctx_call_after(struct fm_ctx *ctx, uint64_t ms, fm_callback cb, void *ar
 
 /* An HTTP request. Zero is the default of every field but url. TLS certificates are verified;
  * redirects are not followed; the usual proxy variables of the environment count. In headers,
- * "${secret:NAME}" stands for a secret of the host: the handler never sees it, and it is blanked
- * out in what comes back. */
+ * "${secret:NAME}" stands for a secret of the host, which goes to its own origins only: the handler
+ * never sees it, and it is blanked out in what comes back. */
 struct fm_http_request {
     const char *method;         /* NULL: GET, with a body POST */
     const char *url;            /* http:// or https:// */
@@ -224,7 +224,7 @@ struct fm_http_response {
     const char *error; /* "" when there was one; never with a secret in it */
     bool timed_out, too_large;
     bool refused; /* it was never sent, for good: the request itself is at fault, a secret it names is not
-                     there, or the server's certificate is not to be trusted */
+                     there or not for the URL's origin, or the server's certificate is not to be trusted */
     const char *headers; /* of the response: lines "name: value\n", names in lower case; NUL-terminated */
     const char *body;    /* NUL-terminated */
     size_t body_bytes;

@@ -461,7 +461,8 @@ static int call(struct fm_ctx *ctx, const struct llm_request *q, struct llm_repl
     h->on_event = on_event;
     h->on_end = on_end;
     h->request_id_header = "request-id";
-    return llm_http_post(ctx, h, BASE_URL, "/messages", llm_auth(ctx, q->config, "x-api-key: "), VERSION);
+    return llm_http_post(ctx, h, BASE_URL, "/messages", llm_auth(ctx, q->config, "x-api-key: "),
+                         llm_has_header(q->config, "anthropic-version") ? NULL : VERSION);
 }
 
 const struct llm_provider llm_anthropic = {"anthropic", body_of, cap_of, call};

@@ -84,8 +84,7 @@ static const char *words_of(struct fm_ctx *ctx, const struct fm_value *v)
     return text;
 }
 
-/* At most MAX_SHOWN bytes, without secrets. */
-static const char *shown(struct fm_ctx *ctx, const char *text)
+const char *llm_shown(struct fm_ctx *ctx, const char *text)
 {
     const char *hidden = llm_hidden(ctx, text);
     return llm_keep(ctx, hidden, fm_utf8_cut(hidden, MAX_SHOWN));
@@ -99,7 +98,7 @@ int llm_fail_in_reply(struct fm_ctx *ctx, const char *what, const struct fm_valu
     if (words == NULL)
         words = text != NULL && text[0] != '\0' ? text : "it does not say why";
     (void)fm_ctx_fail(ctx, code == 429 ? FM_FAIL_RESOURCE_EXHAUSTED : FM_FAIL_UNAVAILABLE, "%s: %s", what,
-                      shown(ctx, words));
+                      llm_shown(ctx, words));
     if ((code >= 400 && !is_later(code)) || is_kind(e, for_good, sizeof(for_good) / sizeof(for_good[0])))
         fm_ctx_fail_permanent(ctx);
     return -1;
@@ -150,7 +149,7 @@ int llm_fail_by_status(struct fm_ctx *ctx, const struct llm_http *h, const struc
     if (words == NULL)
         words = llm_keep(ctx, r->body, r->body_bytes < MAX_SHOWN ? r->body_bytes : MAX_SHOWN);
     (void)fm_ctx_fail(ctx, code, "the model call failed with status %d: %s%s%s%s", r->status,
-                      shown(ctx, words), id[0] != '\0' ? " (request " : "", id, id[0] != '\0' ? ")" : "");
+                      llm_shown(ctx, words), id[0] != '\0' ? " (request " : "", id, id[0] != '\0' ? ")" : "");
     if (!again)
         fm_ctx_fail_permanent(ctx);
     uint64_t after = retry_after_ms(ctx, r);

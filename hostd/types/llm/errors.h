@@ -8,6 +8,8 @@
 /* Whether a reply, or an event of a stream, is an error, whatever its status: servers write them in
  * many ways. */
 bool llm_is_error(const struct fm_value *v);
+/* At most 400 bytes of a text from outside, without secrets. */
+const char *llm_shown(struct fm_ctx *ctx, const char *text);
 /* The attempt fails with the error in `v`, or else (NULL) with `text`; for good when no other attempt
  * can help. `what` says what has failed. Returns -1. */
 int llm_fail_in_reply(struct fm_ctx *ctx, const char *what, const struct fm_value *v, const char *text);

@@ -127,19 +127,32 @@ static int on_chunk(struct fm_ctx *ctx, void *arg, const char *bytes, size_t n)
 
 /* ---- the call ---- */
 
-static bool says_json(const struct fm_http_response *r)
+/* Whether the type of the response's content has this in it. */
+static bool says(const struct fm_http_response *r, const char *what)
 {
     char type[64];
-    return fm_http_header(r, "content-type", type, sizeof(type)) && strstr(type, "json") != NULL;
+    return fm_http_header(r, "content-type", type, sizeof(type)) && strstr(type, what) != NULL;
+}
+
+/* What is neither a stream nor JSON, such as the page of a proxy, is shown, not called a broken one. */
+static int no_reply(struct fm_ctx *ctx, const struct fm_http_response *r, const char *wanted)
+{
+    char type[64] = "";
+    (void)fm_http_header(r, "content-type", type, sizeof(type));
+    return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
+                       "the model's server answered with %s in the place of %s (is base_url right?): %s",
+                       type[0] != '\0' ? type : "a text of no type", wanted, llm_shown(ctx, r->body));
 }
 
 /* What is complete is taken: the reason for the end says so, whether or not the stream's own end has
  * come. */
-static int take_stream(struct fm_ctx *ctx, struct llm_http *h)
+static int take_stream(struct fm_ctx *ctx, struct llm_http *h, const struct fm_http_response *r)
 {
     struct arrival a = {ctx, h};
     if (after_sse(ctx, h, sse_end(&h->sse, on_sse, &a)) < 0)
         return -1;
+    if (!h->had_event && r->body_bytes > 0 && !says(r, "event-stream"))
+        return no_reply(ctx, r, "a stream");
     if (!h->complete && llm_stop_of(h->reply->stop) == LLM_STOP_NONE)
         return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's stream broke off");
     return h->on_end(ctx, h, NULL);
@@ -149,6 +162,8 @@ static int take_json(struct fm_ctx *ctx, struct llm_http *h, const struct fm_htt
 {
     fm_auto(fm_err) err = {0};
     const struct fm_value *json = lenient_read(r->body, r->body_bytes, ctx_arena(ctx), &err);
+    if (json == NULL && says(r, "html"))
+        return no_reply(ctx, r, "JSON");
     if (json == NULL) {
         (void)fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE, "the model's reply is malformed: %s", err.msg);
         return -1;
@@ -190,8 +205,8 @@ static int take_response(struct fm_ctx *ctx, struct llm_http *h, const struct fm
         return llm_fail_without_response(ctx, r);
     if (r->status != 0 && (r->status < 200 || r->status >= 300))
         return llm_fail_by_status(ctx, h, r);
-    bool plain = !h->streams || h->plain || (!h->had_event && says_json(r));
-    int rc = plain ? take_json(ctx, h, r) : take_stream(ctx, h);
+    bool plain = !h->streams || h->plain || (!h->had_event && says(r, "json"));
+    int rc = plain ? take_json(ctx, h, r) : take_stream(ctx, h, r);
     return rc < 0 || check_end(ctx, h->reply) < 0 ? -1 : hide_in_reply(ctx, h->reply, r->redacted);
 }
 
@@ -267,8 +282,9 @@ int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_ba
 {
     const struct fm_value *config = h->q->config;
     fm_auto(fm_buf) json = {0};
-    const char *headers[5];
-    size_t n = 0;
+    size_t n = 0, n_more;
+    const char *const *more = llm_headers(ctx, config, &n_more);
+    const char **headers = fm_ctx_alloc(ctx, (n_more + 4) * sizeof(*headers));
     uint64_t total = timeout(config, "total_ms"), first = timeout(config, "first_byte_ms");
     total = total > 0 ? total : TOTAL_MS;
     if (first == 0 && !h->streams)
@@ -286,6 +302,8 @@ int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_ba
         headers[n++] = auth;
     if (more_header != NULL)
         headers[n++] = more_header;
+    for (size_t i = 0; i < n_more; i++)
+        headers[n++] = more[i];
     const struct fm_http_request r = {.method = "POST",
                                       .url = llm_url(ctx, config, default_base, path),
                                       .headers = headers,
@@ -296,6 +314,8 @@ int llm_http_post(struct fm_ctx *ctx, struct llm_http *h, const char *default_ba
                                       .first_byte_timeout_ms = first,
                                       .timeout_ms = total,
                                       .max_response_bytes = MAX_RESPONSE_BYTES};
-    fm_ctx_http(ctx, &r, h->streams ? on_chunk : NULL, on_response, h);
+    const struct http_request call = {.request = &r,
+                                      .idle_timeout_ms = h->streams ? timeout(config, "idle_ms") : 0};
+    ctx_http(ctx, &call, h->streams ? on_chunk : NULL, on_response, h);
     return 0;
 }

@@ -142,6 +142,9 @@ const char *llm_url(struct fm_ctx *ctx, const struct fm_value *config, const cha
 /* A header: `before`, then a reference to the secret that config.api_key names; NULL without
  * api_key. */
 const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const char *before);
+/* The lines "Name: value" of config.headers, whose values may refer to secrets. */
+const char *const *llm_headers(struct fm_ctx *ctx, const struct fm_value *config, size_t *ret_n);
+bool llm_has_header(const struct fm_value *config, const char *name);
 /* Whether a key of the configuration means nothing to the agent: it is passed on as it is. */
 bool llm_is_provider_s(const char *key);
 /* Sets body keys from config: those of `names` that are there (NULL-terminated pairs: config key,

@@ -2,6 +2,7 @@
  * See provider.h. */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "catalog.h"
 #include "provider.h"
@@ -17,6 +18,31 @@ const char *llm_auth(struct fm_ctx *ctx, const struct fm_value *config, const ch
     char *header = fm_ctx_alloc(ctx, n);
     (void)snprintf(header, n, "%s${secret:%s}", before, name);
     return header;
+}
+
+const char *const *llm_headers(struct fm_ctx *ctx, const struct fm_value *config, size_t *ret_n)
+{
+    const struct fm_value *map = fm_value_get(config, "headers");
+    size_t n = fm_value_kind(map) == FM_MAP ? fm_value_size(map) : 0;
+    const char **lines = fm_ctx_alloc(ctx, (n + 1) * sizeof(*lines));
+    for (size_t i = 0; i < n; i++) {
+        const char *name = fm_value_key(map, i), *value = fm_value_string(fm_value_at(map, i), "");
+        size_t size = strlen(name) + strlen(value) + 3;
+        char *line = fm_ctx_alloc(ctx, size);
+        (void)snprintf(line, size, "%s: %s", name, value);
+        lines[i] = line;
+    }
+    *ret_n = n;
+    return lines;
+}
+
+bool llm_has_header(const struct fm_value *config, const char *name)
+{
+    const struct fm_value *map = fm_value_get(config, "headers");
+    for (size_t i = 0; fm_value_kind(map) == FM_MAP && i < fm_value_size(map); i++)
+        if (strcasecmp(fm_value_key(map, i), name) == 0)
+            return true;
+    return false;
 }
 
 const char *llm_url(struct fm_ctx *ctx, const struct fm_value *config, const char *default_base,

@@ -216,6 +216,31 @@ static void headers_that_are_the_client_s_are_a_fault(void **state)
     has_fault("http", "{'url':'http://x','headers':{'X-A':'','Authorization':'b'}}", "");
 }
 
+static void headers_of_an_agent_may_have_secrets_in_them(void **state)
+{
+    (void)state;
+#define AGENT "'provider':'openai','model':'m','headers':"
+    has_fault("llm_agent",
+              "{" AGENT "{'api-key':'${secret:A}','X-Team':'a','Authorization':'B ${secret:B}'}}", "");
+    has_fault(
+        "llm_agent", "{" AGENT "{'Authorization':'Bearer sk-pasted'}}",
+        "headers.Authorization: must be a secret of the host, \"${secret:NAME}\": what is written here is "
+        "in the flow");
+    has_fault("llm_agent", "{" AGENT "{'authorization':'${secret:A}'},'api_key':'B'}",
+              "headers.authorization: is given beside api_key, which sets it: keep one of them");
+    has_fault(
+        "llm_agent", "{" AGENT "{'X':'${secret:A B}'}}",
+        "headers.X: has a reference that is none: ${secret:NAME} has a NAME of 1 to 128 of the characters "
+        "A-Z a-z 0-9 _ . -");
+    has_fault("llm_agent", "{" AGENT "{'X':7}}", "headers.X: must be a string");
+    has_fault("llm_agent", "{" AGENT "{'content-type':'a'}}",
+              "headers.content-type: cannot be set: the agent sets it");
+    has_fault("llm_agent", "{" AGENT "{'X-a':'a','x-A':'b'}}",
+              "headers.x-A: is given twice: letters of either case are the same");
+    has_fault("llm_agent", "{" AGENT "{'Host':'a'}}", "headers.Host: cannot be set: it follows from the URL");
+#undef AGENT
+}
+
 static void secrets_are_not_inherited(void **state)
 {
     (void)state;
@@ -296,6 +321,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(headers_that_are_the_client_s_are_a_fault),
+        TEST(headers_of_an_agent_may_have_secrets_in_them),
         TEST(secrets_are_not_inherited),
         TEST(a_key_that_no_tool_has_is_a_fault),
         TEST(what_params_cannot_say_is_a_fault),

@@ -382,8 +382,8 @@ const char *fm_ctx_call_id(struct fm_ctx *ctx)
     return "";
 }
 
-void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callback on_line,
-                  fm_process_callback done, void *arg)
+void ctx_spawn(struct fm_ctx *ctx, const struct process_request *p, fm_line_callback on_line,
+               fm_process_callback done, void *arg)
 {
     (void)ctx;
     (void)p;
@@ -391,6 +391,13 @@ void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callba
     (void)done;
     (void)arg;
     fm_abort("child processes are tested with real daemons");
+}
+
+void fm_ctx_spawn(struct fm_ctx *ctx, const struct fm_process *p, fm_line_callback on_line,
+                  fm_process_callback done, void *arg)
+{
+    const struct process_request request = {.process = p};
+    ctx_spawn(ctx, &request, on_line, done, arg);
 }
 
 /* At once, where the engine has it done elsewhere. */
@@ -508,6 +515,15 @@ struct fm_arena *ctx_scratch(struct fm_ctx *ctx)
 void fm_ctx_http(struct fm_ctx *ctx, const struct fm_http_request *request, fm_chunk_callback on_chunk,
                  fm_http_callback done, void *arg)
 {
+    const struct http_request whole = {.request = request};
+    ctx_http(ctx, &whole, on_chunk, done, arg);
+}
+
+void ctx_http(struct fm_ctx *ctx, const struct http_request *whole, fm_chunk_callback on_chunk,
+              fm_http_callback done, void *arg)
+{
+    const struct fm_http_request *request = whole->request;
+    ctx->idle_timeout_ms = whole->idle_timeout_ms;
     ctx->request = *request;
     if (request->body != NULL)
         ctx->request.body = fm_arena_strndup(&ctx->arena, request->body, request->body_bytes);

@@ -49,6 +49,7 @@ struct fm_ctx {
     fm_callback later; /* the callback that waits, its argument */
     void *later_arg;
     struct fm_http_request request; /* the last one; texts but for the body are the handler's */
+    uint64_t idle_timeout_ms;       /* of it */
     fm_chunk_callback on_chunk;
     fm_http_callback on_response; /* waits for fake_respond */
     void *on_response_arg;

@@ -38,8 +38,10 @@ static void tries(const char *header)
     fm_auto(fm_err) err = {0};
     uv_loop_t loop;
     assert_int_equal(uv_loop_init(&loop), 0);
-    assert_int_equal(setenv("BROKEN_KEY", "very-secret\r\nTransfer-Encoding: chunked", 1), 0);
-    struct secrets *secrets = secrets_read(NULL, &err);
+    assert_int_equal(setenv("FERMATA_SECRET_BROKEN_KEY",
+                            "http://127.0.0.1:1 very-secret\r\nTransfer-Encoding: chunked", 1),
+                     0);
+    struct secrets *secrets = secrets_read(NULL, NULL, 0, &err);
     struct http *h = http_new(&loop, &events, secrets, NULL);
     const struct fm_http_request r = {.method = "POST",
                                       .url = "http://127.0.0.1:1/",
@@ -47,8 +49,9 @@ static void tries(const char *header)
                                       .n_headers = 1,
                                       .body = "a",
                                       .body_bytes = 1};
+    const struct http_request call = {.request = &r};
     ended = 0;
-    http_start(h, 1, &r);
+    http_start(h, 1, &call);
     while (ended == 0)
         (void)uv_run(&loop, UV_RUN_ONCE);
     http_stop(h);

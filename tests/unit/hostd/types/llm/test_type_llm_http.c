@@ -30,9 +30,10 @@ static void has_sent_secret(void)
 {
     struct fm_err err = {0};
     struct fm_buf out = {0}, used = {0};
-    secrets = secrets_read(NULL, &err);
-    assert_int_equal(setenv("TEST_MODEL_KEY", SECRET, 1), 0);
-    assert_int_equal(secrets_expand(secrets, "Bearer ${secret:TEST_MODEL_KEY}", &out, &used, &err), 0);
+    assert_int_equal(setenv("FERMATA_SECRET_TEST_MODEL_KEY", "https://x " SECRET, 1), 0);
+    secrets = secrets_read(NULL, NULL, 0, &err);
+    assert_int_equal(
+        secrets_expand(secrets, "Bearer ${secret:TEST_MODEL_KEY}", "https://x/v1", &out, &used, &err), 0);
     fm_buf_done(&out);
     fm_buf_done(&used);
 }
