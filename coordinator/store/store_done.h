@@ -51,9 +51,10 @@ struct store_claim {
     struct fm_bytes reply;
 };
 
-/* A version of a named flow. */
+/* A version of a named flow. When the newest was asked for: with how many there are, and the highest number
+ * that a version of this name has had, both known even when there is none. */
 struct store_flow_version {
-    uint32_t version;
+    uint32_t version, n_versions, used;
     uint8_t digest[STORE_DIGEST_BYTES];
     struct fm_bytes definition;
 };

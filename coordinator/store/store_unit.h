@@ -43,7 +43,8 @@ void store_put_flow_def(struct store_unit *u, const uint8_t digest[STORE_DIGEST_
 /* Stores a named version of a definition. An existing (name, version) fails the unit. */
 void store_put_flow(struct store_unit *u, const char *name, uint32_t version,
                     const uint8_t digest[STORE_DIGEST_BYTES], struct fm_bytes summary);
-/* Removes all versions of a name; definitions stay for the jobs that use them. */
+/* Removes all versions of a name; definitions stay for the jobs that use them, and it stays known which
+ * numbers the versions have had. */
 void store_delete_flow(struct store_unit *u, const char *name);
 
 /* Stores what is remembered of a host; replaces an earlier record. */

@@ -171,8 +171,12 @@ static void read_def(struct sim_store *s, struct done_node *n, const uint8_t dig
 
 static void read_flow(struct sim_store *s, struct done_node *n, const struct store_query *q)
 {
-    struct stored_named *f;
+    struct stored_named *f, *deleted;
     HASH_FIND_STR(s->flows, q->flow.name, f);
+    HASH_FIND_STR(s->deleted, q->flow.name, deleted);
+    uint32_t before = deleted == NULL ? 0 : deleted->version;
+    n->done.flow.used = f == NULL ? before : f->version;
+    n->done.flow.n_versions = n->done.flow.used - before;
     if (f == NULL || (q->flow.version != 0 && q->flow.version != f->version)) {
         n->done.status = STORE_NOT_FOUND;
         return;

@@ -75,6 +75,7 @@ void sim_store_free(struct sim_store *s)
         free(d);
     }
     free_named(&s->flows);
+    free_named(&s->deleted);
     free_named(&s->hosts);
     free(s);
 }
@@ -203,6 +204,18 @@ static void delete_named(struct stored_named **table, const char *name)
     free(n);
 }
 
+/* Keeps the number of the newest version. */
+static void delete_flow(struct sim_store *s, const char *name)
+{
+    struct stored_named *n;
+    HASH_FIND_STR(s->flows, name, n);
+    if (n == NULL)
+        return;
+    struct record r = {.name = name, .number = n->version};
+    put_named(&s->deleted, &r);
+    delete_named(&s->flows, name);
+}
+
 static void apply_record(struct sim_store *s, const struct record *r)
 {
     struct stored_job *j;
@@ -240,7 +253,7 @@ static void apply_record(struct sim_store *s, const struct record *r)
         put_named(&s->flows, r);
         return;
     case RECORD_DELETE_FLOW:
-        delete_named(&s->flows, r->name);
+        delete_flow(s, r->name);
         return;
     case RECORD_HOST:
         put_named(&s->hosts, r);

@@ -47,7 +47,7 @@ struct stored_def {
 struct stored_named {
     UT_hash_handle hh;
     char key[256];
-    uint32_t version; /* of a flow: the newest one; the others are not kept */
+    uint32_t version; /* of a flow: the newest one; the others are not kept. Of a deleted one: the last */
     uint8_t digest[STORE_DIGEST_BYTES];
     struct fm_buf body;
 };
@@ -57,6 +57,7 @@ struct sim_store {
     struct stored_request *requests;
     struct stored_def *defs;
     struct stored_named *flows, *hosts;
+    struct stored_named *deleted; /* flows */
 };
 
 /* NULL: there is none. */

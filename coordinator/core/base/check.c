@@ -67,6 +67,9 @@ int check_placement(const Fermata__V1__Placement *p, struct fm_err *err)
                           (int)p->mode);
     if (p->host[0] != '\0' && fm_name_check("placement.host", p->host, err) < 0)
         return -FM_INVALID_ARGUMENT;
+    if (p->anywhere && (p->host[0] != '\0' || p->n_labels > 0))
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "placement.anywhere",
+                          "placement.anywhere is true, and a host or labels are named: only one may be");
     if (p->n_labels > FM_MAX_LABELS)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "placement.labels", "%zu labels; the limit is %d",
                           p->n_labels, FM_MAX_LABELS);

@@ -130,7 +130,7 @@ static void name_forget(struct core *c, const char *name)
     free(n);
 }
 
-struct flow_name *name_set(struct core *c, const char *name, uint32_t version, const uint8_t *digest)
+struct flow_name *name_set(struct core *c, const char *name, const struct store_flow_version *v)
 {
     struct flow_name *n = name_find(c, name);
     if (n == NULL) {
@@ -140,10 +140,23 @@ struct flow_name *name_set(struct core *c, const char *name, uint32_t version, c
         n->name = fm_xstrdup(name);
         HASH_ADD_KEYPTR(hh, c->names, n->name, strlen(n->name), n);
     }
-    n->version = version;
-    if (digest != NULL)
-        memcpy(n->digest, digest, STORE_DIGEST_BYTES);
+    n->version = v->version;
+    n->n_versions = v->n_versions;
+    n->used = v->used;
+    memcpy(n->digest, v->digest, STORE_DIGEST_BYTES);
     return n;
+}
+
+void name_add_version(struct flow_name *n, const uint8_t digest[STORE_DIGEST_BYTES])
+{
+    n->version = ++n->used;
+    n->n_versions++;
+    memcpy(n->digest, digest, STORE_DIGEST_BYTES);
+}
+
+void name_delete_versions(struct flow_name *n)
+{
+    n->version = n->n_versions = 0;
 }
 
 static void name_stored(struct core *c, struct job *job, struct effect *e)

@@ -34,7 +34,9 @@ struct flow_def {
 struct flow_name {
     UT_hash_handle hh;
     char *name;
-    uint32_t version; /* 0: deleted or never there */
+    uint32_t version;    /* the newest; 0: deleted or never there */
+    uint32_t n_versions; /* how many there are */
+    uint32_t used;       /* the highest number that one has had: none gets it again */
     uint8_t digest[STORE_DIGEST_BYTES];
     uint64_t put_tag; /* unit that brings it, perhaps still on its way to the disk */
 };
@@ -51,8 +53,11 @@ void flow_encode(const Fermata__V1__Flow *flow, struct fm_buf *body, uint8_t dig
 
 /* What is known of a name, or NULL. */
 struct flow_name *name_find(struct core *c, const char *name);
-/* Remembers the newest version of a name; 0: there is none. */
-struct flow_name *name_set(struct core *c, const char *name, uint32_t version, const uint8_t *digest);
+/* Remembers what the store knows of the versions of a name. */
+struct flow_name *name_set(struct core *c, const char *name, const struct store_flow_version *v);
+/* A version is added, under a number that none has had; or all are deleted. */
+void name_add_version(struct flow_name *n, const uint8_t digest[STORE_DIGEST_BYTES]);
+void name_delete_versions(struct flow_name *n);
 /* The name changes with the unit: it is forgotten if that fails. */
 void name_effect(struct unit *u, const char *name);
 

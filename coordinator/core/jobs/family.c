@@ -31,6 +31,7 @@
 #include "move.h"
 #include "op.h"
 #include "pbc.h"
+#include "placement.h"
 #include "state.h"
 #include "unit.h"
 
@@ -174,6 +175,9 @@ static void start_child(struct core *c, struct job *job, const Fermata__V1__Chil
     r.shared_data = child->start->shared_data;
     r.request_id = request_id;
     r.priority = job->head->priority;
+    Fermata__V1__Placement where;
+    if (placement_of_child(job->head->placement, &where))
+        r.placement = &where;
     Fermata__V1__Job__LabelsEntry **own = job->head->labels;
     size_t n = job->head->n_labels;
     Fermata__V1__SubmitJobRequest__LabelsEntry *entries = fm_xcalloc(n + 1, sizeof(*entries));

@@ -186,11 +186,16 @@ static enum applied put_flow(struct applying *a, const struct record *r)
 
 static enum applied delete_flow(struct applying *a, const struct record *r)
 {
-    sqlite3_stmt *s = get(a, SQL_DELETE_FLOW);
-    if (s == NULL)
-        return FAILED;
-    sql_bind_text(s, 1, r->name);
-    return run(a, s, "delete a flow");
+    static const enum sql_id statements[] = {SQL_KEEP_NUMBERS, SQL_DELETE_FLOW};
+    for (size_t i = 0; i < 2; i++) {
+        sqlite3_stmt *s = get(a, statements[i]);
+        if (s == NULL)
+            return FAILED;
+        sql_bind_text(s, 1, r->name);
+        if (run(a, s, "delete a flow") == FAILED)
+            return FAILED;
+    }
+    return APPLIED;
 }
 
 static enum applied delete_job(struct applying *a, const struct record *r)

@@ -230,9 +230,26 @@ static void read_request(struct reading *r)
 
 /* ---- flows and hosts ---- */
 
+/* How many versions there are, and the numbers that they have had. */
+static bool read_flow_numbers(struct reading *r)
+{
+    sqlite3_stmt *s = get(r, SQL_READ_FLOW_NUMBERS);
+    if (s == NULL)
+        return false;
+    sql_bind_text(s, 1, r->q->flow.name);
+    if (the_row(r, s) != 1)
+        return false;
+    r->d->flow.n_versions = (uint32_t)sqlite3_column_int64(s, 0);
+    r->d->flow.used = (uint32_t)sqlite3_column_int64(s, 1);
+    (void)sqlite3_reset(s);
+    return true;
+}
+
 static void read_flow(struct reading *r)
 {
     uint32_t version = r->q->flow.version;
+    if (version == 0 && !read_flow_numbers(r))
+        return;
     sqlite3_stmt *s = get(r, version > 0 ? SQL_READ_FLOW : SQL_READ_NEWEST_FLOW);
     if (s == NULL)
         return;

@@ -5,15 +5,17 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "fields.h"
 #include "log.h"
 #include "mem.h"
 #include "schema_sql.h"
+#include "wire.h"
 
 #define QUICK_CHECK_BYTES (256 * 1024 * 1024)
 
 /* What leads to version i + 2. */
 static const uint8_t *const migrations[] = {sql_migration_2, sql_migration_3, sql_migration_4,
-                                            sql_migration_5};
+                                            sql_migration_5, sql_migration_6};
 _Static_assert(sizeof(migrations) / sizeof(migrations[0]) == SCHEMA_VERSION - 1,
                "a migration to each version");
 
@@ -56,12 +58,30 @@ static int create(struct sql_conn *c, struct fm_err *err)
     return rc == 0 ? commit(c, what, err) : rc;
 }
 
+/* For 0006.sql: the field flow_version of a head; 0 for one that is malformed. */
+static void job_flow_version(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+    (void)n;
+    const void *p = sqlite3_value_blob(args[0]);
+    struct wire_reader r = wire_reader((struct fm_bytes){p, (size_t)sqlite3_value_bytes(args[0])});
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val, found = 0;
+    struct fm_bytes len;
+    while (wire_next(&r, &field, &type, &val, &len) > 0)
+        if (field == FIELD_JOB_FLOW_VERSION && val <= UINT32_MAX)
+            found = val;
+    sqlite3_result_int64(ctx, (sqlite3_int64)found);
+}
+
 static int migrate(struct sql_conn *c, int64_t version, struct fm_err *err)
 {
     static const char what[] = "migrate the schema";
     FM_LOG(INFO, STORAGE, "the store's schema is brought up to date", FM_I64("from", version),
            FM_U64("version", SCHEMA_VERSION));
-    int rc = sql_run(c, "BEGIN IMMEDIATE", what, err);
+    int rc = sqlite3_create_function(c->db, "job_flow_version", 1, SQLITE_UTF8, NULL, job_flow_version, NULL,
+                                     NULL);
+    rc = rc == SQLITE_OK ? sql_run(c, "BEGIN IMMEDIATE", what, err) : sql_error(c, rc, what, err);
     for (int64_t v = version; v < SCHEMA_VERSION && rc == 0; v++)
         rc = sql_run(c, (const char *)migrations[v - 1], what, err);
     return rc == 0 ? commit(c, what, err) : rc;

@@ -5,12 +5,13 @@
 #include "err.h"
 #include "sql.h"
 
-#define SCHEMA_VERSION 5          /* that of schema.sql */
+#define SCHEMA_VERSION 6          /* that of schema.sql */
 #define APPLICATION_ID 0x46524d54 /* "FRMT" */
 
 /* Versions that the offline check reads as they are. */
-#define SUMS_VERSION 4   /* the first with checksums */
-#define TABLES_VERSION 5 /* the first that is sure to have the tables hosts and usage */
+#define SUMS_VERSION 4    /* the first with checksums */
+#define TABLES_VERSION 5  /* the first that is sure to have the tables hosts and usage */
+#define NUMBERS_VERSION 6 /* the first with the table flow_numbers */
 
 /* That the file is a store of ours, and which version of the schema it has. Returns 0, or an error:
  * FM_FAILED_PRECONDITION when it is another program's. */

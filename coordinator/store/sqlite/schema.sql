@@ -66,6 +66,9 @@ CREATE TABLE flows(
     PRIMARY KEY(name, version)
 ) WITHOUT ROWID;
 
+-- The highest number that a deleted version of a name has had: no later version gets it again.
+CREATE TABLE flow_numbers(name TEXT PRIMARY KEY, used INTEGER NOT NULL) WITHOUT ROWID;
+
 -- What is remembered of hosts (Host).
 CREATE TABLE hosts(id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 

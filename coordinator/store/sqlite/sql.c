@@ -30,6 +30,9 @@ static const char *const sql_texts[SQL_COUNT] = {
         "INSERT OR REPLACE INTO snapshots(job, number, body, inputs, sum) VALUES(?1, ?2, ?3, ?4, ?5)",
     [SQL_PUT_FLOW_DEF] = "INSERT OR IGNORE INTO flow_defs(digest, body) VALUES(?1, ?2)",
     [SQL_PUT_FLOW] = "INSERT INTO flows(name, version, digest, summary) VALUES(?1, ?2, ?3, ?4)",
+    [SQL_KEEP_NUMBERS] = "INSERT INTO flow_numbers(name, used) SELECT name, max(version) FROM flows "
+                         "WHERE name=?1 GROUP BY name "
+                         "ON CONFLICT(name) DO UPDATE SET used=max(used, excluded.used)",
     [SQL_DELETE_FLOW] = "DELETE FROM flows WHERE name=?1",
     [SQL_DELETE_JOB] = "DELETE FROM jobs WHERE id=?1",
     [SQL_DELETE_BODIES] = "DELETE FROM bodies WHERE id IN (SELECT at FROM records WHERE job=?1)",
@@ -48,6 +51,9 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_READ_NEWEST_FLOW] = ("SELECT f.version, f.digest, d.body FROM flows f JOIN flow_defs d ON "
                               "d.digest=f.digest WHERE f.name=?1 "
                               "ORDER BY f.version DESC LIMIT 1"),
+    [SQL_READ_FLOW_NUMBERS] = "SELECT count(*), max(ifnull(max(version), 0), "
+                              "ifnull((SELECT used FROM flow_numbers WHERE name=?1), 0)) "
+                              "FROM flows WHERE name=?1",
     [SQL_READ_FLOW_DEF] = "SELECT body FROM flow_defs WHERE digest=?1",
     [SQL_LIST_FLOWS] =
         "SELECT summary, max(version) FROM flows WHERE name>?1 GROUP BY name ORDER BY name LIMIT ?2",

@@ -40,8 +40,7 @@ static void on_name_read(struct core *c, struct wait *w, struct store_done *d)
     }
     const char *name = op->own;
     if (name_find(c, name) == NULL) /* else a PutFlow overtook the read */
-        name_set(c, name, d->status == STORE_OK ? d->flow.version : 0,
-                 d->status == STORE_OK ? d->flow.digest : NULL);
+        name_set(c, name, &d->flow);
     op_run(c, op);
 }
 
@@ -160,7 +159,7 @@ static int put_flow(struct core *c, struct op *op, struct fm_err *err)
         HASH_FIND(hh, c->units, &n->put_tag, sizeof(n->put_tag), u);
     } else {
         u = unit_new(c, NULL);
-        n = name_set(c, r->flow->name, n->version + 1, digest);
+        name_add_version(n, digest);
         n->put_tag = u->tag;
         store_flow(c, r->flow, u, n->version, &body, digest);
         name_effect(u, r->flow->name);
@@ -315,11 +314,11 @@ static int delete_flow(struct core *c, struct op *op, struct fm_err *err)
     if (n->version == 0)
         return fm_err_set(err, FM_NOT_FOUND, "name", "there is no flow \"%s\"", r->name);
     Fermata__V1__DeleteFlowResponse response = FERMATA__V1__DELETE_FLOW_RESPONSE__INIT;
-    response.versions_deleted = n->version;
+    response.versions_deleted = n->n_versions;
     struct unit *u = unit_new(c, NULL);
     name_effect(u, r->name);
     store_delete_flow(u->records, r->name);
-    name_set(c, r->name, 0, NULL);
+    name_delete_versions(n);
     unit_reply(u, op->ticket, &response.base);
     FM_LOG(INFO, FLOW, "flow deleted", FM_STR("flow", r->name));
     unit_submit(c, u);

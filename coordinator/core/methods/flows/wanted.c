@@ -34,8 +34,8 @@ int flow_check(struct core *c, struct op *op, const Fermata__V1__Flow *flow, con
 
 /* What SubmitJob keeps between two runs: what was read for it. */
 struct flow_wanted {
-    struct flow_def *def; /* a reference */
-    uint32_t version;
+    struct flow_def *def;              /* a reference */
+    struct store_flow_version version; /* without the definition */
 };
 
 void flow_wanted_free(struct core *c, void *own)
@@ -88,7 +88,8 @@ static void on_def_for_submit(struct core *c, struct wait *w, struct store_done 
     }
     struct flow_wanted *own = op_own(op, sizeof(*own));
     own->def = def_add(c, flow, d->flow.definition, d->flow.digest, true);
-    own->version = d->flow.version;
+    own->version = d->flow;
+    own->version.definition = FM_NO_BYTES;
     fermata__v1__flow__free_unpacked(flow, NULL);
     op_run(c, op);
 }
@@ -118,9 +119,9 @@ static int named_def(struct core *c, struct op *op, const Fermata__V1__SubmitJob
     if (own != NULL && own->def != NULL) {
         def = own->def;
         own->def = NULL;
-        *ret_version = own->version;
+        *ret_version = own->version.version;
         if (r->flow_version == 0 && n == NULL)
-            name_set(c, r->flow, *ret_version, def->digest);
+            name_set(c, r->flow, &own->version);
     } else if (n != NULL && n->version > 0 && (r->flow_version == 0 || r->flow_version == n->version)) {
         def = def_find(c, n->digest);
         *ret_version = n->version;

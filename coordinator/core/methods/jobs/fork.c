@@ -26,6 +26,7 @@
 #include "move.h"
 #include "op.h"
 #include "pbc.h"
+#include "placement.h"
 #include "query.h"
 #include "remedies.h"
 #include "request_id.h"
@@ -204,8 +205,10 @@ static struct job *new_job(struct core *c, const struct fork *f, const Fermata__
     }
     like.labels = labels;
     like.priority = f->head->priority;
-    like.placement = r->placement;
     job->head = job_new_head(c, job, &like, f->head->flow, f->head->flow_version, def);
+    if (f->head->placement != NULL)
+        job->head->placement = pb_clone(f->head->placement);
+    placement_say(&job->head->placement, r->placement, PLACEMENT_BEGINS);
     pb_set_string(&job->head->forked_from, f->head->job_id);
     job->head->forked_at = (uint32_t)f->steps.n;
     job->head_dirty = true;

@@ -108,7 +108,11 @@ static void submit_records(struct core *c, struct job *job, const Fermata__V1__S
     struct fm_buf reply = {0};
     pb_pack(&response, &reply);
     if (r->request_id[0] != '\0') {
-        core_request_digest(&r->base, m->request_digest);
+        Fermata__V1__SubmitJobRequest same = *r;
+        if (op->inner != NULL)
+            same.placement =
+                NULL; /* the parent's, which may have changed since the child was first submitted */
+        core_request_digest(&same.base, m->request_digest);
         m->request_ticket = op->ticket;
         store_put_request(m->records, op->inner != NULL ? "child" : "submit", r->request_id,
                           m->request_digest, &job->id, fm_buf_bytes(&reply));

@@ -20,41 +20,33 @@
 #include "load.h"
 #include "log.h"
 #include "lost.h"
+#include "mem.h"
 #include "method.h"
 #include "move.h"
 #include "op.h"
 #include "pause.h"
 #include "pbc.h"
 #include "place.h"
+#include "placement.h"
 #include "programs.h"
 #include "remedy.h"
 #include "request_id.h"
 #include "state.h"
 #include "unit.h"
 
-static const Fermata__V1__Pause *find_asked(const struct job *job, const Fermata__V1__ResumeJobRequest *r,
-                                            struct fm_err *err)
+static const Fermata__V1__Pause *find_asked(const struct job *job, const char *pause_id, struct fm_err *err)
 {
     const Fermata__V1__Job *h = job->head;
-    const char *status = job_status_name((int)h->status);
     if (h->n_pauses == 0) {
-        (void)fm_err_set(err, FM_FAILED_PRECONDITION, r->pause_id[0] != '\0' ? "pause_id" : "job_id",
-                         "job %s is %s: no question is open", job->text, status);
+        (void)fm_err_set(err, FM_FAILED_PRECONDITION, pause_id[0] != '\0' ? "pause_id" : "job_id",
+                         "job %s is %s: no question is open", job->text, job_status_name((int)h->status));
         return NULL;
     }
-    if (r->pause_id[0] == '\0') {
-        if (h->n_pauses == 1)
-            return h->pauses[0];
-        fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
-                   "%zu questions are open: say which one is answered, for example %s", h->n_pauses,
-                   h->pauses[0]->pause_id);
-        return NULL;
-    }
-    const Fermata__V1__Pause *p = job_find_pause(job, r->pause_id);
+    const Fermata__V1__Pause *p = job_find_pause(job, pause_id);
     if (p == NULL)
         (void)fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
-                         "pause %.64s of job %s is not open (or no longer); open is %s", r->pause_id,
-                         job->text, h->pauses[0]->pause_id);
+                         "pause %.64s of job %s is not open (or no longer); open is %s", pause_id, job->text,
+                         h->pauses[0]->pause_id);
     return p;
 }
 
@@ -81,16 +73,14 @@ static void add_answer(struct core *c, struct job *job, const Fermata__V1__Pause
     job_add_input(c, job, &task);
 }
 
-static void job_set_placement(struct job *job, const Fermata__V1__Placement *p)
+/* What the resume says of the placement; a job that has a host stays there for now. */
+static void say_placement(struct core *c, struct job *job, const Fermata__V1__Placement *said)
 {
-    if (job->head->placement != NULL)
-        fermata__v1__placement__free_unpacked(job->head->placement, NULL);
-    Fermata__V1__Placement usual = FERMATA__V1__PLACEMENT__INIT;
-    if (p != NULL)
-        usual = *p;
-    if (usual.mode == PLACEMENT_MODE_UNSPECIFIED && usual.host[0] == '\0')
-        usual.mode = PLACEMENT_MODE_ANOTHER_HOST;
-    job->head->placement = pb_clone(&usual);
+    placement_say(&job->head->placement, said, PLACEMENT_RESUMES);
+    if (job_status(job) == JOB_PENDING && said != NULL) {
+        place_unqueue(c, job);
+        place_job(c, job);
+    }
 }
 
 static int check_resume(const Fermata__V1__ResumeJobRequest *r, struct fm_err *err)
@@ -144,7 +134,8 @@ static int resume_apply(struct core *c, struct op *op, struct job *job, const Fe
 {
     const Fermata__V1__ResumeJobRequest *r = OP_REQUEST(op, Fermata__V1__ResumeJobRequest);
     struct unit *u = unit_of(c, job);
-    char *pause_id = op_own(op, PAUSE_ID_BYTES);
+    struct child_questions *own = op_own(op, sizeof(*own));
+    char *pause_id = own->pause_id;
     if (p != NULL) {
         snprintf(pause_id, PAUSE_ID_BYTES, "%s", p->pause_id);
         job_take_answer(c, job, p, r);
@@ -152,8 +143,8 @@ static int resume_apply(struct core *c, struct op *op, struct job *job, const Fe
     job->head->emit_deferred = true;
     job->emit_deferred_input = job->head->input_count;
     job->head_dirty = true;
-    if (job_status(job) == JOB_PAUSED || p == NULL)
-        job_set_placement(job, r->placement);
+    if (job_status(job) == JOB_PAUSED || p == NULL || r->placement != NULL)
+        say_placement(c, job, r->placement);
     if (p == NULL)
         job_retry_failed(c, job);
     else
@@ -175,26 +166,46 @@ static int resume_apply(struct core *c, struct op *op, struct job *job, const Fe
     return 0;
 }
 
+/* The job and the pause that are meant, once they are there and it is known that the request is new: a
+ * repeated one gets its first reply whatever is open by now. Returns 0 (the pause "": the job goes on after a
+ * failure), OP_WAITS or -code. */
+static int find_meant(struct core *c, struct op *op, const Fermata__V1__ResumeJobRequest *r, struct job **job,
+                      char scope[64], char pause_id[PAUSE_ID_BYTES], struct fm_err *err)
+{
+    fm_auto(fm_err) why = {0};
+    int rc = job_for_op(c, op, r->job_id, job, err);
+    if (rc != 0)
+        return rc;
+    snprintf(scope, 64, "resume:%s", (*job)->text);
+    snprintf(pause_id, PAUSE_ID_BYTES, "%.*s", PAUSE_ID_BYTES - 1, r->pause_id);
+    if (r->pause_id[0] == '\0' && job_status(*job) != JOB_FAILED)
+        rc = pause_meant(c, op, job, pause_id, &why);
+    if (rc == OP_WAITS)
+        return rc;
+    int looked = request_look_up(c, op, scope, r->request_id, *job);
+    if (looked == 0 && rc != 0)
+        fm_err_copy(err, &why);
+    return looked != 0 ? looked : rc;
+}
+
 static int resume_job(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__ResumeJobRequest *r = OP_REQUEST(op, Fermata__V1__ResumeJobRequest);
     struct job *job;
+    char scope[64], pause_id[PAUSE_ID_BYTES];
     int rc = check_resume(r, err);
     if (rc == 0)
         rc = children_forward(c, op, err);
     r = OP_REQUEST(op, Fermata__V1__ResumeJobRequest);
     if (rc == 0)
-        rc = job_for_op(c, op, r->job_id, &job, err);
-    if (rc != 0)
-        return rc;
-    char scope[64];
-    snprintf(scope, sizeof(scope), "resume:%s", job->text);
-    rc = request_look_up(c, op, scope, r->request_id, job);
+        rc = find_meant(c, op, r, &job, scope, pause_id, err);
+    if (rc == 0)
+        rc = placement_check_said(job->head, r->placement, err);
     if (rc != 0)
         return rc;
     if (job_status(job) == JOB_FAILED && r->pause_id[0] == '\0')
         return resume_apply(c, op, job, NULL, scope);
-    const Fermata__V1__Pause *p = find_asked(job, r, err);
+    const Fermata__V1__Pause *p = find_asked(job, pause_id, err);
     if (p == NULL)
         return -(int)err->code;
     rc = pause_may_answer(p, c->wall_ms, r->answered_by, "answered_by", err);
@@ -206,5 +217,6 @@ static int resume_job(struct core *c, struct op *op, struct fm_err *err)
 }
 
 const struct method resume_job_method = {
-    "Jobs/ResumeJob", METHOD_UNARY, &fermata__v1__resume_job_request__descriptor, ROLE_RESPONDER, ADMIT_INPUT,
-    resume_job,       NULL};
+    "Jobs/ResumeJob",    METHOD_UNARY, &fermata__v1__resume_job_request__descriptor,
+    ROLE_RESPONDER,      ADMIT_INPUT,  resume_job,
+    child_questions_free};

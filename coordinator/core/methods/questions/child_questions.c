@@ -18,6 +18,7 @@
 #include "op.h"
 #include "pause.h"
 #include "pbc.h"
+#include "place.h"
 #include "query.h"
 #include "state.h"
 #include "store.h"
@@ -166,4 +167,67 @@ int children_forward(struct core *c, struct op *op, struct fm_err *err)
         *op->used = NULL;
         job_rest(c, child);
     }
+}
+
+/* ---- the pause that is meant ---- */
+
+#define MAX_NAMED 8 /* in an error */
+
+static void name_pause(struct fm_buf *text, size_t i, const char *pause_id, const char *job)
+{
+    char one[27 * MAX_DEPTH + 128];
+    if (i >= MAX_NAMED)
+        return;
+    int n = snprintf(one, sizeof(one), "%s%.*s of job %s", i > 0 ? ", " : "", (int)sizeof(one) - 64, pause_id,
+                     job);
+    fm_buf_append(text, one, (size_t)n < sizeof(one) ? (size_t)n : sizeof(one) - 1);
+}
+
+/* The id of the job whose pause this is; a child's begins with its id. */
+static void job_of_pause(const char *pause_id, const struct job *parent, char ret[27])
+{
+    const char *slash = strrchr(pause_id, '/');
+    snprintf(ret, 27, "%.26s", slash == NULL || slash - pause_id < 26 ? parent->text : slash - 26);
+}
+
+static int several(const struct job *job, const Fermata__V1__Job *children, struct fm_err *err)
+{
+    fm_auto(fm_buf) text = {0};
+    size_t own = job->head->n_pauses, n = own + children->n_pauses;
+    for (size_t i = 0; i < n; i++) {
+        char id[27];
+        const char *pause_id = i < own ? job->head->pauses[i]->pause_id : children->pauses[i - own]->pause_id;
+        job_of_pause(pause_id, job, id);
+        name_pause(&text, i, pause_id, id);
+    }
+    return fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
+                      "%zu pauses are open: say which one is meant: %.*s%s", n, (int)text.n,
+                      (const char *)text.p, n > MAX_NAMED ? ", …" : "");
+}
+
+int pause_meant(struct core *c, struct op *op, struct job **job, char ret_pause_id[PAUSE_ID_BYTES],
+                struct fm_err *err)
+{
+    struct job *parent = *job;
+    struct child_questions *q = op_own(op, sizeof(*q));
+    if (!children_questions(c, op, fm_buf_bytes(&parent->disk_head)))
+        return OP_WAITS;
+    fm_auto_pb Fermata__V1__Job *children = fermata__v1__job__unpack(NULL, q->pauses.n, q->pauses.p);
+    ret_pause_id[0] = '\0';
+    if (children == NULL)
+        return fm_err_set(err, FM_DATA_LOSS, "job_id",
+                          "the questions of the children of job %s cannot be read", parent->text);
+    if (parent->head->n_pauses + children->n_pauses > 1)
+        return several(parent, children, err);
+    if (parent->head->n_pauses == 1)
+        snprintf(ret_pause_id, PAUSE_ID_BYTES, "%s", parent->head->pauses[0]->pause_id);
+    if (children->n_pauses == 0)
+        return 0;
+    char id[27];
+    const char *pause_id = children->pauses[0]->pause_id;
+    job_of_pause(pause_id, parent, id);
+    snprintf(ret_pause_id, PAUSE_ID_BYTES, "%s", strrchr(pause_id, '/') + 1);
+    *op->used = NULL;
+    job_rest(c, parent);
+    return job_for_op(c, op, id, job, err);
 }

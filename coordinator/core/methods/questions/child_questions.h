@@ -7,16 +7,19 @@
 
 #include "buf.h"
 #include "err.h"
+#include "place.h"
 
 struct child_ref;
 struct core;
+struct job;
 struct op;
 
-/* A method's own state while it collects them. */
+/* The own state of a method that collects them. */
 struct child_questions {
-    struct child_ref *todo; /* whose records are still to be read */
-    bool read;              /* all are */
-    struct fm_buf pauses;   /* fields of a Job */
+    char pause_id[PAUSE_ID_BYTES]; /* first: of a ResumeJob call that waits for a host (place.h) */
+    struct child_ref *todo;        /* whose records are still to be read */
+    bool read;                     /* all are */
+    struct fm_buf pauses;          /* fields of a Job */
 };
 
 /* Collects the open questions of the children of a job, of which this is the record, into op->own.
@@ -28,5 +31,11 @@ void child_questions_free(struct core *c, void *own);
 /* A request (with the fields job_id and pause_id) whose pause id begins with a child's id is turned
  * into one to the child. Returns 0, OP_WAITS, or -code. */
 int children_forward(struct core *c, struct op *op, struct fm_err *err) FM_MUST_CHECK;
+
+/* Which pause a request means that names none: the only one that is open, of the job or of its children.
+ * `*job` becomes the job whose pause it is (the frame lets it rest), *ret_pause_id its id there; "" when none
+ * is open. Returns 0; OP_WAITS; -FM_FAILED_PRECONDITION naming them when several are open. */
+int pause_meant(struct core *c, struct op *op, struct job **job, char ret_pause_id[PAUSE_ID_BYTES],
+                struct fm_err *err) FM_MUST_CHECK;
 
 #endif

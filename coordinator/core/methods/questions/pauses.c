@@ -140,10 +140,11 @@ static int check_by(const char *by, struct fm_err *err)
 /* The pause that is meant; NULL with err. */
 static Fermata__V1__Pause *find_meant(const struct job *job, const char *pause_id, struct fm_err *err)
 {
-    Fermata__V1__Pause *p = pause_id[0] != '\0'        ? job_find_pause(job, pause_id)
-                            : job->head->n_pauses == 1 ? job->head->pauses[0]
-                                                       : NULL;
-    if (p == NULL)
+    Fermata__V1__Pause *p = job_find_pause(job, pause_id);
+    if (p == NULL && pause_id[0] == '\0')
+        (void)fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: no question is open",
+                         job->text, job_status_name(job_status(job)));
+    else if (p == NULL)
         (void)fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
                          "pause \"%.64s\" of job %s is not open; %zu are, say which one is meant", pause_id,
                          job->text, job->head->n_pauses);
@@ -176,7 +177,12 @@ static int claim(struct core *c, struct op *op, const char *job_id, const char *
     int rc = job_for_op(c, op, job_id, &job, err);
     if (rc != 0)
         return rc;
-    Fermata__V1__Pause *p = find_meant(job, pause_id, err);
+    char only[PAUSE_ID_BYTES] = "";
+    if (pause_id[0] == '\0')
+        rc = pause_meant(c, op, &job, only, err);
+    if (rc != 0)
+        return rc;
+    Fermata__V1__Pause *p = find_meant(job, pause_id[0] != '\0' ? pause_id : only, err);
     if (p == NULL || pause_may_answer(p, c->wall_ms, by, "by", err) < 0)
         return -(int)err->code;
     set_claim(c, job, p, ttl_ms == 0 ? "" : by, ttl_ms);
@@ -201,13 +207,10 @@ static int claim_pause(struct core *c, struct op *op, struct fm_err *err)
     return claim(c, op, r->job_id, r->pause_id, r->by, r->ttl_ms == 0 ? DEFAULT_CLAIM_MS : r->ttl_ms, err);
 }
 
-const struct method claim_pause_method = {"Jobs/ClaimPause",
-                                          METHOD_UNARY,
-                                          &fermata__v1__claim_pause_request__descriptor,
-                                          ROLE_RESPONDER,
-                                          ADMIT_ALWAYS,
-                                          claim_pause,
-                                          NULL};
+const struct method claim_pause_method = {
+    "Jobs/ClaimPause",   METHOD_UNARY, &fermata__v1__claim_pause_request__descriptor,
+    ROLE_RESPONDER,      ADMIT_ALWAYS, claim_pause,
+    child_questions_free};
 
 static int release_pause(struct core *c, struct op *op, struct fm_err *err)
 {
@@ -221,10 +224,7 @@ static int release_pause(struct core *c, struct op *op, struct fm_err *err)
     return claim(c, op, r->job_id, r->pause_id, r->by, 0, err);
 }
 
-const struct method release_pause_method = {"Jobs/ReleasePause",
-                                            METHOD_UNARY,
-                                            &fermata__v1__release_pause_request__descriptor,
-                                            ROLE_RESPONDER,
-                                            ADMIT_ALWAYS,
-                                            release_pause,
-                                            NULL};
+const struct method release_pause_method = {
+    "Jobs/ReleasePause", METHOD_UNARY, &fermata__v1__release_pause_request__descriptor,
+    ROLE_RESPONDER,      ADMIT_ALWAYS, release_pause,
+    child_questions_free};

@@ -33,6 +33,15 @@ static const char *parent_of(const char **ret_child)
     return job;
 }
 
+static void a_child_requires_the_hosts_that_its_parent_does(void **state)
+{
+    (void)state;
+    const char *job = submit_f(", 'placement': {'host': 'a', 'mode': 'PLACEMENT_MODE_SAME_HOST'}");
+    (void)told_of(a, "assign");
+    host_steps(a, job, 1, 1, STARTS);
+    assert_string_equal(at(job_of(at(job_of(job), "children[0].job_id")), "placement"), "{'host':'a'}");
+}
+
 static void a_child_is_a_job_of_its_own(void **state)
 {
     (void)state;
@@ -310,6 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_child_is_a_job_of_its_own),
+        T(a_child_requires_the_hosts_that_its_parent_does),
         T(the_parent_gets_what_the_child_has_made),
         T(the_parent_hears_of_a_child_that_failed),
         T(a_child_that_cannot_be_started_is_a_failed_one),

@@ -160,6 +160,36 @@ static void a_ledger_that_an_earlier_version_let_run_over_is_mended(void **state
     store_reopen();
 }
 
+/* Jobs still know which versions there were: x'20' is the tag of flow_version in a head. */
+static void numbers_of_flows_that_an_earlier_version_has_deleted_are_known(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint32_t version, used;
+    } flows[] = {
+        {"gone",  0, 7},
+        {"again", 2, 5},
+        {"kept",  3, 3},
+        {"none",  0, 0}
+    };
+    make_old("4.sql");
+    run_sql(
+        "INSERT INTO flow_defs(digest, body) VALUES(zeroblob(32), x'00');"
+        "INSERT INTO jobs(id, status, flow, host, head) VALUES(x'01', 5, 'gone', '', x'2007'),"
+        "(x'02', 5, 'gone', '', x'2006'), (x'03', 5, 'again', '', x'2005'), (x'04', 5, 'kept', '', x'2002'),"
+        "(x'05', 5, 'none', '', x'1005'), (x'06', 5, 'none', '', x'20');"
+        "INSERT INTO flows(name, version, digest, summary) VALUES('again', 2, zeroblob(32), x''),"
+        "('kept', 3, zeroblob(32), x'');");
+    store_reopen();
+    for (size_t i = 0; i < sizeof(flows) / sizeof(flows[0]); i++) {
+        struct store_done *d = store_answer(store_read_flow(flows[i].name, 0));
+        assert_int_equal(d->status, flows[i].version > 0 ? STORE_OK : STORE_NOT_FOUND);
+        assert_int_equal(d->flow.used, flows[i].used);
+        store_done_free(d);
+    }
+}
+
 static void a_store_without_the_tables_that_were_outside_of_the_schema_gets_them(void **state)
 {
     (void)state;
@@ -321,6 +351,7 @@ int main(void)
         TEST(a_store_of_release_0_3_0_is_brought_up_to_date_and_loses_nothing),
         TEST(a_store_without_the_tables_that_were_outside_of_the_schema_gets_them),
         TEST(a_ledger_that_an_earlier_version_let_run_over_is_mended),
+        TEST(numbers_of_flows_that_an_earlier_version_has_deleted_are_known),
         TEST(an_older_store_gets_the_very_schema_of_a_new_one),
         TEST(a_newer_store_and_one_of_another_program_are_refused_by_name),
         TEST(an_error_at_work_names_no_path),

@@ -79,7 +79,11 @@ static void deleted_flows_stay_for_their_jobs(void **state)
     uint64_t a = host_joins("a", " ");
     assert_string_equal(at(told_of(a, "assign"), "job_id"), job);
     put_flow_f(" ");
-    assert_int_equal(number_at(call("Flows/GetFlow", "'name': 'f'"), "flow.version"), 1);
+    assert_int_equal(number_at(call("Flows/GetFlow", "'name': 'f'"), "flow.version"), 3);
+    put_flow_f(", 'description': 'two'");
+    assert_string_equal(at(call("Flows/DeleteFlow", "'name': 'f'"), ""), "{'versions_deleted':2}");
+    put_flow_f(" ");
+    assert_int_equal(number_at(call("Flows/GetFlow", "'name': 'f'"), "flow.version"), 5);
 }
 
 static void flows_are_listed_by_name_and_page(void **state)

@@ -173,6 +173,8 @@ static void labels_of_the_request_stand_before_those_of_the_job(void **state)
                      job);
     assert_string_equal(at(job_of(at(r, "job_id")), "labels"), "{'w':'3','x':'2','y':'1'}");
     assert_string_equal(at(job_of(at(r, "job_id")), "placement.host"), "q");
+    r = call("Jobs/ForkJob", "'job_id': '%s', 'step': 2", at(r, "job_id"));
+    assert_string_equal(at(job_of(at(r, "job_id")), "placement"), "{'host':'q'}");
     refuses("INVALID_ARGUMENT labels: label", "Jobs/ForkJob", "'job_id': '%s', 'labels': {'': 'x'}", job);
     refuses("INVALID_ARGUMENT placement.mode", "Jobs/ForkJob", "'job_id': '%s', 'placement': {'mode': 7}",
             job);

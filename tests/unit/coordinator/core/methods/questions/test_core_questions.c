@@ -66,6 +66,55 @@ static void an_answer_is_an_input(void **state)
     assert_string_equal(at(job_of(job), "placement.mode"), "PLACEMENT_MODE_ANOTHER_HOST");
 }
 
+static const char *asking_with(const char *placement)
+{
+    if (a == 0 || closed(a) != NULL)
+        a = host_joins("a", " ");
+    put_flow_f(" ");
+    const char *job = submit_f(", 'placement': %s", placement);
+    (void)told_of(a, "assign");
+    host_steps(a, job, 1, 1, ASKS(""));
+    return job;
+}
+
+/* The placement of a job submitted with the first, and resumed with the second ("": none said). */
+static const char *placement_after(const char *first, const char *said)
+{
+    const char *job = asking_with(first);
+    if (said[0] != '\0')
+        (void)call("Jobs/ResumeJob", "'job_id': '%s', 'answer': 1, 'placement': %s", job, said);
+    else
+        (void)call("Jobs/ResumeJob", "'job_id': '%s', 'answer': 1", job);
+    const char *text = at(job_of(job), "placement");
+    (void)call("Jobs/CancelJob", "'job_id': '%s'", job);
+    return text;
+}
+
+static void what_is_required_of_hosts_holds_until_something_else_is(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *first, *said, *then;
+    } cases[] = {
+        {"{'host': 'a'}",                                     "",                       "{'host':'a'}"                                     },
+        {"{'host': 'a'}",                                     "{'mode': 1}",            "{'host':'a','mode':'PLACEMENT_MODE_ANOTHER_HOST'}"},
+        {"{'host': 'a'}",                                     "{'labels': {'k': 'w'}}",
+         "{'labels':{'k':'w'},'mode':'PLACEMENT_MODE_ANOTHER_HOST'}"                                                                       },
+        {"{'host': 'a'}",                                     "{'anywhere': true}",     "{'mode':'PLACEMENT_MODE_ANOTHER_HOST'}"           },
+        {"{'host': 'a', 'mode': 3}",                          "{'host': 'b'}",          "{'host':'b'}"                                     },
+        {"{'host': 'a', 'mode': 'PLACEMENT_MODE_SAME_HOST'}", "",
+         "{'host':'a','mode':'PLACEMENT_MODE_SAME_HOST'}"                                                                                  },
+        {"{'host': 'a', 'mode': 1}",                          "",                       "{'host':'a'}"                                     },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_string_equal(placement_after(cases[i].first, cases[i].said), cases[i].then);
+    const char *job = asking_with("{'host': 'a'}");
+    refuses("FAILED_PRECONDITION placement.mode: job ", "Jobs/ResumeJob",
+            "'job_id': '%s', 'answer': 1, 'placement': {'mode': 'PLACEMENT_MODE_ANOTHER_HOST_ONLY'}", job);
+    refuses("INVALID_ARGUMENT placement.anywhere: ", "Jobs/ResumeJob",
+            "'job_id': '%s', 'answer': 1, 'placement': {'anywhere': true, 'host': 'b'}", job);
+}
+
 /* A core that has answers checked elsewhere. */
 static void with_checks(void)
 {
@@ -264,10 +313,14 @@ static void of_two_questions_one_is_named(void **state)
     const char *job =
         asking(TAKES_I1 OUTCOME(PAUSE) ", 'pauses': [{'pause_id': 'p1.0', 'question': 'A?', 'slot': "
                                        "'more'}, {'pause_id': 'p1.1', 'question': 'B?', 'slot': 'in'}]");
-    refuses("FAILED_PRECONDITION pause_id: 2 questions are open: say which one is answered, for example p1.0",
-            "Jobs/ResumeJob", "'job_id': '%s', 'answer': 1", job);
-    refuses("FAILED_PRECONDITION pause_id: pause \"\" of job ", "Jobs/ClaimPause",
-            "'job_id': '%s', 'by': 'eve'", job);
+    char text[256];
+    snprintf(text, sizeof(text),
+             "FAILED_PRECONDITION pause_id: 2 pauses are open: say which one is meant: p1.0 of job %s, p1.1 "
+             "of job "
+             "%s",
+             job, job);
+    refuses(text, "Jobs/ResumeJob", "'job_id': '%s', 'answer': 1", job);
+    refuses(text, "Jobs/ClaimPause", "'job_id': '%s', 'by': 'eve'", job);
     json_t *r = call("Jobs/ResumeJob", "'job_id': '%s', 'pause_id': 'p1.1', 'answer': 1", job);
     assert_string_equal(at(r, "status"), "JOB_STATUS_RUNNING"); /* what the answer brings can run */
     assert_string_equal(at(job_of(job), "pauses[0].pause_id"), "p1.0");
@@ -508,6 +561,7 @@ int main(void)
         T(a_resume_may_wait_for_a_host),
         T(a_resume_that_waits_is_answered_when_the_job_ends),
         T(of_two_questions_one_is_named),
+        T(what_is_required_of_hosts_holds_until_something_else_is),
         T(a_question_that_nobody_answers_gets_its_default),
         T(a_step_may_ask_only_what_can_be_answered),
         T(open_questions_of_all_jobs_are_listed),
