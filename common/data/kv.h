@@ -1,6 +1,7 @@
 /* Keys and values of a google.protobuf.Struct, kept encoded: a value is decoded only when
  * somebody needs it. A list is kept as its concatenated elements, so that appending costs what
- * is appended. The order of keys is that of their first setting. Not thread-safe. */
+ * is appended, and dropping its first elements costs what is dropped. The order of keys is that of
+ * their first setting. Not thread-safe. */
 #ifndef FM_KV_H
 #define FM_KV_H
 
@@ -20,6 +21,7 @@ struct kv {
 /* A value as it is kept: an encoded google.protobuf.Value, or the fields of its ListValue. */
 struct kv_value {
     bool is_list;
+    size_t n_items; /* of a list */
     struct fm_bytes body;
 };
 
@@ -32,6 +34,11 @@ void kv_set_kept(struct kv *kv, const char *key, size_t n_key, struct kv_value v
  * caller has checked that it is one. */
 void kv_append(struct kv *kv, const char *key, size_t n_key, struct fm_bytes value);
 void kv_remove(struct kv *kv, const char *key, size_t n_key);
+/* Drops the first n elements of the list under the key. A list that is empty then goes with its key. */
+void kv_drop(struct kv *kv, const char *key, size_t n_key, size_t n);
+/* The first element of a list, an encoded Value; *rest is the list behind it. False when it is empty.
+ * Valid until the key changes. */
+bool kv_first(struct kv_value list, struct fm_bytes *ret_item, struct kv_value *rest);
 /* True when the key is there. The view is valid until the key changes. */
 bool kv_get(const struct kv *kv, const char *key, size_t n_key, struct kv_value *ret);
 /* Appends the encoded Value. */

@@ -27,12 +27,16 @@
 /* The keys that the changes of a step set or append to, in the order in which they first do. */
 struct seen_key {
     UT_hash_handle hh;
-    const Fermata__V1__StateChange *last; /* of this key, so far */
+    bool is_list;   /* it is one, or nothing, */
+    size_t n_items; /* after the changes so far */
     size_t n;
     char name[]; /* routine and key, each with its zero */
 };
 
-static struct seen_key *seen_key(struct seen_key **seen, const Fermata__V1__StateChange *c)
+static void look_at_state(const struct job_state *s, const Fermata__V1__StateChange *c, struct seen_key *k);
+
+static struct seen_key *seen_key(struct seen_key **seen, const struct job_state *s,
+                                 const Fermata__V1__StateChange *c)
 {
     size_t n_routine = strlen(c->routine) + 1, n = n_routine + strlen(c->key) + 1;
     struct seen_key *k = fm_xcalloc(1, sizeof(*k) + n), *found;
@@ -42,6 +46,7 @@ static struct seen_key *seen_key(struct seen_key **seen, const Fermata__V1__Stat
     HASH_FIND(hh, *seen, k->name, n, found);
     if (found == NULL) {
         HASH_ADD_KEYPTR(hh, *seen, k->name, n, k);
+        look_at_state(s, c, k);
         return k;
     }
     free(k);
@@ -57,45 +62,59 @@ static void seen_free(struct seen_key *seen)
     }
 }
 
-/* True when the key holds a list (or nothing) in the state. */
-static bool is_list(const struct job_state *s, const Fermata__V1__StateChange *c)
+/* What the key holds in the state. */
+static void look_at_state(const struct job_state *s, const Fermata__V1__StateChange *c, struct seen_key *k)
 {
     const struct kv *kv = &s->shared;
+    struct kv_value v;
+    k->is_list = true;
     if (c->routine[0] != '\0') {
         struct routine_state *r;
         HASH_FIND_STR(s->routines, c->routine, r);
         if (r == NULL)
-            return true;
+            return;
         kv = &r->kv;
     }
-    struct kv_value v;
-    return !kv_get(kv, c->key, strlen(c->key), &v) || v.is_list;
+    if (!kv_get(kv, c->key, strlen(c->key), &v))
+        return;
+    k->is_list = v.is_list;
+    k->n_items = v.n_items;
 }
 
-/* Each change that appends finds a list, or nothing, after the changes before it. */
-static int check_appends(const struct job_state *s, const Fermata__V1__Step *step, struct fm_err *err)
+/* What the key holds after the change. */
+static int follow_change(struct seen_key *k, const Fermata__V1__StateChange *c, size_t i, struct fm_err *err)
+{
+    bool sets = c->kind == STATE_CHANGE_KIND_SET;
+    if ((c->kind == STATE_CHANGE_KIND_APPEND || c->kind == STATE_CHANGE_KIND_DROP) && !k->is_list)
+        REFUSE("changes.kind", "change %zu %s key %s, which is not a list", i,
+               c->kind == STATE_CHANGE_KIND_APPEND ? "appends to" : "drops elements of", c->key);
+    if (c->kind == STATE_CHANGE_KIND_DROP && (c->count == 0 || c->count > k->n_items))
+        REFUSE("changes.count", "change %zu drops %u elements of key %s, which has %zu", i, c->count, c->key,
+               k->n_items);
+    k->is_list = !sets || c->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
+    if (c->kind == STATE_CHANGE_KIND_APPEND)
+        k->n_items++;
+    else if (c->kind == STATE_CHANGE_KIND_DROP)
+        k->n_items -= c->count;
+    else
+        k->n_items = sets && k->is_list ? c->value->list_value->n_values : 0;
+    return 0;
+}
+
+/* Each change that appends or drops finds a list that is long enough, after the changes before it. */
+static int check_lists(const struct job_state *s, const Fermata__V1__Step *step, struct fm_err *err)
 {
     struct seen_key *seen = NULL;
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < step->n_changes; i++) {
-        const Fermata__V1__StateChange *c = step->changes[i];
-        struct seen_key *k = seen_key(&seen, c);
-        const Fermata__V1__StateChange *e = k->last;
-        bool list = e == NULL ? is_list(s, c)
-                              : e->kind != STATE_CHANGE_KIND_SET ||
-                                    e->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;
-        if (c->kind == STATE_CHANGE_KIND_APPEND && !list)
-            rc = fm_err_set(err, FM_INVALID_ARGUMENT, "step.changes.kind",
-                            "change %zu appends to key %s, which is not a list", i, c->key);
-        k->last = c;
-    }
+    for (size_t i = 0; rc == 0 && i < step->n_changes; i++)
+        rc = follow_change(seen_key(&seen, s, step->changes[i]), step->changes[i], i, err);
     seen_free(seen);
     return rc;
 }
 
 static int check_changes(const struct job_state *s, const Fermata__V1__Step *step, struct fm_err *err)
 {
-    bool appends = false;
+    bool lists = false;
     for (size_t i = 0; i < step->n_changes; i++) {
         const Fermata__V1__StateChange *c = step->changes[i];
         size_t n = strlen(c->key);
@@ -107,7 +126,10 @@ static int check_changes(const struct job_state *s, const Fermata__V1__Step *ste
         case STATE_CHANGE_KIND_APPEND:
             if (c->value == NULL)
                 REFUSE("changes.value", "change %zu of key %s has no value", i, c->key);
-            appends = appends || c->kind == STATE_CHANGE_KIND_APPEND;
+            lists = lists || c->kind == STATE_CHANGE_KIND_APPEND;
+            break;
+        case STATE_CHANGE_KIND_DROP:
+            lists = true;
             break;
         case STATE_CHANGE_KIND_REMOVE:
             break;
@@ -115,7 +137,7 @@ static int check_changes(const struct job_state *s, const Fermata__V1__Step *ste
             REFUSE("changes.kind", "change %zu of key %s has the unknown kind %d", i, c->key, (int)c->kind);
         }
     }
-    return appends ? check_appends(s, step, err) : 0;
+    return lists ? check_lists(s, step, err) : 0;
 }
 
 static int check_tasks(Fermata__V1__Task **tasks, size_t n, char kind, uint32_t number, struct fm_err *err)
@@ -351,8 +373,11 @@ static void apply_change(struct job_state *s, const Fermata__V1__StateChange *c)
     struct kv *kv = c->routine[0] == '\0' ? &s->shared : &routine_get(s, c->routine, strlen(c->routine))->kv;
     size_t n_key = strlen(c->key), before = kv->bytes;
     fm_auto(fm_buf) value = {0};
-    if (c->kind == STATE_CHANGE_KIND_REMOVE) {
-        kv_remove(kv, c->key, n_key);
+    if (c->kind == STATE_CHANGE_KIND_REMOVE || c->kind == STATE_CHANGE_KIND_DROP) {
+        if (c->kind == STATE_CHANGE_KIND_REMOVE)
+            kv_remove(kv, c->key, n_key);
+        else
+            kv_drop(kv, c->key, n_key, c->count);
         s->bytes += kv->bytes - before;
         return;
     }

@@ -31,37 +31,38 @@ static const struct own_fields {
          F(FIELD_STEP_CHANGES) | F(FIELD_STEP_LOG) | F(FIELD_STEP_DEFERRED_EVENTS) | F(FIELD_STEP_PAUSES) |
          F(FIELD_STEP_OUTCOME) | F(FIELD_STEP_ERROR) | F(FIELD_STEP_USAGE) | F(FIELD_STEP_ATTEMPT) |
          F(FIELD_STEP_DURATION_US) | F(FIELD_STEP_RETRY_DELAY_MS) | F(FIELD_STEP_UNSCHEDULED) |
-         F(FIELD_STEP_CHILDREN) | F(FIELD_STEP_DEFERRED_OUTPUTS)                                                                                     },
+         F(FIELD_STEP_CHILDREN) | F(FIELD_STEP_DEFERRED_OUTPUTS)                                                                              },
     {&fermata__v1__task__descriptor,           F(FIELD_TASK_TASK_ID) | F(FIELD_TASK_ROUTINE) | F(FIELD_TASK_SLOT) |
                                          F(FIELD_TASK_DATA) | F(FIELD_TASK_FROM_ROUTINE) |
                                          F(FIELD_TASK_FROM_EVENT) | F(FIELD_TASK_DELAY_MS) |
                                          F(FIELD_TASK_SCHEDULE_KEY) | F(FIELD_TASK_CALL_ID) |
-                                         F(FIELD_TASK_CONNECTION) | F(FIELD_TASK_MERGED)                         },
+                                         F(FIELD_TASK_CONNECTION) | F(FIELD_TASK_MERGED)                  },
     {&fermata__v1__emission__descriptor,
-     F(FIELD_EMISSION_EVENT) | F(FIELD_EMISSION_TASKS) | F(FIELD_EMISSION_DATA)                                                                      },
+     F(FIELD_EMISSION_EVENT) | F(FIELD_EMISSION_TASKS) | F(FIELD_EMISSION_DATA)                                                               },
     {&fermata__v1__state_change__descriptor,   F(FIELD_STATE_CHANGE_ROUTINE) | F(FIELD_STATE_CHANGE_KEY) |
-                                                 F(FIELD_STATE_CHANGE_KIND) | F(FIELD_STATE_CHANGE_VALUE)},
+                                                 F(FIELD_STATE_CHANGE_KIND) | F(FIELD_STATE_CHANGE_VALUE) |
+                                                 F(FIELD_STATE_CHANGE_COUNT)                      },
     {&fermata__v1__log_entry__descriptor,      F(FIELD_LOG_ENTRY_STEP) | F(FIELD_LOG_ENTRY_ROUTINE) |
-                                              F(FIELD_LOG_ENTRY_MESSAGE) | F(FIELD_LOG_ENTRY_DATA)          },
+                                              F(FIELD_LOG_ENTRY_MESSAGE) | F(FIELD_LOG_ENTRY_DATA)   },
     {&fermata__v1__deferred_event__descriptor,
      F(FIELD_DEFERRED_EVENT_ROUTINE) | F(FIELD_DEFERRED_EVENT_EVENT) | F(FIELD_DEFERRED_EVENT_DATA) |
-         F(FIELD_DEFERRED_EVENT_STEP)                                                                                                                },
+         F(FIELD_DEFERRED_EVENT_STEP)                                                                                                         },
     {&fermata__v1__output__descriptor,
-     F(FIELD_OUTPUT_ROUTINE) | F(FIELD_OUTPUT_EVENT) | F(FIELD_OUTPUT_DATA) | F(FIELD_OUTPUT_STEP)                                                   },
+     F(FIELD_OUTPUT_ROUTINE) | F(FIELD_OUTPUT_EVENT) | F(FIELD_OUTPUT_DATA) | F(FIELD_OUTPUT_STEP)                                            },
     {&fermata__v1__pause__descriptor,
      F(FIELD_PAUSE_PAUSE_ID) | F(FIELD_PAUSE_REASON) | F(FIELD_PAUSE_QUESTION) | F(FIELD_PAUSE_DATA) |
          F(FIELD_PAUSE_ROUTINE) | F(FIELD_PAUSE_SLOT) | F(FIELD_PAUSE_STEP) | F(FIELD_PAUSE_CHOICES) |
          F(FIELD_PAUSE_TIMEOUT_MS) | F(FIELD_PAUSE_DEFAULT_ANSWER) | F(FIELD_PAUSE_ANSWER_SCHEMA) |
-         F(FIELD_PAUSE_CALL_ID)                                                                                                                      },
+         F(FIELD_PAUSE_CALL_ID)                                                                                                               },
     {&fermata__v1__job_error__descriptor,      F(FIELD_JOB_ERROR_CODE) | F(FIELD_JOB_ERROR_MESSAGE) |
-                                              F(FIELD_JOB_ERROR_ROUTINE) | F(FIELD_JOB_ERROR_TASK_ID)       },
+                                              F(FIELD_JOB_ERROR_ROUTINE) | F(FIELD_JOB_ERROR_TASK_ID)},
     {&fermata__v1__usage__descriptor,          F(FIELD_USAGE_INPUT_TOKENS) | F(FIELD_USAGE_OUTPUT_TOKENS) |
                                           F(FIELD_USAGE_CACHED_TOKENS) | F(FIELD_USAGE_COST) |
-                                          F(FIELD_USAGE_CALLS)                                                  },
+                                          F(FIELD_USAGE_CALLS)                                           },
     {&fermata__v1__child_start__descriptor,
      F(FIELD_CHILD_START_FLOW) | F(FIELD_CHILD_START_FLOW_VERSION) | F(FIELD_CHILD_START_ENTRY) |
          F(FIELD_CHILD_START_DATA) | F(FIELD_CHILD_START_SHARED_DATA) | F(FIELD_CHILD_START_RESULT_SLOT) |
-         F(FIELD_CHILD_START_LABELS)                                                                                                                 },
+         F(FIELD_CHILD_START_LABELS)                                                                                                          },
 };
 
 static const struct own_fields *row_of(const ProtobufCMessageDescriptor *d)

@@ -172,6 +172,7 @@ static void on_welcome(struct session *s, const fermata_v1_Welcome *w)
     s->lease_ms = w->lease_ms > 0 ? w->lease_ms : 10000;
     s->heartbeat_ms = w->heartbeat_ms > 0 ? w->heartbeat_ms : 2000;
     s->max_step_bytes = w->max_step_bytes > 0 ? w->max_step_bytes : 4u * 1024 * 1024;
+    s->takes_drop = w->takes_drop;
     s->next_heartbeat_ms = e->now_ms + s->heartbeat_ms;
     for (size_t i = 0; i < w->held_jobs.n; i++)
         on_verdict(e, w->held_jobs.items[i]);

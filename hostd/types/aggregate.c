@@ -45,6 +45,7 @@ static void go_on(struct collect *g, const char *event)
     struct fm_ctx *ctx = g->ctx;
     const struct fm_value *config = fm_ctx_config(ctx), *sources = fm_value_get(config, "sources");
     double expected = g->expected;
+    const struct fm_value *key = collect_key(g);
     const struct fm_value *items = collect_take(g);
     struct fm_value *out = fm_map(ctx), *have = fm_map(ctx), *list = fm_list(ctx);
     for (size_t i = 0; i < fm_value_size(items); i++)
@@ -52,7 +53,7 @@ static void go_on(struct collect *g, const char *event)
     fm_map_set(ctx, out, "items", list);
     fm_map_set(ctx, out, "count", fm_number(ctx, (double)fm_value_size(items)));
     if (fm_value_get(config, "key") != NULL)
-        fm_map_set(ctx, out, "key", fm_string(ctx, g->name));
+        fm_map_set(ctx, out, "key", key);
     if (sources != NULL) {
         have = by_source(ctx, items);
         fm_map_set(ctx, out, "sources", have);
@@ -98,10 +99,12 @@ static int expected_count(struct collect *g, const struct fm_value *data)
     if (path == NULL)
         g->expected = fm_value_number(fm_value_get(config, "count"), 0);
     else if (g->expected == 0) {
-        double n = fm_value_number(fm_value_get(data, path), 0);
+        const struct fm_value *count = fm_value_get(data, path);
+        double n = fm_value_number(count, 0);
+        g->is_empty = g->n == 0 && fm_value_kind(count) == FM_NUMBER && n == 0;
         if (n < 0 || n > MAX_COUNT || n != (double)(int)n)
             return fm_ctx_fail(g->ctx, FM_FAIL_INVALID_ARGUMENT,
-                               "\"%.128s\" in the data is %.15g; expected a whole number from 1 to %d", path,
+                               "\"%.128s\" in the data is %.15g; expected a whole number from 0 to %d", path,
                                n, MAX_COUNT);
         g->expected = n;
     }
@@ -117,6 +120,10 @@ static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
         return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "slot \"%.128s\" is not one of the sources", slot);
     if (collect_begin(&g, ctx, data) < 0 || (sources == NULL && expected_count(&g, data) < 0))
         return -1;
+    if (g.is_empty) { /* what says that nothing comes is no part of the set */
+        go_on(&g, "output");
+        return 0;
+    }
     struct fm_value *item = fm_map(ctx);
     fm_map_set(ctx, item, "data", data);
     if (sources != NULL)

@@ -13,7 +13,7 @@ static void go_on(struct collect *g)
     fm_map_set(ctx, out, "items", items);
     fm_map_set(ctx, out, "count", fm_number(ctx, (double)fm_value_size(items)));
     if (fm_value_get(fm_ctx_config(ctx), "key") != NULL)
-        fm_map_set(ctx, out, "key", fm_string(ctx, g->name));
+        fm_map_set(ctx, out, "key", collect_key(g));
     fm_ctx_emit(ctx, "output", out);
 }
 

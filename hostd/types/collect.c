@@ -3,7 +3,10 @@
 #include "collect.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define MAX_KEY_BYTES (COLLECT_NAME_BYTES - 3) /* with its quotes */
 
 static void key_of(const struct collect *g, const char *what, char out[COLLECT_KEY_BYTES])
 {
@@ -18,6 +21,7 @@ static void read_group(struct collect *g)
     g->n = (size_t)fm_value_number(fm_value_get(v, "n"), 0);
     g->expected = fm_value_number(fm_value_get(v, "expected"), 0);
     g->round = fm_value_number(fm_value_get(v, "round"), 0);
+    g->is_older = g->n > 0 && !fm_value_bool(fm_value_get(v, "exact"), false);
 }
 
 static void write_group(struct collect *g)
@@ -29,7 +33,43 @@ static void write_group(struct collect *g)
     if (g->expected > 0)
         fm_map_set(g->ctx, v, "expected", fm_number(g->ctx, g->expected));
     fm_map_set(g->ctx, v, "round", fm_number(g->ctx, g->round));
+    if (!g->is_older)
+        fm_map_set(g->ctx, v, "exact", fm_bool(g->ctx, true));
     fm_ctx_state_set(g->ctx, key, v);
+}
+
+/* Whether the text is also that of a number, of true or false, or of a quoted text. */
+static bool is_ambiguous(const char *text)
+{
+    char again[40], *end;
+    if (text[0] == '"' || strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
+        return true;
+    snprintf(again, sizeof(again), "%.17g", strtod(text, &end));
+    return end != text && strcmp(again, text) == 0;
+}
+
+/* 1 and "1" are different keys. A group that was begun when they were not is the group of both. */
+static void read_text_group(struct collect *g, const char *text)
+{
+    bool quoted = is_ambiguous(text);
+    snprintf(g->name, sizeof(g->name), quoted ? "\"%s\"" : "%s", text);
+    read_group(g);
+    if (!quoted || g->n > 0)
+        return;
+    struct collect plain = *g;
+    snprintf(plain.name, sizeof(plain.name), "%s", text);
+    read_group(&plain);
+    if (plain.is_older)
+        *g = plain;
+}
+
+const struct fm_value *collect_key(const struct collect *g)
+{
+    char text[COLLECT_NAME_BYTES];
+    size_t n = strlen(g->name);
+    bool quoted = !g->is_older && n > 1 && g->name[0] == '"';
+    snprintf(text, sizeof(text), "%.*s", (int)(quoted ? n - 2 : n), g->name + (quoted ? 1 : 0));
+    return fm_string(g->ctx, text);
 }
 
 int collect_begin(struct collect *g, struct fm_ctx *ctx, const struct fm_value *data)
@@ -43,11 +83,11 @@ int collect_begin(struct collect *g, struct fm_ctx *ctx, const struct fm_value *
             break;
         return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "there is no key at \"%.128s\" in the data", path);
     case FM_STRING:
-        if (fm_value_size(v) >= sizeof(g->name))
-            return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the key has %zu bytes; the limit is %zu",
-                               fm_value_size(v), sizeof(g->name) - 1);
-        snprintf(g->name, sizeof(g->name), "%s", fm_value_string(v, ""));
-        break;
+        if (fm_value_size(v) > MAX_KEY_BYTES)
+            return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "the key has %zu bytes; the limit is %d",
+                               fm_value_size(v), MAX_KEY_BYTES);
+        read_text_group(g, fm_value_string(v, ""));
+        return 0;
     case FM_NUMBER:
         snprintf(g->name, sizeof(g->name), "%.17g", fm_value_number(v, 0));
         break;

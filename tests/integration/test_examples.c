@@ -176,6 +176,13 @@ static void aggregate_waits_for_all_that_split_has_made(void **state)
               "{'routine':'all','event':'output','data':{'count':3,"
               "'items':[{'item':'a','index':0,'total':3},{'item':'b','index':1,'total':3},"
               "{'item':'c','index':2,'total':3}]}}]");
+    char *text = example("aggregate"), *list = strstr(text, "[\"a\", \"b\", \"c\"]");
+    assert_non_null(list);
+    strcpy(list, "[]}}"); /* an empty list is complete, too */
+    json_t *r = rpc(cluster.address, "Jobs/SubmitJob", "%s", text);
+    free(text);
+    ends_with(at(r, "jobId"), "[{'routine':'all','event':'output','data':{'count':0,'items':[]}}]");
+    json_decref(r);
 }
 
 static void aggregate_waits_for_each_of_its_sources(void **state)

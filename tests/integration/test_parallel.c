@@ -101,6 +101,93 @@ static void each_merge_mode_does_what_it_says(void **state)
     cluster_done(&c);
 }
 
+/* Bytes of the job's whole history, as it is shown. */
+static size_t history_bytes(struct cluster *c, const char *job)
+{
+    size_t n = 0;
+    char token[256] = "";
+    do {
+        json_t *page = rpc(c->address, "Jobs/GetHistory", "{'job_id':'%s','page_size':200,'page_token':'%s'}",
+                           job, token);
+        char *text = json_dumps(json_at(page, "steps"), JSON_COMPACT);
+        n += strlen(text);
+        free(text);
+        snprintf(token, sizeof(token), "%s",
+                 json_at(page, "nextPageToken") != NULL ? at(page, "nextPageToken") : "");
+        json_decref(page);
+    } while (token[0] != '\0');
+    return n;
+}
+
+/* `n` data of `pad` bytes come by one branch first, then by the other, and meet at slot "input" of "j". */
+static const char *submit_join(struct cluster *c, size_t n, size_t pad, const char *merge)
+{
+    static char id[32];
+    char *items = calloc(n + 1, 8), *p = items;
+    for (size_t i = 0; i < n; i++)
+        p += sprintf(p, "%s%zu", i > 0 ? "," : "", i);
+    json_t *r =
+        rpc(c->address, "Jobs/SubmitJob",
+            "{'inline_flow':{'routines':[{'id':'s','type':'split'},{'id':'x','type':'jq','priority':10,"
+            "'config':{'program':'{x:.item,p:(\"x\"*%zu)}'}},"
+            "{'id':'y','type':'jq','config':{'program':'{y:.item}'}},{'id':'j','type':'jq','priority':5,"
+            "'config':{'program':'{n:((.items//[.])|length),x:.x,y:.y}'},'merge':[%s]}],'connections':["
+            "{'from':{'routine':'s','event':'item'},'to':{'routine':'x','slot':'input'}},"
+            "{'from':{'routine':'s','event':'item'},'to':{'routine':'y','slot':'input'}},"
+            "{'from':{'routine':'x','event':'output'},'to':{'routine':'j','slot':'input'}},"
+            "{'from':{'routine':'y','event':'output'},'to':{'routine':'j','slot':'input'}}]},"
+            "'entry':{'routine':'s','slot':'input'},'data':{'items':[%s]}}",
+            pad, merge, items);
+    snprintf(id, sizeof(id), "%s", at(r, "jobId"));
+    json_decref(r);
+    free(items);
+    return id;
+}
+
+/* What a datum costs does not grow with what waits: four times as many data are four times the bytes. */
+static void the_journal_of_a_join_grows_with_its_data_only(void **state)
+{
+    (void)state;
+    static const char *const merges[] = {"{'slot':'input','mode':'MERGE_MODE_ALL'}",
+                                         "{'slot':'input','mode':'MERGE_MODE_N_OF_M','n':25}",
+                                         "{'slot':'input','mode':'MERGE_MODE_APPEND'}"};
+    struct cluster c;
+    cluster_start(&c, 1);
+    for (size_t i = 0; i < sizeof(merges) / sizeof(merges[0]); i++) {
+        size_t bytes[2];
+        for (size_t k = 0; k < 2; k++) {
+            const char *job = submit_join(&c, k == 0 ? 75 : 300, 60, merges[i]);
+            json_t *done = wait_status(&c, job, "COMPLETED");
+            bytes[k] = history_bytes(&c, at(done, "job.jobId"));
+            json_decref(done);
+        }
+        assert_true(bytes[1] < bytes[0] * 5);
+    }
+    cluster_done(&c);
+}
+
+static void a_hundred_large_data_meet(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 1);
+    const char *job = submit_join(&c, 90, 100000, "{'slot':'input','mode':'MERGE_MODE_ALL'}");
+    long long until = test_now_ms() + DEADLINE_MS;
+    for (char status[64] = ""; strstr(status, "COMPLETED") == NULL;) { /* with what waits it is too large */
+        json_t *j = rpc(c.address, "Jobs/GetJob", "{'job_id':'%s','without_state':true}", job);
+        snprintf(status, sizeof(status), "%s", at(j, "job.status"));
+        assert_null(strstr(status, "FAILED"));
+        json_decref(j);
+        test_pause(until, "the job has ended");
+    }
+    json_t *done = wait_status(&c, job, "COMPLETED"), *outputs = json_at(done, "job.state.outputs");
+    assert_string_equal(at(json_array_get(outputs, json_array_size(outputs) - 1), "data.x"), "89");
+    assert_string_equal(at(json_array_get(outputs, json_array_size(outputs) - 1), "data.y"), "89");
+    assert_int_equal(json_array_size(outputs), 91); /* and what split says at its end */
+    json_decref(done);
+    cluster_done(&c);
+}
+
 static void mapping_constants_and_filters_shape_what_a_slot_receives(void **state)
 {
     (void)state;
@@ -442,6 +529,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_counter_that_2000_merged_tasks_count_with_parallelism_5_is_2000),
         cmocka_unit_test(each_merge_mode_does_what_it_says),
+        cmocka_unit_test(the_journal_of_a_join_grows_with_its_data_only),
+        cmocka_unit_test(a_hundred_large_data_meet),
         cmocka_unit_test(mapping_constants_and_filters_shape_what_a_slot_receives),
         cmocka_unit_test(fan_out_of_10000_tasks_in_one_step),
         cmocka_unit_test(fifty_queued_items_survive_a_pause_in_their_middle_and_a_move_each_handled_once),

@@ -181,6 +181,7 @@ static void add_refused(const struct host *h, Fermata__V1__Welcome *w)
 static void send_welcome(struct core *c, struct host *h, const Fermata__V1__Hello *m)
 {
     Fermata__V1__Welcome w = FERMATA__V1__WELCOME__INIT;
+    w.takes_drop = true;
     Fermata__V1__HeldVerdict *verdicts = fm_xcalloc(m->n_held_jobs + 1, sizeof(*verdicts));
     Fermata__V1__HeldVerdict **pointers = fm_xcalloc(m->n_held_jobs + 1, sizeof(*pointers));
     for (size_t i = 0; i < m->n_held_jobs; i++) {

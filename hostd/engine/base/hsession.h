@@ -21,6 +21,7 @@ struct session {
     uint64_t seq_out, seq_in;
     uint32_t lease_ms, heartbeat_ms, max_step_bytes;
     bool has_lease;
+    bool takes_drop;         /* of lists in the state, what the coordinator's Welcome says */
     int64_t lease_from_ms;   /* when the last message was sent of which it is known that it arrived */
     uint64_t awaited_seq;    /* a message of which that is awaited; 0: none */
     int64_t awaited_sent_ms; /* when that one was sent */

@@ -59,7 +59,8 @@ enum merge_mode {
 enum change_kind {
     CHANGE_SET = fermata_v1_StateChangeKind_STATE_CHANGE_KIND_SET,
     CHANGE_APPEND = fermata_v1_StateChangeKind_STATE_CHANGE_KIND_APPEND,
-    CHANGE_REMOVE = fermata_v1_StateChangeKind_STATE_CHANGE_KIND_REMOVE
+    CHANGE_REMOVE = fermata_v1_StateChangeKind_STATE_CHANGE_KIND_REMOVE,
+    CHANGE_DROP = fermata_v1_StateChangeKind_STATE_CHANGE_KIND_DROP
 };
 
 #endif

@@ -64,7 +64,14 @@ static bool copy_ctx(struct fm_ctx *ctx, struct engine_work *w)
     w->ctx.on_worker = true;
     fm_arena_init(&w->ctx.arena, ctx->arena.limit);
     w->ctx.config = value_decode_struct(ctx->routine->config, &w->ctx.arena, &err);
-    w->ctx.data = w->ctx.config == NULL ? NULL : value_decode_struct(ctx->task->data, &w->ctx.arena, &err);
+    fm_auto(fm_buf) made = {0}; /* of a slot that appends the data are more than the task's */
+    struct fm_bytes data = ctx->task->data;
+    if (w->ctx.config != NULL && ctx->datum != NULL) {
+        if (value_encode_struct(ctx->data, &made, &err) < 0)
+            w->ctx.config = NULL;
+        data = fm_buf_bytes(&made);
+    }
+    w->ctx.data = w->ctx.config == NULL ? NULL : value_decode_struct(data, &w->ctx.arena, &err);
     if (w->ctx.data == NULL)
         (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "the task's data: %s", err.msg);
     return w->ctx.data != NULL;

@@ -62,7 +62,7 @@ static void add_new_task(struct fm_ctx *ctx, struct result *r, struct task *t, u
     struct hjob *job = ctx->job;
     char id[48];
     if (r->tasks.n >= FM_MAX_STEP_ITEMS) {
-        r->excess = TOO_MANY_TASKS;
+        r->routing.excess = TOO_MANY_TASKS;
         return;
     }
     snprintf(id, sizeof(id), "s%u.%zu", job->last_step + 1, r->tasks.n);
@@ -102,15 +102,22 @@ static const char *call_id_of(struct fm_ctx *ctx, const char *event, struct fm_b
     return id[0] == '\0' ? NULL : id;
 }
 
-/* Whether the step may look at one more connection. What it may make is known before it is made: one event
- * with much data and many connections would take gigabytes. */
-static bool may_route(const struct fm_ctx *ctx, struct result *r)
+/* An event on its way. */
+struct routed {
+    struct fm_ctx *ctx;
+    struct result *r;
+    const char *event, *call_id;
+};
+
+static void add_routed_task(void *arg, const struct connection *c, struct fm_bytes data)
 {
-    if (++r->routed_connections > FM_MAX_STEP_ROUTES)
-        r->excess = TOO_MANY_CONNECTIONS;
-    if (r->routed_bytes > ctx->job->session->max_step_bytes)
-        r->excess = TOO_MANY_BYTES;
-    return r->excess == WITHIN_LIMITS;
+    const struct routed *way = arg;
+    struct task t = {.routine = c->to_routine,
+                     .slot = c->slot,
+                     .data = data,
+                     .call_id = way->call_id,
+                     .connection = c->number};
+    add_new_task(way->ctx, way->r, &t, 0, way->event);
 }
 
 static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r)
@@ -126,30 +133,9 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
         add_new_task(ctx, r, &t, m->delay_ms, "");
         return;
     }
-    const char *call_id = call_id_of(ctx, m->event, data);
-    struct data_fields fields;
-    uint32_t taken = 0;
-    data_fields_read(&fields, data);
-    struct out out = routine_out(ctx->routine, m->event);
-    for (size_t i = 0; i < out.n && may_route(ctx, r); i++) {
-        const struct connection *c = out.first[i];
-        fm_auto(fm_buf) mapped = {0};
-        if (!connection_takes(c, &fields))
-            continue;
-        if (mapping_apply(c, &fields, &mapped) == 0) {
-            struct task t = {
-                .routine = c->to_routine,
-                .slot = c->slot,
-                .data = {mapped.p, mapped.n},
-                .call_id = call_id,
-                .connection = c->number
-            };
-            r->routed_bytes += mapped.n;
-            add_new_task(ctx, r, &t, 0, m->event);
-            taken++;
-        }
-    }
-    data_fields_done(&fields);
+    struct routed way = {ctx, r, m->event, call_id_of(ctx, m->event, data)};
+    uint32_t taken = routing_event(&r->routing, ctx->job->session->max_step_bytes, ctx->routine, m->event,
+                                   data, add_routed_task, &way);
     fermata_v1_Emission e;
     memset(&e, 0, sizeof(e));
     e.event = pb_var_str(m->event);
@@ -168,7 +154,8 @@ static void put_changes(struct fm_ctx *ctx, struct list *out)
         m.routine = pb_var_str(c->routine);
         m.key = pb_var_str(c->key);
         m.kind = (fermata_v1_StateChangeKind)c->kind;
-        if (c->kind != CHANGE_REMOVE)
+        m.count = c->count;
+        if (c->kind == CHANGE_SET || c->kind == CHANGE_APPEND)
             m.value = pb_var_bytes(c->value.p, c->value.n);
         pb_var_pack(fermata_v1_StateChange_fields, &m, list_add(out));
     }
@@ -185,6 +172,9 @@ static void put_deferred(struct fm_ctx *ctx, struct result *r)
         m.event = pb_var_str(d->event);
         m.data = pb_var_bytes(data.p, data.n);
         pb_var_pack(fermata_v1_DeferredEvent_fields, &m, list_add(&r->deferred));
+        /* Its tasks will be part of one step, too; then nobody would be there to fail. */
+        (void)routing_event(&r->deferred_routing, ctx->job->session->max_step_bytes, ctx->routine, d->event,
+                            data, NULL, NULL);
         struct deferred *kept = deferred_new(ctx->task->routine, d->event, data);
         DL_APPEND(r->new_deferred, kept);
     }

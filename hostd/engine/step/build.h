@@ -5,6 +5,7 @@
 #include "buf.h"
 #include "hjob.h"
 #include "kinds.h"
+#include "routing.h"
 
 /* Encoded elements of a repeated field. */
 struct list {
@@ -16,14 +17,8 @@ struct list {
  * it is known to be acceptable. */
 struct result {
     struct list tasks, emissions, changes, deferred, log;
-    /* What events make: bytes of data so far, and connections that were looked at. */
-    size_t routed_bytes, routed_connections;
-    enum {
-        WITHIN_LIMITS,
-        TOO_MANY_TASKS,
-        TOO_MANY_BYTES,
-        TOO_MANY_CONNECTIONS
-    } excess; /* the rest is left out */
+    struct routing routing;          /* of the events that it emits, */
+    struct routing deferred_routing; /* and of those that it defers, as if they were emitted now */
     struct task *new_tasks;
     struct deferred *new_deferred;
 };

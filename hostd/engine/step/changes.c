@@ -34,6 +34,8 @@ static void make_change(struct kv *kv, const struct change *c)
         kv_remove(kv, c->key, n);
     else if (c->kind == CHANGE_APPEND)
         kv_append(kv, c->key, n, value);
+    else if (c->kind == CHANGE_DROP)
+        kv_drop(kv, c->key, n, c->count);
     else
         kv_set(kv, c->key, n, value);
 }
@@ -105,7 +107,7 @@ static const struct fm_value *get(struct fm_ctx *ctx, const char *routine, const
     struct kv seen = {0}; /* only for a key that the handler has changed */
     const struct changed_key *k = changed(ctx, routine, key);
     for (const struct change *c = k == NULL ? NULL : k->first; c != NULL; c = c->next_same) {
-        if (seen.entries == NULL && found && c->kind == CHANGE_APPEND)
+        if (seen.entries == NULL && found && (c->kind == CHANGE_APPEND || c->kind == CHANGE_DROP))
             kv_set_kept(&seen, key, n, kept);
         make_change(&seen, c);
         found = false;
@@ -181,7 +183,7 @@ static struct change *add(struct fm_ctx *ctx, const char *routine, enum change_k
     c->routine = routine;
     c->key = ctx_keep_text(ctx, key);
     c->kind = kind;
-    if (kind != CHANGE_REMOVE &&
+    if ((kind == CHANGE_SET || kind == CHANGE_APPEND) &&
         value_encode(v, kind == CHANGE_APPEND ? DEPTH_IN_LIST : 1, &c->value, &err) < 0) {
         fm_buf_done(&c->value);
         (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "key \"%.64s\": %s", key, err.msg);
@@ -207,6 +209,25 @@ void ctx_keep_state(struct fm_ctx *ctx, const char *key, const struct fm_value *
     struct change *c = add(ctx, own(ctx), CHANGE_SET, key, v);
     if (c != NULL)
         c->kept = true;
+}
+
+void ctx_append_state(struct fm_ctx *ctx, const char *key, const struct fm_value *v)
+{
+    (void)add(ctx, own(ctx), CHANGE_APPEND, key, v);
+}
+
+void ctx_drop_state(struct fm_ctx *ctx, const char *key, uint32_t n)
+{
+    struct change *c = add(ctx, own(ctx), CHANGE_DROP, key, NULL);
+    if (c != NULL)
+        c->count = n;
+}
+
+struct kv_value ctx_kept(struct fm_ctx *ctx, const char *key)
+{
+    struct kv_value v = {0};
+    (void)kv_get(state_of(ctx->job, own(ctx)), key, strlen(key), &v);
+    return v;
 }
 
 void fm_ctx_state_set(struct fm_ctx *ctx, const char *key, const struct fm_value *v)

@@ -22,6 +22,7 @@ struct change {
     const char *routine, *key; /* routine "": shared data */
     enum change_kind kind;
     bool kept;           /* stays when the step fails */
+    uint32_t count;      /* of a list's elements, to drop */
     struct fm_buf value; /* encoded Value */
 };
 
@@ -83,6 +84,7 @@ struct fm_ctx {
     struct routine *routine;
     struct fm_arena arena, scratch; /* scratch: see ctx_scratch */
     const struct fm_value *data, *config;
+    const struct fm_value *datum; /* of a slot that appends: what came; its data are all so far */
     struct outcome out;
     struct waits waits;
     enum step_outcome verdict; /* on a failed attempt: RETRY, FAIL; NONE: the policy lets the job go on */

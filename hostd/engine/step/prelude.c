@@ -7,10 +7,17 @@
 
 #include <utlist.h>
 
+#include "agreed.h"
 #include "build.h"
 #include "fermata/v1/host_agent.pb.h"
 #include "hsession.h"
+#include "log.h"
 #include "mem.h"
+#include "routing.h"
+
+/* A prelude of more than this is a step of its own. */
+#define LARGE_BYTES 65536
+#define LARGE_TASKS 1000
 
 /* ---- deferred events ---- */
 
@@ -53,41 +60,70 @@ static bool is_notice(const struct routine *from, const char *event)
     return from->type != NULL && (registry_event_flags(from->type, event) & FM_EVENT_NOTICE) != 0;
 }
 
+/* A deferred event on its way. */
+struct released {
+    struct hjob *job;
+    const struct deferred *event;
+};
+
+static void add_deferred_task(void *arg, const struct connection *c, struct fm_bytes data)
+{
+    const struct released *way = arg;
+    struct hjob *job = way->job;
+    char id[48];
+    snprintf(id, sizeof(id), "d%u.%zu", job->last_step + 1, job->n_prelude_tasks);
+    const struct task t = {.id = id,
+                           .routine = c->to_routine,
+                           .slot = c->slot,
+                           .pause_id = "",
+                           .key = "",
+                           .call_id = "",
+                           .connection = c->number,
+                           .data = data};
+    struct fm_buf *b = add_buf(&job->prelude_tasks, &job->n_prelude_tasks);
+    encode_task(&t, way->event->routine, way->event->event, b);
+    hjob_add_task(job, task_new(&t));
+}
+
+/* Whether its tasks fit into a step. A step that defers more than that has failed; so it is an event of an
+ * operator's step, or of an older host's. */
+static bool fits(const struct hjob *job, const struct routine *from, const struct deferred *d)
+{
+    struct routing counted = {0};
+    uint32_t n = routing_event(&counted, job->session->max_step_bytes, from, d->event, d->data, NULL, NULL);
+    if (counted.excess == WITHIN_LIMITS && n <= FM_MAX_STEP_ITEMS)
+        return true;
+    FM_LOG(ERROR, EXECUTION, "a deferred event is too much for one step: it becomes an output of the job",
+           FM_STR("job", job->id), FM_STR("routine", d->routine), FM_STR("event", d->event),
+           FM_U64("bytes", d->data.n), FM_U64("tasks", n));
+    return false;
+}
+
 static void emit_one_deferred(struct hjob *job, const struct deferred *d)
 {
-    bool taken = false;
     const struct routine *from = flow_routine(job->flow, d->routine);
-    struct data_fields fields;
-    data_fields_read(&fields, d->data);
-    struct out out = routine_out(from, d->event);
-    for (size_t i = 0; i < out.n; i++) {
-        const struct connection *c = out.first[i];
-        char id[48];
-        fm_auto(fm_buf) data = {0};
-        if (!connection_takes(c, &fields))
-            continue;
-        snprintf(id, sizeof(id), "d%u.%zu", job->last_step + 1, job->n_prelude_tasks);
-        if (mapping_apply(c, &fields, &data) == 0) {
-            const struct task t = {
-                .id = id,
-                .routine = c->to_routine,
-                .slot = c->slot,
-                .pause_id = "",
-                .key = "",
-                .call_id = "",
-                .connection = c->number,
-                .data = {data.p, data.n}
-            };
-            encode_task(&t, d->routine, d->event, add_buf(&job->prelude_tasks, &job->n_prelude_tasks));
-            hjob_add_task(job, task_new(&t));
-            taken = true;
-        }
-    }
-    data_fields_done(&fields);
-    if (!taken && !is_notice(from, d->event))
+    struct released way = {job, d};
+    struct routing made = {0};
+    bool too_much = !fits(job, from, d);
+    uint32_t taken = too_much ? 0
+                              : routing_event(&made, job->session->max_step_bytes, from, d->event, d->data,
+                                              add_deferred_task, &way);
+    if (taken == 0 && (too_much || !is_notice(from, d->event)))
         put_deferred_output(job, d);
 }
 
+/* What the prelude takes of its step, about. */
+static size_t prelude_bytes(const struct hjob *job)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < job->n_prelude_tasks; i++)
+        n += job->prelude_tasks[i].n;
+    for (size_t i = 0; i < job->n_prelude_outputs; i++)
+        n += job->prelude_outputs[i].n;
+    return n;
+}
+
+/* A large prelude is a step of its own, and does not take the room of the next task's. */
 void prelude_emit_deferred(struct hjob *job)
 {
     struct deferred *d, *tmp;
@@ -96,6 +132,8 @@ void prelude_emit_deferred(struct hjob *job)
         DL_DELETE(job->deferred, d);
         job->prelude_deferred++;
         free(d);
+        if (job->n_prelude_tasks > LARGE_TASKS || prelude_bytes(job) > LARGE_BYTES)
+            (void)prelude_make_step(job);
     }
 }
 

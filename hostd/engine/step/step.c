@@ -40,7 +40,7 @@ static const struct fm_value *describe_failure(struct fm_ctx *ctx)
 static void emit_error(struct fm_ctx *ctx)
 {
     struct fm_value *m = fm_map_copy(ctx, describe_failure(ctx));
-    fm_map_set(ctx, m, "data", ctx->data); /* left out when that nests too deeply */
+    fm_map_set(ctx, m, "data", ctx->datum != NULL ? ctx->datum : ctx->data); /* left out when too deep */
     ctx_emit_error(ctx, m);
 }
 
@@ -136,8 +136,8 @@ static void leave(struct fm_ctx *ctx)
     blocking_free(work);
 }
 
-/* What one event makes is not known before the step is built. */
-static int check_sizes(const struct fm_ctx *ctx, const struct result *r, struct fm_err *err)
+static int check_routing(const struct fm_ctx *ctx, const struct routing *r, const char *events,
+                         struct fm_err *err)
 {
     switch (r->excess) {
     case WITHIN_LIMITS:
@@ -147,10 +147,10 @@ static int check_sizes(const struct fm_ctx *ctx, const struct result *r, struct 
                           "step.new_tasks: it makes more than %d tasks, which is the limit of a step",
                           FM_MAX_STEP_ITEMS);
     case TOO_MANY_CONNECTIONS:
-        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "step.emissions",
-                          "step.emissions: its events meet more than %d connections together, which is the "
-                          "limit of a step",
-                          FM_MAX_STEP_ROUTES);
+        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, events,
+                          "%s: its events meet more than %d connections together, which is the limit of a "
+                          "step",
+                          events, FM_MAX_STEP_ROUTES);
     case TOO_MANY_BYTES:
         return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "step.new_tasks",
                           "step.new_tasks: the connections of its events make more than the %u bytes that a "
@@ -160,12 +160,21 @@ static int check_sizes(const struct fm_ctx *ctx, const struct result *r, struct 
     return 0;
 }
 
+/* What one event makes is not known before the step is built. */
+static int check_sizes(const struct fm_ctx *ctx, const struct result *r, struct fm_err *err)
+{
+    int rc = check_routing(ctx, &r->routing, "step.emissions", err);
+    return rc != 0 ? rc : check_routing(ctx, &r->deferred_routing, "step.deferred_events", err);
+}
+
 /* Builds the step; one that the coordinator would refuse becomes a failure. Returns its outcome. */
 static enum step_outcome make(struct fm_ctx *ctx, struct result *r, struct fm_buf *step)
 {
     fm_auto(fm_err) err = {0};
     if (ctx->out.failed)
         judge(ctx);
+    if (ctx->verdict == OUTCOME_NONE)
+        merge_handled(ctx);
     enum step_outcome outcome = build_step(ctx, r, step);
     if (check_sizes(ctx, r, &err) == 0 && session_check_step(ctx->job->session, step, &err) == 0)
         return outcome;
@@ -178,6 +187,8 @@ static enum step_outcome make(struct fm_ctx *ctx, struct result *r, struct fm_bu
              err.msg);
     ctx->verdict = OUTCOME_NONE;
     judge(ctx);
+    if (ctx->verdict == OUTCOME_NONE)
+        merge_handled(ctx);
     return build_step(ctx, r, step);
 }
 
@@ -275,8 +286,9 @@ static bool prepare(struct fm_ctx *ctx)
 static int run_handler(struct fm_ctx *ctx)
 {
     const struct merge *merge = merge_find(ctx->routine, ctx->task->slot);
-    if (merge != NULL && !ctx->task->merged)
-        return merge_take(ctx, merge);
+    int taken = merge != NULL && !ctx->task->merged ? merge_take(ctx, merge) : 0;
+    if (taken != 0)
+        return taken < 0 ? taken : 0;
     fm_handler handler = registry_handler(ctx->routine->type, ctx->task->slot);
     if (handler == NULL)
         return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no slot \"%.64s\"",

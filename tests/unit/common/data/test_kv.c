@@ -264,6 +264,63 @@ static void reading_adds_to_what_is_there_and_the_last_of_equal_keys_counts(void
     is_value("z", TRUE_VALUE);
 }
 
+static void lists_count_their_elements_and_lose_the_first_ones(void **state)
+{
+    (void)state;
+    struct kv_value v, rest;
+    struct fm_bytes item;
+    set("l", TWO_ITEMS);
+    assert_true(kv_get(&kv, "l", 1, &v));
+    assert_int_equal(v.n_items, 2);
+    append("l", TRUE_VALUE);
+    size_t all = kv.bytes;
+    kv_drop(&kv, "l", 1, 1);
+    assert_true(kv_get(&kv, "l", 1, &v));
+    assert_int_equal(v.n_items, 2);
+    assert_true(kv_first(v, &item, &rest));
+    is_bytes(item, B_VALUE);
+    assert_true(kv_first(rest, &item, &rest));
+    is_bytes(item, TRUE_VALUE);
+    assert_int_equal(rest.n_items, 0);
+    assert_false(kv_first(rest, &item, &rest));
+    assert_int_equal(kv.bytes, all - 5);
+    struct fm_buf out = written();
+    struct kv again = {0};
+    assert_int_equal(kv_read_struct(&again, fm_buf_bytes(&out)), 0);
+    assert_true(kv_get(&again, "l", 1, &v));
+    assert_int_equal(v.n_items, 2);
+    kv_done(&again);
+    fm_buf_done(&out);
+    append("l", A_VALUE);
+    kv_drop(&kv, "l", 1, 2);
+    is_value("l", BYTES("\x32\x05\x0a\x03\x1a\x01"
+                        "a"));
+    kv_drop(&kv, "l", 1, 1);
+    is_absent("l");
+    set("v", TRUE_VALUE);
+    kv_drop(&kv, "v", 1, 1); /* no list */
+    is_value("v", TRUE_VALUE);
+    kv_drop(&kv, "none", 4, 1);
+}
+
+/* Whatever is dropped and appended, what is kept stays in proportion to what is there. */
+static void a_list_that_moves_on_for_long_does_not_grow(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 100000; i++) {
+        append("l", i % 2 == 0 ? A_VALUE : B_VALUE);
+        if (i >= 10)
+            kv_drop(&kv, "l", 1, 1);
+    }
+    struct kv_value v, rest;
+    struct fm_bytes item;
+    assert_true(kv_get(&kv, "l", 1, &v));
+    assert_int_equal(v.n_items, 10);
+    assert_int_equal(v.body.n, 50);
+    assert_true(kv_first(v, &item, &rest));
+    is_bytes(item, A_VALUE);
+}
+
 static void a_malformed_struct_is_refused(void **state)
 {
     (void)state;
@@ -319,6 +376,8 @@ int main(void)
         TEST(a_struct_is_written_in_the_order_of_first_setting),
         TEST(what_was_written_is_read_as_the_same),
         TEST(reading_adds_to_what_is_there_and_the_last_of_equal_keys_counts),
+        TEST(lists_count_their_elements_and_lose_the_first_ones),
+        TEST(a_list_that_moves_on_for_long_does_not_grow),
         TEST(a_malformed_struct_is_refused),
         TEST(a_pair_has_its_key_and_its_value_or_empty_ones),
     };

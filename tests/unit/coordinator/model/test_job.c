@@ -311,6 +311,9 @@ static void a_step_that_breaks_a_rule_changes_nothing(void **state)
     s.changes = changes;
     s.n_changes = 2;
     refused(&f, &s, "step.changes.kind");
+    append.kind = FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_DROP;
+    append.count = 1;
+    refused(&f, &s, "step.changes.kind");
     s.n_changes = 1; /* an attempt that is tried again keeps what its routine has used up, and nothing else */
     s.outcome = FERMATA__V1__STEP_OUTCOME__STEP_OUTCOME_RETRY;
     refused(&f, &s, "step.changes.routine");
@@ -319,6 +322,44 @@ static void a_step_that_breaks_a_rule_changes_nothing(void **state)
     s = step(2, i1, 1);
     assert_int_equal(apply(&f, &s), 0);
     refused(&f, &s, "step.number");
+    fold_done(&f);
+}
+
+/* One step appends three elements, drops one, and then drops `count`. */
+static int drop_after_two(struct fold *f, uint32_t number, char *task, uint32_t count)
+{
+    Fermata__V1__Step s = step(number, task, 1);
+    Google__Protobuf__Value v = GOOGLE__PROTOBUF__VALUE__INIT;
+    v.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE;
+    Fermata__V1__StateChange append = FERMATA__V1__STATE_CHANGE__INIT,
+                             first = FERMATA__V1__STATE_CHANGE__INIT, last,
+                             *changes[] = {&append, &append, &append, &first, &last};
+    append.routine = first.routine = R;
+    append.key = first.key = KEY;
+    append.kind = FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_APPEND;
+    append.value = &v;
+    first.kind = FERMATA__V1__STATE_CHANGE_KIND__STATE_CHANGE_KIND_DROP;
+    first.count = 1;
+    last = first;
+    last.count = count;
+    s.changes = changes;
+    s.n_changes = 5;
+    return apply(f, &s);
+}
+
+static void elements_are_dropped_from_the_beginning_of_a_list_that_has_them(void **state)
+{
+    (void)state;
+    struct fold f;
+    fold_start(&f, 1);
+    char i1[] = "i1";
+    assert_int_equal(drop_after_two(&f, 1, i1, 3), -FM_INVALID_ARGUMENT);
+    assert_string_equal(f.err.field, "step.changes.count");
+    assert_int_equal(drop_after_two(&f, 1, i1, 0), -FM_INVALID_ARGUMENT);
+    assert_int_equal(drop_after_two(&f, 1, i1, 1), 0);
+    Fermata__V1__JobState *j = decoded(&f);
+    assert_int_equal(j->routine_states[0]->value->fields[0]->value->list_value->n_values, 1);
+    fermata__v1__job_state__free_unpacked(j, NULL);
     fold_done(&f);
 }
 
@@ -379,6 +420,7 @@ int main(void)
         cmocka_unit_test(a_step_consumes_its_task_and_adds_what_it_carries),
         cmocka_unit_test(deferred_tasks_come_before_inputs_that_are_taken_with_them),
         cmocka_unit_test(a_step_that_breaks_a_rule_changes_nothing),
+        cmocka_unit_test(elements_are_dropped_from_the_beginning_of_a_list_that_has_them),
         cmocka_unit_test(a_state_that_would_be_too_large_is_refused_with_size_and_limit),
         cmocka_unit_test(the_order_of_a_map_does_not_change_a_requests_digest),
     };

@@ -170,6 +170,8 @@ static int do_one(struct fm_ctx *ctx, const struct fm_value *verb)
     const struct fm_value *two = fm_value_at(verb, 2);
     if (strcmp(what, "emit") == 0)
         fm_ctx_emit(ctx, one, two);
+    else if (strcmp(what, "emit_data") == 0)
+        fm_ctx_emit(ctx, one, fm_ctx_data(ctx));
     else if (strcmp(what, "defer") == 0)
         fm_ctx_defer(ctx, one, two);
     else if (strcmp(what, "enqueue") == 0)
@@ -234,7 +236,10 @@ static int run(struct fm_ctx *ctx, const struct fm_value *verbs, size_t from)
 static int rig_handle(struct fm_ctx *ctx, const struct fm_value *data)
 {
     rig.runs++;
-    return run(ctx, fm_value_get(data, "do"), 0);
+    const struct fm_value *items =
+        fm_value_get(data, "items"); /* of a slot that appends: as the last one says */
+    size_t n = fm_value_size(items);
+    return run(ctx, fm_value_get(n > 0 ? fm_value_at(items, n - 1) : data, "do"), 0);
 }
 
 static const struct fm_slot slots[] = {
@@ -604,7 +609,8 @@ int rig_setup(void **state)
     rig.now = 1000;
     make_engine();
     (void)rig_connects();
-    hears("'welcome': {'lease_ms': 10000, 'heartbeat_ms': 1000, 'max_step_bytes': 4000000}");
+    hears("'welcome': {'lease_ms': 10000, 'heartbeat_ms': 1000, 'max_step_bytes': 4000000, 'takes_drop': "
+          "true}");
     assert_true(rig.attached);
     return 0;
 }

@@ -101,6 +101,18 @@ static int emit_much(struct fm_ctx *ctx, const struct fm_value *data)
     return 0;
 }
 
+/* The same, for when the job goes on. */
+static int defer_much(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    (void)data;
+    fm_autofree char *text = fm_xcalloc(MEGABYTE + 1, 1);
+    memset(text, 'x', MEGABYTE);
+    struct fm_value *m = fm_map(ctx);
+    fm_map_set(ctx, m, "text", fm_string(ctx, text));
+    fm_ctx_defer(ctx, "out", m);
+    return 0;
+}
+
 static int nothing(struct fm_ctx *ctx, const struct fm_value *data)
 {
     (void)ctx;
@@ -116,6 +128,7 @@ static const struct fm_slot slots[] = {
     {"log",        log_much   },
     {"emit",       emit       },
     {"emit_much",  emit_much  },
+    {"defer_much", defer_much },
     {"in",         nothing    },
 };
 static const char *const events[] = {"out"};
@@ -367,6 +380,19 @@ static void what_events_make_has_an_end_before_it_is_made(void **state)
     assert_string_equal(why, "");
 }
 
+/* Nobody would be there to fail when they are emitted. */
+static void what_deferred_events_will_make_has_the_same_end(void **state)
+{
+    (void)state;
+    n_times = 1;
+    run_before("defer_much", 9000, "");
+    assert_string_equal(why, "the step is not acceptable: step.new_tasks: the connections of its events make "
+                             "more than the 8388608 bytes "
+                             "that a step may have");
+    run_before("defer_much", 7, "");
+    assert_string_equal(why, "");
+}
+
 static void events_meet_only_so_many_connections(void **state)
 {
     (void)state;
@@ -412,6 +438,7 @@ int main(void)
         TEST(dropped_tasks_cost_no_more_the_more_there_are),
         TEST(events_cost_no_more_with_connections_of_others),
         TEST(what_events_make_has_an_end_before_it_is_made),
+        TEST(what_deferred_events_will_make_has_the_same_end),
         TEST(events_meet_only_so_many_connections),
         TEST(a_step_that_does_too_much_fails_and_says_so),
     };

@@ -69,6 +69,52 @@ static void sets_are_apart_by_key(void **state)
     nothing_is_left();
 }
 
+static void a_number_and_its_text_have_sets_of_their_own(void **state)
+{
+    (void)state;
+    begin(&aggregate_type, "{'count':2,'key':'k'}");
+    static const char *const keys[] = {"1", "'1'", "'\"1\"'", "true", "'true'", "'01'", "0.1", "'0.1'"};
+    static const char *const shown[] = {"1",  "1", "\"1\"", "true", "true", "01", "0.10000000000000001",
+                                        "0.1"};
+    size_t n = sizeof(keys) / sizeof(keys[0]);
+    char text[64];
+    for (size_t i = 0; i < n; i++) {
+        snprintf(text, sizeof(text), "{'k':%s}", keys[i]);
+        assert_int_equal(fake_run(ctx, "input", text), 0);
+        assert_int_equal(ctx->emitted.n, 0);
+    }
+    for (size_t i = 0; i < n; i++) {
+        snprintf(text, sizeof(text), "{'k':%s}", keys[i]);
+        assert_int_equal(fake_run(ctx, "input", text), 0);
+        assert_int_equal(ctx->emitted.n, 1);
+        assert_string_equal(fake_text(ctx->emitted.items[0].data, "key"), shown[i]);
+    }
+    nothing_is_left();
+}
+
+/* The records of 0.3.0 did not say of which kind a key was. */
+static void a_set_that_an_older_version_has_begun_is_completed_by_both(void **state)
+{
+    (void)state;
+    begin(&aggregate_type, "{'count':2,'key':'k'}");
+    fm_map_set(ctx, ctx->state, "g:1", fake_json(ctx, "{'n':1,'round':1}"));
+    fm_map_set(ctx, ctx->state, "i:1", fm_value_get(fake_json(ctx, "{'l':[{'data':{'k':'1'}}]}"), "l"));
+    assert_int_equal(fake_run(ctx, "input", "{'k':'1'}"), 0);
+    fake_emitted(ctx, 0, "output", "{'items':[{'k':'1'},{'k':'1'}],'count':2,'key':'1'}");
+    nothing_is_left();
+}
+
+static void a_set_of_nothing_is_complete_when_that_is_said(void **state)
+{
+    (void)state;
+    begin(&aggregate_type, "{'count_path':'total'}");
+    assert_int_equal(fake_run(ctx, "input", "{'total':0}"), 0);
+    fake_emitted(ctx, 0, "output", "{'items':[],'count':0}");
+    assert_int_equal(fake_run(ctx, "input", "{'x':1}"), 0); /* a set has begun: it has one */
+    assert_int_equal(fake_run(ctx, "input", "{'total':0}"), 0);
+    assert_int_equal(ctx->emitted.n, 0);
+}
+
 static void a_key_has_a_limit(void **state)
 {
     (void)state;
@@ -95,7 +141,7 @@ static void the_first_datum_that_has_it_says_how_many_make_a_set(void **state)
     assert_int_equal(fake_run(ctx, "input", "{'total':1}"), 0);
     assert_int_equal(ctx->emitted.n, 1);
     fake_fails(ctx, "input", "{'total':1.5}", FM_FAIL_INVALID_ARGUMENT, "is 1.5; expected a whole number");
-    fake_fails(ctx, "input", "{'total':-1}", FM_FAIL_INVALID_ARGUMENT, "1 to 10000");
+    fake_fails(ctx, "input", "{'total':-1}", FM_FAIL_INVALID_ARGUMENT, "0 to 10000");
     fake_fails(ctx, "input", "{'total':10001}", FM_FAIL_INVALID_ARGUMENT, "10001");
     nothing_is_left();
 }
@@ -216,6 +262,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_set_of_n_is_complete_with_the_nth),
         cmocka_unit_test(sets_are_apart_by_key),
+        cmocka_unit_test(a_number_and_its_text_have_sets_of_their_own),
+        cmocka_unit_test(a_set_that_an_older_version_has_begun_is_completed_by_both),
+        cmocka_unit_test(a_set_of_nothing_is_complete_when_that_is_said),
         cmocka_unit_test(a_key_has_a_limit),
         cmocka_unit_test(the_first_datum_that_has_it_says_how_many_make_a_set),
         cmocka_unit_test(a_set_has_one_of_each_source_and_of_several_the_last_counts),

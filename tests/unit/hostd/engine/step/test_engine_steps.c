@@ -1,5 +1,6 @@
 /* What steps say: where events lead, what handlers see and do, and what is refused of them. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -355,6 +356,49 @@ static void deferred_events_come_before_the_inputs_delivered_with_them(void **st
     assert_string_equal(at(made_step(3), "task_id"), "i2");
 }
 
+/* Assigns a job with `n` deferred events of 40,000 bytes, each to `connections` slots. */
+static void assign_deferred(size_t n, size_t connections)
+{
+    char *text = calloc(n + 1, 41000), *p = text, *to = calloc(connections + 1, 100), *q = to;
+    for (size_t i = 0; i < n; i++)
+        p +=
+            sprintf(p, "%s{'routine': 'r', 'event': 'out', 'data': {'x': '%040000zu'}}", i > 0 ? "," : "", i);
+    for (size_t i = 0; i < connections; i++)
+        q += sprintf(q, "%s{'from': {'routine': 'r', 'event': 'out'}, 'to': {'routine': 'e', 'slot': 'in'}}",
+                     i > 0 ? "," : "");
+    hears("'assign': {'job_id': '" JOB "', 'epoch': 1, 'emit_deferred': true, 'now': {}, 'state': "
+          "{'deferred_events': [%s]}, 'flow': {'routines': [{'id': 'r', 'type': 't'}, {'id': 'e', 'type': "
+          "'t'}], "
+          "'connections': [%s]}}",
+          text, to);
+    free(text);
+    free(to);
+}
+
+static void many_deferred_events_are_emitted_by_steps_that_fit(void **state)
+{
+    (void)state;
+    assign_deferred(5, 2);
+    for (unsigned i = 1; i <= 5; i++) {
+        json_t *step = made_step(i);
+        assert_int_equal(number_at(step, "deferred_emitted"), 1);
+        assert_string_equal(at(step, "deferred_tasks[2]"), "");
+        assert_string_equal(at(step, "task_id"), "");
+    }
+    assert_string_equal(at(made_step(6), "task_id"), "d1.0");
+    assert_string_equal(at(made_step(15), "outcome"), "STEP_OUTCOME_COMPLETE");
+}
+
+/* An operator's step may have left it: it is not lost. */
+static void a_deferred_event_that_no_step_can_hold_becomes_an_output(void **state)
+{
+    (void)state;
+    assign_deferred(1, 101);
+    json_t *step = made_step(1);
+    assert_string_equal(at(step, "deferred_tasks"), "");
+    assert_string_equal(at(step, "deferred_outputs[0].event"), "out");
+}
+
 /* ---- merging ---- */
 
 #define MERGE(mode)                                                                                          \
@@ -377,7 +421,8 @@ static void the_nth_datum_completes_a_set(void **state)
     step = made_step(2);
     assert_string_equal(at(step, "new_tasks[0].data"), "{'items':[{'x':1.0},{'x':2.0}]}");
     assert_string_equal(at(step, "new_tasks[0].merged"), "true");
-    assert_string_equal(at(step, "changes[1].kind"), "STATE_CHANGE_KIND_REMOVE");
+    assert_string_equal(at(step, "changes"),
+                        "[{'key':'_merge.in','kind':'STATE_CHANGE_KIND_REMOVE','routine':'r'}]");
     step = made_step(4);
     assert_string_equal(at(step, "task_id"), "s2.0");
 }
@@ -386,9 +431,50 @@ static void appended_data_are_handled_with_all_before_them(void **state)
 {
     (void)state;
     assign(1, MERGE("MERGE_MODE_APPEND"), "{'x': 1}|{'x': 2}");
-    assert_string_equal(at(made_step(1), "new_tasks[0].data"), "{'items':[{'x':1.0}]}");
-    assert_string_equal(at(made_step(2), "new_tasks[0].data"), "{'items':[{'x':1.0},{'x':2.0}]}");
-    assert_string_equal(at(made_step(4), "outcome"), "STEP_OUTCOME_COMPLETE");
+    assert_string_equal(at(made_step(1), "changes[0].value"), "{'x':1.0}");
+    assert_string_equal(at(made_step(2), "outcome"), "STEP_OUTCOME_COMPLETE");
+    assert_int_equal(rig.runs, 2);
+}
+
+/* The handler sees all data so far; the tasks and the steps have one each. */
+static void appended_data_reach_the_handler_from_the_state(void **state)
+{
+    (void)state;
+    hears("'assign': {'job_id': '" JOB "', 'epoch': 1, 'state': {'routine_states': {'r': {'_merge.in': "
+          "[{'x': 1}]}}}, 'now': {}, 'flow': {" MERGE(
+              "MERGE_MODE_APPEND") "}, 'inputs': [{'task_id': 'i1', "
+                                   "'routine': 'r', 'slot': 'in', 'input_number': 1, 'data': {'do': "
+                                   "[['emit_data', 'call']]}}]}");
+    json_t *step = made_step(1);
+    assert_string_equal(at(step, "emissions[0].data"), "{'items':[{'x':1.0},{'do':[['emit_data','call']]}]}");
+    assert_string_equal(at(step, "changes"),
+                        "[{'key':'_merge.in','kind':'STATE_CHANGE_KIND_APPEND','routine':'r','value':"
+                        "{'do':[['emit_data','call']]}}]");
+}
+
+static void an_appended_datum_counts_from_the_step_that_handles_it(void **state)
+{
+    (void)state;
+    assign(1,
+           MERGE("MERGE_MODE_APPEND") ", 'defaults': {'retry': {'max_attempts': 2, 'initial_delay_ms': 1}, "
+                                      "'on_error': 'ERROR_POLICY_SKIP'}",
+           "{'do': [['fail', 14, 'no']]}");
+    json_t *step = made_step(1);
+    assert_string_equal(at(step, "outcome"), "STEP_OUTCOME_RETRY");
+    assert_string_equal(at(step, "changes"), "");
+    rig_pass(10, true);
+    step = made_step(2); /* it was skipped, but it came */
+    assert_string_equal(at(step, "changes[0].kind"), "STATE_CHANGE_KIND_APPEND");
+    assert_string_equal(at(step, "changes[1]"), "");
+}
+
+static void a_datum_that_fails_its_job_is_appended_when_the_job_goes_on(void **state)
+{
+    (void)state;
+    assign(1, MERGE("MERGE_MODE_APPEND"), "{'do': [['fail', 3, 'no']]}");
+    json_t *step = made_step(1);
+    assert_string_equal(at(step, "outcome"), "STEP_OUTCOME_FAIL");
+    assert_string_equal(at(step, "changes"), "");
 }
 
 static void all_connections_bring_one_datum_each(void **state)
@@ -409,9 +495,54 @@ static void all_connections_bring_one_datum_each(void **state)
     step = made_step(5);
     assert_string_equal(at(step, "task_id"), "s1.2");
     assert_string_equal(at(step, "new_tasks[0].data"), "{'a':1.0,'b':3.0,'c':3.0}");
-    assert_string_equal(at(step, "changes[1].value"), "[{'a':2.0}]"); /* the second one waits */
-    assert_string_equal(at(step, "changes[2].kind"), "STATE_CHANGE_KIND_REMOVE");
-    assert_string_equal(at(step, "changes[3]"), "");
+    assert_string_equal(at(step, "changes"),
+                        "[{'count':1,'key':'_merge.in.1','kind':"
+                        "'STATE_CHANGE_KIND_DROP','routine':'r'}]"); /* the second waits */
+}
+
+/* Assigns a job whose first connection has brought `n` data of 100 bytes, for which those of the second one
+ * come now, two of them; the bytes of the step that makes the first pair. */
+static size_t bytes_of_a_pair(size_t n)
+{
+    char *list = calloc(n + 1, 128), *p = list;
+    assert_non_null(list);
+    for (size_t i = 0; i < n; i++)
+        p += sprintf(p, "%s{'a': '%0100zu'}", i == 0 ? "" : ", ", i);
+    hears("'assign': {'job_id': '" JOB
+          "', 'epoch': 1, 'state': {'routine_states': {'r': {'_merge.in.1': [%s]}}"
+          "}, 'now': {}, 'flow': {" MERGE("MERGE_MODE_ALL") "}, 'inputs': [{'task_id': 'i1', 'routine': 'e', "
+                                                            "'slot': 'in', 'input_number': 1, 'data': {'do': "
+                                                            "[['emit', 'other', {'b': 1}]]}}]}",
+          list);
+    free(list);
+    json_t *step = made_step(2);
+    assert_string_equal(at(step, "new_tasks[0].data.b"), "1.0");
+    return strlen(at(step, ""));
+}
+
+static void a_step_that_makes_a_pair_is_as_large_however_many_wait(void **state)
+{
+    size_t few = bytes_of_a_pair(2);
+    rig_teardown(state);
+    rig_setup(state);
+    assert_int_equal(bytes_of_a_pair(5000), few);
+}
+
+static void a_coordinator_that_cannot_drop_gets_the_rest_of_the_list(void **state)
+{
+    (void)state;
+    rig_breaks();
+    (void)rig_connects();
+    hears("'welcome': {'lease_ms': 10000, 'heartbeat_ms': 1000, 'max_step_bytes': 4000000}");
+    hears("'assign': {'job_id': '" JOB "', 'epoch': 1, 'state': {'routine_states': {'r': {'_merge.in.1': "
+          "[{'a': 1}, {'a': 2}]}}}, 'now': {}, 'flow': {" MERGE(
+              "MERGE_MODE_ALL") "}, 'inputs': [{'task_id': "
+                                "'i1', 'routine': 'e', 'slot': 'in', 'input_number': 1, 'data': {'do': "
+                                "[['emit', 'other', "
+                                "{'b': 1}]]}}]}");
+    assert_string_equal(
+        at(made_step(2), "changes"),
+        "[{'key':'_merge.in.1','kind':'STATE_CHANGE_KIND_SET','routine':'r','value':[{'a':2.0}]}]");
 }
 
 static void other_slots_are_not_merged(void **state)
@@ -465,9 +596,16 @@ int main(void)
         T(deferred_events_wait_until_that_is_said),
         T(deferred_events_that_leave_no_task_are_a_step_of_their_own),
         T(deferred_events_come_before_the_inputs_delivered_with_them),
+        T(many_deferred_events_are_emitted_by_steps_that_fit),
+        T(a_deferred_event_that_no_step_can_hold_becomes_an_output),
         T(the_nth_datum_completes_a_set),
         T(appended_data_are_handled_with_all_before_them),
+        T(appended_data_reach_the_handler_from_the_state),
+        T(an_appended_datum_counts_from_the_step_that_handles_it),
+        T(a_datum_that_fails_its_job_is_appended_when_the_job_goes_on),
         T(all_connections_bring_one_datum_each),
+        T(a_step_that_makes_a_pair_is_as_large_however_many_wait),
+        T(a_coordinator_that_cannot_drop_gets_the_rest_of_the_list),
         T(other_slots_are_not_merged),
         T(nothing_is_due_in_more_than_ten_years),
         T(no_retry_is_put_off_for_longer),
