@@ -108,7 +108,7 @@ static void welcome_says_what_holds(void **state)
     uint64_t a = host_opens(
         "'hello': {'host_id': 'a', 'protocol_version': 1, 'capacity': 1, 'incarnation': '" ID_1 "'}");
     assert_string_equal(at(told(a), ""), "{'ack':1,'seq':1,'welcome':{'heartbeat_ms':1000,'lease_ms':10000,"
-                                         "'max_step_bytes':8388608}}");
+                                         "'max_step_bytes':8388608,'takes_drop':true}}");
 }
 
 static const char *hello_refused(const char *members)
