@@ -352,6 +352,12 @@ const struct pb_message *pb_pool_message(const struct pb_pool *p, const char *na
     return s == NULL ? NULL : s->message;
 }
 
+const struct pb_enum *pb_pool_enum(const struct pb_pool *p, const char *name)
+{
+    const struct symbol *s = find_symbol(p, name);
+    return s == NULL ? NULL : s->enumeration;
+}
+
 const struct pb_method *pb_pool_method(const struct pb_pool *p, const char *service, const char *method)
 {
     for (size_t i = 0; i < p->n_methods; i++)

@@ -94,6 +94,7 @@ void pb_pool_free(struct pb_pool *p);
 
 /* By full name; NULL when there is none. */
 const struct pb_message *pb_pool_message(const struct pb_pool *p, const char *name);
+const struct pb_enum *pb_pool_enum(const struct pb_pool *p, const char *name);
 const struct pb_method *pb_pool_method(const struct pb_pool *p, const char *service, const char *method);
 /* All methods, service by service as declared. */
 const struct pb_method *pb_pool_methods(const struct pb_pool *p, size_t *n);
