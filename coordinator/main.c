@@ -24,7 +24,7 @@
 static const char *const log_formats[] = {"text", "json", NULL};
 
 static struct options {
-    const char *listen, *data, *log_level, *backup;
+    const char *listen, *data, *log_level, *backup, *fair_by;
     const char *dir; /* what --data names */
     bool verify;
     int log_format;
@@ -33,6 +33,7 @@ static struct options {
 } opt = {.listen = "127.0.0.1:7420",
          .data = "fermata-data",
          .log_level = "info",
+         .fair_by = "",
          .lease_ms = 10000,
          .heartbeat_ms = 2000,
          .shutdown_grace_ms = 5000,
@@ -65,6 +66,8 @@ static const struct conf_option options[] = {
      "MiB of memory for jobs that wait for a host or run; submits and answers beyond it are refused", 1, 1048576, NULL},
     {"max-waiting-jobs", CONF_INT, &opt.max_waiting_jobs, "N",
      "jobs that may wait for a host; submits beyond it are refused", 1, 100000000, NULL},
+    {"fair-by", CONF_STRING, &opt.fair_by, "LABEL",
+     "label of jobs between whose values hosts go round when jobs wait for them; not set: between flows", 0, 256, NULL},
     {"max-calls", CONF_INT, &opt.max_calls, "N",
      "calls of clients that may be open, watches among them; more are refused", 1, 1000000, NULL},
     {"max-connections", CONF_INT, &opt.max_connections, "N",
@@ -203,6 +206,7 @@ static int run(void)
                                .watch_heartbeat_ms = (uint32_t)opt.watch_heartbeat_ms,
                                .max_active_bytes = (size_t)opt.max_active_mib * 1024 * 1024,
                                .max_waiting_jobs = (size_t)opt.max_waiting_jobs,
+                               .fair_by = opt.fair_by,
                                .seed = fm_random_seed()};
     app.rpc = rpc_server_new(app.loop, &rpc);
     server_init(&app.server, app.loop, app.rpc, store, &core, on_recovered, NULL);

@@ -20,6 +20,7 @@
 #include "job_state.h"
 #include "lease.h"
 #include "leave.h"
+#include "line.h"
 #include "load.h"
 #include "log.h"
 #include "marks.h"
@@ -374,6 +375,11 @@ void core_stop(struct core *c)
     sessions_end(c, &err);
 }
 
+uint64_t core_looks(const struct core *c)
+{
+    return c->n_looks;
+}
+
 bool core_idle(const struct core *c)
 {
     return c->units == NULL && c->dirty == NULL;
@@ -388,6 +394,7 @@ void core_free(struct core *c)
     programs_free(c);
     fm_buf_done(&c->step_buf);
     jobs_free(c);
+    line_free(c);
     hosts_free(c);
     leases_free(c);
     marks_free(c);

@@ -69,6 +69,8 @@ void core_tick(struct core *c);
 /* Begins shutdown: ends watches and streams of hosts with UNAVAILABLE, refuses requests; what is under way in
  * the store goes on. */
 void core_stop(struct core *c);
+/* How often it has looked whether a host could have a job that waits: for tests, which count work. */
+uint64_t core_looks(const struct core *c);
 /* True when no unit is under way. */
 bool core_idle(const struct core *c);
 

@@ -56,6 +56,7 @@ const char *job_event_name(enum job_event event);
 
 struct host;
 struct flow_def;
+struct line;
 struct unit;
 struct op;
 struct watch;
@@ -84,7 +85,10 @@ struct job {
     struct host *host;                     /* while RUNNING */
     struct job *host_prev, *host_next;     /* among the host's jobs */
     struct job *assign_prev, *assign_next; /* among those whose assignment is not sent yet */
-    struct job *pend_prev, *pend_next;     /* among the jobs that wait for a host */
+    struct job *pend_prev, *pend_next;     /* among the jobs that wait for a host, and not in line */
+    struct line *line;                     /* in which it waits for a host */
+    int64_t line_points;                   /* its priority there, less the age of its account */
+    size_t line_place;
     struct job *dirty_prev, *dirty_next;
     struct job *idle_prev, *idle_next;
     bool assign_waits, is_new, loading, queued, is_dirty, is_idle, head_dirty, assign_sent, interrupted;

@@ -61,6 +61,8 @@ struct core_config {
     uint32_t page_rows;          /* rows of a list that are read at a time: jobs that are active or
                                     due, steps for a watch, jobs searched for pauses; 0: as is
                                     usual for each */
+    const char *fair_by;         /* hosts go round between the values of this label of jobs that wait;
+                                    NULL or "": between their flows */
     uint64_t seed;               /* for job ids */
 };
 

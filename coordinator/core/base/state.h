@@ -56,9 +56,12 @@ struct core {
     struct job *dirty; /* unit.c: have a unit to submit */
     struct job *idle;  /* table.c: kept to spare a read, oldest first */
     size_t idle_bytes;
-    struct job *pending;    /* place.c: wait for a host, oldest first */
-    size_t n_pending;       /* with those of `suspects` */
+    struct waiting *waiting; /* line/line.c: the jobs in line for a host */
+    struct job *aside; /* place.c: wait for a host, and are to have none for a moment, or not a certain one */
     struct job *suspects;   /* place.c: wait for a host of their own */
+    size_t n_pending;       /* all of these */
+    bool hosts_news;        /* some host may have what none had before */
+    uint64_t n_looks;       /* how often a host was looked at for a job that waits */
     bool has_trials;        /* apart.c: a host may have one, or be kept */
     int64_t apart_since_ms; /* apart.c: no host is free for the next one since then; 0: one is */
     struct watch *watches;  /* watch.c */

@@ -46,6 +46,22 @@ static void add_type(struct flow_def *d, const char *type)
     d->types[d->n_types++] = fm_xstrdup(type);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void digest_types(struct flow_def *d)
+{
+    fm_auto(fm_buf) b = {0};
+    char **sorted = fm_xmemdup(d->types, d->n_types * sizeof(*sorted));
+    qsort(sorted, d->n_types, sizeof(*sorted), by_name);
+    for (size_t i = 0; i < d->n_types; i++)
+        fm_buf_append(&b, sorted[i], strlen(sorted[i]) + 1);
+    core_digest(fm_buf_bytes(&b), d->types_digest);
+    free(sorted);
+}
+
 struct flow_def *def_add(struct core *c, const Fermata__V1__Flow *flow, struct fm_bytes body,
                          const uint8_t digest[STORE_DIGEST_BYTES], bool on_disk)
 {
@@ -59,6 +75,7 @@ struct flow_def *def_add(struct core *c, const Fermata__V1__Flow *flow, struct f
     fm_buf_append(&d->body, body.p, body.n);
     for (size_t i = 0; i < flow->n_routines; i++)
         add_type(d, flow->routines[i]->type);
+    digest_types(d);
     d->parallelism = flow->parallelism;
     d->deadline_ms = flow->deadline_ms;
     for (size_t i = 0; i < flow->n_routines; i++) {

@@ -23,6 +23,7 @@ struct flow_def {
     Fermata__V1__Flow *flow; /* decoded, once a submit has wanted it; NULL if it is large */
     char **types;            /* the routine types it needs, each once */
     size_t n_types;
+    uint8_t types_digest[STORE_DIGEST_BYTES]; /* of these, in any order */
     uint32_t parallelism;
     uint64_t deadline_ms;
     uint32_t min_losses; /* the smallest max_losses of any routine; 0: none has a limit */

@@ -33,6 +33,7 @@ struct host {
     struct job *trial; /* that is to be alone here (jobs/apart.c), until then; NULL: none is */
     int64_t trial_until_ms;
     bool kept; /* for such a job: others are not placed here */
+    bool news; /* it may have what jobs need and no host had before */
     bool cordoned, draining, leaving;
     int64_t last_heard_ms, attached_wall_ms;
     uint64_t mark_seq;                /* a message to it whose arrival is awaited; 0: none */

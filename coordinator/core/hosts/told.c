@@ -260,6 +260,11 @@ void told_forget(struct core *c, struct host *h)
     }
 }
 
+void host_has_news(struct core *c, struct host *h)
+{
+    h->news = c->hosts_news = c->match_wanted = true;
+}
+
 void told_settle(struct core *c)
 {
     while (c->contested != NULL) {
@@ -269,7 +274,7 @@ void told_settle(struct core *c)
         if (take(c, r->host, r->wanted, &r->by, &err) == 0) {
             FM_LOG(INFO, HOST, "a routine type that was refused is taken: nobody offers another one any more",
                    FM_STR("host", r->host->id), FM_STR("type", r->name), FM_U64("version", r->version));
-            c->match_wanted = true;
+            host_has_news(c, r->host);
             refused_free(c, r->host, r);
             continue;
         }

@@ -30,4 +30,7 @@ void told_forget(struct core *c, struct host *h);
  */
 void told_settle(struct core *c);
 
+/* The host takes work, or offers what it did not: jobs for which there was no host may go there. */
+void host_has_news(struct core *c, struct host *h);
+
 #endif

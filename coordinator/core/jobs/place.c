@@ -1,6 +1,7 @@
 /* Which host gets a job. A host fits when it is attached, takes new work, has room, offers every routine type
  * of the flow and meets the placement; of those the least loaded one is taken, another host than the last one
- * first where that is wished. Every refusal can be said in words. */
+ * first where that is wished. Every refusal can be said in words. Which of the jobs that wait is next is
+ * decided in line/line.c. */
 #include "place.h"
 
 #include <stdarg.h>
@@ -19,6 +20,7 @@
 #include "fields.h"
 #include "host.h"
 #include "job.h"
+#include "line.h"
 #include "losses.h"
 #include "mem.h"
 #include "op.h"
@@ -125,7 +127,8 @@ bool place_unfit(const struct host *h, const struct job *job, struct fm_buf *why
     return place_is_no_choice(h, job, why) || is_closed(h, job, why);
 }
 
-bool place_is_no_choice(const struct host *h, const struct job *job, struct fm_buf *why)
+/* What does not pass by itself. */
+static bool lacks(const struct host *h, const struct job *job, struct fm_buf *why)
 {
     const Fermata__V1__Placement *p = job->head->placement;
     int mode = p == NULL ? 0 : (int)p->mode;
@@ -144,6 +147,13 @@ bool place_is_no_choice(const struct host *h, const struct job *job, struct fm_b
         return no(why, "it is silent");
     if (h->cordoned || h->draining || h->leaving)
         return no(why, "it takes no new work");
+    return false;
+}
+
+bool place_is_no_choice(const struct host *h, const struct job *job, struct fm_buf *why)
+{
+    if (lacks(h, job, why))
+        return true;
     if (h->n_jobs >= h->capacity)
         return no(why, "it is full (%u jobs)", h->capacity);
     if (job->avoid_host != NULL && strcmp(job->avoid_host, h->id) == 0)
@@ -236,6 +246,7 @@ struct host *place_pick(struct core *c, const struct job *job, struct fm_buf *wh
     struct host *best = NULL;
     double best_rank = 0;
     for (struct host *h = c->hosts; h != NULL; h = h->hh.next) {
+        c->n_looks++;
         if (place_unfit(h, job, NULL))
             continue;
         double r = rank(h, job);
@@ -257,8 +268,10 @@ void place_unqueue(struct core *c, struct job *job)
     c->n_pending--;
     if (job->waits_apart)
         DL_DELETE2(c->suspects, job, pend_prev, pend_next);
+    else if (job->line != NULL)
+        line_remove(c, job);
     else
-        DL_DELETE2(c->pending, job, pend_prev, pend_next);
+        DL_DELETE2(c->aside, job, pend_prev, pend_next);
     job->waits_apart = false;
 }
 
@@ -276,13 +289,6 @@ void place_assign(struct core *c, struct job *job, struct host *h)
     host_attach_job(h, job);
     job->assign_sent = false;
     job_assigned(c, job);
-}
-
-/* Highest first; of equal ones the older first. */
-static int by_priority(const struct job *a, const struct job *b)
-{
-    int32_t pa = a->head->priority, pb = b->head->priority;
-    return pa != pb ? (pa < pb) - (pa > pb) : memcmp(&a->id, &b->id, sizeof(a->id));
 }
 
 /* A job that was held in the meantime, while others' refusals were forgotten, or that rests, is looked at
@@ -305,42 +311,116 @@ static void queue_apart(struct core *c, struct job *job)
     DL_APPEND2(c->suspects, job, pend_prev, pend_next);
 }
 
+/* That all hosts have refused the job, and those with its need: for how long? */
+static enum need_state why_refused(struct core *c, const struct job *job)
+{
+    for (const struct host *h = c->hosts; h != NULL; h = h->hh.next) {
+        c->n_looks++;
+        if (!lacks(h, job, NULL))
+            return NEED_FULL;
+    }
+    return NEED_NONE;
+}
+
+/* It is to have no host for a moment, or not a certain one. */
+static bool is_aside(const struct core *c, const struct job *job)
+{
+    return job->avoid_host != NULL || job->rest_until_ms > c->now_ms;
+}
+
+static void queue(struct core *c, struct job *job, enum need_state state)
+{
+    job->queued = true;
+    c->n_pending++;
+    see_to_refusals(c, job);
+    if (is_aside(c, job))
+        DL_APPEND2(c->aside, job, pend_prev, pend_next);
+    else
+        line_add(c, job, state);
+}
+
 void place_job(struct core *c, struct job *job)
 {
     if (loss_is_suspect(job->head)) {
         queue_apart(c, job);
         return;
     }
-    struct host *h = c->stopping ? NULL : place_pick(c, job, NULL);
-    if (h != NULL) {
+    /* what has become free in this turn is for those who wait */
+    bool others_first = line_has_need_of(c, job) || (c->match_wanted && !line_is_empty(c));
+    struct host *h = c->stopping || others_first ? NULL : place_pick(c, job, NULL);
+    if (h != NULL)
         place_assign(c, job, h);
-    } else if (!job->queued) {
-        job->queued = true;
-        c->n_pending++;
-        see_to_refusals(c, job);
-        if (c->pending == NULL || c->pending->pend_prev->head->priority >= job->head->priority)
-            DL_APPEND2(c->pending, job, pend_prev, pend_next);
-        else
-            DL_INSERT_INORDER2(c->pending, job, by_priority, pend_prev, pend_next);
+    else if (!job->queued)
+        queue(c, job, others_first ? NEED_OPEN : why_refused(c, job));
+}
+
+/* For line_reopen: a host has room for it. */
+static bool has_room(struct core *c, const struct job *job)
+{
+    for (const struct host *h = c->hosts; h != NULL; h = h->hh.next) {
+        c->n_looks++;
+        if (!place_unfit(h, job, NULL))
+            return true;
+    }
+    return false;
+}
+
+/* For line_reopen: a host with news may have it. */
+static bool has_host(struct core *c, const struct job *job)
+{
+    for (const struct host *h = c->hosts; h != NULL; h = h->hh.next) {
+        c->n_looks += h->news;
+        if (h->news && !lacks(h, job, NULL))
+            return true;
+    }
+    return false;
+}
+
+static void open_needs(struct core *c)
+{
+    line_reopen(c, NEED_FULL, has_room);
+    if (!c->hosts_news)
+        return;
+    line_reopen(c, NEED_NONE, has_host);
+    c->hosts_news = false;
+    for (struct host *h = c->hosts; h != NULL; h = h->hh.next)
+        h->news = false;
+}
+
+/* Hosts that have come may have jobs that are to avoid another one. */
+static void match_aside(struct core *c)
+{
+    struct job *job, *tmp;
+    DL_FOREACH_SAFE2 (c->aside, job, tmp, pend_next) {
+        struct host *h = place_pick(c, job, NULL);
+        if (h != NULL)
+            place_assign(c, job, h);
     }
 }
 
 void place_match(struct core *c)
 {
     size_t room = 0;
+    bool news = c->hosts_news;
+    struct job *job;
     for (struct host *h = c->hosts; h != NULL; h = h->hh.next)
         if (h->conn != 0 && !h->cordoned && !h->draining && h->n_jobs < h->capacity)
             room += h->capacity - h->n_jobs;
-    struct job *job, *tmp;
-    DL_FOREACH_SAFE2 (c->pending, job, tmp, pend_next) {
-        if (room == 0 || c->stopping)
-            return;
+    if (c->stopping || (room == 0 && !line_is_empty(c)))
+        return;
+    open_needs(c);
+    while (room > 0 && (job = line_next(c)) != NULL) {
         struct host *h = place_pick(c, job, NULL);
-        if (h == NULL)
+        if (h == NULL) {
+            line_refuse(c, job, why_refused(c, job));
             continue;
+        }
+        line_take(c, job);
         place_assign(c, job, h);
         room--;
     }
+    if (news && room > 0)
+        match_aside(c);
 }
 
 void place_settle(struct core *c, struct job *job)
@@ -349,9 +429,21 @@ void place_settle(struct core *c, struct job *job)
     job->had_place = false;
 }
 
+/* Those that need not stand aside any more stand in line. */
+static void end_aside(struct core *c)
+{
+    struct job *job, *tmp;
+    DL_FOREACH_SAFE2 (c->aside, job, tmp, pend_next) {
+        if (is_aside(c, job))
+            continue;
+        place_unqueue(c, job);
+        queue(c, job, NEED_OPEN);
+    }
+}
+
 void place_retry(struct core *c)
 {
-    struct job *job, *lists[] = {c->pending, c->suspects};
+    struct job *job, *lists[] = {c->aside, c->suspects};
     bool rests = false;
     for (size_t i = 0; i < 2; i++)
         DL_FOREACH2 (lists[i], job, pend_next) {
@@ -362,4 +454,5 @@ void place_retry(struct core *c)
     if (rests)
         core_retry_later(c);
     c->match_wanted = true;
+    end_aside(c);
 }

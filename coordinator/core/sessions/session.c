@@ -260,7 +260,7 @@ static void on_hello(struct core *c, struct conn *k, const Fermata__V1__Hello *m
            FM_U64("held_jobs", m->n_held_jobs), FM_U64("jobs", h->n_jobs));
     send_welcome(c, h, m);
     sort_out_jobs(c, h, m);
-    c->match_wanted = true;
+    host_has_news(c, h);
 }
 
 static void on_goodbye(struct core *c, struct conn *k, const Fermata__V1__Goodbye *m)

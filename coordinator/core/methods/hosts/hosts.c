@@ -24,6 +24,7 @@
 #include "routine_types.h"
 #include "send.h"
 #include "state.h"
+#include "told.h"
 
 #define MAX_DEADLINE_MS 86400000u
 #define MAX_JOB_IDS 10000
@@ -55,7 +56,7 @@ static int cordon_host(struct core *c, struct op *op, struct fm_err *err)
     if (h != NULL) {
         h->cordoned = m->cordoned;
         h->draining = m->draining;
-        c->match_wanted = true;
+        host_has_news(c, h);
     }
     r.host = h != NULL ? host_view(c, h) : mark_view(m);
     mark_save(c, m, op->ticket, &r.base);
