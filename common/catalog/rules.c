@@ -56,6 +56,16 @@ static void exec_rules(const struct fm_value *schema, const struct fm_value *con
             rules_fault(&o, of_serve[i], "is only for mode serve");
 }
 
+static void validate_rules(const struct fm_value *schema, const struct fm_value *config,
+                           struct json_schema_work *work, json_schema_report report, void *arg)
+{
+    (void)schema;
+    (void)work;
+    const struct rules_report o = {report, arg};
+    if (fm_value_get(config, "path") != NULL && fm_value_get(config, "value_expr") != NULL)
+        rules_fault(&o, "value_expr", "is given beside path: keep one of them");
+}
+
 type_rules rules_of(const char *type)
 {
     static const struct {
@@ -66,6 +76,7 @@ type_rules rules_of(const char *type)
         {"exec",      exec_rules     },
         {"aggregate", aggregate_rules},
         {"http",      http_rules     },
+        {"validate",  validate_rules },
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if (strcmp(table[i].type, type) == 0)

@@ -30,7 +30,7 @@ struct jq_outputs {
     uint32_t cpu_us; /* processor time that it took, compiling included; also of a program that failed */
 };
 
-/* Runs a program on a JSON text. Returns 0 with the outputs for jq_outputs_done, or
+/* Runs a program on a JSON text (see jq_context.h). Returns 0 with the outputs for jq_outputs_done, or
  * -FM_INVALID_ARGUMENT: the program does not compile, uses modules, or has raised an error;
  * -FM_DEADLINE_EXCEEDED: it took too long; -FM_RESOURCE_EXHAUSTED: it needs too much memory, or
  * has too much output; -FM_UNAVAILABLE: no worker could be started. Only the last may be

@@ -1,5 +1,6 @@
 /* The worker that runs jq programs. See jq_eval.h. It has one thread, nothing of its parent but
  * a socket, and does not survive a program that goes beyond its limits: that is its purpose. */
+#include "jq_context.h"
 #include "jq_eval.h"
 
 #include <errno.h>
@@ -161,6 +162,20 @@ static struct compiled *find_slot(const char *program)
     return oldest;
 }
 
+/* Compiles it; one that looks at what stands beside its data gets that from the list which is its input. On
+ * the same line, so that faults are told with the program's own lines. */
+static bool compile_text(jq_state *jq, const char *program)
+{
+    static const char before[] = ".[1] as $shared | .[2] as $state | .[0] | (";
+    if (!jq_wants_context(program))
+        return jq_compile(jq, program) != 0;
+    size_t n = strlen(program) + sizeof(before) + 3;
+    fm_autofree char *whole = fm_xcalloc(1, n);
+    (void)snprintf(whole, n, "%s%s\n)", before, program);
+    bool ok = jq_compile(jq, whole) != 0;
+    return ok;
+}
+
 /* NULL with a message when it does not compile. */
 static jq_state *compile(const char *program, char message[MAX_MESSAGE])
 {
@@ -181,7 +196,7 @@ static jq_state *compile(const char *program, char message[MAX_MESSAGE])
     if (has_modules(program)) {
         snprintf(message, MAX_MESSAGE, "programs cannot use modules");
         jq_teardown(&c->jq);
-    } else if (!jq_compile(c->jq, program)) {
+    } else if (!compile_text(c->jq, program)) {
         jq_teardown(&c->jq);
     } else {
         jq_set_error_cb(c->jq, NULL, NULL); /* the message's memory is the caller's */

@@ -61,14 +61,16 @@ enum held hold_task(struct hjob *job, struct task *t)
     size_t n = conditions_for(job, t, programs);
     if (n == 0 || n == SIZE_MAX)
         return n == 0 ? HELD_NOT : HELD;
-    const struct eval_request request = {.programs = programs,
-                                         .n = n,
-                                         .data = t->data,
-                                         .cpu_ms = CPU_MS,
-                                         .all_cpu_ms = ALL_CPU_MS,
-                                         .max_outputs = 1000,
-                                         .max_bytes = 1u << 20,
-                                         .until_true = true};
+    fm_auto(fm_buf) shared = {0}, state = {0};
+    struct eval_request request = {.programs = programs,
+                                   .n = n,
+                                   .data = t->data,
+                                   .cpu_ms = CPU_MS,
+                                   .all_cpu_ms = ALL_CPU_MS,
+                                   .max_outputs = 1000,
+                                   .max_bytes = 1u << 20,
+                                   .until_true = true};
+    hjob_put_context(job, t->routine, &request, &shared, &state);
     t->to->asking = call_eval(job->engine, job, &request);
     return HELD_ASKING;
 }

@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "arena.h"
+#include "jq_context.h"
 #include "jq_eval.h"
 #include "json.h"
 #include "mem.h"
@@ -35,6 +36,11 @@ struct evals {
 
 /* ---- one request ---- */
 
+static struct fm_bytes copy_of(struct fm_bytes b)
+{
+    return b.n > 0 ? (struct fm_bytes){fm_xmemdup(b.p, b.n), b.n} : FM_NO_BYTES;
+}
+
 struct eval *eval_new(uint64_t id, const struct eval_request *request)
 {
     struct eval *v = fm_xcalloc(1, sizeof(*v));
@@ -45,7 +51,9 @@ struct eval *eval_new(uint64_t id, const struct eval_request *request)
     for (size_t i = 0; i < request->n; i++)
         programs[i] = fm_xstrdup(request->programs[i]);
     v->request.programs = programs;
-    v->request.data = (struct fm_bytes){fm_xmemdup(request->data.p, request->data.n), request->data.n};
+    v->request.data = copy_of(request->data);
+    v->request.shared = copy_of(request->shared);
+    v->request.state = copy_of(request->state);
     v->outputs = fm_xcalloc(request->n + 1, sizeof(*v->outputs));
     return v;
 }
@@ -58,20 +66,43 @@ void eval_free(struct eval *v)
         free(v->outputs[i]);
     free((void *)(uintptr_t)v->request.programs);
     free((void *)(uintptr_t)v->request.data.p);
+    free((void *)(uintptr_t)v->request.shared.p);
+    free((void *)(uintptr_t)v->request.state.p);
     free(v->outputs);
     fm_err_done(&v->err);
     free(v);
 }
 
-static int read_data(struct eval *v, struct fm_buf *json)
+static int put_struct(struct eval *v, struct fm_bytes encoded, struct fm_buf *json)
 {
     struct fm_arena arena;
     fm_arena_init(&arena, MEMORY_BYTES);
-    const struct fm_value *data = value_decode_struct(v->request.data, &arena, &v->err);
+    const struct fm_value *data = value_decode_struct(encoded, &arena, &v->err);
     if (data != NULL)
         json_value_write(data, json);
     fm_arena_done(&arena);
     return data != NULL ? 0 : -1;
+}
+
+/* What the next program gets: the data, or the list of them and what stands beside them. Each is written
+ * when the first program wants it. */
+static int read_input(struct eval *v, struct fm_buf *data, struct fm_buf *whole, struct fm_bytes *ret)
+{
+    bool beside = jq_wants_context(v->request.programs[v->n]);
+    struct fm_buf *json = beside ? whole : data;
+    if (json->n == 0 && !beside && put_struct(v, v->request.data, json) < 0)
+        return -1;
+    if (json->n == 0 && beside) {
+        const struct fm_bytes all[] = {v->request.data, v->request.shared, v->request.state};
+        for (size_t i = 0; i < 3; i++) {
+            fm_buf_append(json, i == 0 ? "[" : ",", 1);
+            if (put_struct(v, all[i], json) < 0)
+                return -1;
+        }
+        fm_buf_append(json, "]", 1);
+    }
+    *ret = fm_buf_bytes(json);
+    return 0;
 }
 
 /* Runs the next program. Returns 0 when it has ended; what it took is taken off what is left. */
@@ -104,12 +135,11 @@ static bool is_last(const struct eval *v)
 
 void eval_run(struct eval *v)
 {
-    fm_auto(fm_buf) json = {0};
+    fm_auto(fm_buf) data = {0}, whole = {0};
+    struct fm_bytes json;
     uint32_t left_us = v->request.all_cpu_ms * 1000;
-    if (atomic_load(&v->cancelled) || read_data(v, &json) < 0)
-        return;
     while (!is_last(v) && !atomic_load(&v->cancelled))
-        if (run_next(v, fm_buf_bytes(&json), &left_us) < 0)
+        if (read_input(v, &data, &whole, &json) < 0 || run_next(v, json, &left_us) < 0)
             return;
 }
 

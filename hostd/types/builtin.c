@@ -5,6 +5,7 @@
 
 #include "agent.h"
 #include "catalog.h"
+#include "exec.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define MAX_EVENTS 8

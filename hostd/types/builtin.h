@@ -1,4 +1,4 @@
-/* The built-in routine types. Each file of this folder, and of llm, ends in a table of the type's
+/* The built-in routine types. Each file of this folder, of exec and of llm, ends in a table of the type's
  * name and handlers; what else is said of the type is in the catalog (common/catalog/types), and
  * registry_add_builtin puts it in. */
 #ifndef FM_BUILTIN_H
@@ -6,7 +6,6 @@
 
 #include "registry.h"
 
-extern const struct fm_routine_type exec_type;
 extern const struct fm_routine_type human_type, log_type;
 extern const struct fm_routine_type split_type, sleep_type, aggregate_type, batch_type, debounce_type,
     job_type;

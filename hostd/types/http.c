@@ -17,6 +17,7 @@
 
 #include "buf.h"
 #include "builtin.h"
+#include "expr.h"
 #include "http_field.h"
 #include "http_header.h"
 #include "mem.h"
@@ -30,11 +31,12 @@
 #define MAX_HEADERS 64
 #define MAX_SHOWN 300 /* bytes of a response, in an error */
 #define MAX_HEADER_BYTES 8192
-#define CPU_MS 100 /* of a jq program */
 
-/* The settings that may be jq programs, as NAME_expr, in the order in which they are run. */
+/* The settings that may be jq programs, in the order in which they are run. */
 enum { URL, HEADERS, BODY, N_SETTINGS };
-static const char *const settings[N_SETTINGS] = {"url", "headers", "body"};
+static const char *const settings[N_SETTINGS] = {"url", "headers", "body"}, *const programs[N_SETTINGS] = {
+                                                                                "url_expr", "headers_expr",
+                                                                                "body_expr"};
 
 struct request {
     const char *method, *url;
@@ -42,7 +44,6 @@ struct request {
     size_t n_headers;
     const char *body; /* NULL: none */
     size_t body_bytes;
-    bool has_program[N_SETTINGS];
     const struct fm_value *made[N_SETTINGS]; /* what the programs have put out; NULL: nothing */
 };
 
@@ -59,42 +60,9 @@ static int wrong(struct fm_ctx *ctx, const char *what, const char *why)
 /* The value of a setting, or what the program beside it has made; NULL: neither is there. */
 static const struct fm_value *setting(struct fm_ctx *ctx, const struct request *r, int which)
 {
-    return r->has_program[which] ? r->made[which] : fm_value_get(fm_ctx_config(ctx), settings[which]);
-}
-
-static const char *program_of(struct fm_ctx *ctx, int which)
-{
-    char name[32];
-    snprintf(name, sizeof(name), "%s_expr", settings[which]);
-    return fm_value_string(fm_value_get(fm_ctx_config(ctx), name), NULL);
-}
-
-static int program_failed(struct fm_ctx *ctx, int which, enum fm_code code, const char *why)
-{
-    (void)fm_ctx_fail(ctx, (enum fm_failure)code, "%s_expr: %s", settings[which], why);
-    if (code != FM_UNAVAILABLE)
-        fm_ctx_fail_permanent(ctx);
-    return -1;
-}
-
-/* Takes what the programs have made. */
-static int read_programs(struct fm_ctx *ctx, struct request *r, const struct eval_result *e)
-{
-    size_t n = 0;
-    for (int i = 0; i < N_SETTINGS; i++) {
-        if (!r->has_program[i])
-            continue;
-        if (n == e->n)
-            return program_failed(ctx, i, e->code, e->error);
-        const char *output = e->outputs[n++];
-        fm_auto(fm_err) err = {0};
-        if (output == NULL)
-            continue;
-        r->made[i] = ctx_json(ctx, output, strlen(output), &err);
-        if (r->made[i] == NULL)
-            return program_failed(ctx, i, err.code, err.msg);
-    }
-    return 0;
+    const struct fm_value *config = fm_ctx_config(ctx);
+    return fm_value_get(config, programs[which]) != NULL ? r->made[which]
+                                                         : fm_value_get(config, settings[which]);
 }
 
 static bool has_control(const char *s)
@@ -217,7 +185,7 @@ static int read_request(struct fm_ctx *ctx, struct request *r)
     const struct fm_value *config = fm_ctx_config(ctx);
     if (read_url(ctx, r) < 0 || add_headers(ctx, r, fm_value_get(config, "headers")) < 0)
         return -1;
-    if (r->has_program[HEADERS] && add_headers(ctx, r, r->made[HEADERS]) < 0)
+    if (add_headers(ctx, r, r->made[HEADERS]) < 0)
         return -1;
     if (add_secrets(ctx, r) < 0 || read_body(ctx, r) < 0)
         return -1;
@@ -411,31 +379,14 @@ static int send(struct fm_ctx *ctx, struct request *r)
 static int on_programs(struct fm_ctx *ctx, void *arg, const struct eval_result *e)
 {
     struct request *r = arg;
-    return read_programs(ctx, r, e) < 0 ? -1 : send(ctx, r);
+    return expr_take(ctx, programs, N_SETTINGS, e, r->made) < 0 ? -1 : send(ctx, r);
 }
 
 static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 {
     (void)data;
     struct request *r = fm_ctx_alloc(ctx, sizeof(*r));
-    const char *programs[N_SETTINGS];
-    size_t n = 0;
-    for (int i = 0; i < N_SETTINGS; i++) {
-        const char *program = program_of(ctx, i);
-        r->has_program[i] = program != NULL;
-        if (program != NULL)
-            programs[n++] = program;
-    }
-    if (n == 0)
-        return send(ctx, r);
-    const struct eval_request request = {.programs = programs,
-                                         .n = n,
-                                         .cpu_ms = CPU_MS,
-                                         .all_cpu_ms = N_SETTINGS * CPU_MS,
-                                         .max_outputs = 1,
-                                         .max_bytes = 4u << 20};
-    ctx_eval(ctx, &request, on_programs, r);
-    return 0;
+    return expr_run(ctx, programs, N_SETTINGS, on_programs, r) ? 0 : send(ctx, r);
 }
 
 static const struct fm_slot slots[] = {

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "builtin.h"
-#include "jq_eval.h"
+#include "expr.h"
 #include "mem.h"
 #include "name.h"
 #include "own_types.h"
@@ -28,11 +28,8 @@ static int run(struct fm_ctx *ctx, const struct fm_value *data, struct jq_output
         .max_outputs = fm_count32_from(fm_value_number(fm_value_get(config, "max_outputs"), 10000)),
         .max_bytes = MAX_OUTPUT_BYTES,
         .cpu_ms = fm_count32_from(fm_value_number(fm_value_get(config, "timeout_ms"), 5000))};
-    fm_auto(fm_buf) json = {0};
     fm_auto(fm_err) err = {0};
-    json_value_write(data, &json);
-    int rc = jq_eval(fm_value_string(fm_value_get(config, "program"), ""), fm_buf_bytes(&json), &limits, ret,
-                     &err);
+    int rc = expr_eval(ctx, fm_value_string(fm_value_get(config, "program"), ""), data, &limits, ret, &err);
     if (rc == 0)
         return 0;
     (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "%s", err.msg);

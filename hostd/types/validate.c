@@ -6,11 +6,13 @@
 
 #include "builtin.h"
 #include "err.h"
+#include "expr.h"
 #include "json_schema.h"
 #include "mem.h"
 #include "own_types.h"
 
 #define MAX_ERRORS 100
+#define CPU_MS 5000 /* of value_expr */
 
 struct report {
     struct fm_ctx *ctx;
@@ -29,11 +31,10 @@ static void on_fault(void *arg, const struct json_schema_fault *fault)
 }
 
 /* Within this work. */
-static int check(struct fm_ctx *ctx, const struct fm_value *data, struct json_schema_work *work,
+static int check(struct fm_ctx *ctx, const struct fm_value *checked, struct json_schema_work *work,
                  struct report *report, struct fm_err *err)
 {
     const struct fm_value *config = fm_ctx_config(ctx);
-    const struct fm_value *checked = fm_value_get(data, fm_value_string(fm_value_get(config, "path"), ""));
     *report = (struct report){ctx, fm_list(ctx)};
     return json_schema_check_within(fm_value_get(config, "schema"), checked, work, on_fault, report, err);
 }
@@ -59,23 +60,55 @@ static int say(struct fm_ctx *ctx, const struct fm_value *data, int n, const str
     return 0;
 }
 
+static const struct fm_value *at_path(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    return fm_value_get(data, fm_value_string(fm_value_get(fm_ctx_config(ctx), "path"), ""));
+}
+
+/* What value_expr makes; NULL after fm_ctx_fail. */
+static const struct fm_value *made_of(struct fm_ctx *ctx, const struct fm_value *data, const char *program)
+{
+    const struct jq_limits limits = {.max_outputs = 1, .max_bytes = 8u << 20, .cpu_ms = CPU_MS};
+    fm_auto(jq_outputs) out = {0};
+    fm_auto(fm_err) err = {0};
+    const struct fm_value *v = NULL;
+    int rc = expr_eval(ctx, program, data, &limits, &out, &err);
+    if (rc == 0 && out.n == 0)
+        rc = fm_err_set(&err, FM_INVALID_ARGUMENT, NULL, "the jq program has put out nothing");
+    if (rc == 0)
+        v = ctx_json(ctx, (const char *)out.text.p, strlen((const char *)out.text.p), &err);
+    if (v != NULL)
+        return v;
+    (void)fm_ctx_fail(ctx, (enum fm_failure)err.code, "value_expr: %s", err.msg);
+    if (err.code != FM_UNAVAILABLE)
+        fm_ctx_fail_permanent(ctx);
+    return NULL;
+}
+
 /* On a worker thread. */
 static int check_long(struct fm_ctx *ctx, const struct fm_value *data)
 {
     struct json_schema_work work = {0};
     struct report report;
     fm_auto(fm_err) err = {0};
-    int n = check(ctx, data, &work, &report, &err);
+    const char *program = fm_value_string(fm_value_get(fm_ctx_config(ctx), "value_expr"), NULL);
+    const struct fm_value *checked = program != NULL ? made_of(ctx, data, program) : at_path(ctx, data);
+    if (checked == NULL && program != NULL)
+        return -1;
+    int n = check(ctx, checked, &work, &report, &err);
     return say(ctx, data, n, &report, &err);
 }
 
-/* Most checks take microseconds. What takes longer, or has patterns, moves to a worker thread. */
+/* Most checks take microseconds. What takes longer, or has patterns or a program, moves to a worker thread.
+ */
 static int on_input(struct fm_ctx *ctx, const struct fm_value *data)
 {
     struct json_schema_work work = {.most = JSON_SCHEMA_BRIEF_WORK, .no_patterns = true};
     struct report report;
     fm_auto(fm_err) err = {0};
-    int n = check(ctx, data, &work, &report, &err);
+    if (fm_value_get(fm_ctx_config(ctx), "value_expr") != NULL)
+        return ctx_on_worker(ctx, check_long);
+    int n = check(ctx, at_path(ctx, data), &work, &report, &err);
     return n == -FM_RESOURCE_EXHAUSTED ? ctx_on_worker(ctx, check_long) : say(ctx, data, n, &report, &err);
 }
 

@@ -49,6 +49,7 @@ struct eval_request {
     const char *const *programs;
     size_t n;
     struct fm_bytes data;            /* an encoded Struct */
+    struct fm_bytes shared, state;   /* what $shared and $state are, encoded Structs; without bytes, {} */
     uint32_t cpu_ms, all_cpu_ms;     /* processor time of each, and of all of them */
     uint32_t max_outputs, max_bytes; /* of each */
     bool until_true; /* the first one whose first output is neither null nor false is the last one */

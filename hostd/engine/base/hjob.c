@@ -6,8 +6,10 @@
 
 #include <utlist.h>
 
+#include "engine_io.h"
 #include "engine_state.h"
 #include "hsession.h"
+#include "jq_context.h"
 #include "mem.h"
 
 #define MAX_ABORTED 1000 /* are named to the coordinator */
@@ -67,6 +69,20 @@ struct routine_state *hjob_routine_state(struct hjob *job, const char *routine)
     r->routine = fm_xstrdup(routine);
     HASH_ADD_KEYPTR(hh, job->routines, r->routine, strlen(r->routine), r);
     return r;
+}
+
+void hjob_put_context(struct hjob *job, const char *routine, struct eval_request *request,
+                      struct fm_buf *shared, struct fm_buf *state)
+{
+    bool wants = false;
+    for (size_t i = 0; i < request->n; i++)
+        wants = wants || jq_wants_context(request->programs[i]);
+    if (!wants)
+        return;
+    kv_put_struct(&job->shared, shared);
+    kv_put_struct(&hjob_routine_state(job, routine)->kv, state);
+    request->shared = fm_buf_bytes(shared);
+    request->state = fm_buf_bytes(state);
 }
 
 struct hjob *hjob_find(struct engine *e, struct pb_var id, uint32_t epoch)

@@ -15,6 +15,7 @@
 #include "task.h"
 
 struct engine;
+struct eval_request;
 struct session;
 
 /* What the coordinator says of a task. */
@@ -105,6 +106,10 @@ void hjob_free_breakpoints(struct hjob *job);
 /* Forgets the prelude of the next step (prelude.h). */
 void hjob_clear_prelude(struct hjob *job);
 struct routine_state *hjob_routine_state(struct hjob *job, const char *routine);
+/* Puts in what the request's programs look at beside their data (jq_context.h), if they do; of this routine.
+ * The buffers keep it. */
+void hjob_put_context(struct hjob *job, const char *routine, struct eval_request *request,
+                      struct fm_buf *shared, struct fm_buf *state);
 
 /* A copy of the task with all its text and data. */
 struct task *task_new(const struct task *from);

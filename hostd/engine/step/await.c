@@ -6,6 +6,7 @@
 #include "engine_state.h"
 #include "hflow.h"
 #include "hjob.h"
+#include "mem.h"
 #include "own_types.h"
 
 /* A handler on a worker thread cannot go on in callbacks: it may simply wait. */
@@ -90,7 +91,9 @@ void ctx_eval(struct fm_ctx *ctx, const struct eval_request *request,
     struct engine *e = ctx->job->engine;
     struct call *k = call_new(&ctx->waits, CALL_EVAL, call_cancel_outside, arg);
     struct eval_request whole = *request;
+    fm_auto(fm_buf) shared = {0}, state = {0};
     whole.data = ctx->task->data;
+    hjob_put_context(ctx->job, ctx->task->routine, &whole, &shared, &state);
     k->done.eval = done;
     e->io.start_call(e->io.arg, k->id, CALL_EVAL, &whole);
 }

@@ -265,12 +265,12 @@ static struct fm_value *fake_without(struct fm_ctx *ctx, const struct fm_value *
 
 const struct fm_value *fm_ctx_state_all(struct fm_ctx *ctx)
 {
-    return fm_map(ctx);
+    return ctx->state;
 }
 
 const struct fm_value *fm_ctx_shared_all(struct fm_ctx *ctx)
 {
-    return fm_map(ctx);
+    return ctx->shared;
 }
 
 const struct fm_value *fm_ctx_state_get(struct fm_ctx *ctx, const char *key)
@@ -409,7 +409,13 @@ void ctx_eval(struct fm_ctx *ctx, const struct eval_request *request,
     struct fm_err err = {0};
     if (value_encode_struct(ctx->data, &data, &err) < 0)
         fm_abort(err.msg);
+    fm_auto(fm_buf) shared = {0}, state = {0};
+    if (value_encode_struct(ctx->shared, &shared, &err) < 0 ||
+        value_encode_struct(ctx->state, &state, &err) < 0)
+        fm_abort(err.msg);
     whole.data = fm_buf_bytes(&data);
+    whole.shared = fm_buf_bytes(&shared);
+    whole.state = fm_buf_bytes(&state);
     struct eval *v = eval_new(1, &whole);
     eval_run(v);
     const struct eval_result r = eval_result(v);

@@ -92,6 +92,70 @@ static void faults_are_for_good(void **state)
     fake_fails(ctx, "input", "{}", FM_FAIL_INVALID_ARGUMENT, "an output of the jq program");
 }
 
+/* ---- what stands beside the data, for all types with programs ---- */
+
+static void begin(const struct fm_routine_type *type, const char *config)
+{
+    fake_done(ctx);
+    fake_init(ctx, type);
+    ctx->shared = fake_json(ctx, "{'customer':{'name':'Ann'},'n':3}");
+    ctx->state = fake_json(ctx, "{'seen':[1,2]}");
+    ctx->config = fake_json(ctx, config);
+}
+
+static void programs_see_shared_data_and_their_own_state(void **state)
+{
+    (void)state;
+    begin(&jq_type, "{'program':'def f: $shared.n; {a: .a, n: (f + .a), s: $state.seen} # $end'}");
+    assert_int_equal(fake_run(ctx, "input", "{'a':1}"), 0);
+    fake_emitted(ctx, 0, "output", "{'a':1,'n':4,'s':[1,2]}");
+    begin(&jq_type, "{'program':'.a as $shared | {value: $shared}'}"); /* its own name */
+    assert_int_equal(fake_run(ctx, "input", "{'a':1}"), 0);
+    fake_emitted(ctx, 0, "output", "{'value':1}");
+    begin(&jq_type, "{'program':'$state.seen | length','mode':'map'}");
+    assert_int_equal(fake_run(ctx, "input", "{}"), 0);
+    fake_emitted(ctx, 0, "output", "{'value':2}");
+    begin(&jq_type, "{'program':'$stat'}");
+    fake_fails(ctx, "input", "{}", FM_FAIL_INVALID_ARGUMENT, "$stat is not defined");
+    begin(&jq_type, "{'program':'$shared.n | error(\"n is \\\\(.)\")'}");
+    fake_fails(ctx, "input", "{}", FM_FAIL_INVALID_ARGUMENT, "n is 3");
+    begin(&http_type,
+          "{'url_expr':'\"http://x/\\\\(.id)/\\\\($shared.customer.name)\"','body_expr':'{a: .id}',"
+          "'headers_expr':'{\"X-N\": ($state.seen | tostring)}'}");
+    assert_int_equal(fake_run(ctx, "input", "{'id':7}"), 0);
+    assert_string_equal(ctx->request.url, "http://x/7/Ann");
+    assert_string_equal(ctx->request.headers[0], "X-N: [1,2]");
+    assert_memory_equal(ctx->request.body, "{\"a\":7}", 7);
+}
+
+static void what_is_checked_and_what_is_logged_may_be_made_by_programs(void **state)
+{
+    (void)state;
+    begin(&validate_type, "{'value_expr':'$shared.customer + .','schema':{'required':['name','id']}}");
+    assert_int_equal(fake_run(ctx, "input", "{'id':1}"), 0);
+    fake_emitted(ctx, 0, "valid", "{'id':1}");
+    assert_int_equal(fake_run(ctx, "input", "{}"), 0);
+    fake_emitted(ctx, 0, "invalid",
+                 "{'data':{},'error_count':1,'errors':[{'path':'','message':'lacks the property \"id\"'}]}");
+    begin(&validate_type, "{'value_expr':'empty','schema':{}}");
+    fake_fails(ctx, "input", "{}", FM_FAIL_INVALID_ARGUMENT,
+               "value_expr: the jq program has put out nothing");
+    begin(&validate_type, "{'value_expr':'.a.b.c','schema':{}}");
+    fake_fails(ctx, "input", "{'a':1}", FM_FAIL_INVALID_ARGUMENT, "value_expr: the jq program: Cannot index");
+    assert_true(ctx->permanent);
+    begin(&log_type, "{'message_expr':'\"\\\\(.id) of \\\\($shared.customer.name)\"','data_expr':'.id'}");
+    assert_int_equal(fake_run(ctx, "input", "{'id':7,'x':1}"), 0);
+    assert_string_equal(ctx->logged.items[0].name, "7 of Ann");
+    fake_is(ctx, ctx->logged.items[0].data, "{'value':7}");
+    fake_emitted(ctx, 0, "output", "{'id':7,'x':1}");
+    begin(&log_type, "{'message_expr':'{n: $shared.n}'}");
+    assert_int_equal(fake_run(ctx, "input", "{'x':1}"), 0);
+    assert_string_equal(ctx->logged.items[0].name, "{\"n\":3}");
+    fake_is(ctx, ctx->logged.items[0].data, "{'x':1}");
+    begin(&log_type, "{'data_expr':'.a.b'}");
+    fake_fails(ctx, "input", "{'a':1}", FM_FAIL_INVALID_ARGUMENT, "data_expr: the jq program: Cannot index");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
@@ -103,6 +167,8 @@ int main(int argc, char **argv)
         TEST(a_filter_lets_data_pass_or_rejects_it),
         TEST(a_route_names_events),
         TEST(faults_are_for_good),
+        TEST(programs_see_shared_data_and_their_own_state),
+        TEST(what_is_checked_and_what_is_logged_may_be_made_by_programs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

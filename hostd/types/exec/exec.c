@@ -2,17 +2,9 @@
  * task.
  *
  * The program gets one JSON object on stdin:
- *   {"task": {"id", "slot", "data"}, "config", "state", "shared_data", "job_id", "routine", "attempt",
- * "step", "idempotency_key", "epoch", "pause_id", "call_id"} and says what to do in JSON objects on
- * stdout, one a line:
- *   {"emit": EVENT, "data": {…}}                     {"defer": EVENT, "data": {…}}
- *   {"enqueue": SLOT, "data": {…}}                   {"schedule": SLOT, "ms": N, "data": {…}, "key": KEY}
- *   {"unschedule": KEY}                              {"pause": QUESTION, "slot": SLOT, "data", "choices",
- * "answer_schema", "timeout_ms", "default_answer"}
- *   {"set": KEY, "value": …, "shared": true}         {"append": KEY, "value": …, "shared": true}
- *   {"remove": KEY, "shared": true}                  {"log": MESSAGE, "data": {…}}
- *   {"progress": TEXT} (shown to those who watch, while it runs)
- *   {"fail": MESSAGE, "code": CODE, "retryable": B}  {"done": true} (optional; nothing may follow)
+ *   {"protocol": 1, "task": {"id", "slot", "data"}, "config", "state", "shared_data", "job_id", "routine",
+ * "attempt", "step", "idempotency_key", "epoch", "pause_id", "call_id"}
+ * and says what to do in JSON objects on stdout, one a line (exec_lines.c; all of it: docs/exec.md).
  * Exit code 0: the step stands. 75 (EX_TEMPFAIL), or one of retryable_exit_codes: it fails with
  * UNAVAILABLE and is tried again as the retry policy says. Any other code, or a signal: it fails
  * for good. A line that is none of these fails the step for good. Lines of stderr go to hostd's
@@ -29,9 +21,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "builtin.h"
 #include "env_name.h"
-#include "err.h"
+#include "exec.h"
+#include "exec_lines.h"
 #include "mem.h"
 #include "own_types.h"
 #include "secrets.h"
@@ -40,156 +32,6 @@
 #define EX_TEMPORARY 75
 #define SERVE_TIMEOUT_MS (600u * 1000)
 #define SERVE_IDLE_MS (300u * 1000)
-
-struct run {
-    const char *id; /* in mode serve; else NULL */
-    size_t lines;
-    bool done, failed;
-};
-
-/* ---- what it says ---- */
-
-static int bad_line(struct fm_ctx *ctx, struct run *r, const char *why)
-{
-    (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "line %zu of the program's output: %s", r->lines, why);
-    fm_ctx_fail_permanent(ctx);
-    r->failed = true;
-    return -1;
-}
-
-static const char *text_at(const struct fm_value *m, const char *key)
-{
-    return fm_value_string(fm_value_get(m, key), NULL);
-}
-
-static int say_failure(struct fm_ctx *ctx, struct run *r, const struct fm_value *m)
-{
-    const struct fm_value *given = fm_value_get(m, "code");
-    const char *name = given == NULL ? "UNKNOWN" : fm_value_string(given, "");
-    int code = FM_FAIL_CANCELLED;
-    while (code <= FM_FAIL_UNAUTHENTICATED && strcmp(fm_code_name(code), name) != 0)
-        code++;
-    if (code > FM_FAIL_UNAUTHENTICATED) {
-        char why[400];
-        (void)snprintf(
-            why, sizeof(why),
-            "\"code\" must be a string, the name of a gRPC status code such as UNAVAILABLE, and is "
-            "\"%.64s\"; it says \"fail\": %.200s",
-            name, text_at(m, "fail"));
-        return bad_line(ctx, r, why);
-    }
-    (void)fm_ctx_fail(ctx, (enum fm_failure)code, "%s", text_at(m, "fail"));
-    if (!fm_value_bool(fm_value_get(m, "retryable"), true))
-        fm_ctx_fail_permanent(ctx);
-    double after = fm_value_number(fm_value_get(m, "retry_after_ms"), 0);
-    if (after > 0)
-        fm_ctx_retry_after(ctx, fm_count_from(after));
-    r->done = r->failed = true;
-    return r->id != NULL ? 0 : -1;
-}
-
-static void say_question(struct fm_ctx *ctx, const struct fm_value *m)
-{
-    double timeout = fm_value_number(fm_value_get(m, "timeout_ms"), 0);
-    const struct fm_question q = {.question = text_at(m, "pause"),
-                                  .slot = fm_value_string(fm_value_get(m, "slot"), "answer"),
-                                  .data = fm_value_get(m, "data"),
-                                  .choices = fm_value_get(m, "choices"),
-                                  .answer_schema = fm_value_get(m, "answer_schema"),
-                                  .timeout_ms = fm_count_from(timeout),
-                                  .default_answer = fm_value_get(m, "default_answer")};
-    (void)fm_ctx_ask(ctx, &q);
-}
-
-static void say_change(struct fm_ctx *ctx, const struct fm_value *m, const char *key, char kind)
-{
-    bool shared = fm_value_bool(fm_value_get(m, "shared"), false);
-    const struct fm_value *v = fm_value_get(m, "value");
-    if (kind == 's')
-        (shared ? fm_ctx_shared_set : fm_ctx_state_set)(ctx, key, v);
-    else if (kind == 'a')
-        (shared ? fm_ctx_shared_append : fm_ctx_state_append)(ctx, key, v);
-    else
-        (shared ? fm_ctx_shared_remove : fm_ctx_state_remove)(ctx, key);
-}
-
-static int act(struct fm_ctx *ctx, struct run *r, const struct fm_value *m)
-{
-    const struct fm_value *data = fm_value_get(m, "data");
-    const char *s;
-    double ms = fm_value_number(fm_value_get(m, "ms"), 0);
-    if (data != NULL && fm_value_kind(data) != FM_MAP)
-        return bad_line(ctx, r, "\"data\" must be an object");
-    if ((s = text_at(m, "emit")) != NULL)
-        fm_ctx_emit(ctx, s, data);
-    else if ((s = text_at(m, "defer")) != NULL)
-        fm_ctx_defer(ctx, s, data);
-    else if ((s = text_at(m, "enqueue")) != NULL)
-        fm_ctx_enqueue(ctx, s, data);
-    else if ((s = text_at(m, "schedule")) != NULL)
-        fm_ctx_schedule(ctx, s, data, fm_count_from(ms), text_at(m, "key"));
-    else if ((s = text_at(m, "unschedule")) != NULL)
-        fm_ctx_unschedule(ctx, s);
-    else if (text_at(m, "pause") != NULL)
-        say_question(ctx, m);
-    else if ((s = text_at(m, "set")) != NULL)
-        say_change(ctx, m, s, 's');
-    else if ((s = text_at(m, "append")) != NULL)
-        say_change(ctx, m, s, 'a');
-    else if ((s = text_at(m, "remove")) != NULL)
-        say_change(ctx, m, s, 'r');
-    else if ((s = text_at(m, "log")) != NULL)
-        fm_ctx_log(ctx, s, data);
-    else if ((s = text_at(m, "progress")) != NULL)
-        fm_ctx_progress(ctx, s);
-    else if (text_at(m, "fail") != NULL)
-        return say_failure(ctx, r, m);
-    else if (fm_value_get(m, "done") != NULL)
-        r->done = true;
-    else
-        return bad_line(
-            ctx, r,
-            "it has none of the keys emit, defer, enqueue, schedule, unschedule, pause, set, append, "
-            "remove, log, progress, fail, done (with text as its value)");
-    return 0;
-}
-
-/* Whether a line belongs to the task in hand. */
-static int check_id(struct fm_ctx *ctx, struct run *r, const struct fm_value *m)
-{
-    const char *id = text_at(m, "id");
-    if (id == NULL)
-        return bad_line(ctx, r, "in mode serve it must have the task's \"id\"");
-    if (strcmp(id, r->id) == 0)
-        return 0;
-    r->failed = true; /* this task has no part in it */
-    return fm_ctx_fail(ctx, FM_FAIL_UNAVAILABLE,
-                       "the program was ended: line %zu of its output has the id of another task (%.120s)",
-                       r->lines, id);
-}
-
-static int on_line(struct fm_ctx *ctx, void *arg, const char *line, size_t n)
-{
-    struct run *r = arg;
-    fm_auto(fm_err) err = {0};
-    r->lines++;
-    while (n > 0 && (line[n - 1] == '\r' || line[n - 1] == ' '))
-        n--;
-    if (n == 0)
-        return 0;
-    if (r->done)
-        return bad_line(ctx, r, "there is something after {\"done\": true}");
-    const struct fm_value *m = ctx_json(ctx, line, n, &err);
-    if (m == NULL || fm_value_kind(m) != FM_MAP) {
-        int rc = bad_line(ctx, r, m == NULL ? err.msg : "it must be a JSON object");
-        return rc;
-    }
-    if (r->id == NULL)
-        return act(ctx, r, m);
-    if (check_id(ctx, r, m) < 0 || act(ctx, r, m) < 0)
-        return -1;
-    return r->done ? 1 : 0;
-}
 
 /* ---- its end ---- */
 
@@ -206,7 +48,7 @@ static bool is_retryable(struct fm_ctx *ctx, int code)
 
 static int on_end(struct fm_ctx *ctx, void *arg, const struct fm_process_result *p)
 {
-    const struct run *r = arg;
+    const struct exec_run *r = arg;
     const char *colon = p->said[0] != '\0' ? ": " : "";
     if (r->failed)
         return -1; /* it was ended because of what it has said */
@@ -230,7 +72,7 @@ static int on_end(struct fm_ctx *ctx, void *arg, const struct fm_process_result 
 /* The same in mode serve: the task is done, or the process has ended with it in hand. */
 static int on_served_end(struct fm_ctx *ctx, void *arg, const struct fm_process_result *p)
 {
-    const struct run *r = arg;
+    const struct exec_run *r = arg;
     if (r->failed || r->done)
         return r->failed ? -1 : 0;
     if (p->timed_out)
@@ -272,6 +114,7 @@ static void put_input(struct fm_ctx *ctx, const struct fm_value *data, const cha
     fm_buf_append(b, "{", 1);
     if (id != NULL)
         put(b, "id", fm_string(ctx, id));
+    put(b, "protocol", fm_number(ctx, EXEC_PROTOCOL));
     put(b, "task", task);
     put(b, "config", fm_ctx_config(ctx));
     put(b, "state", fm_ctx_state_all(ctx));
@@ -347,7 +190,7 @@ static int on_task(struct fm_ctx *ctx, const struct fm_value *data)
     if (fm_value_size(command) == 0 || fm_value_kind(command) != FM_LIST)
         return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT,
                            "config.command must be a list of one string or more");
-    struct run *r = fm_ctx_alloc(ctx, sizeof(*r));
+    struct exec_run *r = fm_ctx_alloc(ctx, sizeof(*r));
     if (strcmp(fm_value_string(fm_value_get(config, "mode"), "once"), "serve") == 0)
         r->id = id_of(ctx);
     const char *const *env = env_of(ctx, config);
@@ -377,9 +220,9 @@ static int on_task(struct fm_ctx *ctx, const struct fm_value *data)
         .kill_after_ms = kill_after};
     const struct process_request once = {.process = &p, .kill_after_ms = kill_after};
     if (r->id != NULL)
-        ctx_serve(ctx, &t, on_line, on_served_end, r);
+        ctx_serve(ctx, &t, exec_line, on_served_end, r);
     else
-        ctx_spawn(ctx, &once, on_line, on_end, r);
+        ctx_spawn(ctx, &once, exec_line, on_end, r);
     return 0;
 }
 
