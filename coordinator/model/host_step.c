@@ -53,7 +53,7 @@ static const struct own_fields {
      F(FIELD_PAUSE_PAUSE_ID) | F(FIELD_PAUSE_REASON) | F(FIELD_PAUSE_QUESTION) | F(FIELD_PAUSE_DATA) |
          F(FIELD_PAUSE_ROUTINE) | F(FIELD_PAUSE_SLOT) | F(FIELD_PAUSE_STEP) | F(FIELD_PAUSE_CHOICES) |
          F(FIELD_PAUSE_TIMEOUT_MS) | F(FIELD_PAUSE_DEFAULT_ANSWER) | F(FIELD_PAUSE_ANSWER_SCHEMA) |
-         F(FIELD_PAUSE_CALL_ID)                                                                                                               },
+         F(FIELD_PAUSE_CALL_ID) | F(FIELD_PAUSE_ASKS_FOR)                                                                                     },
     {&fermata__v1__job_error__descriptor,      F(FIELD_JOB_ERROR_CODE) | F(FIELD_JOB_ERROR_MESSAGE) |
                                               F(FIELD_JOB_ERROR_ROUTINE) | F(FIELD_JOB_ERROR_TASK_ID)},
     {&fermata__v1__usage__descriptor,          F(FIELD_USAGE_INPUT_TOKENS) | F(FIELD_USAGE_OUTPUT_TOKENS) |

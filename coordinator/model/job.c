@@ -17,6 +17,7 @@
 #include "job_state.h"
 #include "job_state_int.h"
 #include "mem.h"
+#include "pause.h"
 #include "pbc.h"
 #include "store.h"
 #include "times.h"
@@ -313,8 +314,7 @@ void job_remove_pause(struct job *job, const char *pause_id)
 
 static bool is_kept(const Fermata__V1__Pause *p)
 {
-    return p->reason == PAUSE_REASON_QUESTION || p->reason == PAUSE_REASON_BUDGET ||
-           p->reason == PAUSE_REASON_OUTCOME_UNKNOWN;
+    return pause_is_question(p) || p->reason == PAUSE_REASON_OUTCOME_UNKNOWN;
 }
 
 void job_close_pauses(struct job *job, enum kept_pauses keep)

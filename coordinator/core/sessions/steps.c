@@ -23,6 +23,7 @@
 #include "lost.h"
 #include "mem.h"
 #include "move.h"
+#include "pause.h"
 #include "pbc.h"
 #include "place.h"
 #include "send.h"
@@ -118,8 +119,8 @@ static void open_pauses(struct job *job, const Fermata__V1__Step *step)
 {
     for (size_t i = 0; i < step->n_pauses; i++) {
         Fermata__V1__Pause p = *step->pauses[i];
-        if (p.reason != PAUSE_REASON_BUDGET)
-            p.reason = PAUSE_REASON_QUESTION;
+        p.reason = (Fermata__V1__PauseReason)pause_reason_of(&p);
+        p.asks_for = PAUSE_REASON_UNSPECIFIED;
         Google__Protobuf__Timestamp expires = *step->committed_at;
         int64_t expires_ms = time_to_ms(step->committed_at) + (int64_t)p.timeout_ms;
         expires.seconds = fm_ms_seconds(expires_ms);

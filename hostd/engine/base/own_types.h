@@ -20,6 +20,14 @@ static inline struct fm_value *ctx_json(struct fm_ctx *ctx, const char *text, si
     return json_value_read(text, n, ctx_arena(ctx), err);
 }
 
+/* What a question is for: an answer of a person, the result of a tool call, or what is said next in a
+ * conversation. */
+enum ask_for { ASK_QUESTION, ASK_TOOL, ASK_INPUT };
+/* As fm_ctx_ask; the pause has the reason QUESTION, TOOL or INPUT. */
+const char *ctx_ask(struct fm_ctx *ctx, const struct fm_question *q, enum ask_for what);
+/* Whether a connection of the flow takes this event of the routine with these data. */
+bool ctx_is_taken(struct fm_ctx *ctx, const char *event, const struct fm_value *data);
+
 /* Whether the job may go on without the task that the handler has: when it fails for good (on_error
  * CONTINUE, SKIP or ROUTE), or when its outcome is lost and somebody decides so (on_lost). Then
  * nothing that the task has brought is seen again. */

@@ -12,6 +12,7 @@
 #include "hjob.h"
 #include "json_schema.h"
 #include "mem.h"
+#include "own_types.h"
 #include "registry.h"
 #include "value.h"
 
@@ -90,7 +91,7 @@ static const char *call_of(struct fm_ctx *ctx, const struct fm_question *q)
     return fm_value_string(fm_value_get(q->data, "call_id"), task_s);
 }
 
-const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
+static const char *ask(struct fm_ctx *ctx, const struct fm_question *q, enum ask_for what)
 {
     if (ctx->job->flow->parallelism > 1) /* which number the step will have is not known before it ends */
         snprintf(ctx->pause_id, sizeof(ctx->pause_id), "p-%.40s.%zu", ctx->task->id, ctx->out.n_pauses);
@@ -110,6 +111,9 @@ const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
     m.pause_id = pb_var_str(ctx->pause_id);
     m.reason =
         q->budget ? fermata_v1_PauseReason_PAUSE_REASON_BUDGET : fermata_v1_PauseReason_PAUSE_REASON_QUESTION;
+    m.asks_for = what == ASK_TOOL    ? fermata_v1_PauseReason_PAUSE_REASON_TOOL
+                 : what == ASK_INPUT ? fermata_v1_PauseReason_PAUSE_REASON_INPUT
+                                     : fermata_v1_PauseReason_PAUSE_REASON_UNSPECIFIED;
     m.question = pb_var_str(fm_value_string(fm_string(ctx, q->question), ""));
     m.slot = pb_var_str(q->slot);
     m.choices = choice_views(ctx, q->choices);
@@ -126,6 +130,16 @@ const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
     char *id = fm_ctx_alloc(ctx, sizeof(ctx->pause_id));
     memcpy(id, ctx->pause_id, sizeof(ctx->pause_id));
     return id;
+}
+
+const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
+{
+    return ask(ctx, q, ASK_QUESTION);
+}
+
+const char *ctx_ask(struct fm_ctx *ctx, const struct fm_question *q, enum ask_for what)
+{
+    return ask(ctx, q, what);
 }
 
 const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *slot,

@@ -6,11 +6,13 @@
 #include <utlist.h>
 
 #include "agreed.h"
+#include "data_fields.h"
 #include "engine_state.h"
 #include "fermata/v1/types.pb.h"
 #include "hjob.h"
 #include "hsession.h"
 #include "mem.h"
+#include "own_types.h"
 #include "registry.h"
 #include "value.h"
 
@@ -73,6 +75,21 @@ static bool has_event(struct fm_ctx *ctx, const char *event)
     (void)fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no event \"%.64s\"",
                       ctx->routine->type->name, event);
     return false;
+}
+
+bool ctx_is_taken(struct fm_ctx *ctx, const char *event, const struct fm_value *data)
+{
+    fm_auto(fm_buf) encoded = {0};
+    struct data_fields fields;
+    bool taken = false;
+    if (ctx->out.failed || !ctx_encode(ctx, "the data of an event", data, &encoded))
+        return false;
+    data_fields_read(&fields, fm_buf_bytes(&encoded));
+    const struct out out = routine_out(ctx->routine, event);
+    for (size_t i = 0; i < out.n && !taken; i++)
+        taken = connection_takes(out.first[i], &fields);
+    data_fields_done(&fields);
+    return taken;
 }
 
 void fm_ctx_emit(struct fm_ctx *ctx, const char *event, const struct fm_value *data)

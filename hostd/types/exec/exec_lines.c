@@ -214,7 +214,8 @@ static int usage(struct fm_ctx *ctx, struct exec_run *r, const struct fm_value *
                             "cached_tokens and cost",
                             shown(name), name);
         if (k < 3 ? !is_count(v) : fm_value_kind(v) != FM_NUMBER || !(fm_value_number(v, -1) >= 0))
-            return bad_line(ctx, r, "\"usage.%s\" must be a %snumber from 0", names[k], k < 3 ? "whole " : "");
+            return bad_line(ctx, r, "\"usage.%s\" must be a %snumber from 0", names[k],
+                            k < 3 ? "whole " : "");
         if (k < 3)
             counts[k] = fm_count_from(fm_value_number(v, 0));
         else
@@ -309,7 +310,8 @@ static const struct action *action_of(struct fm_ctx *ctx, struct exec_run *r, co
     for (size_t i = 0; i < fm_value_size(m); i++) {
         const struct action *a = action_named(fm_value_key(m, i));
         if (a != NULL && found != NULL) {
-            (void)bad_line(ctx, r, "it has two actions, %s and %s: write a line for each", found->name, a->name);
+            (void)bad_line(ctx, r, "it has two actions, %s and %s: write a line for each", found->name,
+                           a->name);
             return NULL;
         }
         found = a != NULL ? a : found;
@@ -339,13 +341,14 @@ static int unknown_key(struct fm_ctx *ctx, struct exec_run *r, const struct acti
         (void)snprintf(known + n, sizeof(known) - n, ", %s", a->keys[i].name);
         (void)nearest_try(&near, a->keys[i].name);
     }
-    return bad_line(ctx, r, "it has the unknown key \"%.*s\"%s%s%s; a line with %s may have id%s", shown(name),
-                    name, near.found != NULL ? " (did you mean " : "", near.found != NULL ? near.found : "",
-                    near.found != NULL ? "?)" : "", a->name, known);
+    return bad_line(ctx, r, "it has the unknown key \"%.*s\"%s%s%s; a line with %s may have id%s",
+                    shown(name), name, near.found != NULL ? " (did you mean " : "",
+                    near.found != NULL ? near.found : "", near.found != NULL ? "?)" : "", a->name, known);
 }
 
 /* -1 after fm_ctx_fail: the line is not one with this action. */
-static int check_keys(struct fm_ctx *ctx, struct exec_run *r, const struct action *a, const struct fm_value *m)
+static int check_keys(struct fm_ctx *ctx, struct exec_run *r, const struct action *a,
+                      const struct fm_value *m)
 {
     for (size_t i = 0; i < fm_value_size(m); i++) {
         const char *name = fm_value_key(m, i);
@@ -407,4 +410,3 @@ int exec_line(struct fm_ctx *ctx, void *arg, const char *line, size_t n)
         return -1;
     return r->done ? 1 : 0;
 }
-

@@ -16,9 +16,10 @@
  * providers want the results of calls right after the calls.
  *
  * State: messages (append-only list, see provider.h), calls, tokens, cost, task, waiting ({call
- * id: tool}: calls without a result), asked ({pause id: what the answer is for}), held (list of
- * {slot, content}), limits (raised ones), unusable (replies in a row with calls that cannot be run), unpriced
- * (the log says so), started_ms. Shared data under the routine's id: {task, status, calls, text or question}.
+ * id: tool}: calls without a result; open: id of the pause for what is said next), asked ({pause id: what the
+ * answer is for}), held (list of {slot, content}), limits (raised ones), unusable (replies in a row with
+ * calls that cannot be run), unpriced (the log says so), started_ms. Shared data under the routine's id:
+ * {task, status, calls, text or question}.
  */
 #include <string.h>
 #include <strings.h>
@@ -119,6 +120,8 @@ static int complete(struct fm_ctx *ctx, const char *said, const char *stop, cons
     if (stopped[0] != '\0')
         fm_map_set(ctx, end, "stopped", text(ctx, stopped));
     fm_ctx_emit(ctx, "completed", end);
+    if (stopped[0] == '\0')
+        llm_stay_open(ctx);
     return 0;
 }
 
@@ -250,6 +253,15 @@ static int on_reply(struct fm_ctx *ctx, void *arg)
     return r->ask != NULL ? ask_plainly(ctx, t) : take_text(ctx, t);
 }
 
+const struct llm_provider *llm_provider_find(const char *name)
+{
+    static const struct llm_provider *const providers[] = {&llm_mock, &llm_openai, &llm_anthropic};
+    for (size_t i = 0; i < sizeof(providers) / sizeof(providers[0]); i++)
+        if (strcmp(providers[i]->name, name) == 0)
+            return providers[i];
+    return NULL;
+}
+
 static int call_model(struct fm_ctx *ctx)
 {
     const struct fm_value *config = fm_ctx_config(ctx);
@@ -303,23 +315,54 @@ static int go_on(struct fm_ctx *ctx)
     return 0;
 }
 
-static int take_input(struct fm_ctx *ctx, const char *slot, const struct fm_value *content)
+static int take_input(struct fm_ctx *ctx, const struct llm_input *in)
 {
     if (llm_is_busy(ctx)) {
-        llm_hold(ctx, slot, content);
+        llm_hold(ctx, in);
         return 0;
     }
-    llm_append_input(ctx, slot, content);
+    llm_append_input(ctx, in);
     return call_model(ctx);
+}
+
+/* A history, and perhaps a task after it. One that ends with what the model has said has nothing to be
+ * answered: the agent waits for what is said next, if it may. */
+static int take_history(struct fm_ctx *ctx, const struct fm_value *messages, const struct fm_value *task)
+{
+    const struct llm_input in = {"trigger", task, llm_read_history(ctx, messages)};
+    if (in.messages == NULL)
+        return -1;
+    const struct fm_value *last = fm_value_at(in.messages, fm_value_size(in.messages) - 1);
+    const char *role = fm_value_string(fm_value_get(last, "role"), "");
+    if (task != NULL || strcmp(role, "user") == 0 || strcmp(role, "tool") == 0)
+        return take_input(ctx, &in);
+    if (fm_value_bool(fm_value_get(fm_ctx_config(ctx), "keep_open"), false) && !llm_is_busy(ctx)) {
+        llm_append_input(ctx, &in);
+        llm_stay_open(ctx);
+        return 0;
+    }
+    (void)fm_ctx_fail(
+        ctx, FM_FAIL_INVALID_ARGUMENT,
+        "messages end with the role %.16s: give a task, which is said next, or keep the agent open "
+        "(config.keep_open)",
+        role);
+    fm_ctx_fail_permanent(ctx);
+    return -1;
 }
 
 static int on_trigger(struct fm_ctx *ctx, const struct fm_value *data)
 {
     const char *system = fm_value_string(fm_value_get(fm_ctx_config(ctx), "system"), "");
-    if (system[0] != '\0' && fm_ctx_state_get(ctx, "messages") == NULL)
+    const struct fm_value *task = fm_value_get(data, "task"), *messages = fm_value_get(data, "messages");
+    const char *first = fm_value_string(fm_value_get(fm_value_at(messages, 0), "role"), "");
+    bool has_own = strcmp(first, "system") == 0 || strcmp(first, "developer") == 0;
+    if (system[0] != '\0' && !has_own && fm_ctx_state_get(ctx, "messages") == NULL)
         llm_append_message(ctx, "system", text(ctx, system));
-    const struct fm_value *task = fm_value_get(data, "task");
-    return take_input(ctx, "trigger", task != NULL ? task : data);
+    (void)llm_was_open(ctx);
+    if (messages != NULL)
+        return take_history(ctx, messages, task);
+    const struct llm_input in = {"trigger", task != NULL ? task : data, NULL};
+    return take_input(ctx, &in);
 }
 
 static int take_budget(struct fm_ctx *ctx, const char *limit, const struct fm_value *answer)
@@ -335,14 +378,20 @@ static int on_user_input(struct fm_ctx *ctx, const struct fm_value *data)
     const struct fm_value *answer = fm_value_get(data, "answer"), *said = fm_value_get(data, "text"),
                           *asked = NULL;
     const char *pause_id = fm_ctx_pause_id(ctx);
+    bool was_open = llm_was_open(ctx);
+    if (was_open && (fm_value_bool(fm_value_get(data, "expired"), false) ||
+                     fm_value_bool(fm_value_get(answer, "end"), false) ||
+                     fm_value_bool(fm_value_get(data, "end"), false)))
+        return 0; /* the conversation ends */
     if (pause_id[0] != '\0')
         asked = llm_take(ctx, "asked", pause_id);
     const char *kind = fm_value_string(fm_value_get(asked, "for"), "");
     const struct fm_value *call = fm_value_get(asked, "call");
     if (strcmp(kind, "budget") == 0)
         return take_budget(ctx, fm_value_string(call, ""), answer);
+    const struct llm_input in = {"user_input", answer != NULL ? answer : said != NULL ? said : data, NULL};
     if (asked == NULL)
-        return take_input(ctx, "user_input", answer != NULL ? answer : said != NULL ? said : data);
+        return take_input(ctx, &in);
     if (strcmp(kind, "approval") == 0)
         llm_take_approval(ctx, call, answer);
     else if (strcmp(kind, "ask_user") == 0)
@@ -374,7 +423,7 @@ static int on_tool_result(struct fm_ctx *ctx, const struct fm_value *data)
     if (id[0] == '\0')
         id = only_waiting(ctx);
     bool is_asked = llm_is_asked(ctx, id);
-    const struct fm_value *result = fm_value_get(data, "result"),
+    const struct fm_value *result = fm_value_get(data, fm_ctx_pause_id(ctx)[0] != '\0' ? "answer" : "result"),
                           *name = is_asked ? NULL : llm_take(ctx, "waiting", id);
     if (name == NULL) {
         struct fm_value *m = fm_map(ctx);

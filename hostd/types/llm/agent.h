@@ -18,9 +18,12 @@ struct turn {
 
 struct fm_value *llm_message(struct fm_ctx *ctx, const char *role, const struct fm_value *content);
 void llm_append_message(struct fm_ctx *ctx, const char *role, const struct fm_value *content);
-/* The result of a tool call. */
+/* The result of a tool call; {"error": text} is an error. */
 void llm_append_result(struct fm_ctx *ctx, const char *call_id, const char *name,
                        const struct fm_value *result);
+/* A history from outside in the agent's own form (provider.h), which is also read as chat completions write
+ * it; NULL after fm_ctx_fail: it is none, or cannot go on. */
+const struct fm_value *llm_read_history(struct fm_ctx *ctx, const struct fm_value *messages);
 /* A number of the state; 0 when it is not there. */
 double llm_counter(struct fm_ctx *ctx, const char *key);
 /* Small maps in the state: sets a key; takes one out (NULL when it is not there); counts. */
@@ -32,10 +35,16 @@ void llm_share(struct fm_ctx *ctx, const char *status, const char *key, const ch
 /* True while a tool is at work or a question is open: the conversation must go on with their
  * results. */
 bool llm_is_busy(struct fm_ctx *ctx);
-/* Keeps what has come to `slot` until the agent is not busy any more. */
-void llm_hold(struct fm_ctx *ctx, const char *slot, const struct fm_value *content);
-/* Puts a new task, or what a person says, into the conversation. */
-void llm_append_input(struct fm_ctx *ctx, const char *slot, const struct fm_value *content);
+/* What has come to `slot`: a history (may be NULL), and after it a task, or what a person says (NULL: nothing
+ * after the history). */
+struct llm_input {
+    const char *slot;
+    const struct fm_value *content, *messages;
+};
+/* Keeps it until the agent is not busy any more. */
+void llm_hold(struct fm_ctx *ctx, const struct llm_input *in);
+/* Puts it into the conversation. */
+void llm_append_input(struct fm_ctx *ctx, const struct llm_input *in);
 /* Puts what was kept into the conversation, in the order in which it came. */
 void llm_append_held(struct fm_ctx *ctx);
 
@@ -56,6 +65,15 @@ bool llm_is_asked(struct fm_ctx *ctx, const char *call_id);
 /* Answers to ask_user and to a call that needs approval. */
 void llm_take_answer(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *answer);
 void llm_take_approval(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *answer);
+
+/* ---- external.c ---- */
+
+/* The call waits until its result comes from outside. `tool` may be NULL. */
+void llm_wait_outside(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *tool);
+/* With config.keep_open, waits for what is said next, unless it does so already. */
+void llm_stay_open(struct fm_ctx *ctx);
+/* Whether the task has ended such a wait. */
+bool llm_was_open(struct fm_ctx *ctx);
 
 /* ---- limits.c ---- */
 

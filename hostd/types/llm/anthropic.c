@@ -85,6 +85,8 @@ static void add_blocks(struct fm_ctx *ctx, struct fm_value *blocks, const struct
         struct fm_value *b = block(ctx, "tool_result");
         fm_map_set(ctx, b, "tool_use_id", fm_value_get(m, "call_id"));
         fm_map_set(ctx, b, "content", fm_string(ctx, llm_text(ctx, content)));
+        if (fm_value_bool(fm_value_get(m, "error"), false))
+            fm_map_set(ctx, b, "is_error", fm_bool(ctx, true));
         fm_list_add(ctx, blocks, b);
         return;
     }

@@ -72,6 +72,15 @@ static const struct fm_value *parameters_of(struct fm_ctx *ctx, const struct fm_
     return out;
 }
 
+static bool is_own(const char *key)
+{
+    static const char *const own[] = {"approval", "external", "timeout_ms", "result_schema"};
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (strcmp(own[i], key) == 0)
+            return true;
+    return false;
+}
+
 /* What providers may be told of a tool: not what is the agent's own, nor a key of a flow that was
  * stored when keys were not checked. */
 static struct fm_value *told_of(struct fm_ctx *ctx, const struct fm_value *tool)
@@ -80,8 +89,7 @@ static struct fm_value *told_of(struct fm_ctx *ctx, const struct fm_value *tool)
         fm_value_get(type_catalog_find("llm_agent")->config, "properties.tools.items.properties");
     struct fm_value *m = fm_map(ctx);
     for (size_t i = 0; i < fm_value_size(tool); i++)
-        if (strcmp(fm_value_key(tool, i), "approval") != 0 &&
-            llm_member(known, fm_value_key(tool, i)) != NULL)
+        if (!is_own(fm_value_key(tool, i)) && llm_member(known, fm_value_key(tool, i)) != NULL)
             fm_map_set(ctx, m, fm_value_key(tool, i), fm_value_at(tool, i));
     return m;
 }
@@ -268,13 +276,18 @@ static void ask_approval(struct fm_ctx *ctx, const struct fm_value *call)
 
 /* ---- calls ---- */
 
+/* To whoever is connected; without one, and when the tool is external, to whoever is outside. */
 static void emit_call(struct fm_ctx *ctx, const struct fm_value *call)
 {
+    const struct fm_value *tool = tool_of(ctx, fm_value_string(fm_value_get(call, "name"), ""));
     struct fm_value *data = fm_map(ctx);
     fm_map_set(ctx, data, "call_id", fm_value_get(call, "id"));
     fm_map_set(ctx, data, "name", fm_value_get(call, "name"));
     fm_map_set(ctx, data, "arguments", fm_value_get(call, "arguments"));
-    fm_ctx_emit(ctx, "tool_call", data);
+    if (fm_value_bool(fm_value_get(tool, "external"), false) || !ctx_is_taken(ctx, "tool_call", data))
+        llm_wait_outside(ctx, call, tool);
+    else
+        fm_ctx_emit(ctx, "tool_call", data);
 }
 
 void llm_start_call(struct fm_ctx *ctx, const struct fm_value *call)

@@ -25,6 +25,7 @@
 #include "method.h"
 #include "move.h"
 #include "op.h"
+#include "pause.h"
 #include "pbc.h"
 #include "placement.h"
 #include "query.h"
@@ -158,8 +159,8 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
             Fermata__V1__Pause *p = pb_clone(s->pauses[k]);
             pb_set_string(&p->routine, s->routine);
             p->step = s->number;
-            if (p->reason != PAUSE_REASON_BUDGET)
-                p->reason = PAUSE_REASON_QUESTION;
+            p->reason = (Fermata__V1__PauseReason)pause_reason_of(p);
+            p->asks_for = PAUSE_REASON_UNSPECIFIED;
             pb_set_time(&p->at, c->wall_ms);
             if (p->timeout_ms > 0)
                 pb_set_time(&p->expires_at, c->wall_ms + (int64_t)p->timeout_ms);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "admit.h"
+#include "answer.h"
 #include "check.h"
 #include "defs.h"
 #include "err.h"
@@ -21,6 +22,7 @@
 #include "routine_types.h"
 #include "state.h"
 #include "unit.h"
+#include "waits.h"
 
 /* Whether an input may wake a paused job: not when it is held, and a question halts a flow that runs one task
  * at a time. */
@@ -55,6 +57,17 @@ static int check_input_slot(struct core *c, const struct job *job, const Fermata
     return rc;
 }
 
+static void add_input(struct core *c, struct job *job, const Fermata__V1__SendInputRequest *r)
+{
+    Fermata__V1__Task task = FERMATA__V1__TASK__INIT;
+    Google__Protobuf__Struct empty = GOOGLE__PROTOBUF__STRUCT__INIT;
+    task.routine = r->to->routine;
+    task.slot = r->to->slot;
+    task.data = r->data != NULL ? r->data : &empty;
+    task.answered_by = r->sent_by;
+    (void)job_add_input(c, job, &task);
+}
+
 static int send_input(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__SendInputRequest *r = OP_REQUEST(op, Fermata__V1__SendInputRequest);
@@ -69,21 +82,24 @@ static int send_input(struct core *c, struct op *op, struct fm_err *err)
     rc = request_look_up(c, op, scope, r->request_id, job);
     if (rc == 0)
         rc = check_input_slot(c, job, r, err);
+    const Fermata__V1__Pause *closes = NULL;
+    if (rc == 0)
+        rc = pause_for_input(c, op, job, r, &closes, err);
     if (rc == 0)
         rc = admit_input(c, job, "data", r->data == NULL ? NULL : &r->data->base, err);
     if (rc != 0)
         return rc;
     struct unit *m = unit_of(c, job);
-    Fermata__V1__Task task = FERMATA__V1__TASK__INIT;
-    Google__Protobuf__Struct empty = GOOGLE__PROTOBUF__STRUCT__INIT;
-    task.routine = r->to->routine;
-    task.slot = r->to->slot;
-    task.data = r->data != NULL ? r->data : &empty;
-    task.answered_by = r->sent_by;
     Fermata__V1__SendInputResponse response = FERMATA__V1__SEND_INPUT_RESPONSE__INIT;
-    response.input_number = job_add_input(c, job, &task);
-    if (!question_halts(job))
-        job_go_on(c, job);
+    if (closes != NULL) {
+        input_take_pause(c, job, closes, r);
+        job_go_on_answered(c, job);
+    } else {
+        add_input(c, job, r);
+        if (!question_halts(job))
+            job_go_on(c, job);
+    }
+    response.input_number = job->head->input_count;
     request_claim(job, op, scope, r->request_id, &response.base, m);
     unit_reply(m, op->ticket, &response.base);
     return 0;

@@ -34,6 +34,22 @@
 #include "state.h"
 #include "unit.h"
 
+/* The pause of a call. */
+static int find_call(const struct job *job, const char *call_id, char ret_pause_id[PAUSE_ID_BYTES],
+                     struct fm_err *err)
+{
+    char open[PAUSE_CALLS_BYTES];
+    const Fermata__V1__Pause *p = pause_with_call(job->head, call_id);
+    if (p != NULL) {
+        (void)snprintf(ret_pause_id, PAUSE_ID_BYTES, "%s", p->pause_id);
+        return 0;
+    }
+    pause_name_calls(job->head, NULL, open);
+    return fm_err_set(err, FM_FAILED_PRECONDITION, "call_id",
+                      "no open pause of job %s has the call %.128s (or no longer)%s%s", job->text, call_id,
+                      open[0] != '\0' ? "; open are the calls " : "", open);
+}
+
 static const Fermata__V1__Pause *find_asked(const struct job *job, const char *pause_id, struct fm_err *err)
 {
     const Fermata__V1__Job *h = job->head;
@@ -87,14 +103,11 @@ static int check_resume(const Fermata__V1__ResumeJobRequest *r, struct fm_err *e
 {
     if (check_size("answer", r->answer, err) < 0 || check_request_id(r->request_id, err) < 0 ||
         check_placement(r->placement, err) < 0 || check_text("answered_by", r->answered_by, err) < 0 ||
-        check_text("pause_id", r->pause_id, err) < 0)
+        check_text("pause_id", r->pause_id, err) < 0 || check_text("call_id", r->call_id, err) < 0)
         return -FM_INVALID_ARGUMENT;
+    if (r->call_id[0] != '\0' && r->pause_id[0] != '\0')
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "call_id", "is given beside pause_id: keep one of them");
     return 0;
-}
-
-static bool is_question(const Fermata__V1__Pause *p)
-{
-    return p->reason == PAUSE_REASON_QUESTION || p->reason == PAUSE_REASON_BUDGET;
 }
 
 void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
@@ -102,7 +115,7 @@ void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *
 {
     char id[PAUSE_ID_BYTES];
     snprintf(id, sizeof(id), "%s", p->pause_id);
-    if (is_question(p)) {
+    if (pause_is_question(p)) {
         add_answer(c, job, p, r);
     } else if (p->reason == PAUSE_REASON_OUTCOME_UNKNOWN) {
         lost_answer(c, job, p, r->answer, r->answered_by);
@@ -120,12 +133,22 @@ int job_check_answer(struct core *c, struct op *op, const Fermata__V1__Pause *p,
         return fm_err_set(err, FM_FAILED_PRECONDITION, "digest",
                           "pause %s has the digest %s: what was shown to whoever answers was something else",
                           p->pause_id, p->digest);
-    if (is_question(p) && r->answer == NULL)
+    if (pause_is_question(p) && r->answer == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "answer", "the question \"%.200s\" needs an answer",
-                          p->question);
+                          p->question[0] != '\0' ? p->question : p->pause_id);
     if (p->reason == PAUSE_REASON_OUTCOME_UNKNOWN)
         return lost_check_answer(r->answer, err);
-    return is_question(p) ? programs_check_answer(c, op, p, r->answer, err) : 0;
+    return pause_is_question(p) ? programs_check_answer(c, op, p, r->answer, err) : 0;
+}
+
+void job_go_on_answered(struct core *c, struct job *job)
+{
+    job->head->emit_deferred = true;
+    job->emit_deferred_input = job->head->input_count;
+    job->head_dirty = true;
+    if (job_status(job) == JOB_PAUSED)
+        say_placement(c, job, NULL);
+    job_go_on(c, job);
 }
 
 /* What follows from the answer (or, `p` NULL, from going on after a failure), and the reply. */
@@ -178,7 +201,9 @@ static int find_meant(struct core *c, struct op *op, const Fermata__V1__ResumeJo
         return rc;
     snprintf(scope, 64, "resume:%s", (*job)->text);
     snprintf(pause_id, PAUSE_ID_BYTES, "%.*s", PAUSE_ID_BYTES - 1, r->pause_id);
-    if (r->pause_id[0] == '\0' && job_status(*job) != JOB_FAILED)
+    if (r->call_id[0] != '\0')
+        rc = find_call(*job, r->call_id, pause_id, &why);
+    else if (r->pause_id[0] == '\0' && job_status(*job) != JOB_FAILED)
         rc = pause_meant(c, op, job, pause_id, &why);
     if (rc == OP_WAITS)
         return rc;
@@ -203,7 +228,7 @@ static int resume_job(struct core *c, struct op *op, struct fm_err *err)
         rc = placement_check_said(job->head, r->placement, err);
     if (rc != 0)
         return rc;
-    if (job_status(job) == JOB_FAILED && r->pause_id[0] == '\0')
+    if (job_status(job) == JOB_FAILED && r->pause_id[0] == '\0' && r->call_id[0] == '\0')
         return resume_apply(c, op, job, NULL, scope);
     const Fermata__V1__Pause *p = find_asked(job, pause_id, err);
     if (p == NULL)
@@ -211,7 +236,7 @@ static int resume_job(struct core *c, struct op *op, struct fm_err *err)
     rc = pause_may_answer(p, c->wall_ms, r->answered_by, "answered_by", err);
     if (rc == 0)
         rc = job_check_answer(c, op, p, r, err);
-    if (rc == 0 && is_question(p))
+    if (rc == 0 && pause_is_question(p))
         rc = admit_input(c, job, "answer", &r->answer->base, err);
     return rc != 0 ? rc : resume_apply(c, op, job, p, scope);
 }

@@ -18,4 +18,8 @@ int job_check_answer(struct core *c, struct op *op, const Fermata__V1__Pause *p,
 void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
                      const Fermata__V1__ResumeJobRequest *r);
 
+/* After a pause has been closed by what a client sent: deferred events come first, and the job goes on
+ * elsewhere, as after a ResumeJob without a placement. */
+void job_go_on_answered(struct core *c, struct job *job);
+
 #endif

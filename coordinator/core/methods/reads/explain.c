@@ -75,6 +75,18 @@ static void add_pauses(const struct core *c, struct answer *a, const Fermata__V1
                 "task %s of routine %s is held by a breakpoint; ResumeJob with pause_id %s lets it go",
                 p->task_id, p->routine, p->pause_id);
             break;
+        case PAUSE_REASON_TOOL:
+            add(a, "tool", at,
+                "call %.64s of routine %s waits for its result from outside; ResumeJob with call_id or with "
+                "pause_id %s brings it",
+                p->call_id, p->routine, p->pause_id);
+            break;
+        case PAUSE_REASON_INPUT:
+            add(a, "input", at,
+                "routine %s is open for further input; ResumeJob with pause_id %s or SendInput "
+                "brings it",
+                p->routine, p->pause_id);
+            break;
         default:
             add(a, "question", at,
                 "routine %s asks \"%.200s\"; ResumeJob with pause_id %s answers it%s%.100s", p->routine,

@@ -49,7 +49,7 @@ static const char WHOLE[] = STEP
     "'pauses': [{'pause_id': 'p3.0', 'reason': 'PAUSE_REASON_QUESTION', 'question': 'q', 'data': {'n': 1},"
     "  'slot': 'in', 'choices': ['a'], 'timeout_ms': 1, 'default_answer': 'a', 'answer_schema': {'type': "
     "'string'},"
-    "  'call_id': 'c'}],"
+    "  'call_id': 'c', 'asks_for': 'PAUSE_REASON_TOOL'}],"
     "'outcome': 'STEP_OUTCOME_CONTINUE', 'error': {'code': 'ABORTED', 'message': 'm', 'routine': 'r', "
     "'task_id': "
     "'s2.0'}, 'usage': {'input_tokens': 1, 'output_tokens': 2, 'cached_tokens': 1, 'cost': 0.5, 'calls': 1},"

@@ -373,13 +373,30 @@ const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
 {
     const char *id = fm_ctx_pause(ctx, q->question, q->slot, q->data, q->choices);
     ctx->pauses[ctx->n_pauses - 1].schema = q->answer_schema;
+    ctx->pauses[ctx->n_pauses - 1].default_answer = q->default_answer;
+    ctx->pauses[ctx->n_pauses - 1].timeout_ms = q->timeout_ms;
     return id;
+}
+
+const char *ctx_ask(struct fm_ctx *ctx, const struct fm_question *q, enum ask_for what)
+{
+    size_t n = ctx->n_pauses;
+    const char *id = fm_ctx_ask(ctx, q);
+    if (ctx->n_pauses > n)
+        ctx->pauses[n].what = what;
+    return id;
+}
+
+bool ctx_is_taken(struct fm_ctx *ctx, const char *event, const struct fm_value *data)
+{
+    (void)event;
+    const char *name = fm_value_string(fm_value_get(data, "name"), "");
+    return ctx->untaken == NULL || strcmp(ctx->untaken, name) != 0;
 }
 
 const char *fm_ctx_call_id(struct fm_ctx *ctx)
 {
-    (void)ctx;
-    return "";
+    return ctx->call_id != NULL ? ctx->call_id : "";
 }
 
 void ctx_spawn(struct fm_ctx *ctx, const struct process_request *p, fm_line_callback on_line,

@@ -21,7 +21,9 @@ struct fake_list {
 
 struct fake_pause {
     char id[16], question[256], slot[64];
-    const struct fm_value *data, *choices, *schema;
+    const struct fm_value *data, *choices, *schema, *default_answer;
+    uint64_t timeout_ms;
+    int what; /* enum ask_for */
 };
 
 struct fake_timer {
@@ -58,6 +60,8 @@ struct fm_ctx {
     unsigned moved; /* handlers that went on on a worker thread */
     uint64_t retry_after_ms;
     char failure[256];
+    const char *untaken; /* name of a call that no connection takes; NULL: all are taken */
+    const char *call_id; /* of the task; NULL: none */
 };
 
 void fake_init(struct fm_ctx *ctx, const struct fm_routine_type *type);

@@ -4,7 +4,9 @@
 #include <cmocka.h>
 
 #include "agent.h"
-#include "fake_ctx.h"
+#include "fake_json.h"
+#include "json_text.h"
+#include "mem.h"
 #include "provider.h"
 
 static struct fm_ctx fake, *ctx = &fake;
@@ -470,10 +472,70 @@ static void the_mock_provider_fails_as_its_script_says(void **state)
     assert_true(ctx->permanent);
 }
 
+/* ---- histories ---- */
+
+static void a_history_that_cannot_go_on_is_refused_by_its_message(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *messages, *fault;
+    } bad[] = {
+        {"[]",                                                                          "must be a list of messages, and not empty"       },
+        {"'x'",                                                                         "must be a list of messages, and not empty"       },
+        {"[7]",                                                                         "messages[0] must be an object"                   },
+        {"[{'role':'robot','content':'x'}]",                                            "messages[0].role must be"                        },
+        {"[{'role':'user','content':'x','txt':1}]",                                     "messages[0] has the unknown key \"txt\""         },
+        {"[{'role':'user'}]",                                                           "messages[0].content must be a string"            },
+        {"[{'role':'user','content':'x'},{'role':'tool','call_id':'c','content':1}]",
+         "messages[1].call_id names no call"                                                                                              },
+        {"[{'role':'assistant','tool_calls':[{'id':'c','name':'n','arguments':{}}]}]",
+         "messages[0] is the last one, but"                                                                                               },
+        {"[{'role':'assistant','tool_calls':[{'id':'c','name':'n','arguments':'{'}]}]",
+         "messages[0].tool_calls must be"                                                                                                 },
+        {"[{'role':'assistant','tool_calls':[{'id':'c','name':'n','arguments':{}},{'id':'c','name':'n',"
+         "'arguments':{}}]}]",                                                 "messages[0].tool_calls has two calls with one id"},
+        {"[{'role':'assistant','tool_calls':[{'id':'c','name':'n','arguments':{}}]},{'role':'user','"
+         "content':'x'}]",                                                     "messages[1] stands before the results"           },
+        {"[{'role':'user','content':'x'},{'role':'assistant','content':'y'}]",
+         "messages end with the role assistant"                                                                                           },
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        fm_autofree char *data = json_format("{'messages':%s}", bad[i].messages);
+        ctx->state = fm_map(ctx);
+        ctx->fail_code = 0;
+        fake_fails(ctx, "trigger", data, FM_FAIL_INVALID_ARGUMENT, bad[i].fault);
+        assert_true(ctx->permanent);
+    }
+}
+
+static void a_history_is_read_as_chat_completions_write_it(void **state)
+{
+    (void)state;
+    configure("system", fm_string(ctx, "Mine."));
+    (void)script("say", "Done.");
+    assert_int_equal(
+        fake_run(
+            ctx, "trigger",
+            "{'messages':[{'role':'developer','content':'Theirs.'},{'role':'user','content':'x'},"
+            "{'role':'assistant','content':null,'refusal':null,'tool_calls':[{'id':'c','type':'function',"
+            "'function':{'name':'n','arguments':'{\"a\": 1}'}}]},"
+            "{'role':'tool','tool_call_id':'c','content':'r'}]}"),
+        0);
+    const struct fm_value *m = fm_value_get(ctx->state, "messages");
+    fake_is(ctx, m,
+            "[{'role':'system','content':'Theirs.'},{'role':'user','content':'x'},"
+            "{'role':'assistant','content':'','tool_calls':[{'id':'c','name':'n','arguments':{'a':1}}]},"
+            "{'role':'tool','content':'r','call_id':'c','name':'n'},{'role':'assistant','content':'Done.'}]");
+    assert_string_equal(fm_value_string(fm_value_get(ctx->state, "task"), ""), "x");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_history_that_cannot_go_on_is_refused_by_its_message, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_history_is_read_as_chat_completions_write_it, setup, teardown),
         TEST(a_provider_that_is_none_fails_for_good),
         TEST(the_mock_provider_fails_as_its_script_says),
         TEST(the_agent_asks_and_its_conversation_stays_in_the_state),
