@@ -3,7 +3,6 @@
  * comparisons. See json_schema.h. */
 #include "json_schema.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include "json_schema_walk.h"
 #include "mem.h"
 #include "nearest.h"
+#include "number.h"
 #include "value.h"
 
 #define MAX_SUGGESTED 16 /* unknown properties of one check for which a known one is looked for */
@@ -90,7 +90,7 @@ static void show(const struct fm_value *v, char out[VALUE_BYTES])
         snprintf(out, VALUE_BYTES, "\"%.*s%s\"", (int)n, text, text[n] != '\0' ? "…" : "");
         break;
     case FM_NUMBER:
-        snprintf(out, VALUE_BYTES, "%.15g", fm_value_number(v, 0));
+        (void)number_print(value_as_number(v), out);
         break;
     case FM_BOOL:
         snprintf(out, VALUE_BYTES, "%s", fm_value_bool(v, false) ? "true" : "false");
@@ -101,6 +101,17 @@ static void show(const struct fm_value *v, char out[VALUE_BYTES])
         snprintf(out, VALUE_BYTES, "%s%s", article(kind_name(v)), kind_name(v));
         break;
     }
+}
+
+struct number_text {
+    char text[NUMBER_TEXT_BYTES];
+};
+
+static struct number_text text_of(const struct fm_value *number)
+{
+    struct number_text t;
+    (void)number_print(value_as_number(number), t.text);
+    return t;
 }
 
 static size_t characters(const char *s)
@@ -130,7 +141,7 @@ static int faults_of(struct check *c, const struct fm_value *schema, const struc
 static bool is_of_type(const struct fm_value *v, const char *type)
 {
     if (strcmp(type, "integer") == 0)
-        return fm_value_kind(v) == FM_NUMBER && fm_value_number(v, 0) == floor(fm_value_number(v, 0));
+        return fm_value_kind(v) == FM_NUMBER && number_is_integer(value_as_number(v));
     return strcmp(kind_name(v), type) == 0;
 }
 
@@ -153,7 +164,7 @@ static bool check_type(struct check *c, const struct fm_value *type, const struc
                  type_at(type, i));
     }
     if (fm_value_kind(v) == FM_NUMBER && strstr(allowed, "integer") != NULL)
-        fault(c, "is %.15g; it must be %s", fm_value_number(v, 0), allowed);
+        fault(c, "is %s; it must be %s", text_of(v).text, allowed);
     else
         fault(c, "is %s%s; it must be %s", article(kind_name(v)), kind_name(v), allowed);
     return false;
@@ -178,22 +189,30 @@ static void check_enum(struct check *c, const struct fm_value *allowed, const st
     fault(c, "is %s; it must be one of: %s", shown, list);
 }
 
-static void check_number(struct check *c, const struct fm_value *schema, double n)
+/* What a bound of a number says: `wrong` is the order of number and bound, by number_compare, that it
+ * forbids, besides equality when `equal` is forbidden, too. */
+static void check_bound(struct check *c, const struct fm_value *schema, const struct fm_value *v,
+                        const char *keyword, int wrong, bool equal, const char *words)
+{
+    const struct fm_value *k = schema_member(c, schema, keyword);
+    if (k == NULL)
+        return;
+    int order = number_compare(value_as_number(v), value_as_number(k));
+    if (order == wrong || (equal && order == 0))
+        fault(c, "is %s; it must be %s%s%s", text_of(v).text, equal ? words : "", text_of(k).text,
+              equal ? "" : words);
+}
+
+static void check_number(struct check *c, const struct fm_value *schema, const struct fm_value *v)
 {
     const struct fm_value *k;
-    if ((k = schema_member(c, schema, "minimum")) != NULL && n < fm_value_number(k, 0))
-        fault(c, "is %.15g; it must be %.15g or more", n, fm_value_number(k, 0));
-    if ((k = schema_member(c, schema, "maximum")) != NULL && n > fm_value_number(k, 0))
-        fault(c, "is %.15g; it must be %.15g or less", n, fm_value_number(k, 0));
-    if ((k = schema_member(c, schema, "exclusiveMinimum")) != NULL && n <= fm_value_number(k, 0))
-        fault(c, "is %.15g; it must be more than %.15g", n, fm_value_number(k, 0));
-    if ((k = schema_member(c, schema, "exclusiveMaximum")) != NULL && n >= fm_value_number(k, 0))
-        fault(c, "is %.15g; it must be less than %.15g", n, fm_value_number(k, 0));
-    if ((k = schema_member(c, schema, "multipleOf")) != NULL) {
-        double ratio = n / fm_value_number(k, 1);
-        if (fabs(ratio - nearbyint(ratio)) > 1e-9 * (fabs(ratio) > 1 ? fabs(ratio) : 1))
-            fault(c, "is %.15g; it must be a multiple of %.15g", n, fm_value_number(k, 1));
-    }
+    check_bound(c, schema, v, "minimum", -1, false, " or more");
+    check_bound(c, schema, v, "maximum", 1, false, " or less");
+    check_bound(c, schema, v, "exclusiveMinimum", -1, true, "more than ");
+    check_bound(c, schema, v, "exclusiveMaximum", 1, true, "less than ");
+    if ((k = schema_member(c, schema, "multipleOf")) != NULL &&
+        !number_is_multiple(value_as_number(v), value_as_number(k)))
+        fault(c, "is %s; it must be a multiple of %s", text_of(v).text, text_of(k).text);
 }
 
 static void check_counts(struct check *c, const struct fm_value *schema, size_t n, const char *min,
@@ -438,7 +457,7 @@ static void check_value(struct check *c, const struct fm_value *schema, const st
     if (schema_has_member(c, schema, "const") && !schema_equal(c, schema_member(c, schema, "const"), v))
         fault(c, "is not the value that is wanted");
     if (fm_value_kind(v) == FM_NUMBER)
-        check_number(c, schema, fm_value_number(v, 0));
+        check_number(c, schema, v);
     else if (fm_value_kind(v) == FM_STRING)
         check_string(c, schema, fm_value_string(v, ""));
     else if (fm_value_kind(v) == FM_LIST)

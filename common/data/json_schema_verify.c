@@ -9,6 +9,8 @@
 #include "json_schema_pattern.h"
 #include "json_schema_walk.h"
 #include "mem.h"
+#include "number.h"
+#include "value.h"
 
 #define KEYWORD_WORK 8 /* to find out what a keyword is */
 
@@ -314,7 +316,7 @@ static bool same(const struct fm_value *a, const struct fm_value *b, enum meanin
     case FM_BOOL:
         return fm_value_bool(a, false) == fm_value_bool(b, false);
     case FM_NUMBER:
-        return fm_value_number(a, 0) == fm_value_number(b, 0);
+        return number_compare(value_as_number(a), value_as_number(b)) == 0;
     case FM_STRING:
         return strcmp(fm_value_string(a, ""), fm_value_string(b, "")) == 0;
     case FM_LIST:

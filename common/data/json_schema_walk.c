@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "number.h"
+#include "value.h"
+
 #define MAX_KEY_SHOWN 128 /* bytes of a key in a path */
 #define BYTES_PER_WORK 64 /* of texts that are compared */
 
@@ -134,7 +137,7 @@ bool schema_equal(struct check *c, const struct fm_value *a, const struct fm_val
     case FM_BOOL:
         return fm_value_bool(a, false) == fm_value_bool(b, false);
     case FM_NUMBER:
-        return fm_value_number(a, 0) == fm_value_number(b, 0);
+        return number_compare(value_as_number(a), value_as_number(b)) == 0;
     case FM_STRING:
         return schema_spend(c, fm_value_size(a) / BYTES_PER_WORK) &&
                strcmp(fm_value_string(a, ""), fm_value_string(b, "")) == 0;

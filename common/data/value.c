@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
 #include "struct_fields.h"
 #include "wire.h"
 
@@ -15,7 +16,11 @@ struct member {
 
 struct fm_value {
     enum fm_value_kind kind;
-    size_t n, cap; /* of strings, lists, maps */
+    size_t n; /* of strings, lists, maps */
+    union {
+        size_t cap;       /* of lists, maps */
+        uint64_t integer; /* of a number that is exact beyond its double; else 0 */
+    };
     union {
         bool b;
         double number;
@@ -40,6 +45,23 @@ bool fm_value_bool(const struct fm_value *v, bool fallback)
 double fm_value_number(const struct fm_value *v, double fallback)
 {
     return fm_value_kind(v) == FM_NUMBER ? v->u.number : fallback;
+}
+
+struct number value_as_number(const struct fm_value *v)
+{
+    if (fm_value_kind(v) != FM_NUMBER)
+        return number_of_double(0);
+    return (struct number){.near = v->u.number, .exact = v->integer != 0, .bits = v->integer};
+}
+
+bool fm_value_int64(const struct fm_value *v, int64_t *ret)
+{
+    return fm_value_kind(v) == FM_NUMBER && number_is_int64(value_as_number(v), ret);
+}
+
+bool fm_value_uint64(const struct fm_value *v, uint64_t *ret)
+{
+    return fm_value_kind(v) == FM_NUMBER && number_is_uint64(value_as_number(v), ret);
 }
 
 const char *fm_value_string(const struct fm_value *v, const char *fallback)
@@ -129,6 +151,16 @@ struct fm_value *value_number(struct fm_arena *a, double n)
     return v;
 }
 
+struct fm_value *value_number_of(struct fm_arena *a, struct number n)
+{
+    struct fm_value *v = make(a, FM_NUMBER);
+    if (v == NULL)
+        return NULL;
+    v->u.number = n.near;
+    v->integer = n.exact ? n.bits : 0;
+    return v;
+}
+
 struct fm_value *value_string(struct fm_arena *a, const char *s, size_t n)
 {
     struct fm_value *v = make(a, FM_STRING);
@@ -140,6 +172,16 @@ struct fm_value *value_string(struct fm_arena *a, const char *s, size_t n)
             if ((unsigned char)copy[i] >= 0x80 || copy[i] == '\0')
                 copy[i] = '?';
     v->u.text = copy;
+    v->n = n;
+    return v;
+}
+
+struct fm_value *value_text(struct fm_arena *a, const char *s, size_t n)
+{
+    struct fm_value *v = make(a, FM_STRING);
+    if (v == NULL)
+        return NULL;
+    v->u.text = s;
     v->n = n;
     return v;
 }
@@ -198,6 +240,14 @@ int value_map_add(struct fm_arena *a, struct fm_value *map, const char *key, con
     return add_member(a, map, fm_bytes_of(key), v);
 }
 
+int value_map_add_text(struct fm_arena *a, struct fm_value *map, const char *key, const struct fm_value *v)
+{
+    if (fm_value_kind(map) != FM_MAP || grow(a, map, sizeof(*map->u.members)) < 0)
+        return -1;
+    map->u.members[map->n++] = (struct member){key, v};
+    return 0;
+}
+
 int value_map_set(struct fm_arena *a, struct fm_value *map, const char *key, const struct fm_value *v)
 {
     if (fm_value_kind(map) != FM_MAP)
@@ -209,6 +259,68 @@ int value_map_set(struct fm_arena *a, struct fm_value *map, const char *key, con
         }
     }
     return add_member(a, map, fm_bytes_of(key), v);
+}
+
+/* ---- keys that came twice ---- */
+
+#define FEW 8 /* so many are compared with each other */
+
+/* By key; of equal ones the first comes first. */
+static int by_key(const void *a, const void *b)
+{
+    const struct member *x = *(const struct member *const *)a, *y = *(const struct member *const *)b;
+    int order = strcmp(x->key, y->key);
+    return order != 0 ? order : (x > y) - (x < y);
+}
+
+/* Of equal keys the first gets the last value, and the others are marked by having no key. */
+static const char *mark_twice(struct member **sorted, size_t n)
+{
+    const char *twice = NULL;
+    for (size_t i = 0; i < n;) {
+        size_t same = 1;
+        while (i + same < n && strcmp(sorted[i]->key, sorted[i + same]->key) == 0)
+            same++;
+        sorted[i]->value = sorted[i + same - 1]->value;
+        if (same > 1)
+            twice = sorted[i]->key;
+        for (size_t k = 1; k < same; k++)
+            sorted[i + k]->key = NULL;
+        i += same;
+    }
+    return twice;
+}
+
+static bool has_twice(const struct fm_value *map)
+{
+    for (size_t i = 1; i < map->n; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(map->u.members[i].key, map->u.members[k].key) == 0)
+                return true;
+    return false;
+}
+
+int value_map_unify(struct fm_arena *a, struct fm_value *map, const char **ret_twice)
+{
+    const char *twice = NULL;
+    size_t n = fm_value_kind(map) == FM_MAP ? map->n : 0, kept = 0;
+    if (n > FEW || (n > 1 && has_twice(map))) {
+        struct member **sorted = fm_arena_alloc(a, n * sizeof(struct member *));
+        if (sorted == NULL)
+            return -1;
+        for (size_t i = 0; i < n; i++)
+            sorted[i] = &map->u.members[i];
+        qsort(sorted, n, sizeof(struct member *), by_key);
+        twice = mark_twice(sorted, n);
+    }
+    for (size_t i = 0; twice != NULL && i < n; i++)
+        if (map->u.members[i].key != NULL)
+            map->u.members[kept++] = map->u.members[i];
+    if (twice != NULL)
+        map->n = kept;
+    if (ret_twice != NULL)
+        *ret_twice = twice;
+    return 0;
 }
 
 struct fm_value *value_map_copy(struct fm_arena *a, const struct fm_value *map)
@@ -319,12 +431,17 @@ static struct fm_value *decode(struct decoding *d, struct fm_bytes b, unsigned d
     struct wire_reader r = wire_reader(b);
     uint32_t field, kind = VALUE_NULL;
     enum wire_type type, kind_type = WIRE_TYPE_VARINT;
-    uint64_t val, bits = 0;
+    uint64_t val, bits = 0, integer = 0;
     struct fm_bytes len, body = {(const uint8_t *)"", 0};
+    bool exact = false;
     int got;
     if (depth > VALUE_MAX_DEPTH)
         return malformed(d, "values are nested too deeply");
     while ((got = wire_next(&r, &field, &type, &val, &len)) > 0) { /* of a oneof the last one counts */
+        if (field == VALUE_INTEGER && type == WIRE_TYPE_VARINT) {
+            exact = true;
+            integer = val;
+        }
         if (field < VALUE_NULL || field > VALUE_LIST)
             continue;
         kind = field;
@@ -337,12 +454,15 @@ static struct fm_value *decode(struct decoding *d, struct fm_bytes b, unsigned d
                                                                      : WIRE_TYPE_LEN;
     if (got < 0 || kind_type != want)
         return malformed(d, "a value is malformed");
-    double number;
+    double near;
+    struct number number;
     switch (kind) {
     case VALUE_NUMBER:
-        memcpy(&number, &bits, sizeof(number));
-        return isfinite(number) ? full(d, value_number(d->a, number))
-                                : malformed(d, "a number is not finite");
+        memcpy(&near, &bits, sizeof(near));
+        number = number_of_double(near);
+        if (!isfinite(near) || (exact && !number_join(near, integer, &number)))
+            return malformed(d, exact ? "an integer is not that of its number" : "a number is not finite");
+        return full(d, value_number_of(d->a, number));
     case VALUE_STRING:
         return wire_text_ok(body.p, body.n) ? full(d, value_string(d->a, (const char *)body.p, body.n))
                                             : malformed(d, "a string is not valid UTF-8");
@@ -367,6 +487,44 @@ struct fm_value *value_decode_struct(struct fm_bytes fields, struct fm_arena *a,
 {
     struct decoding d = {a, err};
     return decode_map(&d, fields, 1);
+}
+
+bool value_encoded_number(struct fm_bytes value, struct number *ret)
+{
+    struct wire_reader r = wire_reader(value);
+    uint32_t field;
+    enum wire_type type;
+    uint64_t val, integer = 0;
+    struct fm_bytes len;
+    double near;
+    bool number = false;
+    while (wire_next(&r, &field, &type, &val, &len) > 0) {
+        if (field == VALUE_INTEGER && type == WIRE_TYPE_VARINT)
+            integer = val;
+        if (field < VALUE_NULL || field > VALUE_LIST)
+            continue;
+        number = field == VALUE_NUMBER && type == WIRE_TYPE_FIXED64;
+        memcpy(&near, &val, sizeof(near));
+    }
+    if (!number)
+        return false;
+    *ret = number_of_double(near);
+    return integer == 0 || number_join(near, integer, ret);
+}
+
+const char *value_strange_field(uint32_t number, struct fm_bytes value)
+{
+    struct number n;
+    fm_auto(fm_buf) again = {0};
+    if (number != VALUE_INTEGER)
+        return NULL;
+    if (value_encoded_number(value, &n) && n.exact) {
+        fm_buf_put_double(&again, VALUE_NUMBER, n.near);
+        fm_buf_put_tag_varint(&again, VALUE_INTEGER, n.bits);
+    }
+    return again.n > 0 && fm_bytes_eq(value, fm_buf_bytes(&again))
+               ? NULL
+               : "an integer (field 1001) stands behind its number_value and is beyond 2^53";
 }
 
 /* ---- encoding ---- */
@@ -435,6 +593,8 @@ static int encode_value(const struct fm_value *v, struct fm_buf *out, unsigned d
         return 0;
     case FM_NUMBER:
         fm_buf_put_double(out, VALUE_NUMBER, v->u.number);
+        if (v->integer != 0)
+            fm_buf_put_tag_varint(out, VALUE_INTEGER, v->integer);
         return 0;
     case FM_STRING:
         fm_buf_put_len_delim(out, VALUE_STRING, v->u.text, v->n);

@@ -296,6 +296,9 @@ static int check_message(struct walk *w, struct level *l, struct fm_bytes b)
         if (++w->elements > w->limits->max_elements)
             return fault(w, l, FM_RESOURCE_EXHAUSTED, "too many elements");
         if (f == NULL) {
+            const char *wrong = l->msg->strange == NULL ? NULL : l->msg->strange(number, b);
+            if (wrong != NULL)
+                return fault(w, l, FM_INVALID_ARGUMENT, wrong);
             l->at = r.p;
             continue;
         }

@@ -43,6 +43,9 @@ struct wire_msg {
     const char *name;
     const struct wire_field *fields; /* by number */
     size_t n_fields;
+    /* Asked for each field that is not listed, with its number and the whole message; NULL: all are allowed.
+     * Returns NULL, or what is wrong. Costs more than a moment at most once in a message. */
+    const char *(*strange)(uint32_t number, struct fm_bytes message);
 };
 
 struct wire_limits {

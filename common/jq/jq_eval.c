@@ -198,7 +198,8 @@ static enum exchange ask(const struct worker *w, const char *program, struct fm_
                            .max_outputs = limits->max_outputs,
                            .max_bytes = limits->max_bytes,
                            .cpu_ms = limits->cpu_ms,
-                           .compile_only = json.p == NULL};
+                           .compile_only = json.p == NULL,
+                           .big_integers = (uint32_t)limits->big_integers};
     int64_t until_ms = fm_now_mono_ms() + (int64_t)limits->cpu_ms * WAIT_PER_CPU + GRACE_MS;
     enum exchange e = send_all(w, &r, sizeof(r), until_ms);
     if (e == DONE)

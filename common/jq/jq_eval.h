@@ -18,9 +18,20 @@
 #define JQ_MAX_PROGRAM_BYTES (16 * 1024)
 #define JQ_MEMORY_BYTES (512ull * 1024 * 1024)
 
+/* libjq knows doubles only. What becomes of integers of the input beyond ±2^53: */
+enum jq_big_integers {
+    JQ_BIG_EXACT, /* they are exact where the program only passes them on, compares them with each other
+                     or puts them into text; a program for which they are more than that fails, with the
+                     path of one. Found out by comparing three runs, so what such a program says of
+                     the time (now) fails, too */
+    JQ_BIG_TEXT,  /* the program sees their digits as a string */
+    JQ_BIG_ROUND  /* it sees the nearest double */
+};
+
 struct jq_limits {
     uint32_t max_outputs, max_bytes; /* of all outputs as JSON */
-    uint32_t cpu_ms;
+    uint32_t cpu_ms;                 /* of all runs */
+    enum jq_big_integers big_integers;
 };
 
 /* What a program has put out: `n` texts of JSON, each ended by NUL, one behind the other. */
@@ -51,6 +62,7 @@ int jq_worker_main(void);
 struct jq_request {
     uint32_t program_bytes, json_bytes, max_outputs, max_bytes, cpu_ms;
     uint32_t compile_only; /* 1: then there is no JSON */
+    uint32_t big_integers; /* enum jq_big_integers */
 };
 
 struct jq_reply {

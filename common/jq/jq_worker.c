@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <time.h>
@@ -15,6 +16,9 @@
 
 #include <jq.h>
 
+#include "arena.h"
+#include "jq_values.h"
+#include "json.h"
 #include "mem.h"
 
 #define MAX_COMPILED 32
@@ -129,6 +133,13 @@ static jv no_input(jq_state *jq, void *arg)
     return jv_invalid_with_msg(jv_string("a program has no input but the data"));
 }
 
+/* What `debug` says is for nobody: the value goes on. */
+static void no_debug(void *arg, jv message)
+{
+    (void)arg;
+    jv_free(message);
+}
+
 /* Modules would be files of this host. They can only be named at the beginning of a program. */
 static bool has_modules(const char *p)
 {
@@ -192,6 +203,7 @@ static jq_state *compile(const char *program, char message[MAX_MESSAGE])
         _exit(3);
     jq_set_error_cb(c->jq, on_error, message);
     jq_set_input_cb(c->jq, no_input, NULL);
+    jq_set_debug_cb(c->jq, no_debug, NULL);
     jq_set_attr(c->jq, jv_string("JQ_LIBRARY_PATH"), jv_array());
     if (has_modules(program)) {
         snprintf(message, MAX_MESSAGE, "programs cannot use modules");
@@ -205,47 +217,223 @@ static jq_state *compile(const char *program, char message[MAX_MESSAGE])
     return c->jq;
 }
 
-/* The error that a program has raised, as text. */
-static void describe(jv error, char message[MAX_MESSAGE])
+/* What a run has put out, or how it ended. */
+struct outcome {
+    const struct jq_integers *all; /* of the input; may be NULL, … */
+    enum jq_form form;             /* … and how they stood in it */
+    enum fm_code code;
+    uint32_t n;
+    struct fm_buf out, second; /* outputs, or a message: with the nearest doubles, and as second_of says */
+};
+
+/* What else of a run is looked at than its outputs with the nearest doubles. */
+static enum jq_as second_of(enum jq_form form)
+{
+    return form == JQ_STAND_IN ? JQ_AS_EXACT : JQ_AS_LOOSE;
+}
+
+static void outcome_done(struct outcome *o)
+{
+    fm_buf_done(&o->out);
+    fm_buf_done(&o->second);
+}
+
+static void end_with(struct outcome *o, enum fm_code code, const char *message)
+{
+    o->code = code;
+    fm_buf_reset(&o->out);
+    fm_buf_reset(&o->second);
+    jq_write_text(message, o->all, o->form, JQ_AS_NEAREST, &o->out);
+    jq_write_text(message, o->all, o->form, second_of(o->form), &o->second);
+}
+
+/* The error that a program has raised. */
+static void end_with_error(struct outcome *o, jv error)
 {
     if (jv_get_kind(error) != JV_KIND_STRING)
         error = jv_dump_string(error, 0);
-    snprintf(message, MAX_MESSAGE, "%s", jv_string_value(error));
+    end_with(o, FM_INVALID_ARGUMENT, jv_string_value(error));
     jv_free(error);
 }
 
-/* Runs a program to its end and sends what it has put out. */
-static bool run(jq_state *jq, jv input, const struct jq_request *r)
+/* What halt_error says is an error like any other; halt is the end. */
+static void look_at_halt(jq_state *jq, struct outcome *o)
 {
-    char message[MAX_MESSAGE] = "";
-    fm_auto(fm_buf) out = {0};
-    uint32_t n = 0;
-    enum fm_code code = FM_OK;
-    jq_start(jq, input, 0);
-    while (code == FM_OK) {
-        jv v = jq_next(jq);
-        if (!jv_is_valid(v)) {
-            if (jv_invalid_has_msg(jv_copy(v))) {
-                code = FM_INVALID_ARGUMENT;
-                describe(jv_invalid_get_msg(v), message);
-            } else {
-                jv_free(v);
-            }
-            break;
-        }
-        jv text = jv_dump_string(v, 0);
-        size_t bytes = (size_t)jv_string_length_bytes(jv_copy(text)) + 1;
-        if (n == r->max_outputs || out.n + bytes > r->max_bytes) {
-            code = FM_RESOURCE_EXHAUSTED;
-            snprintf(message, sizeof(message), "it has more than %u outputs, or more than %u bytes of them",
-                     r->max_outputs, r->max_bytes);
-        } else {
-            fm_buf_append(&out, jv_string_value(text), bytes);
-            n++;
-        }
-        jv_free(text);
+    jv code = jq_get_exit_code(jq);
+    bool fails = jq_halted(jq) && jv_is_valid(code);
+    jv_free(code);
+    if (!fails)
+        return;
+    jv message = jq_get_error_message(jq);
+    if (!jv_is_valid(message) || jv_get_kind(message) == JV_KIND_NULL) {
+        jv_free(message);
+        message = jv_string("it has called halt_error");
     }
-    return code == FM_OK ? reply(FM_OK, n, out.p, out.n) : reply_fault(code, message);
+    end_with_error(o, message);
+}
+
+static bool put_output(struct outcome *o, jv v, enum jq_as as, struct fm_buf *out)
+{
+    bool ok = jq_write(v, o->all, o->form, as, out);
+    fm_buf_append(out, "", 1);
+    return ok;
+}
+
+static void put_outputs(struct outcome *o, jv v, const struct jq_request *r)
+{
+    char message[MAX_MESSAGE];
+    bool ok = o->all == NULL || put_output(o, jv_copy(v), second_of(o->form), &o->second);
+    if (!put_output(o, v, JQ_AS_NEAREST, &o->out) || !ok) {
+        end_with(o, FM_INVALID_ARGUMENT, "an output is nested too deeply, or has a NUL character");
+    } else if (++o->n > r->max_outputs || o->out.n > r->max_bytes) {
+        (void)snprintf(message, sizeof(message), "it has more than %u outputs, or more than %u bytes of them",
+                       r->max_outputs, r->max_bytes);
+        end_with(o, FM_RESOURCE_EXHAUSTED, message);
+    }
+}
+
+/* Runs a program to its end. */
+static void run(jq_state *jq, jv input, const struct jq_request *r, struct outcome *o)
+{
+    jq_start(jq, input, 0);
+    while (o->code == FM_OK) {
+        jv v = jq_next(jq);
+        if (jv_is_valid(v)) {
+            put_outputs(o, v, r);
+            continue;
+        }
+        if (jv_invalid_has_msg(jv_copy(v))) {
+            end_with_error(o, jv_invalid_get_msg(v));
+        } else {
+            jv_free(v);
+            look_at_halt(jq, o);
+        }
+        break;
+    }
+}
+
+static bool reply_outcome(const struct outcome *o, struct fm_buf *out)
+{
+    if (o->code == FM_OK)
+        return reply(FM_OK, o->n, out->p, out->n);
+    fm_buf_append(out, "", 1);
+    const char *message = (const char *)out->p;
+    return reply((uint32_t)o->code, 0, message, fm_utf8_cut(message, MAX_MESSAGE));
+}
+
+static bool is_same_end(const struct outcome *a, const struct outcome *b)
+{
+    return a->code == b->code && a->n == b->n;
+}
+
+/* ---- integers that jq does not know ---- */
+
+struct input {
+    jq_state *jq;
+    const struct jq_request *r;
+    const struct fm_value *v;
+    struct jq_integers all;
+};
+
+static void run_with(const struct input *in, enum jq_form form, struct outcome *o)
+{
+    o->all = &in->all;
+    o->form = form;
+    run(in->jq, jq_input(in->v, &in->all, form), in->r, o);
+}
+
+/* Whether the program does with tokens what it does with the nearest doubles. */
+static bool takes_tokens(struct input *in, const struct outcome *nearest, bool in_json)
+{
+    fm_auto(outcome) tokens = {0};
+    in->all.in_json = in_json;
+    run_with(in, JQ_TOKEN, &tokens);
+    return is_same_end(nearest, &tokens) &&
+           fm_bytes_eq(fm_buf_bytes(&nearest->second), fm_buf_bytes(&tokens.second));
+}
+
+/* Whether the program does with the hidden integers what it does with the nearest doubles: then its outputs
+ * are right with the integers themselves. They are in `ret`, from the run that keeps numbers numbers. */
+static bool passes_on(struct input *in, const struct outcome *nearest, struct outcome *ret)
+{
+    if (!takes_tokens(in, nearest, false) && !takes_tokens(in, nearest, true))
+        return false;
+    run_with(in, JQ_STAND_IN, ret);
+    return is_same_end(nearest, ret) && fm_bytes_eq(fm_buf_bytes(&nearest->out), fm_buf_bytes(&ret->out));
+}
+
+/* One that the program does more with, by halving; perhaps it takes two together: then one of them. */
+static const struct jq_integer *find_touched(struct input *in, const struct outcome *nearest)
+{
+    size_t from = 0, n = in->all.n;
+    int64_t begun = cpu_us(), most = (int64_t)in->r->cpu_ms * 1000 / 4;
+    while (n > 1 && cpu_us() - begun < most) {
+        fm_auto(outcome) o = {0};
+        for (size_t i = 0; i < in->all.n; i++)
+            in->all.items[i].hidden = i >= from && i < from + n / 2;
+        if (passes_on(in, nearest, &o)) {
+            from += n / 2;
+            n -= n / 2;
+        } else {
+            n /= 2;
+        }
+    }
+    return &in->all.items[from];
+}
+
+static bool run_exactly(struct input *in)
+{
+    fm_auto(outcome) nearest = {0};
+    fm_auto(outcome) exact = {0};
+    char message[MAX_MESSAGE], digits[NUMBER_TEXT_BYTES];
+    run_with(in, JQ_NEAREST, &nearest);
+    if (passes_on(in, &nearest, &exact))
+        return reply_outcome(&exact, &exact.second);
+    const struct jq_integer *i = find_touched(in, &nearest);
+    (void)number_print(i->n, digits);
+    (void)snprintf(
+        message, sizeof(message),
+        "it would change the integer %s at %s, for jq has no integers beyond 2^53: pass such integers "
+        "as text (big_integers: \"text\"), or leave them as they are",
+        digits, i->path[0] != '\0' ? i->path : ".");
+    return reply_fault(FM_INVALID_ARGUMENT, message);
+}
+
+static bool run_in_form(const struct input *in, enum jq_form form)
+{
+    fm_auto(outcome) o = {0};
+    run_with(in, form, &o);
+    return reply_outcome(&o, &o.out);
+}
+
+/* A number that nobody can guess who has made data or program. */
+static uint64_t new_secret(void)
+{
+    uint64_t secret;
+    if (getentropy(&secret, sizeof(secret)) < 0)
+        _exit(3);
+    return secret;
+}
+
+/* Of a JSON text that may have such integers. */
+static bool evaluate_big(jq_state *jq, const struct jq_request *r, const char *json)
+{
+    struct fm_arena arena;
+    fm_auto(fm_err) err = {0};
+    struct input in = {.jq = jq, .r = r};
+    bool ok;
+    fm_arena_init(&arena, JQ_MEMORY_BYTES / 2);
+    in.v = json_value_read(json, r->json_bytes, &arena, &err);
+    if (in.v == NULL)
+        ok = reply_fault((enum fm_code)err.code, err.msg);
+    else if (!jq_find_integers(in.v, &arena, new_secret(), &in.all))
+        ok = reply_fault(FM_RESOURCE_EXHAUSTED, "the data has too many large integers");
+    else if (r->big_integers == JQ_BIG_EXACT && in.all.n > 0)
+        ok = run_exactly(&in);
+    else
+        ok = run_in_form(&in, r->big_integers == JQ_BIG_TEXT ? JQ_TEXT : JQ_NEAREST);
+    fm_arena_done(&arena);
+    return ok;
 }
 
 static bool evaluate(const struct jq_request *r, const char *program, const char *json)
@@ -256,12 +444,16 @@ static bool evaluate(const struct jq_request *r, const char *program, const char
         return reply_fault(FM_INVALID_ARGUMENT, message[0] == '\0' ? "it does not compile" : message);
     if (r->compile_only != 0)
         return reply(FM_OK, 0, NULL, 0);
+    if (jq_may_have_integers(json, r->json_bytes))
+        return evaluate_big(jq, r, json);
     jv input = jv_parse_sized(json, (int)r->json_bytes);
     if (!jv_is_valid(input)) {
         jv_free(input);
         return reply_fault(FM_INVALID_ARGUMENT, "the data is nested too deeply for jq");
     }
-    return run(jq, input, r);
+    fm_auto(outcome) o = {0};
+    run(jq, input, r, &o);
+    return reply_outcome(&o, &o.out);
 }
 
 int jq_worker_main(void)

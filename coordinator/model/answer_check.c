@@ -1,16 +1,18 @@
 /* Checks of answers. See answer_check.h. */
 #include "answer_check.h"
 
-#include <jv.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "arena.h"
 #include "buf.h"
 #include "err.h"
+#include "exact.h"
 #include "fermata/v1/types.pb-c.h"
 #include "fermata/value.h"
 #include "google/protobuf/struct.pb-c.h"
+#include "json.h"
 #include "json_schema.h"
 #include "mem.h"
 #include "pbc.h"
@@ -28,55 +30,85 @@
  * They are texts. One that is JSON (a model may offer numbers or objects, which are shown as JSON) may also
  * be answered by the value that it stands for. */
 
-static bool is_value(jv j, const Google__Protobuf__Value *v, unsigned depth);
+static bool is_value(const struct fm_value *j, const Google__Protobuf__Value *v, unsigned depth);
 
-static bool is_list(jv j, const Google__Protobuf__ListValue *l, unsigned depth)
+static bool is_list(const struct fm_value *j, const Google__Protobuf__ListValue *l, unsigned depth)
 {
-    bool same = jv_get_kind(j) == JV_KIND_ARRAY && (size_t)jv_array_length(jv_copy(j)) == l->n_values;
+    bool same = fm_value_kind(j) == FM_LIST && fm_value_size(j) == l->n_values;
     for (size_t i = 0; same && i < l->n_values; i++)
-        same = is_value(jv_array_get(jv_copy(j), (int)i), l->values[i], depth + 1);
-    jv_free(j);
+        same = is_value(fm_value_at(j, i), l->values[i], depth + 1);
     return same;
 }
 
-static bool is_struct(jv j, const Google__Protobuf__Struct *s, unsigned depth)
+static int by_key(const void *a, const void *b)
 {
-    bool same = jv_get_kind(j) == JV_KIND_OBJECT && (size_t)jv_object_length(jv_copy(j)) == s->n_fields;
-    for (size_t i = 0; same && i < s->n_fields; i++)
-        same =
-            is_value(jv_object_get(jv_copy(j), jv_string(s->fields[i]->key)), s->fields[i]->value, depth + 1);
-    jv_free(j);
+    return strcmp((*(Google__Protobuf__Struct__FieldsEntry *const *)a)->key,
+                  (*(Google__Protobuf__Struct__FieldsEntry *const *)b)->key);
+}
+
+/* Keys are unique in both. */
+static bool is_struct(const struct fm_value *j, const Google__Protobuf__Struct *s, unsigned depth)
+{
+    if (fm_value_kind(j) != FM_MAP || fm_value_size(j) != s->n_fields)
+        return false;
+    fm_autofree Google__Protobuf__Struct__FieldsEntry **sorted =
+        fm_xmemdup(s->fields, s->n_fields * sizeof(*s->fields));
+    if (s->n_fields > 0)
+        qsort(sorted, s->n_fields, sizeof(*sorted), by_key);
+    bool same = true;
+    for (size_t i = 0; same && i < s->n_fields; i++) {
+        Google__Protobuf__Struct__FieldsEntry wanted = {.key = (char *)(uintptr_t)fm_value_key(j, i)},
+                                              *key = &wanted, **found;
+        found = bsearch(&key, sorted, s->n_fields, sizeof(*sorted), by_key);
+        same = found != NULL && is_value(fm_value_at(j, i), (*found)->value, depth + 1);
+    }
     return same;
 }
 
-/* Whether the JSON is this value, in whatever order its keys are. Takes `j`. */
-static bool is_value(jv j, const Google__Protobuf__Value *v, unsigned depth)
+/* Whether the JSON is this value, in whatever order its keys are. */
+static bool is_value(const struct fm_value *j, const Google__Protobuf__Value *v, unsigned depth)
 {
-    jv_kind kind = jv_get_kind(j);
-    bool same = false;
-    if (v != NULL && depth <= MAX_DEPTH && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE)
+    struct number n;
+    if (v == NULL || depth > MAX_DEPTH)
+        return false;
+    switch (v->kind_case) {
+    case GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE:
         return is_list(j, v->list_value, depth);
-    if (v != NULL && depth <= MAX_DEPTH && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
+    case GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE:
         return is_struct(j, v->struct_value, depth);
-    if (v == NULL)
-        same = false;
-    else if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE)
-        same = kind == JV_KIND_NULL;
-    else if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE)
-        same = kind == (v->bool_value ? JV_KIND_TRUE : JV_KIND_FALSE);
-    else if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE)
-        same = kind == JV_KIND_NUMBER && jv_number_value(j) == v->number_value;
-    else if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
-        same = kind == JV_KIND_STRING && strcmp(jv_string_value(j), v->string_value) == 0;
-    jv_free(j);
-    return same;
+    case GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE:
+        return fm_value_kind(j) == FM_NULL;
+    case GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE:
+        return fm_value_kind(j) == FM_BOOL && fm_value_bool(j, false) == (v->bool_value != 0);
+    case GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE:
+        return fm_value_kind(j) == FM_NUMBER && exact_number(v, &n) &&
+               number_compare(value_as_number(j), n) == 0;
+    case GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE:
+        return fm_value_kind(j) == FM_STRING && strcmp(fm_value_string(j, ""), v->string_value) == 0;
+    default:
+        return false;
+    }
 }
 
-static bool is_choice(const char *choice, const Google__Protobuf__Value *answer)
+static bool is_choice(const char *choice, const Google__Protobuf__Value *answer, struct fm_arena *a)
 {
+    fm_auto(fm_err) none = {0};
     if (answer->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
         return strcmp(choice, answer->string_value) == 0;
-    return is_value(jv_parse(choice), answer, 0);
+    fm_arena_reset(a);
+    const struct fm_value *j = json_value_read(choice, strlen(choice), a, &none);
+    return j != NULL && is_value(j, answer, 0);
+}
+
+static bool is_one(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer)
+{
+    struct fm_arena arena;
+    bool found = false;
+    fm_arena_init(&arena, MEMORY_BYTES);
+    for (size_t i = 0; !found && i < pause->n_choices; i++)
+        found = is_choice(pause->choices[i], answer, &arena);
+    fm_arena_done(&arena);
+    return found;
 }
 
 static int check_choices(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer,
@@ -84,9 +116,8 @@ static int check_choices(const Fermata__V1__Pause *pause, const Google__Protobuf
 {
     char list[MAX_LISTED_BYTES + MAX_CHOICE_BYTES + 64] = "";
     size_t n = 0;
-    for (size_t i = 0; i < pause->n_choices; i++)
-        if (is_choice(pause->choices[i], answer))
-            return 0;
+    if (is_one(pause, answer))
+        return 0;
     for (size_t i = 0; i < pause->n_choices; i++) {
         if (n > MAX_LISTED_BYTES) {
             (void)snprintf(list + n, sizeof(list) - n, ", and %zu more", pause->n_choices - i);

@@ -1,12 +1,15 @@
 /* The wire guard for protobuf-c. See guard.h. */
 #include "guard.h"
 
+#include <string.h>
+
 #include <uthash.h>
 
 #include "arena.h"
 #include "buf.h"
 #include "err.h"
 #include "mem.h"
+#include "value.h"
 #include "wire.h"
 
 struct entry {
@@ -49,6 +52,11 @@ static enum wire_kind kind_of(ProtobufCType type)
     return WIRE_BYTES;
 }
 
+static bool is_value(const ProtobufCMessageDescriptor *d)
+{
+    return strcmp(d->name, "google.protobuf.Value") == 0;
+}
+
 const struct wire_msg *wire_msg_of(const ProtobufCMessageDescriptor *d)
 {
     struct entry *e;
@@ -68,7 +76,7 @@ const struct wire_msg *wire_msg_of(const ProtobufCMessageDescriptor *d)
         if (f->type == PROTOBUF_C_TYPE_MESSAGE)
             fields[i].sub = wire_msg_of(f->descriptor);
     }
-    e->msg = (struct wire_msg){d->name, fields, d->n_fields};
+    e->msg = (struct wire_msg){d->name, fields, d->n_fields, is_value(d) ? value_strange_field : NULL};
     return &e->msg;
 }
 

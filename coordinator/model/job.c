@@ -10,9 +10,11 @@
 #include "buf.h"
 #include "digest.h"
 #include "err.h"
+#include "exact.h"
 #include "fermata/v1/types.pb-c.h"
 #include "fields.h"
 #include "google/protobuf/timestamp.pb-c.h"
+#include "guard.h"
 #include "id.h"
 #include "job_state.h"
 #include "job_state_int.h"
@@ -258,7 +260,16 @@ static void put_netstring(struct fm_buf *b, const void *p, size_t n)
     fm_buf_append(b, p, n);
 }
 
-/* See Pause.digest. */
+/* See Pause.digest: of the data as a client is shown it, so that whoever sees it can count it again. */
+static void put_shown(struct fm_buf *b, Google__Protobuf__Struct *data)
+{
+    fm_auto(fm_buf) packed = {0};
+    canonical_sort(&data->base);
+    pb_pack(data, &packed);
+    if (!exact_show(wire_msg_of(data->base.descriptor), fm_buf_bytes(&packed), b))
+        fm_buf_append(b, packed.p, packed.n);
+}
+
 static void set_digest(const struct job *job, Fermata__V1__Pause *p)
 {
     fm_auto(fm_buf) b = {0}, data = {0};
@@ -271,10 +282,8 @@ static void set_digest(const struct job *job, Fermata__V1__Pause *p)
     put_netstring(&b, p->question, strlen(p->question));
     for (size_t i = 0; i < p->n_choices; i++)
         put_netstring(&b, p->choices[i], strlen(p->choices[i]));
-    if (p->data != NULL) {
-        canonical_sort(&p->data->base);
-        pb_pack(p->data, &data);
-    }
+    if (p->data != NULL)
+        put_shown(&data, p->data);
     put_netstring(&b, data.p != NULL ? (const void *)data.p : "", data.n);
     core_digest(fm_buf_bytes(&b), sum);
     for (size_t i = 0; i < sizeof(sum); i++) {

@@ -423,3 +423,20 @@ void job_state_encode(const struct job_state *s, const struct task_item *more, s
         fm_buf_put_tag_varint(out, FIELD_JOB_STATE_INPUTS_THROUGH, s->inputs);
     job_state_put_usage(s, FIELD_JOB_STATE_USAGE, out);
 }
+
+bool job_state_value(const struct job_state *s, const char *routine, const char *key, struct fm_buf *out)
+{
+    const struct kv *kv = &s->shared;
+    struct kv_value v;
+    if (routine[0] != '\0') {
+        struct routine_state *r;
+        HASH_FIND_STR(s->routines, routine, r);
+        if (r == NULL)
+            return false;
+        kv = &r->kv;
+    }
+    if (!kv_get(kv, key, strlen(key), &v))
+        return false;
+    kv_put_value(v, out);
+    return true;
+}

@@ -68,6 +68,9 @@ const struct task_item *job_state_find_task(const struct job_state *s, const cha
 /* The first of the pending tasks, in the order in which they came; the others follow by `next`. */
 const struct task_item *job_state_tasks(const struct job_state *s);
 size_t job_state_bytes(const struct job_state *s);
+/* Appends the encoded Value under a key of the shared data, or (`routine` not "") of a routine's state. False
+ * when there is none. */
+bool job_state_value(const struct job_state *s, const char *routine, const char *key, struct fm_buf *out);
 
 /* Folds a step in: whole, or not at all. `*inputs` is the list of inputs that no step has taken, by number;
  * those the step takes move into the state. On success `*ret_task` is the task as it was before the step,

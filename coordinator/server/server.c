@@ -13,6 +13,8 @@
 #include "clock.h"
 #include "core.h"
 #include "err.h"
+#include "exact.h"
+#include "guard.h"
 #include "health.h"
 #include "host_agent.h"
 #include "io.h"
@@ -63,6 +65,7 @@ static void begin_core_call(struct rpc_call *call, const struct rpc_method *meth
     if (request == NULL)
         return;
     struct server_call *c = server_call_new(s, call, SERVER_CALL_CORE);
+    c->response = m->response;
     rpc_call_events(call, &events, c, LIMIT_WATCH_QUEUE_BYTES);
     FM_LOG(TRACE, RPC, "request", FM_STR("method", method->path), FM_STR("peer", rpc_call_peer(call)));
     server_time(s);
@@ -92,11 +95,18 @@ static void add_core_methods(struct server *s)
 
 /* ---- what the core says ---- */
 
+/* What the core says, as clients see it: integers that their doubles cannot show are text. */
+static struct fm_bytes shown(const struct server_call *c, struct fm_bytes response, struct fm_buf *room)
+{
+    return exact_show(wire_msg_of(c->response), response, room) ? fm_buf_bytes(room) : response;
+}
+
 static void io_reply(void *arg, uint64_t ticket, struct fm_bytes response)
 {
     struct server_call *c = server_call_find(arg, ticket);
+    fm_auto(fm_buf) room = {0};
     if (c != NULL)
-        rpc_call_reply(c->call, response);
+        rpc_call_reply(c->call, shown(c, response, &room));
 }
 
 static void io_fail(void *arg, uint64_t ticket, const struct fm_err *err)
@@ -109,7 +119,8 @@ static void io_fail(void *arg, uint64_t ticket, const struct fm_err *err)
 static bool io_watch_send(void *arg, uint64_t ticket, struct fm_bytes response)
 {
     struct server_call *c = server_call_find(arg, ticket);
-    return c == NULL || rpc_call_send(c->call, response);
+    fm_auto(fm_buf) room = {0};
+    return c == NULL || rpc_call_send(c->call, shown(c, response, &room));
 }
 
 static void io_watch_end(void *arg, uint64_t ticket)

@@ -28,6 +28,7 @@ struct server_call {
     struct server *server;
     struct rpc_call *call;
     enum server_call_kind kind;
+    const ProtobufCMessageDescriptor *response; /* of a call of the core's */
 };
 
 struct server {

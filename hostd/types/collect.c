@@ -2,6 +2,8 @@
  * that a datum costs what it brings, however many came before. See collect.h. */
 #include "collect.h"
 
+#include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,12 +40,28 @@ static void write_group(struct collect *g)
     fm_ctx_state_set(g->ctx, key, v);
 }
 
+/* Integers that their doubles cannot tell apart by their digits. */
+static void put_number(const struct fm_value *v, char *out, size_t n)
+{
+    int64_t i;
+    uint64_t u;
+    double d = fm_value_number(v, 0);
+    if (fabs(d) < 0x1p53 || (!fm_value_int64(v, &i) && !fm_value_uint64(v, &u)))
+        snprintf(out, n, "%.17g", d);
+    else if (fm_value_int64(v, &i))
+        snprintf(out, n, "%" PRId64, i);
+    else
+        snprintf(out, n, "%" PRIu64, u);
+}
+
 /* Whether the text is also that of a number, of true or false, or of a quoted text. */
 static bool is_ambiguous(const char *text)
 {
     char again[40], *end;
     if (text[0] == '"' || strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
         return true;
+    if (strspn(text + (text[0] == '-'), "0123456789") == strlen(text + (text[0] == '-')) && strlen(text) > 15)
+        return true; /* perhaps of an integer beyond 2^53 */
     snprintf(again, sizeof(again), "%.17g", strtod(text, &end));
     return end != text && strcmp(again, text) == 0;
 }
@@ -89,7 +107,7 @@ int collect_begin(struct collect *g, struct fm_ctx *ctx, const struct fm_value *
         read_text_group(g, fm_value_string(v, ""));
         return 0;
     case FM_NUMBER:
-        snprintf(g->name, sizeof(g->name), "%.17g", fm_value_number(v, 0));
+        put_number(v, g->name, sizeof(g->name));
         break;
     case FM_BOOL:
         snprintf(g->name, sizeof(g->name), "%s", fm_value_bool(v, false) ? "true" : "false");

@@ -7,9 +7,9 @@
  *     none.
  * Programs run in a worker process (common/jq/jq_eval.h): they see neither the host's environment
  * nor other input, modules are refused, and one that loops for ever or needs more than 512 MiB
- * fails its task only. error(…) and faults of the program fail with INVALID_ARGUMENT, too much time
- * with DEADLINE_EXCEEDED, too much memory or output with RESOURCE_EXHAUSTED; none of them is
- * retried. Blocks, so runs on the pool. */
+ * fails its task only. error(…), halt_error and faults of the program fail with INVALID_ARGUMENT, too much
+ * time with DEADLINE_EXCEEDED, too much memory or output with RESOURCE_EXHAUSTED; none of them is retried.
+ * Blocks, so runs on the pool. */
 #include <string.h>
 
 #include "builtin.h"
@@ -21,13 +21,20 @@
 
 #define MAX_OUTPUT_BYTES (8u * 1024 * 1024)
 
+static enum jq_big_integers big_integers_of(const struct fm_value *config)
+{
+    const char *said = fm_value_string(fm_value_get(config, "big_integers"), "exact");
+    return strcmp(said, "text") == 0 ? JQ_BIG_TEXT : strcmp(said, "round") == 0 ? JQ_BIG_ROUND : JQ_BIG_EXACT;
+}
+
 static int run(struct fm_ctx *ctx, const struct fm_value *data, struct jq_outputs *ret)
 {
     const struct fm_value *config = fm_ctx_config(ctx);
     const struct jq_limits limits = {
         .max_outputs = fm_count32_from(fm_value_number(fm_value_get(config, "max_outputs"), 10000)),
         .max_bytes = MAX_OUTPUT_BYTES,
-        .cpu_ms = fm_count32_from(fm_value_number(fm_value_get(config, "timeout_ms"), 5000))};
+        .cpu_ms = fm_count32_from(fm_value_number(fm_value_get(config, "timeout_ms"), 5000)),
+        .big_integers = big_integers_of(config)};
     fm_auto(fm_err) err = {0};
     int rc = expr_eval(ctx, fm_value_string(fm_value_get(config, "program"), ""), data, &limits, ret, &err);
     if (rc == 0)

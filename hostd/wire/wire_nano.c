@@ -78,7 +78,7 @@ const struct wire_msg *wire_msg_of_nano(const pb_msgdesc_t *desc, const char *na
         } while (pb_field_iter_next(&it));
     }
     qsort(fields, n, sizeof(*fields), by_number);
-    e->msg = (struct wire_msg){name, fields, n};
+    e->msg = (struct wire_msg){name, fields, n, NULL};
     return &e->msg;
 }
 

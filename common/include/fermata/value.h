@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct fm_value;
 enum fm_value_kind { FM_NULL, FM_BOOL, FM_NUMBER, FM_STRING, FM_LIST, FM_MAP };
@@ -16,6 +17,10 @@ enum fm_value_kind fm_value_kind(const struct fm_value *v);
 bool fm_value_bool(const struct fm_value *v, bool fallback);
 double fm_value_number(const struct fm_value *v, double fallback);
 const char *fm_value_string(const struct fm_value *v, const char *fallback);
+/* Numbers are integers of int64 and uint64, exactly, and doubles; fm_value_number gives the nearest
+ * double of all. These give an integer: true when the value is one of that type. */
+bool fm_value_int64(const struct fm_value *v, int64_t *ret);
+bool fm_value_uint64(const struct fm_value *v, uint64_t *ret);
 /* Length of a string in bytes, number of elements of a list or a map; else 0. */
 size_t fm_value_size(const struct fm_value *v);
 /* Element `i` of a list, value `i` of a map (in the order of the keys' setting); NULL beyond the

@@ -40,8 +40,9 @@ enum method_role {
 struct method {
     const char *name; /* "Jobs/SubmitJob" */
     enum method_kind kind;
-    const ProtobufCMessageDescriptor *request; /* NULL: a call of the core's own, with values in
-                                                  op->own */
+    const ProtobufCMessageDescriptor *request;  /* NULL: a call of the core's own, with values in
+                                                   op->own */
+    const ProtobufCMessageDescriptor *response; /* what a client is sent; NULL with `request` */
     enum method_role role;
     enum method_admission admit;
     /* Handles the op. 0: it is done (answered, or its unit answers it), and the frame frees it;

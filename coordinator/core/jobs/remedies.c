@@ -9,6 +9,7 @@
 
 #include "defs.h"
 #include "err.h"
+#include "exact.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
 #include "fields.h"
@@ -94,9 +95,11 @@ static int replace(struct core *c, struct job *job, const char *task_id, Fermata
     if (t == NULL)
         return fm_err_set(err, FM_DATA_LOSS, "task_id", "task %.64s is malformed", task_id);
     if (data != NULL) {
+        Google__Protobuf__Struct *edited = pb_clone(data);
+        exact_restore_struct(edited, t->data);
         if (t->data != NULL)
             google__protobuf__struct__free_unpacked(t->data, NULL);
-        t->data = pb_clone(data);
+        t->data = edited;
     } else {
         t->failed_attempts = 0;
         t->spent_ms = 0;
@@ -174,18 +177,33 @@ int remedy_edit(struct core *c, struct job *job, const char *task_id, const Goog
     return replace(c, job, task_id, &remedy, data, err);
 }
 
+/* Puts the integers that the state shows as text back into what is to replace them. */
+static void restore(const struct job *job, const char *routine, Google__Protobuf__Struct *set)
+{
+    for (size_t i = 0; set != NULL && i < set->n_fields; i++) {
+        fm_auto(fm_buf) encoded = {0};
+        if (!job_state_value(job->state, routine, set->fields[i]->key, &encoded))
+            continue;
+        fm_auto_pb Google__Protobuf__Value *shown =
+            google__protobuf__value__unpack(NULL, encoded.n, encoded.p);
+        exact_restore(set->fields[i]->value, shown);
+    }
+}
+
 int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateRequest *r, struct fm_err *err)
 {
     size_t n_set = r->set == NULL ? 0 : r->set->n_fields, n = n_set + r->n_remove;
+    fm_auto_pb Google__Protobuf__Struct *set = pb_clone(r->set);
+    restore(job, r->routine, set);
     Fermata__V1__StateChange *changes = fm_xcalloc(n + 1, sizeof(*changes));
     Fermata__V1__StateChange **pointers = fm_xcalloc(n + 1, sizeof(*pointers));
     for (size_t i = 0; i < n; i++) {
         fermata__v1__state_change__init(&changes[i]);
         pointers[i] = &changes[i];
         changes[i].routine = r->routine;
-        changes[i].key = i < n_set ? r->set->fields[i]->key : r->remove[i - n_set];
+        changes[i].key = i < n_set ? set->fields[i]->key : r->remove[i - n_set];
         changes[i].kind = i < n_set ? STATE_CHANGE_KIND_SET : STATE_CHANGE_KIND_REMOVE;
-        changes[i].value = i < n_set ? r->set->fields[i]->value : NULL;
+        changes[i].value = i < n_set ? set->fields[i]->value : NULL;
     }
     Fermata__V1__Remedy remedy = remedy_of(REMEDY_KIND_PATCH_STATE, r->by, r->reason);
     Fermata__V1__Step step = FERMATA__V1__STEP__INIT;

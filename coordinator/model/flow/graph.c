@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "exact.h"
 #include "fermata/v1/types.pb-c.h"
 #include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
@@ -127,7 +128,8 @@ static void put_routine(struct graph *g, const Fermata__V1__Routine *r)
 
 static void put_value(struct graph *g, const Google__Protobuf__Value *v)
 {
-    char number[32];
+    char number[NUMBER_TEXT_BYTES];
+    struct number n;
     switch (v == NULL ? GOOGLE__PROTOBUF__VALUE__KIND__NOT_SET : v->kind_case) {
     case GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE:
         put_text(g, "\"");
@@ -135,8 +137,8 @@ static void put_value(struct graph *g, const Google__Protobuf__Value *v)
         put_text(g, "\"");
         return;
     case GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE:
-        snprintf(number, sizeof(number), "%.15g", v->number_value);
-        put(g, number);
+        if (exact_number(v, &n) && number_print(n, number) > 0)
+            put(g, number);
         return;
     case GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE:
         put(g, v->bool_value ? "true" : "false");

@@ -7,7 +7,10 @@
 #include "fermata/v1/types.pb.h"
 #include "kv.h"
 #include "mem.h"
+#include "number.h"
 #include "pb_var.h"
+#include "struct_fields.h"
+#include "value.h"
 #include "wire.h"
 
 struct parsing {
@@ -230,7 +233,31 @@ struct routine *flow_routine(struct flow *f, const char *id)
 
 /* ---- connections ---- */
 
-/* Values are compared as they are encoded; those of a filter are scalars. */
+/* Whether an encoded Value is a string of these digits. */
+static bool is_digits_of(struct fm_bytes value, struct number n)
+{
+    char digits[NUMBER_TEXT_BYTES];
+    struct fm_buf text = {0};
+    (void)number_print(n, digits);
+    fm_buf_put_string(&text, VALUE_STRING, digits);
+    bool same = fm_bytes_eq(value, fm_buf_bytes(&text));
+    fm_buf_done(&text);
+    return same;
+}
+
+/* Values of a filter are scalars; so they are compared as they are encoded, but for numbers, which may be
+ * encoded in two ways. Large integers are met by their digits: a client's filter cannot say them otherwise.
+ */
+static bool is_value_of_filter(struct fm_bytes wanted, struct fm_bytes have)
+{
+    struct number x, y;
+    if (fm_bytes_eq(wanted, have))
+        return true;
+    if (!value_encoded_number(have, &y))
+        return false;
+    return value_encoded_number(wanted, &x) ? number_compare(x, y) == 0 : y.exact && is_digits_of(wanted, y);
+}
+
 static bool filter_takes(struct fm_bytes filter, const struct data_fields *data)
 {
     struct wire_reader r = wire_reader(filter);
@@ -242,7 +269,7 @@ static bool filter_takes(struct fm_bytes filter, const struct data_fields *data)
         if (field != 1 || type != WIRE_TYPE_LEN || kv_read_pair(pair, &key, &value) < 0)
             continue;
         const struct data_field *have = data_fields_find(data, key);
-        if (have == NULL || !fm_bytes_eq(value, have->value))
+        if (have == NULL || !is_value_of_filter(value, have->value))
             return false;
     }
     return true;

@@ -31,6 +31,9 @@ struct fm_value *fm_null(struct fm_ctx *ctx);
 struct fm_value *fm_bool(struct fm_ctx *ctx, bool b);
 /* Numbers must be finite: others become null. */
 struct fm_value *fm_number(struct fm_ctx *ctx, double n);
+/* Integers, exactly. */
+struct fm_value *fm_int64(struct fm_ctx *ctx, int64_t n);
+struct fm_value *fm_uint64(struct fm_ctx *ctx, uint64_t n);
 /* Text must be valid UTF-8: bytes that are not become '?'. */
 struct fm_value *fm_string(struct fm_ctx *ctx, const char *text);
 struct fm_value *fm_list(struct fm_ctx *ctx);

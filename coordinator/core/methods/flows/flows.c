@@ -172,9 +172,14 @@ static int put_flow(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method put_flow_method = {
-    "Flows/PutFlow", METHOD_UNARY, &fermata__v1__put_flow_request__descriptor, ROLE_AUTHOR, ADMIT_ALWAYS,
-    put_flow,        NULL};
+const struct method put_flow_method = {"Flows/PutFlow",
+                                       METHOD_UNARY,
+                                       &fermata__v1__put_flow_request__descriptor,
+                                       &fermata__v1__put_flow_response__descriptor,
+                                       ROLE_AUTHOR,
+                                       ADMIT_ALWAYS,
+                                       put_flow,
+                                       NULL};
 
 /* ---- GetFlow, GetFlowGraph, ListFlows, DeleteFlow ---- */
 
@@ -240,9 +245,14 @@ static int get_flow(struct core *c, struct op *op, struct fm_err *err)
     return OP_WAITS;
 }
 
-const struct method get_flow_method = {
-    "Flows/GetFlow", METHOD_UNARY, &fermata__v1__get_flow_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
-    get_flow,        NULL};
+const struct method get_flow_method = {"Flows/GetFlow",
+                                       METHOD_UNARY,
+                                       &fermata__v1__get_flow_request__descriptor,
+                                       &fermata__v1__get_flow_response__descriptor,
+                                       ROLE_VIEWER,
+                                       ADMIT_ALWAYS,
+                                       get_flow,
+                                       NULL};
 
 static int get_flow_graph(struct core *c, struct op *op, struct fm_err *err)
 {
@@ -260,6 +270,7 @@ static int get_flow_graph(struct core *c, struct op *op, struct fm_err *err)
 const struct method get_flow_graph_method = {"Flows/GetFlowGraph",
                                              METHOD_UNARY,
                                              &fermata__v1__get_flow_graph_request__descriptor,
+                                             &fermata__v1__get_flow_graph_response__descriptor,
                                              ROLE_VIEWER,
                                              ADMIT_ALWAYS,
                                              get_flow_graph,
@@ -298,9 +309,14 @@ static int list_flows(struct core *c, struct op *op, struct fm_err *err)
     return OP_WAITS;
 }
 
-const struct method list_flows_method = {
-    "Flows/ListFlows", METHOD_UNARY, &fermata__v1__list_flows_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
-    list_flows,        NULL};
+const struct method list_flows_method = {"Flows/ListFlows",
+                                         METHOD_UNARY,
+                                         &fermata__v1__list_flows_request__descriptor,
+                                         &fermata__v1__list_flows_response__descriptor,
+                                         ROLE_VIEWER,
+                                         ADMIT_ALWAYS,
+                                         list_flows,
+                                         NULL};
 
 static int delete_flow(struct core *c, struct op *op, struct fm_err *err)
 {
@@ -328,6 +344,7 @@ static int delete_flow(struct core *c, struct op *op, struct fm_err *err)
 const struct method delete_flow_method = {"Flows/DeleteFlow",
                                           METHOD_UNARY,
                                           &fermata__v1__delete_flow_request__descriptor,
+                                          &fermata__v1__delete_flow_response__descriptor,
                                           ROLE_AUTHOR,
                                           ADMIT_ALWAYS,
                                           delete_flow,

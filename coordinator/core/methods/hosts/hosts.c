@@ -67,6 +67,7 @@ static int cordon_host(struct core *c, struct op *op, struct fm_err *err)
 const struct method cordon_host_method = {"Hosts/CordonHost",
                                           METHOD_UNARY,
                                           &fermata__v1__cordon_host_request__descriptor,
+                                          &fermata__v1__cordon_host_response__descriptor,
                                           ROLE_OPERATOR,
                                           ADMIT_ALWAYS,
                                           cordon_host,
@@ -105,6 +106,7 @@ static int drain_host(struct core *c, struct op *op, struct fm_err *err)
 const struct method drain_host_method = {"Hosts/DrainHost",
                                          METHOD_UNARY,
                                          &fermata__v1__drain_host_request__descriptor,
+                                         &fermata__v1__drain_host_response__descriptor,
                                          ROLE_OPERATOR,
                                          ADMIT_ALWAYS,
                                          drain_host,
@@ -167,9 +169,14 @@ static int list_hosts(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method list_hosts_method = {
-    "Hosts/ListHosts", METHOD_UNARY, &fermata__v1__list_hosts_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
-    list_hosts,        NULL};
+const struct method list_hosts_method = {"Hosts/ListHosts",
+                                         METHOD_UNARY,
+                                         &fermata__v1__list_hosts_request__descriptor,
+                                         &fermata__v1__list_hosts_response__descriptor,
+                                         ROLE_VIEWER,
+                                         ADMIT_ALWAYS,
+                                         list_hosts,
+                                         NULL};
 
 static void answer_host(struct core *c, struct op *op, const struct host *h)
 {
@@ -210,9 +217,14 @@ static int get_host(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method get_host_method = {
-    "Hosts/GetHost", METHOD_UNARY, &fermata__v1__get_host_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
-    get_host,        NULL};
+const struct method get_host_method = {"Hosts/GetHost",
+                                       METHOD_UNARY,
+                                       &fermata__v1__get_host_request__descriptor,
+                                       &fermata__v1__get_host_response__descriptor,
+                                       ROLE_VIEWER,
+                                       ADMIT_ALWAYS,
+                                       get_host,
+                                       NULL};
 
 /* ---- CertifyDeath ---- */
 
@@ -278,6 +290,7 @@ static int certify_death(struct core *c, struct op *op, struct fm_err *err)
 const struct method certify_death_method = {"Hosts/CertifyDeath",
                                             METHOD_UNARY,
                                             &fermata__v1__certify_death_request__descriptor,
+                                            &fermata__v1__certify_death_response__descriptor,
                                             ROLE_HOST,
                                             ADMIT_ALWAYS,
                                             certify_death,

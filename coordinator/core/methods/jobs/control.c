@@ -91,9 +91,14 @@ static int pause_job(struct core *c, struct op *op, struct fm_err *err)
     return OP_WAITS;
 }
 
-const struct method pause_job_method = {
-    "Jobs/PauseJob", METHOD_UNARY, &fermata__v1__pause_job_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
-    pause_job,       NULL};
+const struct method pause_job_method = {"Jobs/PauseJob",
+                                        METHOD_UNARY,
+                                        &fermata__v1__pause_job_request__descriptor,
+                                        &fermata__v1__pause_job_response__descriptor,
+                                        ROLE_OPERATOR,
+                                        ADMIT_ALWAYS,
+                                        pause_job,
+                                        NULL};
 
 static int cancel_job(struct core *c, struct op *op, struct fm_err *err)
 {
@@ -124,9 +129,14 @@ static int cancel_job(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method cancel_job_method = {
-    "Jobs/CancelJob", METHOD_UNARY, &fermata__v1__cancel_job_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
-    cancel_job,       NULL};
+const struct method cancel_job_method = {"Jobs/CancelJob",
+                                         METHOD_UNARY,
+                                         &fermata__v1__cancel_job_request__descriptor,
+                                         &fermata__v1__cancel_job_response__descriptor,
+                                         ROLE_OPERATOR,
+                                         ADMIT_ALWAYS,
+                                         cancel_job,
+                                         NULL};
 
 static int delete_job(struct core *c, struct op *op, struct fm_err *err)
 {
@@ -151,6 +161,11 @@ static int delete_job(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method delete_job_method = {
-    "Jobs/DeleteJob", METHOD_UNARY, &fermata__v1__delete_job_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
-    delete_job,       NULL};
+const struct method delete_job_method = {"Jobs/DeleteJob",
+                                         METHOD_UNARY,
+                                         &fermata__v1__delete_job_request__descriptor,
+                                         &fermata__v1__delete_job_response__descriptor,
+                                         ROLE_OPERATOR,
+                                         ADMIT_ALWAYS,
+                                         delete_job,
+                                         NULL};

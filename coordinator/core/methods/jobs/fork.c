@@ -302,7 +302,8 @@ static int answer(struct core *c, struct op *op, struct job *job, const Fermata_
     if (p == NULL)
         return -(int)err->code;
     Fermata__V1__ResumeJobRequest q = FERMATA__V1__RESUME_JOB_REQUEST__INIT;
-    q.answer = r->answer;
+    fm_auto_pb Google__Protobuf__Value *restored = job_answer(p, r->answer);
+    q.answer = restored;
     q.answered_by = r->answered_by;
     int rc = job_check_answer(c, op, p, &q, err);
     if (rc != 0)
@@ -489,6 +490,11 @@ static int fork_job(struct core *c, struct op *op, struct fm_err *err)
     return OP_WAITS;
 }
 
-const struct method fork_job_method = {
-    "Jobs/ForkJob", METHOD_UNARY, &fermata__v1__fork_job_request__descriptor, ROLE_SUBMITTER, ADMIT_JOB,
-    fork_job,       fork_free};
+const struct method fork_job_method = {"Jobs/ForkJob",
+                                       METHOD_UNARY,
+                                       &fermata__v1__fork_job_request__descriptor,
+                                       &fermata__v1__fork_job_response__descriptor,
+                                       ROLE_SUBMITTER,
+                                       ADMIT_JOB,
+                                       fork_job,
+                                       fork_free};

@@ -105,6 +105,11 @@ static int send_input(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method send_input_method = {
-    "Jobs/SendInput", METHOD_UNARY, &fermata__v1__send_input_request__descriptor, ROLE_SUBMITTER, ADMIT_INPUT,
-    send_input,       NULL};
+const struct method send_input_method = {"Jobs/SendInput",
+                                         METHOD_UNARY,
+                                         &fermata__v1__send_input_request__descriptor,
+                                         &fermata__v1__send_input_response__descriptor,
+                                         ROLE_SUBMITTER,
+                                         ADMIT_INPUT,
+                                         send_input,
+                                         NULL};

@@ -178,7 +178,11 @@ static int submit_job(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method submit_job_method = {
-    "Jobs/SubmitJob", METHOD_UNARY, &fermata__v1__submit_job_request__descriptor,
-    ROLE_SUBMITTER,   ADMIT_JOB,    submit_job,
-    flow_wanted_free};
+const struct method submit_job_method = {"Jobs/SubmitJob",
+                                         METHOD_UNARY,
+                                         &fermata__v1__submit_job_request__descriptor,
+                                         &fermata__v1__submit_job_response__descriptor,
+                                         ROLE_SUBMITTER,
+                                         ADMIT_JOB,
+                                         submit_job,
+                                         flow_wanted_free};

@@ -155,9 +155,14 @@ static int retry_task(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method retry_task_method = {
-    "Jobs/RetryTask", METHOD_UNARY, &fermata__v1__retry_task_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
-    retry_task,       NULL};
+const struct method retry_task_method = {"Jobs/RetryTask",
+                                         METHOD_UNARY,
+                                         &fermata__v1__retry_task_request__descriptor,
+                                         &fermata__v1__retry_task_response__descriptor,
+                                         ROLE_OPERATOR,
+                                         ADMIT_ALWAYS,
+                                         retry_task,
+                                         NULL};
 
 static int skip_task(struct core *c, struct op *op, struct fm_err *err)
 {
@@ -186,9 +191,14 @@ static int skip_task(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method skip_task_method = {
-    "Jobs/SkipTask", METHOD_UNARY, &fermata__v1__skip_task_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
-    skip_task,       NULL};
+const struct method skip_task_method = {"Jobs/SkipTask",
+                                        METHOD_UNARY,
+                                        &fermata__v1__skip_task_request__descriptor,
+                                        &fermata__v1__skip_task_response__descriptor,
+                                        ROLE_OPERATOR,
+                                        ADMIT_ALWAYS,
+                                        skip_task,
+                                        NULL};
 
 static int edit_task(struct core *c, struct op *op, struct fm_err *err)
 {
@@ -213,9 +223,14 @@ static int edit_task(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method edit_task_method = {
-    "Jobs/EditTask", METHOD_UNARY, &fermata__v1__edit_task_request__descriptor, ROLE_OPERATOR, ADMIT_ALWAYS,
-    edit_task,       NULL};
+const struct method edit_task_method = {"Jobs/EditTask",
+                                        METHOD_UNARY,
+                                        &fermata__v1__edit_task_request__descriptor,
+                                        &fermata__v1__edit_task_response__descriptor,
+                                        ROLE_OPERATOR,
+                                        ADMIT_ALWAYS,
+                                        edit_task,
+                                        NULL};
 
 /* ---- PatchState ---- */
 
@@ -264,6 +279,7 @@ static int patch_state(struct core *c, struct op *op, struct fm_err *err)
 const struct method patch_state_method = {"Jobs/PatchState",
                                           METHOD_UNARY,
                                           &fermata__v1__patch_state_request__descriptor,
+                                          &fermata__v1__patch_state_response__descriptor,
                                           ROLE_OPERATOR,
                                           ADMIT_ALWAYS,
                                           patch_state,

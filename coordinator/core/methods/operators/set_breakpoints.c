@@ -122,6 +122,7 @@ static int set_breakpoints(struct core *c, struct op *op, struct fm_err *err)
 const struct method set_breakpoints_method = {"Jobs/SetBreakpoints",
                                               METHOD_UNARY,
                                               &fermata__v1__set_breakpoints_request__descriptor,
+                                              &fermata__v1__set_breakpoints_response__descriptor,
                                               ROLE_OPERATOR,
                                               ADMIT_ALWAYS,
                                               set_breakpoints,

@@ -10,6 +10,7 @@
 #include "check.h"
 #include "child_questions.h"
 #include "err.h"
+#include "exact.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
 #include "fields.h"
@@ -151,11 +152,20 @@ void job_go_on_answered(struct core *c, struct job *job)
     job_go_on(c, job);
 }
 
+Google__Protobuf__Value *job_answer(const Fermata__V1__Pause *p, const Google__Protobuf__Value *answer)
+{
+    Google__Protobuf__Value shown = GOOGLE__PROTOBUF__VALUE__INIT, *restored = pb_clone(answer);
+    shown.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
+    shown.struct_value = p->data;
+    if (p->data != NULL)
+        exact_restore(restored, &shown);
+    return restored;
+}
+
 /* What follows from the answer (or, `p` NULL, from going on after a failure), and the reply. */
 static int resume_apply(struct core *c, struct op *op, struct job *job, const Fermata__V1__Pause *p,
-                        const char *scope)
+                        const Fermata__V1__ResumeJobRequest *r, const char *scope)
 {
-    const Fermata__V1__ResumeJobRequest *r = OP_REQUEST(op, Fermata__V1__ResumeJobRequest);
     struct unit *u = unit_of(c, job);
     struct child_questions *own = op_own(op, sizeof(*own));
     char *pause_id = own->pause_id;
@@ -229,19 +239,26 @@ static int resume_job(struct core *c, struct op *op, struct fm_err *err)
     if (rc != 0)
         return rc;
     if (job_status(job) == JOB_FAILED && r->pause_id[0] == '\0' && r->call_id[0] == '\0')
-        return resume_apply(c, op, job, NULL, scope);
+        return resume_apply(c, op, job, NULL, r, scope);
     const Fermata__V1__Pause *p = find_asked(job, pause_id, err);
     if (p == NULL)
         return -(int)err->code;
+    fm_auto_pb Google__Protobuf__Value *answer = job_answer(p, r->answer);
+    Fermata__V1__ResumeJobRequest restored = *r;
+    restored.answer = answer;
     rc = pause_may_answer(p, c->wall_ms, r->answered_by, "answered_by", err);
     if (rc == 0)
-        rc = job_check_answer(c, op, p, r, err);
+        rc = job_check_answer(c, op, p, &restored, err);
     if (rc == 0 && pause_is_question(p))
-        rc = admit_input(c, job, "answer", &r->answer->base, err);
-    return rc != 0 ? rc : resume_apply(c, op, job, p, scope);
+        rc = admit_input(c, job, "answer", &answer->base, err);
+    return rc != 0 ? rc : resume_apply(c, op, job, p, &restored, scope);
 }
 
-const struct method resume_job_method = {
-    "Jobs/ResumeJob",    METHOD_UNARY, &fermata__v1__resume_job_request__descriptor,
-    ROLE_RESPONDER,      ADMIT_INPUT,  resume_job,
-    child_questions_free};
+const struct method resume_job_method = {"Jobs/ResumeJob",
+                                         METHOD_UNARY,
+                                         &fermata__v1__resume_job_request__descriptor,
+                                         &fermata__v1__resume_job_response__descriptor,
+                                         ROLE_RESPONDER,
+                                         ADMIT_INPUT,
+                                         resume_job,
+                                         child_questions_free};

@@ -10,6 +10,9 @@ struct core;
 struct job;
 struct op;
 
+/* A copy of an answer (NULL for NULL) in which text that the question's data show for an integer, at the same
+ * place, is that integer. Free with protobuf_c_message_free_unpacked. */
+Google__Protobuf__Value *job_answer(const Fermata__V1__Pause *p, const Google__Protobuf__Value *answer);
 /* Whether the answer in the request fits the pause. Returns 0, -code, or OP_WAITS: it is checked elsewhere,
  * the op was parked and runs again. */
 int job_check_answer(struct core *c, struct op *op, const Fermata__V1__Pause *p,

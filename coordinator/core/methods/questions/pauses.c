@@ -123,9 +123,14 @@ static int list_pauses(struct core *c, struct op *op, struct fm_err *err)
     return OP_WAITS;
 }
 
-const struct method list_pauses_method = {
-    "Jobs/ListPauses", METHOD_UNARY, &fermata__v1__list_pauses_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
-    list_pauses,       NULL};
+const struct method list_pauses_method = {"Jobs/ListPauses",
+                                          METHOD_UNARY,
+                                          &fermata__v1__list_pauses_request__descriptor,
+                                          &fermata__v1__list_pauses_response__descriptor,
+                                          ROLE_VIEWER,
+                                          ADMIT_ALWAYS,
+                                          list_pauses,
+                                          NULL};
 
 /* ---- claims ---- */
 
@@ -207,10 +212,14 @@ static int claim_pause(struct core *c, struct op *op, struct fm_err *err)
     return claim(c, op, r->job_id, r->pause_id, r->by, r->ttl_ms == 0 ? DEFAULT_CLAIM_MS : r->ttl_ms, err);
 }
 
-const struct method claim_pause_method = {
-    "Jobs/ClaimPause",   METHOD_UNARY, &fermata__v1__claim_pause_request__descriptor,
-    ROLE_RESPONDER,      ADMIT_ALWAYS, claim_pause,
-    child_questions_free};
+const struct method claim_pause_method = {"Jobs/ClaimPause",
+                                          METHOD_UNARY,
+                                          &fermata__v1__claim_pause_request__descriptor,
+                                          &fermata__v1__claim_pause_response__descriptor,
+                                          ROLE_RESPONDER,
+                                          ADMIT_ALWAYS,
+                                          claim_pause,
+                                          child_questions_free};
 
 static int release_pause(struct core *c, struct op *op, struct fm_err *err)
 {
@@ -224,7 +233,11 @@ static int release_pause(struct core *c, struct op *op, struct fm_err *err)
     return claim(c, op, r->job_id, r->pause_id, r->by, 0, err);
 }
 
-const struct method release_pause_method = {
-    "Jobs/ReleasePause", METHOD_UNARY, &fermata__v1__release_pause_request__descriptor,
-    ROLE_RESPONDER,      ADMIT_ALWAYS, release_pause,
-    child_questions_free};
+const struct method release_pause_method = {"Jobs/ReleasePause",
+                                            METHOD_UNARY,
+                                            &fermata__v1__release_pause_request__descriptor,
+                                            &fermata__v1__release_pause_response__descriptor,
+                                            ROLE_RESPONDER,
+                                            ADMIT_ALWAYS,
+                                            release_pause,
+                                            child_questions_free};

@@ -60,9 +60,14 @@ static int count_jobs(struct core *c, struct op *op, struct fm_err *err)
     return OP_WAITS;
 }
 
-const struct method count_jobs_method = {
-    "Jobs/CountJobs", METHOD_UNARY, &fermata__v1__count_jobs_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
-    count_jobs,       NULL};
+const struct method count_jobs_method = {"Jobs/CountJobs",
+                                         METHOD_UNARY,
+                                         &fermata__v1__count_jobs_request__descriptor,
+                                         &fermata__v1__count_jobs_response__descriptor,
+                                         ROLE_VIEWER,
+                                         ADMIT_ALWAYS,
+                                         count_jobs,
+                                         NULL};
 
 /* ---- the ledger ---- */
 
@@ -152,6 +157,11 @@ static int get_usage(struct core *c, struct op *op, struct fm_err *err)
     return OP_WAITS;
 }
 
-const struct method get_usage_method = {
-    "Jobs/GetUsage", METHOD_UNARY, &fermata__v1__get_usage_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
-    get_usage,       NULL};
+const struct method get_usage_method = {"Jobs/GetUsage",
+                                        METHOD_UNARY,
+                                        &fermata__v1__get_usage_request__descriptor,
+                                        &fermata__v1__get_usage_response__descriptor,
+                                        ROLE_VIEWER,
+                                        ADMIT_ALWAYS,
+                                        get_usage,
+                                        NULL};

@@ -218,6 +218,11 @@ static int explain_job(struct core *c, struct op *op, struct fm_err *err)
     free(a);
     return 0;
 }
-const struct method explain_job_method = {
-    "Jobs/ExplainJob", METHOD_UNARY, &fermata__v1__explain_job_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
-    explain_job,       NULL};
+const struct method explain_job_method = {"Jobs/ExplainJob",
+                                          METHOD_UNARY,
+                                          &fermata__v1__explain_job_request__descriptor,
+                                          &fermata__v1__explain_job_response__descriptor,
+                                          ROLE_VIEWER,
+                                          ADMIT_ALWAYS,
+                                          explain_job,
+                                          NULL};

@@ -117,9 +117,14 @@ static int get_job(struct core *c, struct op *op, struct fm_err *err)
     return OP_WAITS;
 }
 
-const struct method get_job_method = {
-    "Jobs/GetJob", METHOD_UNARY,        &fermata__v1__get_job_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
-    get_job,       child_questions_free};
+const struct method get_job_method = {"Jobs/GetJob",
+                                      METHOD_UNARY,
+                                      &fermata__v1__get_job_request__descriptor,
+                                      &fermata__v1__get_job_response__descriptor,
+                                      ROLE_VIEWER,
+                                      ADMIT_ALWAYS,
+                                      get_job,
+                                      child_questions_free};
 
 /* ---- ListJobs ---- */
 
@@ -241,9 +246,14 @@ static int list_jobs(struct core *c, struct op *op, struct fm_err *err)
     return OP_WAITS;
 }
 
-const struct method list_jobs_method = {
-    "Jobs/ListJobs", METHOD_UNARY, &fermata__v1__list_jobs_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
-    list_jobs,       NULL};
+const struct method list_jobs_method = {"Jobs/ListJobs",
+                                        METHOD_UNARY,
+                                        &fermata__v1__list_jobs_request__descriptor,
+                                        &fermata__v1__list_jobs_response__descriptor,
+                                        ROLE_VIEWER,
+                                        ADMIT_ALWAYS,
+                                        list_jobs,
+                                        NULL};
 
 /* ---- GetHistory ---- */
 
@@ -305,6 +315,11 @@ static int get_history(struct core *c, struct op *op, struct fm_err *err)
     return OP_WAITS;
 }
 
-const struct method get_history_method = {
-    "Jobs/GetHistory", METHOD_UNARY, &fermata__v1__get_history_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
-    get_history,       NULL};
+const struct method get_history_method = {"Jobs/GetHistory",
+                                          METHOD_UNARY,
+                                          &fermata__v1__get_history_request__descriptor,
+                                          &fermata__v1__get_history_response__descriptor,
+                                          ROLE_VIEWER,
+                                          ADMIT_ALWAYS,
+                                          get_history,
+                                          NULL};

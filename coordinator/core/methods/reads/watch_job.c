@@ -19,6 +19,11 @@ static int watch_job(struct core *c, struct op *op, struct fm_err *err)
     return 0;
 }
 
-const struct method watch_job_method = {
-    "Jobs/WatchJob", METHOD_STREAM, &fermata__v1__watch_job_request__descriptor, ROLE_VIEWER, ADMIT_ALWAYS,
-    watch_job,       NULL};
+const struct method watch_job_method = {"Jobs/WatchJob",
+                                        METHOD_STREAM,
+                                        &fermata__v1__watch_job_request__descriptor,
+                                        &fermata__v1__watch_job_response__descriptor,
+                                        ROLE_VIEWER,
+                                        ADMIT_ALWAYS,
+                                        watch_job,
+                                        NULL};

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "value.h"
 #include "wire.h"
 
 /* google.protobuf.Value and its friends, and a message with a field of each kind. */
@@ -18,15 +19,15 @@ static const struct wire_field entry_fields[] = {
     {1, WIRE_STRING,  false, "key",   NULL      },
     {2, WIRE_MESSAGE, false, "value", &value_msg}
 };
-static const struct wire_msg entry_msg = {"Struct.FieldsEntry", entry_fields, 2};
+static const struct wire_msg entry_msg = {"Struct.FieldsEntry", entry_fields, 2, NULL};
 static const struct wire_field struct_fields[] = {
     {1, WIRE_MESSAGE, true, "fields", &entry_msg}
 };
-static const struct wire_msg struct_msg = {"Struct", struct_fields, 1};
+static const struct wire_msg struct_msg = {"Struct", struct_fields, 1, NULL};
 static const struct wire_field list_fields[] = {
     {1, WIRE_MESSAGE, true, "values", &value_msg}
 };
-static const struct wire_msg list_msg = {"ListValue", list_fields, 1};
+static const struct wire_msg list_msg = {"ListValue", list_fields, 1, NULL};
 static const struct wire_field value_fields[] = {
     {1, WIRE_VARINT,  false, "null_value",   NULL       },
     {2, WIRE_DOUBLE,  false, "number_value", NULL       },
@@ -35,7 +36,7 @@ static const struct wire_field value_fields[] = {
     {5, WIRE_MESSAGE, false, "struct_value", &struct_msg},
     {6, WIRE_MESSAGE, false, "list_value",   &list_msg  }
 };
-const struct wire_msg value_msg = {"Value", value_fields, 6};
+const struct wire_msg value_msg = {"Value", value_fields, 6, value_strange_field};
 static const struct wire_field all_fields[] = {
     {1,    WIRE_VARINT,  false, "varint",  NULL       },
     {2,    WIRE_FIXED32, false, "fixed32", NULL       },
@@ -50,7 +51,7 @@ static const struct wire_field all_fields[] = {
     {300,  WIRE_STRING,  true,  "names",   NULL       },
     {1000, WIRE_MESSAGE, true,  "values",  &value_msg }
 };
-static const struct wire_msg all_msg = {"All", all_fields, 12};
+static const struct wire_msg all_msg = {"All", all_fields, 12, NULL};
 
 static struct fm_err err;
 

@@ -23,10 +23,13 @@
 #define SANITIZED 0
 #endif
 
-static const struct jq_limits limits = {.max_outputs = 100, .max_bytes = 100000, .cpu_ms = 30000};
+static enum jq_big_integers mode;
+static const struct jq_limits usual = {.max_outputs = 100, .max_bytes = 100000, .cpu_ms = 30000};
 
 static int eval(const char *program, const char *data, struct jq_outputs *out, struct fm_err *err)
 {
+    struct jq_limits limits = usual;
+    limits.big_integers = mode;
     *out = (struct jq_outputs){0};
     char *json = json_text(data);
     int rc = jq_eval(program, (struct fm_bytes){(const uint8_t *)json, strlen(json)}, &limits, out, err);
@@ -113,6 +116,91 @@ static void a_program_sees_nothing_of_the_host(void **state)
     fails("\"/tmp/x\" | modulemeta", "{}", FM_INVALID_ARGUMENT, "module not found");
     yields("1, halt, 2", "{}", "1");
     yields("1, halt, 2", "{}", "1"); /* also what is kept compiled */
+}
+
+static void debug_lets_its_value_pass(void **state)
+{
+    (void)state;
+    yields(".a | debug | . + 1", "{'a':41}", "42");
+    yields("[.[] | debug] | length", "[1,2,3]", "3");
+    yields("stderr | .a", "{'a':1}", "1");
+}
+
+static void halt_error_is_an_error(void **state)
+{
+    (void)state;
+    fails("\"no such customer: ä\" | halt_error", "{}", FM_INVALID_ARGUMENT,
+          "the jq program: no such customer: ä");
+    fails("1, ({code: 7} | halt_error(3)), 2", "{}", FM_INVALID_ARGUMENT, "{\"code\":7}");
+    fails("null | halt_error", "{}", FM_INVALID_ARGUMENT, "halt_error");
+    fails("\"x\" | halt_error(0)", "{}", FM_INVALID_ARGUMENT, "the jq program: x");
+    yields("1, halt, 2", "{}", "1");
+    yields(".", "1", "1");
+}
+
+static void numbers_that_come_out_are_those_that_jq_has(void **state)
+{
+    (void)state;
+    yields("pow(2; 60), pow(2; 63), 1e15, 1e17, 0.1, 1e300, infinite, nan, -0", "{}",
+           "1152921504606846976 9223372036854775808 1000000000000000 100000000000000000 0.1 1e+300 "
+           "1.7976931348623157e+308 null 0");
+}
+
+#define BIG "9007199254740993"
+
+static void large_integers_pass_through_a_program(void **state)
+{
+    (void)state;
+    yields(".", "{'id':" BIG ",'n':-9223372036854775808,'x':[18446744073709551615]}",
+           "{'id':" BIG ",'n':-9223372036854775808,'x':[18446744073709551615]}");
+    yields("{user: .a.id, more: [.b[]]}", "{'a':{'id':" BIG "},'b':[1,123456789123456789]}",
+           "{'user':" BIG ",'more':[1,123456789123456789]}");
+    yields(".n + 1", "{'id':" BIG ",'n':1}", "2");
+    yields("map(select(.ok)) | length", "[{'id':" BIG ",'ok':true},{'id':1,'ok':false}]", "1");
+    yields(
+        "sort_by(.id) | map(.name)",
+        "[{'id':1234567890123456789,'name':'b'},{'id':1134567890123456789,'name':'a'},{'id':5,'name':'c'}]",
+        "['c','a','b']");
+    yields("unique", "[1234567890123456789,1234567890123456789,1134567890123456789]",
+           "[1134567890123456789,1234567890123456789]");
+    yields("\"/users/\\(.id)/\\(.n)\", (.id | tostring), ([.id] | tojson | fromjson | length)",
+           "{'id':" BIG ",'n':-" BIG "}", "'/users/" BIG "/-" BIG "' '" BIG "' 1");
+    yields("{(.id | tostring): 1}", "{'id':1234567890123456789}", "{'1234567890123456789':1}");
+    yields(".id > 100, .id == 5, (.id | not), (.id // 1)", "{'id':" BIG "}", "true false false " BIG);
+    fails("error(\"no user \\(.id)\")", "{'id':" BIG "}", FM_INVALID_ARGUMENT, "no user " BIG);
+}
+
+static void a_program_that_would_change_a_large_integer_fails(void **state)
+{
+    static const char *const programs[] = {".a.id + 1",
+                                           ".a.id % 2",
+                                           "[.a.id, 1] | add",
+                                           ".a.id | floor",
+                                           ".a.id == 9007199254740993",
+                                           ".a.id == .a.other",
+                                           "[.a.id, .a.other] | unique | length",
+                                           ".a.id | type",
+                                           "(.a.id | length)",
+                                           "(.a.id | tostring | length)",
+                                           "(.a.id + 1)? // .a.id",
+                                           "try (.a.id * 3) catch .a.id",
+                                           ".a.id as $x | [1] | .[$x]"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
+        fails(programs[i], "{'x':123456789123456789,'a':{'id':" BIG ",'other':9007199254740992.0}}",
+              FM_INVALID_ARGUMENT, "integer " BIG " at .a.id");
+    fails(".b[1].n - 1", "{'a':123456789123456789,'b':[0,{'n':987654321987654321}]}", FM_INVALID_ARGUMENT,
+          "the integer 987654321987654321 at .b[1].n");
+}
+
+static void large_integers_can_be_text_or_rounded(void **state)
+{
+    (void)state;
+    mode = JQ_BIG_TEXT;
+    yields(".id, (.id | type), .n", "{'id':" BIG ",'n':5}", "'" BIG "' 'string' 5");
+    mode = JQ_BIG_ROUND;
+    yields(".id, .id / 2", "{'id':" BIG "}", "9007199254740992 4503599627370496");
+    mode = JQ_BIG_EXACT;
 }
 
 static void programs_and_outputs_have_limits(void **state)
@@ -203,6 +291,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_same_worker_serves_many_programs),
         cmocka_unit_test(a_faulty_program_says_why),
         cmocka_unit_test(a_program_sees_nothing_of_the_host),
+        cmocka_unit_test(debug_lets_its_value_pass),
+        cmocka_unit_test(halt_error_is_an_error),
+        cmocka_unit_test(numbers_that_come_out_are_those_that_jq_has),
+        cmocka_unit_test(large_integers_pass_through_a_program),
+        cmocka_unit_test(a_program_that_would_change_a_large_integer_fails),
+        cmocka_unit_test(large_integers_can_be_text_or_rounded),
         cmocka_unit_test(programs_and_outputs_have_limits),
         cmocka_unit_test(a_program_that_never_ends_is_ended),
         cmocka_unit_test(a_program_that_needs_all_memory_is_ended),

@@ -136,6 +136,16 @@ struct fm_value *fm_number(struct fm_ctx *ctx, double n)
     return fake_made(value_number(&ctx->arena, n));
 }
 
+struct fm_value *fm_int64(struct fm_ctx *ctx, int64_t n)
+{
+    return fake_made(value_number_of(&ctx->arena, number_of_int64(n)));
+}
+
+struct fm_value *fm_uint64(struct fm_ctx *ctx, uint64_t n)
+{
+    return fake_made(value_number_of(&ctx->arena, number_of_uint64(n)));
+}
+
 struct fm_value *fm_string(struct fm_ctx *ctx, const char *text)
 {
     return fake_made(value_string(&ctx->arena, text, strlen(text)));

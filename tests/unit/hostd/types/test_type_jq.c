@@ -89,7 +89,7 @@ static void faults_are_for_good(void **state)
     fake_fails(ctx, "input", "{}", FM_FAIL_DEADLINE_EXCEEDED, "20 ms");
     assert_true(ctx->permanent);
     ctx->config = fake_json(ctx, "{'program':'\"a\\\\u0000b\"'}");
-    fake_fails(ctx, "input", "{}", FM_FAIL_INVALID_ARGUMENT, "an output of the jq program");
+    fake_fails(ctx, "input", "{}", FM_FAIL_INVALID_ARGUMENT, "an output is nested too deeply, or has a NUL");
 }
 
 /* ---- what stands beside the data, for all types with programs ---- */
