@@ -1,6 +1,6 @@
-/* JSON text into values (RFC 8259), strictly. No library that is at hand keeps the text of numbers and refuses
- * half surrogates; so this is our own, and jansson its judge (tests/fuzz/fuzz_json.c). It recurses as deep as
- * values may be nested. See json.h. */
+/* JSON text into values (RFC 8259), strictly. No library that is at hand keeps the text of numbers and
+ * refuses half surrogates; so this is our own, and jansson its judge (tests/fuzz/fuzz_json.c). It recurses as
+ * deep as values may be nested. See json.h. */
 #include "json.h"
 
 #include <stdarg.h>
@@ -376,7 +376,8 @@ static struct fm_value *read_value(struct reading *r)
     }
 }
 
-static struct fm_value *read_all(const char *text, size_t n, bool unique, struct fm_arena *a, struct fm_err *err)
+static struct fm_value *read_all(const char *text, size_t n, bool unique, struct fm_arena *a,
+                                 struct fm_err *err)
 {
     struct reading r = {.start = text, .p = text, .end = text + n, .a = a, .err = err, .unique = unique};
     struct fm_value *v = read_value(&r);

@@ -185,30 +185,13 @@ static size_t print_shortest(double n, char ret[NUMBER_TEXT_BYTES])
     return (size_t)len;
 }
 
-/* Larger integers than uint64 have, as long as they are short: digits and zeros, as most programs write them. */
-static size_t print_large(double n, char ret[NUMBER_TEXT_BYTES])
-{
-    char shortest[NUMBER_TEXT_BYTES];
-    const struct decimal d = read_decimal(shortest, print_shortest(n, shortest));
-    const char *from = d.first;
-    size_t at = 0;
-    if (n < 0)
-        ret[at++] = '-';
-    for (size_t i = 0; i < d.n + (size_t)d.exponent; i++)
-        ret[at++] = i < d.n ? next_digit(&from) : '0';
-    ret[at] = '\0';
-    return at;
-}
-
 size_t number_print(struct number n, char ret[NUMBER_TEXT_BYTES])
 {
     if (n.exact)
         return (size_t)(n.near < 0 ? snprintf(ret, NUMBER_TEXT_BYTES, "%" PRId64, (int64_t)n.bits)
                                    : snprintf(ret, NUMBER_TEXT_BYTES, "%" PRIu64, n.bits));
-    if (n.near != floor(n.near) || fabs(n.near) >= 1e21)
+    if (n.near != floor(n.near) || n.near >= TWO_64 || n.near < -TWO_63)
         return print_shortest(n.near, ret);
-    if (n.near >= TWO_64 || n.near < -TWO_63)
-        return print_large(n.near, ret);
     return (size_t)snprintf(ret, NUMBER_TEXT_BYTES, "%.0f", n.near == 0 ? 0 : n.near); /* no -0 */
 }
 

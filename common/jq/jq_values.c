@@ -12,13 +12,14 @@
 #include "mem.h"
 #include "value.h"
 
-#define MANY_DIGITS 16   /* of the smallest integer beyond 2^53 */
+#define MANY_DIGITS 16 /* of the smallest integer beyond 2^53 */
 #define LARGE 0x1p53
-#define MAX_PATH 200     /* bytes of a path in a message */
-#define TOKEN_BYTES 40   /* of a token's text, with its NUL: longer than any number's, so that lengths differ */
+#define MAX_PATH 200 /* bytes of a path in a message */
+/* Of a token's text, with its NUL: longer than any number's, so that lengths differ. */
+#define TOKEN_BYTES 40
+#define TOKEN_LENGTH (TOKEN_BYTES - 1)
 #define TOKEN_FORMAT "\x7f%016" PRIx64 ":%021zu"
 #define TOKEN_SECRET 18 /* bytes of a token before the number of its integer */
-#define TOKEN_LENGTH (TOKEN_BYTES - 1)
 
 bool jq_may_have_integers(const char *json, size_t n)
 {
@@ -378,7 +379,8 @@ static bool write_value(struct writing *w, jv v, unsigned depth)
     return ok;
 }
 
-static struct writing writing(const struct jq_integers *all, enum jq_form form, enum jq_as as, struct fm_buf *out)
+static struct writing writing(const struct jq_integers *all, enum jq_form form, enum jq_as as,
+                              struct fm_buf *out)
 {
     struct writing w = {.all = all, .form = form, .as = as, .out = out};
     if (all != NULL)

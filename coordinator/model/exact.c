@@ -15,7 +15,8 @@
 static bool may_have(struct fm_bytes message)
 {
     static const uint8_t tag[] = {0xC8, 0x3E}; /* of VALUE_INTEGER, a varint */
-    _Static_assert((VALUE_INTEGER << 3 | WIRE_TYPE_VARINT) == ((0x3E << 7) | 0x48), "the tag is that of the field");
+    _Static_assert((VALUE_INTEGER << 3 | WIRE_TYPE_VARINT) == ((0x3E << 7) | 0x48),
+                   "the tag is that of the field");
     return message.n > sizeof(tag) && memmem(message.p, message.n, tag, sizeof(tag)) != NULL;
 }
 

@@ -1,7 +1,7 @@
 /* Integers beyond ±2^53 at the clients' edge. Inside, such an integer is a Value with its nearest
  * double and a field of Fermata's own (common/data/struct_fields.h); protobuf-c keeps that as an unknown
- * field. Clients see its digits as text instead, and text that comes back unchanged to where it was shown is the
- * integer again. */
+ * field. Clients see its digits as text instead, and text that comes back unchanged to where it was shown is
+ * the integer again. */
 #ifndef FM_MODEL_EXACT_H
 #define FM_MODEL_EXACT_H
 

@@ -68,8 +68,10 @@ static json_t *parse_all(const char *text)
     json_error_t e;
     while (*text != '\0') {
         json_t *j = json_loads(text, JSON_DISABLE_EOF_CHECK, &e);
+        if (j == NULL && json_error_code(&e) == json_error_numeric_overflow) /* a double beyond int64 */
+            j = json_loads(text, JSON_DISABLE_EOF_CHECK | JSON_DECODE_INT_AS_REAL, &e);
         if (j == NULL)
-            break;
+            fail_msg("%s: %s", e.text, text);
         json_array_append_new(all, j);
         text += e.position;
         while (*text == '\n' || *text == ' ')

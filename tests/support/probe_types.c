@@ -237,6 +237,52 @@ static const struct fm_routine_type probe_block_type = {.abi = FM_ROUTINE_ABI,
                                                         .events = events,
                                                         .n_events = 1};
 
+/* Its data go on, copied by what the API has for each kind. */
+static const struct fm_value *copy(struct fm_ctx *ctx, const struct fm_value *v)
+{
+    int64_t i;
+    uint64_t u;
+    struct fm_value *to;
+    switch (fm_value_kind(v)) {
+    case FM_NUMBER:
+        return fm_value_int64(v, &i)    ? fm_int64(ctx, i)
+               : fm_value_uint64(v, &u) ? fm_uint64(ctx, u)
+                                        : fm_number(ctx, fm_value_number(v, 0));
+    case FM_LIST:
+        to = fm_list(ctx);
+        for (size_t k = 0; k < fm_value_size(v); k++)
+            fm_list_add(ctx, to, copy(ctx, fm_value_at(v, k)));
+        return to;
+    case FM_MAP:
+        to = fm_map(ctx);
+        for (size_t k = 0; k < fm_value_size(v); k++)
+            fm_map_set(ctx, to, fm_value_key(v, k), copy(ctx, fm_value_at(v, k)));
+        return to;
+    case FM_STRING:
+    case FM_BOOL:
+    case FM_NULL:
+        return v;
+    }
+    return v;
+}
+
+static int on_copy(struct fm_ctx *ctx, const struct fm_value *data)
+{
+    fm_ctx_emit(ctx, "output", copy(ctx, data));
+    return 0;
+}
+
+static const struct fm_slot copy_slots[] = {
+    {"*", on_copy}
+};
+static const struct fm_routine_type probe_copy_type = {.abi = FM_ROUTINE_ABI,
+                                                       .name = "probe_copy",
+                                                       .version = 1,
+                                                       .slots = copy_slots,
+                                                       .n_slots = 1,
+                                                       .events = events,
+                                                       .n_events = 1};
+
 int registry_add_builtin_and_probes(struct registry *r, struct fm_err *err)
 {
     int rc = registry_add_builtin(r, err);
@@ -246,5 +292,7 @@ int registry_add_builtin_and_probes(struct registry *r, struct fm_err *err)
         rc = registry_add(r, &probe_fx_type, err);
     if (rc == 0)
         rc = registry_add(r, &probe_block_type, err);
+    if (rc == 0)
+        rc = registry_add(r, &probe_copy_type, err);
     return rc;
 }

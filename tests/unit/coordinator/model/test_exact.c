@@ -83,12 +83,14 @@ static void is_shown(const char *data, const char *want)
     pb_pack(&r, &b);
     bool any = exact_show(wire_msg_of(r.base.descriptor), fm_buf_bytes(&b), &shown);
     struct fm_bytes bytes = any ? fm_buf_bytes(&shown) : fm_buf_bytes(&b);
-    fm_auto_pb Fermata__V1__GetJobResponse *got = fermata__v1__get_job_response__unpack(NULL, bytes.n, bytes.p);
+    fm_auto_pb Fermata__V1__GetJobResponse *got =
+        fermata__v1__get_job_response__unpack(NULL, bytes.n, bytes.p);
     assert_non_null(got);
     assert_string_equal(got->job->job_id, "the id");
     is_json(got->job->state->shared_data, want);
     assert_int_equal(any, strcmp(data, want) != 0);
-    fm_auto(fm_buf) again = {0}; /* lengths are as short as they can be: whoever packs it again gets the same */
+    fm_auto(fm_buf)
+        again = {0}; /* lengths are as short as they can be: whoever packs it again gets the same */
     pb_pack(got, &again);
     assert_true(fm_bytes_eq(fm_buf_bytes(&again), bytes));
 }
@@ -100,9 +102,11 @@ static void clients_see_the_digits_of_large_integers(void **state)
     is_shown("{'id':9007199254740992,'x':1.5,'y':-3}", "{'id':9007199254740992,'x':1.5,'y':-3}");
     is_shown("{'a':[{'b':[18446744073709551615,1]},-9223372036854775808],'s':'9007199254740993'}",
              "{'a':[{'b':['18446744073709551615',1]},'-9223372036854775808'],'s':'9007199254740993'}");
-    is_shown("{'far':{'text':'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+    is_shown("{'far':{'text':'"
+             "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
              "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx','n':[1234567890123456789]}}",
-             "{'far':{'text':'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+             "{'far':{'text':'"
+             "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
              "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx','n':['1234567890123456789']}}");
     is_shown("{'id':1000000000000000000}", "{'id':'1000000000000000000'}");
 }
@@ -145,7 +149,8 @@ static int verdict(const void *p, size_t n)
 {
     fm_auto(fm_err) err = {0};
     const struct wire_limits limits = wire_limits_for(1000);
-    return wire_check(wire_msg_of(&google__protobuf__value__descriptor), (struct fm_bytes){p, n}, &limits, &err);
+    return wire_check(wire_msg_of(&google__protobuf__value__descriptor), (struct fm_bytes){p, n}, &limits,
+                      &err);
 }
 
 static void only_integers_that_belong_to_their_double_are_let_in(void **state)
