@@ -152,11 +152,8 @@ const char *number_read(const char *text, size_t n, struct number *ret)
     }
     if (d.n > MAX_DIGITS)
         return "has too many digits";
-    bool small = magnitude_of(&d, &whole) && !(d.negative && whole > (uint64_t)INT64_MAX + 1);
-    if (small) {
+    if (d.is_plain && magnitude_of(&d, &whole) && !(d.negative && whole > (uint64_t)INT64_MAX + 1)) {
         *ret = d.negative ? number_of_int64((int64_t)(0 - whole)) : number_of_uint64(whole);
-        if (!d.is_plain && (long double)ret->near == (long double)(d.negative ? -(long double)whole : whole))
-            *ret = number_of_double(ret->near);
         return NULL;
     }
     double near = read_double(text, n);

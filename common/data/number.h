@@ -32,7 +32,7 @@ bool number_join(double near, uint64_t bits, struct number *ret);
 /* Reads the text of a number in JSON's grammar, which the caller has checked. Returns NULL, or why the
  * number cannot be kept: an integer that is neither of int64 or uint64 nor written again with the same
  * digits, what is beyond all doubles, what a double could not tell from 0. What is written with a
- * fraction or an exponent, and is no such integer, is its nearest double. */
+ * fraction or an exponent is its nearest double, as everybody else reads it. */
 const char *number_read(const char *text, size_t n, struct number *ret);
 /* Writes it as JSON and returns the length: integers up to uint64 with all their digits, others with
  * the fewest digits that read back to the same double. */

@@ -120,7 +120,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 if sys.argv[1] == "shown":
-    data = json.load(sys.stdin)
+    data = json.load(sys.stdin, parse_int=float)  # a client writes doubles as it likes
     want = shown(arguments(sys.argv[2], data["tool"]))
     if not same(want, data["arguments"]):
         sys.exit(f"{json.dumps(want)} is shown as {json.dumps(data['arguments'])}")
