@@ -19,6 +19,7 @@
 #include "value.h"
 
 #define MAX_SUGGESTED 16 /* unknown properties of one check for which a known one is looked for */
+#define MAX_REFS 256     /* that a check is within */
 #define MAX_SAID 1000    /* faults of one check that are reported; more only count */
 #define NAME_BYTES 1024  /* besides its text, of a key that is looked at as a value */
 #define VALUE_BYTES 80   /* of a value in a message */
@@ -335,6 +336,10 @@ static void check_names(struct check *c, const struct fm_value *schema, const st
         if (name == NULL || faults_of(c, names, name) > 0)
             fault(c, "has the key \"%.64s\", which does not meet the schema of propertyNames", key);
     }
+    const struct fm_value *schemas = schema_member(c, schema, "dependentSchemas");
+    for (size_t i = 0; i < fm_value_size(schemas) && schema_can_work(c); i++)
+        if (schema_has_member(c, map, fm_value_key(schemas, i)))
+            check_value(c, fm_value_at(schemas, i), map);
     for (size_t i = 0; i < fm_value_size(dependent) && schema_can_work(c); i++) {
         const char *key = fm_value_key(dependent, i);
         const struct fm_value *wanted = fm_value_at(dependent, i);
@@ -441,6 +446,19 @@ static void check_if(struct check *c, const struct fm_value *schema, const struc
         check_value(c, rest, v);
 }
 
+/* A schema may refer to itself: that ends with the value, or it never does. */
+static void check_referred(struct check *c, const char *ref, const struct fm_value *v)
+{
+    if (c->n_refs == MAX_REFS) {
+        (void)schema_stop(c, "the schema's references lead round without an end, or are more than %d deep",
+                          MAX_REFS);
+        return;
+    }
+    c->n_refs++;
+    check_value(c, schema_referred(c, ref), v);
+    c->n_refs--;
+}
+
 static void check_value(struct check *c, const struct fm_value *schema, const struct fm_value *v)
 {
     const struct fm_value *k;
@@ -451,6 +469,8 @@ static void check_value(struct check *c, const struct fm_value *schema, const st
             fault(c, "is not allowed");
         return;
     }
+    if ((k = schema_member(c, schema, "$ref")) != NULL)
+        check_referred(c, fm_value_string(k, ""), v);
     bool is_type = (k = schema_member(c, schema, "type")) == NULL || check_type(c, k, v);
     if (is_type && (k = schema_member(c, schema, "enum")) != NULL)
         check_enum(c, k, v);
@@ -481,7 +501,7 @@ int json_schema_check_within(const struct fm_value *schema, const struct fm_valu
 {
     struct check c = {.report = report, .arg = arg, .err = err, .work = *work};
     (void)schema_path_down(&c, "schema");
-    int rc = schema_verify(&c, schema);
+    int rc = schema_verify_whole(&c, schema);
     schema_path_back(&c, 0);
     if (rc == 0)
         rc = run(&c, schema, v);

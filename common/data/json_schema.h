@@ -4,7 +4,8 @@
  * contains, minContains, maxContains, minItems, maxItems, uniqueItems; minimum, maximum,
  * exclusiveMinimum, exclusiveMaximum, multipleOf; minLength, maxLength (characters), pattern (see
  * ecma_regex.h; up to 64);
- * anyOf, oneOf, allOf, not, if, then, else; true and false as schemas. Annotations ($schema, $id, $comment,
+ * anyOf, oneOf, allOf, not, if, then, else, dependentSchemas; $ref to a schema within the whole one ("#",
+ * "#/$defs/…"), $defs, definitions; true and false as schemas. Annotations ($schema, $id, $comment,
  * title, description, default, examples, format, deprecated, readOnly, writeOnly) are allowed
  * and mean nothing. Any other keyword is refused: nothing that a schema demands is silently not
  * checked. Pure functions. */

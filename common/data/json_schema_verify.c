@@ -12,6 +12,8 @@
 #include "number.h"
 #include "value.h"
 
+#define MAX_STEP 256   /* bytes of a step of a pointer */
+#define MAX_CIRCLE 256 /* references that lead to nothing but a reference */
 #define KEYWORD_WORK 8 /* to find out what a keyword is */
 
 static int faulty(struct check *c, const char *what)
@@ -142,59 +144,100 @@ static int verify_dependent(struct check *c, const struct fm_value *v)
     return 0;
 }
 
-/* What a keyword's value is. A format is no demand of ours, but of those who give it a meaning. */
-enum meaning { ANNOTATION, DEMAND, SCHEMA, SCHEMAS, NAMED_SCHEMAS };
+/* ---- references ---- */
 
+static int verify_ref(struct check *c, const struct fm_value *ref)
+{
+    const char *text = fm_value_string(ref, NULL);
+    if (text == NULL)
+        return schema_refuse(c, "must be a string");
+    if (c->use == JSON_SCHEMA_PLAIN)
+        return schema_refuse(c, "this schema may have no references");
+    c->has_ref = true;
+    if (c->has_inner_id)
+        return schema_refuse(c, "references are not supported in a schema that has $id within");
+    for (size_t i = 0; text != NULL; i++) {
+        const struct fm_value *to = schema_referred(c, text);
+        if (to == NULL)
+            return schema_refuse(
+                c, "%.100s leads to no schema within this one: only \"#\" and \"#/…\" are followed", text);
+        if (i == MAX_CIRCLE)
+            return schema_refuse(c, "%.100s leads round in a circle", text);
+        text = fm_value_string(schema_member(c, to, "$ref"), NULL);
+        if (!schema_can_work(c))
+            return schema_stop(c, JSON_SCHEMA_TOO_LARGE);
+    }
+    return 0;
+}
+
+static int verify_id(struct check *c, const struct fm_value *id)
+{
+    if (id == c->root_id)
+        return 0;
+    c->has_inner_id = true;
+    return c->has_ref ? schema_refuse(c, "is not supported within a schema that has references") : 0;
+}
+
+/* ---- keywords ---- */
+
+/* What a keyword's value is, as far as schemas are in it. */
+enum schema_meaning { SCHEMA_ANNOTATION, SCHEMA_DEMAND, SCHEMA_ONE, SCHEMA_LIST, SCHEMA_NAMED };
+
+/* A format is no demand of ours, but of those who give it a meaning. */
 static const struct keyword {
     const char *name;
-    enum meaning meaning;
+    enum schema_meaning meaning;
     int (*holds)(struct check *c, const struct fm_value *v);
 } keywords[] = {
-    {"type",                 DEMAND,        verify_type      },
-    {"enum",                 DEMAND,        verify_list      },
-    {"const",                DEMAND,        verify_any       },
-    {"properties",           NAMED_SCHEMAS, verify_properties},
-    {"required",             DEMAND,        verify_names     },
-    {"additionalProperties", SCHEMA,        schema_verify    },
-    {"patternProperties",    NAMED_SCHEMAS, verify_patterns  },
-    {"propertyNames",        SCHEMA,        schema_verify    },
-    {"dependentRequired",    DEMAND,        verify_dependent },
-    {"minProperties",        DEMAND,        verify_count     },
-    {"maxProperties",        DEMAND,        verify_count     },
-    {"items",                SCHEMA,        schema_verify    },
-    {"prefixItems",          SCHEMAS,       verify_schemas   },
-    {"contains",             SCHEMA,        schema_verify    },
-    {"minContains",          DEMAND,        verify_count     },
-    {"maxContains",          DEMAND,        verify_count     },
-    {"minItems",             DEMAND,        verify_count     },
-    {"maxItems",             DEMAND,        verify_count     },
-    {"uniqueItems",          DEMAND,        verify_bool      },
-    {"minimum",              DEMAND,        verify_number    },
-    {"maximum",              DEMAND,        verify_number    },
-    {"exclusiveMinimum",     DEMAND,        verify_number    },
-    {"exclusiveMaximum",     DEMAND,        verify_number    },
-    {"multipleOf",           DEMAND,        verify_positive  },
-    {"minLength",            DEMAND,        verify_count     },
-    {"maxLength",            DEMAND,        verify_count     },
-    {"pattern",              DEMAND,        verify_pattern   },
-    {"anyOf",                SCHEMAS,       verify_schemas   },
-    {"oneOf",                SCHEMAS,       verify_schemas   },
-    {"allOf",                SCHEMAS,       verify_schemas   },
-    {"not",                  SCHEMA,        schema_verify    },
-    {"if",                   SCHEMA,        schema_verify    },
-    {"then",                 SCHEMA,        schema_verify    },
-    {"else",                 SCHEMA,        schema_verify    },
-    {"$schema",              ANNOTATION,    verify_any       },
-    {"$id",                  ANNOTATION,    verify_any       },
-    {"$comment",             ANNOTATION,    verify_any       },
-    {"title",                ANNOTATION,    verify_any       },
-    {"description",          ANNOTATION,    verify_any       },
-    {"default",              ANNOTATION,    verify_any       },
-    {"examples",             ANNOTATION,    verify_any       },
-    {"format",               DEMAND,        verify_any       },
-    {"deprecated",           ANNOTATION,    verify_any       },
-    {"readOnly",             ANNOTATION,    verify_any       },
-    {"writeOnly",            ANNOTATION,    verify_any       },
+    {"type",                 SCHEMA_DEMAND,     verify_type      },
+    {"enum",                 SCHEMA_DEMAND,     verify_list      },
+    {"const",                SCHEMA_DEMAND,     verify_any       },
+    {"properties",           SCHEMA_NAMED,      verify_properties},
+    {"required",             SCHEMA_DEMAND,     verify_names     },
+    {"additionalProperties", SCHEMA_ONE,        schema_verify    },
+    {"patternProperties",    SCHEMA_NAMED,      verify_patterns  },
+    {"propertyNames",        SCHEMA_ONE,        schema_verify    },
+    {"dependentRequired",    SCHEMA_DEMAND,     verify_dependent },
+    {"minProperties",        SCHEMA_DEMAND,     verify_count     },
+    {"maxProperties",        SCHEMA_DEMAND,     verify_count     },
+    {"items",                SCHEMA_ONE,        schema_verify    },
+    {"prefixItems",          SCHEMA_LIST,       verify_schemas   },
+    {"contains",             SCHEMA_ONE,        schema_verify    },
+    {"minContains",          SCHEMA_DEMAND,     verify_count     },
+    {"maxContains",          SCHEMA_DEMAND,     verify_count     },
+    {"minItems",             SCHEMA_DEMAND,     verify_count     },
+    {"maxItems",             SCHEMA_DEMAND,     verify_count     },
+    {"uniqueItems",          SCHEMA_DEMAND,     verify_bool      },
+    {"minimum",              SCHEMA_DEMAND,     verify_number    },
+    {"maximum",              SCHEMA_DEMAND,     verify_number    },
+    {"exclusiveMinimum",     SCHEMA_DEMAND,     verify_number    },
+    {"exclusiveMaximum",     SCHEMA_DEMAND,     verify_number    },
+    {"multipleOf",           SCHEMA_DEMAND,     verify_positive  },
+    {"minLength",            SCHEMA_DEMAND,     verify_count     },
+    {"maxLength",            SCHEMA_DEMAND,     verify_count     },
+    {"pattern",              SCHEMA_DEMAND,     verify_pattern   },
+    {"anyOf",                SCHEMA_LIST,       verify_schemas   },
+    {"oneOf",                SCHEMA_LIST,       verify_schemas   },
+    {"allOf",                SCHEMA_LIST,       verify_schemas   },
+    {"not",                  SCHEMA_ONE,        schema_verify    },
+    {"if",                   SCHEMA_ONE,        schema_verify    },
+    {"then",                 SCHEMA_ONE,        schema_verify    },
+    {"else",                 SCHEMA_ONE,        schema_verify    },
+    {"dependentSchemas",     SCHEMA_NAMED,      verify_properties},
+    {"$defs",                SCHEMA_NAMED,      verify_properties},
+    {"definitions",          SCHEMA_NAMED,      verify_properties},
+    {"$ref",                 SCHEMA_DEMAND,     verify_ref       },
+    {"$schema",              SCHEMA_ANNOTATION, verify_any       },
+    {"$id",                  SCHEMA_ANNOTATION, verify_id        },
+    {"$comment",             SCHEMA_ANNOTATION, verify_any       },
+    {"title",                SCHEMA_ANNOTATION, verify_any       },
+    {"description",          SCHEMA_ANNOTATION, verify_any       },
+    {"default",              SCHEMA_ANNOTATION, verify_any       },
+    {"examples",             SCHEMA_ANNOTATION, verify_any       },
+    {"format",               SCHEMA_DEMAND,     verify_any       },
+    {"deprecated",           SCHEMA_ANNOTATION, verify_any       },
+    {"readOnly",             SCHEMA_ANNOTATION, verify_any       },
+    {"writeOnly",            SCHEMA_ANNOTATION, verify_any       },
 };
 #define N_KEYWORDS (sizeof(keywords) / sizeof(keywords[0]))
 
@@ -218,6 +261,95 @@ static const struct keyword *keyword_of(const char *name)
         if (strcmp(keywords[i].name, name) == 0)
             return &keywords[i];
     return NULL;
+}
+
+/* One that we do not know demands something. */
+static enum schema_meaning meaning_of(const char *keyword)
+{
+    const struct keyword *k = keyword_of(keyword);
+    return k != NULL ? k->meaning : SCHEMA_DEMAND;
+}
+
+/* ---- where references lead ---- */
+
+static int hex(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* The next character of a pointer that stands in the fragment of a URI; moves on. */
+static char next_character(const char **at)
+{
+    const char *p = *at;
+    if (p[0] == '%' && hex(p[1]) >= 0 && hex(p[2]) >= 0) {
+        *at = p + 3;
+        return (char)(hex(p[1]) * 16 + hex(p[2]));
+    }
+    *at = p + 1;
+    return *p;
+}
+
+/* The step between two slashes, with ~1 for /, ~0 for ~. False when it is too long. */
+static bool next_step(const char **at, char step[MAX_STEP])
+{
+    size_t n = 0;
+    while (**at != '\0' && **at != '/') {
+        char c = next_character(at);
+        if (c == '~') {
+            c = next_character(at);
+            if (c != '0' && c != '1')
+                return false;
+            c = c == '1' ? '/' : '~';
+        }
+        if (c == '\0' || n == MAX_STEP - 1)
+            return false;
+        step[n++] = c;
+    }
+    step[n] = '\0';
+    return true;
+}
+
+static const struct fm_value *element(const struct fm_value *list, const char *index)
+{
+    char *end;
+    if (index[0] < '0' || index[0] > '9' || (index[0] == '0' && index[1] != '\0'))
+        return NULL;
+    unsigned long i = strtoul(index, &end, 10);
+    return *end == '\0' ? fm_value_at(list, i) : NULL;
+}
+
+const struct fm_value *schema_referred(struct check *c, const char *ref)
+{
+    char step[MAX_STEP];
+    const struct fm_value *at = c->root;
+    enum schema_meaning meaning = SCHEMA_ONE;
+    if (*ref++ != '#')
+        return NULL;
+    while (*ref == '/' && at != NULL) {
+        ref++;
+        if (!next_step(&ref, step))
+            return NULL;
+        if (meaning == SCHEMA_ONE) {
+            meaning = meaning_of(step);
+            at = meaning == SCHEMA_ANNOTATION || meaning == SCHEMA_DEMAND ? NULL : schema_member(c, at, step);
+        } else {
+            at = meaning == SCHEMA_LIST ? element(at, step) : schema_member(c, at, step);
+            meaning = SCHEMA_ONE;
+        }
+    }
+    return *ref == '\0' && meaning == SCHEMA_ONE ? at : NULL;
+}
+
+/* ---- the walk ---- */
+
+int schema_verify_whole(struct check *c, const struct fm_value *schema)
+{
+    c->root = schema;
+    c->root_id = fm_value_kind(schema) == FM_MAP ? schema_member(c, schema, "$id") : NULL;
+    return schema_verify(c, schema);
 }
 
 int schema_verify(struct check *c, const struct fm_value *schema)
@@ -248,7 +380,7 @@ int json_schema_verify(const struct fm_value *schema, const char *path, enum jso
 {
     struct check c = {.err = err, .collect = true, .use = use};
     (void)schema_path_down(&c, "%s", path);
-    (void)schema_verify(&c, schema);
+    (void)schema_verify_whole(&c, schema);
     schema_free_patterns(&c);
     return c.n_faults == 0 ? 0 : -FM_INVALID_ARGUMENT;
 }
@@ -258,7 +390,7 @@ int json_schema_verify(const struct fm_value *schema, const char *path, enum jso
 struct part {
     const char *key;
     const struct fm_value *v;
-    enum meaning meaning;
+    enum schema_meaning meaning;
 };
 
 static int by_key(const void *a, const void *b)
@@ -268,15 +400,15 @@ static int by_key(const void *a, const void *b)
 }
 
 /* What a map demands, by its keys. Annotations of a schema demand nothing. */
-static struct part *parts_of(const struct fm_value *map, enum meaning meaning, size_t *ret_n)
+static struct part *parts_of(const struct fm_value *map, enum schema_meaning meaning, size_t *ret_n)
 {
     struct part *parts = fm_xcalloc(fm_value_size(map) + 1, sizeof(*parts));
     size_t n = 0;
     for (size_t i = 0; i < fm_value_size(map); i++) {
         const char *key = fm_value_key(map, i);
-        const struct keyword *k = meaning == SCHEMA ? keyword_of(key) : NULL;
-        enum meaning m = k != NULL ? k->meaning : meaning == NAMED_SCHEMAS ? SCHEMA : DEMAND;
-        if (meaning != SCHEMA || (k != NULL && m != ANNOTATION))
+        const struct keyword *k = meaning == SCHEMA_ONE ? keyword_of(key) : NULL;
+        enum schema_meaning m = k != NULL ? k->meaning : meaning == SCHEMA_NAMED ? SCHEMA_ONE : SCHEMA_DEMAND;
+        if (meaning != SCHEMA_ONE || (k != NULL && m != SCHEMA_ANNOTATION))
             parts[n++] = (struct part){key, fm_value_at(map, i), m};
     }
     qsort(parts, n, sizeof(*parts), by_key);
@@ -284,9 +416,9 @@ static struct part *parts_of(const struct fm_value *map, enum meaning meaning, s
     return parts;
 }
 
-static bool same(const struct fm_value *a, const struct fm_value *b, enum meaning meaning);
+static bool same(const struct fm_value *a, const struct fm_value *b, enum schema_meaning meaning);
 
-static bool same_map(const struct fm_value *a, const struct fm_value *b, enum meaning meaning)
+static bool same_map(const struct fm_value *a, const struct fm_value *b, enum schema_meaning meaning)
 {
     size_t n, m;
     fm_autofree struct part *x = parts_of(a, meaning, &n);
@@ -297,16 +429,16 @@ static bool same_map(const struct fm_value *a, const struct fm_value *b, enum me
     return ok;
 }
 
-static bool same_list(const struct fm_value *a, const struct fm_value *b, enum meaning meaning)
+static bool same_list(const struct fm_value *a, const struct fm_value *b, enum schema_meaning meaning)
 {
     bool ok = fm_value_size(a) == fm_value_size(b);
     for (size_t i = 0; ok && i < fm_value_size(a); i++)
-        ok = same(fm_value_at(a, i), fm_value_at(b, i), meaning == SCHEMAS ? SCHEMA : meaning);
+        ok = same(fm_value_at(a, i), fm_value_at(b, i), meaning == SCHEMA_LIST ? SCHEMA_ONE : meaning);
     return ok;
 }
 
 /* Looks at each part of both once. */
-static bool same(const struct fm_value *a, const struct fm_value *b, enum meaning meaning)
+static bool same(const struct fm_value *a, const struct fm_value *b, enum schema_meaning meaning)
 {
     if (fm_value_kind(a) != fm_value_kind(b))
         return false;
@@ -329,5 +461,5 @@ static bool same(const struct fm_value *a, const struct fm_value *b, enum meanin
 
 bool json_schema_same(const struct fm_value *a, const struct fm_value *b)
 {
-    return same(a, b, SCHEMA);
+    return same(a, b, SCHEMA_ONE);
 }

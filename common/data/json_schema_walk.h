@@ -28,7 +28,10 @@ struct check {
     bool stopped; /* a limit was met, and err says which */
     struct pattern *patterns;
     size_t n_patterns;
-    struct ecma_regex_room *room; /* there is one when there are patterns */
+    struct ecma_regex_room *room;          /* there is one when there are patterns */
+    const struct fm_value *root, *root_id; /* the whole schema, and its $id; for references */
+    bool has_ref, has_inner_id;
+    unsigned n_refs; /* references that the check is within */
 };
 
 /* False when the check is out of work. */

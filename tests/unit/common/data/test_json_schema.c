@@ -419,14 +419,86 @@ static void schemas_are_combined(void **state)
 static void what_a_schema_demands_is_never_silently_left_out(void **state)
 {
     (void)state;
-    bad_schema("{'properties':{'a':{'$ref':'#/x'}}}", FM_INVALID_ARGUMENT,
-               "schema.properties.a.$ref: this keyword of JSON Schema is not supported");
+    bad_schema("{'properties':{'a':{'$dynamicRef':'#/x'}}}", FM_INVALID_ARGUMENT,
+               "schema.properties.a.$dynamicRef: this keyword of JSON Schema is not supported");
     bad_schema("{'unevaluatedItems':{}}", FM_INVALID_ARGUMENT, "schema.unevaluatedItems");
-    bad_schema("{'dependentSchemas':{}}", FM_INVALID_ARGUMENT, "schema.dependentSchemas");
+    bad_schema("{'dependencies':{}}", FM_INVALID_ARGUMENT, "schema.dependencies");
     bad_schema("{'items':[{}]}", FM_INVALID_ARGUMENT, "schema.items");
     meets("{'title':'t','description':'d','default':1,'examples':[],'$schema':'s','$id':'i','$comment':'c',"
           "'format':'email','deprecated':false,'readOnly':true,'writeOnly':false}",
           "1");
+}
+
+static void references_lead_to_schemas_within(void **state)
+{
+    (void)state;
+    const char *tree =
+        "{'$ref':'#/$defs/node','$defs':{'node':{'type':'object','required':['v'],'properties':{"
+        "'v':{'type':'integer'},'next':{'$ref':'#/$defs/node'},'all':{'items':{'$ref':'#'}}}}}}";
+    meets(tree, "{'v':1,'next':{'v':2,'next':{'v':3}},'all':[{'v':4},{'v':5,'all':[]}]}");
+    misses(tree, "{'v':1,'next':{'v':2,'next':{'v':'x'}}}",
+           "next.next.v: is a string; it must be an integer");
+    misses(tree, "{'v':1,'all':[{'v':4},{}]}", "all[1]: lacks the property \"v\"");
+    meets("{'properties':{'a':{'$ref':'#/definitions/p%25~1q~0','minimum':3}},'definitions':{'p%/"
+          "q~':{'maximum':5}}}",
+          "{'a':4}");
+    misses("{'$ref':'#/$defs/a','minimum':3,'$defs':{'a':{'maximum':5}}}", "2",
+           ": is 2; it must be 3 or more");
+    meets("{'items':{'$ref':'#/anyOf/1'},'anyOf':[false,{}]}", "[1]");
+    bad_schema("{'$ref':'#/$defs/x','$defs':{}}", FM_INVALID_ARGUMENT,
+               "schema.$ref: #/$defs/x leads to no schema");
+    bad_schema("{'$ref':'#/enum/0','enum':[{}]}", FM_INVALID_ARGUMENT, "leads to no schema");
+    bad_schema("{'$ref':'#/$defs','$defs':{}}", FM_INVALID_ARGUMENT, "leads to no schema");
+    bad_schema("{'$ref':'#/anyOf/01','anyOf':[{},{}]}", FM_INVALID_ARGUMENT, "leads to no schema");
+    bad_schema("{'$ref':'http://example.com/x'}", FM_INVALID_ARGUMENT, "leads to no schema within this one");
+    bad_schema("{'$ref':7}", FM_INVALID_ARGUMENT, "must be a string");
+    bad_schema("{'$ref':'#/$defs/a','$defs':{'a':{'$id':'x'}}}", FM_INVALID_ARGUMENT, "$id");
+    bad_schema("{'$defs':{'a':{'$id':'x'},'b':{'$ref':'#'}}}", FM_INVALID_ARGUMENT, "$id within");
+}
+
+static void references_end(void **state)
+{
+    struct fm_err err = {0};
+    char text[4000] = "{'$ref':'#/$defs/d0','$defs':{'d40':{}";
+    (void)state;
+    bad_schema("{'$ref':'#'}", FM_INVALID_ARGUMENT, "leads round in a circle");
+    bad_schema("{'$ref':'#/$defs/a','$defs':{'a':{'$ref':'#/$defs/b'},'b':{'$ref':'#/$defs/a'}}}",
+               FM_INVALID_ARGUMENT, "circle");
+    assert_int_equal(json_schema_check(from("{'allOf':[{'$ref':'#'}]}"), from("1"), NULL, NULL, &err),
+                     -FM_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(err.msg, "lead round without an end"));
+    fm_err_done(&err);
+    for (int i = 0; i < 40; i++) /* each twice the one before: 2^40 looks */
+        snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                 ",'d%d':{'allOf':[{'$ref':'#/$defs/d%d'},{'$ref':'#/$defs/d%d'}]}", i, i + 1, i + 1);
+    strcat(text, "}}");
+    assert_int_equal(json_schema_check(from(text), from("1"), NULL, NULL, &err), -FM_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(err.msg, "too large to be checked"));
+    fm_err_done(&err);
+}
+
+static void dependent_schemas_hold_beside_their_property(void **state)
+{
+    (void)state;
+    meets("{'dependentSchemas':{'a':{'required':['b']}}}", "{'c':1}");
+    misses("{'dependentSchemas':{'a':{'required':['b']}}}", "{'a':1}", ": lacks the property \"b\"");
+}
+
+static void large_numbers_are_compared_exactly(void **state)
+{
+    (void)state;
+    meets("{'minimum':9007199254740993,'maximum':9007199254740993}", "9007199254740993");
+    misses("{'minimum':9007199254740993}", "9007199254740992",
+           ": is 9007199254740992; it must be 9007199254740993 or more");
+    misses("{'exclusiveMaximum':18446744073709551615}", "18446744073709551615",
+           ": is 18446744073709551615; it must be less than 18446744073709551615");
+    misses("{'const':9007199254740993}", "9007199254740992", ": is not the value that is wanted");
+    meets("{'uniqueItems':true}", "[9007199254740992,9007199254740993]");
+    meets("{'multipleOf':0.01}", "4.35");
+    meets("{'multipleOf':3}", "9007199254740993");
+    misses("{'multipleOf':3}", "9007199254740994", ": is 9007199254740994; it must be a multiple of 3");
+    misses("{'multipleOf':0.123456789}", "1e308", ": is 1e+308; it must be a multiple of 0.123456789");
+    meets("{'type':'integer'}", "18446744073709551615");
 }
 
 static void a_faulty_schema_is_named(void **state)
@@ -597,6 +669,10 @@ int main(void)
         TEST(lists_have_prefixes_and_contain),
         TEST(a_schema_may_depend_on_another),
         TEST(what_a_schema_demands_is_never_silently_left_out),
+        TEST(references_lead_to_schemas_within),
+        TEST(references_end),
+        TEST(dependent_schemas_hold_beside_their_property),
+        TEST(large_numbers_are_compared_exactly),
         TEST(a_faulty_schema_is_named),
         TEST(patterns_are_those_of_ecma_262),
         TEST(a_pattern_that_meets_a_limit_is_named),
