@@ -123,6 +123,25 @@ static void check_keys(const struct fm_value *schema, const struct fm_value *con
 
 /* ---- what goes to the provider ---- */
 
+/* A choice in words, or by the name of a tool that is there. */
+static void check_choice(const struct fm_value *config, const struct rules_report *o)
+{
+    const char *word = rules_text(config, "tool_choice"), *name = rules_text(config, "tool_choice.name");
+    const struct fm_value *tools = fm_value_get(config, "tools");
+    if (word != NULL && strcmp(word, "auto") != 0 && strcmp(word, "none") != 0 &&
+        strcmp(word, "required") != 0 && strcmp(word, "any") != 0)
+        rules_fault(o, "tool_choice",
+                    "must be auto, none, required, {\"name\": TOOL} or an object of the provider");
+    bool found = name == NULL;
+    for (size_t i = 0; i < list_size(tools) && !found; i++) {
+        const char *its = rules_text(fm_value_at(tools, i), "name");
+        found = its != NULL && strcmp(its, name) == 0;
+    }
+    if (!found && fm_value_get(config, "params.tools") == NULL && strcmp(name, "ask_user") != 0)
+        rules_fault(o, "tool_choice.name", "is \"%.*s\", which is none of the tools",
+                    (int)fm_utf8_cut(name, 64), name);
+}
+
 /* What the agent itself says in a request: nobody else may. */
 static void check_own(const struct fm_value *map, const char *before, bool model,
                       const struct rules_report *o)
@@ -241,5 +260,6 @@ void llm_agent_rules(const struct fm_value *schema, const struct fm_value *confi
         rules_fault(&o, "model", "is missing: provider %s needs it", provider);
     check_script(fm_value_get(config, "script"), &o);
     check_tools(config, &o);
+    check_choice(config, &o);
     check_request(config, provider, &o);
 }

@@ -149,7 +149,7 @@ static void formats_images_stops_and_fields_that_nobody_knows_reach_the_provider
                         "'config':{'provider':'%s','model':'say-%d','base_url':'%s'%s}}]},"
                         "'entry':{'routine':'agent','slot':'trigger'},"
                         "'data':{'task':[{'type':'text','text':'What is it?'},%s]}}",
-                        llm_providers[i], i, llm.base, format, images[i]);
+                        llm_providers[i], i, llm.base, format, images[1 - i]); /* in the other one's form */
         json_decref(wait_status(&llm.c, at(r, "jobId"), "COMPLETED"));
         json_decref(r);
     }

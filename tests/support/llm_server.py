@@ -16,6 +16,8 @@
     thinking       thinks, calls lookup, says what came back (anthropic)
     stalls         a stream of which nothing comes after its beginning
     redirect       307 to the same server by its other name, localhost
+    counted-N      calls lookup N times, one after the other; GET /paid says what all of these have used
+    recorded-NAME  what the server NAME has said, as recorded in dialects.json
     echo           a stream with the key in it, one event, in two writes
     echo-parts     a stream with the key in it, in many events
 
@@ -35,6 +37,7 @@ import jsonschema
 
 log = []
 counts = {}
+paid = {}  # by Idempotency-Key: tokens of the request and of the reply
 lock = threading.Lock()
 gate = threading.Semaphore(0)
 
@@ -48,6 +51,10 @@ def validator(name):
 
 openai_schema = validator("openai_chat_request.json")
 anthropic_schema = validator("anthropic_messages_request.json")
+
+
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "dialects.json"), encoding="utf-8") as file:
+    recorded = json.load(file)
 
 
 def fault_of(schema, body, conversation):
@@ -127,6 +134,10 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self):
+        if self.path.endswith("/paid"):
+            with lock:
+                return self.send(200, {"calls": len(paid), "input": sum(p[0] for p in paid.values()),
+                                       "output": sum(p[1] for p in paid.values())})
         if self.path.endswith("/open"):  # what a "gated" stream waits for
             gate.release()
         with lock:
@@ -144,7 +155,8 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         openai = self.path.partition("?")[0].endswith("/chat/completions")
         key = self.headers.get("Authorization" if openai else "x-api-key", "")
-        fault = (fault_of(openai_schema, body, conversation_openai) if openai
+        fault = (conversation_openai(body) if body.get("model", "").startswith("recorded-")  # more than OpenAI publishes
+                 else fault_of(openai_schema, body, conversation_openai) if openai
                  else fault_of(anthropic_schema, body, conversation_anthropic))
         with lock:
             log.append({"path": self.path, "key": key, "api_key": self.headers.get("api-key"), "host": self.headers.get("Host"), "idempotency": self.headers.get("Idempotency-Key"),
@@ -157,6 +169,12 @@ class Handler(BaseHTTPRequestHandler):
             return self.error(429, "too many requests", [("Retry-After", "0.2")])
         if name == "down" and self.times(model) <= int(number):
             return self.error(500 if openai else 529, "overloaded")
+        if model.startswith("recorded-"):
+            turn = recorded[model.split("-")[1]][1 if results_of(body, openai) else 0]
+            return (self.send(200, turn["sse"].encode(), "text/event-stream") if body.get("stream")
+                    else self.send(200, turn["json"]))
+        if model.startswith("counted-"):
+            return self.send(200, self.counted(body, openai))
         if model == "unauthorized":
             return self.error(401, f"the key {key} is not known")
         if model == "wrong":
@@ -224,10 +242,35 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"data: [DONE]\n\n" if openai else event("").replace(b"content_block_delta", b"message_stop"))
         self.close_connection = True
 
+    def counted(self, body, openai):
+        """A reply whose tokens are counted, once for each key of idempotency; the model's name says how many times
+        lookup is called before. GET /log has what was counted in all."""
+        key, n = self.headers.get("Idempotency-Key"), int(body["model"].rpartition("-")[2])
+        with lock:
+            if key not in paid:
+                size = len(json.dumps(body))
+                paid[key] = (size % 997 + 1, size % 89 + 1)
+            given, said = paid[key]
+        done = len(results_of(body, openai))
+        calls = [("lookup", {"what": str(done)})] if done < n else []
+        if openai:
+            m = {"role": "assistant", "content": None if calls else "Counted."}
+            if calls:
+                m["tool_calls"] = [{"id": f"c{done}", "type": "function",
+                                    "function": {"name": c, "arguments": json.dumps(a)}} for c, a in calls]
+            return {"id": "x", "choices": [{"index": 0, "message": m, "finish_reason": "tool_calls" if calls else "stop"}],
+                    "usage": {"prompt_tokens": given, "completion_tokens": said}}
+        content = [{"type": "tool_use", "id": f"c{done}", "name": c, "input": a} for c, a in calls]
+        return {"id": "x", "type": "message", "role": "assistant",
+                "content": content or [{"type": "text", "text": "Counted."}],
+                "stop_reason": "tool_use" if calls else "end_turn",
+                "usage": {"input_tokens": given, "output_tokens": said}}
+
     def reply(self, model, body, openai):
         """What the model answers, in the provider's words."""
         results = results_of(body, openai)
-        text, calls = "Peace is quiet.", []
+        wanted = body.get("response_format", {}).get("json_schema") or body.get("output_config", {}).get("format")
+        text, calls = '{"peace": "quiet"}' if wanted else "Peace is quiet.", []
         if (model in ("tools", "ask", "ask-bad", "ask-any", "thinking", "cut-call") or model.startswith("stumble-")) and results or len(results) == 4:
             text = "I know: " + ", ".join(results)
         elif model == "same-ids":

@@ -20,6 +20,9 @@ static inline struct fm_value *ctx_json(struct fm_ctx *ctx, const char *text, si
     return json_value_read(text, n, ctx_arena(ctx), err);
 }
 
+/* After fm_ctx_fail: the event "error" also says this reason, a constant, so that flows can tell it from
+ * others with the same code. */
+void ctx_fail_reason(struct fm_ctx *ctx, const char *reason);
 /* What a question is for: an answer of a person, the result of a tool call, or what is said next in a
  * conversation. */
 enum ask_for { ASK_QUESTION, ASK_TOOL, ASK_INPUT };

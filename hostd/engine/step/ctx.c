@@ -102,6 +102,11 @@ int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...)
     return -1;
 }
 
+void ctx_fail_reason(struct fm_ctx *ctx, const char *reason)
+{
+    ctx->out.fail_reason = reason;
+}
+
 void fm_ctx_fail_permanent(struct fm_ctx *ctx)
 {
     ctx->out.failure.permanent = true;

@@ -73,6 +73,7 @@ struct outcome {
     bool failed, has_usage;
     struct failure failure;
     char fail_message[512];
+    const char *fail_reason; /* NULL: none; a constant */
     uint64_t usage_in, usage_out, usage_cached;
     double usage_cost;
     uint32_t usage_calls;

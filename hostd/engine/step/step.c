@@ -31,6 +31,8 @@ static const struct fm_value *describe_failure(struct fm_ctx *ctx)
     fm_map_set(ctx, m, "message", fm_string(ctx, ctx->out.fail_message));
     fm_map_set(ctx, m, "routine", fm_string(ctx, ctx->task->routine));
     fm_map_set(ctx, m, "slot", fm_string(ctx, ctx->task->slot));
+    if (ctx->out.fail_reason != NULL)
+        fm_map_set(ctx, m, "reason", fm_string(ctx, ctx->out.fail_reason));
     fm_map_set(ctx, m, "task_id", fm_string(ctx, ctx->task->id));
     fm_map_set(ctx, m, "attempt", fm_number(ctx, ctx->task->failed_attempts + 1));
     return m;

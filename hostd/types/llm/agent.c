@@ -42,8 +42,9 @@ static const struct fm_value *text(struct fm_ctx *ctx, const char *s)
 /* What the configuration says of how the model is to answer. */
 static struct fm_value *parameters_of(struct fm_ctx *ctx, const struct fm_value *config)
 {
-    static const char *const names[] = {"temperature", "top_p",           "seed",  "max_tokens",
-                                        "stop",        "response_format", "params"};
+    static const char *const names[] = {"temperature", "top_p",       "seed",
+                                        "max_tokens",  "stop",        "response_format",
+                                        "params",      "tool_choice", "parallel_tool_calls"};
     struct fm_value *m = fm_map(ctx);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         const struct fm_value *v = fm_value_get(config, names[i]);
@@ -109,11 +110,14 @@ static void warn_of_end(struct fm_ctx *ctx, const char *warning, const char *sto
 /* `stop`: why the last reply is short; `stopped`: the limit that has ended the agent; "" each: it
  * is not so.
  */
-static int complete(struct fm_ctx *ctx, const char *said, const char *stop, const char *stopped)
+static int complete(struct fm_ctx *ctx, const char *said, const struct fm_value *value, const char *stop,
+                    const char *stopped)
 {
     struct fm_value *end = fm_map(ctx);
     llm_share(ctx, "completed", "text", said);
     fm_map_set(ctx, end, "text", text(ctx, said));
+    if (value != NULL)
+        fm_map_set(ctx, end, "value", value);
     fm_map_set(ctx, end, "calls", fm_number(ctx, llm_counter(ctx, "calls")));
     if (stop[0] != '\0')
         fm_map_set(ctx, end, "stop_reason", text(ctx, stop));
@@ -210,10 +214,12 @@ static int ask_plainly(struct fm_ctx *ctx, const struct turn *t)
     return 0;
 }
 
-static void emit_text(struct fm_ctx *ctx, const char *said)
+static void emit_text(struct fm_ctx *ctx, const char *said, const struct fm_value *value)
 {
     struct fm_value *data = fm_map(ctx);
     fm_map_set(ctx, data, "text", text(ctx, said));
+    if (value != NULL)
+        fm_map_set(ctx, data, "value", value);
     fm_ctx_emit(ctx, "output", data);
 }
 
@@ -224,18 +230,49 @@ static int take_text(struct fm_ctx *ctx, struct turn *t)
         t->reply.text = "(The model has refused to answer.)"; /* providers want no empty message back */
     const char *said = t->reply.text != NULL ? t->reply.text : "";
     fm_ctx_state_append(ctx, "messages", reply_message(ctx, t));
-    emit_text(ctx, said);
+    const struct fm_value *value = NULL;
+    if (!t->reply.goes_on && strcasecmp(stop, "refusal") != 0) {
+        enum llm_fit fit = llm_check_output(ctx, said, &value);
+        if (fit == LLM_FIT_FAILED)
+            return -1;
+        if (fit == LLM_FIT_REPAIR) {
+            go_on_later(ctx);
+            return 0;
+        }
+    }
+    emit_text(ctx, said, value);
     if (!t->reply.goes_on)
-        return complete(ctx, said, stop, "");
+        return complete(ctx, said, value, stop, "");
     llm_share(ctx, "working", "text", said);
     go_on_later(ctx);
     return 0;
+}
+
+/* The conversation is longer than the model takes. Only the flow knows what may be left out of it. */
+static int context_exceeded(struct fm_ctx *ctx, const struct turn *t)
+{
+    if (strcmp(fm_value_string(fm_value_get(t->request.config, "on_context"), ""), "event") == 0) {
+        struct fm_value *m = fm_map(ctx);
+        fm_map_set(ctx, m, "messages", t->request.messages);
+        fm_map_set(ctx, m, "calls", fm_number(ctx, llm_counter(ctx, "calls")));
+        fm_map_set(ctx, m, "error", text(ctx, t->reply.too_long));
+        llm_share(ctx, "stopped", "text", t->reply.too_long);
+        fm_ctx_emit(ctx, "context_exceeded", m);
+        return 0;
+    }
+    (void)fm_ctx_fail(ctx, FM_FAIL_OUT_OF_RANGE, "the conversation is too long for the model: %s",
+                      t->reply.too_long);
+    ctx_fail_reason(ctx, "CONTEXT");
+    fm_ctx_fail_permanent(ctx);
+    return -1;
 }
 
 static int on_reply(struct fm_ctx *ctx, void *arg)
 {
     struct turn *t = arg;
     const struct llm_reply *r = &t->reply;
+    if (r->too_long != NULL)
+        return context_exceeded(ctx, t);
     bool calls = fm_value_size(r->tool_calls) > 0;
     fm_ctx_state_set(ctx, "calls", fm_number(ctx, llm_counter(ctx, "calls") + 1));
     double cost = llm_charge(ctx, &t->request, r);
@@ -247,7 +284,7 @@ static int on_reply(struct fm_ctx *ctx, void *arg)
         warn_of_end(ctx, "warning: the model said nothing", r->stop);
     if (calls) {
         if (r->text != NULL && r->text[0] != '\0')
-            emit_text(ctx, r->text);
+            emit_text(ctx, r->text, NULL);
         return take_calls(ctx, t);
     }
     return r->ask != NULL ? ask_plainly(ctx, t) : take_text(ctx, t);
@@ -291,7 +328,7 @@ static int call_model(struct fm_ctx *ctx)
     case LLM_ASKED:
         return 0;
     case LLM_ENDED:
-        return complete(ctx, "", "", ended);
+        return complete(ctx, "", NULL, "", ended);
     case LLM_FAILED:
         return -1;
     }
@@ -352,12 +389,13 @@ static int take_history(struct fm_ctx *ctx, const struct fm_value *messages, con
 
 static int on_trigger(struct fm_ctx *ctx, const struct fm_value *data)
 {
-    const char *system = fm_value_string(fm_value_get(fm_ctx_config(ctx), "system"), "");
+    const struct fm_value *system = fm_value_get(fm_ctx_config(ctx), "system");
     const struct fm_value *task = fm_value_get(data, "task"), *messages = fm_value_get(data, "messages");
     const char *first = fm_value_string(fm_value_get(fm_value_at(messages, 0), "role"), "");
     bool has_own = strcmp(first, "system") == 0 || strcmp(first, "developer") == 0;
-    if (system[0] != '\0' && !has_own && fm_ctx_state_get(ctx, "messages") == NULL)
-        llm_append_message(ctx, "system", text(ctx, system));
+    bool has_system = fm_value_size(system) > 0; /* of a text, its bytes */
+    if (has_system && !has_own && fm_ctx_state_get(ctx, "messages") == NULL)
+        llm_append_message(ctx, "system", system);
     (void)llm_was_open(ctx);
     if (messages != NULL)
         return take_history(ctx, messages, task);
@@ -370,7 +408,7 @@ static int take_budget(struct fm_ctx *ctx, const char *limit, const struct fm_va
     if (llm_raise_limits(ctx, limit, answer))
         return go_on(ctx);
     llm_append_held(ctx); /* for whoever gives the agent another task */
-    return complete(ctx, "", "", "budget");
+    return complete(ctx, "", NULL, "", "budget");
 }
 
 static int on_user_input(struct fm_ctx *ctx, const struct fm_value *data)

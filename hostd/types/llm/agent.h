@@ -66,6 +66,16 @@ bool llm_is_asked(struct fm_ctx *ctx, const char *call_id);
 void llm_take_answer(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *answer);
 void llm_take_approval(struct fm_ctx *ctx, const struct fm_value *call, const struct fm_value *answer);
 
+/* ---- structured.c ---- */
+
+enum llm_fit {
+    LLM_FIT,        /* it has the form that is wanted, or none is; *ret_value: what it says, if one is */
+    LLM_FIT_REPAIR, /* it has not, and the model is told: it is to be called again */
+    LLM_FIT_FAILED  /* it has not, a second time; after fm_ctx_fail */
+};
+/* Looks at a reply that ends a turn. It is already part of the conversation. */
+enum llm_fit llm_check_output(struct fm_ctx *ctx, const char *said, const struct fm_value **ret_value);
+
 /* ---- external.c ---- */
 
 /* The call waits until its result comes from outside. `tool` may be NULL. */

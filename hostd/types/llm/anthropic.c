@@ -76,6 +76,14 @@ static void add_kept(struct fm_ctx *ctx, struct fm_value *blocks, const struct f
     }
 }
 
+static const struct fm_value *parts_of(struct fm_ctx *ctx, const struct fm_value *parts)
+{
+    struct fm_value *list = fm_list(ctx);
+    for (size_t i = 0; i < fm_value_size(parts); i++)
+        fm_list_add(ctx, list, llm_part_for_messages(ctx, fm_value_at(parts, i)));
+    return list;
+}
+
 static void add_blocks(struct fm_ctx *ctx, struct fm_value *blocks, const struct fm_value *m)
 {
     const struct fm_value *content = fm_value_get(m, "content"), *calls = fm_value_get(m, "tool_calls"),
@@ -84,7 +92,9 @@ static void add_blocks(struct fm_ctx *ctx, struct fm_value *blocks, const struct
     if (strcmp(role, "tool") == 0) {
         struct fm_value *b = block(ctx, "tool_result");
         fm_map_set(ctx, b, "tool_use_id", fm_value_get(m, "call_id"));
-        fm_map_set(ctx, b, "content", fm_string(ctx, llm_text(ctx, content)));
+        const struct fm_value *parts = llm_result_parts(content);
+        fm_map_set(ctx, b, "content",
+                   parts != NULL ? parts_of(ctx, parts) : fm_string(ctx, llm_text(ctx, content)));
         if (fm_value_bool(fm_value_get(m, "error"), false))
             fm_map_set(ctx, b, "is_error", fm_bool(ctx, true));
         fm_list_add(ctx, blocks, b);
@@ -96,17 +106,26 @@ static void add_blocks(struct fm_ctx *ctx, struct fm_value *blocks, const struct
     }
     if (fm_value_kind(content) == FM_LIST && strcmp(role, "user") == 0)
         for (size_t i = 0; i < fm_value_size(content); i++)
-            fm_list_add(ctx, blocks, fm_value_at(content, i));
+            fm_list_add(ctx, blocks, llm_part_for_messages(ctx, fm_value_at(content, i)));
     else
         add_text(ctx, blocks, content);
     for (size_t i = 0; i < fm_value_size(calls); i++)
         add_call(ctx, blocks, fm_value_at(calls, i));
 }
 
+/* A text, or a list of blocks. */
+static void add_system(struct fm_ctx *ctx, struct fm_value *system, const struct fm_value *content)
+{
+    for (size_t i = 0; fm_value_kind(content) == FM_LIST && i < fm_value_size(content); i++)
+        fm_list_add(ctx, system, fm_value_at(content, i));
+    if (fm_value_kind(content) != FM_LIST)
+        fm_list_add(ctx, system, fm_string(ctx, llm_text(ctx, content)));
+}
+
 /* Messages of one side that follow each other become one: the sides must take turns. One without
  * content is left out. */
 static const struct fm_value *messages_of(struct fm_ctx *ctx, const struct llm_request *q,
-                                          struct llm_str *system)
+                                          struct fm_value *system)
 {
     struct fm_value *list = fm_list(ctx), *blocks = NULL;
     const char *side = "";
@@ -114,9 +133,7 @@ static const struct fm_value *messages_of(struct fm_ctx *ctx, const struct llm_r
         const struct fm_value *m = fm_value_at(q->messages, i);
         const char *role = fm_value_string(fm_value_get(m, "role"), "user");
         if (strcmp(role, "system") == 0) {
-            const char *text = llm_text(ctx, fm_value_get(m, "content"));
-            llm_add(ctx, system, "\n\n", system->n > 0 ? 2 : 0);
-            llm_add(ctx, system, text, strlen(text));
+            add_system(ctx, system, fm_value_get(m, "content"));
             continue;
         }
         const char *now = strcmp(role, "assistant") == 0 ? "assistant" : "user";
@@ -146,25 +163,32 @@ static struct fm_value *tools_of(struct fm_ctx *ctx, const struct fm_value *tool
     return list;
 }
 
-/* The system message, and after it what config.params says. */
-static void put_system(struct fm_ctx *ctx, struct fm_value *body, struct llm_str *own)
+/* The system message, and after it what config.params says: one text when all are texts, else blocks. */
+static void put_system(struct fm_ctx *ctx, struct fm_value *body, struct fm_value *own)
 {
     const struct fm_value *more = llm_member(body, "system");
-    const char *text = fm_value_string(more, "");
-    if (own->n == 0)
+    struct llm_str text = {0};
+    struct fm_value *blocks = fm_list(ctx);
+    bool plain = true;
+    if (fm_value_size(own) == 0)
         return;
-    if (fm_value_kind(more) != FM_LIST) {
-        llm_add(ctx, own, "\n\n", text[0] != '\0' ? 2 : 0);
-        llm_add(ctx, own, text, strlen(text));
-        fm_map_set(ctx, body, "system", fm_string(ctx, own->p));
-        return;
+    if (more != NULL && fm_value_kind(more) != FM_NULL && fm_value_string(more, "-")[0] != '\0')
+        add_system(ctx, own, more);
+    for (size_t i = 0; i < fm_value_size(own); i++) {
+        const struct fm_value *v = fm_value_at(own, i);
+        const char *said = fm_value_string(v, NULL);
+        plain = plain && said != NULL;
+        if (said == NULL) {
+            fm_list_add(ctx, blocks, v);
+            continue;
+        }
+        llm_add(ctx, &text, "\n\n", text.n > 0 ? 2 : 0);
+        llm_add(ctx, &text, said, strlen(said));
+        struct fm_value *b = block(ctx, "text");
+        fm_map_set(ctx, b, "text", v);
+        fm_list_add(ctx, blocks, b);
     }
-    struct fm_value *list = fm_list(ctx), *b = block(ctx, "text");
-    fm_map_set(ctx, b, "text", fm_string(ctx, own->p));
-    fm_list_add(ctx, list, b);
-    for (size_t i = 0; i < fm_value_size(more); i++)
-        fm_list_add(ctx, list, fm_value_at(more, i));
-    fm_map_set(ctx, body, "system", list);
+    fm_map_set(ctx, body, "system", plain ? fm_string(ctx, text.p) : blocks);
 }
 
 /* config.stop: one text, or several; the API wants a list. */
@@ -204,6 +228,30 @@ static int put_format(struct fm_ctx *ctx, struct fm_value *body, const struct fm
     return 0;
 }
 
+/* tool_choice and parallel_tool_calls, which are written as chat completions do, in the API's form. */
+static void put_choice(struct fm_ctx *ctx, const struct llm_request *q, struct fm_value *body)
+{
+    const struct fm_value *given = fm_value_get(q->config, "tool_choice"),
+                          *parallel = fm_value_get(q->config, "parallel_tool_calls"),
+                          *name = fm_value_get(llm_tool_choice(ctx, q->config), "function.name");
+    const char *word = fm_value_string(given, "");
+    struct fm_value *choice = NULL;
+    if (name != NULL) {
+        choice = block(ctx, "tool");
+        fm_map_set(ctx, choice, "name", name);
+    } else if (word[0] != '\0') {
+        choice = block(ctx, strcmp(word, "required") == 0 ? "any" : word);
+    } else if (given != NULL) {
+        choice = fm_map_copy(ctx, given);
+    }
+    if (parallel != NULL && !fm_value_bool(parallel, true)) {
+        choice = choice != NULL ? choice : block(ctx, "auto");
+        fm_map_set(ctx, choice, "disable_parallel_tool_use", fm_bool(ctx, true));
+    }
+    if (choice != NULL && (fm_value_size(q->tools) > 0 || given != NULL))
+        fm_map_set(ctx, body, "tool_choice", choice);
+}
+
 /* A choice that makes the model call a tool holds for the first call of a turn. */
 static void relax_choice(struct fm_ctx *ctx, const struct llm_request *q, struct fm_value *body)
 {
@@ -220,15 +268,16 @@ static void relax_choice(struct fm_ctx *ctx, const struct llm_request *q, struct
 static struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q)
 {
     struct fm_value *body = fm_map(ctx);
-    struct llm_str system = {0};
+    struct fm_value *system = fm_list(ctx);
     fm_map_set(ctx, body, "max_tokens", fm_number(ctx, DEFAULT_MAX_TOKENS)); /* the API wants one */
     put_stop(ctx, body, fm_value_get(q->config, "stop"));
     llm_pass(ctx, q->config, body, passed);
+    put_choice(ctx, q, body);
     relax_choice(ctx, q, body);
     if (put_format(ctx, body, fm_value_get(q->config, "response_format")) < 0)
         return NULL;
-    fm_map_set(ctx, body, "messages", messages_of(ctx, q, &system));
-    put_system(ctx, body, &system);
+    fm_map_set(ctx, body, "messages", messages_of(ctx, q, system));
+    put_system(ctx, body, system);
     llm_put_tools(ctx, body, tools_of(ctx, q->tools));
     if (fm_value_bool(fm_value_get(q->config, "stream"), false))
         fm_map_set(ctx, body, "stream", fm_bool(ctx, true));

@@ -1,4 +1,5 @@
 /* Errors of a model's server. See errors.h. */
+#define _GNU_SOURCE
 #include "errors.h"
 
 #include <stdio.h>
@@ -134,6 +135,38 @@ static bool may_try_again(const struct fm_http_response *r, const struct fm_valu
         return strncasecmp(says, "true", 4) == 0;
     return is_later(r->status) &&
            !(r->status == 429 && is_kind(error_of(body), spent, sizeof(spent) / sizeof(spent[0])));
+}
+
+/* Providers say it in a code, or only in words; these are those of OpenAI, Azure, Anthropic, Gemini,
+ * DeepSeek, Mistral, vLLM, llama.cpp and Ollama. */
+const char *llm_too_long(struct fm_ctx *ctx, const struct fm_http_response *r)
+{
+    static const char *const kinds[] = {"context_length_exceeded", "exceed_context_size_error",
+                                        "model_context_window_exceeded", "context_window_exceeded"},
+                             *const said[] = {"maximum context length",
+                                              "context length exceeded",
+                                              "context window",
+                                              "prompt is too long",
+                                              "prompt too long",
+                                              "input is too long",
+                                              "exceeds the available context",
+                                              "exceeds the maximum number of tokens",
+                                              "exceed context limit",
+                                              "too large for model with",
+                                              "exceeds context size",
+                                              "max_model_len"};
+    fm_auto(fm_err) err = {0};
+    if (r->status != 400 && r->status != 413 && r->status != 422)
+        return NULL;
+    const struct fm_value *body = lenient_read(r->body, r->body_bytes, ctx_arena(ctx), &err);
+    const struct fm_value *e = error_of(fm_value_kind(body) == FM_LIST ? fm_value_at(body, 0) : body);
+    const char *words = words_of(ctx, body);
+    if (words == NULL)
+        words = fm_value_string(fm_value_get(e, "message"), r->body);
+    bool is = is_kind(e, kinds, sizeof(kinds) / sizeof(kinds[0]));
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]) && !is; i++)
+        is = strcasestr(words, said[i]) != NULL;
+    return is ? llm_shown(ctx, words) : NULL;
 }
 
 int llm_fail_by_status(struct fm_ctx *ctx, const struct llm_http *h, const struct fm_http_response *r)

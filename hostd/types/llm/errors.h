@@ -16,5 +16,8 @@ int llm_fail_in_reply(struct fm_ctx *ctx, const char *what, const struct fm_valu
 /* The attempt fails: there is no response, or its status says so. Returns -1. */
 int llm_fail_without_response(struct fm_ctx *ctx, const struct fm_http_response *r);
 int llm_fail_by_status(struct fm_ctx *ctx, const struct llm_http *h, const struct fm_http_response *r);
+/* What a refused request is told of its length, in the reply's words, for as long as the step; NULL: it is
+ * refused for something else. */
+const char *llm_too_long(struct fm_ctx *ctx, const struct fm_http_response *r);
 
 #endif

@@ -203,8 +203,10 @@ static int take_response(struct fm_ctx *ctx, struct llm_http *h, const struct fm
                  !r->too_large;
     if (r->status == 0 && !ended)
         return llm_fail_without_response(ctx, r);
-    if (r->status != 0 && (r->status < 200 || r->status >= 300))
-        return llm_fail_by_status(ctx, h, r);
+    if (r->status != 0 && (r->status < 200 || r->status >= 300)) {
+        h->reply->too_long = llm_too_long(ctx, r);
+        return h->reply->too_long != NULL ? 0 : llm_fail_by_status(ctx, h, r);
+    }
     bool plain = !h->streams || h->plain || (!h->had_event && says(r, "json"));
     int rc = plain ? take_json(ctx, h, r) : take_stream(ctx, h, r);
     return rc < 0 || check_end(ctx, h->reply) < 0 ? -1 : hide_in_reply(ctx, h->reply, r->redacted);

@@ -22,14 +22,15 @@ struct stream {
 };
 
 static const char *const passed[][2] = {
-    {"model",           "model"          },
-    {"temperature",     "temperature"    },
-    {"max_tokens",      "max_tokens"     },
-    {"stop",            "stop"           },
-    {"response_format", "response_format"},
-    {"top_p",           "top_p"          },
-    {"seed",            "seed"           },
-    {NULL,              NULL             }
+    {"model",               "model"              },
+    {"temperature",         "temperature"        },
+    {"max_tokens",          "max_tokens"         },
+    {"stop",                "stop"               },
+    {"response_format",     "response_format"    },
+    {"top_p",               "top_p"              },
+    {"seed",                "seed"               },
+    {"parallel_tool_calls", "parallel_tool_calls"},
+    {NULL,                  NULL                 }
 };
 
 /* ---- the request ---- */
@@ -51,18 +52,49 @@ static const struct fm_value *calls_of(struct fm_ctx *ctx, const struct fm_value
     return list;
 }
 
-static const struct fm_value *message_of(struct fm_ctx *ctx, const struct fm_value *m, bool in_turn)
+static const struct fm_value *parts_of(struct fm_ctx *ctx, const struct fm_value *parts)
+{
+    struct fm_value *list = fm_list(ctx);
+    for (size_t i = 0; i < fm_value_size(parts); i++)
+        fm_list_add(ctx, list, llm_part_for_chat(ctx, fm_value_at(parts, i)));
+    return list;
+}
+
+/* The texts of a tool's result; the rest, which a message of a tool cannot have, goes to `rest`. */
+static const char *result_text(struct fm_ctx *ctx, const struct fm_value *parts, struct fm_value *rest)
+{
+    struct llm_str said = {0};
+    for (size_t i = 0; i < fm_value_size(parts); i++) {
+        const struct fm_value *p = fm_value_at(parts, i);
+        const char *text = fm_value_string(fm_value_get(p, "text"), NULL);
+        if (text == NULL) {
+            fm_list_add(ctx, rest, llm_part_for_chat(ctx, p));
+            text = "(what follows in the next message)";
+        }
+        llm_add(ctx, &said, "\n", said.n > 0 ? 1 : 0);
+        llm_add(ctx, &said, text, strlen(text));
+    }
+    return said.n > 0 ? said.p : "";
+}
+
+static const struct fm_value *message_of(struct fm_ctx *ctx, const struct fm_value *m, bool in_turn,
+                                         struct fm_value *rest)
 {
     const char *role = fm_value_string(fm_value_get(m, "role"), "user");
     const struct fm_value *content = fm_value_get(m, "content"), *calls = fm_value_get(m, "tool_calls");
     struct fm_value *out = fm_map(ctx);
-    bool parts = fm_value_kind(content) == FM_LIST && strcmp(role, "user") == 0;
+    bool parts =
+        fm_value_kind(content) == FM_LIST && (strcmp(role, "user") == 0 || strcmp(role, "system") == 0);
+    const struct fm_value *result = strcmp(role, "tool") == 0 ? llm_result_parts(content) : NULL;
     fm_map_set(ctx, out, "role", fm_string(ctx, role));
     const struct fm_value *kept = fm_value_get(m, "blocks");
     if (fm_value_kind(kept) == FM_LIST)
         fm_map_set(ctx, out, "content", kept); /* as it came */
+    else if (result != NULL)
+        fm_map_set(ctx, out, "content", fm_string(ctx, result_text(ctx, result, rest)));
     else
-        fm_map_set(ctx, out, "content", parts ? content : fm_string(ctx, llm_text(ctx, content)));
+        fm_map_set(ctx, out, "content",
+                   parts ? parts_of(ctx, content) : fm_string(ctx, llm_text(ctx, content)));
     if (strcmp(role, "tool") == 0)
         fm_map_set(ctx, out, "tool_call_id", fm_value_get(m, "call_id"));
     if (fm_value_size(calls) > 0)
@@ -119,14 +151,29 @@ static struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q)
 {
     struct fm_value *body = fm_map(ctx), *messages = fm_list(ctx);
     llm_pass(ctx, q->config, body, passed);
+    const struct fm_value *choice = llm_tool_choice(ctx, q->config);
+    if (choice != NULL)
+        fm_map_set(ctx, body, "tool_choice", choice);
     if (llm_goes_on(q) && wants_call(llm_member(body, "tool_choice")))
         fm_map_set(ctx, body, "tool_choice", fm_string(ctx, "auto"));
     size_t turn = fm_value_size(q->messages); /* where the last one begins */
     while (turn > 0 &&
            strcmp(fm_value_string(fm_value_get(fm_value_at(q->messages, turn - 1), "role"), ""), "user") != 0)
         turn--;
-    for (size_t i = 0; i < fm_value_size(q->messages); i++)
-        fm_list_add(ctx, messages, message_of(ctx, fm_value_at(q->messages, i), i >= turn));
+    struct fm_value *rest = fm_list(ctx); /* of results: after all of a reply's, for these must follow it */
+    size_t n = fm_value_size(q->messages);
+    for (size_t i = 0; i < n; i++) {
+        fm_list_add(ctx, messages, message_of(ctx, fm_value_at(q->messages, i), i >= turn, rest));
+        const char *next =
+            i + 1 < n ? fm_value_string(fm_value_get(fm_value_at(q->messages, i + 1), "role"), "") : "";
+        if (fm_value_size(rest) == 0 || strcmp(next, "tool") == 0)
+            continue;
+        struct fm_value *m = fm_map(ctx);
+        fm_map_set(ctx, m, "role", fm_string(ctx, "user"));
+        fm_map_set(ctx, m, "content", rest);
+        fm_list_add(ctx, messages, m);
+        rest = fm_list(ctx);
+    }
     fm_map_set(ctx, body, "messages", messages);
     llm_put_tools(ctx, body, tools_of(ctx, q->tools));
     return fm_value_bool(fm_value_get(q->config, "stream"), false) ? put_stream(ctx, body) : body;

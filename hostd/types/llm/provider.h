@@ -50,7 +50,8 @@ struct llm_reply {
     uint64_t latency_ms;
     const char *request_id; /* the provider's; "" when it gives none */
     char digest[65];        /* SHA-256 of the request's body, in hex; "" for the mock */
-    const char *stop;       /* why the model stopped, in the provider's words; "" when it does not say */
+    const char *too_long; /* the request is longer than the model takes, in the provider's words; NULL: no */
+    const char *stop;     /* why the model stopped, in the provider's words; "" when it does not say */
 };
 
 /* What bounds a reply: the key of the body, and as many tokens as the model can surely give. */
@@ -131,6 +132,12 @@ void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece);
 const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content);
 /* The value as JSON, as a text. */
 const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *v);
+/* The parts of a tool's result that has some: {"content": [PART, …]}, as MCP has it, or a list of parts that
+ * are not all texts. NULL: it is data. */
+const struct fm_value *llm_result_parts(const struct fm_value *result);
+/* A part in the form of chat completions, of messages. */
+const struct fm_value *llm_part_for_chat(struct fm_ctx *ctx, const struct fm_value *part);
+const struct fm_value *llm_part_for_messages(struct fm_ctx *ctx, const struct fm_value *part);
 /* The number at a path, as far as it is one and not negative. */
 uint64_t llm_count(const struct fm_value *v, const char *path);
 
@@ -155,6 +162,8 @@ void llm_pass(struct fm_ctx *ctx, const struct fm_value *config, struct fm_value
 const struct fm_value *llm_member(const struct fm_value *map, const char *key);
 /* The name of a call's tool as providers take it: models invent others. */
 const struct fm_value *llm_tool_name(struct fm_ctx *ctx, const struct fm_value *call);
+/* The agent's tool_choice as chat completions have it; NULL: none. */
+const struct fm_value *llm_tool_choice(struct fm_ctx *ctx, const struct fm_value *config);
 /* Whether the request goes on with a turn, after results: it is not the turn's first. */
 bool llm_goes_on(const struct llm_request *q);
 /* The map without a key. */

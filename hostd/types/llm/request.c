@@ -120,6 +120,19 @@ const struct fm_value *llm_tool_name(struct fm_ctx *ctx, const struct fm_value *
     return fm_string(ctx, name[0] != '\0' ? name : "unknown");
 }
 
+const struct fm_value *llm_tool_choice(struct fm_ctx *ctx, const struct fm_value *config)
+{
+    const struct fm_value *choice = fm_value_get(config, "tool_choice"), *name = fm_value_get(choice, "name");
+    if (choice == NULL || fm_value_kind(choice) != FM_MAP || fm_value_get(choice, "type") != NULL ||
+        name == NULL)
+        return choice;
+    struct fm_value *out = fm_map(ctx), *function = fm_map(ctx);
+    fm_map_set(ctx, function, "name", name);
+    fm_map_set(ctx, out, "type", fm_string(ctx, "function"));
+    fm_map_set(ctx, out, "function", function);
+    return out;
+}
+
 bool llm_goes_on(const struct llm_request *q)
 {
     const struct fm_value *last = fm_value_at(q->messages, fm_value_size(q->messages) - 1);

@@ -57,6 +57,111 @@ const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *
     return text;
 }
 
+/* ---- parts of a content: texts, images, files ----
+ *
+ * Each provider has a form of its own; those of both, and MCP's, are taken for either. What is none of
+ * them goes out as it is. */
+
+static bool is_type(const struct fm_value *part, const char *type)
+{
+    return strcmp(fm_value_string(fm_value_get(part, "type"), ""), type) == 0;
+}
+
+static bool is_part(const struct fm_value *v)
+{
+    static const char *const types[] = {"text", "image", "image_url", "document", "file", "input_audio"};
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        if (is_type(v, types[i]))
+            return true;
+    return false;
+}
+
+const struct fm_value *llm_result_parts(const struct fm_value *result)
+{
+    const struct fm_value *list = fm_value_kind(result) == FM_MAP ? fm_value_get(result, "content") : result;
+    bool wrapped = list != result, others = false;
+    if (fm_value_kind(list) != FM_LIST || fm_value_size(list) == 0)
+        return NULL;
+    for (size_t i = 0; i < fm_value_size(list); i++) {
+        if (!is_part(fm_value_at(list, i)))
+            return NULL;
+        others = others || !is_type(fm_value_at(list, i), "text");
+    }
+    return wrapped || others ? list : NULL;
+}
+
+static const char *joined(struct fm_ctx *ctx, const char *a, const char *b, const char *c, const char *d)
+{
+    struct llm_str s = {0};
+    const char *const all[] = {a, b, c, d};
+    for (size_t i = 0; i < 4; i++)
+        llm_add(ctx, &s, all[i], strlen(all[i]));
+    return s.p;
+}
+
+static struct fm_value *one(struct fm_ctx *ctx, const char *type, const char *key, const struct fm_value *v)
+{
+    struct fm_value *m = fm_map(ctx);
+    if (type != NULL)
+        fm_map_set(ctx, m, "type", fm_string(ctx, type));
+    fm_map_set(ctx, m, key, v);
+    return m;
+}
+
+/* {"type": "base64", "media_type", "data"} of "data:TYPE;base64,DATA", or {"type": "url", "url"}. */
+static const struct fm_value *source_of(struct fm_ctx *ctx, const char *url)
+{
+    const char *comma = strchr(url, ','), *semi = strchr(url, ';');
+    if (strncmp(url, "data:", 5) != 0 || comma == NULL || semi == NULL || semi > comma)
+        return one(ctx, "url", "url", fm_string(ctx, url));
+    struct fm_value *m = one(ctx, "base64", "data", fm_string(ctx, comma + 1));
+    fm_map_set(ctx, m, "media_type", fm_string(ctx, llm_keep(ctx, url + 5, (size_t)(semi - url) - 5)));
+    return m;
+}
+
+/* The URL of a source, of either form, or of MCP's data; NULL: it has none. */
+static const char *url_of(struct fm_ctx *ctx, const struct fm_value *part)
+{
+    const struct fm_value *data = fm_value_get(part, "source.data"),
+                          *type = fm_value_get(part, "source.media_type");
+    if (data == NULL) {
+        data = fm_value_get(part, "data");
+        type = fm_value_get(part, "mimeType");
+    }
+    if (fm_value_kind(data) == FM_STRING)
+        return joined(ctx, "data:", fm_value_string(type, "application/octet-stream"), ";base64,",
+                      fm_value_string(data, ""));
+    return fm_value_string(fm_value_get(part, "source.url"), NULL);
+}
+
+const struct fm_value *llm_part_for_chat(struct fm_ctx *ctx, const struct fm_value *part)
+{
+    const char *url = is_type(part, "image") || is_type(part, "document") ? url_of(ctx, part) : NULL;
+    if (url == NULL)
+        return part;
+    if (is_type(part, "image"))
+        return one(ctx, "image_url", "image_url", one(ctx, NULL, "url", fm_string(ctx, url)));
+    struct fm_value *file = one(ctx, NULL, "file_data", fm_string(ctx, url));
+    fm_map_set(ctx, file, "filename",
+               fm_string(ctx, fm_value_string(fm_value_get(part, "title"), "document.pdf")));
+    return one(ctx, "file", "file", file);
+}
+
+const struct fm_value *llm_part_for_messages(struct fm_ctx *ctx, const struct fm_value *part)
+{
+    const char *url = NULL, *type = "image";
+    if (is_type(part, "image_url"))
+        url = fm_value_string(fm_value_get(part, "image_url.url"),
+                              fm_value_string(fm_value_get(part, "image_url"), NULL));
+    else if (is_type(part, "image") && fm_value_get(part, "source") == NULL)
+        url = url_of(ctx, part);
+    else if (is_type(part, "file")) {
+        type = "document";
+        url = fm_value_string(fm_value_get(part, "file.file_data"), NULL);
+    }
+    return url == NULL ? part : one(ctx, type, "source", source_of(ctx, url));
+}
+
 /* ---- secrets that come back ----
  *
  * http.c blanks them out in the bytes of a response. A server may still give one back in parts, or

@@ -216,6 +216,20 @@ static void headers_that_are_the_client_s_are_a_fault(void **state)
     has_fault("http", "{'url':'http://x','headers':{'X-A':'','Authorization':'b'}}", "");
 }
 
+static void a_choice_of_a_tool_is_one_that_is_there(void **state)
+{
+    (void)state;
+#define AGENT "'provider':'openai','model':'m','tools':[{'name':'look'}],'tool_choice':"
+    has_fault("llm_agent", "{" AGENT "'required'}", "");
+    has_fault("llm_agent", "{" AGENT "{'name':'look'}}", "");
+    has_fault("llm_agent", "{" AGENT "{'type':'function','function':{'name':'x'}}}", "");
+    has_fault("llm_agent", "{" AGENT "{'name':'lok'}}",
+              "tool_choice.name: is \"lok\", which is none of the tools");
+    has_fault("llm_agent", "{" AGENT "'look'}",
+              "tool_choice: must be auto, none, required, {\"name\": TOOL} or an object of the provider");
+#undef AGENT
+}
+
 static void headers_of_an_agent_may_have_secrets_in_them(void **state)
 {
     (void)state;
@@ -321,6 +335,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(headers_that_are_the_client_s_are_a_fault),
+        TEST(a_choice_of_a_tool_is_one_that_is_there),
         TEST(headers_of_an_agent_may_have_secrets_in_them),
         TEST(secrets_are_not_inherited),
         TEST(a_key_that_no_tool_has_is_a_fault),

@@ -388,6 +388,11 @@ const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
     return id;
 }
 
+void ctx_fail_reason(struct fm_ctx *ctx, const char *reason)
+{
+    ctx->reason = reason;
+}
+
 const char *ctx_ask(struct fm_ctx *ctx, const struct fm_question *q, enum ask_for what)
 {
     size_t n = ctx->n_pauses;

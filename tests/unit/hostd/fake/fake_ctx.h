@@ -60,6 +60,7 @@ struct fm_ctx {
     unsigned moved; /* handlers that went on on a worker thread */
     uint64_t retry_after_ms;
     char failure[256];
+    const char *reason;  /* of the failure */
     const char *untaken; /* name of a call that no connection takes; NULL: all are taken */
     const char *call_id; /* of the task; NULL: none */
 };

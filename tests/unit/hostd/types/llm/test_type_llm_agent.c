@@ -477,6 +477,7 @@ static void the_mock_provider_fails_as_its_script_says(void **state)
 static void a_history_that_cannot_go_on_is_refused_by_its_message(void **state)
 {
     (void)state;
+    /* clang-format off */
     static const struct {
         const char *messages, *fault;
     } bad[] = {
@@ -499,6 +500,7 @@ static void a_history_that_cannot_go_on_is_refused_by_its_message(void **state)
         {"[{'role':'user','content':'x'},{'role':'assistant','content':'y'}]",
          "messages end with the role assistant"                                                                                           },
     };
+    /* clang-format on */
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         fm_autofree char *data = json_format("{'messages':%s}", bad[i].messages);
         ctx->state = fm_map(ctx);
