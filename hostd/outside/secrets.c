@@ -333,7 +333,38 @@ int secrets_expand(const struct secrets *s, const char *text, const char *url, s
 
 /* ---- blanking out ---- */
 
-static bool redact(const struct fm_buf *used, char *text, size_t n, size_t least)
+/* What the text is: words, or perhaps JSON, in which a number is no text. */
+enum text_kind { WORDS, PERHAPS_JSON };
+
+static bool is_digits(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+    return true;
+}
+
+/* A value of digits may also be part of a number, or be one in JSON, which stars would break: those are other
+ * things that happen to have the same digits. */
+static bool is_other_number(enum text_kind kind, const char *text, size_t n, const char *at, size_t length)
+{
+    const char *before = at, *after = at + length, *end = text + n;
+    if (!is_digits(at, length))
+        return false;
+    if ((before > text && before[-1] >= '0' && before[-1] <= '9') ||
+        (after < end && *after >= '0' && *after <= '9'))
+        return true;
+    if (kind == WORDS)
+        return false;
+    while (before > text && memchr(" \t\r\n", before[-1], 4) != NULL)
+        before--;
+    while (after < end && memchr(" \t\r\n", *after, 4) != NULL)
+        after++;
+    return before > text && memchr(":[,", before[-1], 3) != NULL && after < end &&
+           memchr(",]}", *after, 3) != NULL;
+}
+
+static bool redact(const struct fm_buf *used, char *text, size_t n, size_t least, enum text_kind kind)
 {
     const char *value;
     bool found = false;
@@ -343,9 +374,11 @@ static bool redact(const struct fm_buf *used, char *text, size_t n, size_t least
             continue;
         char *at = text;
         while ((at = memmem(at, n - (size_t)(at - text), value, length)) != NULL) {
-            memset(at, '*', length);
+            bool other = is_other_number(kind, text, n, at, length);
+            if (!other)
+                memset(at, '*', length);
             at += length;
-            found = true;
+            found = found || !other;
         }
     }
     return found;
@@ -353,7 +386,7 @@ static bool redact(const struct fm_buf *used, char *text, size_t n, size_t least
 
 bool secrets_redact(const struct fm_buf *used, char *text, size_t n)
 {
-    return redact(used, text, n, MIN_REDACTED);
+    return redact(used, text, n, MIN_REDACTED, PERHAPS_JSON);
 }
 
 size_t secrets_tail(const struct fm_buf *used, const char *text, size_t n)
@@ -372,11 +405,11 @@ size_t secrets_tail(const struct fm_buf *used, const char *text, size_t n)
     return longest;
 }
 
-bool secrets_hide(const char *name, char *text, size_t n, size_t *ret_tail)
+bool secrets_hide(const char *name, bool json, char *text, size_t n, size_t *ret_tail)
 {
     struct fm_buf values = {0};
     sent_by(name, &values);
-    bool found = secrets_redact(&values, text, n);
+    bool found = redact(&values, text, n, MIN_REDACTED, json ? PERHAPS_JSON : WORDS);
     if (ret_tail != NULL)
         *ret_tail = secrets_tail(&values, text, n);
     forget(&values);
@@ -387,8 +420,8 @@ void secrets_hide_known(char *text, size_t n)
 {
     struct fm_buf values = {0};
     sent_by(NULL, &values);
-    (void)redact(&known_values, text, n, MIN_LOGGED);
-    (void)redact(&values, text, n, MIN_LOGGED);
+    (void)redact(&known_values, text, n, MIN_LOGGED, WORDS);
+    (void)redact(&values, text, n, MIN_LOGGED, WORDS);
     forget(&values);
 }
 
@@ -398,8 +431,8 @@ bool secrets_known(const char *text)
     fm_autofree char *copy = strdup(text);
     struct fm_buf values = {0};
     sent_by(NULL, &values);
-    bool known =
-        copy == NULL || redact(&known_values, copy, n, MIN_LOGGED) || redact(&values, copy, n, MIN_LOGGED);
+    bool known = copy == NULL || redact(&known_values, copy, n, MIN_LOGGED, WORDS) ||
+                 redact(&values, copy, n, MIN_LOGGED, WORDS);
     forget(&values);
     return known;
 }

@@ -33,7 +33,8 @@ void secrets_free(struct secrets *s);
 int secrets_expand(const struct secrets *s, const char *text, const char *url, struct fm_buf *out,
                    struct fm_buf *used, struct fm_err *err) FM_MUST_CHECK;
 /* Overwrites every occurrence of the used values with '*', but of those that have less than 16 bytes: they
- * are words that texts have without them. True when there was one. */
+ * are words that texts have without them, and of digits that stand in the place of a number of JSON, or are
+ * part of a longer one. True when there was one. */
 bool secrets_redact(const struct fm_buf *used, char *text, size_t n);
 /* How many bytes at the end of the text may be the beginning of a used value: the longest such
  * end. */
@@ -41,8 +42,8 @@ size_t secrets_tail(const struct fm_buf *used, const char *text, size_t n);
 
 /* The same for text that did not come as bytes of a response, but was put together from parts of it
  * (the text of a model, piece by piece): every value that was put into a request by this name counts.
- * `ret_tail` may be NULL. On the loop's thread. */
-bool secrets_hide(const char *name, char *text, size_t n, size_t *ret_tail);
+ * `json`: the text is JSON, whose numbers stay. `ret_tail` may be NULL. On the loop's thread. */
+bool secrets_hide(const char *name, bool json, char *text, size_t n, size_t *ret_tail);
 
 /* Whether the text has a secret in it: one of the file that was read, of the variables
  * FERMATA_SECRET_…, of those named on the command line. */

@@ -1,9 +1,13 @@
 /* The agent's state: its conversation, and small maps. See agent.c for the keys. */
 #include "agent.h"
+
+#include <string.h>
+
+#include "buf.h"
 #include "mem.h"
 #include "own_types.h"
 
-#include <string.h>
+#define MAX_SHARED 65536 /* bytes of a text in the shared data */
 
 struct fm_value *llm_message(struct fm_ctx *ctx, const char *role, const struct fm_value *content)
 {
@@ -66,7 +70,10 @@ void llm_share(struct fm_ctx *ctx, const char *status, const char *key, const ch
     fm_map_set(ctx, m, "task", fm_ctx_state_get(ctx, "task"));
     fm_map_set(ctx, m, "status", fm_string(ctx, status));
     fm_map_set(ctx, m, "calls", fm_number(ctx, llm_counter(ctx, "calls")));
-    fm_map_set(ctx, m, key, fm_string(ctx, value));
+    size_t n = strlen(value), shown = fm_utf8_cut(value, MAX_SHARED);
+    fm_map_set(ctx, m, key, fm_string(ctx, shown < n ? llm_keep(ctx, value, shown) : value));
+    if (shown < n) /* all of it is in the conversation, and in the events: not once more here */
+        fm_map_set(ctx, m, "cut_bytes", fm_number(ctx, (double)(n - shown)));
     fm_ctx_shared_set(ctx, fm_ctx_routine_id(ctx), m);
 }
 

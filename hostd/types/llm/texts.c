@@ -168,7 +168,7 @@ const struct fm_value *llm_part_for_messages(struct fm_ctx *ctx, const struct fm
  * escaped: what was put together or decoded is looked at again. */
 
 /* Blanks out the secret that this text refers to, and returns what secrets_tail says of it. */
-static bool hide_referred(const char *reference, char *text, size_t n, size_t *tail)
+static bool hide_referred(const char *reference, bool json, char *text, size_t n, size_t *tail)
 {
     bool found = false;
     const char *at = reference;
@@ -177,20 +177,20 @@ static bool hide_referred(const char *reference, char *text, size_t n, size_t *t
         size_t held;
         at += strlen(SECRETS_OPEN);
         (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, "}"), at);
-        found = secrets_hide(name, text, n, &held) || found;
+        found = secrets_hide(name, json, text, n, &held) || found;
         *tail = held > *tail ? held : *tail;
     }
     return found;
 }
 
 /* Blanks out the secrets of this agent's requests: others' are none here. `ret_tail` may be NULL. */
-static bool hide(struct fm_ctx *ctx, char *text, size_t n, size_t *ret_tail)
+static bool hide(struct fm_ctx *ctx, bool json, char *text, size_t n, size_t *ret_tail)
 {
     const struct fm_value *config = fm_ctx_config(ctx), *headers = fm_value_get(config, "headers");
     size_t tail = 0;
-    bool found = secrets_hide(fm_value_string(fm_value_get(config, "api_key"), ""), text, n, &tail);
+    bool found = secrets_hide(fm_value_string(fm_value_get(config, "api_key"), ""), json, text, n, &tail);
     for (size_t i = 0; fm_value_kind(headers) == FM_MAP && i < fm_value_size(headers); i++)
-        found = hide_referred(fm_value_string(fm_value_at(headers, i), ""), text, n, &tail) || found;
+        found = hide_referred(fm_value_string(fm_value_at(headers, i), ""), json, text, n, &tail) || found;
     if (ret_tail != NULL)
         *ret_tail = tail;
     return found;
@@ -203,7 +203,7 @@ const char *llm_hidden(struct fm_ctx *ctx, const char *text)
     size_t n = strlen(text);
     char *copy = fm_ctx_alloc(ctx, n + 1);
     memcpy(copy, text, n);
-    (void)hide(ctx, copy, n, NULL);
+    (void)hide(ctx, false, copy, n, NULL);
     return copy;
 }
 
@@ -214,7 +214,7 @@ const struct fm_value *llm_hidden_value(struct fm_ctx *ctx, const struct fm_valu
     if (v == NULL)
         return NULL;
     json_value_write(v, &b);
-    if (hide(ctx, (char *)b.p, b.n, NULL))
+    if (hide(ctx, true, (char *)b.p, b.n, NULL))
         v = ctx_json(ctx, (const char *)b.p, b.n, &err);
     if (v == NULL) /* nothing but text was replaced by stars: only memory can be short */
         (void)fm_ctx_fail(ctx, FM_FAIL_RESOURCE_EXHAUSTED, "the model's reply: %s", err.msg);
@@ -225,7 +225,7 @@ void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece)
 {
     size_t from = h->text.n - h->held, n = strlen(piece);
     llm_add(ctx, &h->text, piece, n);
-    (void)hide(ctx, h->text.p + from, h->text.n - from, &h->held);
+    (void)hide(ctx, false, h->text.p + from, h->text.n - from, &h->held);
     size_t shown = h->text.n - h->held;
     if (n == 0 || shown == 0)
         return;

@@ -254,6 +254,21 @@ static void values_are_blanked_out_wherever_they_stand(void **state)
     fm_buf_done(&used);
 }
 
+static void digits_are_blanked_out_as_text_and_not_as_numbers(void **state)
+{
+    (void)state;
+    struct fm_buf used = {0};
+    values_put(&used, "1234567890123456");
+    redact(&used, "{\"key\":\"1234567890123456\"}", "{\"key\":\"****************\"}");
+    redact(&used, "{\"id\": 1234567890123456, \"a\":1}", "{\"id\": 1234567890123456, \"a\":1}");
+    redact(&used, "[1234567890123456]", "[1234567890123456]");
+    redact(&used, "{\"id\":91234567890123456}", "{\"id\":91234567890123456}");
+    redact(&used, "\"x12345678901234567\"", "\"x12345678901234567\"");
+    redact(&used, "your key 1234567890123456 is not known", "your key **************** is not known");
+    redact(&used, "your key: 1234567890123456", "your key: ****************");
+    fm_buf_done(&used);
+}
+
 static size_t tail(const struct fm_buf *used, const char *text)
 {
     return secrets_tail(used, text, strlen(text));
@@ -312,17 +327,17 @@ static void what_was_put_in_once_is_hidden_from_then_on(void **state)
     struct fm_err err = {0};
     char text[64] = "a " KEY " b never-used sk-abcdefg";
     size_t held;
-    assert_false(secrets_hide("key", text, strlen(text), &held));
+    assert_false(secrets_hide("key", false, text, strlen(text), &held));
     assert_int_equal(held, 0);
     assert_int_equal(secrets_expand(s, "${secret:key}", URL, &out, &used, &err), 0);
     assert_int_equal(secrets_expand(s, "${secret:other}", URL, &out, &used, &err), 0);
     char others[] = "another-secret-of-another-job"; /* is none of the requests with "key" */
-    assert_false(secrets_hide("key", others, strlen(others), NULL));
-    assert_true(secrets_hide("other", others, strlen(others), NULL));
-    assert_true(secrets_hide("key", text, strlen(text), &held));
+    assert_false(secrets_hide("key", false, others, strlen(others), NULL));
+    assert_true(secrets_hide("other", false, others, strlen(others), NULL));
+    assert_true(secrets_hide("key", false, text, strlen(text), &held));
     assert_string_equal(text, "a **************** b never-used sk-abcdefg");
     assert_int_equal(held, 10);
-    assert_false(secrets_hide("key", text, 5, NULL));
+    assert_false(secrets_hide("key", false, text, 5, NULL));
     secrets_hide_known(text, strlen(text)); /* used or not */
     assert_string_equal(text, "a **************** b ********** sk-abcdefg");
     fm_buf_done(&out);
@@ -347,6 +362,7 @@ int main(void)
         cmocka_unit_test_teardown(what_should_be_an_origin_and_is_none_is_refused, teardown),
         cmocka_unit_test(variables_named_on_the_command_line_are_secrets),
         cmocka_unit_test(values_are_blanked_out_wherever_they_stand),
+        cmocka_unit_test(digits_are_blanked_out_as_text_and_not_as_numbers),
         cmocka_unit_test(the_beginning_of_a_value_at_the_end_is_held_back),
         cmocka_unit_test(a_value_that_comes_in_pieces_is_never_let_go),
         cmocka_unit_test_teardown(what_was_put_in_once_is_hidden_from_then_on, teardown),
