@@ -19,14 +19,18 @@
 #include "server.h"
 #include "size_limits.h"
 #include "store_open.h"
+#include "tls_context.h"
 #include "verify.h"
 
 static const char *const log_formats[] = {"text", "json", NULL};
+static const char *const tls_versions[] = {"1.2", "1.3", NULL};
 
 static struct options {
     const char *listen, *data, *log_level, *backup, *fair_by;
     const char *dir; /* what --data names */
-    bool verify;
+    struct tls_files tls;
+    bool verify, insecure;
+    int tls_min;
     int log_format;
     int64_t lease_ms, heartbeat_ms, pause_grace_ms, shutdown_grace_ms, snapshot_steps, max_active_mib,
         max_waiting_jobs, max_calls, max_connections, max_unread_mib, request_timeout_ms, watch_heartbeat_ms;
@@ -48,8 +52,20 @@ static struct options {
 
 /* clang-format off */
 static const struct conf_option options[] = {
-    {"listen", CONF_STRING, &opt.listen, "HOST:PORT",
-     "address to listen on; port 0 picks a free one", 0, 300, NULL},
+    {"listen", CONF_STRING, &opt.listen, "ADDRESSES",
+     "where to listen: HOST:PORT, unix:/PATH, or several with commas between them; port 0 picks a free one", 0, 1000, NULL},
+    {"tls-cert", CONF_STRING, &opt.tls.cert, "FILE",
+     "TLS: the coordinator's certificate, and those between it and its authority", 0, 4096, NULL},
+    {"tls-key", CONF_STRING, &opt.tls.key, "FILE",
+     "TLS: its key", 0, 4096, NULL},
+    {"tls-client-ca", CONF_STRING, &opt.tls.ca, "FILE",
+     "TLS: who signs the certificates of hosts and people, who must have one", 0, 4096, NULL},
+    {"tls-crl", CONF_STRING, &opt.tls.crl, "FILE",
+     "TLS: which of these certificates are revoked", 0, 4096, NULL},
+    {"tls-min", CONF_CHOICE, &opt.tls_min, "VERSION",
+     "TLS: the oldest version", 0, 0, tls_versions},
+    {"insecure", CONF_BOOL, &opt.insecure, NULL,
+     "let other machines in without their certificates", 0, 0, NULL},
     {"data", CONF_STRING, &opt.data, "DIR",
      "directory of the state store, made if missing; sqlite:DIR is the same", 0, 4096, NULL},
     {"lease", CONF_DURATION, &opt.lease_ms, "TIME",
@@ -97,10 +113,43 @@ static struct app {
     bool failed;
 } app;
 
+static bool has_tls(void)
+{
+    return opt.tls.cert != NULL || opt.tls.key != NULL || opt.tls.ca != NULL || opt.tls.crl != NULL;
+}
+
+/* The first address of a list; *list goes on to the next, or becomes NULL. */
+static char *next_address(const char **list)
+{
+    const char *comma = strchr(*list, ',');
+    char *address = fm_xmemdup(*list, strlen(*list) + 1);
+    if (comma != NULL)
+        address[comma - *list] = '\0';
+    *list = comma != NULL ? comma + 1 : NULL;
+    return address;
+}
+
+/* Whoever reaches an address that asks for no certificate may do anything. */
+static int check_address(const char *address, struct fm_err *err)
+{
+    if (conf_check_address("listen", address, err) < 0)
+        return -FM_INVALID_ARGUMENT;
+    if (opt.insecure || (has_tls() && opt.tls.ca != NULL) || rpc_is_local(address))
+        return 0;
+    return fm_err_set(err, FM_INVALID_ARGUMENT, "listen",
+                      "--listen %s lets other machines in: give %s, or --insecure if only those can reach it "
+                      "who may run anything on every host",
+                      address, has_tls() ? "--tls-client-ca" : "--tls-cert, --tls-key and --tls-client-ca");
+}
+
 static int check_options(struct fm_err *err)
 {
-    if (conf_check_address("listen", opt.listen, err) < 0)
-        return -FM_INVALID_ARGUMENT;
+    opt.tls.only_13 = opt.tls_min == 1;
+    for (const char *rest = opt.listen; rest != NULL;) {
+        fm_autofree char *address = next_address(&rest);
+        if (check_address(address, err) < 0)
+            return -FM_INVALID_ARGUMENT;
+    }
     if (opt.heartbeat_ms * 2 > opt.lease_ms)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "heartbeat",
                           "--heartbeat %lldms is more than half of --lease %lldms",
@@ -129,24 +178,38 @@ static void begin_stop(void *arg)
     server_stop(&app.server, opt.shutdown_grace_ms, on_quiet);
 }
 
+static int listen_on(const char *address, struct fm_err *err)
+{
+    int port;
+    if (rpc_server_listen(app.rpc, address, &port, err) < 0)
+        return -FM_UNAVAILABLE;
+    if (port > 0)
+        printf("listening on %.*s:%d\n", (int)(strrchr(address, ':') - address), address, port);
+    else
+        printf("listening on %s\n", address);
+    FM_LOG(INFO, RPC, "listening", FM_STR("address", address), FM_I64("port", port),
+           FM_STR("tls", has_tls() && port > 0 ? "yes" : "no"), FM_STR("version", FERMATA_VERSION));
+    return 0;
+}
+
 static void on_recovered(void *arg)
 {
     (void)arg;
-    struct fm_err err = {0};
-    int port;
-    if (rpc_server_listen(app.rpc, opt.listen, &port, &err) < 0) {
+    fm_auto(fm_err) err = {0};
+    int rc = 0;
+    for (const char *rest = opt.listen; rest != NULL && rc == 0;) {
+        fm_autofree char *address = next_address(&rest);
+        rc = listen_on(address, &err);
+    }
+    if (rc < 0) {
         fprintf(stderr, "coordinator: %s\n", err.msg);
         app.failed = true;
         (void)kill(getpid(), SIGTERM);
         return;
     }
     rpc_server_start(app.rpc);
-    int host_len = (int)(strrchr(opt.listen, ':') - opt.listen);
-    printf("listening on %.*s:%d\n", host_len, opt.listen, port);
     if (fflush(stdout) != 0)
         FM_LOG(WARN, RPC, "stdout cannot be written, ignoring");
-    FM_LOG(INFO, RPC, "listening", FM_STR("address", opt.listen), FM_I64("port", port),
-           FM_STR("version", FERMATA_VERSION));
 }
 
 static void start(void *arg)
@@ -167,8 +230,20 @@ static void *loop_main(void *arg)
 static void wait_for_signal(const sigset_t *signals)
 {
     int sig;
-    while (sigwait(signals, &sig) != 0)
-        continue;
+    while (sigwait(signals, &sig) != 0 || sig == SIGHUP) {
+        FM_LOG(INFO, RPC, "SIGHUP: certificates are read anew");
+        rpc_server_reload(app.rpc);
+    }
+}
+
+/* What would be found wrong only when the store is open. */
+static int check_tls(struct fm_err *err)
+{
+    if (!has_tls())
+        return 0;
+    struct tls_context *context = tls_context_new(TLS_SERVER, &opt.tls, err);
+    tls_context_free(context);
+    return context == NULL ? -FM_INVALID_ARGUMENT : 0;
 }
 
 static int run(void)
@@ -177,12 +252,19 @@ static int run(void)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    if (has_tls())
+        sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     struct fm_err err = {0};
     struct fm_log_config log = {.fd = STDERR_FILENO, .json = opt.log_format == 1, .levels = opt.log_level};
     if (fm_log_start(&log, &err) < 0) {
         fm_err_wrap(&err, "--log-level %s", opt.log_level);
+        fprintf(stderr, "coordinator: %s\n", err.msg);
+        return 2;
+    }
+    if (check_tls(&err) < 0) {
+        fm_log_stop();
         fprintf(stderr, "coordinator: %s\n", err.msg);
         return 2;
     }
@@ -209,6 +291,8 @@ static int run(void)
                                .fair_by = opt.fair_by,
                                .seed = fm_random_seed()};
     app.rpc = rpc_server_new(app.loop, &rpc);
+    if (has_tls() && rpc_server_secure(app.rpc, &opt.tls, &err) < 0)
+        fm_abort(err.msg); /* they were right a moment ago */
     server_init(&app.server, app.loop, app.rpc, store, &core, on_recovered, NULL);
     app.server.max_calls = (size_t)opt.max_calls;
     (void)rpc_loop_post(app.loop, start, NULL);

@@ -17,6 +17,7 @@
 #include "prices.h"
 #include "process.h"
 #include "registry.h"
+#include "rpc.h"
 #include "secrets.h"
 #include "supervisor.h"
 #include "wire_nano.h"
@@ -29,9 +30,13 @@ int ADD_TYPES(struct registry *r, struct fm_err *err);
 #endif
 
 static const char *const log_formats[] = {"text", "json", NULL};
+static const char *const tls_versions[] = {"1.2", "1.3", NULL};
 
 static struct options {
     const char *coordinator, *id, *log_level, *secrets, *ca_file, *plugins, *prices;
+    struct tls_files tls;
+    int tls_min;
+    bool insecure;
     struct conf_labels labels, secret_env;
     int64_t capacity, inbox_mib, drain_timeout_ms, workers;
     int log_format;
@@ -46,7 +51,17 @@ static struct options {
 /* clang-format off */
 static const struct conf_option options[] = {
     {"coordinator", CONF_STRING, &opt.coordinator, "HOST:PORT",
-     "the coordinator", 0, 300, NULL},
+     "the coordinator; or unix:/PATH", 0, 300, NULL},
+    {"tls-ca", CONF_STRING, &opt.tls.ca, "FILE",
+     "TLS: who signs the coordinator's certificate; without it the system's authorities do", 0, 4096, NULL},
+    {"tls-cert", CONF_STRING, &opt.tls.cert, "FILE",
+     "TLS: the certificate of this host", 0, 4096, NULL},
+    {"tls-key", CONF_STRING, &opt.tls.key, "FILE",
+     "TLS: its key", 0, 4096, NULL},
+    {"tls-min", CONF_CHOICE, &opt.tls_min, "VERSION",
+     "TLS: the oldest version", 0, 0, tls_versions},
+    {"insecure", CONF_BOOL, &opt.insecure, NULL,
+     "speak to a coordinator on another machine without TLS", 0, 0, NULL},
     {"id", CONF_STRING, &opt.id, "NAME",
      "id of this host; the machine's name if not given", 0, 128, NULL},
     {"label", CONF_LABEL, &opt.labels, "KEY=VALUE",
@@ -79,6 +94,11 @@ static const struct conf_option options[] = {
 /* clang-format on */
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
+static bool has_tls(void)
+{
+    return opt.tls.ca != NULL || opt.tls.cert != NULL || opt.tls.key != NULL;
+}
+
 static int check_options(struct fm_err *err)
 {
     if (conf_check_address("coordinator", opt.coordinator, err) < 0)
@@ -91,16 +111,24 @@ static int check_options(struct fm_err *err)
     }
     if (!fm_name_ok(opt.id))
         return fm_err_set(err, FM_INVALID_ARGUMENT, "id", "--id %.100s: expected " FM_NAME_RULE, opt.id);
+    opt.tls.only_13 = opt.tls_min == 1;
+    if (!opt.insecure && !has_tls() && !rpc_is_local(opt.coordinator))
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "coordinator",
+                          "--coordinator %s is not this machine: give --tls-ca, --tls-cert and --tls-key, or "
+                          "--insecure if nobody else can reach that network",
+                          opt.coordinator);
     return 0;
 }
 
-static int serve(const struct registry *registry, const struct secrets *secrets, const char *incarnation)
+static int serve(const struct registry *registry, const struct secrets *secrets, struct rpc_dialer *dialer,
+                 const char *incarnation)
 {
     fm_autofree struct engine_label *labels = fm_xcalloc(opt.labels.n + 1, sizeof(*labels));
     for (size_t i = 0; i < opt.labels.n; i++)
         labels[i] = (struct engine_label){opt.labels.items[i].key, opt.labels.items[i].value};
     struct daemon_config cfg = {
         .target = opt.coordinator,
+        .dialer = dialer,
         .drain_timeout_ms = opt.drain_timeout_ms,
         .outside = {secrets,              opt.ca_file},
         .workers = (size_t)opt.workers,
@@ -136,13 +164,16 @@ static int run(const char *incarnation)
     struct fm_log_config log = {.fd = STDERR_FILENO, .json = opt.log_format == 1, .levels = opt.log_level};
     struct registry *registry = registry_new();
     struct secrets *secrets = NULL;
+    struct rpc_dialer *dialer = NULL;
     int code = 2;
     process_raise_files();
     if (fm_log_start(&log, &err) == 0) {
         if (nano_self_test(&err) == 0 && ADD_TYPES(registry, &err) == 0 &&
             prices_read(opt.prices, &err) == 0 && plugins_load(opt.plugins, registry, &err) == 0 &&
-            http_check_ca(opt.ca_file, &err) == 0 && (secrets = read_secrets(&err)) != NULL)
-            code = serve(registry, secrets, incarnation);
+            http_check_ca(opt.ca_file, &err) == 0 && (secrets = read_secrets(&err)) != NULL &&
+            (!has_tls() || (dialer = rpc_dialer_new(&opt.tls, &err)) != NULL))
+            code = serve(registry, secrets, dialer, incarnation);
+        rpc_dialer_free(dialer);
         fm_log_stop();
     }
     secrets_free(secrets);
@@ -156,6 +187,7 @@ static int run(const char *incarnation)
 static int run_supervised(void)
 {
     const struct supervisor_config cfg = {.target = opt.coordinator,
+                                          .tls = has_tls() ? &opt.tls : NULL,
                                           .host_id = opt.id,
                                           .log_levels = opt.log_level,
                                           .log_json = opt.log_format == 1,

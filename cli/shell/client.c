@@ -178,7 +178,7 @@ int cli_stream(struct cli_client *client, const char *name, json_t *request, lon
     struct call c = {.client = client, .method = m, .err = err, .on_reply = on_reply, .arg = arg};
     struct rpc_stream_events events = {.on_message = on_message, .on_status = on_status};
     c.loop = rpc_loop_new();
-    struct rpc_channel *channel = rpc_channel_new(c.loop, client->address, MAX_REPLY);
+    struct rpc_channel *channel = rpc_channel_new(c.loop, client->address, MAX_REPLY, NULL);
     c.stream = rpc_stream_request(channel, path, timeout_ms, fm_buf_bytes(&wire), &events, &c);
     rpc_loop_run(c.loop);
     rpc_stream_unref(c.stream);

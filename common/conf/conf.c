@@ -9,6 +9,8 @@
 
 #include "mem.h"
 
+#define UNIX_PATH_BYTES 108 /* of struct sockaddr_un, with the NUL */
+
 #define MAX_FILE 65536 /* bytes of a configuration file */
 
 /* Where a value came from, for the error. */
@@ -419,6 +421,8 @@ int conf_check_address(const char *field, const char *text, struct fm_err *err)
 {
     const char *colon = strrchr(text, ':');
     char *end = NULL;
+    if (strncmp(text, "unix:/", 6) == 0 && text[6] != '\0' && strlen(text + 5) < UNIX_PATH_BYTES)
+        return 0;
     long port = colon == NULL || !isdigit((unsigned char)colon[1]) ? -1 : strtol(colon + 1, &end, 10);
     size_t n_host = colon == NULL ? 0 : (size_t)(colon - text);
     bool bracketed = n_host > 2 && text[0] == '[' && colon[-1] == ']';
@@ -426,7 +430,8 @@ int conf_check_address(const char *field, const char *text, struct fm_err *err)
     if (port < 0 || port > 65535 || *end != '\0' || (!plain && !bracketed))
         return fm_err_set(
             err, FM_INVALID_ARGUMENT, field,
-            "--%s %.100s: expected HOST:PORT, with a port from 0 to 65535 and an IPv6 address in []", field,
-            text);
+            "--%s %.100s: expected HOST:PORT, with a port from 0 to 65535 and an IPv6 address in [], or "
+            "unix:/PATH of less than %d bytes",
+            field, text, UNIX_PATH_BYTES);
     return 0;
 }

@@ -54,7 +54,7 @@ void conf_done(const struct conf_option *options, size_t n);
  * or after CONF_HELP. */
 void conf_help(FILE *f, const char *program, const char *what, const struct conf_option *options, size_t n);
 
-/* Splits "HOST:PORT" or "[v6]:PORT"; checks the port (0 to 65535). */
+/* Checks "HOST:PORT" or "[v6]:PORT", with a port from 0 to 65535, or "unix:/PATH". */
 int conf_check_address(const char *field, const char *text, struct fm_err *err) FM_MUST_CHECK;
 
 #endif

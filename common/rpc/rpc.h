@@ -13,6 +13,8 @@
 
 #include "buf.h"
 #include "err.h"
+#include "principal.h"
+#include "tls_files.h"
 
 /* ---- process ---- */
 
@@ -20,6 +22,10 @@
 void rpc_global_init(void);
 /* After all loops are freed. Waits for gRPC's threads. */
 void rpc_global_shutdown(void);
+
+/* True when what goes to "HOST:PORT" or "unix:/PATH" stays on this machine: loopback, whatever the name's
+ * addresses. A name that is not known does not. May ask a name server. */
+bool rpc_is_local(const char *address);
 
 /* ---- loop ---- */
 
@@ -92,8 +98,13 @@ struct rpc_server_config {
 struct rpc_server *rpc_server_new(struct rpc_loop *l, const struct rpc_server_config *cfg);
 /* Adds a table of methods, which must live as long as the server. Their calls have `service`. */
 void rpc_server_add(struct rpc_server *s, const struct rpc_method *methods, size_t n, void *service);
-/* Binds "HOST:PORT"; port 0 picks one. Returns 0 and the port, or -FM_UNAVAILABLE (in use, not
- * ours, not resolvable). */
+/* Before it listens: connections by TCP speak TLS, and have a certificate if `files` names who signs those.
+ * Returns 0, or -FM_INVALID_ARGUMENT: which file is not right. */
+int rpc_server_secure(struct rpc_server *s, const struct tls_files *files, struct fm_err *err) FM_MUST_CHECK;
+/* Any thread: has these files read anew now; else that is done soon after they change. */
+void rpc_server_reload(struct rpc_server *s);
+/* Binds "HOST:PORT" or "unix:/PATH"; port 0 picks one. Returns 0 and the port, or -FM_UNAVAILABLE (in use,
+ * not ours, not resolvable). */
 int rpc_server_listen(struct rpc_server *s, const char *address, int *ret_port,
                       struct fm_err *err) FM_MUST_CHECK;
 /* Begins to accept calls. After rpc_server_listen. */
@@ -119,6 +130,8 @@ void rpc_call_events(struct rpc_call *call, const struct rpc_call_events *events
 /* What its method was added with. */
 void *rpc_call_service(const struct rpc_call *call);
 const char *rpc_call_peer(const struct rpc_call *call);
+/* Who calls; as long as the call. */
+const struct fm_principal *rpc_call_principal(const struct rpc_call *call);
 /* Ends a unary call with its reply and OK. */
 void rpc_call_reply(struct rpc_call *call, struct fm_bytes message);
 /* Ends a call with a status; err NULL is OK. What was sent before goes out first. `details` (may
@@ -138,10 +151,19 @@ size_t rpc_call_queued(const struct rpc_call *call);
 
 struct rpc_channel;
 struct rpc_stream;
+struct rpc_dialer;
 
-/* A channel to "HOST:PORT". Connects when it is used; its calls fail with UNAVAILABLE at once
- * when it cannot. Use a new channel for each attempt to reconnect: back-off is the user's. */
-struct rpc_channel *rpc_channel_new(struct rpc_loop *l, const char *target, size_t max_message_bytes);
+/* Connects by TLS; with a certificate, if `files` has one. Its files are read anew for a connection when they
+ * have changed. NULL with err: which file is not right. */
+struct rpc_dialer *rpc_dialer_new(const struct tls_files *files, struct fm_err *err);
+/* When its channels are freed; may be NULL. */
+void rpc_dialer_free(struct rpc_dialer *d);
+
+/* A channel to "HOST:PORT", by TLS if there is a dialer, or to "unix:/PATH". Connects when it is used; its
+ * calls fail with UNAVAILABLE at once when it cannot. Use a new channel for each attempt to reconnect:
+ * back-off is the user's. */
+struct rpc_channel *rpc_channel_new(struct rpc_loop *l, const char *target, size_t max_message_bytes,
+                                    struct rpc_dialer *dialer);
 /* Any thread. Its streams live on. */
 void rpc_channel_free(struct rpc_channel *c);
 

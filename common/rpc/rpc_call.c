@@ -375,6 +375,13 @@ const char *rpc_call_peer(const struct rpc_call *c)
     return c->bound.conn != NULL ? rpc_conn_peer(c->bound.conn) : c->peer;
 }
 
+const struct fm_principal *rpc_call_principal(const struct rpc_call *c)
+{
+    static const struct fm_principal nobody = {.kind =
+                                                   FM_NOBODY}; /* the connection is gone, and nobody waits */
+    return c->bound.conn != NULL ? rpc_conn_principal(c->bound.conn) : &nobody;
+}
+
 /* ---- the beginning ---- */
 
 struct rpc_call *rpc_call_new(struct rpc_calls *all, grpc_call *call)

@@ -6,10 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <grpc/grpc_posix.h>
 #include <utlist.h>
 
 #include "lock.h"
 #include "mem.h"
+#include "rpc_dial.h"
+#include "rpc_listen.h"
 
 #define KEEPALIVE_MS 10000
 #define KEEPALIVE_TIMEOUT_MS 10000
@@ -17,10 +20,12 @@
 struct rpc_channel {
     struct rpc_loop *loop;
     grpc_channel *channel;
+    struct rpc_dial *dial; /* by TLS; else NULL */
 };
 
 struct rpc_stream {
     grpc_call *call;
+    struct rpc_dial *dial;
     struct rpc_stream_events events;
     void *user;
     struct rpc_tag open_tag, recv_tag, send_tag, close_tag, status_tag;
@@ -36,7 +41,8 @@ struct rpc_stream {
     bool reported;
 };
 
-struct rpc_channel *rpc_channel_new(struct rpc_loop *l, const char *target, size_t max_message_bytes)
+struct rpc_channel *rpc_channel_new(struct rpc_loop *l, const char *target, size_t max_message_bytes,
+                                    struct rpc_dialer *dialer)
 {
     grpc_arg args[] = {
         {.type = GRPC_ARG_INTEGER,
@@ -70,7 +76,13 @@ struct rpc_channel *rpc_channel_new(struct rpc_loop *l, const char *target, size
     struct rpc_channel *c = fm_xcalloc(1, sizeof(*c));
     c->loop = l;
     grpc_channel_credentials *creds = grpc_insecure_credentials_create();
-    c->channel = grpc_channel_create(target, creds, &channel_args);
+    if (dialer != NULL && strncmp(target, RPC_UNIX, strlen(RPC_UNIX)) != 0) {
+        int fd = -1;
+        c->dial = rpc_dial(dialer, target, &fd);
+        c->channel = grpc_channel_create_from_fd(target, fd, creds, &channel_args);
+    } else {
+        c->channel = grpc_channel_create(target, creds, &channel_args);
+    }
     grpc_channel_credentials_release(creds);
     return c;
 }
@@ -78,6 +90,7 @@ struct rpc_channel *rpc_channel_new(struct rpc_loop *l, const char *target, size
 void rpc_channel_free(struct rpc_channel *c)
 {
     grpc_channel_destroy(c->channel);
+    rpc_dial_unref(c->dial);
     free(c);
 }
 
@@ -91,6 +104,7 @@ static void release(struct rpc_stream *s)
     if (refs > 0)
         return;
     grpc_call_unref(s->call);
+    rpc_dial_unref(s->dial);
     grpc_metadata_array_destroy(&s->initial);
     grpc_metadata_array_destroy(&s->trailing);
     grpc_slice_unref(s->status_text);
@@ -117,9 +131,12 @@ static struct fm_bytes find_details(const struct rpc_stream *s)
 static void report(struct rpc_stream *s)
 {
     fm_auto(fm_err) err = {0};
+    char why[RPC_WHY_BYTES];
     if (s->status != GRPC_STATUS_OK)
         (void)fm_err_set(&err, (enum fm_code)s->status, NULL, "%.*s", (int)GRPC_SLICE_LENGTH(s->status_text),
                          (const char *)GRPC_SLICE_START_PTR(s->status_text));
+    if (s->status == GRPC_STATUS_UNAVAILABLE && rpc_dial_why(s->dial, why)) /* gRPC has seen an end only */
+        fm_err_wrap(&err, "%s", why);
     s->events.on_status(s, s->user, &err, find_details(s));
 }
 
@@ -280,6 +297,7 @@ static struct rpc_stream *new_stream(struct rpc_channel *c, const char *path, in
 {
     struct rpc_stream *s = fm_xcalloc(1, sizeof(*s));
     s->events = *events;
+    s->dial = rpc_dial_ref(c->dial);
     s->user = user;
     s->refs = 2;    /* the caller's, and the queue's until on_status */
     s->pending = 2; /* both batches below: neither may report before the other was started */

@@ -14,262 +14,46 @@
 #define _GNU_SOURCE
 #include "rpc_conn.h"
 
-#include <errno.h>
 #include <linux/tcp.h>
 #include <malloc.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 #include <utlist.h>
 
 #include "clock.h"
 #include "lock.h"
-#include "log.h"
 #include "mem.h"
+#include "rpc_accept.h"
+#include "rpc_conn_table.h"
 #include "rpc_frames.h"
 #include "rpc_guard.h"
-#include "rpc_listen.h"
+#include "tls_context.h"
+#include "tls_front.h"
 
-#define MAX_LISTENERS 4
 #define ACCEPTED_AT_ONCE 4096
 #define PAUSE_MS 50   /* when the process has no more descriptors */
 #define LOOK_MS 100   /* at the debts of those on which something comes; for many more seldom */
 #define SWEEP_MS 5000 /* at which of all have been closed */
 #define WOKEN 256     /* connections taken from epoll at a time */
 #define LOOKED_AT_PER_MS 20
-#define CHUNK 256              /* connections looked at under one lock */
-#define DEBT_MAX (128u << 20)  /* of one connection */
-#define DEBTS_MAX (512u << 20) /* of all; then the largest debtor goes */
-#define CALL_CREDIT 16384      /* the largest header block of a call */
-#define FREE_BYTES_PER_S 16384 /* for control frames */
-#define SENT_PER_CREDIT 64     /* who reads much, sends window updates */
-#define RESETS_AT_ONCE 8192    /* calls that a peer may have given up before they were answered … */
-#define RESETS_PER_S 500       /* … so many more a second, and one for each that it waits for */
+#define CHUNK 256                   /* connections looked at under one lock */
+#define DEBT_MAX (128u << 20)       /* of one connection */
+#define DEBTS_MAX (512u << 20)      /* of all; then the largest debtor goes */
+#define FREE_BYTES_PER_S 16384      /* for control frames */
+#define FREE_LOCAL_PER_S (1u << 20) /* where what was sent is not known: as much as rpc_frames lets pass */
+#define SENT_PER_CREDIT 64          /* who reads much, sends window updates */
+#define RESETS_PER_S 500            /* beyond RESETS_AT_ONCE, and one for each call that a peer waits for */
 #define CALLS_MAX (2 * RPC_FRAMES_STREAMS) /* open; some are over for gRPC already */
-#define SAID_AT_ONCE 50                    /* lines about connections that are shut, … */
-#define COMPLAIN_MS 10000                  /* … in this time */
 #define TRIM_MS 1000
-#define CONNECTION_BYTES 16384
+#define FILES_WITH_TLS 3      /* descriptors of one connection */
 #define MUCH_BYTES (4u << 20) /* when so much has been freed, memory is given back; … */
 #define TRIMS 8               /* … so often, each time after twice the time, for it is freed bit by bit */
-
-struct rpc_conn {
-    struct rpc_conn *prev, *next; /* while `active` */
-    bool active;                  /* something has come since it was last looked at, or may have */
-    int fd;
-    uint64_t cookie;
-    char peer[RPC_PEER_BYTES];
-    size_t calls; /* open */
-    struct rpc_conn_calls of_calls;
-    bool gone, shut;
-    int64_t idle_since_ms;
-    int64_t resets_left, resets_ms;
-    uint64_t accepted; /* calls that came here */
-    /* debts */
-    int64_t looked_ms;
-    uint64_t received, sent; /* when last looked at */
-    uint64_t credit;         /* since then */
-    uint64_t debt;
-};
-
-struct rpc_conns {
-    grpc_server *server;
-    grpc_server_credentials *creds;
-    int timeout_ms;
-    int listeners[MAX_LISTENERS];
-    size_t n_listeners;
-    int wake, epoll;
-    pthread_t thread;
-    bool running;
-    /* the thread's */
-    size_t max;
-    int64_t look_ms, sweep_ms, complain_ms, trim_ms;
-    int trims_left;
-    uint64_t freed_bytes;  /* what the connections that are over have cost, about */
-    atomic_uint lingering; /* connections that are over, and have calls that are not */
-    /* under the lock */
-    pthread_mutex_t lock;
-    struct rpc_conn **by_fd;
-    struct rpc_conn *active;
-    size_t n_fds, live;
-    uint64_t debts; /* of all that are not shut */
-    int64_t said_ms;
-    unsigned said, unsaid; /* since then: lines about connections that are shut */
-};
-
-/* ---- which connections there are; with the lock held ---- */
-
-static bool cookie_of(int fd, uint64_t *ret)
-{
-    socklen_t n = sizeof(*ret);
-    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, ret, &n) == 0;
-}
-
-/* An attacker must not fill the log. */
-static void say_shut(struct rpc_conns *cs, const struct rpc_conn *conn, const char *why)
-{
-    int64_t now_ms = fm_now_mono_ms();
-    if (now_ms >= cs->said_ms + COMPLAIN_MS) {
-        cs->said_ms = now_ms;
-        cs->said = 0;
-    }
-    if (cs->said == SAID_AT_ONCE) {
-        cs->unsaid++;
-        return;
-    }
-    cs->said++;
-    FM_LOG(WARN, RPC, "a connection is shut", FM_STR("peer", conn->peer), FM_STR("reason", why),
-           FM_U64("debt", conn->debt), FM_U64("not_logged", cs->unsaid));
-    cs->unsaid = 0;
-}
-
-static void forget(struct rpc_conns *cs, struct rpc_conn *conn)
-{
-    const char *why = rpc_guard_verdict(conn->fd, conn->cookie);
-    if (why != NULL && !conn->shut)
-        say_shut(cs, conn, why);
-    rpc_guard_remove(conn->fd, conn->cookie);
-    cs->by_fd[conn->fd] = NULL;
-    cs->live--;
-    cs->debts -= conn->debt;
-    if (conn->active)
-        DL_DELETE(cs->active, conn);
-    conn->gone = true;
-    cs->freed_bytes += CONNECTION_BYTES + conn->received + conn->accepted * CALL_CREDIT;
-    if (conn->calls == 0)
-        free(conn);
-    else
-        cs->lingering++;
-}
-
-/* False, and it is forgotten, when it has been closed. */
-static bool still_there(struct rpc_conns *cs, struct rpc_conn *conn)
-{
-    uint64_t cookie;
-    if (cookie_of(conn->fd, &cookie) && cookie == conn->cookie)
-        return true;
-    forget(cs, conn);
-    return false;
-}
-
-static void shut(struct rpc_conns *cs, struct rpc_conn *conn, const char *why)
-{
-    uint64_t cookie;
-    if (conn->shut || conn->gone || !cookie_of(conn->fd, &cookie) || cookie != conn->cookie)
-        return;
-    conn->shut = true;
-    say_shut(cs, conn, why);
-    cs->debts -= conn->debt;
-    conn->debt = 0;
-    rpc_guard_reset(conn->fd); /* what has come and was not read may be megabytes */
-}
-
-static struct rpc_conn *longest_idle(const struct rpc_conns *cs)
-{
-    struct rpc_conn *found = NULL;
-    for (size_t i = 0; i < cs->n_fds; i++) {
-        struct rpc_conn *conn = cs->by_fd[i];
-        if (conn != NULL && conn->calls == 0 && !conn->shut &&
-            (found == NULL || conn->idle_since_ms < found->idle_since_ms))
-            found = conn;
-    }
-    return found;
-}
-
-/* ---- accepting ---- */
-
-static void complain(struct rpc_conns *cs, const char *text)
-{
-    int64_t now_ms = fm_now_mono_ms();
-    if (now_ms < cs->complain_ms)
-        return;
-    cs->complain_ms = now_ms + COMPLAIN_MS;
-    FM_LOG(WARN, RPC, "connections are refused or closed", FM_STR("reason", text), FM_U64("limit", cs->max));
-}
-
-static struct rpc_conn *add(struct rpc_conns *cs, int fd, const struct sockaddr_storage *from, socklen_t n)
-{
-    uint64_t cookie;
-    if (!cookie_of(fd, &cookie))
-        return NULL;
-    if ((size_t)fd >= cs->n_fds) {
-        size_t more = (size_t)fd + 1024;
-        cs->by_fd = fm_xrealloc(cs->by_fd, more * sizeof(struct rpc_conn *));
-        memset(cs->by_fd + cs->n_fds, 0, (more - cs->n_fds) * sizeof(struct rpc_conn *));
-        cs->n_fds = more;
-    }
-    if (cs->by_fd[fd] != NULL)
-        forget(cs, cs->by_fd[fd]);
-    struct rpc_conn *conn = fm_xcalloc(1, sizeof(*conn));
-    conn->fd = fd;
-    conn->cookie = cookie;
-    conn->idle_since_ms = conn->looked_ms = conn->resets_ms = fm_now_mono_ms();
-    conn->resets_left = RESETS_AT_ONCE;
-    rpc_name_peer(from, n, conn->peer);
-    cs->by_fd[fd] = conn;
-    cs->live++;
-    conn->active = true;
-    DL_APPEND(cs->active, conn);
-    return conn;
-}
-
-/* One more connection: the one that has been without a call for the longest time makes room. */
-static bool make_room(struct rpc_conns *cs)
-{
-    if (cs->live < cs->max)
-        return true;
-    for (size_t i = 0; i < cs->n_fds; i++)
-        if (cs->by_fd[i] != NULL)
-            (void)still_there(cs, cs->by_fd[i]);
-    if (cs->live < cs->max)
-        return true;
-    struct rpc_conn *idle = longest_idle(cs);
-    complain(cs, idle != NULL ? "idle ones make room for new ones" : "none of the open ones is idle");
-    if (idle == NULL)
-        return false;
-    idle->shut = true;
-    (void)shutdown(idle->fd, SHUT_RDWR);
-    return cs->live < cs->max + RPC_SPARE_FILES / 2;
-}
-
-/* Takes one connection; false when none waits, or none can be taken now. */
-static bool accept_one(struct rpc_conns *cs, int listener, bool *ret_pause)
-{
-    struct sockaddr_storage from;
-    socklen_t n = sizeof(from);
-    int one = 1;
-    fm_lock(&cs->lock);
-    int fd = accept4(listener, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    int error = errno;
-    struct rpc_conn *conn = fd >= 0 && make_room(cs) ? add(cs, fd, &from, n) : NULL;
-    fm_unlock(&cs->lock);
-    if (fd < 0) {
-        *ret_pause = error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-        if (*ret_pause)
-            complain(cs, strerror(error));
-        return error != EAGAIN && !*ret_pause; /* other errors are of one connection */
-    }
-    if (conn == NULL) {
-        close(fd);
-        return true;
-    }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &cs->timeout_ms, sizeof(cs->timeout_ms));
-    rpc_guard_add(fd, conn->cookie);
-    grpc_server_add_channel_from_fd(cs->server, fd, cs->creds);
-    return true;
-}
 
 /* ---- debts ---- */
 
@@ -287,36 +71,50 @@ static void count_resets(struct rpc_conns *cs, struct rpc_conn *conn, int64_t re
     if (conn->resets_left > RESETS_AT_ONCE)
         conn->resets_left = RESETS_AT_ONCE;
     if (conn->resets_left < 0)
-        shut(cs, conn, "too many calls given up before they were answered");
+        conn_shut(cs, conn, "too many calls given up before they were answered");
+}
+
+/* What has come on it and, as far as that is known, been sent. */
+static bool count_bytes(const struct rpc_conn *conn, uint64_t *received, uint64_t *sent)
+{
+    struct tcp_info info;
+    socklen_t n = sizeof(info);
+    *sent = 0;
+    *received = conn->is_tcp ? 0 : rpc_guard_bytes(conn->fd, conn->cookie);
+    if (!conn->is_tcp)
+        return true;
+    memset(&info, 0, sizeof(info));
+    if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
+        return false;
+    *received = info.tcpi_bytes_received;
+    *sent = info.tcpi_bytes_acked;
+    return true;
 }
 
 /* Whether anything has come since the last time. */
 static bool look_at(struct rpc_conns *cs, struct rpc_conn *conn, int64_t now_ms)
 {
-    struct tcp_info info;
-    socklen_t n = sizeof(info);
-    if (conn->shut)
-        return false; /* the reset has set its numbers to 0 */
-    memset(&info, 0, sizeof(info));
-    if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
+    uint64_t received, sent;
+    if (conn->shut || !count_bytes(conn, &received, &sent)) /* the reset has set its numbers to 0 */
         return false;
     const char *why = rpc_guard_verdict(conn->fd, conn->cookie);
     if (why != NULL) {
-        shut(cs, conn, why);
+        conn_shut(cs, conn, why);
         return false;
     }
-    uint64_t fresh = info.tcpi_bytes_received - conn->received;
-    uint64_t credit = conn->credit + (info.tcpi_bytes_acked - conn->sent) / SENT_PER_CREDIT +
-                      (uint64_t)(now_ms - conn->looked_ms) * FREE_BYTES_PER_S / 1000;
+    uint64_t fresh = received - conn->received,
+             free_per_s = conn->is_tcp ? FREE_BYTES_PER_S : FREE_LOCAL_PER_S;
+    uint64_t credit = conn->credit + (sent - conn->sent) / SENT_PER_CREDIT +
+                      (uint64_t)(now_ms - conn->looked_ms) * free_per_s / 1000;
     cs->debts -= conn->debt;
     conn->debt = less(conn->debt + fresh, credit);
     cs->debts += conn->debt;
-    conn->received = info.tcpi_bytes_received;
-    conn->sent = info.tcpi_bytes_acked;
+    conn->received = received;
+    conn->sent = sent;
     conn->credit = 0;
     conn->looked_ms = now_ms;
     if (conn->debt > DEBT_MAX)
-        shut(cs, conn, "too many bytes without a complete message");
+        conn_shut(cs, conn, "too many bytes without a complete message");
     return fresh > 0;
 }
 
@@ -369,7 +167,7 @@ static void sweep(struct rpc_conns *cs, int64_t now_ms)
         fm_lock(&cs->lock);
         for (size_t i = at; i < at + CHUNK && i < cs->n_fds; i++)
             if (cs->by_fd[i] != NULL)
-                (void)still_there(cs, cs->by_fd[i]);
+                (void)conn_still_there(cs, cs->by_fd[i]);
         fm_unlock(&cs->lock);
     }
     cs->sweep_ms = now_ms + SWEEP_MS;
@@ -383,7 +181,7 @@ static void look(struct rpc_conns *cs)
     fm_lock(&cs->lock);
     for (struct rpc_conn *conn = cs->active, *next; conn != NULL; conn = next) {
         next = conn->next;
-        if (still_there(cs, conn) && !look_at(cs, conn, now_ms) && !conn->shut)
+        if (conn_still_there(cs, conn) && !look_at(cs, conn, now_ms) && !conn->shut)
             let_rest(cs, conn);
         if (++looked % CHUNK != 0 || next == NULL)
             continue;
@@ -391,8 +189,8 @@ static void look(struct rpc_conns *cs)
         fm_lock(&cs->lock);
     }
     if (cs->debts > DEBTS_MAX)
-        shut(cs, largest_debtor(cs),
-             "too many bytes without a complete message, on all connections together");
+        conn_shut(cs, largest_debtor(cs),
+                  "too many bytes without a complete message, on all connections together");
     fm_unlock(&cs->lock);
     if (now_ms >= cs->sweep_ms)
         sweep(cs, now_ms);
@@ -434,6 +232,12 @@ static bool look_is_due(const struct rpc_conns *cs)
     return now_ms >= cs->look_ms || (cs->trims_left > 0 && now_ms >= cs->trim_ms);
 }
 
+static bool read_wake(struct rpc_conns *cs)
+{
+    uint64_t count;
+    return read(cs->wake, &count, sizeof(count)) == sizeof(count);
+}
+
 static void *accept_main(void *arg)
 {
     struct rpc_conns *cs = arg;
@@ -447,12 +251,13 @@ static void *accept_main(void *arg)
         fds[0] = (struct pollfd){cs->wake, POLLIN, 0};
         fds[1] = (struct pollfd){cs->epoll, POLLIN, 0};
         (void)poll(fds, 2 + (nfds_t)cs->n_listeners, wait_ms(cs, now_ms, paused_until_ms));
-        if (fds[0].revents != 0)
+        if (fds[0].revents != 0 && read_wake(cs) && atomic_load(&cs->stop))
             return NULL;
+        rpc_take_shaken(cs);
         if (fds[1].revents != 0)
             take_woken(cs);
         for (size_t i = 0; i < cs->n_listeners && !paused; i++)
-            for (int n = 0; n < ACCEPTED_AT_ONCE && accept_one(cs, cs->listeners[i], &pause); n++)
+            for (int n = 0; n < ACCEPTED_AT_ONCE && rpc_accept_one(cs, cs->listeners[i], &pause); n++)
                 if (look_is_due(cs))
                     look(cs);
         if (pause)
@@ -479,8 +284,31 @@ struct rpc_conns *rpc_conns_new(grpc_server *server, size_t max_conns, int timeo
     return cs;
 }
 
+void rpc_conns_secure(struct rpc_conns *cs, struct tls_context *context)
+{
+    const struct tls_front_config cfg = {.watched = context};
+    cs->context = context;
+    cs->front = tls_front_new(&cfg);
+    cs->max = rpc_most_connections(cs->max * FILES_WITH_TLS) / FILES_WITH_TLS;
+}
+
+void rpc_conns_reload(struct rpc_conns *cs)
+{
+    if (cs->front != NULL)
+        tls_front_reload(cs->front);
+}
+
 int rpc_conns_listen(struct rpc_conns *cs, const char *address, int *ret_port, struct fm_err *err)
 {
+    if (strncmp(address, RPC_UNIX, strlen(RPC_UNIX)) == 0) {
+        const char *file = address + strlen(RPC_UNIX);
+        if (rpc_listen_unix(file, &cs->listeners[cs->n_listeners], err) < 0)
+            return -FM_UNAVAILABLE;
+        cs->n_listeners++;
+        cs->socket_file = fm_xstrdup(file);
+        *ret_port = 0;
+        return 0;
+    }
     return rpc_listen(address, cs->listeners, MAX_LISTENERS, &cs->n_listeners, ret_port, err);
 }
 
@@ -493,13 +321,22 @@ void rpc_conns_start(struct rpc_conns *cs)
 
 void rpc_conns_stop(struct rpc_conns *cs)
 {
-    const uint64_t one = 1;
     if (cs->running) {
-        if (write(cs->wake, &one, sizeof(one)) != sizeof(one))
-            fm_abort("an eventfd cannot be written");
+        atomic_store(&cs->stop, true);
+        conns_wake(cs);
         (void)pthread_join(cs->thread, NULL);
+        if (cs->front != NULL)
+            tls_front_stop(cs->front);
+        struct newcomer *new, *tmp;
+        LL_FOREACH_SAFE (cs->shaken, new, tmp) {
+            close(new->fd);
+            free(new);
+        }
+        cs->shaken = NULL;
     }
     cs->running = false;
+    if (cs->n_listeners > 0 && cs->socket_file != NULL)
+        (void)unlink(cs->socket_file);
     for (size_t i = 0; i < cs->n_listeners; i++)
         close(cs->listeners[i]);
     cs->n_listeners = 0;
@@ -507,6 +344,9 @@ void rpc_conns_stop(struct rpc_conns *cs)
 
 void rpc_conns_free(struct rpc_conns *cs)
 {
+    tls_front_free(cs->front);
+    tls_context_free(cs->context);
+    free(cs->socket_file);
     for (size_t i = 0; i < cs->n_fds; i++)
         if (cs->by_fd[i] != NULL)
             rpc_guard_remove((int)i, cs->by_fd[i]->cookie);
@@ -539,7 +379,7 @@ struct rpc_conn *rpc_conn_begin_call(struct rpc_conns *cs, const char *grpc_peer
         conn->credit += CALL_CREDIT;
     }
     if (conn != NULL && conn->calls > CALLS_MAX)
-        shut(cs, conn, "too many calls at a time");
+        conn_shut(cs, conn, "too many calls at a time");
     fm_unlock(&cs->lock);
     return conn;
 }
@@ -566,7 +406,7 @@ void rpc_conn_end_call(struct rpc_conns *cs, struct rpc_conn *conn, bool reset)
 void rpc_conn_shut(struct rpc_conns *cs, struct rpc_conn *conn, const char *why)
 {
     fm_lock(&cs->lock);
-    shut(cs, conn, why);
+    conn_shut(cs, conn, why);
     fm_unlock(&cs->lock);
 }
 
@@ -574,8 +414,10 @@ bool rpc_conn_cork(struct rpc_conns *cs, struct rpc_conn *conn, bool on)
 {
     uint64_t cookie;
     int value = on;
+    if (!conn->is_tcp)
+        return false;
     fm_lock(&cs->lock);
-    bool there = !conn->gone && cookie_of(conn->fd, &cookie) && cookie == conn->cookie &&
+    bool there = !conn->gone && conn_cookie_of(conn->fd, &cookie) && cookie == conn->cookie &&
                  setsockopt(conn->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value)) == 0;
     fm_unlock(&cs->lock);
     return there;
@@ -589,4 +431,9 @@ struct rpc_conn_calls *rpc_conn_calls(struct rpc_conn *conn)
 const char *rpc_conn_peer(const struct rpc_conn *conn)
 {
     return conn->peer;
+}
+
+const struct fm_principal *rpc_conn_principal(const struct rpc_conn *conn)
+{
+    return &conn->principal;
 }

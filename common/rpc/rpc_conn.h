@@ -1,7 +1,8 @@
 /* The connections of a server: a thread of their own accepts them, hands them to gRPC and keeps
  * an eye on what each of them costs. gRPC's own listener (1.51) stops for ever at the first
  * accept that fails, for want of file descriptors for example, and bounds neither connections
- * nor what a peer makes it buffer. What comes passes rpc_guard on its way to gRPC. */
+ * nor what a peer makes it buffer. What comes passes rpc_guard on its way to gRPC. With TLS gRPC gets
+ * one end of a socket pair, and tls_front has the other. */
 #ifndef FM_RPC_CONN_H
 #define FM_RPC_CONN_H
 
@@ -11,16 +12,22 @@
 #include <grpc/grpc.h>
 
 #include "err.h"
+#include "principal.h"
 
 struct rpc_conns;
 struct rpc_conn;
 struct rpc_bound;
+struct tls_context;
 
 /* The creator keeps the server, which must outlive this. max_conns is lowered to what
  * RLIMIT_NOFILE allows, which is raised to its hard limit; timeout_ms: how long a peer may leave
  * sent bytes unacknowledged. */
 struct rpc_conns *rpc_conns_new(grpc_server *server, size_t max_conns, int timeout_ms);
-/* Binds HOST:PORT; port 0 picks one. Returns 0 and the port, or -FM_UNAVAILABLE. */
+/* Before rpc_conns_start: those by TCP speak TLS. The context is theirs from then on. */
+void rpc_conns_secure(struct rpc_conns *cs, struct tls_context *context);
+/* Any thread: the certificates are read anew. */
+void rpc_conns_reload(struct rpc_conns *cs);
+/* Binds HOST:PORT or unix:/PATH; port 0 picks one. Returns 0 and the port, or -FM_UNAVAILABLE. */
 int rpc_conns_listen(struct rpc_conns *cs, const char *address, int *ret_port,
                      struct fm_err *err) FM_MUST_CHECK;
 /* Begins to accept. */
@@ -55,5 +62,7 @@ struct rpc_conn_calls {
 struct rpc_conn_calls *rpc_conn_calls(struct rpc_conn *conn);
 /* "ipv4:127.0.0.1:40000"; as long as a call of it is open. */
 const char *rpc_conn_peer(const struct rpc_conn *conn);
+/* Who is at its other end; as long. */
+const struct fm_principal *rpc_conn_principal(const struct rpc_conn *conn);
 
 #endif

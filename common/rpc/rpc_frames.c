@@ -43,6 +43,12 @@ void rpc_frames_init(struct rpc_frames *f, int64_t now_ms)
         f->thousandths[i] = rpc_frames_limits[i].burst * 1000;
 }
 
+void rpc_frames_init_of_server(struct rpc_frames *f, int64_t now_ms)
+{
+    rpc_frames_init(f, now_ms);
+    f->of_server = f->prefaced = true;
+}
+
 static void pass_time(struct rpc_frames *f, int64_t now_ms)
 {
     int64_t ms = now_ms - f->at_ms;
@@ -98,6 +104,8 @@ static const char *open_stream(struct rpc_frames *f)
 {
     f->block_stream = stream_of(f);
     f->block_bytes = f->block_frames = f->anew_bytes = 0;
+    if (f->of_server)
+        return NULL; /* the client has opened the stream; each has two of them, and the work is linear */
     if (f->block_stream <= f->last_stream)
         return count(f, RPC_FRAMES_OTHERS);
     f->last_stream = f->block_stream;

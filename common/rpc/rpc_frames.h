@@ -42,7 +42,7 @@ struct rpc_frames {
     const char *why; /* the verdict, when there is one */
     uint8_t head[9]; /* of a frame, as far as it has come */
     uint32_t have;   /* bytes of the preface, then of the head */
-    bool prefaced, in_payload;
+    bool of_server, prefaced, in_payload;
     uint32_t left; /* of the payload */
     uint8_t seen;  /* its bytes, or-ed */
     uint32_t last_stream, opened, taken, ended;
@@ -55,6 +55,8 @@ struct rpc_frames {
 
 /* A new connection, at this monotonic time. */
 void rpc_frames_init(struct rpc_frames *f, int64_t now_ms);
+/* The same for what a server sends. */
+void rpc_frames_init_of_server(struct rpc_frames *f, int64_t now_ms);
 /* Reads what comes next. Returns NULL, or what the client must not do (a constant text): none of
  * these bytes, nor any later ones, may reach gRPC. */
 const char *rpc_frames_read(struct rpc_frames *f, const uint8_t *p, size_t n, int64_t now_ms);

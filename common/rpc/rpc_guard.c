@@ -20,7 +20,7 @@
 #define ENHANCE_YOUR_CALM 11
 
 struct guard {
-    uint64_t cookie;
+    uint64_t cookie, bytes;
     struct rpc_frames frames;
 };
 
@@ -40,11 +40,8 @@ static struct guard *find(int fd, uint64_t cookie)
     return g != NULL && g->cookie == cookie ? g : NULL;
 }
 
-void rpc_guard_add(int fd, uint64_t cookie)
+static void add(int fd, struct guard *g)
 {
-    struct guard *g = fm_xcalloc(1, sizeof(*g));
-    g->cookie = cookie;
-    rpc_frames_init(&g->frames, fm_now_mono_ms());
     fm_lock(&guards.lock);
     if ((size_t)fd >= guards.n) {
         size_t more = (size_t)fd + 1024;
@@ -56,6 +53,31 @@ void rpc_guard_add(int fd, uint64_t cookie)
     free(guards.by_fd[fd]);
     guards.by_fd[fd] = g;
     fm_unlock(&guards.lock);
+}
+
+void rpc_guard_add(int fd, uint64_t cookie)
+{
+    struct guard *g = fm_xcalloc(1, sizeof(*g));
+    g->cookie = cookie;
+    rpc_frames_init(&g->frames, fm_now_mono_ms());
+    add(fd, g);
+}
+
+void rpc_guard_add_to_server(int fd, uint64_t cookie)
+{
+    struct guard *g = fm_xcalloc(1, sizeof(*g));
+    g->cookie = cookie;
+    rpc_frames_init_of_server(&g->frames, fm_now_mono_ms());
+    add(fd, g);
+}
+
+uint64_t rpc_guard_bytes(int fd, uint64_t cookie)
+{
+    fm_lock(&guards.lock);
+    const struct guard *g = find(fd, cookie);
+    uint64_t bytes = g != NULL ? g->bytes : 0;
+    fm_unlock(&guards.lock);
+    return bytes;
 }
 
 const char *rpc_guard_verdict(int fd, uint64_t cookie)
@@ -134,6 +156,8 @@ static const char *look_at(int fd, const struct msghdr *m, size_t n)
     struct guard *g = find(fd, cookie);
     guards.works = guards.works || g != NULL;
     int64_t now_ms = g != NULL ? fm_now_mono_ms() : 0;
+    if (g != NULL)
+        g->bytes += n;
     for (size_t i = 0; g != NULL && i < m->msg_iovlen && n > 0; i++) {
         size_t k = m->msg_iov[i].iov_len < n ? m->msg_iov[i].iov_len : n;
         (void)rpc_frames_read(&g->frames, m->msg_iov[i].iov_base, k, now_ms);

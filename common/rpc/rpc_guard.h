@@ -15,6 +15,10 @@
 /* Guards a new connection, before gRPC has it. The cookie is the socket's (SO_COOKIE): the number
  * of the descriptor may belong to another one later. */
 void rpc_guard_add(int fd, uint64_t cookie);
+/* The same for one to a server. */
+void rpc_guard_add_to_server(int fd, uint64_t cookie);
+/* How many bytes have passed it. */
+uint64_t rpc_guard_bytes(int fd, uint64_t cookie);
 /* Why the guard has cut the connection off (a constant text), or NULL when it has not. */
 const char *rpc_guard_verdict(int fd, uint64_t cookie);
 /* The descriptor is closed. */

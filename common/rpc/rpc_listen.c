@@ -2,6 +2,7 @@
 #include "rpc_listen.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -10,11 +11,16 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "mem.h"
+#include "rpc.h"
 
 #define BACKLOG 4096
+#define HOST_BYTES 256
 
 /* The sockets so far. */
 struct sockets {
@@ -65,16 +71,49 @@ static int listen_on_all(struct sockets *s, const char *host, const char *servic
     return port;
 }
 
-int rpc_listen(const char *address, int *fds, size_t max, size_t *n, int *ret_port, struct fm_err *err)
+/* Splits HOST:PORT; the port begins behind the returned colon. NULL: there is none. */
+static const char *split_address(const char *address, char host[HOST_BYTES])
 {
-    char host[256];
     const char *colon = strrchr(address, ':');
-    struct sockets s = {fds, max, n};
-    int port = 0;
     size_t n_host = colon == NULL ? 0 : (size_t)(colon - address);
     bool bracketed = n_host > 1 && address[0] == '[' && address[n_host - 1] == ']';
-    snprintf(host, sizeof(host), "%.*s", (int)(bracketed ? n_host - 2 : n_host),
-             bracketed ? address + 1 : address);
+    (void)snprintf(host, HOST_BYTES, "%.*s", (int)(bracketed ? n_host - 2 : n_host),
+                   bracketed ? address + 1 : address);
+    return colon;
+}
+
+static bool is_loopback(const struct sockaddr *a)
+{
+    if (a->sa_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
+    return a->sa_family == AF_INET6 &&
+           (IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET));
+}
+
+bool rpc_is_local(const char *address)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    char host[HOST_BYTES];
+    if (strncmp(address, RPC_UNIX, strlen(RPC_UNIX)) == 0)
+        return true;
+    const char *colon = split_address(address, host);
+    if (colon == NULL || getaddrinfo(host, colon + 1, &hints, &found) != 0)
+        return false;
+    bool local = found != NULL;
+    for (const struct addrinfo *a = found; a != NULL; a = a->ai_next)
+        local = local && is_loopback(a->ai_addr);
+    freeaddrinfo(found);
+    return local;
+}
+
+int rpc_listen(const char *address, int *fds, size_t max, size_t *n, int *ret_port, struct fm_err *err)
+{
+    char host[HOST_BYTES];
+    struct sockets s = {fds, max, n};
+    int port = 0;
+    const char *colon = split_address(address, host);
     if (colon != NULL && strcmp(host, "0.0.0.0") == 0)
         port = listen_on_all(&s, "::", colon + 1, 0); /* takes those of IPv4, too */
     if (port == 0 && colon != NULL)
@@ -84,6 +123,48 @@ int rpc_listen(const char *address, int *fds, size_t max, size_t *n, int *ret_po
                           "cannot listen on %s: the address is in use, not one of this machine, or unknown",
                           address);
     *ret_port = port;
+    return 0;
+}
+
+/* ---- unix sockets ---- */
+
+static bool is_dead(const struct sockaddr_un *at)
+{
+    fm_autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return fd >= 0 && connect(fd, (const struct sockaddr *)at, sizeof(*at)) < 0 && errno == ECONNREFUSED;
+}
+
+/* What is left of a process that was killed is in the way of the next one. */
+static void remove_dead(const struct sockaddr_un *at)
+{
+    struct stat st;
+    if (lstat(at->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) && is_dead(at))
+        (void)unlink(at->sun_path);
+}
+
+int rpc_listen_unix(const char *path, int *ret_fd, struct fm_err *err)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    if (path[0] != '/' || strlen(path) >= sizeof(at.sun_path))
+        return fm_err_set(err, FM_UNAVAILABLE, "listen",
+                          "cannot listen on unix:%s: expected an absolute path of less than %zu bytes", path,
+                          sizeof(at.sun_path));
+    memcpy(at.sun_path, path, strlen(path));
+    remove_dead(&at);
+    fm_autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    mode_t before = umask(0177); /* there is no moment at which others could connect */
+    int rc = fd < 0 ? -1 : bind(fd, (struct sockaddr *)&at, sizeof(at));
+    int error = errno;
+    (void)umask(before);
+    if (rc == 0 && listen(fd, BACKLOG) < 0) {
+        rc = -1;
+        error = errno;
+    }
+    if (rc < 0)
+        return fm_err_set(err, FM_UNAVAILABLE, "listen", "cannot listen on unix:%s: %s", path,
+                          strerror(error));
+    *ret_fd = fd;
+    fd = -1;
     return 0;
 }
 

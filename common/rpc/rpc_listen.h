@@ -13,6 +13,12 @@
 int rpc_listen(const char *address, int *fds, size_t max, size_t *n, int *ret_port,
                struct fm_err *err) FM_MUST_CHECK;
 
+/* How the address of a unix socket begins; then comes its path. */
+#define RPC_UNIX "unix:"
+/* Listens on a unix socket, which only the user of this process may connect to. A file that a dead process
+ * has left there is replaced, anything else is not. Returns 0 and the socket, or -FM_UNAVAILABLE. */
+int rpc_listen_unix(const char *path, int *ret_fd, struct fm_err *err) FM_MUST_CHECK;
+
 #define RPC_PEER_BYTES 96
 /* "ipv4:127.0.0.1:40000", "ipv6:[::1]:40000", or "unknown". */
 void rpc_name_peer(const struct sockaddr_storage *from, socklen_t n, char out[RPC_PEER_BYTES]);

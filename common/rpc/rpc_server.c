@@ -14,6 +14,7 @@
 #include "rpc_conn.h"
 #include "rpc_frames.h"
 #include "rpc_loop.h"
+#include "tls_context.h"
 
 #define ACCEPTS 64
 #define KEEPALIVE_MS 20000
@@ -261,6 +262,20 @@ struct rpc_server *rpc_server_new(struct rpc_loop *l, const struct rpc_server_co
                              KEEPALIVE_TIMEOUT_MS);
     rpc_calls_init(&s->calls, l, s->conns, cfg, on_call_gone);
     return s;
+}
+
+int rpc_server_secure(struct rpc_server *s, const struct tls_files *files, struct fm_err *err)
+{
+    struct tls_context *context = tls_context_new(TLS_SERVER, files, err);
+    if (context == NULL)
+        return -FM_INVALID_ARGUMENT;
+    rpc_conns_secure(s->conns, context);
+    return 0;
+}
+
+void rpc_server_reload(struct rpc_server *s)
+{
+    rpc_conns_reload(s->conns);
 }
 
 int rpc_server_listen(struct rpc_server *s, const char *address, int *ret_port, struct fm_err *err)

@@ -102,6 +102,7 @@ static void put_cause(const struct certificate *cert, struct fm_buf *out)
 struct certifying {
     const struct certificate *cert;
     struct rpc_loop *loop;
+    struct rpc_dialer *dialer;
     struct rpc_channel *channel;
     struct rpc_stream *stream;
     struct rpc_timer retry;
@@ -171,7 +172,7 @@ static void call_again(void *arg)
     fm_buf_put_string(&b, fermata_v1_CertifyDeathRequest_incarnation_tag, c->cert->incarnation);
     fm_buf_put_string(&b, fermata_v1_CertifyDeathRequest_how_tag, c->cert->how);
     put_cause(c->cert, &b);
-    c->channel = rpc_channel_new(c->loop, c->cert->target, MAX_RESPONSE_BYTES);
+    c->channel = rpc_channel_new(c->loop, c->cert->target, MAX_RESPONSE_BYTES, c->dialer);
     c->stream = rpc_stream_request(c->channel, CERTIFY_PATH, CALL_MS, fm_buf_bytes(&b), &events, c);
 }
 
@@ -180,12 +181,18 @@ int certify_run(const struct certificate *cert)
     if (cert->lease_ms <= 0)
         return 0;
     struct certifying c = {.cert = cert, .give_up_ms = fm_now_mono_ms() + cert->lease_ms, .code = 1};
+    fm_auto(fm_err) err = {0};
     (void)signal(SIGPIPE, SIG_IGN);
+    if (cert->tls != NULL && (c.dialer = rpc_dialer_new(cert->tls, &err)) == NULL) {
+        FM_LOG(WARN, HOST, "no death certificate can be sent; the lease decides", FM_ERR(&err));
+        return 1;
+    }
     rpc_global_init();
     c.loop = rpc_loop_new();
     (void)rpc_loop_post(c.loop, call_again, &c);
     rpc_loop_run(c.loop);
     rpc_loop_free(c.loop);
     rpc_global_shutdown();
+    rpc_dialer_free(c.dialer);
     return c.code;
 }

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "buf.h"
+#include "tls_files.h"
 
 /* Tasks that were in hand. */
 struct certificate_tasks {
@@ -18,7 +19,8 @@ struct certificate_tasks {
 };
 
 struct certificate {
-    const char *target; /* HOST:PORT of the coordinator */
+    const char *target;          /* HOST:PORT of the coordinator, or unix:/PATH */
+    const struct tls_files *tls; /* NULL: without */
     const char *host_id, *incarnation;
     const char *how;                /* for people */
     bool crashed;                   /* else what it ran has nothing to do with its end */

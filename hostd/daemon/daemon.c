@@ -376,7 +376,7 @@ static void on_reconnect(uv_timer_t *uv)
 {
     static const struct rpc_stream_events events = {on_message, on_status};
     struct daemon *d = uv->data;
-    d->channel = rpc_channel_new(d->rpc, d->cfg->target, FM_MAX_TO_HOST_BYTES);
+    d->channel = rpc_channel_new(d->rpc, d->cfg->target, FM_MAX_TO_HOST_BYTES, d->cfg->dialer);
     d->stream = rpc_stream_open(d->channel, ATTACH_PATH, 0, &events, d);
     engine_connected(d->engine, fm_now_mono_ms());
     after_input(d);
@@ -405,7 +405,8 @@ static void stream_over(struct daemon *d, const struct fm_err *status)
     d->channel = NULL;
     d->welcomed = false;
     enum ending how = status->code == FM_ALREADY_EXISTS || status->code == FM_FAILED_PRECONDITION ||
-                              status->code == FM_INVALID_ARGUMENT
+                              status->code == FM_INVALID_ARGUMENT || status->code == FM_PERMISSION_DENIED ||
+                              status->code == FM_UNAUTHENTICATED
                           ? REFUSED
                           : LOST;
     engine_disconnected(d->engine, fm_now_mono_ms());

@@ -11,8 +11,9 @@
 #include "outside.h"
 
 struct daemon_config {
-    const char *target;       /* HOST:PORT of the coordinator */
-    int64_t drain_timeout_ms; /* how long draining may take after SIGTERM */
+    const char *target;        /* HOST:PORT of the coordinator, or unix:/PATH */
+    struct rpc_dialer *dialer; /* connects by TLS; NULL: without */
+    int64_t drain_timeout_ms;  /* how long draining may take after SIGTERM */
     struct engine_config engine;
     struct outside_config outside;
     size_t workers;                      /* threads for handlers that block */

@@ -30,7 +30,7 @@
 #define LAST_WORDS_MS 2000 /* how long stopping waits for a certificate */
 #define MAX_CERTIFIERS 8
 #define GONE_SIGNAL SIGUSR2 /* the kernel sends it to the daemon when its supervisor ends */
-#define CERTIFY_ARGS 8
+#define CERTIFY_ARGS 12
 #define MAX_IN_HAND 4096
 
 /* What the daemon says to its supervisor: pages that both have. */
@@ -158,8 +158,16 @@ static void forget_tasks(void)
 
 /* ---- the supervisor's end ---- */
 
+/* "" is none. */
+static char *argument(const char *text)
+{
+    return (char *)(uintptr_t)(text != NULL ? text : "");
+}
+
 static void watch_supervisor(const struct supervisor *s, pid_t supervisor)
 {
+    static const struct tls_files no_tls;
+    const struct tls_files *tls = s->cfg->tls != NULL ? s->cfg->tls : &no_tls;
     static char name[] = "hostd", option[] = "--certify", json[] = "json", text[] = "text";
     orphaned.supervisor = supervisor;
     snprintf(orphaned.lease, sizeof(orphaned.lease), "0");
@@ -171,6 +179,12 @@ static void watch_supervisor(const struct supervisor *s, pid_t supervisor)
                                     orphaned.lease,
                                     (char *)(uintptr_t)s->cfg->log_levels,
                                     s->cfg->log_json ? json : text,
+                                    argument(s->cfg->tls == NULL ? NULL
+                                             : tls->only_13      ? "1.3"
+                                                                 : "1.2"),
+                                    argument(tls->ca),
+                                    argument(tls->cert),
+                                    argument(tls->key),
                                     NULL};
     memcpy(orphaned.argv, argv, sizeof(argv));
     struct sigaction sa = {.sa_handler = on_supervisor_gone, .sa_flags = SA_RESTART | SA_NODEFER};
@@ -184,6 +198,11 @@ static void watch_supervisor(const struct supervisor *s, pid_t supervisor)
 bool supervisor_is_certifier(int argc, char **argv)
 {
     return argc == CERTIFY_ARGS && strcmp(argv[1], "--certify") == 0;
+}
+
+static const char *text_of(const char *argument)
+{
+    return argument[0] != '\0' ? argument : NULL;
 }
 
 /* This process was the daemon until a moment ago: it still has its children, its descriptors and
@@ -209,7 +228,12 @@ int supervisor_certifier_main(char **argv)
         FM_LOG(WARN, HOST, "a process started by a routine does not end; the lease decides");
         return 1;
     }
+    const struct tls_files tls = {.ca = text_of(argv[9]),
+                                  .cert = text_of(argv[10]),
+                                  .key = text_of(argv[11]),
+                                  .only_13 = strcmp(argv[8], "1.3") == 0};
     const struct certificate cert = {.target = argv[2],
+                                     .tls = text_of(argv[8]) != NULL ? &tls : NULL,
                                      .host_id = argv[3],
                                      .incarnation = argv[4],
                                      .how = "its supervisor was killed",
@@ -271,6 +295,7 @@ static void start_daemon(struct supervisor *s)
 static void certify(struct supervisor *s, const char *how)
 {
     struct certificate cert = {.target = s->cfg->target,
+                               .tls = s->cfg->tls,
                                .host_id = s->cfg->host_id,
                                .incarnation = s->incarnation,
                                .how = how,

@@ -16,13 +16,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tls_files.h"
+
 /* By this SIGTERM and SIGINT are passed on to the daemon: so it can tell them from those that it
  * gets itself.
  */
 #define SUPERVISOR_STOP_SIGNAL SIGUSR1
 
 struct supervisor_config {
-    const char *target; /* HOST:PORT of the coordinator */
+    const char *target;          /* HOST:PORT of the coordinator, or unix:/PATH */
+    const struct tls_files *tls; /* NULL: without */
     const char *host_id;
     const char *log_levels;
     bool log_json;

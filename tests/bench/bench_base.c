@@ -182,7 +182,7 @@ static void start_stream(void *arg)
 static double with_loop(const char *address, void (*start)(void *arg), void *arg)
 {
     raw.loop = rpc_loop_new();
-    raw.channel = rpc_channel_new(raw.loop, address, 4u << 20);
+    raw.channel = rpc_channel_new(raw.loop, address, 4u << 20, NULL);
     double from = bench_now();
     if (!rpc_loop_post(raw.loop, start, arg))
         fm_abort("a baseline could not be started");

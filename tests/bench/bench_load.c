@@ -202,7 +202,7 @@ void bench_run(struct cluster *c, struct bench_load *l)
     b.started = b.running = 0;
     encode_submit(l);
     b.loop = rpc_loop_new();
-    b.channel = rpc_channel_new(b.loop, c->address, 16u << 20);
+    b.channel = rpc_channel_new(b.loop, c->address, 16u << 20, NULL);
     double from = bench_now();
     if (!rpc_loop_post(b.loop, start_all, NULL))
         fm_abort("the load could not be started");

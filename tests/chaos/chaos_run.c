@@ -300,7 +300,7 @@ static void run(const char *build_dir)
     clients_start(loop, target, opt.clients, opt.seed);
     cause_faults();
     wait_for_clients();
-    struct rpc_channel *channel = rpc_channel_new(loop, target, 64u << 20);
+    struct rpc_channel *channel = rpc_channel_new(loop, target, 64u << 20, NULL);
     if (chaos_violations() == 0 || clients_busy() == 0)
         oracle_check(channel);
     if (chaos_violations() == 0)

@@ -445,7 +445,7 @@ static void on_reply(void *user, const struct fm_err *status, struct fm_bytes re
     }
     if (status->code == FM_UNAVAILABLE) { /* the channel would hold its next attempt back */
         rpc_channel_free(c->channel);
-        c->channel = rpc_channel_new(all.loop, all.target, MAX_MESSAGE);
+        c->channel = rpc_channel_new(all.loop, all.target, MAX_MESSAGE, NULL);
     }
     if (!c->once && c->op != OP_PAUSE)
         wait_then(c, 50, 300);
@@ -528,7 +528,7 @@ void clients_start(struct rpc_loop *l, const char *target, unsigned n, uint64_t 
     atomic_store(&all.busy, n);
     for (unsigned i = 0; i < n; i++) {
         fm_rng_init(&all.list[i].rng, seed * 1000 + i);
-        all.list[i].channel = rpc_channel_new(l, target, MAX_MESSAGE);
+        all.list[i].channel = rpc_channel_new(l, target, MAX_MESSAGE, NULL);
     }
     if (!rpc_loop_post(l, start_all, NULL))
         chaos_die("the loop has stopped");

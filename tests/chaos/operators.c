@@ -35,7 +35,7 @@ void operators_start(struct rpc_loop *l, const char *target)
     all.loop = l;
     all.target = target;
     for (int i = 0; i < N_HOSTS; i++)
-        all.hosts[i].channel = rpc_channel_new(l, target, MAX_MESSAGE);
+        all.hosts[i].channel = rpc_channel_new(l, target, MAX_MESSAGE, NULL);
 }
 
 void operators_want(int host, enum host_wish wish)
@@ -77,7 +77,7 @@ static void tell(int i, struct looked_after *h)
     h->busy = true;
     if (h->broken) {
         rpc_channel_free(h->channel);
-        h->channel = rpc_channel_new(all.loop, all.target, MAX_MESSAGE);
+        h->channel = rpc_channel_new(all.loop, all.target, MAX_MESSAGE, NULL);
         h->broken = false;
     }
     if (h->wanted == HOST_DRAINED) {

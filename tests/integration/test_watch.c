@@ -62,8 +62,8 @@ static void a_reader_that_stands_still_gets_every_step_once_when_it_reads_again(
     const char *job = submit_items(&c, ITEMS, 1200);
     snprintf(log, sizeof(log), "%s/slow.log", c.dir);
     json_print(request, sizeof(request), "{'job_id':'%s'}", job);
-    snprintf(command, sizeof(command), "exec %s -plaintext -d '%s' %s fermata.v1.Jobs/WatchJob > %s",
-             grpcurl_program(), request, c.address, cluster_file(&c, "seen"));
+    snprintf(command, sizeof(command), "exec %s %s -d '%s' %s fermata.v1.Jobs/WatchJob > %s",
+             grpcurl_program(), grpcurl_way(), request, c.address, cluster_file(&c, "seen"));
     const char *argv[] = {"sh", "-c", command, NULL};
     proc_talk(&slow, log, argv);
     cluster_wait_log(&c, "seen", "JOB_STATUS_");

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "certs.h"
+
 static char *binary(const char *name, char *out, size_t n)
 {
     const char *build = getenv("BUILD_DIR");
@@ -32,9 +34,22 @@ static const char *log_level(void)
     return level == NULL ? "debug" : level;
 }
 
+/* For a test that runs with TLS: once for all its clusters. */
+static void make_certs(void)
+{
+    static char dir[] = "/tmp/fermata-certs-XXXXXX";
+    static bool made;
+    if (made || !certs_wanted())
+        return;
+    assert_non_null(mkdtemp(dir));
+    certs_make(dir);
+    made = true;
+}
+
 void cluster_init(struct cluster *c)
 {
     memset(c, 0, sizeof(*c));
+    make_certs();
     cluster_lease(c, 300);
     c->heartbeat = "300ms";
     snprintf(c->dir, sizeof(c->dir), "/tmp/fermata-test-XXXXXX");
@@ -48,6 +63,33 @@ void cluster_lease(struct cluster *c, int seconds)
     snprintf(c->lease, sizeof(c->lease), "%s", test_seconds(seconds));
 }
 
+static bool has_option(const char *const more[], const char *option)
+{
+    for (size_t i = 0; more != NULL && more[i] != NULL; i++)
+        if (strcmp(more[i], option) == 0)
+            return true;
+    return false;
+}
+
+/* Where the test does not say it itself. */
+static size_t put_tls(const char **argv, size_t n, const char *ca_option, const char *name,
+                      const char *const more[])
+{
+    char cert[64], key[64];
+    if (!certs_wanted())
+        return n;
+    snprintf(cert, sizeof(cert), "%s.pem", name);
+    snprintf(key, sizeof(key), "%s.key", name);
+    const char *args[] = {ca_option,        certs_file("ca.pem"), "--tls-cert",
+                          certs_file(cert), "--tls-key",          certs_file(key)};
+    for (size_t i = 0; i < sizeof(args) / sizeof(args[0]); i += 2)
+        if (!has_option(more, args[i])) {
+            argv[n++] = args[i];
+            argv[n++] = args[i + 1];
+        }
+    return n;
+}
+
 static void add_args(const char **argv, size_t n, const char *const more[])
 {
     for (size_t i = 0; more != NULL && more[i] != NULL; i++)
@@ -58,7 +100,7 @@ static void add_args(const char **argv, size_t n, const char *const more[])
 void cluster_coordinator(struct cluster *c, const char *const more[])
 {
     char path[512], err[256];
-    const char *argv[32] = {binary("coordinator", path, sizeof(path)),
+    const char *argv[40] = {binary("coordinator", path, sizeof(path)),
                             "--listen",
                             c->address,
                             "--data",
@@ -70,7 +112,7 @@ void cluster_coordinator(struct cluster *c, const char *const more[])
                             "--log-level",
                             log_level()};
     snprintf(err, sizeof(err), "%s/coordinator.log", c->dir);
-    add_args(argv, 11, more);
+    add_args(argv, put_tls(argv, 11, "--tls-client-ca", "coordinator", more), more);
     proc_start(&c->coordinator, err, argv);
     const char *want = "listening on ";
     assert_memory_equal(c->coordinator.line, want, strlen(want));
@@ -79,8 +121,9 @@ void cluster_coordinator(struct cluster *c, const char *const more[])
 
 void cluster_host(struct cluster *c, int i, const char *id, const char *const more[])
 {
-    char path[512], err[256], want[128];
-    const char *argv[32] = {c->probes ? probes(path, sizeof(path)) : binary("hostd", path, sizeof(path)),
+    char path[512], err[256], want[128], name[48];
+    size_t n = 7;
+    const char *argv[40] = {c->probes ? probes(path, sizeof(path)) : binary("hostd", path, sizeof(path)),
                             "--coordinator",
                             c->address,
                             "--id",
@@ -89,8 +132,9 @@ void cluster_host(struct cluster *c, int i, const char *id, const char *const mo
                             log_level()};
     snprintf(err, sizeof(err), "%s/host%d.log", c->dir, i);
     if (c->alone)
-        argv[7] = "--no-supervisor";
-    add_args(argv, c->alone ? 8 : 7, more);
+        argv[n++] = "--no-supervisor";
+    snprintf(name, sizeof(name), "host-%.32s", id);
+    add_args(argv, put_tls(argv, n, "--tls-ca", name, more), more);
     proc_start(&c->hosts[i], err, argv);
     snprintf(want, sizeof(want), "attached to %s as %s", c->address, id);
     assert_string_equal(c->hosts[i].line, want);

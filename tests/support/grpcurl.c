@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "certs.h"
 #include "json_text.h"
 #include "proc.h"
 
@@ -43,21 +44,41 @@ static const char *patience(void)
     return seconds;
 }
 
+/* How it connects: argv from n on; returns the next place. */
+static size_t put_way(const char **argv, size_t n)
+{
+    const char *tls[] = {"-cacert", certs_file("ca.pem"),      "-cert", certs_file("user-ann.pem"),
+                         "-key",    certs_file("user-ann.key")};
+    if (!certs_wanted()) {
+        argv[n++] = "-plaintext";
+        return n;
+    }
+    for (size_t i = 0; i < sizeof(tls) / sizeof(tls[0]); i++)
+        argv[n++] = tls[i];
+    return n;
+}
+
+const char *grpcurl_way(void)
+{
+    static char words[1024];
+    const char *argv[8];
+    size_t n = put_way(argv, 0);
+    words[0] = '\0';
+    for (size_t i = 0, at = 0; i < n; i++)
+        at += (size_t)snprintf(words + at, sizeof(words) - at, "%s ", argv[i]);
+    return words;
+}
+
 static int call(const char *address, const char *method, const char *request, char **out, char **err)
 {
     char full[128];
     full_name(method, full);
-    const char *argv[] = {grpcurl_program(),
-                          "-plaintext",
-                          "-connect-timeout",
-                          patience(),
-                          "-max-time",
-                          patience(),
-                          "-d",
-                          "@",
-                          address,
-                          full,
-                          NULL};
+    const char *argv[20] = {grpcurl_program(), "-connect-timeout", patience(), "-max-time", patience()};
+    size_t n = put_way(argv, 5);
+    argv[n++] = "-d";
+    argv[n++] = "@";
+    argv[n++] = address;
+    argv[n] = full;
     return proc_run(argv, request, out, err);
 }
 
@@ -139,8 +160,12 @@ void rpc_start(struct proc *p, const char *err_file, const char *address, const 
     char *request = json_vformat(fmt, ap);
     va_end(ap);
     full_name(method, full);
-    const char *argv[] = {
-        grpcurl_program(), "-plaintext", "-connect-timeout", patience(), "-d", request, address, full, NULL};
+    const char *argv[20] = {grpcurl_program(), "-connect-timeout", patience()};
+    size_t n = put_way(argv, 3);
+    argv[n++] = "-d";
+    argv[n++] = request;
+    argv[n++] = address;
+    argv[n] = full;
     proc_talk(p, err_file, argv);
     free(request);
 }
@@ -149,8 +174,12 @@ void rpc_talk(struct proc *p, const char *err_file, const char *address, const c
 {
     char full[128];
     full_name(method, full);
-    const char *argv[] = {
-        grpcurl_program(), "-plaintext", "-connect-timeout", patience(), "-d", "@", address, full, NULL};
+    const char *argv[20] = {grpcurl_program(), "-connect-timeout", patience()};
+    size_t n = put_way(argv, 3);
+    argv[n++] = "-d";
+    argv[n++] = "@";
+    argv[n++] = address;
+    argv[n] = full;
     proc_talk(p, err_file, argv);
 }
 

@@ -26,6 +26,8 @@ void rpc_say(struct proc *p, const char *fmt, ...) __attribute__((format(printf,
 void rpc_hear(struct proc *p, const char *text);
 /* Runs grpcurl with these arguments (NULL-terminated); standard output for free(). It must exit with 0. */
 char *grpcurl(const char *const args[]);
+/* How it connects, as words for a shell: "-plaintext", or its certificate. */
+const char *grpcurl_way(void);
 /* Path of grpcurl. */
 const char *grpcurl_program(void);
 /* All responses of a stream as an array. */

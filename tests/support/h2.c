@@ -18,6 +18,8 @@
 
 #include <cmocka.h>
 
+#include "certs.h"
+
 #include "mem.h"
 #include "proc.h"
 #include "slow.h"
@@ -35,7 +37,7 @@ size_t h2_raise_files(void)
     return (size_t)r.rlim_max;
 }
 
-int h2_try_tcp(const char *address, unsigned from)
+int h2_raw_tcp(const char *address, unsigned from)
 {
     struct sockaddr_in to = {.sin_family = AF_INET,
                              .sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1)),
@@ -55,6 +57,17 @@ int h2_try_tcp(const char *address, unsigned from)
         return fd;
     close(fd);
     return -1;
+}
+
+int h2_try_tcp(const char *address, unsigned from)
+{
+    const struct timeval patience = {TAKES_NOTHING_S, 0};
+    int fd = h2_raw_tcp(address, from);
+    if (fd < 0 || !certs_wanted())
+        return fd;
+    fd = certs_secure(fd, "user-ann");
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    return fd;
 }
 
 int h2_tcp(const char *address, unsigned from)

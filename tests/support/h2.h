@@ -29,7 +29,9 @@ size_t h2_raise_files(void);
 /* A connection from 127.0.0.`from` (any address of loopback; 1 is the usual one), without the preface; it
  * must come about. A close does not leave it in TIME_WAIT. */
 int h2_tcp(const char *address, unsigned from);
-/* The same, or -1 when it is refused or not taken in time. */
+/* The same without TLS, even where tests use it (certs.h); -1 when it is refused or not taken in time. */
+int h2_raw_tcp(const char *address, unsigned from);
+/* The same as h2_tcp, or -1. */
 int h2_try_tcp(const char *address, unsigned from);
 /* Sends the preface and empty settings. */
 bool h2_preface(int fd);

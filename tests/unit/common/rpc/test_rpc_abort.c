@@ -88,7 +88,7 @@ static void an_aborted_call_closes_although_its_client_does_not_read(void **stat
     assert_int_equal(rpc_server_listen(t.server, "127.0.0.1:0", &port, &err), 0);
     rpc_server_start(t.server);
     snprintf(target, sizeof(target), "127.0.0.1:%d", port);
-    t.channel = rpc_channel_new(t.client_loop, target, MESSAGE_BYTES);
+    t.channel = rpc_channel_new(t.client_loop, target, MESSAGE_BYTES, NULL);
     t.stream = rpc_stream_open(t.channel, "/test.Test/Bidi", 0, &events, NULL);
     rpc_loop_run(t.loop); /* ends only when the call has closed */
     assert_true(t.closed);

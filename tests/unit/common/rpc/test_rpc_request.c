@@ -106,7 +106,7 @@ static void run_call(const char *path, const char *message)
     assert_int_equal(rpc_server_listen(t.server, "127.0.0.1:0", &port, &err), 0);
     rpc_server_start(t.server);
     snprintf(target, sizeof(target), "127.0.0.1:%d", port);
-    t.channel = rpc_channel_new(t.loop, target, 1000);
+    t.channel = rpc_channel_new(t.loop, target, 1000, NULL);
     t.open = 1;
     (void)rpc_stream_request(t.channel, path, 0, bytes(message), &events, NULL);
     rpc_loop_run(t.loop);

@@ -112,7 +112,7 @@ static void run(const char *listen, const char *connect)
     assert_int_equal(rpc_server_listen(t.server, listen, &t.port, &err), 0);
     rpc_server_start(t.server);
     snprintf(target, sizeof(target), "%s:%d", connect, t.port);
-    t.channel = rpc_channel_new(t.loop, target, 1000);
+    t.channel = rpc_channel_new(t.loop, target, 1000, NULL);
     for (size_t i = 0; i < CALLS; i++)
         (void)rpc_stream_request(t.channel, "/test.Test/Wait", 0, (struct fm_bytes){(const uint8_t *)"x", 1},
                                  &events, NULL);

@@ -54,7 +54,7 @@ static void a_call_of_an_unknown_method_is_refused_whatever_its_client_does(void
     assert_int_equal(rpc_server_listen(t.server, "127.0.0.1:0", &port, &err), 0);
     rpc_server_start(t.server);
     snprintf(target, sizeof(target), "127.0.0.1:%d", port);
-    t.channel = rpc_channel_new(t.loop, target, 1000);
+    t.channel = rpc_channel_new(t.loop, target, 1000, NULL);
     for (int i = 0; i < CALLS; i++)
         t.streams[i] = rpc_stream_open(t.channel, "/test.Test/Nope", 0, &events, NULL);
     rpc_stream_send(t.streams[0], (struct fm_bytes){(const uint8_t *)"x", 1});

@@ -101,7 +101,7 @@ int fixture_setup(void **state)
     pthread_mutex_unlock(&f->lock);
     char target[32];
     snprintf(target, sizeof(target), "127.0.0.1:%d", f->port);
-    f->channel = rpc_channel_new(f->client_loop, target, FM_MAX_FROM_HOST_BYTES);
+    f->channel = rpc_channel_new(f->client_loop, target, FM_MAX_FROM_HOST_BYTES, NULL);
     *state = f;
     return 0;
 }
