@@ -50,6 +50,7 @@ static void on_marks_listed(struct core *c, struct wait *w, struct store_done *d
             m->incarnation = fm_xstrdup(v->incarnation);
             m->cordoned = v->cordoned;
             m->draining = v->draining;
+            mark_take_acts(m, v);
         }
     }
     c->marks_loaded = true;

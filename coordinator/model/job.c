@@ -222,6 +222,7 @@ int job_load(struct job *job, const struct store_found_job *found, size_t max_st
     fm_buf_append(&job->disk_head, found->head.p, found->head.n);
     job->disk_status = (int)head->status;
     job->steps_on_disk = job_state_step(job->state);
+    job->entries_on_disk = head->entry_count;
     job->inputs_on_disk = head->input_count;
     job->snapshot_step = found->snapshot.p != NULL ? found->snapshot_number : 0;
     job->journal_bytes = 0;
@@ -428,4 +429,22 @@ bool children_due(const struct job *job)
         if (!h->children[i]->started)
             return true;
     return false;
+}
+
+void job_forget_assignment(struct job *job)
+{
+    if (job->head->assignment != NULL)
+        fermata__v1__assignment__free_unpacked(job->head->assignment, NULL);
+    job->head->assignment = NULL;
+}
+
+void job_set_assignment(struct job *job, const char *from_host, int64_t wall_ms)
+{
+    Fermata__V1__Assignment a = FERMATA__V1__ASSIGNMENT__INIT;
+    job_forget_assignment(job);
+    a.from_host = (char *)(uintptr_t)from_host;
+    a.after_step = job_state_step(job->state);
+    job->head->assignment = pb_clone(&a);
+    pb_set_time(&job->head->assignment->at, wall_ms);
+    job->not_taken = false;
 }

@@ -74,7 +74,7 @@ struct job {
     struct task_item *inputs; /* inputs that no step has taken, by number */
     uint32_t inputs_on_disk;  /* inputs up to this number are committed */
     uint32_t inputs_sent;     /* inputs up to this number were sent to the host */
-    uint32_t steps_on_disk;
+    uint32_t steps_on_disk, entries_on_disk;
     uint32_t snapshot_step;       /* step that the stored snapshot covers */
     size_t journal_bytes;         /* bytes of steps since the snapshot */
     uint32_t emit_deferred_input; /* emit_deferred is over when a step has taken inputs through this one */
@@ -100,6 +100,7 @@ struct job {
     char *avoid_host;      /* a host that refused it a moment ago */
     uint32_t refusals;     /* in a row: hosts that gave it back as they got it */
     int64_t rest_until_ms; /* monotonic; no host gets it before, for several have refused it; 0: none */
+    bool not_taken;        /* its host has not taken it up */
     uint32_t trials;       /* how often it was tried alone on a host */
     bool waits_apart;      /* queued, among the jobs that are tried one at a time */
     struct unit *inflight, *next;
@@ -163,6 +164,11 @@ int64_t job_wake_ms(struct job *job, uint32_t parallelism);
  * since the last one is worth it, and has grown as large as the state, so that what is written stays in
  * proportion to what happened. */
 bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_steps, size_t snapshot_bytes);
+
+/* The job is given to a host, having been on this one (""): until the journal shows that, its record says so.
+ */
+void job_set_assignment(struct job *job, const char *from_host, int64_t wall_ms);
+void job_forget_assignment(struct job *job);
 
 /* True when the job has children to look after or a parent to tell. */
 bool children_due(const struct job *job);

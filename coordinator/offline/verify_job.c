@@ -284,6 +284,40 @@ static void fold_all(struct verify *v, struct checking *c)
         complain(v, c, "its snapshot is that of step %u; %u steps are stored", c->snapshot_step, last);
 }
 
+/* ---- entries ---- */
+
+static void on_entry(struct verify *v, sqlite3_stmt *s, void *arg)
+{
+    struct checking *c = arg;
+    struct fm_bytes body = sql_bytes(s, 2);
+    long long step = sqlite3_column_int64(s, 0), number = sqlite3_column_int64(s, 1);
+    if (number != c->next)
+        complain(v, c, "entry %lld follows entry %u", number, c->next - 1);
+    c->next = (uint32_t)number + 1;
+    if (step > job_state_step(c->job->state))
+        complain(v, c, "entry %lld stands after step %lld; %u steps are stored", number, step,
+                 job_state_step(c->job->state));
+    if (sqlite3_column_int64(s, 3) != sql_sum(&c->job->id, SUM_OF_ENTRY(step, number), body))
+        complain(v, c, "entry %lld does not match its checksum", number);
+    fm_auto_pb Fermata__V1__Entry *e = verify_decode(&fermata__v1__entry__descriptor, body);
+    if (e == NULL || e->kind == ENTRY_KIND_UNSPECIFIED || e->number != 0 || e->after_step != 0)
+        complain(v, c, "entry %lld is malformed", number);
+}
+
+/* A store of an earlier version has none. */
+static void check_entries(struct verify *v, struct checking *c)
+{
+    struct fm_bytes id = {c->job->id.b, sizeof(c->job->id.b)};
+    if (!v->has_entries)
+        return;
+    c->next = 1;
+    verify_each(v, "table entries",
+                "SELECT step, number, body, sum FROM entries WHERE job=?1 ORDER BY step, number", &id,
+                on_entry, c);
+    if (c->next - 1 != c->head->entry_count)
+        complain(v, c, "%u entries are stored; its record counts %u", c->next - 1, c->head->entry_count);
+}
+
 /* ---- what wakes it ---- */
 
 static bool has_waker(const struct job *job)
@@ -349,6 +383,7 @@ void verify_job(struct verify *v, sqlite3_stmt *row, void *unused)
         check_row(v, &c, row);
         fold_all(v, &c);
         if (!c.broken) {
+            check_entries(v, &c);
             check_status(v, &c);
             check_wake(v, &c, row);
         }

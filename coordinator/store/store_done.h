@@ -35,6 +35,19 @@ struct store_records {
     bool more; /* there are more than the query allowed */
 };
 
+/* A step (`entry` is 0), or an entry after it. */
+struct store_journal_record {
+    uint32_t step, entry;
+    struct fm_bytes body;
+};
+
+/* Part of a job's journal, in its order. */
+struct store_journal {
+    const struct store_journal_record *items;
+    size_t n;
+    bool more; /* there are more than the query allowed */
+};
+
 /* A job. All but the head is empty unless it was read whole. */
 struct store_found_job {
     struct fm_bytes head;
@@ -120,6 +133,7 @@ struct store_done {
         struct store_claim claim; /* of a unit: STORE_EXISTS */
         struct store_found_job job;
         struct store_records steps;
+        struct store_journal journal;
         struct store_records inputs;
         struct store_flow_version flow;
         struct fm_bytes flow_def;

@@ -20,6 +20,7 @@ enum store_query_kind {
     STORE_UNIT, /* no query: the completion of a unit */
     STORE_READ_JOB,
     STORE_READ_STEPS,
+    STORE_READ_JOURNAL,
     STORE_READ_INPUTS,
     STORE_READ_REQUEST,
     STORE_READ_FLOW,
@@ -66,6 +67,12 @@ struct store_query {
             uint32_t from, limit;
             size_t max_bytes;
         } steps;
+        struct {
+            struct fm_id job;
+            uint32_t from_step, from_entry, limit;
+            uint32_t to_step; /* the last item; 0: all that follows */
+            size_t max_bytes;
+        } journal;
         struct {
             struct fm_id job;
             uint32_t from, to;
@@ -127,6 +134,17 @@ static inline struct store_query store_read_steps(const struct fm_id *job, uint3
 {
     return (struct store_query){
         .kind = STORE_READ_STEPS, .steps = {*job, from, limit, max_bytes}
+    };
+}
+
+/* The journal of a job in its order: after each step the entries that stand there. From the entry with this
+ * number after this step on (0, 0 and 0, 1: all; n, 0: from step n on), at most `limit`, and together at most
+ * `max_bytes` (0: any) but at least one: `journal`. */
+static inline struct store_query store_read_journal(const struct fm_id *job, uint32_t from_step,
+                                                    uint32_t from_entry, uint32_t limit, size_t max_bytes)
+{
+    return (struct store_query){
+        .kind = STORE_READ_JOURNAL, .journal = {*job, from_step, from_entry, limit, 0, max_bytes}
     };
 }
 

@@ -125,6 +125,12 @@ void store_put_input(struct store_unit *u, const struct fm_id *job, uint32_t num
     (void)put_numbered(u, RECORD_INPUT, job, number, task);
 }
 
+void store_put_entry(struct store_unit *u, const struct fm_id *job, uint32_t step, uint32_t number,
+                     struct fm_bytes entry)
+{
+    put_numbered(u, RECORD_ENTRY, job, number, entry)->step = step;
+}
+
 void store_put_snapshot(struct store_unit *u, const struct fm_id *job, uint32_t number,
                         uint32_t inputs_through, struct fm_bytes state)
 {

@@ -31,11 +31,15 @@ void store_put_job(struct store_unit *u, const struct store_job *job);
 void store_put_step(struct store_unit *u, const struct fm_id *job, uint32_t number, struct fm_bytes step);
 /* Appends an input; a number that exists fails the unit. */
 void store_put_input(struct store_unit *u, const struct fm_id *job, uint32_t number, struct fm_bytes task);
+/* Appends what the journal says besides steps, after step `step`; numbers are a job's, and grow with the
+ * steps. One that exists fails the unit. */
+void store_put_entry(struct store_unit *u, const struct fm_id *job, uint32_t step, uint32_t number,
+                     struct fm_bytes entry);
 /* Replaces a job's snapshot; it covers all steps up to `number` and all inputs up to
  * `inputs_through`. */
 void store_put_snapshot(struct store_unit *u, const struct fm_id *job, uint32_t number,
                         uint32_t inputs_through, struct fm_bytes state);
-/* Removes a job with its steps, inputs, snapshot, labels and requests. */
+/* Removes a job with its steps, inputs, entries, snapshot, labels and requests. */
 void store_delete_job(struct store_unit *u, const struct fm_id *job);
 
 /* Stores a definition by its digest; storing it twice is fine. */

@@ -301,6 +301,11 @@ static void pausing_one_job_does_not_touch_another(void **state)
     json_t *paused = wait_status(&c, one, "PAUSED");
     assert_null(json_at(paused, "job.state.sharedData.n")); /* nothing of it runs once PAUSED is visible */
     json_decref(paused);
+    r = rpc(c.address, "Jobs/GetHistory", "{'job_id':'%s'}", one); /* that a run was aborted is known */
+    assert_string_equal(at(r, "entries[2].kind"), "ENTRY_KIND_ABORTED");
+    assert_string_equal(at(r, "entries[2].taskId"), "i1");
+    assert_string_equal(at(r, "entries[3].kind"), "ENTRY_KIND_PAUSED");
+    json_decref(r);
     json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", one));
     json_t *done = wait_status(&c, one, "COMPLETED");
     assert_string_equal(at(done, "job.state.sharedData.n"), "1");
@@ -346,6 +351,18 @@ static void a_pause_waits_for_the_end_of_the_step_in_hand(void **state)
     assert_string_equal(at(done, "job.stepCount"), "2");
     assert_int_equal(cluster_lines(&c, "effects"), 1);
     json_decref(done);
+    proc_kill9(&c.coordinator); /* who did what is as safe as the steps are */
+    cluster_coordinator(&c, NULL);
+    json_t *r = rpc(c.address, "Jobs/GetHistory", "{'job_id':'%s'}", job);
+    static const char *const kinds[] = {"ASSIGNED", "PAUSE_REQUESTED", "PAUSED", "RESUMED", "ASSIGNED"};
+    assert_int_equal(json_array_size(json_at(r, "entries")), 5);
+    for (size_t i = 0; i < 5; i++) {
+        json_t *e = json_array_get(json_at(r, "entries"), i);
+        assert_string_equal(at(e, "kind") + strlen("ENTRY_KIND_"), kinds[i]);
+        if (i == 1 || i == 2)
+            assert_string_equal(at(e, "by"), "ann");
+    }
+    json_decref(r);
     cluster_done(&c);
 }
 

@@ -62,12 +62,21 @@ static void a_sound_store_is_found_sound_and_damage_is_named(void **state)
     put_trip(&c, "'script':[{'say':'1'},{'say':'2'},{'say':'3'},{'ask':'Well?'}]");
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "PAUSED"));
+    json_decref(rpc(c.address, "Jobs/ClaimPause", "{'job_id':'%s','by':'ann'}", job)); /* two entries */
+    json_decref(rpc(c.address, "Jobs/ReleasePause", "{'job_id':'%s','by':'ann'}", job));
     char *said = NULL;
     assert_int_equal(care("--verify", NULL, c.data, &said), 1);
     assert_non_null(strstr(said, "another coordinator")); /* it is in use */
     free(said);
     proc_stop(&c.coordinator);
     check_verdict(&c, 0, "1 jobs, 4 steps: 0 faults");
+    change(&c, "UPDATE entries SET step=9 WHERE number=2");
+    check_verdict(&c, 1, "entry 2 stands after step 9; 4 steps are stored");
+    check_verdict(&c, 1, "entry 2 does not match its checksum");
+    change(&c, "UPDATE entries SET step=4 WHERE number=2");
+    check_verdict(&c, 0, "0 faults");
+    change(&c, "DELETE FROM entries WHERE number=1");
+    check_verdict(&c, 1, "entry 2 follows entry 0");
     change(&c, "DELETE FROM records WHERE number=2");
     check_verdict(&c, 1, "step 3 does not follow step 1");
     check_verdict(&c, 1, job);

@@ -10,6 +10,7 @@
  *   sim_replies.c  what they make of the replies
  *   sim_inbox.c    who lists the open questions of all jobs
  *   sim_oracle.c   what must be true, during a run and after it
+ *   sim_journal.c  what must be true of the entries of journals
  *   sim_records.c  what must be true of what is stored
  *   sim_said.c     what must be true of what the coordinator says to hosts
  *   sim_copies.c   what the hosts have of the jobs, compared with the journal
@@ -37,6 +38,7 @@
 #define MAX_JOBS 8  /* with forks */
 #define MAX_FORKS 3 /* of one job */
 #define MAX_INPUTS 4
+#define MAX_ACTS 64 /* that are remembered of a job */
 #define LEASE_MS 2000
 #define HEARTBEAT_MS 300
 #define WALL_MS 1700000000000
@@ -176,6 +178,12 @@ struct sim_job {
     bool op_open, got_final, got_history;
     uint32_t steps, forked_at, revision;
     uint32_t patch_sent, patch_acked;
+    bool grace_sent; /* a pause may abort its steps */
+    struct sim_act {
+        int kind; /* EntryKind */
+        char what[64];
+    } acts[MAX_ACTS]; /* acknowledged */
+    size_t n_acts;
     size_t breaks_sent;  /* how often its breakpoints were set */
     char break_at[16];   /* routine whose tasks are held for sure; "": of none */
     char break_sent[16]; /* routine of which that was wanted last */
@@ -222,7 +230,7 @@ struct world {
     struct kills *kills;
     struct inbox *inbox;
     uint64_t watch_ticket; /* 0: none */
-    uint32_t watch_last;
+    uint32_t watch_last, watch_entry;
     uint64_t fault_kinds;
     int64_t healed_at;
     bool calm;      /* nothing goes wrong: no handler is ever aborted */

@@ -114,6 +114,7 @@ static void pause_it(size_t j)
     if (chance(50)) { /* else it waits for the end of the step in hand */
         r.maybe_grace_case = FERMATA__V1__PAUSE_JOB_REQUEST__MAYBE_GRACE_GRACE_MS;
         r.grace_ms = rnd(400);
+        w.jobs[j].grace_sent = true;
     }
     request("Jobs/PauseJob", OP_PAUSE, j, 0, "", &r.base);
 }
@@ -132,6 +133,9 @@ static void set_breakpoints(size_t j, const char *routine)
     r.job_id = job->id;
     r.breakpoints = list;
     r.n_breakpoints = routine[0] == '\0' ? 0 : chance(30) ? 2 : 1;
+    char why[32];
+    snprintf(why, sizeof(why), "set %zu", job->breaks_sent + 1);
+    r.reason = why;
     job->break_at[0] = '\0'; /* until it is known */
     snprintf(job->break_sent, sizeof(job->break_sent), "%s", routine);
     request("Jobs/SetBreakpoints", OP_BREAKPOINTS, j, ++job->breaks_sent, routine, &r.base);
@@ -274,6 +278,7 @@ void watch(void)
     Fermata__V1__WatchJobRequest r = FERMATA__V1__WATCH_JOB_REQUEST__INIT;
     r.job_id = w.jobs[0].id;
     r.from_step = w.watch_last + 1;
+    r.from_entry = w.watch_entry + 1;
     w.watch_ticket = ++w.next_ticket;
     struct fm_buf raw = {0};
     pb_pack(&r, &raw);

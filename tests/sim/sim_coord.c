@@ -11,6 +11,7 @@
 #include "sim_disk.h"
 #include "sim_hosts.h"
 #include "sim_inbox.h"
+#include "sim_journal.h"
 #include "sim_replies.h"
 #include "sim_said.h"
 
@@ -40,6 +41,8 @@ static bool io_watch_send(void *arg, uint64_t ticket, struct fm_bytes response)
         if (r->step->number != w.watch_last + 1)
             wrong("the watch saw step %u after step %u", r->step->number, w.watch_last);
         w.watch_last = r->step->number;
+    } else if (r->event_case == FERMATA__V1__WATCH_JOB_RESPONSE__EVENT_ENTRY) {
+        journal_watched(r->entry);
     }
     fermata__v1__watch_job_response__free_unpacked(r, NULL);
     return true;

@@ -28,6 +28,46 @@ static struct store_records records_of(struct done_node *n, const struct bodies 
     return list;
 }
 
+static void take(struct done_node *n, struct fm_buf *items, uint32_t step, uint32_t entry,
+                 const struct fm_buf *body)
+{
+    const struct store_journal_record r = {step, entry, copy_of(n, body)};
+    fm_buf_append(items, &r, sizeof(r));
+}
+
+/* Steps and entries in their order, from (step, entry) on. */
+static void read_journal(struct done_node *n, const struct stored_job *j, const struct store_query *q)
+{
+    fm_auto(fm_buf) items = {0};
+    struct store_journal *list = &n->done.journal;
+    size_t s = 0, e = 0, limit = q->journal.limit;
+    uint32_t from = q->journal.from_step, number = q->journal.from_entry, to = q->journal.to_step;
+    while (s < j->steps.n && j->steps.items[s].number < from + (number > 0))
+        s++;
+    while (e < j->n_entries &&
+           (j->entries[e].step < from || (j->entries[e].step == from && j->entries[e].number < number)))
+        e++;
+    for (;;) {
+        bool is_entry =
+            e < j->n_entries && (s == j->steps.n || j->entries[e].step < j->steps.items[s].number);
+        if (!is_entry && s == j->steps.n)
+            break;
+        uint32_t step = is_entry ? j->entries[e].step : j->steps.items[s].number;
+        if (to > 0 && step + is_entry > to)
+            break;
+        list->more = limit > 0 && list->n == limit;
+        if (list->more)
+            break;
+        if (is_entry)
+            take(n, &items, step, j->entries[e].number, &j->entries[e].bytes);
+        else
+            take(n, &items, step, 0, &j->steps.items[s].bytes);
+        list->n++;
+        *(is_entry ? &e : &s) += 1;
+    }
+    list->items = (const void *)copy_of(n, &items).p;
+}
+
 static void read_job(struct done_node *n, enum store_extent extent, const struct stored_job *j)
 {
     struct store_found_job *found = &n->done.job;
@@ -206,14 +246,17 @@ static void list_hosts(struct sim_store *s, struct done_node *n)
 /* A query of one job. */
 static void read_of_job(struct sim_store *s, struct done_node *n, const struct store_query *q)
 {
-    const struct fm_id *id = q->kind == STORE_READ_JOB     ? &q->job.id
-                             : q->kind == STORE_READ_STEPS ? &q->steps.job
-                                                           : &q->inputs.job;
+    const struct fm_id *id = q->kind == STORE_READ_JOB       ? &q->job.id
+                             : q->kind == STORE_READ_STEPS   ? &q->steps.job
+                             : q->kind == STORE_READ_JOURNAL ? &q->journal.job
+                                                             : &q->inputs.job;
     const struct stored_job *j = stored_job(s, id);
     if (j == NULL)
         n->done.status = q->kind == STORE_READ_INPUTS ? STORE_OK : STORE_NOT_FOUND;
     else if (q->kind == STORE_READ_JOB)
         read_job(n, q->job.extent, j);
+    else if (q->kind == STORE_READ_JOURNAL)
+        read_journal(n, j, q);
     else if (q->kind == STORE_READ_STEPS)
         n->done.steps = records_of(n, &j->steps, q->steps.from, UINT32_MAX, q->steps.limit);
     else
@@ -226,6 +269,7 @@ struct store_done *sim_store_query(struct sim_store *s, const struct store_query
     switch (q->kind) {
     case STORE_READ_JOB:
     case STORE_READ_STEPS:
+    case STORE_READ_JOURNAL:
     case STORE_READ_INPUTS:
         read_of_job(s, n, q);
         break;

@@ -8,6 +8,7 @@
 #include "job.h"
 #include "sim_answers.h"
 #include "sim_inbox.h"
+#include "sim_journal.h"
 #include "sim_oracle.h"
 
 /* ---- it was done ---- */
@@ -42,6 +43,7 @@ static void forked(struct op *op, struct fm_bytes bytes)
     job->final = job->cancel_acked = job->cancel_sent = job->op_open = job->got_final = job->got_history =
         job->fork_open = job->answer_acked = false;
     job->patch_acked = job->revision = 0;
+    job->n_acts = 0;
     job->break_at[0] = job->break_sent[0] = '\0';
     for (size_t i = 0; i < job->n_inputs; i++)
         job->inputs[i].acked = job->inputs[i].refused = false; /* those after the step are not in the fork */
@@ -81,6 +83,8 @@ static void cancelled(struct op *op, struct fm_bytes bytes)
     struct sim_job *job = &w.jobs[op->job];
     Fermata__V1__CancelJobResponse *r = fermata__v1__cancel_job_response__unpack(NULL, bytes.n, bytes.p);
     job->cancel_acked = job->cancel_acked || (int)r->status == JOB_CANCELLED;
+    if (job->cancel_acked)
+        journal_acked(op->job, FERMATA__V1__ENTRY_KIND__ENTRY_KIND_CANCELLED, "");
     fermata__v1__cancel_job_response__free_unpacked(r, NULL);
 }
 
@@ -88,6 +92,7 @@ static void got_history(struct op *op, struct fm_bytes bytes)
 {
     Fermata__V1__GetHistoryResponse *r = fermata__v1__get_history_response__unpack(NULL, bytes.n, bytes.p);
     check_history(op->job, r);
+    journal_check(op->job, r);
     fermata__v1__get_history_response__free_unpacked(r, NULL);
 }
 
@@ -104,6 +109,8 @@ static void paused(struct op *op, struct fm_bytes bytes)
 {
     Fermata__V1__PauseJobResponse *r = fermata__v1__pause_job_response__unpack(NULL, bytes.n, bytes.p);
     check_paused(op->job, op->at, r);
+    if (r->pause_id[0] != '\0')
+        journal_acked(op->job, FERMATA__V1__ENTRY_KIND__ENTRY_KIND_PAUSED, r->pause_id);
     fermata__v1__pause_job_response__free_unpacked(r, NULL);
 }
 
@@ -154,6 +161,8 @@ static void take_ok(struct op *op, struct fm_bytes bytes)
         return;
     case OP_RESUME:
         job->answer_acked = job->answer_acked || strchr(op->text, '/') == NULL;
+        if (strchr(op->text, '/') == NULL)
+            journal_acked(op->job, FERMATA__V1__ENTRY_KIND__ENTRY_KIND_ANSWERED, op->text);
         trace("answer to %s of job %zu is acknowledged", op->text, op->job);
         return;
     case OP_DECIDE:
@@ -165,6 +174,11 @@ static void take_ok(struct op *op, struct fm_bytes bytes)
     case OP_BREAKPOINTS:
         if (op->item == job->breaks_sent)
             snprintf(job->break_at, sizeof(job->break_at), "%.15s", op->text);
+        if (op->text[0] != '\0') {
+            char why[32];
+            snprintf(why, sizeof(why), "set %zu", op->item);
+            journal_acked(op->job, FERMATA__V1__ENTRY_KIND__ENTRY_KIND_BREAKPOINTS_SET, why);
+        }
         trace("breakpoints of job %zu are at \"%s\"", op->job, op->text);
         return;
     case OP_INBOX:

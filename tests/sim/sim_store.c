@@ -35,6 +35,9 @@ static void free_job(struct stored_job *j)
 {
     free_bodies(&j->steps);
     free_bodies(&j->inputs);
+    for (size_t i = 0; i < j->n_entries; i++)
+        fm_buf_done(&j->entries[i].bytes);
+    free(j->entries);
     fm_buf_done(&j->head);
     fm_buf_done(&j->snapshot);
     free(j);
@@ -116,6 +119,9 @@ static const char *broken_rule(struct sim_store *s, const struct store_unit *u)
             return "the job to be changed is not there";
         if (r->kind == RECORD_STEP && j != NULL && has_number(&j->steps, r->number))
             return "the step is there already";
+        if (r->kind == RECORD_ENTRY && j != NULL && j->n_entries > 0 &&
+            j->entries[j->n_entries - 1].number >= r->number)
+            return "the entry is there already";
         if (r->kind == RECORD_INPUT && j != NULL && has_number(&j->inputs, r->number))
             return "the input is there already";
     }
@@ -127,6 +133,13 @@ static void put_body(struct bodies *b, const struct record *r)
     b->items = fm_xrealloc(b->items, (b->n + 1) * sizeof(*b->items));
     b->items[b->n] = (struct body){.number = r->number};
     fm_buf_append(&b->items[b->n++].bytes, r->body.p, r->body.n);
+}
+
+static void put_entry(struct stored_job *j, const struct record *r)
+{
+    j->entries = fm_xrealloc(j->entries, (j->n_entries + 1) * sizeof(*j->entries));
+    j->entries[j->n_entries] = (struct stored_entry){.step = r->step, .number = r->number};
+    fm_buf_append(&j->entries[j->n_entries++].bytes, r->body.p, r->body.n);
 }
 
 static struct stored_job *job_of(struct sim_store *s, const struct fm_id *id)
@@ -236,6 +249,9 @@ static void apply_record(struct sim_store *s, const struct record *r)
         return;
     case RECORD_INPUT:
         put_body(&job_of(s, &r->job)->inputs, r);
+        return;
+    case RECORD_ENTRY:
+        put_entry(job_of(s, &r->job), r);
         return;
     case RECORD_SNAPSHOT:
         j = job_of(s, &r->job);

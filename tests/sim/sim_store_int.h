@@ -11,6 +11,12 @@ struct body {
     struct fm_buf bytes;
 };
 
+/* What the journal says besides steps. */
+struct stored_entry {
+    uint32_t step, number;
+    struct fm_buf bytes;
+};
+
 struct bodies {
     struct body *items;
     size_t n;
@@ -25,6 +31,8 @@ struct stored_job {
     uint32_t snapshot_number;
     bool has_snapshot;
     struct bodies steps, inputs;
+    struct stored_entry *entries; /* in order */
+    size_t n_entries;
     uint8_t digest[STORE_DIGEST_BYTES];
     uint64_t calls; /* of models, in the ledger */
 };

@@ -43,9 +43,65 @@ struct host_mark *mark_get(struct core *c, const char *id)
     return m;
 }
 
+/* ---- what operators did ---- */
+
+#define MAX_ACTS 16
+
+static void forget_acts(struct host_mark *m, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        fermata__v1__entry__free_unpacked(m->acts[i], NULL);
+    m->n_acts -= n;
+    memmove(m->acts, m->acts + n, m->n_acts * sizeof(*m->acts));
+}
+
+static void add_act(struct host_mark *m, const Fermata__V1__Entry *e)
+{
+    if (m->acts == NULL)
+        m->acts = fm_xcalloc(MAX_ACTS, sizeof(*m->acts));
+    if (m->n_acts == MAX_ACTS)
+        forget_acts(m, 1);
+    m->acts[m->n_acts++] = pb_clone(e);
+}
+
+void mark_note(const struct core *c, struct host_mark *m, Fermata__V1__EntryKind kind, struct who who)
+{
+    Fermata__V1__Entry e = FERMATA__V1__ENTRY__INIT;
+    Google__Protobuf__Timestamp now = core_now(c);
+    e.kind = kind;
+    e.by = (char *)(uintptr_t)who.by;
+    e.reason = (char *)(uintptr_t)who.reason;
+    e.at = &now;
+    add_act(m, &e);
+}
+
+void mark_take_acts(struct host_mark *m, const Fermata__V1__Host *stored)
+{
+    for (size_t i = 0; i < stored->n_acts; i++)
+        add_act(m, stored->acts[i]);
+}
+
+void mark_put_acts(const struct host_mark *m, Fermata__V1__Host *view)
+{
+    size_t n = m == NULL ? 0 : m->n_acts;
+    view->acts = n == 0 ? NULL : fm_xcalloc(n, sizeof(*view->acts));
+    for (view->n_acts = 0; view->n_acts < n; view->n_acts++)
+        view->acts[view->n_acts] = pb_clone(m->acts[view->n_acts]);
+}
+
+struct who mark_drained_by(const struct host_mark *m)
+{
+    for (size_t i = m == NULL ? 0 : m->n_acts; i-- > 0;)
+        if (m->acts[i]->kind == ENTRY_KIND_DRAINED)
+            return (struct who){m->acts[i]->by, m->acts[i]->reason};
+    return who_none("its host is drained");
+}
+
 static void mark_free(struct core *c, struct host_mark *m)
 {
     HASH_DEL(c->marks, m);
+    forget_acts(m, m->n_acts);
+    free(m->acts);
     free(m->id);
     free(m->incarnation);
     free(m);
@@ -59,6 +115,8 @@ Fermata__V1__Host *mark_view(const struct host_mark *m)
     v.status = HOST_STATUS_AWAY;
     v.cordoned = m->cordoned;
     v.draining = m->draining;
+    v.acts = m->acts;
+    v.n_acts = m->n_acts;
     return pb_clone(&v);
 }
 

@@ -17,6 +17,7 @@
 #include "host.h"
 #include "job.h"
 #include "job_state.h"
+#include "journal.h"
 #include "log.h"
 #include "lost.h"
 #include "mem.h"
@@ -82,6 +83,7 @@ void paused_effect(struct unit *u)
 static void job_leave_host(struct core *c, struct job *job)
 {
     breakpoints_left(c, job);
+    job_note_left(c, job);
     host_detach_job(job);
     pb_set_string(&job->head->host, "");
     job->head_dirty = true;
@@ -127,6 +129,8 @@ void job_hold(struct core *c, struct job *job)
     p.at = &at;
     p.question = job->head->pause_reason;
     job_add_pause(job, pb_clone(&p));
+    job_note_here(c, job, ENTRY_KIND_PAUSED, (struct who){job->head->pause_by, job->head->pause_reason}, id,
+                  NULL);
     forget_wanted_pause(job);
     if (job->host != NULL)
         job_leave_host(c, job);

@@ -285,6 +285,7 @@ void place_assign(struct core *c, struct job *job, struct host *h)
     place_unqueue(c, job);
     job->head->epoch++;
     pb_set_string(&job->head->host, h->id);
+    job_set_assignment(job, job->head->last_host, c->wall_ms);
     pb_set_string(&job->head->last_host, h->id);
     host_attach_job(h, job);
     job->assign_sent = false;

@@ -190,7 +190,8 @@ static void restore(const struct job *job, const char *routine, Google__Protobuf
     }
 }
 
-int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateRequest *r, struct fm_err *err)
+int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateRequest *r, struct who who,
+                 struct fm_err *err)
 {
     size_t n_set = r->set == NULL ? 0 : r->set->n_fields, n = n_set + r->n_remove;
     fm_auto_pb Google__Protobuf__Struct *set = pb_clone(r->set);
@@ -205,7 +206,7 @@ int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateR
         changes[i].kind = i < n_set ? STATE_CHANGE_KIND_SET : STATE_CHANGE_KIND_REMOVE;
         changes[i].value = i < n_set ? set->fields[i]->value : NULL;
     }
-    Fermata__V1__Remedy remedy = remedy_of(REMEDY_KIND_PATCH_STATE, r->by, r->reason);
+    Fermata__V1__Remedy remedy = remedy_of(REMEDY_KIND_PATCH_STATE, who.by, who.reason);
     Fermata__V1__Step step = FERMATA__V1__STEP__INIT;
     step.routine = r->routine;
     step.n_changes = n;

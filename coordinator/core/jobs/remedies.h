@@ -6,6 +6,7 @@
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "google/protobuf/struct.pb-c.h"
+#include "who.h"
 
 struct core;
 struct job;
@@ -21,7 +22,7 @@ int remedy_retry(struct core *c, struct job *job, const char *task_id, const cha
 int remedy_edit(struct core *c, struct job *job, const char *task_id, const Google__Protobuf__Struct *data,
                 const char *by, const char *reason, struct fm_err *err) FM_MUST_CHECK;
 /* Changes keys of the shared data (routine "") or of a routine's state. */
-int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateRequest *r,
+int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateRequest *r, struct who who,
                  struct fm_err *err) FM_MUST_CHECK;
 
 #endif

@@ -113,6 +113,7 @@ static void expire(struct core *c, struct job *job, const Fermata__V1__Pause *p)
     task.pause_id = p->pause_id;
     task.call_id = p->call_id;
     (void)job_add_input(c, job, &task);
+    job_note_here(c, job, ENTRY_KIND_ANSWERED, who_none("nobody had answered in time"), p->pause_id, NULL);
     FM_LOG(INFO, STATE, "a question expired", FM_STR("job", job->text), FM_STR("pause", p->pause_id));
     job->head->emit_deferred = true;
     job->emit_deferred_input = job->head->input_count;

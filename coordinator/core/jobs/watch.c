@@ -1,5 +1,6 @@
-/* WatchJob. A watch is a cursor: the number of the next step to send. Steps come live when it is up to date,
- * else from the store, so a slow reader misses nothing and costs nothing. Only what is on disk is sent. */
+/* WatchJob. A watch is a cursor in the journal: the numbers of the next step and the next entry to send. Both
+ * come live when it is up to date, else from the store, so a slow reader misses nothing and costs nothing.
+ * Only what is on disk is sent. */
 #include "watch.h"
 
 #include <stdlib.h>
@@ -8,13 +9,13 @@
 #include <utlist.h>
 
 #include "buf.h"
+#include "entry.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
 #include "fields.h"
 #include "host.h"
 #include "id.h"
 #include "job.h"
-#include "journal_check.h"
 #include "mem.h"
 #include "op.h"
 #include "pbc.h"
@@ -61,10 +62,27 @@ static void send_head(struct core *c, struct watch *w)
 
 static void send_step(struct core *c, struct watch *w, uint32_t number, struct fm_bytes step)
 {
-    fm_auto(fm_buf) b = {0};
+    fm_auto(fm_buf) derived = {0}, b = {0};
+    entry_put_derived(step, FIELD_WATCH_JOB_RESPONSE_ENTRY, &derived);
+    if (derived.n > 0)
+        watch_send(c, w, &derived);
     fm_buf_put_len_delim(&b, FIELD_WATCH_JOB_RESPONSE_STEP, step.p, step.n);
     w->next_step = number + 1;
     watch_send(c, w, &b);
+}
+
+static void send_entry(struct core *c, struct watch *w, uint32_t step, uint32_t number, struct fm_bytes entry)
+{
+    fm_auto(fm_buf) b = {0};
+    entry_put(step, number, entry, FIELD_WATCH_JOB_RESPONSE_ENTRY, &b);
+    w->next_entry = number + 1;
+    watch_send(c, w, &b);
+}
+
+/* It has seen all that is on disk. */
+static bool is_up_to_date(const struct watch *w)
+{
+    return w->next_step > w->job->steps_on_disk && w->next_entry > w->job->entries_on_disk;
 }
 
 static void pump(struct core *c, struct watch *w);
@@ -89,7 +107,7 @@ static void fail_beyond_the_end(struct core *c, struct watch *w)
     watch_free(c, w);
 }
 
-static void on_steps_read(struct core *c, struct wait *q, struct store_done *d)
+static void on_journal_read(struct core *c, struct wait *q, struct store_done *d)
 {
     struct watch *w;
     HASH_FIND(hh, c->watches, &q->ticket, sizeof(q->ticket), w);
@@ -97,17 +115,30 @@ static void on_steps_read(struct core *c, struct wait *q, struct store_done *d)
         return;
     w->reading = false;
     struct job *job = w->job;
+    const struct store_journal *read = &d->journal;
     bool damaged =
-        d->status == STORE_OK && read_check_steps(&d->steps, w->next_step, job->steps_on_disk, &d->err) != 0;
+        d->status == STORE_OK && entry_check_journal(read, w->next_step, w->asked_step, &d->err) != 0;
     if (damaged || d->err.code != FM_OK) {
         c->io.fail(c->io.arg, w->ticket, &d->err);
         watch_free(c, w);
         job_rest(c, job);
         return;
     }
-    const struct store_record *step = d->steps.items;
-    for (size_t i = 0; i < d->steps.n && !w->full && step[i].number <= job->steps_on_disk; i++)
-        send_step(c, w, step[i].number, step[i].body);
+    size_t i = 0;
+    for (; i < read->n && !w->full; i++) {
+        const struct store_journal_record *r = &read->items[i];
+        if (r->step > job->steps_on_disk || r->entry > job->entries_on_disk)
+            break; /* it comes when its unit is done */
+        if (r->entry == 0)
+            send_step(c, w, r->step, r->body);
+        else
+            send_entry(c, w, r->step, r->entry, r->body);
+    }
+    bool all = i == read->n ? !read->more
+                            : !w->full && (read->items[i].step > w->asked_step ||
+                                           read->items[i].entry > w->asked_entry);
+    if (all && w->next_entry <= w->asked_entry)
+        w->next_entry = w->asked_entry + 1; /* those before the first step that is wanted are not shown */
     pump(c, w);
     job_rest(c, job);
 }
@@ -118,11 +149,13 @@ static void pump(struct core *c, struct watch *w)
     struct job *job = w->job;
     if (w->full || w->reading || job->loading || job->disk_head.n == 0)
         return;
-    if (w->next_step <= job->steps_on_disk) {
-        struct store_query q =
-            store_read_steps(&job->id, w->next_step, core_page(c, STEPS_AT_ONCE), BYTES_AT_ONCE);
+    if (!is_up_to_date(w)) {
+        struct store_query q = store_read_journal(&job->id, w->next_step - 1, w->next_entry,
+                                                  core_page(c, STEPS_AT_ONCE), BYTES_AT_ONCE);
         w->reading = true;
-        core_read(c, q, on_steps_read, NULL)->ticket = w->ticket;
+        w->asked_step = job->steps_on_disk;
+        w->asked_entry = job->entries_on_disk;
+        core_read(c, q, on_journal_read, NULL)->ticket = w->ticket;
         return;
     }
     if (!w->need_head)
@@ -151,8 +184,21 @@ static void watch_step(struct core *c, struct job *job, uint32_t number, struct 
 {
     struct watch *w, *tmp;
     DL_FOREACH_SAFE (job->watches, w, tmp) {
-        if (!w->full && !w->reading && w->next_step == number && step.n > 0)
+        if (!w->full && !w->reading && w->next_step == number && w->next_entry > job->entries_on_disk &&
+            step.n > 0)
             send_step(c, w, number, step);
+        else
+            pump(c, w);
+    }
+}
+
+static void watch_entry(struct core *c, struct job *job, uint32_t step, uint32_t number,
+                        struct fm_bytes entry)
+{
+    struct watch *w, *tmp;
+    DL_FOREACH_SAFE (job->watches, w, tmp) {
+        if (!w->full && !w->reading && w->next_step == step + 1 && w->next_entry == number && entry.n > 0)
+            send_entry(c, w, step, number, entry);
         else
             pump(c, w);
     }
@@ -167,7 +213,7 @@ void watch_progress(struct core *c, const struct host *h, const Fermata__V1__Pro
     fm_auto(fm_buf) b = {0};
     struct watch *w;
     DL_FOREACH (job->watches, w) {
-        if (w->full || w->reading || w->need_head || w->next_step <= job->steps_on_disk)
+        if (w->full || w->reading || w->need_head || !is_up_to_date(w))
             continue;
         if (b.n == 0) {
             pb_put(&b, FIELD_WATCH_JOB_RESPONSE_PROGRESS, m);
@@ -190,7 +236,7 @@ void watches_tick(struct core *c)
     c->watch_beat_ms = c->now_ms + c->cfg.watch_heartbeat_ms;
     struct watch *w, *tmp;
     HASH_ITER (hh, c->watches, w, tmp) {
-        bool silent = !w->spoken && !w->full && !w->reading && w->next_step > w->job->steps_on_disk;
+        bool silent = !w->spoken && !w->full && !w->reading && is_up_to_date(w);
         w->spoken = false;
         if (!silent)
             continue;
@@ -232,12 +278,13 @@ void watch_drained(struct core *c, uint64_t ticket)
     job_rest(c, job);
 }
 
-void watch_begin(struct core *c, struct job *job, uint64_t ticket, uint32_t from_step)
+void watch_begin(struct core *c, struct job *job, uint64_t ticket, uint32_t from_step, uint32_t from_entry)
 {
     struct watch *w = fm_xcalloc(1, sizeof(*w));
     w->ticket = ticket;
     w->job = job;
     w->next_step = from_step > 0 ? from_step : 1;
+    w->next_entry = from_entry > 0 ? from_entry : 1;
     HASH_ADD(hh, c->watches, ticket, sizeof(w->ticket), w);
     DL_APPEND(job->watches, w);
     /* The job as it is comes first, then its steps, then the job again if it has ended. */
@@ -277,12 +324,27 @@ void watches_free(struct core *c)
         watch_free(c, w);
 }
 
-/* ---- steps on disk ---- */
+/* ---- steps and entries on disk ---- */
 
 static void step_stored(struct core *c, struct job *job, struct effect *e)
 {
     job->steps_on_disk = e->number;
     watch_step(c, job, e->number, e->bytes);
+}
+
+static void entry_stored(struct core *c, struct job *job, struct effect *e)
+{
+    job->entries_on_disk = e->number;
+    watch_entry(c, job, e->epoch, e->number, e->bytes);
+}
+
+static const struct effect_kind entry_effect_kind = {"entry", entry_stored, NULL, NULL, NULL};
+
+void entry_effect(struct unit *u, uint32_t step, uint32_t number, struct fm_bytes entry)
+{
+    struct effect *e = unit_effect(u, &entry_effect_kind, entry);
+    e->number = number;
+    e->epoch = step; /* after which it stands */
 }
 
 static const struct effect_kind step_effect_kind = {"step", step_stored, NULL, NULL, NULL};

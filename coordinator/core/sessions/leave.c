@@ -12,6 +12,7 @@
 #include "fermata/v1/hosts.pb-c.h"
 #include "host.h"
 #include "job.h"
+#include "journal.h"
 #include "log.h"
 #include "marks.h"
 #include "mem.h"
@@ -62,6 +63,7 @@ void drain_answer(struct core *c, struct host *h, const struct op *op)
     Fermata__V1__DrainHostResponse r = FERMATA__V1__DRAIN_HOST_RESPONSE__INIT;
     name_left(h, &r);
     r.host = host_view(c, h);
+    mark_put_acts(mark_find(c, h->id), r.host);
     if (op->own != NULL && h->n_jobs > 0)
         log_left(h, &r);
     mark_save(c, mark_get(c, h->id), op->ticket, &r.base);
@@ -104,8 +106,10 @@ void mark_left(struct core *c, struct host *h)
 
 void host_requeue_all(struct core *c, struct host *h, const char *why)
 {
-    while (h->jobs != NULL)
+    while (h->jobs != NULL) {
+        job_note_here(c, h->jobs, ENTRY_KIND_LOST, who_none(why), NULL, NULL);
         job_requeue(c, h->jobs, why);
+    }
 }
 
 void conn_free(struct core *c, struct conn *k)

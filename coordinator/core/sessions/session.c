@@ -20,6 +20,7 @@
 #include "id.h"
 #include "job.h"
 #include "job_state.h"
+#include "journal.h"
 #include "leave.h"
 #include "log.h"
 #include "marks.h"
@@ -236,6 +237,7 @@ static void sort_out_jobs(struct core *c, struct host *h, const Fermata__V1__Hel
         if (job->assign_sent)
             continue;
         place_missed(c, job);
+        job_note_here(c, job, ENTRY_KIND_LOST, who_none("its host came back without it"), NULL, NULL);
         job_requeue(c, job, "its host came back without it");
     }
 }

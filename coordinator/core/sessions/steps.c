@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aborted.h"
 #include "agreed.h"
 #include "buf.h"
 #include "children.h"
@@ -21,6 +22,7 @@
 #include "journal.h"
 #include "log.h"
 #include "lost.h"
+#include "marks.h"
 #include "mem.h"
 #include "move.h"
 #include "pause.h"
@@ -64,6 +66,7 @@ static void on_bad_step(struct core *c, struct host *h, struct job *job, const F
     free(job->avoid_host);
     job->avoid_host = fm_xstrdup(h->id);
     core_retry_later(c);
+    job_note_here(c, job, ENTRY_KIND_LOST, who_none("its host made a step that breaks a rule"), NULL, NULL);
     job_requeue(c, job, "its host made a step that breaks a rule");
 }
 
@@ -288,27 +291,42 @@ static void hold_task(struct core *c, struct job *job, const char *task_id, cons
     p.step = job_state_step(job->state);
     p.at = &at;
     job_add_pause(job, pb_clone(&p));
+    job_note_here(c, job, ENTRY_KIND_BREAKPOINT_HIT, who_none(said), id, task_id);
     job->head->single_step = false;
     FM_LOG(INFO, STATE, "task held by a breakpoint", FM_STR("job", job->text), FM_STR("task", task_id),
            FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)));
     job_park(c, job, PARK_BY_STATE);
 }
 
+/* Why a host gives a job back that is to go on elsewhere. */
+static struct who who_drains(struct core *c, const struct host *h)
+{
+    if (h->draining)
+        return mark_drained_by(mark_find(c, h->id));
+    return who_none(h->leaving ? "its host leaves" : "its host was asked to give it back");
+}
+
 void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release *r)
 {
     struct fm_id id;
     struct job *job = fm_id_parse(r->job_id, &id) == 0 ? job_in_memory(c, &id) : NULL;
-    if (job == NULL || job->loading || job->host != h || job->head->epoch != r->epoch ||
-        r->reason == RELEASE_REASON_ABORTED)
+    if (r->reason == RELEASE_REASON_ABORTED) {
+        aborted_elsewhere(c, h, &id, r);
+        return;
+    }
+    if (job == NULL || job->loading || job->host != h || job->head->epoch != r->epoch)
         return; /* it lost the job before: nothing to give back */
+    aborted_here(c, job, r);
     for (size_t i = 0; i < r->n_unstarted_tasks; i++)
         lost_unstarted(job, r->unstarted_tasks[i]);
     const char *why = r->message[0] != '\0' ? r->message : "its host gave it back";
     switch (r->reason) {
     case RELEASE_REASON_REFUSED:
+        job->not_taken = true;
         place_refused(c, job, h->id);
         break;
     case RELEASE_REASON_DRAINING: /* perhaps of a drain that was taken back */
+        job_note_here(c, job, ENTRY_KIND_DRAINED, who_drains(c, h), NULL, NULL);
         free(job->avoid_host);
         job->avoid_host = fm_xstrdup(h->id);
         core_retry_later(c);

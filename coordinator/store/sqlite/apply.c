@@ -154,6 +154,19 @@ static enum applied put_numbered(struct applying *a, int64_t number, const struc
     return run(a, s, "record");
 }
 
+static enum applied put_entry(struct applying *a, const struct record *r)
+{
+    sqlite3_stmt *s = get(a, SQL_PUT_ENTRY);
+    if (s == NULL)
+        return FAILED;
+    sql_bind_id(s, 1, &r->job);
+    sql_bind_number(s, 2, r->step);
+    sql_bind_number(s, 3, r->number);
+    sql_bind_bytes(s, 4, r->body);
+    sql_bind_number(s, 5, sql_sum(&r->job, SUM_OF_ENTRY(r->step, r->number), r->body));
+    return run(a, s, "entry");
+}
+
 static enum applied put_snapshot(struct applying *a, const struct record *r)
 {
     sqlite3_stmt *s = get(a, SQL_PUT_SNAPSHOT);
@@ -233,6 +246,8 @@ static enum applied apply_record(struct applying *a, const struct record *r)
         return put_numbered(a, r->number, r);
     case RECORD_INPUT:
         return put_numbered(a, -(int64_t)r->number, r);
+    case RECORD_ENTRY:
+        return put_entry(a, r);
     case RECORD_SNAPSHOT:
         return put_snapshot(a, r);
     case RECORD_FLOW_DEF:

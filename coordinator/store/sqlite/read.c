@@ -215,6 +215,73 @@ static void read_steps_of(struct reading *r)
         (void)read_steps(r, &r->q->steps.job, r->q->steps.from, r->q->steps.limit, &r->d->steps);
 }
 
+/* What stands next in the journal: a step or an entry, the first of each being the statements' rows (NULL:
+ * there are no more). */
+static bool entry_is_next(sqlite3_stmt *step, sqlite3_stmt *entry)
+{
+    return entry != NULL && (step == NULL || sqlite3_column_int64(entry, 0) < sqlite3_column_int64(step, 0));
+}
+
+/* Takes the row into the list; false: it is one too many. */
+static bool take_journal(struct reading *r, sqlite3_stmt *row, bool is_entry, struct fm_buf *items)
+{
+    struct fm_bytes body = sql_bytes(row, is_entry ? 2 : 1);
+    size_t n = items->n / sizeof(struct store_journal_record), most = r->q->journal.max_bytes;
+    if ((r->q->journal.limit > 0 && n == r->q->journal.limit) ||
+        (most > 0 && r->bytes > 0 && r->bytes + body.n > most))
+        return false;
+    r->bytes += body.n;
+    const struct store_journal_record item = {.step = (uint32_t)sqlite3_column_int64(row, 0),
+                                              .entry = is_entry ? (uint32_t)sqlite3_column_int64(row, 1) : 0,
+                                              .body = done_copy(r->n, body.p, body.n)};
+    fm_buf_append(items, &item, sizeof(item));
+    return true;
+}
+
+static void merge_journal(struct reading *r, sqlite3_stmt *step, sqlite3_stmt *entry)
+{
+    fm_auto(fm_buf) items = {0};
+    int has_step = one_row(r, step), has_entry = has_step < 0 ? -1 : one_row(r, entry);
+    bool more = false;
+    int64_t to = r->q->journal.to_step;
+    while (has_step >= 0 && has_entry >= 0 && has_step + has_entry > 0 && !more) {
+        bool is_entry = entry_is_next(has_step > 0 ? step : NULL, has_entry > 0 ? entry : NULL);
+        if (to > 0 && sqlite3_column_int64(is_entry ? entry : step, 0) + (is_entry ? 1 : 0) > to)
+            break;
+        more = !take_journal(r, is_entry ? entry : step, is_entry, &items);
+        if (!more && is_entry)
+            has_entry = one_row(r, entry);
+        else if (!more)
+            has_step = one_row(r, step);
+    }
+    r->d->journal = (struct store_journal){
+        .items = (const void *)done_copy(r->n, items.p, items.n).p,
+        .n = items.n / sizeof(struct store_journal_record),
+        .more = more,
+    };
+    (void)sqlite3_reset(step);
+    (void)sqlite3_reset(entry);
+}
+
+static void read_journal(struct reading *r)
+{
+    struct fm_bytes head; /* says whether the job is there */
+    const struct fm_id *job = &r->q->journal.job;
+    uint32_t from = r->q->journal.from_step, number = r->q->journal.from_entry;
+    if (read_head(r, job, &head) < 0)
+        return;
+    sqlite3_stmt *step = get_of_job(r, SQL_READ_STEPS, job), *entry = get_of_job(r, SQL_READ_ENTRIES, job);
+    if (step == NULL || entry == NULL)
+        return;
+    int64_t limit = r->q->journal.limit > 0 ? (int64_t)r->q->journal.limit + 1 : -1;
+    sql_bind_number(step, 2, from == 0 ? 1 : (int64_t)from + (number > 0 ? 1 : 0));
+    sql_bind_number(step, 3, limit);
+    sql_bind_number(entry, 2, from);
+    sql_bind_number(entry, 3, number);
+    sql_bind_number(entry, 4, limit);
+    merge_journal(r, step, entry);
+}
+
 static void read_request(struct reading *r)
 {
     sqlite3_stmt *s = get(r, SQL_GET_REQUEST);
@@ -522,6 +589,9 @@ static void dispatch(struct reading *r)
         return;
     case STORE_READ_STEPS:
         read_steps_of(r);
+        return;
+    case STORE_READ_JOURNAL:
+        read_journal(r);
         return;
     case STORE_READ_INPUTS:
         (void)read_inputs(r, &r->q->inputs.job, r->q->inputs.from, r->q->inputs.to, &r->d->inputs);

@@ -35,6 +35,16 @@ CREATE TABLE records(
 ) WITHOUT ROWID;
 CREATE TABLE bodies(id INTEGER PRIMARY KEY, body BLOB NOT NULL, sum INTEGER);
 
+-- What the journal of a job says besides steps (Entry): after which step, and its number in the job.
+CREATE TABLE entries(
+    job BLOB,
+    step INTEGER,
+    number INTEGER,
+    body BLOB NOT NULL,
+    sum INTEGER NOT NULL,
+    PRIMARY KEY(job, step, number)
+) WITHOUT ROWID;
+
 -- The newest snapshot (JobState) of a job: it covers the steps up to number, the inputs up to
 -- inputs (0: not known).
 CREATE TABLE snapshots(

@@ -26,6 +26,7 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_PUT_LABEL] = "INSERT OR IGNORE INTO labels(key, value, job) VALUES(?1, ?2, ?3)",
     [SQL_PUT_BODY] = "INSERT INTO bodies(body, sum) VALUES(?1, ?2)",
     [SQL_PUT_RECORD] = "INSERT INTO records(job, number, at) VALUES(?1, ?2, ?3)",
+    [SQL_PUT_ENTRY] = "INSERT INTO entries(job, step, number, body, sum) VALUES(?1, ?2, ?3, ?4, ?5)",
     [SQL_PUT_SNAPSHOT] =
         "INSERT OR REPLACE INTO snapshots(job, number, body, inputs, sum) VALUES(?1, ?2, ?3, ?4, ?5)",
     [SQL_PUT_FLOW_DEF] = "INSERT OR IGNORE INTO flow_defs(digest, body) VALUES(?1, ?2)",
@@ -37,6 +38,7 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_DELETE_JOB] = "DELETE FROM jobs WHERE id=?1",
     [SQL_DELETE_BODIES] = "DELETE FROM bodies WHERE id IN (SELECT at FROM records WHERE job=?1)",
     [SQL_DELETE_RECORDS] = "DELETE FROM records WHERE job=?1",
+    [SQL_DELETE_ENTRIES] = "DELETE FROM entries WHERE job=?1",
     [SQL_DELETE_SNAPSHOT] = "DELETE FROM snapshots WHERE job=?1",
     [SQL_DELETE_LABELS] = "DELETE FROM labels WHERE job=?1",
     [SQL_DELETE_REQUESTS] = "DELETE FROM requests WHERE job=?1",
@@ -44,6 +46,8 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_READ_SNAPSHOT] = "SELECT number, body, inputs FROM snapshots WHERE job=?1",
     [SQL_READ_STEPS] = "SELECT r.number, b.body FROM records r CROSS JOIN bodies b ON b.id=r.at "
                        "WHERE r.job=?1 AND r.number>=?2 ORDER BY r.number LIMIT ?3",
+    [SQL_READ_ENTRIES] = "SELECT step, number, body FROM entries WHERE job=?1 AND (step, number)>=(?2, ?3) "
+                         "ORDER BY step, number LIMIT ?4",
     [SQL_READ_INPUTS] = "SELECT -r.number, b.body FROM records r CROSS JOIN bodies b ON b.id=r.at "
                         "WHERE r.job=?1 AND r.number BETWEEN ?2 AND ?3 ORDER BY r.number DESC",
     [SQL_READ_FLOW] = "SELECT f.version, f.digest, d.body FROM flows f JOIN flow_defs d ON d.digest=f.digest "

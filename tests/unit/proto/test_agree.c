@@ -108,6 +108,8 @@ static const struct message {
     M(certify_death_response, CertifyDeathResponse),
     M(task_in_hand, TaskInHand),
     M(host_death, HostDeath),
+    M(entry, Entry),
+    M(assignment, Assignment),
     M(task_loss, TaskLoss),
     M(host_message, HostMessage),
     M(coordinator_message, CoordinatorMessage),

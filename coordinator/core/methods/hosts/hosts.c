@@ -25,6 +25,7 @@
 #include "send.h"
 #include "state.h"
 #include "told.h"
+#include "who.h"
 
 #define MAX_DEADLINE_MS 86400000u
 #define MAX_JOB_IDS 10000
@@ -38,11 +39,21 @@ static int not_attached(const char *id, struct fm_err *err)
     return fm_err_set(err, FM_NOT_FOUND, "host_id", "no host %s is attached", id);
 }
 
+static Fermata__V1__Host *view(struct core *c, const struct host *h)
+{
+    Fermata__V1__Host *v = host_view(c, h);
+    mark_put_acts(mark_find(c, h->id), v);
+    return v;
+}
+
 static int cordon_host(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__CordonHostRequest *q = OP_REQUEST(op, Fermata__V1__CordonHostRequest);
     Fermata__V1__CordonHostResponse r = FERMATA__V1__CORDON_HOST_RESPONSE__INIT;
+    struct who who;
     int rc = fm_name_check("host_id", q->host_id, err);
+    if (rc == 0)
+        rc = who_asks(op, "by", q->by, "reason", q->reason, &who, err);
     if (rc < 0)
         return rc;
     struct host *h = host_find(c, q->host_id);
@@ -51,6 +62,8 @@ static int cordon_host(struct core *c, struct op *op, struct fm_err *err)
     struct host_mark *m = mark_get(c, q->host_id);
     bool takes = q->uncordon;
     FM_LOG(INFO, HOST, takes ? "host takes work again" : "host takes no new work", FM_STR("host", m->id));
+    if (m->cordoned == takes)
+        mark_note(c, m, takes ? ENTRY_KIND_UNCORDONED : ENTRY_KIND_CORDONED, who);
     m->cordoned = !takes;
     m->draining = m->draining && !takes;
     if (h != NULL) {
@@ -58,7 +71,7 @@ static int cordon_host(struct core *c, struct op *op, struct fm_err *err)
         h->draining = m->draining;
         host_has_news(c, h);
     }
-    r.host = h != NULL ? host_view(c, h) : mark_view(m);
+    r.host = h != NULL ? view(c, h) : mark_view(m);
     mark_save(c, m, op->ticket, &r.base);
     fermata__v1__host__free_unpacked(r.host, NULL);
     return 0;
@@ -79,7 +92,10 @@ static int drain_host(struct core *c, struct op *op, struct fm_err *err)
     if (q->deadline_ms > MAX_DEADLINE_MS)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "deadline_ms",
                           "deadline_ms is %u; at most %u are allowed", q->deadline_ms, MAX_DEADLINE_MS);
+    struct who who;
     int rc = fm_name_check("host_id", q->host_id, err);
+    if (rc == 0)
+        rc = who_asks(op, "by", q->by, "reason", q->reason, &who, err);
     if (rc < 0)
         return rc;
     struct host *h = host_find(c, q->host_id);
@@ -89,6 +105,8 @@ static int drain_host(struct core *c, struct op *op, struct fm_err *err)
            FM_U64("deadline_ms", q->deadline_ms));
     h->cordoned = h->draining = h->drain_asked = true;
     struct host_mark *m = mark_get(c, h->id);
+    if (!m->draining)
+        mark_note(c, m, ENTRY_KIND_DRAINED, who);
     m->cordoned = m->draining = true;
     struct job *job;
     DL_FOREACH2 (h->jobs, job, host_next)
@@ -152,7 +170,7 @@ static int list_hosts(struct core *c, struct op *op, struct fm_err *err)
     r.hosts = fm_xcalloc(n + 1, sizeof(*r.hosts));
     for (; r.n_hosts < n && r.n_hosts < limit; r.n_hosts++) {
         const struct host *h = host_find(c, ids[r.n_hosts]);
-        Fermata__V1__Host *v = h != NULL ? host_view(c, h) : mark_view(mark_find(c, ids[r.n_hosts]));
+        Fermata__V1__Host *v = h != NULL ? view(c, h) : mark_view(mark_find(c, ids[r.n_hosts]));
         bytes += fermata__v1__host__get_packed_size(v) + 8;
         if (bytes > MAX_LIST_BYTES && r.n_hosts > 0) {
             fermata__v1__host__free_unpacked(v, NULL);
@@ -181,7 +199,7 @@ const struct method list_hosts_method = {"Hosts/ListHosts",
 static void answer_host(struct core *c, struct op *op, const struct host *h)
 {
     Fermata__V1__GetHostResponse r = FERMATA__V1__GET_HOST_RESPONSE__INIT;
-    r.host = host_view(c, h);
+    r.host = view(c, h);
     for (size_t i = 0; i < r.host->n_routine_types; i++) {
         Fermata__V1__RoutineType *t = r.host->routine_types[i];
         t->config_schema = fm_xstrdup(type_info_schema(type_info_find(h->types, t->name)));

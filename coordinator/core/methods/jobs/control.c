@@ -11,6 +11,7 @@
 #include "fields.h"
 #include "job.h"
 #include "job_state.h"
+#include "journal.h"
 #include "load.h"
 #include "method.h"
 #include "move.h"
@@ -76,6 +77,8 @@ static int pause_job(struct core *c, struct op *op, struct fm_err *err)
         h->pause_requested = job->head_dirty = true;
         pb_set_string(&h->pause_by, who.by);
         pb_set_string(&h->pause_reason, who.reason);
+        if (status == JOB_RUNNING)
+            job_note_here(c, job, ENTRY_KIND_PAUSE_REQUESTED, who, NULL, NULL);
     }
     bool sooner = !held && status == JOB_RUNNING && shorten_grace(c, job, r);
     op_park(op);
@@ -103,10 +106,11 @@ const struct method pause_job_method = {"Jobs/PauseJob",
 static int cancel_job(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__CancelJobRequest *r = OP_REQUEST(op, Fermata__V1__CancelJobRequest);
-    if (check_text("reason", r->reason, err) < 0)
-        return -(int)err->code;
+    struct who who;
     struct job *job;
-    int rc = job_for_op(c, op, r->job_id, &job, err);
+    int rc = who_asks(op, "by", r->by, "reason", r->reason, &who, err);
+    if (rc == 0)
+        rc = job_for_op(c, op, r->job_id, &job, err);
     if (rc != 0)
         return rc;
     struct unit *m = unit_of(c, job); /* also when it has ended: the answer waits for what is under way */
@@ -120,6 +124,7 @@ static int cancel_job(struct core *c, struct op *op, struct fm_err *err)
         if (job->head->error != NULL)
             fermata__v1__job_error__free_unpacked(job->head->error, NULL);
         job->head->error = pb_clone(&error);
+        job_note_here(c, job, ENTRY_KIND_CANCELLED, who, NULL, NULL);
         job_end(c, job, JOB_EV_CANCEL);
     }
     Fermata__V1__CancelJobResponse response = FERMATA__V1__CANCEL_JOB_RESPONSE__INIT;

@@ -11,6 +11,7 @@
 #include "buf.h"
 #include "check.h"
 #include "defs.h"
+#include "entry.h"
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
@@ -38,6 +39,7 @@
 #include "table.h"
 #include "unit.h"
 #include "watch.h"
+#include "who.h"
 
 #define MAX_JOURNAL_BYTES (64u * 1024 * 1024)
 
@@ -45,7 +47,8 @@
 struct fork {
     struct fm_id id;
     Fermata__V1__Job *head;
-    struct store_records steps, inputs; /* with bodies of its own */
+    struct store_records steps, inputs; /* with bodies of its own; the steps are marked as inherited */
+    struct store_journal entries;       /* the same */
     struct fm_buf start;                /* encoded state before the first step; nothing: it was empty */
 };
 
@@ -64,6 +67,9 @@ static void fork_free(struct core *c, void *own)
         fermata__v1__job__free_unpacked(f->head, NULL);
     records_free(&f->steps);
     records_free(&f->inputs);
+    for (size_t i = 0; i < f->entries.n; i++)
+        free((void *)(uintptr_t)f->entries.items[i].body.p);
+    free((void *)(uintptr_t)f->entries.items);
     fm_buf_done(&f->start);
     free(f);
 }
@@ -79,6 +85,24 @@ static struct store_records copy_records(const struct store_records *from, size_
         };
     }
     return (struct store_records){.items = items, .n = n};
+}
+
+/* What was read of the journal; the bodies say that the fork has inherited them. */
+static void copy_journal(struct fork *f, const struct store_journal *from)
+{
+    struct store_record *steps = fm_xcalloc(from->n + 1, sizeof(*steps));
+    struct store_journal_record *entries = fm_xcalloc(from->n + 1, sizeof(*entries));
+    for (size_t i = 0; i < from->n; i++) {
+        struct fm_buf body = {0};
+        entry_inherit(&from->items[i], &body);
+        if (from->items[i].entry == 0)
+            steps[f->steps.n++] = (struct store_record){from->items[i].step, fm_buf_bytes(&body)};
+        else
+            entries[f->entries.n++] =
+                (struct store_journal_record){from->items[i].step, from->items[i].entry, fm_buf_bytes(&body)};
+    }
+    f->steps.items = steps;
+    f->entries.items = entries;
 }
 
 /* ---- the state after the step ---- */
@@ -240,6 +264,13 @@ static void put_records(struct core *c, const struct fork *f, struct job *job)
         store_put_input(m->records, &job->id, f->inputs.items[i].number, f->inputs.items[i].body);
     for (size_t i = 0; i < f->steps.n; i++)
         store_put_step(m->records, &job->id, f->steps.items[i].number, f->steps.items[i].body);
+    for (size_t i = 0; i < f->entries.n; i++) {
+        const struct store_journal_record *e = &f->entries.items[i];
+        store_put_entry(m->records, &job->id, e->step, e->entry, e->body);
+        job->head->entry_count = e->entry;
+    }
+    if (f->entries.n > 0)
+        entry_effect(m, f->entries.items[f->entries.n - 1].step, job->head->entry_count, FM_NO_BYTES);
     job->head->input_count = through;
     if (through > 0)
         inputs_effect(m, through);
@@ -249,7 +280,7 @@ static void put_records(struct core *c, const struct fork *f, struct job *job)
         job->journal_bytes += f->steps.items[i].body.n;
 }
 
-static int patch_shared(struct core *c, struct job *job, const Fermata__V1__ForkJobRequest *r,
+static int patch_shared(struct core *c, struct job *job, const Fermata__V1__ForkJobRequest *r, struct who who,
                         struct fm_err *err)
 {
     if (r->shared_data == NULL || r->shared_data->n_fields == 0)
@@ -268,12 +299,16 @@ static int patch_shared(struct core *c, struct job *job, const Fermata__V1__Fork
             set.fields[set.n_fields++] = e;
     }
     patch.set = &set;
-    patch.by = r->answered_by;
-    patch.reason = why;
-    int rc = remedy_patch(c, job, &patch, err);
+    int rc = remedy_patch(c, job, &patch, (struct who){who.by, why}, err);
     free(set.fields);
     free(patch.remove);
     return rc;
+}
+
+static int who_forks(const struct op *op, struct who *ret, struct fm_err *err)
+{
+    return who_asks(op, "answered_by", OP_REQUEST(op, Fermata__V1__ForkJobRequest)->answered_by, NULL, "",
+                    ret, err);
 }
 
 /* The question that the request answers; NULL with err. */
@@ -294,7 +329,7 @@ static const Fermata__V1__Pause *find_asked(const struct job *job, const Fermata
 
 /* Returns 0, -code, or OP_WAITS. */
 static int answer(struct core *c, struct op *op, struct job *job, const Fermata__V1__ForkJobRequest *r,
-                  struct fm_err *err)
+                  struct who who, struct fm_err *err)
 {
     if (r->answer == NULL)
         return 0;
@@ -308,7 +343,7 @@ static int answer(struct core *c, struct op *op, struct job *job, const Fermata_
     int rc = job_check_answer(c, op, p, &q, err);
     if (rc != 0)
         return rc;
-    job_take_answer(c, job, p, &q);
+    job_take_answer(c, job, p, &q, who);
     job->head->emit_deferred = true;
     job->emit_deferred_input = job->head->input_count;
     return 0;
@@ -341,7 +376,10 @@ static void make(struct core *c, struct op *op, struct flow_def *def)
     if (open_questions(c, f, job, &err) == 0 && !job_has_work(job) && job->head->n_pauses == 0 && !deferred)
         (void)fm_err_set(&err, FM_FAILED_PRECONDITION, "step", "nothing was left to do after step %zu",
                          f->steps.n);
-    int rc = err.code != FM_OK || patch_shared(c, job, r, &err) < 0 ? -1 : answer(c, op, job, r, &err);
+    struct who who;
+    int rc = err.code != FM_OK || who_forks(op, &who, &err) < 0 || patch_shared(c, job, r, who, &err) < 0
+                 ? -1
+                 : answer(c, op, job, r, who, &err);
     if (rc != 0) {
         drop(c, job);
         if (rc != OP_WAITS)
@@ -387,27 +425,28 @@ static void on_def(struct core *c, struct wait *w, struct store_done *d)
     make(c, op, def);
 }
 
-static void on_steps(struct core *c, struct wait *w, struct store_done *d)
+static void on_journal(struct core *c, struct wait *w, struct store_done *d)
 {
     struct op *op = w->op;
     const Fermata__V1__ForkJobRequest *r = OP_REQUEST(op, Fermata__V1__ForkJobRequest);
+    struct fork *f = op->own;
     struct fm_err err = {0};
-    if (d->status == STORE_OK && d->steps.n < r->step) {
-        if (d->steps.more)
+    if (d->status == STORE_OK && r->step > 0) /* else only whether the job is there was asked */
+        copy_journal(f, &d->journal);
+    if (d->status == STORE_OK && f->steps.n < r->step) {
+        if (d->journal.more)
             (void)fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "step",
                              "the journal up to step %u has more than %u bytes: it is too large to be forked",
                              r->step, MAX_JOURNAL_BYTES);
         else
             (void)fm_err_set(&err, FM_INVALID_ARGUMENT, "step",
-                             "job %s has %zu steps; step %u is not among them", r->job_id, d->steps.n,
+                             "job %s has %zu steps; step %u is not among them", r->job_id, f->steps.n,
                              r->step);
     }
     if (d->status != STORE_OK || err.code != FM_OK) {
         op_fail(c, op, d->status != STORE_OK ? &d->err : &err);
         return;
     }
-    struct fork *f = op->own;
-    f->steps = copy_records(&d->steps, r->step);
     struct flow_def *def = def_find(c, f->head->flow_digest.data);
     if (def != NULL) {
         make(c, op, def);
@@ -431,7 +470,9 @@ static void on_inputs(struct core *c, struct wait *w, struct store_done *d)
         return;
     }
     uint32_t step = OP_REQUEST(op, Fermata__V1__ForkJobRequest)->step;
-    core_read(c, store_read_steps(&f->id, 1, step > 0 ? step : 1, MAX_JOURNAL_BYTES), on_steps, op);
+    struct store_query q = store_read_journal(&f->id, 0, 1, step > 0 ? 0 : 1, MAX_JOURNAL_BYTES);
+    q.journal.to_step = step;
+    core_read(c, q, on_journal, op);
 }
 
 static void on_head(struct core *c, struct wait *w, struct store_done *d)
@@ -461,7 +502,7 @@ static int check(const Fermata__V1__ForkJobRequest *r, struct fm_err *err)
 {
     if (check_size("shared_data", r->shared_data, err) < 0 || check_size("answer", r->answer, err) < 0 ||
         check_request_id(r->request_id, err) < 0 || check_placement(r->placement, err) < 0 ||
-        check_text("answered_by", r->answered_by, err) < 0 || check_text("pause_id", r->pause_id, err) < 0)
+        check_text("pause_id", r->pause_id, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (r->pause_id[0] != '\0' && r->answer == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "answer", "pause_id is given, but no answer to it");
@@ -481,7 +522,10 @@ static int fork_job(struct core *c, struct op *op, struct fm_err *err)
         fork_free(c, op->own);
         op->own = NULL;
     }
+    struct who who;
     int rc = check(r, err);
+    if (rc == 0)
+        rc = who_forks(op, &who, err);
     if (rc == 0)
         rc = check_job_id(r->job_id, &id, err);
     if (rc < 0)

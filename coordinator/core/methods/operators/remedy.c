@@ -27,18 +27,20 @@
 #include "remedies.h"
 #include "state.h"
 #include "unit.h"
+#include "who.h"
 
 #define MAX_KEYS 1000
 
 /* ---- a FAILED job goes on ---- */
 
-void job_retry_failed(struct core *c, struct job *job)
+void job_retry_failed(struct core *c, struct job *job, struct who who)
 {
     Fermata__V1__Job *h = job->head;
     struct fm_err err = {0};
     if (h->error != NULL && h->error->task_id[0] != '\0' &&
         job_state_find_task(job->state, h->error->task_id) != NULL) {
-        if (remedy_retry(c, job, h->error->task_id, "", "the job was resumed", &err) != 0)
+        if (remedy_retry(c, job, h->error->task_id, who.by,
+                         who.reason[0] != '\0' ? who.reason : "the job was resumed", &err) != 0)
             FM_LOG(ERROR, STATE, "the task that failed cannot be tried again", FM_STR("job", job->text),
                    FM_ERR(&err));
         (void)lost_task_known(job, h->error->task_id); /* whoever resumes the job has seen it fail */
@@ -67,11 +69,6 @@ void job_retry_failed(struct core *c, struct job *job)
 }
 
 /* ---- the methods ---- */
-
-static int check_words(const char *by, const char *reason, struct fm_err *err)
-{
-    return check_text("by", by, err) < 0 ? -FM_INVALID_ARGUMENT : check_text("reason", reason, err);
-}
 
 /* The job, if operators may change it now. As job_for_op. */
 static int held_job(struct core *c, struct op *op, const char *job_id, struct job **ret, struct fm_err *err)
@@ -131,8 +128,9 @@ static void decided(struct core *c, struct job *job, const char *task_id)
 static int retry_task(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__RetryTaskRequest *r = OP_REQUEST(op, Fermata__V1__RetryTaskRequest);
+    struct who who;
     struct job *job;
-    int rc = check_words(r->by, r->reason, err);
+    int rc = who_asks(op, "by", r->by, "reason", r->reason, &who, err);
     if (rc == 0)
         rc = check_text("task_id", r->task_id, err);
     if (rc == 0)
@@ -141,14 +139,14 @@ static int retry_task(struct core *c, struct op *op, struct fm_err *err)
         return rc;
     const char *task_id = task_meant(job, r->task_id, err);
     fm_autofree char *id = task_id == NULL ? NULL : fm_xstrdup(task_id);
-    if (id == NULL || remedy_retry(c, job, id, r->by, r->reason, err) < 0)
+    if (id == NULL || remedy_retry(c, job, id, who.by, who.reason, err) < 0)
         return -(int)err->code;
     Fermata__V1__RetryTaskResponse response = FERMATA__V1__RETRY_TASK_RESPONSE__INIT;
     response.step = job_state_step(job->state);
     decided(c, job, id);
     if (job_status(job) == JOB_FAILED) {
         job_set_error(job, "", "", "", ""); /* its task has its attempts already */
-        job_retry_failed(c, job);
+        job_retry_failed(c, job, who);
     }
     response.status = job->head->status;
     unit_reply(unit_of(c, job), op->ticket, &response.base);
@@ -167,8 +165,9 @@ const struct method retry_task_method = {"Jobs/RetryTask",
 static int skip_task(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__SkipTaskRequest *r = OP_REQUEST(op, Fermata__V1__SkipTaskRequest);
+    struct who who;
     struct job *job;
-    int rc = check_words(r->by, r->reason, err);
+    int rc = who_asks(op, "by", r->by, "reason", r->reason, &who, err);
     if (rc == 0)
         rc = check_size("data", r->data, err);
     if (rc == 0)
@@ -181,7 +180,7 @@ static int skip_task(struct core *c, struct op *op, struct fm_err *err)
         return rc;
     const char *task_id = task_meant(job, r->task_id, err);
     fm_autofree char *id = task_id == NULL ? NULL : fm_xstrdup(task_id);
-    if (id == NULL || remedy_skip(c, job, id, r->event, r->data, r->by, r->reason, err) < 0)
+    if (id == NULL || remedy_skip(c, job, id, r->event, r->data, who.by, who.reason, err) < 0)
         return -(int)err->code;
     Fermata__V1__SkipTaskResponse response = FERMATA__V1__SKIP_TASK_RESPONSE__INIT;
     response.step = job_state_step(job->state);
@@ -203,8 +202,9 @@ const struct method skip_task_method = {"Jobs/SkipTask",
 static int edit_task(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__EditTaskRequest *r = OP_REQUEST(op, Fermata__V1__EditTaskRequest);
+    struct who who;
     struct job *job;
-    int rc = check_words(r->by, r->reason, err);
+    int rc = who_asks(op, "by", r->by, "reason", r->reason, &who, err);
     if (rc == 0)
         rc = check_size("data", r->data, err);
     if (rc == 0)
@@ -215,7 +215,7 @@ static int edit_task(struct core *c, struct op *op, struct fm_err *err)
         rc = held_job(c, op, r->job_id, &job, err);
     if (rc != 0)
         return rc;
-    if (remedy_edit(c, job, r->task_id, r->data, r->by, r->reason, err) < 0)
+    if (remedy_edit(c, job, r->task_id, r->data, who.by, who.reason, err) < 0)
         return -(int)err->code;
     Fermata__V1__EditTaskResponse response = FERMATA__V1__EDIT_TASK_RESPONSE__INIT;
     response.step = job_state_step(job->state);
@@ -234,10 +234,11 @@ const struct method edit_task_method = {"Jobs/EditTask",
 
 /* ---- PatchState ---- */
 
-static int check_patch(const Fermata__V1__PatchStateRequest *r, struct fm_err *err)
+static int check_patch(const struct op *op, struct who *ret, struct fm_err *err)
 {
+    const Fermata__V1__PatchStateRequest *r = OP_REQUEST(op, Fermata__V1__PatchStateRequest);
     size_t n = (r->set == NULL ? 0 : r->set->n_fields) + r->n_remove;
-    if (check_words(r->by, r->reason, err) < 0 || check_size("set", r->set, err) < 0 ||
+    if (who_asks(op, "by", r->by, "reason", r->reason, ret, err) < 0 || check_size("set", r->set, err) < 0 ||
         (r->routine[0] != '\0' && fm_name_check("routine", r->routine, err) < 0))
         return -FM_INVALID_ARGUMENT;
     if (n == 0 || n > MAX_KEYS)
@@ -260,7 +261,8 @@ static int patch_state(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__PatchStateRequest *r = OP_REQUEST(op, Fermata__V1__PatchStateRequest);
     struct job *job;
-    int rc = check_patch(r, err);
+    struct who who;
+    int rc = check_patch(op, &who, err);
     if (rc == 0)
         rc = held_job(c, op, r->job_id, &job, err);
     if (rc != 0)
@@ -268,7 +270,7 @@ static int patch_state(struct core *c, struct op *op, struct fm_err *err)
     if (r->routine[0] != '\0' && !job_has_routine(job, r->routine))
         return fm_err_set(err, FM_INVALID_ARGUMENT, "routine", "the flow of job %s has no routine \"%s\"",
                           job->text, r->routine);
-    if (remedy_patch(c, job, r, err) < 0)
+    if (remedy_patch(c, job, r, who, err) < 0)
         return -(int)err->code;
     Fermata__V1__PatchStateResponse response = FERMATA__V1__PATCH_STATE_RESPONSE__INIT;
     response.step = job_state_step(job->state);

@@ -13,6 +13,7 @@
 #include "fermata/v1/types.pb-c.h"
 #include "flow.h"
 #include "job.h"
+#include "journal.h"
 #include "load.h"
 #include "mem.h"
 #include "method.h"
@@ -23,6 +24,7 @@
 #include "programs.h"
 #include "routine_types.h"
 #include "state.h"
+#include "who.h"
 
 #define MAX_BREAKPOINTS 100
 
@@ -96,8 +98,11 @@ static void check_places(struct core *c, const struct job *job, const Fermata__V
 static int set_breakpoints(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__SetBreakpointsRequest *r = OP_REQUEST(op, Fermata__V1__SetBreakpointsRequest);
+    struct who who;
     struct job *job;
-    int rc = check_breakpoints(r, err);
+    int rc = who_asks(op, "by", r->by, "reason", r->reason, &who, err);
+    if (rc == 0)
+        rc = check_breakpoints(r, err);
     if (rc < 0)
         return rc;
     if (!programs_checked(c, op, conditions_of(r), err))
@@ -107,6 +112,7 @@ static int set_breakpoints(struct core *c, struct op *op, struct fm_err *err)
     rc = job_for_op(c, op, r->job_id, &job, err);
     if (rc != 0)
         return rc;
+    bool clears = r->n_breakpoints == 0;
     int status = job_status(job);
     check_places(c, job, r, err);
     if (job_status_final(status) && status != JOB_FAILED)
@@ -114,6 +120,9 @@ static int set_breakpoints(struct core *c, struct op *op, struct fm_err *err)
                          job->text, job_status_name(status));
     if (err->code != FM_OK)
         return -(int)err->code;
+    if (!clears || job->head->n_breakpoints > 0)
+        job_note_here(c, job, clears ? ENTRY_KIND_BREAKPOINTS_CLEARED : ENTRY_KIND_BREAKPOINTS_SET, who, NULL,
+                      NULL);
     replace_breakpoints(job, r);
     breakpoints_wait(c, job, op);
     return OP_WAITS;

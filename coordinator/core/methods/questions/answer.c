@@ -18,6 +18,7 @@
 #include "input.h"
 #include "job.h"
 #include "job_state.h"
+#include "journal.h"
 #include "load.h"
 #include "log.h"
 #include "lost.h"
@@ -100,11 +101,21 @@ static void say_placement(struct core *c, struct job *job, const Fermata__V1__Pl
     }
 }
 
-static int check_resume(const Fermata__V1__ResumeJobRequest *r, struct fm_err *err)
+/* Who answers. The texts are the request's, which is another one when the call has been handed on to a child.
+ */
+static int who_answers(const struct op *op, struct who *ret, struct fm_err *err)
 {
+    const Fermata__V1__ResumeJobRequest *r = OP_REQUEST(op, Fermata__V1__ResumeJobRequest);
+    return who_asks(op, "answered_by", r->answered_by, "reason", r->reason, ret, err);
+}
+
+static int check_resume(const struct op *op, struct fm_err *err)
+{
+    struct who who;
+    const Fermata__V1__ResumeJobRequest *r = OP_REQUEST(op, Fermata__V1__ResumeJobRequest);
     if (check_size("answer", r->answer, err) < 0 || check_request_id(r->request_id, err) < 0 ||
-        check_placement(r->placement, err) < 0 || check_text("answered_by", r->answered_by, err) < 0 ||
-        check_text("pause_id", r->pause_id, err) < 0 || check_text("call_id", r->call_id, err) < 0)
+        check_placement(r->placement, err) < 0 || check_text("pause_id", r->pause_id, err) < 0 ||
+        check_text("call_id", r->call_id, err) < 0 || who_answers(op, &who, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (r->call_id[0] != '\0' && r->pause_id[0] != '\0')
         return fm_err_set(err, FM_INVALID_ARGUMENT, "call_id", "is given beside pause_id: keep one of them");
@@ -112,10 +123,12 @@ static int check_resume(const Fermata__V1__ResumeJobRequest *r, struct fm_err *e
 }
 
 void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
-                     const Fermata__V1__ResumeJobRequest *r)
+                     const Fermata__V1__ResumeJobRequest *r, struct who who)
 {
     char id[PAUSE_ID_BYTES];
     snprintf(id, sizeof(id), "%s", p->pause_id);
+    bool answers = pause_is_question(p) || p->reason == PAUSE_REASON_OUTCOME_UNKNOWN;
+    job_note_here(c, job, answers ? ENTRY_KIND_ANSWERED : ENTRY_KIND_RESUMED, who, id, p->task_id);
     if (pause_is_question(p)) {
         add_answer(c, job, p, r);
     } else if (p->reason == PAUSE_REASON_OUTCOME_UNKNOWN) {
@@ -164,14 +177,16 @@ Google__Protobuf__Value *job_answer(const Fermata__V1__Pause *p, const Google__P
 
 /* What follows from the answer (or, `p` NULL, from going on after a failure), and the reply. */
 static int resume_apply(struct core *c, struct op *op, struct job *job, const Fermata__V1__Pause *p,
-                        const Fermata__V1__ResumeJobRequest *r, const char *scope)
+                        const Fermata__V1__ResumeJobRequest *r, struct who who, const char *scope)
 {
     struct unit *u = unit_of(c, job);
     struct child_questions *own = op_own(op, sizeof(*own));
     char *pause_id = own->pause_id;
     if (p != NULL) {
         snprintf(pause_id, PAUSE_ID_BYTES, "%s", p->pause_id);
-        job_take_answer(c, job, p, r);
+        job_take_answer(c, job, p, r, who);
+    } else {
+        job_note(c, job, ENTRY_KIND_RESUMED, who, NULL);
     }
     job->head->emit_deferred = true;
     job->emit_deferred_input = job->head->input_count;
@@ -179,7 +194,7 @@ static int resume_apply(struct core *c, struct op *op, struct job *job, const Fe
     if (job_status(job) == JOB_PAUSED || p == NULL || r->placement != NULL)
         say_placement(c, job, r->placement);
     if (p == NULL)
-        job_retry_failed(c, job);
+        job_retry_failed(c, job, who);
     else
         job_go_on(c, job);
     Fermata__V1__ResumeJobResponse response = FERMATA__V1__RESUME_JOB_RESPONSE__INIT;
@@ -227,11 +242,14 @@ static int resume_job(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__ResumeJobRequest *r = OP_REQUEST(op, Fermata__V1__ResumeJobRequest);
     struct job *job;
+    struct who who;
     char scope[64], pause_id[PAUSE_ID_BYTES];
-    int rc = check_resume(r, err);
+    int rc = check_resume(op, err);
     if (rc == 0)
         rc = children_forward(c, op, err);
     r = OP_REQUEST(op, Fermata__V1__ResumeJobRequest);
+    if (rc == 0)
+        rc = who_answers(op, &who, err);
     if (rc == 0)
         rc = find_meant(c, op, r, &job, scope, pause_id, err);
     if (rc == 0)
@@ -239,7 +257,7 @@ static int resume_job(struct core *c, struct op *op, struct fm_err *err)
     if (rc != 0)
         return rc;
     if (job_status(job) == JOB_FAILED && r->pause_id[0] == '\0' && r->call_id[0] == '\0')
-        return resume_apply(c, op, job, NULL, r, scope);
+        return resume_apply(c, op, job, NULL, r, who, scope);
     const Fermata__V1__Pause *p = find_asked(job, pause_id, err);
     if (p == NULL)
         return -(int)err->code;
@@ -251,7 +269,7 @@ static int resume_job(struct core *c, struct op *op, struct fm_err *err)
         rc = job_check_answer(c, op, p, &restored, err);
     if (rc == 0 && pause_is_question(p))
         rc = admit_input(c, job, "answer", &answer->base, err);
-    return rc != 0 ? rc : resume_apply(c, op, job, p, &restored, scope);
+    return rc != 0 ? rc : resume_apply(c, op, job, p, &restored, who, scope);
 }
 
 const struct method resume_job_method = {"Jobs/ResumeJob",

@@ -6,6 +6,8 @@
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
 
+#include "who.h"
+
 struct core;
 struct job;
 struct op;
@@ -19,7 +21,7 @@ int job_check_answer(struct core *c, struct op *op, const Fermata__V1__Pause *p,
                      const Fermata__V1__ResumeJobRequest *r, struct fm_err *err) FM_MUST_CHECK;
 /* The pause is closed, and what its kind asks for is done. */
 void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *p,
-                     const Fermata__V1__ResumeJobRequest *r);
+                     const Fermata__V1__ResumeJobRequest *r, struct who who);
 
 /* After a pause has been closed by what a client sent: deferred events come first, and the job goes on
  * elsewhere, as after a ResumeJob without a placement. */

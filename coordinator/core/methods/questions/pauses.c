@@ -14,6 +14,7 @@
 #include "google/protobuf/timestamp.pb-c.h"
 #include "id.h"
 #include "job.h"
+#include "journal.h"
 #include "load.h"
 #include "mem.h"
 #include "method.h"
@@ -25,6 +26,7 @@
 #include "state.h"
 #include "store.h"
 #include "unit.h"
+#include "who.h"
 
 #define MAX_SCANNED 1000
 #define MAX_CLAIM_MS (30ull * 86400 * 1000)
@@ -175,10 +177,11 @@ static int check_claim(const char *by, const char *pause_id, struct fm_err *err)
 }
 
 /* `by` claims the pause for so long (0: releases it); nobody else may have claimed it. */
-static int claim(struct core *c, struct op *op, const char *job_id, const char *pause_id, const char *by,
+static int claim(struct core *c, struct op *op, const char *job_id, const char *pause_id, struct who who,
                  uint64_t ttl_ms, struct fm_err *err)
 {
     struct job *job;
+    const char *by = who.by;
     int rc = job_for_op(c, op, job_id, &job, err);
     if (rc != 0)
         return rc;
@@ -190,6 +193,9 @@ static int claim(struct core *c, struct op *op, const char *job_id, const char *
     Fermata__V1__Pause *p = find_meant(job, pause_id[0] != '\0' ? pause_id : only, err);
     if (p == NULL || pause_may_answer(p, c->wall_ms, by, "by", err) < 0)
         return -(int)err->code;
+    bool had = pause_is_claimed(p, c->wall_ms); /* by nobody else */
+    if (had == (ttl_ms == 0))                   /* one that only lasts longer now is none of its own */
+        job_note_here(c, job, had ? ENTRY_KIND_RELEASED : ENTRY_KIND_CLAIMED, who, p->pause_id, NULL);
     set_claim(c, job, p, ttl_ms == 0 ? "" : by, ttl_ms);
     Fermata__V1__ClaimPauseResponse response = FERMATA__V1__CLAIM_PAUSE_RESPONSE__INIT;
     response.pause = p; /* the response of ReleasePause has the same fields */
@@ -200,16 +206,19 @@ static int claim(struct core *c, struct op *op, const char *job_id, const char *
 static int claim_pause(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__ClaimPauseRequest *r = OP_REQUEST(op, Fermata__V1__ClaimPauseRequest);
+    struct who who;
     int rc = check_claim(r->by, r->pause_id, err);
     if (rc == 0 && r->ttl_ms > MAX_CLAIM_MS)
         rc = fm_err_set(err, FM_INVALID_ARGUMENT, "ttl_ms", "ttl_ms is %llu; the limit is %llu",
                         (unsigned long long)r->ttl_ms, MAX_CLAIM_MS);
     if (rc == 0)
         rc = children_forward(c, op, err);
+    r = OP_REQUEST(op, Fermata__V1__ClaimPauseRequest);
+    if (rc == 0)
+        rc = who_asks(op, "by", r->by, "reason", r->reason, &who, err);
     if (rc != 0)
         return rc;
-    r = OP_REQUEST(op, Fermata__V1__ClaimPauseRequest);
-    return claim(c, op, r->job_id, r->pause_id, r->by, r->ttl_ms == 0 ? DEFAULT_CLAIM_MS : r->ttl_ms, err);
+    return claim(c, op, r->job_id, r->pause_id, who, r->ttl_ms == 0 ? DEFAULT_CLAIM_MS : r->ttl_ms, err);
 }
 
 const struct method claim_pause_method = {"Jobs/ClaimPause",
@@ -224,13 +233,16 @@ const struct method claim_pause_method = {"Jobs/ClaimPause",
 static int release_pause(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__ReleasePauseRequest *r = OP_REQUEST(op, Fermata__V1__ReleasePauseRequest);
+    struct who who;
     int rc = check_claim(r->by, r->pause_id, err);
     if (rc == 0)
         rc = children_forward(c, op, err);
+    r = OP_REQUEST(op, Fermata__V1__ReleasePauseRequest);
+    if (rc == 0)
+        rc = who_asks(op, "by", r->by, "reason", r->reason, &who, err);
     if (rc != 0)
         return rc;
-    r = OP_REQUEST(op, Fermata__V1__ReleasePauseRequest);
-    return claim(c, op, r->job_id, r->pause_id, r->by, 0, err);
+    return claim(c, op, r->job_id, r->pause_id, who, 0, err);
 }
 
 const struct method release_pause_method = {"Jobs/ReleasePause",

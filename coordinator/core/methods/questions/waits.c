@@ -9,6 +9,7 @@
 #include "google/protobuf/struct.pb-c.h"
 #include "input.h"
 #include "job.h"
+#include "journal.h"
 #include "pause.h"
 #include "place.h"
 #include "state.h"
@@ -83,11 +84,12 @@ int pause_for_input(struct core *c, struct op *op, const struct job *job,
 void input_take_pause(struct core *c, struct job *job, const Fermata__V1__Pause *p,
                       const Fermata__V1__SendInputRequest *r)
 {
+    const struct who who = {r->sent_by, ""};
     if (p->reason == PAUSE_REASON_TOOL) {
         Google__Protobuf__Value whole = GOOGLE__PROTOBUF__VALUE__INIT;
         Fermata__V1__ResumeJobRequest answer = FERMATA__V1__RESUME_JOB_REQUEST__INIT;
         answer_of(r, &whole, &answer);
-        job_take_answer(c, job, p, &answer);
+        job_take_answer(c, job, p, &answer, who);
         return;
     }
     char id[PAUSE_ID_BYTES];
@@ -99,6 +101,7 @@ void input_take_pause(struct core *c, struct job *job, const Fermata__V1__Pause 
     task.data = r->data != NULL ? r->data : &empty;
     task.answered_by = r->sent_by;
     task.pause_id = id;
+    job_note_here(c, job, ENTRY_KIND_ANSWERED, who, id, NULL);
     (void)job_add_input(c, job, &task);
     job_remove_pause(job, id);
 }

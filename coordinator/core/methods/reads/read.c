@@ -9,6 +9,7 @@
 #include "buf.h"
 #include "check.h"
 #include "child_questions.h"
+#include "entry.h"
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
@@ -18,7 +19,6 @@
 #include "id.h"
 #include "job.h"
 #include "job_state.h"
-#include "journal_check.h"
 #include "mem.h"
 #include "method.h"
 #include "name.h"
@@ -271,31 +271,57 @@ static void on_history(struct core *c, struct wait *w, struct store_done *d)
         op_fail(c, op, &d->err);
         return;
     }
-    const struct store_records *steps = &d->steps;
-    if (steps->n > 0 && read_check_steps(steps, w->from_step, 0, &err) < 0) {
+    const struct store_journal *journal = &d->journal;
+    if (journal->n > 0 && entry_check_journal(journal, w->from_step, 0, &err) < 0) {
         op_fail(c, op, &err);
         return;
     }
     fm_auto(fm_buf) response = {0};
-    for (size_t i = 0; i < steps->n; i++)
-        fm_buf_put_len_delim(&response, FIELD_GET_HISTORY_RESPONSE_STEPS, steps->items[i].body.p,
-                             steps->items[i].body.n);
-    if (steps->more && steps->n > 0) {
-        char token[16];
-        snprintf(token, sizeof(token), "%u", steps->items[steps->n - 1].number + 1);
+    for (size_t i = 0; i < journal->n; i++) {
+        const struct store_journal_record *item = &journal->items[i];
+        if (item->entry > 0) {
+            entry_put(item->step, item->entry, item->body, FIELD_GET_HISTORY_RESPONSE_ENTRIES, &response);
+            continue;
+        }
+        entry_put_derived(item->body, FIELD_GET_HISTORY_RESPONSE_ENTRIES, &response);
+        fm_buf_put_len_delim(&response, FIELD_GET_HISTORY_RESPONSE_STEPS, item->body.p, item->body.n);
+    }
+    if (journal->more && journal->n > 0) {
+        const struct store_journal_record *last = &journal->items[journal->n - 1];
+        char token[32];
+        snprintf(token, sizeof(token), "%u.%u", last->step, last->entry + 1);
         fm_buf_put_string(&response, FIELD_GET_HISTORY_RESPONSE_NEXT_PAGE_TOKEN, token);
     }
     op_reply_bytes(c, op, fm_buf_bytes(&response));
 }
 
-static int parse_step_token(const char *token, uint32_t *ret, struct fm_err *err)
+/* A number from 0 to 2^32-1 in digits; NULL: there is none. Returns what follows it. */
+static const char *parse_number(const char *text, uint32_t *ret)
 {
     char *end = NULL;
-    unsigned long n = strtoul(token, &end, 10);
-    if (token[0] < '0' || token[0] > '9' || *end != '\0' || n == 0 || n > UINT32_MAX)
+    if (text[0] < '0' || text[0] > '9' || strlen(text) > 24)
+        return NULL;
+    unsigned long long n = strtoull(text, &end, 10);
+    *ret = (uint32_t)n;
+    return n > UINT32_MAX ? NULL : end;
+}
+
+/* "12.3": from entry 3, which stands after step 12, on. An earlier version gave "13" for all from step 13 on.
+ */
+static int parse_journal_token(const char *token, uint32_t *ret_step, uint32_t *ret_entry, struct fm_err *err)
+{
+    const char *end = parse_number(token, ret_step);
+    bool old = end != NULL && *end == '\0' && *ret_step > 0;
+    *ret_entry = 1;
+    if (end != NULL && *end == '.')
+        end = parse_number(end + 1, ret_entry);
+    else if (old)
+        *ret_step -= 1;
+    else
+        end = NULL;
+    if (end == NULL || *end != '\0' || *ret_entry == 0)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "page_token",
                           "page_token is not one that GetHistory gave");
-    *ret = (uint32_t)n;
     return 0;
 }
 
@@ -303,15 +329,16 @@ static int get_history(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__GetHistoryRequest *r = OP_REQUEST(op, Fermata__V1__GetHistoryRequest);
     struct fm_id id;
-    uint32_t from = r->from_step > 0 ? r->from_step : 1, limit;
+    uint32_t after = r->from_step > 0 ? r->from_step - 1 : 0, entry = 1, limit;
     int rc = check_job_id(r->job_id, &id, err);
     if (rc == 0)
         rc = check_page(r->page_size, &limit, err);
     if (rc == 0 && r->page_token[0] != '\0')
-        rc = parse_step_token(r->page_token, &from, err);
+        rc = parse_journal_token(r->page_token, &after, &entry, err);
     if (rc < 0)
         return rc;
-    core_read(c, store_read_steps(&id, from, limit, PAGE_BYTES), on_history, op)->from_step = from;
+    core_read(c, store_read_journal(&id, after, entry, limit, PAGE_BYTES), on_history, op)->from_step =
+        after + 1;
     return OP_WAITS;
 }
 

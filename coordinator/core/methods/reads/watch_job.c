@@ -15,7 +15,7 @@ static int watch_job(struct core *c, struct op *op, struct fm_err *err)
     int rc = job_for_op(c, op, r->job_id, &job, err);
     if (rc != 0)
         return rc;
-    watch_begin(c, job, op->ticket, r->from_step);
+    watch_begin(c, job, op->ticket, r->from_step, r->from_entry);
     return 0;
 }
 

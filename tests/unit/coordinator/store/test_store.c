@@ -1,6 +1,7 @@
 /* The contract of store.h, kept by every kind of store: units are whole, in order and on disk;
  * queries; faults of one unit; kill -9. A kind of store is a row of `kinds`. */
 #include <signal.h>
+#include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +49,65 @@ static void a_job_is_read_back_with_its_snapshot_inputs_and_later_steps(void **s
     assert_int_equal(d->inputs.n, 1);
     assert_int_equal(d->inputs.items[0].number, 2);
     store_done_free(d);
+}
+
+/* "1 1.1 1.2 2" and so on: steps, and entries by step and number; "+" at the end when there are more. */
+static const char *journal(struct store_query q)
+{
+    static char text[200];
+    struct store_done *d = store_answer(q);
+    size_t n = 0;
+    assert_int_equal(d->status, STORE_OK);
+    text[0] = '\0';
+    for (size_t i = 0; i < d->journal.n; i++) {
+        const struct store_journal_record *r = &d->journal.items[i];
+        assert_true(fm_bytes_eq_str(r->body, r->entry > 0 ? "entry" : "step"));
+        n += (size_t)snprintf(text + n, sizeof(text) - n, r->entry > 0 ? "%u.%u " : "%u ", r->step, r->entry);
+    }
+    (void)snprintf(text + n, sizeof(text) - n, d->journal.more ? "+" : "");
+    store_done_free(d);
+    return text;
+}
+
+static void a_journal_is_read_with_each_entry_in_its_place(void **state)
+{
+    (void)state;
+    struct fm_id id = store_job_id(1), other = store_job_id(2);
+    struct store_unit *u = store_unit_new(1);
+    store_put_some_job(u, 1, 1, true, "head");
+    store_put_some_job(u, 2, 1, true, "head");
+    store_put_entry(u, &id, 0, 1, fm_bytes_of("entry"));
+    store_put_input(u, &id, 1, fm_bytes_of("in"));
+    store_put_step(u, &id, 1, fm_bytes_of("step"));
+    store_put_entry(u, &id, 1, 2, fm_bytes_of("entry"));
+    store_put_entry(u, &id, 1, 3, fm_bytes_of("entry"));
+    store_put_step(u, &id, 2, fm_bytes_of("step"));
+    store_put_entry(u, &other, 0, 1, fm_bytes_of("entry"));
+    assert_int_equal(store_commit(u), STORE_OK);
+    assert_string_equal(journal(store_read_journal(&id, 0, 1, 0, 0)), "0.1 1 1.2 1.3 2 ");
+    assert_string_equal(journal(store_read_journal(&id, 0, 1, 3, 0)), "0.1 1 1.2 +");
+    assert_string_equal(journal(store_read_journal(&id, 1, 3, 0, 0)), "1.3 2 ");
+    assert_string_equal(journal(store_read_journal(&id, 1, 0, 0, 0)), "1 1.2 1.3 2 ");
+    assert_string_equal(journal(store_read_journal(&id, 0, 1, 0, 10)), "0.1 1 +");
+    assert_string_equal(journal(store_read_journal(&id, 0, 1, 0, 1)), "0.1 +");
+    assert_string_equal(journal(store_read_journal(&id, 2, 1, 0, 0)), "");
+    struct store_query q = store_read_journal(&id, 0, 1, 0, 0);
+    q.journal.to_step = 1;
+    assert_string_equal(journal(q), "0.1 1 ");
+    u = store_unit_new(2);
+    store_put_entry(u, &id, 1, 3, fm_bytes_of("again"));
+    assert_int_equal(store_commit(u), STORE_FAILED);
+    u = store_unit_new(3);
+    store_delete_job(u, &id);
+    assert_int_equal(store_commit(u), STORE_OK);
+    struct store_done *d = store_answer(store_read_journal(&id, 0, 1, 0, 0));
+    assert_int_equal(d->status, STORE_NOT_FOUND);
+    store_done_free(d);
+    u = store_unit_new(4);
+    store_put_some_job(u, 1, 1, true, "head");
+    assert_int_equal(store_commit(u), STORE_OK);
+    assert_string_equal(journal(store_read_journal(&id, 0, 1, 0, 0)), ""); /* its entries went with it */
+    assert_string_equal(journal(store_read_journal(&other, 0, 1, 0, 0)), "0.1 ");
 }
 
 static void a_job_that_is_not_there_is_not_found(void **state)
@@ -542,6 +602,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, store_setup, store_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_job_is_read_back_with_its_snapshot_inputs_and_later_steps),
+        TEST(a_journal_is_read_with_each_entry_in_its_place),
         TEST(a_job_that_is_not_there_is_not_found),
         TEST(steps_are_read_up_to_so_many_or_so_many_bytes_but_at_least_one),
         TEST(a_unit_that_breaks_a_rule_is_not_applied_and_harms_no_other),

@@ -42,6 +42,9 @@ static const char *sees(uint64_t ticket)
         snprintf(text, sizeof(text), "step %lld", number_at(m, "step.number"));
     else if (json_object_get(m, "heartbeat") != NULL)
         snprintf(text, sizeof(text), "heartbeat %lld", number_at(m, "heartbeat.step_count"));
+    else if (json_object_get(m, "entry") != NULL)
+        snprintf(text, sizeof(text), "entry %lld after %lld: %s", number_at(m, "entry.number"),
+                 number_at(m, "entry.after_step"), at(m, "entry.kind") + strlen("ENTRY_KIND_"));
     else if (m != NULL)
         snprintf(text, sizeof(text), "progress %s", at(m, "progress.text"));
     return text;
@@ -62,6 +65,7 @@ static void a_watcher_sees_the_job_then_its_steps_then_what_comes(void **state)
     const char *job = of_two_steps();
     uint64_t w = watch(job, 0);
     assert_string_equal(sees(w), "job RUNNING 2");
+    assert_string_equal(sees(w), "entry 0 after 0: ASSIGNED");
     assert_string_equal(sees(w), "step 1");
     assert_string_equal(sees(w), "step 2");
     assert_string_equal(sees(w), "");
@@ -70,6 +74,39 @@ static void a_watcher_sees_the_job_then_its_steps_then_what_comes(void **state)
     assert_string_equal(sees(w), "job COMPLETED 3");
     assert_string_equal(sees(w), "");
     assert_string_equal(error_of(w), "OK");
+}
+
+/* Entries come in their place among the steps, live and from the disk, and a watch that broke off is resumed
+ * behind the last one that it has shown. */
+static void a_watcher_sees_who_did_what(void **state)
+{
+    (void)state;
+    const char *job = of_two_steps();
+    uint64_t live = watch(job, 3);
+    assert_string_equal(sees(live), "job RUNNING 2");
+    (void)begin("Jobs/PauseJob", "'job_id': '%s', 'by': 'ann'", job);
+    rig_settle();
+    assert_string_equal(sees(live), "entry 1 after 2: PAUSE_REQUESTED");
+    (void)sees(live); /* the job */
+    host_steps(a, job, 1, 3, S(2, OUTCOME(CONTINUE)) MAKES(3));
+    host_says(a, "'release': {'job_id': '%s', 'epoch': 1, 'last_step': 3, 'reason': 'RELEASE_REASON_PAUSED'}",
+              job);
+    assert_string_equal(sees(live), "step 3");
+    assert_string_equal(sees(live), "entry 2 after 3: PAUSED");
+    assert_string_equal(sees(live), "job PAUSED 3");
+    uint64_t all = watch(job, 0);
+    static const char *const shown[] = {
+        "job PAUSED 3", "entry 0 after 0: ASSIGNED", "step 1", "step 2", "entry 1 after 2: PAUSE_REQUESTED",
+        "step 3",       "entry 2 after 3: PAUSED",   ""};
+    for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+        assert_string_equal(sees(all), shown[i]);
+    uint64_t rest = begin("Jobs/WatchJob", "'job_id': '%s', 'from_step': 4, 'from_entry': 3", job);
+    rig_settle();
+    assert_string_equal(sees(rest), "job PAUSED 3");
+    assert_string_equal(sees(rest), "");
+    (void)call("Jobs/ResumeJob", "'job_id': '%s', 'answered_by': 'bob', 'reason': 'lunch is over'", job);
+    assert_string_equal(sees(rest), "entry 3 after 3: RESUMED");
+    assert_string_equal(sees(live), "entry 3 after 3: RESUMED");
 }
 
 static void a_watcher_sees_only_what_is_on_disk(void **state)
@@ -139,6 +176,7 @@ static void a_slow_watcher_misses_nothing(void **state)
     assert_string_equal(sees(w), "");
     core_watch_drained(rig.core, w); /* room for one more */
     rig_settle();
+    assert_string_equal(sees(w), "entry 0 after 0: ASSIGNED");
     assert_string_equal(sees(w), "step 1");
     assert_string_equal(sees(w), "");
     rig.full = false;
@@ -233,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_watcher_sees_the_job_then_its_steps_then_what_comes),
+        T(a_watcher_sees_who_did_what),
         T(a_watcher_sees_only_what_is_on_disk),
         T(a_watcher_begins_where_it_says),
         T(of_a_job_that_has_ended_a_watcher_sees_all_and_the_end),

@@ -244,6 +244,12 @@ static void an_older_store_gets_the_very_schema_of_a_new_one(void **state)
     open_old("4.sql");
     fm_autofree char *from_fourth = schema_of_store();
     assert_string_equal(from_fourth, fresh);
+    open_old("5.sql");
+    fm_autofree char *from_fifth = schema_of_store();
+    assert_string_equal(from_fifth, fresh);
+    open_old("6.sql");
+    fm_autofree char *from_sixth = schema_of_store();
+    assert_string_equal(from_sixth, fresh);
 }
 
 static void assert_refused(const char *sql, const char *why)
