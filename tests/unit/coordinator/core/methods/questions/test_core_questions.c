@@ -379,6 +379,67 @@ static void a_step_may_ask_only_what_can_be_answered(void **state)
     assert_int_equal(number_at(job_of(job), "pauses[0].expires_at"), RIG_WALL_MS + 316224000000);
 }
 
+/* ---- what waits for something from outside ---- */
+
+#define CALL(n, id)                                                                                          \
+    "{'pause_id': 'p1." n "', 'slot': 'more', 'call_id': '" id "', 'reason': 'PAUSE_REASON_QUESTION', "      \
+    "'asks_for': 'PAUSE_REASON_TOOL'}"
+
+/* The input that a host is given with the job next. */
+static json_t *next_input(void)
+{
+    return told_of(a, "assign");
+}
+
+static void results_are_taken_by_the_names_of_their_calls(void **state)
+{
+    (void)state;
+    const char *job =
+        asking(TAKES_I1 OUTCOME(PAUSE) ", 'pauses': [" CALL("0", "c0") ", " CALL("1", "c1") "]");
+    assert_string_equal(at(job_of(job), "pauses[1].reason"), "PAUSE_REASON_TOOL");
+    assert_string_equal(at(job_of(job), "pauses[1].asks_for"), "");
+    refuses("FAILED_PRECONDITION call_id: ", "Jobs/ResumeJob", "'job_id': '%s', 'call_id': 'c2', 'answer': 1",
+            job);
+    refuses("INVALID_ARGUMENT call_id: is given beside pause_id", "Jobs/ResumeJob",
+            "'job_id': '%s', 'call_id': 'c1', 'pause_id': 'p1.1', 'answer': 1", job);
+    refuses(
+        "FAILED_PRECONDITION data.call_id: the call c2 waits for no result (or no longer); open are c0, c1",
+        "Jobs/SendInput", "'job_id': '%s', 'to': {'routine': 'r', 'slot': 'more'}, 'data': {'call_id': 'c2'}",
+        job);
+    refuses("FAILED_PRECONDITION data.call_id: several calls wait for a result: say which, with call_id; "
+            "open are c0, "
+            "c1",
+            "Jobs/SendInput", "'job_id': '%s', 'to': {'routine': 'r', 'slot': 'more'}, 'data': {'result': 1}",
+            job);
+    (void)call(
+        "Jobs/SendInput",
+        "'job_id': '%s', 'to': {'routine': 'r', 'slot': 'more'}, 'data': {'call_id': 'c1', 'result': ['x']}",
+        job);
+    json_t *assign = next_input();
+    assert_string_equal(at(assign, "inputs[0].data"), "{'answer':['x']}");
+    assert_string_equal(at(assign, "inputs[0].pause_id"), "p1.1");
+    assert_string_equal(at(assign, "inputs[0].call_id"), "c1");
+    refuses("FAILED_PRECONDITION call_id: ", "Jobs/ResumeJob", "'job_id': '%s', 'call_id': 'c1', 'answer': 1",
+            job);
+    (void)call("Jobs/ResumeJob", "'job_id': '%s', 'call_id': 'c0', 'answer': {'error': 'no'}", job);
+    assert_string_equal(at(job_of(job), "pauses[0]"), "");
+}
+
+static void what_is_said_next_closes_the_wait_for_it(void **state)
+{
+    (void)state;
+    const char *job = asking(TAKES_I1 OUTCOME(PAUSE) ", 'pauses': [{'pause_id': 'p1.0', 'slot': 'more', "
+                                                     "'asks_for': 'PAUSE_REASON_INPUT'}]");
+    assert_string_equal(at(job_of(job), "pauses[0].reason"), "PAUSE_REASON_INPUT");
+    (void)call("Jobs/SendInput", "'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}, 'data': {'x': 'y'}",
+               job);
+    json_t *assign = next_input();
+    assert_string_equal(at(assign, "inputs[0].data"), "{'x':'y'}");
+    assert_string_equal(at(assign, "inputs[0].slot"), "in");
+    assert_string_equal(at(assign, "inputs[0].pause_id"), "p1.0");
+    assert_string_equal(at(job_of(job), "pauses[0]"), "");
+}
+
 /* ---- ListPauses ---- */
 
 static void open_questions_of_all_jobs_are_listed(void **state)
@@ -564,6 +625,8 @@ int main(void)
         T(what_is_required_of_hosts_holds_until_something_else_is),
         T(a_question_that_nobody_answers_gets_its_default),
         T(a_step_may_ask_only_what_can_be_answered),
+        T(results_are_taken_by_the_names_of_their_calls),
+        T(what_is_said_next_closes_the_wait_for_it),
         T(open_questions_of_all_jobs_are_listed),
         T(open_questions_are_listed_by_page_of_whole_jobs),
         T(a_claimed_question_is_answered_by_who_claimed_it),
