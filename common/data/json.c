@@ -60,6 +60,10 @@ void json_value_write(const struct fm_value *v, struct fm_buf *out)
         put_number(out, value_as_number(v));
         return;
     case FM_STRING:
+        if (value_is_raw_json(v) != NULL) {
+            put(out, value_is_raw_json(v));
+            return;
+        }
         json_string_write(fm_value_string(v, ""), fm_value_size(v), out);
         return;
     case FM_LIST:

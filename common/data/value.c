@@ -20,6 +20,7 @@ struct fm_value {
     union {
         size_t cap;       /* of lists, maps */
         uint64_t integer; /* of a number that is exact beyond its double; else 0 */
+        bool raw;         /* of a string: it is JSON */
     };
     union {
         bool b;
@@ -184,6 +185,19 @@ struct fm_value *value_text(struct fm_arena *a, const char *s, size_t n)
     v->u.text = s;
     v->n = n;
     return v;
+}
+
+struct fm_value *value_raw_json(struct fm_arena *a, const char *json, size_t n)
+{
+    struct fm_value *v = value_text(a, json, n);
+    if (v != NULL)
+        v->raw = true;
+    return v;
+}
+
+const char *value_is_raw_json(const struct fm_value *v)
+{
+    return fm_value_kind(v) == FM_STRING && v->raw ? v->u.text : NULL;
 }
 
 struct fm_value *value_list(struct fm_arena *a)

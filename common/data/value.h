@@ -24,6 +24,11 @@ struct fm_value *value_number_of(struct fm_arena *a, struct number n);
 struct fm_value *value_string(struct fm_arena *a, const char *s, size_t n);
 /* A string of text that is in the arena already, checked and ended by NUL: it is not copied. */
 struct fm_value *value_text(struct fm_arena *a, const char *s, size_t n);
+/* A value that is written as this text, byte for byte, which the caller knows to be JSON and keeps in the
+ * arena, ended by NUL; to everybody else it is a string. */
+struct fm_value *value_raw_json(struct fm_arena *a, const char *json, size_t n);
+/* The text of such a value; NULL: it is none. */
+const char *value_is_raw_json(const struct fm_value *v);
 struct fm_value *value_list(struct fm_arena *a);
 struct fm_value *value_map(struct fm_arena *a);
 /* Return -1 when the arena is full, or when the container is of another kind. */

@@ -13,6 +13,7 @@
 #include "err.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "jq_eval.h"
+#include "json.h"
 #include "json_schema.h"
 #include "mem.h"
 #include "pbc.h"
@@ -50,7 +51,7 @@ static struct program *add(struct program_check *k, const char *field, enum prog
 static void seal(struct program *p)
 {
     fm_auto(fm_buf) all = {0};
-    uint8_t kind = (uint8_t)p->kind;
+    uint8_t kind = (uint8_t)((unsigned)p->kind | (p->is_json ? 0x80u : 0));
     fm_buf_append(&all, &kind, 1);
     fm_buf_append(&all, p->text.p, p->text.n);
     core_digest(fm_buf_bytes(&all), p->digest);
@@ -68,7 +69,10 @@ void program_check_add_schema(struct program_check *k, const char *field, enum p
 {
     struct program *p = add(k, field, kind);
     fm_auto(fm_err) err = {0};
-    if (value_encode_struct(schema, &p->text, &err) < 0) /* it was decoded: no deeper than it may be */
+    p->is_json = fm_value_kind(schema) == FM_STRING;
+    if (p->is_json)
+        fm_buf_append(&p->text, fm_value_string(schema, ""), fm_value_size(schema));
+    else if (value_encode_struct(schema, &p->text, &err) < 0) /* it was decoded: no deeper than it may be */
         fm_abort(err.msg);
     seal(p);
 }
@@ -134,7 +138,8 @@ static void check_schema(struct program_check *k, struct program *p)
     fm_auto(fm_err) err = {0};
     fm_arena_init(&arena, SCHEMA_BYTES);
     const struct fm_value *schema =
-        value_decode_struct((struct fm_bytes){p->text.p, p->text.n}, &arena, &err);
+        p->is_json ? json_value_read_unique((const char *)p->text.p, p->text.n, &arena, &err)
+                   : value_decode_struct((struct fm_bytes){p->text.p, p->text.n}, &arena, &err);
     if (schema == NULL)
         (void)fm_err_add(&k->err, FM_INVALID_ARGUMENT, p->field, "%s", err.msg);
     else

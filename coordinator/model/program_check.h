@@ -30,6 +30,7 @@ struct program {
     char field[128];                    /* where it stands in the request */
     struct fm_buf text;                 /* with NUL at its end; an encoded Struct, or Pause, without */
     uint8_t digest[STORE_DIGEST_BYTES]; /* of kind and text */
+    bool is_json;                       /* a schema that is given as text of JSON, and stands so in `text` */
     bool ok;                            /* was checked and is sound */
 };
 

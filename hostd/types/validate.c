@@ -35,8 +35,13 @@ static int check(struct fm_ctx *ctx, const struct fm_value *checked, struct json
                  struct report *report, struct fm_err *err)
 {
     const struct fm_value *config = fm_ctx_config(ctx);
+    const struct fm_value *schema = fm_value_get(config, "schema");
     *report = (struct report){ctx, fm_list(ctx)};
-    return json_schema_check_within(fm_value_get(config, "schema"), checked, work, on_fault, report, err);
+    if (fm_value_kind(schema) == FM_STRING)
+        schema = ctx_json(ctx, fm_value_string(schema, ""), fm_value_size(schema), err);
+    if (schema == NULL)
+        return -(int)err->code;
+    return json_schema_check_within(schema, checked, work, on_fault, report, err);
 }
 
 /* What the check has found: how many faults, or that it was none. */

@@ -65,7 +65,7 @@ static void names_all_faults(const char *text, const char *flow)
                                          "must be a number",
                                          "routines[3].config.schema.properties.y.pattern",
                                          "routines[3].config.schema.$ref",
-                                         "is not supported",
+                                         "leads to no schema within this one",
                                          "routines[4].config.tools[0].parameters.properties.q.type",
                                          "routines[4].config.tools[1].name",
                                          "routines[4].config.tools[1].approval",
@@ -198,10 +198,37 @@ static void who_waits_for_a_check_is_told_when_the_coordinator_stops(void **stat
     free(rpc_fails(c.address, "Flows/GetFlow", "NotFound", "{'name':'stopped'}"));
 }
 
+static void schemas_may_be_text_of_json(void **state)
+{
+    (void)state;
+    char *text = rpc_fails(c.address, "Flows/PutFlow", "InvalidArgument",
+                           "{'flow':{'name':'text','routines':["
+                           "{'id':'a','type':'validate','config':{'schema':'{\"type\":\"strnig\"}'}},"
+                           "{'id':'b','type':'validate','config':{'schema':'{\"type\":'}},"
+                           "{'id':'c','type':'validate','config':{'schema':'{\"type\":\"string\"}'}},"
+                           "{'id':'e','type':'llm_agent','config':{'provider':'mock','tools':[{'name':'t',"
+                           "'parameters':'{\"type\":\"object\",\"properties\":7}'}]}}]}}");
+    says(text, "routines[0].config.schema.type");
+    says(text, "routines[1].config.schema");
+    says(text, "not JSON");
+    says(text, "routines[3].config.tools[0].parameters.properties");
+    assert_null(strstr(text, "routines[2]"));
+    free(text);
+    json_t *r = rpc(c.address, "Jobs/SubmitJob",
+                    "{'inline_flow':{'routines':[{'id':'a','type':'validate',"
+                    "'config':{'schema':'{\"required\": [\"x\"]}'}}]},"
+                    "'entry':{'routine':'a','slot':'input'},'data':{}}");
+    json_t *done = wait_status(&c, at(r, "jobId"), "COMPLETED");
+    assert_string_equal(at(done, "job.state.outputs[0].event"), "invalid");
+    json_decref(done);
+    json_decref(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(faulty_programs_and_schemas_are_named_with_all_other_faults_of_a_flow),
+        cmocka_unit_test(schemas_may_be_text_of_json),
         cmocka_unit_test(sound_ones_are_accepted_and_run_again_and_again),
         cmocka_unit_test(the_condition_of_a_breakpoint_is_checked),
         cmocka_unit_test(a_check_that_takes_long_keeps_nobody_else_from_anything),

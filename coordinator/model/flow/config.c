@@ -142,8 +142,8 @@ static void find_programs(const struct fm_value *schema, const struct fm_value *
     const char *format = fm_value_string(member(schema, "format", w), "");
     enum fm_value_kind kind = fm_value_kind(v);
     bool jq = kind == FM_STRING && strcmp(format, "jq") == 0;
-    bool own = kind == FM_MAP && strcmp(format, "json-schema") == 0;
-    bool foreign = kind == FM_MAP && strcmp(format, "json-schema-foreign") == 0;
+    bool own = (kind == FM_MAP || kind == FM_STRING) && strcmp(format, "json-schema") == 0;
+    bool foreign = (kind == FM_MAP || kind == FM_STRING) && strcmp(format, "json-schema-foreign") == 0;
     if ((jq || own || foreign) && !can_find(w, PROGRAM_WORK))
         return;
     if (jq)

@@ -12,6 +12,7 @@
 #include "own_types.h"
 #include "stop.h"
 #include "tool_calls.h"
+#include "value.h"
 
 #define BASE_URL "https://api.anthropic.com/v1"
 #define VERSION "anthropic-version: 2023-06-01"
@@ -211,7 +212,9 @@ static int put_format(struct fm_ctx *ctx, struct fm_value *body, const struct fm
         return 0;
     if (schema == NULL)
         schema = fm_value_get(wanted, "schema");
-    if (strcmp(type, "json_schema") != 0 || fm_value_kind(schema) != FM_MAP) {
+    schema = llm_schema(ctx, schema);
+    if (strcmp(type, "json_schema") != 0 ||
+        (fm_value_kind(schema) != FM_MAP && value_is_raw_json(schema) == NULL)) {
         (void)fm_ctx_fail(
             ctx, FM_FAIL_INVALID_ARGUMENT,
             "config.response_format: anthropic knows {\"type\": \"json_schema\", \"json_schema\": "

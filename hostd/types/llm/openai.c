@@ -124,6 +124,20 @@ static struct fm_value *tools_of(struct fm_ctx *ctx, const struct fm_value *tool
     return list;
 }
 
+/* The schema of a reply may be given as text. */
+static void put_format(struct fm_ctx *ctx, struct fm_value *body)
+{
+    const struct fm_value *format = llm_member(body, "response_format"),
+                          *wanted = fm_value_get(format, "json_schema"),
+                          *schema = fm_value_get(wanted, "schema");
+    if (fm_value_kind(schema) != FM_STRING)
+        return;
+    struct fm_value *own = fm_map_copy(ctx, wanted), *all = fm_map_copy(ctx, format);
+    fm_map_set(ctx, own, "schema", llm_schema(ctx, schema));
+    fm_map_set(ctx, all, "json_schema", own);
+    fm_map_set(ctx, body, "response_format", all);
+}
+
 /* Streams are to end with the usage, unless the configuration has it otherwise: null leaves the key
  * out, for servers that do not know it. Returns the body. */
 static struct fm_value *put_stream(struct fm_ctx *ctx, struct fm_value *body)
@@ -151,6 +165,7 @@ static struct fm_value *body_of(struct fm_ctx *ctx, const struct llm_request *q)
 {
     struct fm_value *body = fm_map(ctx), *messages = fm_list(ctx);
     llm_pass(ctx, q->config, body, passed);
+    put_format(ctx, body);
     const struct fm_value *choice = llm_tool_choice(ctx, q->config);
     if (choice != NULL)
         fm_map_set(ctx, body, "tool_choice", choice);

@@ -130,6 +130,8 @@ const struct fm_value *llm_hidden_value(struct fm_ctx *ctx, const struct fm_valu
 void llm_say(struct fm_ctx *ctx, struct llm_http *h, const char *piece);
 /* The content of a message as one text: text as it is, anything else as JSON. */
 const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content);
+/* A schema of the configuration as it goes out: one that is given as text of JSON, byte for byte. */
+const struct fm_value *llm_schema(struct fm_ctx *ctx, const struct fm_value *schema);
 /* The value as JSON, as a text. */
 const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *v);
 /* The parts of a tool's result that has some: {"content": [PART, …]}, as MCP has it, or a list of parts that

@@ -8,6 +8,7 @@
 #include "own_types.h"
 #include "provider.h"
 #include "secrets.h"
+#include "value.h"
 
 void llm_add(struct fm_ctx *ctx, struct llm_str *s, const char *bytes, size_t n)
 {
@@ -46,6 +47,16 @@ const char *llm_text(struct fm_ctx *ctx, const struct fm_value *content)
     json_value_write(content, &b);
     const char *text = llm_keep(ctx, (const char *)b.p, b.n);
     return text;
+}
+
+const struct fm_value *llm_schema(struct fm_ctx *ctx, const struct fm_value *schema)
+{
+    fm_auto(fm_err) none = {0};
+    const char *text = fm_value_string(schema, NULL);
+    if (text == NULL || ctx_json(ctx, text, fm_value_size(schema), &none) == NULL)
+        return schema;
+    const struct fm_value *raw = value_raw_json(ctx_arena(ctx), text, fm_value_size(schema));
+    return raw != NULL ? raw : schema;
 }
 
 const struct fm_value *llm_json_text(struct fm_ctx *ctx, const struct fm_value *v)

@@ -62,6 +62,8 @@ static const struct fm_value *ask_user_tool(struct fm_ctx *ctx)
 static const struct fm_value *parameters_of(struct fm_ctx *ctx, const struct fm_value *tool)
 {
     const struct fm_value *given = fm_value_get(tool, "parameters");
+    if (fm_value_kind(given) == FM_STRING)
+        return llm_schema(ctx, given);
     struct fm_value *out = fm_map_copy(ctx, given);
     if (given == NULL)
         fm_map_set(ctx, out, "type", text(ctx, "object"));

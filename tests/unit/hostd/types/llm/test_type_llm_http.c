@@ -1,10 +1,12 @@
 /* The agent with its providers over HTTP, without a network: what is sent, and what is made of what
  * comes back. */
+#define _GNU_SOURCE /* memmem */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "json_text.h"
 #include "llm_rig.h"
@@ -104,6 +106,36 @@ static void a_response_format_is_anthropic_s_output_config(void **state)
     configure("openai", ",'response_format':{'type':'json_object'}");
     ask();
     fake_is(ctx, sent("response_format"), "{'type':'json_object'}");
+}
+
+/* The body of the request has these bytes. */
+static void sent_bytes(const char *want)
+{
+    if (memmem(ctx->request.body, ctx->request.body_bytes, want, strlen(want)) == NULL)
+        fail_msg("%s is not in %.*s", want, (int)ctx->request.body_bytes, ctx->request.body);
+}
+
+static void a_schema_that_is_text_goes_out_byte_for_byte(void **state)
+{
+    static const char schema[] =
+        "{\"type\": \"object\",\n \"properties\":{\"reasoning\":{},\"answer\":{\"minimum\":1.50}}}";
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        char *text = json_dumps(json_string(schema), JSON_ENCODE_ANY), config[1000];
+        snprintf(config, sizeof(config),
+                 "{'provider':'%s','model':'m','tools':[{'name':'look','parameters':%s}],'response_format':"
+                 "{'type':'json_schema','json_schema':{'name':'n','schema':%s}}}",
+                 i == 0 ? "openai" : "anthropic", text, text);
+        ctx->config = fake_json(ctx, config);
+        ctx->state = fm_map(ctx);
+        ask();
+        char want[200];
+        snprintf(want, sizeof(want), "\"%s\":%s", i == 0 ? "parameters" : "input_schema", schema);
+        sent_bytes(want);
+        snprintf(want, sizeof(want), "\"schema\":%s", schema);
+        sent_bytes(want);
+        free(text);
+    }
 }
 
 static void params_are_merged_into_the_request(void **state)
@@ -692,6 +724,7 @@ int main(void)
         TEST(a_call_that_is_not_streamed_may_take_as_long_as_the_whole_call),
         TEST(fields_that_mean_nothing_to_the_agent_are_passed_on),
         TEST(a_response_format_is_anthropic_s_output_config),
+        TEST(a_schema_that_is_text_goes_out_byte_for_byte),
         TEST(thinking_blocks_are_kept_and_sent_back_as_they_came),
         TEST(thinking_blocks_of_a_stream_are_kept_and_sent_back_as_they_came),
         TEST(more_than_64_calls_in_a_streamed_reply_are_an_error),
