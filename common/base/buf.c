@@ -1,6 +1,7 @@
 /* Bytes. See buf.h. */
 #include "buf.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +45,32 @@ size_t fm_utf8_cut(const char *text, size_t most)
     while (cut && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
         n--;
     return n;
+}
+
+void fm_utf8_mend(char *text, size_t n)
+{
+    while (n > 0) {
+        size_t len = fm_utf8_sequence((const uint8_t *)text, n);
+        if (len == 0 || *text == '\0') {
+            *text = '?';
+            len = 1;
+        }
+        text += len;
+        n -= len;
+    }
+}
+
+void fm_utf8_format(char *out, size_t n, const char *fmt, va_list ap)
+{
+    int len = vsnprintf(out, n, fmt, ap);
+    if (len < 0)
+        (void)snprintf(out, n, "(message could not be formatted)");
+    size_t end = n - 4; /* of what is kept of a text that is too long */
+    for (int i = 0; i < 3 && end > 0 && ((unsigned char)out[end] & 0xc0) == 0x80; i++)
+        end--;
+    if (len >= 0 && (size_t)len >= n)
+        memcpy(out + end, "...", 4);
+    fm_utf8_mend(out, strlen(out));
 }
 
 void fm_buf_reserve(struct fm_buf *b, size_t n)

@@ -3,6 +3,7 @@
 #ifndef FM_BUF_H
 #define FM_BUF_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +27,11 @@ size_t fm_utf8_sequence(const uint8_t *p, size_t n);
 /* Length of the text (valid UTF-8) in bytes, at most `most`, without a part of a character at
  * its end. */
 size_t fm_utf8_cut(const char *text, size_t most);
+/* Texts from outside become valid UTF-8 without NUL: each byte that is none of it becomes '?'. */
+void fm_utf8_mend(char *text, size_t n);
+/* As vsnprintf, but the result is valid UTF-8, whatever the arguments were, and cut at a character,
+ * with "..." behind. For all messages in which texts from outside may be. */
+void fm_utf8_format(char *out, size_t n, const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
 
 /* A growable buffer; {0} is empty. Growing ends the process when memory runs out: bound what you
  * append. */

@@ -9,35 +9,10 @@
 #include "buf.h"
 #include "mem.h"
 
-/* Parts of messages are the client's bytes, and cutting can split a character. */
-static void make_utf8(char *s)
-{
-    for (size_t n = strlen(s); n > 0;) {
-        size_t len = fm_utf8_sequence((const uint8_t *)s, n);
-        if (len == 0) {
-            *s = '?';
-            len = 1;
-        }
-        s += len;
-        n -= len;
-    }
-}
-
-/* Formats into a buffer and marks what was cut. */
-static void FM_PRINTF(3, 0) format(char *out, size_t n, const char *fmt, va_list ap)
-{
-    int len = vsnprintf(out, n, fmt, ap);
-    if (len < 0)
-        snprintf(out, n, "(message could not be formatted)");
-    else if ((size_t)len >= n)
-        memcpy(out + n - 4, "...", 4);
-    make_utf8(out);
-}
-
 static void set_field(char *out, size_t n, const char *field)
 {
     snprintf(out, n, "%s", field == NULL ? "" : field);
-    make_utf8(out);
+    fm_utf8_mend(out, strlen(out));
 }
 
 int fm_err_set(struct fm_err *err, enum fm_code code, const char *field, const char *fmt, ...)
@@ -47,7 +22,7 @@ int fm_err_set(struct fm_err *err, enum fm_code code, const char *field, const c
     va_list ap;
     char msg[sizeof(err->msg)];
     va_start(ap, fmt);
-    format(msg, sizeof(msg), fmt, ap);
+    fm_utf8_format(msg, sizeof(msg), fmt, ap);
     va_end(ap);
     free(err->more);
     err->more = NULL;
@@ -67,7 +42,7 @@ int fm_err_add(struct fm_err *err, enum fm_code code, const char *field, const c
     struct fm_violation v;
     set_field(v.field, sizeof(v.field), field);
     va_start(ap, fmt);
-    format(v.msg, sizeof(v.msg), fmt, ap);
+    fm_utf8_format(v.msg, sizeof(v.msg), fmt, ap);
     va_end(ap);
     if (err->code == FM_OK)
         return fm_err_set(err, code, field, "%s", v.msg);
@@ -76,7 +51,7 @@ int fm_err_add(struct fm_err *err, enum fm_code code, const char *field, const c
         memcpy(err->more[0].field, err->field, sizeof(err->more[0].field));
         snprintf(err->more[0].msg, sizeof(err->more[0].msg), "%.*s", (int)sizeof(err->more[0].msg) - 1,
                  err->msg);
-        make_utf8(err->more[0].msg);
+        fm_utf8_mend(err->more[0].msg, strlen(err->more[0].msg));
         err->n_more = 1;
     }
     if (err->n_more == FM_MAX_VIOLATIONS)
@@ -101,7 +76,7 @@ void fm_err_wrap(struct fm_err *err, const char *fmt, ...)
     char context[256];
     va_list ap;
     va_start(ap, fmt);
-    format(context, sizeof(context), fmt, ap);
+    fm_utf8_format(context, sizeof(context), fmt, ap);
     va_end(ap);
     size_t n = strlen(context), old = strlen(err->msg), room = sizeof(err->msg) - n - 3;
     if (old > room)
@@ -110,7 +85,7 @@ void fm_err_wrap(struct fm_err *err, const char *fmt, ...)
     memcpy(err->msg, context, n);
     memcpy(err->msg + n, ": ", 2);
     err->msg[n + 2 + old] = '\0';
-    make_utf8(err->msg);
+    fm_utf8_mend(err->msg, strlen(err->msg));
 }
 
 void fm_err_copy(struct fm_err *dst, const struct fm_err *src)

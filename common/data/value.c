@@ -169,9 +169,7 @@ struct fm_value *value_string(struct fm_arena *a, const char *s, size_t n)
     if (copy == NULL)
         return NULL;
     if (!wire_text_ok((const uint8_t *)copy, n))
-        for (size_t i = 0; i < n; i++)
-            if ((unsigned char)copy[i] >= 0x80 || copy[i] == '\0')
-                copy[i] = '?';
+        fm_utf8_mend(copy, n);
     v->u.text = copy;
     v->n = n;
     return v;

@@ -97,7 +97,7 @@ int fm_ctx_fail(struct fm_ctx *ctx, enum fm_failure code, const char *fmt, ...)
     ctx->out.failed = true;
     ctx->out.failure.code = (int)code;
     va_start(ap, fmt);
-    (void)vsnprintf(ctx->out.fail_message, sizeof(ctx->out.fail_message), fmt, ap);
+    fm_utf8_format(ctx->out.fail_message, sizeof(ctx->out.fail_message), fmt, ap);
     va_end(ap);
     return -1;
 }
