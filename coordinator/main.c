@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agreed.h"
+#include "authority.h"
 #include "backup.h"
 #include "clock.h"
 #include "conf.h"
@@ -15,6 +16,7 @@
 #include "jq_eval.h"
 #include "log.h"
 #include "mem.h"
+#include "roles.h"
 #include "rpc.h"
 #include "server.h"
 #include "size_limits.h"
@@ -29,6 +31,8 @@ static struct options {
     const char *listen, *data, *log_level, *backup, *fair_by;
     const char *dir; /* what --data names */
     struct tls_files tls;
+    const char *roles;
+    struct authority_wanted authority;
     bool verify, insecure;
     int tls_min;
     int log_format;
@@ -38,6 +42,7 @@ static struct options {
          .data = "fermata-data",
          .log_level = "info",
          .fair_by = "",
+         .authority = {.domain = "fermata"},
          .lease_ms = 10000,
          .heartbeat_ms = 2000,
          .shutdown_grace_ms = 5000,
@@ -64,6 +69,8 @@ static const struct conf_option options[] = {
      "TLS: which of these certificates are revoked", 0, 4096, NULL},
     {"tls-min", CONF_CHOICE, &opt.tls_min, "VERSION",
      "TLS: the oldest version", 0, 0, tls_versions},
+    {"roles", CONF_STRING, &opt.roles, "FILE",
+     "who may do what: lines `user:NAME = ROLE`; without it everybody with a person's certificate is admin", 0, 4096, NULL},
     {"insecure", CONF_BOOL, &opt.insecure, NULL,
      "let other machines in without their certificates", 0, 0, NULL},
     {"data", CONF_STRING, &opt.data, "DIR",
@@ -94,6 +101,16 @@ static const struct conf_option options[] = {
      "how long a call may take to send its request", 100, 3600000, NULL},
     {"watch-heartbeat", CONF_DURATION, &opt.watch_heartbeat_ms, "TIME",
      "how often a watch is told that it is alive when there is nothing else to tell", 50, 3600000, NULL},
+    {"init-tls", CONF_STRING, &opt.authority.dir, "DIR",
+     "make an authority and certificates in DIR, those that are not there yet, and exit", 0, 4096, NULL},
+    {"tls-names", CONF_STRING, &opt.authority.names, "NAMES",
+     "for --init-tls: names and addresses by which hosts dial the coordinator, with commas between them", 0, 4096, NULL},
+    {"tls-hosts", CONF_STRING, &opt.authority.hosts, "IDS",
+     "for --init-tls: ids of hosts", 0, 4096, NULL},
+    {"tls-users", CONF_STRING, &opt.authority.users, "NAMES",
+     "for --init-tls: names of people", 0, 4096, NULL},
+    {"tls-domain", CONF_STRING, &opt.authority.domain, "DOMAIN",
+     "for --init-tls: certificates name spiffe://DOMAIN/host/ID and spiffe://DOMAIN/user/NAME", 0, 253, NULL},
     {"verify", CONF_BOOL, &opt.verify, NULL,
      "check the store in --data (a directory, or a file: a backup), which no coordinator may use, and exit: 0 when it is sound", 0, 0, NULL},
     {"backup", CONF_STRING, &opt.backup, "FILE",
@@ -150,6 +167,10 @@ static int check_options(struct fm_err *err)
         if (check_address(address, err) < 0)
             return -FM_INVALID_ARGUMENT;
     }
+    if (opt.roles != NULL && opt.tls.ca == NULL)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "roles",
+                          "--roles %s names people by their certificates: give --tls-client-ca, too",
+                          opt.roles);
     if (opt.heartbeat_ms * 2 > opt.lease_ms)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "heartbeat",
                           "--heartbeat %lldms is more than half of --lease %lldms",
@@ -227,12 +248,32 @@ static void *loop_main(void *arg)
 
 /* ---- the main thread ---- */
 
+static void take_roles(void *arg)
+{
+    server_set_roles(&app.server, arg);
+}
+
+static void read_anew(void)
+{
+    fm_auto(fm_err) err = {0};
+    FM_LOG(INFO, RPC, "SIGHUP: certificates and roles are read anew");
+    rpc_server_reload(app.rpc);
+    struct roles *roles = opt.roles != NULL ? roles_read(opt.roles, &err) : NULL;
+    if (opt.roles != NULL && roles == NULL)
+        FM_LOG(ERROR, RPC, "the roles cannot be read anew, going on with the old ones", FM_ERR(&err));
+    else if (roles != NULL && !rpc_loop_post(app.loop, take_roles, roles))
+        roles_free(roles);
+}
+
 static void wait_for_signal(const sigset_t *signals)
 {
     int sig;
-    while (sigwait(signals, &sig) != 0 || sig == SIGHUP) {
-        FM_LOG(INFO, RPC, "SIGHUP: certificates are read anew");
-        rpc_server_reload(app.rpc);
+    for (;;) {
+        if (sigwait(signals, &sig) != 0)
+            continue;
+        if (sig != SIGHUP)
+            return;
+        read_anew();
     }
 }
 
@@ -263,7 +304,8 @@ static int run(void)
         fprintf(stderr, "coordinator: %s\n", err.msg);
         return 2;
     }
-    if (check_tls(&err) < 0) {
+    struct roles *roles = NULL;
+    if (check_tls(&err) < 0 || (opt.roles != NULL && (roles = roles_read(opt.roles, &err)) == NULL)) {
         fm_log_stop();
         fprintf(stderr, "coordinator: %s\n", err.msg);
         return 2;
@@ -271,6 +313,7 @@ static int run(void)
     const struct store_events events = {server_store_notify, &app.server};
     struct store *store = store_open(opt.data, &events, &err);
     if (store == NULL) {
+        roles_free(roles);
         fm_log_stop();
         fprintf(stderr, "coordinator: %s\n", err.msg);
         return 1;
@@ -295,6 +338,7 @@ static int run(void)
         fm_abort(err.msg); /* they were right a moment ago */
     server_init(&app.server, app.loop, app.rpc, store, &core, on_recovered, NULL);
     app.server.max_calls = (size_t)opt.max_calls;
+    server_set_roles(&app.server, roles);
     (void)rpc_loop_post(app.loop, start, NULL);
     pthread_t loop;
     if (pthread_create(&loop, NULL, loop_main, NULL) != 0)
@@ -330,6 +374,16 @@ static int look_after_store(void)
     return rc == 0 ? 0 : 1;
 }
 
+/* --init-tls. */
+static int make_authority(void)
+{
+    fm_auto(fm_err) err = {0};
+    if (authority_init(&opt.authority, stdout, &err) == 0 && fflush(stdout) == 0)
+        return 0;
+    fprintf(stderr, "coordinator: %s\n", err.msg);
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], JQ_WORKER_ARG) == 0)
@@ -349,6 +403,8 @@ int main(int argc, char **argv)
                   options, N_OPTIONS);
     } else if (action == CONF_VERSION) {
         printf("coordinator %s\n", FERMATA_VERSION);
+    } else if (opt.authority.dir != NULL) {
+        code = make_authority();
     } else if (opt.verify || opt.backup != NULL) {
         code = look_after_store();
     } else {

@@ -77,12 +77,13 @@ static int admit(const struct core *c, const struct method *m, struct fm_err *er
     return rc == 0 && m->admit == ADMIT_JOB ? check_waiting(c, err) : rc;
 }
 
-void core_request(struct core *c, uint64_t ticket, const struct method *method,
+void core_request(struct core *c, uint64_t ticket, const struct method *method, const struct caller *caller,
                   const ProtobufCMessage *request, struct fm_bytes raw)
 {
     struct op *op = fm_xcalloc(1, sizeof(*op));
     struct fm_err err = {0};
     op->ticket = ticket;
+    op->caller = caller != NULL ? *caller : (struct caller){{.kind = FM_LOCAL}, ALL_RIGHTS};
     op->method = method;
     op->request = (ProtobufCMessage *)(uintptr_t)request;
     op->raw = raw;
@@ -115,9 +116,9 @@ void core_checked(struct core *c, struct program_check *check)
 
 /* ---- hosts ---- */
 
-void core_host_opened(struct core *c, uint64_t conn, const char *peer)
+void core_host_opened(struct core *c, uint64_t conn, const char *peer, const struct fm_principal *who)
 {
-    session_opened(c, conn, peer);
+    session_opened(c, conn, peer, who);
 }
 
 void core_host_message(struct core *c, uint64_t conn, const ProtobufCMessage *message)

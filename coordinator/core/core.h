@@ -36,17 +36,17 @@ void core_start(struct core *c, int64_t mono_ms, int64_t wall_ms);
  * records. */
 void core_set_time(struct core *c, int64_t mono_ms, int64_t wall_ms);
 
-/* A client's request, decoded and guarded; `raw` are its bytes. The answer comes by reply, fail, or watch_*,
- * later or at once. */
-void core_request(struct core *c, uint64_t ticket, const struct method *method,
+/* A client's request, decoded and guarded; `raw` are its bytes. The caller may call the method; NULL: may do
+ * all. The answer comes by reply, fail, or watch_*, later or at once. */
+void core_request(struct core *c, uint64_t ticket, const struct method *method, const struct caller *caller,
                   const ProtobufCMessage *request, struct fm_bytes raw);
 /* The client's call is gone. */
 void core_ticket_closed(struct core *c, uint64_t ticket);
 /* A watch's queue has room again. */
 void core_watch_drained(struct core *c, uint64_t ticket);
 
-/* A host opened a stream. */
-void core_host_opened(struct core *c, uint64_t conn, const char *peer);
+/* A host opened a stream; `who` (NULL: nothing was to be proved) may be one. */
+void core_host_opened(struct core *c, uint64_t conn, const char *peer, const struct fm_principal *who);
 /* A decoded and guarded fermata.v1.HostMessage came on it. */
 void core_host_message(struct core *c, uint64_t conn, const ProtobufCMessage *message);
 /* The stream is gone. */

@@ -59,6 +59,7 @@ bool job_forget_expired_claims(Fermata__V1__Job *h, int64_t wall_ms)
         if (p->claimed_by[0] == '\0' || pause_is_claimed(p, wall_ms))
             continue;
         pb_set_string(&p->claimed_by, "");
+        pb_set_string(&p->claimed_on_behalf_of, "");
         google__protobuf__timestamp__free_unpacked(p->claim_expires_at, NULL);
         p->claim_expires_at = NULL;
         forgot = true;

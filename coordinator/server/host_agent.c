@@ -2,6 +2,7 @@
  * (core/sessions/session.c). */
 #include "host_agent.h"
 
+#include "access.h"
 #include "agreed.h"
 #include "arena.h"
 #include "buf.h"
@@ -59,12 +60,14 @@ static void attach(struct rpc_call *call, const struct rpc_method *method, struc
     (void)method;
     (void)message;
     struct server *s = rpc_call_service(call);
-    if (!server_admit(call, LIMIT_HOST_STREAMS))
+    struct caller caller;
+    if (!access_permits(call, s->roles, "HostAgent/Attach", ROLE_HOST, &caller) ||
+        !server_admit(call, LIMIT_HOST_STREAMS))
         return;
     struct server_call *c = server_call_new(s, call, SERVER_CALL_HOST);
     rpc_call_events(call, &events, c, 0);
     server_time(s);
-    core_host_opened(s->core, c->id, rpc_call_peer(call));
+    core_host_opened(s->core, c->id, rpc_call_peer(call), &caller.who);
 }
 
 const struct rpc_method agent_methods[] = {

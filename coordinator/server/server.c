@@ -7,6 +7,7 @@
 
 #include <uthash.h>
 
+#include "access.h"
 #include "arena.h"
 #include "buf.h"
 #include "checker.h"
@@ -24,6 +25,7 @@
 #include "methods_table.h"
 #include "program_check.h"
 #include "reflection.h"
+#include "roles.h"
 #include "rpc.h"
 #include "send.h"
 #include "server_calls.h"
@@ -59,18 +61,25 @@ static void begin_core_call(struct rpc_call *call, const struct rpc_method *meth
     static const struct rpc_call_events events = {.on_close = on_close, .on_drained = on_drained};
     struct server *s = rpc_call_service(call);
     const struct method *m = method->detail;
-    if (!server_admit(call, 0))
+    struct caller caller;
+    if (!access_permits(call, s->roles, m->name, m->role, &caller) || !server_admit(call, 0))
         return;
-    const ProtobufCMessage *request = server_decode(call, m->request, message);
+    ProtobufCMessage *request = server_decode(call, m->request, message);
     if (request == NULL)
         return;
+    if (!access_set_speaker(&caller, request, &s->arena)) {
+        struct fm_err err = {0};
+        fm_err_set(&err, FM_RESOURCE_EXHAUSTED, NULL, "the request is too large");
+        server_fail(call, &err);
+        return;
+    }
     struct server_call *c = server_call_new(s, call, SERVER_CALL_CORE);
     c->response = m->response;
     rpc_call_events(call, &events, c, LIMIT_WATCH_QUEUE_BYTES);
     FM_LOG(TRACE, RPC, "request", FM_STR("method", method->path), FM_STR("peer", rpc_call_peer(call)));
     server_time(s);
     rpc_loop_doing(s->loop, method->path);
-    core_request(s->core, c->id, m, request, message);
+    core_request(s->core, c->id, m, &caller, request, message);
 }
 
 /* A row for gRPC of each of the core's methods. */
@@ -326,8 +335,15 @@ void server_stop(struct server *s, int64_t grace_ms, void (*on_quiet)(void *arg)
     rpc_timer_start(s->loop, &s->stop_timer, fm_now_mono_ms() + grace_ms, on_stop_grace_over, s);
 }
 
+void server_set_roles(struct server *s, struct roles *roles)
+{
+    roles_free(s->roles);
+    s->roles = roles;
+}
+
 void server_done(struct server *s)
 {
+    roles_free(s->roles);
     checker_free(s->checker);
     checker_free(s->answer_checker);
     core_free(s->core);

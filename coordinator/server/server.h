@@ -9,6 +9,8 @@
  * on_recovered(arg) is called on the loop's thread when clients may come. */
 void server_init(struct server *s, struct rpc_loop *loop, struct rpc_server *server, struct store *store,
                  const struct core_config *cfg, void (*on_recovered)(void *arg), void *arg);
+/* From now on; they are the server's. On the loop's thread, or before it runs. */
+void server_set_roles(struct server *s, struct roles *roles);
 /* Begins recovery. */
 void server_start(struct server *s);
 /* There is something to poll in the store: any thread. */

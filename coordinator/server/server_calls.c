@@ -83,8 +83,8 @@ struct server_call *server_call_find(struct server *s, uint64_t id)
     return c;
 }
 
-const ProtobufCMessage *server_decode(struct rpc_call *call, const ProtobufCMessageDescriptor *d,
-                                      struct fm_bytes message)
+ProtobufCMessage *server_decode(struct rpc_call *call, const ProtobufCMessageDescriptor *d,
+                                struct fm_bytes message)
 {
     struct server *s = rpc_call_service(call);
     struct fm_err err = {0};

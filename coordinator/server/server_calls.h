@@ -16,6 +16,7 @@
 
 struct checker;
 struct health_watch;
+struct roles;
 struct server;
 
 /* Who has a call's events. */
@@ -46,7 +47,8 @@ struct server {
     void (*on_recovered)(void *arg);
     void (*on_quiet)(void *arg);
     void *arg;
-    size_t max_calls; /* set after server_init; 0: LIMIT_OPEN_CALLS */
+    struct roles *roles; /* NULL: every person is an administrator */
+    size_t max_calls;    /* set after server_init; 0: LIMIT_OPEN_CALLS */
     struct health_watch *health_watches;
     struct rpc_method *rows; /* of the core's methods */
     size_t n_rows;
@@ -58,8 +60,8 @@ struct server_call *server_call_find(struct server *s, uint64_t id);
 bool server_admit(struct rpc_call *call, size_t reserve);
 
 /* Decodes a request into the service's arena; on a fault ends the call and returns NULL. */
-const ProtobufCMessage *server_decode(struct rpc_call *call, const ProtobufCMessageDescriptor *d,
-                                      struct fm_bytes message);
+ProtobufCMessage *server_decode(struct rpc_call *call, const ProtobufCMessageDescriptor *d,
+                                struct fm_bytes message);
 /* Ends a call with an error and its details (google.rpc.Status with BadRequest and ErrorInfo). */
 void server_fail(struct rpc_call *call, const struct fm_err *err);
 /* Ends a call with a message. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certs.h"
 #include "clock.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "mem.h"
@@ -202,7 +203,8 @@ void bench_run(struct cluster *c, struct bench_load *l)
     b.started = b.running = 0;
     encode_submit(l);
     b.loop = rpc_loop_new();
-    b.channel = rpc_channel_new(b.loop, c->address, 16u << 20, NULL);
+    struct rpc_dialer *dialer = certs_dialer(); /* FERMATA_TEST_TLS=1: the whole bench with TLS */
+    b.channel = rpc_channel_new(b.loop, c->address, 16u << 20, dialer);
     double from = bench_now();
     if (!rpc_loop_post(b.loop, start_all, NULL))
         fm_abort("the load could not be started");
@@ -210,6 +212,7 @@ void bench_run(struct cluster *c, struct bench_load *l)
     l->seconds = bench_now() - from;
     rpc_channel_free(b.channel);
     rpc_loop_free(b.loop);
+    rpc_dialer_free(dialer);
     free(b.submit);
     if (l->failed > 0)
         fm_abort("jobs failed under load");

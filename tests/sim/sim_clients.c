@@ -34,7 +34,7 @@ void request(const char *method, enum op_kind kind, size_t job, size_t item, con
     struct fm_buf raw = {0};
     pb_pack(m, &raw);
     set_time();
-    core_request(w.core, op->ticket, method_find(method), m, (struct fm_bytes){raw.p, raw.n});
+    core_request(w.core, op->ticket, method_find(method), NULL, m, (struct fm_bytes){raw.p, raw.n});
     fm_buf_done(&raw);
 }
 
@@ -283,7 +283,7 @@ void watch(void)
     struct fm_buf raw = {0};
     pb_pack(&r, &raw);
     set_time();
-    core_request(w.core, w.watch_ticket, method_find("Jobs/WatchJob"), &r.base,
+    core_request(w.core, w.watch_ticket, method_find("Jobs/WatchJob"), NULL, &r.base,
                  (struct fm_bytes){raw.p, raw.n});
     fm_buf_done(&raw);
 }

@@ -306,7 +306,7 @@ void connect_host(size_t i)
     HASH_ADD(hh, w.conns, id, sizeof(k->id), k);
     h->conn = k;
     set_time();
-    core_host_opened(w.core, k->id, "sim");
+    core_host_opened(w.core, k->id, "sim", NULL);
     engine_connected(h->engine, w.now);
 }
 

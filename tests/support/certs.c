@@ -16,6 +16,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "rpc.h"
 #include "tls_authority.h"
 #include "tls_context.h"
 #include "tls_front.h"
@@ -130,11 +131,22 @@ void certs_revoke(const char *name, const char *file)
     EVP_PKEY_free(key);
 }
 
-/* ---- clients by hand ---- */
+/* ---- clients ---- */
 
 bool certs_wanted(void)
 {
     return getenv("FERMATA_TEST_TLS") != NULL;
+}
+
+struct rpc_dialer *certs_dialer(void)
+{
+    const struct tls_files files = {
+        .ca = certs_file("ca.pem"), .cert = certs_file("user-ann.pem"), .key = certs_file("user-ann.key")};
+    struct fm_err err = {0};
+    struct rpc_dialer *d = certs_wanted() ? rpc_dialer_new(&files, &err) : NULL;
+    if (certs_wanted() && d == NULL)
+        fail_msg("%s", err.msg);
+    return d;
 }
 
 static int on_ready(void *user, const struct fm_principal *who)

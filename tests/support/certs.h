@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct rpc_dialer;
 struct tls_authority;
 
 /* Makes ca, coordinator, user-ann and host-a to host-d in this folder, from now on the one of certs_file. */
@@ -22,6 +23,8 @@ void certs_revoke(const char *name, const char *file);
 
 /* True when the tests are to use TLS. */
 bool certs_wanted(void);
+/* Dials as ann when the tests are to use TLS, else NULL. For rpc_dialer_free. */
+struct rpc_dialer *certs_dialer(void);
 /* A connected socket becomes its plain end: the connection speaks TLS, as this client. A blocking socket. */
 int certs_secure(int fd, const char *client);
 

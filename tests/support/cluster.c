@@ -173,8 +173,24 @@ void cluster_wait_log(struct cluster *c, const char *file, const char *text)
     }
 }
 
+void cluster_incarnation(struct cluster *c, const char *host, char ret[64])
+{
+    char path[256], line[128];
+    snprintf(path, sizeof(path), "%s/coordinator.log", c->dir);
+    snprintf(line, sizeof(line), "host attached host=%.64s ", host);
+    char *log = file_text(path);
+    ret[0] = '\0';
+    for (const char *at = log; (at = strstr(at, line)) != NULL; at++) {
+        const char *found = strstr(at, "incarnation=");
+        if (found != NULL)
+            (void)sscanf(found, "incarnation=%63[^ \n]", ret);
+    }
+    free(log);
+}
+
 void cluster_wait_attached(struct cluster *c, const char *host, const char *not_incarnation)
 {
+    char incarnation[64];
     long long until = test_now_ms() + DEADLINE_MS;
     for (;;) {
         json_t *hosts = rpc(c->address, "Hosts/ListHosts", "{}");
@@ -184,10 +200,11 @@ void cluster_wait_attached(struct cluster *c, const char *host, const char *not_
         json_array_foreach(json_at(hosts, "hosts"), i, h)
         {
             if (strcmp(at(h, "hostId"), host) == 0 && strcmp(at(h, "status"), "HOST_STATUS_ATTACHED") == 0)
-                ok = strcmp(at(h, "incarnation"), not_incarnation) != 0;
+                ok = true;
         }
         json_decref(hosts);
-        if (ok)
+        cluster_incarnation(c, host, incarnation);
+        if (ok && strcmp(incarnation, not_incarnation) != 0)
             return;
         test_pause(until, "the host is attached under a new incarnation");
     }

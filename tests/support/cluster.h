@@ -34,6 +34,8 @@ void cluster_done(struct cluster *c);
 
 /* Waits until the text stands in this log ("coordinator.log", "host0.log"). */
 void cluster_wait_log(struct cluster *c, const char *file, const char *text);
+/* Of the host that attached last under this id, as the coordinator's log says; "" when none has. */
+void cluster_incarnation(struct cluster *c, const char *host, char ret[64]);
 /* Waits until the host is attached under another incarnation than that ("": under any). */
 void cluster_wait_attached(struct cluster *c, const char *host, const char *not_incarnation);
 /* 0 for "a", and so on. */

@@ -7,6 +7,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "err.h"
+#include "principal.h"
 
 struct core;
 struct op;
@@ -23,15 +24,24 @@ enum method_admission {
     ADMIT_JOB     /* a job: refused, too, while too many jobs wait for hosts */
 };
 
-/* Who may call it; checked by whoever knows who calls. */
+/* Who may call it; checked by whoever knows who calls (server/access.c), before anything is decoded. What a
+ * role may besides is checked by the method. */
 enum method_role {
     ROLE_VIEWER,    /* sees */
-    ROLE_RESPONDER, /* answers questions */
+    ROLE_RESPONDER, /* answers questions to people, and claims them */
     ROLE_SUBMITTER, /* starts jobs of stored flows */
     ROLE_AUTHOR,    /* decides what runs on hosts: flows */
     ROLE_OPERATOR,  /* remedies, hosts, deletes */
     ROLE_HOST       /* a host daemon or its supervisor */
 };
+
+/* Who calls, and which of these may be called: RIGHT of each. */
+struct caller {
+    struct fm_principal who;
+    unsigned rights;
+};
+#define RIGHT(role) (1u << (role))
+#define ALL_RIGHTS (RIGHT(ROLE_HOST + 1) - 1)
 
 /* A handler returns this when the op waits: it is parked on a list or with a query, or was handed on;
  * whoever has it runs it again or ends it. */

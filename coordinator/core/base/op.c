@@ -117,6 +117,27 @@ void op_park(struct op *op)
         *op->meter += 2 * op->raw.n; /* as bytes and decoded */
 }
 
+int op_needs(const struct op *op, enum method_role role, const char *what, struct fm_err *err)
+{
+    static const char *const names[] = {
+        [ROLE_VIEWER] = "viewer", [ROLE_RESPONDER] = "responder", [ROLE_SUBMITTER] = "submitter",
+        [ROLE_AUTHOR] = "author", [ROLE_OPERATOR] = "operator",   [ROLE_HOST] = "host"};
+    char text[FM_PRINCIPAL_BYTES];
+    if ((op->caller.rights & RIGHT(role)) != 0)
+        return 0;
+    return fm_err_set(err, FM_PERMISSION_DENIED, NULL, "%s needs the role %s, which %s has not", what,
+                      names[role], fm_principal_text(&op->caller.who, text));
+}
+
+int op_is_host(const struct op *op, const char *host_id, struct fm_err *err)
+{
+    const struct fm_principal *who = &op->caller.who;
+    if (who->kind != FM_HOST || strcmp(who->name, host_id) == 0)
+        return 0;
+    return fm_err_set(err, FM_PERMISSION_DENIED, "host_id", "the certificate is of host %s, not of %s",
+                      who->name, host_id);
+}
+
 void *op_own(struct op *op, size_t size)
 {
     if (op->own == NULL)
@@ -146,6 +167,7 @@ void core_call(struct core *c, const struct method *m, const ProtobufCMessage *r
     HASH_ADD(by_pair, c->inner_pairs, parent, PAIR_BYTES, kept);
     struct op *op = fm_xcalloc(1, sizeof(*op));
     op->ticket = kept->ticket;
+    op->caller = (struct caller){{.kind = FM_LOCAL}, ALL_RIGHTS};
     op->method = m;
     op->inner = kept;
     op->request = (ProtobufCMessage *)(uintptr_t)request;

@@ -21,6 +21,7 @@ struct inner;
 struct op {
     struct op *prev, *next;
     uint64_t ticket;
+    struct caller caller; /* of a call of the core's own: everybody's rights, and no name */
     const struct method *method;
     ProtobufCMessage *request; /* own copy once parked, else the caller's */
     bool owned;
@@ -47,6 +48,11 @@ void op_fail(struct core *c, struct op *op, struct fm_err *err);
 void op_free(struct core *c, struct op *op);
 /* Makes the op own its request, so that it can wait. */
 void op_park(struct op *op);
+/* Returns 0 when the caller may do what needs this role, too, or -FM_PERMISSION_DENIED; `what` is what he
+ * wants: "an inline flow". */
+int op_needs(const struct op *op, enum method_role role, const char *what, struct fm_err *err) FM_MUST_CHECK;
+/* Returns 0, or -FM_PERMISSION_DENIED when the caller is a host, but not this one. */
+int op_is_host(const struct op *op, const char *host_id, struct fm_err *err) FM_MUST_CHECK;
 /* The method's own state, zeroed when there was none yet. */
 void *op_own(struct op *op, size_t size);
 

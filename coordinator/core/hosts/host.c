@@ -53,8 +53,6 @@ Fermata__V1__Host *host_view(const struct core *c, const struct host *h)
     v.job_count = (uint32_t)h->n_jobs;
     v.cordoned = h->cordoned;
     v.draining = h->draining || h->leaving;
-    if (h->incarnation != NULL)
-        v.incarnation = h->incarnation;
     if (h->peer != NULL) {
         v.peer = h->peer;
         v.version = h->version;

@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "fermata/v1/hosts.pb-c.h"
+#include "principal.h"
 
 struct core;
 struct job;
@@ -21,7 +22,8 @@ struct host {
     UT_hash_handle hh;
     char *id;
     char *incarnation;
-    uint64_t conn; /* 0: no stream */
+    struct fm_principal who; /* that has attached; FM_NOBODY: before a restart */
+    uint64_t conn;           /* 0: no stream */
     char *peer, *version;
     struct store_label *labels;
     size_t n_labels;
@@ -81,6 +83,7 @@ struct conn {
     UT_hash_handle hh;
     uint64_t id;
     char *peer;
+    struct fm_principal who;
     struct host *host; /* NULL before Hello */
     uint64_t seq_in;
     int64_t opened_ms;

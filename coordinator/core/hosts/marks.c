@@ -111,7 +111,6 @@ Fermata__V1__Host *mark_view(const struct host_mark *m)
 {
     Fermata__V1__Host v = FERMATA__V1__HOST__INIT;
     v.host_id = m->id;
-    v.incarnation = m->incarnation;
     v.status = HOST_STATUS_AWAY;
     v.cordoned = m->cordoned;
     v.draining = m->draining;
@@ -157,6 +156,7 @@ static void mark_put(struct unit *unit, struct host_mark *m)
     if (is_to_be_remembered(m)) {
         fm_auto_pb Fermata__V1__Host *v = mark_view(m);
         fm_auto(fm_buf) b = {0};
+        pb_set_string(&v->incarnation, m->incarnation); /* which is shown to nobody */
         pb_pack(v, &b);
         store_put_host(unit->records, m->id, fm_buf_bytes(&b));
     } else {

@@ -44,11 +44,12 @@
 
 /* ---- streams ---- */
 
-void session_opened(struct core *c, uint64_t conn, const char *peer)
+void session_opened(struct core *c, uint64_t conn, const char *peer, const struct fm_principal *who)
 {
     struct conn *k = fm_xcalloc(1, sizeof(*k));
     k->id = conn;
     k->peer = fm_xstrdup(peer);
+    k->who = who != NULL ? *who : (struct fm_principal){.kind = FM_LOCAL};
     k->opened_ms = c->now_ms;
     HASH_ADD(hh, c->conns, id, sizeof(k->id), k);
     if (c->stopping || !c->recovered) {
@@ -87,6 +88,24 @@ static int check_hello(const Fermata__V1__Hello *m, struct fm_err *err)
     return 0;
 }
 
+/* A host daemon that has proved who it is attaches as that one only. */
+static int check_identity(const struct conn *k, const Fermata__V1__Hello *m, struct fm_err *err)
+{
+    if (k->who.kind != FM_HOST || strcmp(k->who.name, m->host_id) == 0)
+        return 0;
+    return fm_err_set(err, FM_PERMISSION_DENIED, "hello.host_id",
+                      "the certificate is of host %s; it cannot attach as %s", k->who.name, m->host_id);
+}
+
+/* The daemon that was attached, and nobody else: its incarnation is known to it alone, and it comes as who it
+ * was (of which nothing is known any more after a restart). */
+static bool is_the_same(const struct host *h, const struct conn *k, const Fermata__V1__Hello *m)
+{
+    bool same =
+        h->who.kind == FM_NOBODY || (h->who.kind == k->who.kind && strcmp(h->who.name, k->who.name) == 0);
+    return same && strcmp(h->incarnation, m->incarnation) == 0;
+}
+
 /* Finds or makes the record of a host that says Hello; NULL when another one with its id lives. */
 static struct host *host_for_hello(struct core *c, const struct conn *k, const Fermata__V1__Hello *m,
                                    struct fm_err *err)
@@ -96,7 +115,7 @@ static struct host *host_for_hello(struct core *c, const struct conn *k, const F
         return host_add(c, m->host_id);
     if (h->incarnation == NULL)
         return h;
-    bool same = strcmp(h->incarnation, m->incarnation) == 0;
+    bool same = is_the_same(h, k, m);
     if (h->conn == 0 && !same) {
         (void)fm_err_set(err, FM_ALREADY_EXISTS, "hello.host_id",
                          "another host with the id %s was attached, and its lease runs for another %lld ms",
@@ -130,6 +149,7 @@ static void take_hello(struct core *c, struct host *h, const struct conn *k, con
     host_clear_hello(c, h);
     h->conn = k->id;
     h->peer = fm_xstrdup(k->peer);
+    h->who = k->who;
     h->version = fm_xstrdup(m->version);
     h->incarnation = fm_xstrdup(m->incarnation);
     h->capacity = m->capacity;
@@ -248,7 +268,7 @@ static void on_hello(struct core *c, struct conn *k, const Fermata__V1__Hello *m
     struct host *h = NULL;
     if (k->host != NULL)
         (void)fm_err_set(&err, FM_INVALID_ARGUMENT, "hello", "Hello came twice on one stream");
-    else if (check_hello(m, &err) == 0)
+    else if (check_hello(m, &err) == 0 && check_identity(k, m, &err) == 0)
         h = host_for_hello(c, k, m, &err);
     if (h == NULL) { /* the log shall name it, if that is a name */
         conn_end(c, k, fm_name_check("hello.host_id", m->host_id, NULL) == 0 ? m->host_id : "", &err);

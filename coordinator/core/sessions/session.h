@@ -6,9 +6,11 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include "principal.h"
+
 struct core;
 
-void session_opened(struct core *c, uint64_t conn, const char *peer);
+void session_opened(struct core *c, uint64_t conn, const char *peer, const struct fm_principal *who);
 /* A decoded and guarded fermata.v1.HostMessage. */
 void session_message(struct core *c, uint64_t conn, const ProtobufCMessage *message);
 

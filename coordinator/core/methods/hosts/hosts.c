@@ -291,7 +291,9 @@ static int certify_death(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__CertifyDeathRequest *q = OP_REQUEST(op, Fermata__V1__CertifyDeathRequest);
     struct host *h = host_find(c, q->host_id);
-    int rc = check_certificate(c, q, h, err);
+    int rc = op_is_host(op, q->host_id, err);
+    if (rc == 0)
+        rc = check_certificate(c, q, h, err);
     if (rc < 0)
         return rc;
     Fermata__V1__CertifyDeathResponse r = FERMATA__V1__CERTIFY_DEATH_RESPONSE__INIT;

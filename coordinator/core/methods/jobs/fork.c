@@ -336,10 +336,14 @@ static int answer(struct core *c, struct op *op, struct job *job, const Fermata_
     const Fermata__V1__Pause *p = find_asked(job, r, err);
     if (p == NULL)
         return -(int)err->code;
+    if (op_needs(op, ROLE_RESPONDER, "an answer", err) < 0 ||
+        (!pause_is_question(p) && op_needs(op, ROLE_OPERATOR, "ending a pause that is no question", err) < 0))
+        return -FM_PERMISSION_DENIED;
     Fermata__V1__ResumeJobRequest q = FERMATA__V1__RESUME_JOB_REQUEST__INIT;
     fm_auto_pb Google__Protobuf__Value *restored = job_answer(p, r->answer);
     q.answer = restored;
     q.answered_by = r->answered_by;
+    q.on_behalf_of = r->on_behalf_of;
     int rc = job_check_answer(c, op, p, &q, err);
     if (rc != 0)
         return rc;
@@ -502,7 +506,7 @@ static int check(const Fermata__V1__ForkJobRequest *r, struct fm_err *err)
 {
     if (check_size("shared_data", r->shared_data, err) < 0 || check_size("answer", r->answer, err) < 0 ||
         check_request_id(r->request_id, err) < 0 || check_placement(r->placement, err) < 0 ||
-        check_text("pause_id", r->pause_id, err) < 0)
+        check_text("on_behalf_of", r->on_behalf_of, err) < 0 || check_text("pause_id", r->pause_id, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (r->pause_id[0] != '\0' && r->answer == NULL)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "answer", "pause_id is given, but no answer to it");

@@ -38,7 +38,8 @@ static int check_input(const Fermata__V1__SendInputRequest *r, struct fm_err *er
                           "to is missing: the routine and the slot that get the data");
     if (fm_name_check("to.routine", r->to->routine, err) < 0 ||
         fm_name_check("to.slot", r->to->slot, err) < 0 || check_size("data", r->data, err) < 0 ||
-        check_request_id(r->request_id, err) < 0 || check_text("sent_by", r->sent_by, err) < 0)
+        check_request_id(r->request_id, err) < 0 || check_text("sent_by", r->sent_by, err) < 0 ||
+        check_text("on_behalf_of", r->on_behalf_of, err) < 0)
         return -FM_INVALID_ARGUMENT;
     return 0;
 }
@@ -65,6 +66,7 @@ static void add_input(struct core *c, struct job *job, const Fermata__V1__SendIn
     task.slot = r->to->slot;
     task.data = r->data != NULL ? r->data : &empty;
     task.answered_by = r->sent_by;
+    task.on_behalf_of = r->on_behalf_of;
     (void)job_add_input(c, job, &task);
 }
 

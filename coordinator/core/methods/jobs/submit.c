@@ -149,6 +149,8 @@ static int submit_job(struct core *c, struct op *op, struct fm_err *err)
     uint32_t version;
     struct flow_def *def;
     int rc = check_submit(r, err);
+    if (rc == 0 && r->inline_flow != NULL)
+        rc = op_needs(op, ROLE_AUTHOR, "a job of an inline flow", err);
     if (rc == 0)
         rc = flow_for_submit(c, op, r, &def, &name, &version, err);
     if (rc != 0)

@@ -88,6 +88,7 @@ static void add_answer(struct core *c, struct job *job, const Fermata__V1__Pause
     task.call_id = p->call_id;
     task.answer_digest = p->digest;
     task.answered_by = r->answered_by;
+    task.on_behalf_of = r->on_behalf_of;
     job_add_input(c, job, &task);
 }
 
@@ -115,7 +116,8 @@ static int check_resume(const struct op *op, struct fm_err *err)
     const Fermata__V1__ResumeJobRequest *r = OP_REQUEST(op, Fermata__V1__ResumeJobRequest);
     if (check_size("answer", r->answer, err) < 0 || check_request_id(r->request_id, err) < 0 ||
         check_placement(r->placement, err) < 0 || check_text("pause_id", r->pause_id, err) < 0 ||
-        check_text("call_id", r->call_id, err) < 0 || who_answers(op, &who, err) < 0)
+        check_text("on_behalf_of", r->on_behalf_of, err) < 0 || check_text("call_id", r->call_id, err) < 0 ||
+        who_answers(op, &who, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (r->call_id[0] != '\0' && r->pause_id[0] != '\0')
         return fm_err_set(err, FM_INVALID_ARGUMENT, "call_id", "is given beside pause_id: keep one of them");
@@ -256,8 +258,10 @@ static int resume_job(struct core *c, struct op *op, struct fm_err *err)
         rc = placement_check_said(job->head, r->placement, err);
     if (rc != 0)
         return rc;
-    if (job_status(job) == JOB_FAILED && r->pause_id[0] == '\0' && r->call_id[0] == '\0')
-        return resume_apply(c, op, job, NULL, r, who, scope);
+    if (job_status(job) == JOB_FAILED && r->pause_id[0] == '\0' && r->call_id[0] == '\0') {
+        rc = op_needs(op, ROLE_OPERATOR, "letting a failed job go on", err);
+        return rc < 0 ? rc : resume_apply(c, op, job, NULL, r, who, scope);
+    }
     const Fermata__V1__Pause *p = find_asked(job, pause_id, err);
     if (p == NULL)
         return -(int)err->code;
@@ -265,6 +269,8 @@ static int resume_job(struct core *c, struct op *op, struct fm_err *err)
     Fermata__V1__ResumeJobRequest restored = *r;
     restored.answer = answer;
     rc = pause_may_answer(p, c->wall_ms, r->answered_by, "answered_by", err);
+    if (rc == 0 && !pause_is_question(p))
+        rc = op_needs(op, ROLE_OPERATOR, "ending a pause that is no question", err);
     if (rc == 0)
         rc = job_check_answer(c, op, p, &restored, err);
     if (rc == 0 && pause_is_question(p))

@@ -158,9 +158,13 @@ static Fermata__V1__Pause *find_meant(const struct job *job, const char *pause_i
     return p;
 }
 
-static void set_claim(struct core *c, struct job *job, Fermata__V1__Pause *p, const char *by, uint64_t ttl_ms)
+static void set_claim(struct core *c, struct job *job, Fermata__V1__Pause *p, const char *by,
+                      const char *on_behalf_of, uint64_t ttl_ms)
 {
+    if (ttl_ms == 0)
+        by = on_behalf_of = "";
     pb_set_string(&p->claimed_by, by);
+    pb_set_string(&p->claimed_on_behalf_of, on_behalf_of);
     if (by[0] != '\0') {
         pb_set_time(&p->claim_expires_at, c->wall_ms + (int64_t)ttl_ms);
     } else if (p->claim_expires_at != NULL) {
@@ -170,15 +174,17 @@ static void set_claim(struct core *c, struct job *job, Fermata__V1__Pause *p, co
     job->head_dirty = true;
 }
 
-static int check_claim(const char *by, const char *pause_id, struct fm_err *err)
+static int check_claim(const char *by, const char *on_behalf_of, const char *pause_id, struct fm_err *err)
 {
     int rc = check_by(by, err);
+    if (rc == 0)
+        rc = check_text("on_behalf_of", on_behalf_of, err);
     return rc < 0 ? rc : check_text("pause_id", pause_id, err);
 }
 
-/* `by` claims the pause for so long (0: releases it); nobody else may have claimed it. */
+/* `who` claims the pause for so long (0: releases it); nobody else may have claimed it. */
 static int claim(struct core *c, struct op *op, const char *job_id, const char *pause_id, struct who who,
-                 uint64_t ttl_ms, struct fm_err *err)
+                 const char *on_behalf_of, uint64_t ttl_ms, struct fm_err *err)
 {
     struct job *job;
     const char *by = who.by;
@@ -193,10 +199,12 @@ static int claim(struct core *c, struct op *op, const char *job_id, const char *
     Fermata__V1__Pause *p = find_meant(job, pause_id[0] != '\0' ? pause_id : only, err);
     if (p == NULL || pause_may_answer(p, c->wall_ms, by, "by", err) < 0)
         return -(int)err->code;
+    if (!pause_is_question(p) && op_needs(op, ROLE_OPERATOR, "claiming a pause that is no question", err) < 0)
+        return -FM_PERMISSION_DENIED;
     bool had = pause_is_claimed(p, c->wall_ms); /* by nobody else */
     if (had == (ttl_ms == 0))                   /* one that only lasts longer now is none of its own */
         job_note_here(c, job, had ? ENTRY_KIND_RELEASED : ENTRY_KIND_CLAIMED, who, p->pause_id, NULL);
-    set_claim(c, job, p, ttl_ms == 0 ? "" : by, ttl_ms);
+    set_claim(c, job, p, by, on_behalf_of, ttl_ms);
     Fermata__V1__ClaimPauseResponse response = FERMATA__V1__CLAIM_PAUSE_RESPONSE__INIT;
     response.pause = p; /* the response of ReleasePause has the same fields */
     unit_reply(unit_of(c, job), op->ticket, &response.base);
@@ -207,7 +215,7 @@ static int claim_pause(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__ClaimPauseRequest *r = OP_REQUEST(op, Fermata__V1__ClaimPauseRequest);
     struct who who;
-    int rc = check_claim(r->by, r->pause_id, err);
+    int rc = check_claim(r->by, r->on_behalf_of, r->pause_id, err);
     if (rc == 0 && r->ttl_ms > MAX_CLAIM_MS)
         rc = fm_err_set(err, FM_INVALID_ARGUMENT, "ttl_ms", "ttl_ms is %llu; the limit is %llu",
                         (unsigned long long)r->ttl_ms, MAX_CLAIM_MS);
@@ -218,7 +226,8 @@ static int claim_pause(struct core *c, struct op *op, struct fm_err *err)
         rc = who_asks(op, "by", r->by, "reason", r->reason, &who, err);
     if (rc != 0)
         return rc;
-    return claim(c, op, r->job_id, r->pause_id, who, r->ttl_ms == 0 ? DEFAULT_CLAIM_MS : r->ttl_ms, err);
+    return claim(c, op, r->job_id, r->pause_id, who, r->on_behalf_of,
+                 r->ttl_ms == 0 ? DEFAULT_CLAIM_MS : r->ttl_ms, err);
 }
 
 const struct method claim_pause_method = {"Jobs/ClaimPause",
@@ -234,7 +243,7 @@ static int release_pause(struct core *c, struct op *op, struct fm_err *err)
 {
     const Fermata__V1__ReleasePauseRequest *r = OP_REQUEST(op, Fermata__V1__ReleasePauseRequest);
     struct who who;
-    int rc = check_claim(r->by, r->pause_id, err);
+    int rc = check_claim(r->by, r->on_behalf_of, r->pause_id, err);
     if (rc == 0)
         rc = children_forward(c, op, err);
     r = OP_REQUEST(op, Fermata__V1__ReleasePauseRequest);
@@ -242,7 +251,7 @@ static int release_pause(struct core *c, struct op *op, struct fm_err *err)
         rc = who_asks(op, "by", r->by, "reason", r->reason, &who, err);
     if (rc != 0)
         return rc;
-    return claim(c, op, r->job_id, r->pause_id, who, 0, err);
+    return claim(c, op, r->job_id, r->pause_id, who, r->on_behalf_of, 0, err);
 }
 
 const struct method release_pause_method = {"Jobs/ReleasePause",

@@ -37,6 +37,7 @@ static void answer_of(const Fermata__V1__SendInputRequest *r, Google__Protobuf__
     whole->struct_value = r->data;
     ret->answer = result != NULL ? result : whole;
     ret->answered_by = r->sent_by;
+    ret->on_behalf_of = r->on_behalf_of;
 }
 
 int pause_for_input(struct core *c, struct op *op, const struct job *job,
@@ -100,6 +101,7 @@ void input_take_pause(struct core *c, struct job *job, const Fermata__V1__Pause 
     task.slot = r->to->slot;
     task.data = r->data != NULL ? r->data : &empty;
     task.answered_by = r->sent_by;
+    task.on_behalf_of = r->on_behalf_of;
     task.pause_id = id;
     job_note_here(c, job, ENTRY_KIND_ANSWERED, who, id, NULL);
     (void)job_add_input(c, job, &task);

@@ -485,7 +485,7 @@ static uint64_t begin_text(const char *name, const char *json)
     assert_true(ticket < MAX_TICKETS);
     all.clients[ticket].response = response_of(method);
     all.clients[ticket].messages = json_array();
-    core_request(rig.core, ticket, method, m, (struct fm_bytes){raw, n});
+    core_request(rig.core, ticket, method, rig.caller, m, (struct fm_bytes){raw, n});
     free(raw);
     return ticket;
 }
@@ -581,7 +581,7 @@ static uint64_t open_stream(void)
     uint64_t conn = ++all.last_conn;
     assert_true(conn < MAX_CONNS);
     all.streams[conn].messages = json_array();
-    core_host_opened(rig.core, conn, "peer");
+    core_host_opened(rig.core, conn, "peer", rig.caller != NULL ? &rig.caller->who : NULL);
     return conn;
 }
 

@@ -21,10 +21,11 @@
 struct rig {
     struct core_config config; /* what the next core is made with */
     struct core *core;
-    int64_t passed_ms; /* since the start of the test */
-    bool hold;         /* units stay where they are until rig_settle() with hold false */
-    bool hold_reads;   /* the same of queries */
-    int fail_units;    /* so many units fail from now on, without being applied, with this error */
+    const struct caller *caller; /* who calls and attaches; NULL: somebody who may do all */
+    int64_t passed_ms;           /* since the start of the test */
+    bool hold;                   /* units stay where they are until rig_settle() with hold false */
+    bool hold_reads;             /* the same of queries */
+    int fail_units;              /* so many units fail from now on, without being applied, with this error */
     int fail_reads;
     enum fm_code fail_with; /* FM_UNAVAILABLE unless set */
     bool full;              /* queues of watches are full */

@@ -294,7 +294,7 @@ uint64_t bench_ask(const char *method, const char *json)
     struct fm_buf raw = {0};
     pb_pack(request, &raw);
     set_time();
-    core_request(bench.core, ++next_ticket, m, request, (struct fm_bytes){raw.p, raw.n});
+    core_request(bench.core, ++next_ticket, m, NULL, request, (struct fm_bytes){raw.p, raw.n});
     fm_buf_done(&raw);
     settle();
     return next_ticket;
@@ -430,7 +430,7 @@ void bench_attach(uint64_t conn, const char *host_id, const char *incarnation, u
 {
     streams[conn] = (struct stream){.open = true};
     set_time();
-    core_host_opened(bench.core, conn, "test");
+    core_host_opened(bench.core, conn, "test", NULL);
     settle();
     if (!streams[conn].open)
         return;

@@ -54,7 +54,7 @@ static void submit_many(size_t n, const char *more)
     fm_auto(fm_buf) raw = {0};
     pb_pack(request, &raw);
     for (size_t i = 0; i < n; i++) {
-        core_request(bench.core, 0, m, request, (struct fm_bytes){raw.p, raw.n});
+        core_request(bench.core, 0, m, NULL, request, (struct fm_bytes){raw.p, raw.n});
         if (i % 1000 == 999 || i + 1 == n) {
             core_flush(bench.core);
             bench_store_all();

@@ -244,10 +244,39 @@ static void messages_come_in_order_and_hello_comes_first_and_once(void **state)
 static void a_stream_without_hello_ends_after_10_s(void **state)
 {
     (void)state;
-    core_host_opened(rig.core, 100, "peer");
+    core_host_opened(rig.core, 100, "peer", NULL);
     rig_pass(1);
     assert_int_equal(core_next_deadline(rig.core), RIG_MONO_MS + 10000);
     core_host_closed(rig.core, 100);
+}
+
+static void a_host_with_a_certificate_is_itself_only(void **state)
+{
+    (void)state;
+    static const struct caller a =
+                                   {
+                                       {FM_HOST, "a"},
+                                       RIGHT(ROLE_HOST)
+    },
+                               b = {{FM_HOST, "b"}, RIGHT(ROLE_HOST)};
+    static const char as_a[] =
+        "'protocol_version': 1, 'host_id': 'a', 'incarnation': '" ID_1 "', 'capacity': 1";
+    rig.caller = &b;
+    assert_string_equal(hello_refused(as_a),
+                        "PERMISSION_DENIED hello.host_id: the certificate is of host b; it "
+                        "cannot attach as a");
+    rig.caller = &a;
+    uint64_t first = host_joins("a", ",'incarnation': '" ID_1 "'");
+    rig.caller = NULL; /* who knows the incarnation, but is somebody else */
+    assert_non_null(strstr(hello_refused(as_a), "ALREADY_EXISTS"));
+    assert_null(closed(first));
+    rig.caller = &b;
+    assert_string_equal(error_of(begin("Hosts/CertifyDeath", "'host_id': 'a', 'incarnation': '" ID_1 "'")),
+                        "PERMISSION_DENIED host_id: the certificate is of host b, not of a");
+    rig.caller = &a;
+    (void)host_joins("a", ",'incarnation': '" ID_1 "'"); /* its own stream hangs */
+    assert_non_null(strstr(closed(first), "ABORTED"));
+    rig.caller = NULL;
 }
 
 static void two_hosts_with_one_id_are_kept_apart(void **state)
@@ -279,7 +308,7 @@ static void a_host_is_shown_as_it_said_hello(void **state)
     (void)told_of(a, "assign");
     json_t *host = json_object_get(call("Hosts/GetHost", "'host_id': 'a'"), "host");
     assert_string_equal(at(host, "status"), "HOST_STATUS_ATTACHED");
-    assert_string_equal(at(host, "incarnation"), ID_1);
+    assert_string_equal(at(host, "incarnation"), "");
     assert_string_equal(at(host, "labels"), "{'zone':'z'}");
     assert_int_equal(number_at(host, "capacity"), 10);
     assert_int_equal(number_at(host, "job_count"), 1);
@@ -805,6 +834,7 @@ int main(void)
         T(messages_come_in_order_and_hello_comes_first_and_once),
         T(a_stream_without_hello_ends_after_10_s),
         T(two_hosts_with_one_id_are_kept_apart),
+        T(a_host_with_a_certificate_is_itself_only),
         T(a_host_is_shown_as_it_said_hello),
         T(hosts_are_listed_by_id),
         T(hosts_are_listed_in_pages),
