@@ -10,7 +10,8 @@ extern const size_t cli_n_commands;
 extern const struct cli_command cli_run, cli_dev;
 extern const struct cli_command cli_flow_put, cli_flow_get, cli_flow_ls, cli_flow_rm, cli_flow_graph;
 extern const struct cli_command cli_job_submit, cli_job_ls, cli_job_get, cli_job_watch, cli_job_history,
-    cli_job_explain, cli_job_pause, cli_job_resume, cli_job_cancel, cli_job_rm, cli_job_fork, cli_job_input;
+    cli_job_explain, cli_job_pause, cli_job_resume, cli_job_cancel, cli_job_rm, cli_job_fork, cli_job_input,
+    cli_job_continue, cli_state_trim;
 extern const struct cli_command cli_inbox_ls, cli_inbox_show, cli_inbox_claim, cli_inbox_release,
     cli_inbox_answer;
 extern const struct cli_command cli_task_retry, cli_task_skip, cli_task_edit, cli_state_get, cli_state_patch,

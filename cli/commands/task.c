@@ -119,6 +119,53 @@ const struct cli_command cli_state_patch = {
     .examples = "    fermata state patch 01J9ZQ --set '{\"limit\": 5}' --reason \"asked by finance\"",
 };
 
+static const struct cli_word trim_options[] = {
+    {"kept", CLI_JSON, "kept", "what stays, as {\"log\": 100, \"outputs\": 10}", NULL, false},
+    CLI_REASON,
+};
+static const struct cli_column trim_columns[] = {
+    {"STEP",  "step",       CLI_AS_IS, false},
+    {"BYTES", "stateBytes", CLI_AS_IS, false},
+};
+const struct cli_command cli_state_trim = {
+    .name = "state trim",
+    .summary = "Cuts what the state of a PAUSED or FAILED job keeps",
+    .method = "Jobs/TrimJob",
+    .args = job_arg,
+    .n_args = CLI_COUNT(job_arg),
+    .options = trim_options,
+    .n_options = CLI_COUNT(trim_options),
+    .columns = trim_columns,
+    .n_columns = CLI_COUNT(trim_columns),
+    .by_path = "by",
+    .examples = "    fermata state trim 01J9ZQ --kept '{\"log\": 100}'",
+};
+
+static const struct cli_word continue_options[] = {
+    {"how", CLI_JSON, "how", "new tasks, what stays, as {\"kept\": {\"log\": 100}, \"keepGenerations\": 1}",
+     NULL, true},
+    CLI_REQUEST_ID,
+    CLI_REASON,
+};
+static const struct cli_column continue_columns[] = {
+    {"GENERATION", "generation", CLI_AS_IS,     false},
+    {"STEP",       "step",       CLI_AS_IS,     false},
+    {"STATUS",     "status",     CLI_AS_STATUS, false},
+};
+const struct cli_command cli_job_continue = {
+    .name = "job continue",
+    .summary = "Lets a job start its journal over",
+    .method = "Jobs/ContinueJob",
+    .args = job_arg,
+    .n_args = CLI_COUNT(job_arg),
+    .options = continue_options,
+    .n_options = CLI_COUNT(continue_options),
+    .columns = continue_columns,
+    .n_columns = CLI_COUNT(continue_columns),
+    .by_path = "by",
+    .examples = "    fermata job continue 01J9ZQ --how '{\"kept\": {\"log\": 0}}'",
+};
+
 /* ---- breakpoints ---- */
 
 static json_t *breakpoints(struct cli *c, const char *job_id, json_t **reply, struct fm_err *err)

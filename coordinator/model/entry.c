@@ -99,3 +99,11 @@ int entry_check_journal(const struct store_journal *journal, uint32_t from, uint
         return fm_err_set(err, FM_DATA_LOSS, NULL, "steps %u to %u are missing in the store", from, last);
     return 0;
 }
+
+uint32_t entry_first_step(const struct store_journal *journal)
+{
+    for (size_t i = 0; i < journal->n; i++)
+        if (journal->items[i].entry == 0)
+            return journal->items[i].step;
+    return 0;
+}

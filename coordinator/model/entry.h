@@ -21,4 +21,7 @@ void entry_inherit(const struct store_journal_record *from, struct fm_buf *out);
 int entry_check_journal(const struct store_journal *journal, uint32_t from, uint32_t last,
                         struct fm_err *err) FM_MUST_CHECK;
 
+/* The first step among them; 0: none is. */
+uint32_t entry_first_step(const struct store_journal *journal);
+
 #endif

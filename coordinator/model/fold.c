@@ -203,7 +203,7 @@ static int check_unscheduled(const struct job_state *s, const Fermata__V1__Step 
 static int check_retry(const Fermata__V1__Step *step, struct fm_err *err)
 {
     if (step->n_new_tasks > 0 || step->n_pauses > 0 || step->n_deferred_events > 0 || step->n_children > 0 ||
-        step->n_unscheduled > 0 || step->n_log > 0 || step->n_emissions > 0)
+        step->n_unscheduled > 0 || step->n_log > 0 || step->n_emissions > 0 || step->continue_as != NULL)
         REFUSE("outcome", "an attempt that is tried again must not make or emit anything");
     for (size_t i = 0; i < step->n_changes; i++)
         if (strcmp(step->changes[i]->routine, step->routine) != 0)
@@ -217,8 +217,11 @@ static int check_retry(const Fermata__V1__Step *step, struct fm_err *err)
 static int check_remedy(const struct job_state *s, const struct task_item *inputs,
                         const Fermata__V1__Step *step, struct fm_err *err)
 {
-    if (step->n_new_tasks > 0 || step->deferred_emitted > 0 || step->n_deferred_outputs > 0)
+    bool continues = step->remedy->kind == REMEDY_KIND_CONTINUE;
+    if ((step->n_new_tasks > 0 && !continues) || step->deferred_emitted > 0 || step->n_deferred_outputs > 0)
         REFUSE("remedy", "an operator's step makes no tasks and emits no deferred events");
+    if (continues && check_tasks(step->new_tasks, step->n_new_tasks, 's', step->number, err) < 0)
+        return -FM_INVALID_ARGUMENT;
     if (step->task_id[0] != '\0' && !task_exists(s, inputs, step))
         REFUSE("task_id", "no task %.64s waits", step->task_id);
     return check_changes(s, step, err);
@@ -432,7 +435,9 @@ int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermat
     if (rc < 0)
         return rc;
     size_t size = job_state_bytes(s) + step_bytes;
-    if (size > max_bytes)
+    bool cuts = step->remedy != NULL &&
+                (step->remedy->kind == REMEDY_KIND_TRIM || step->remedy->kind == REMEDY_KIND_CONTINUE);
+    if (size > max_bytes && !cuts)
         return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "state",
                           "the job's state would have about %zu bytes; the limit is %zu", size, max_bytes);
     apply_prelude(s, inputs, step);
@@ -444,6 +449,8 @@ int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermat
     for (size_t i = 0; i < step->n_changes; i++)
         apply_change(s, step->changes[i]);
     apply_records(s, step);
+    if (step->remedy != NULL && step->remedy->kept != NULL)
+        job_state_trim(s, step->remedy->kept);
     s->step = step->number;
     return 0;
 }

@@ -31,7 +31,7 @@ static const struct own_fields {
          F(FIELD_STEP_CHANGES) | F(FIELD_STEP_LOG) | F(FIELD_STEP_DEFERRED_EVENTS) | F(FIELD_STEP_PAUSES) |
          F(FIELD_STEP_OUTCOME) | F(FIELD_STEP_ERROR) | F(FIELD_STEP_USAGE) | F(FIELD_STEP_ATTEMPT) |
          F(FIELD_STEP_DURATION_US) | F(FIELD_STEP_RETRY_DELAY_MS) | F(FIELD_STEP_UNSCHEDULED) |
-         F(FIELD_STEP_CHILDREN) | F(FIELD_STEP_DEFERRED_OUTPUTS)                                                                              },
+         F(FIELD_STEP_CHILDREN) | F(FIELD_STEP_CONTINUE_AS) | F(FIELD_STEP_DEFERRED_OUTPUTS)                                                  },
     {&fermata__v1__task__descriptor,           F(FIELD_TASK_TASK_ID) | F(FIELD_TASK_ROUTINE) | F(FIELD_TASK_SLOT) |
                                          F(FIELD_TASK_DATA) | F(FIELD_TASK_FROM_ROUTINE) |
                                          F(FIELD_TASK_FROM_EVENT) | F(FIELD_TASK_DELAY_MS) |
@@ -56,6 +56,12 @@ static const struct own_fields {
          F(FIELD_PAUSE_CALL_ID) | F(FIELD_PAUSE_ASKS_FOR)                                                                                     },
     {&fermata__v1__job_error__descriptor,      F(FIELD_JOB_ERROR_CODE) | F(FIELD_JOB_ERROR_MESSAGE) |
                                               F(FIELD_JOB_ERROR_ROUTINE) | F(FIELD_JOB_ERROR_TASK_ID)},
+    {&fermata__v1__continue__descriptor,
+     F(FIELD_CONTINUE_TASKS) | F(FIELD_CONTINUE_KEPT) | F(FIELD_CONTINUE_KEEP_GENERATIONS)                                                    },
+    {&fermata__v1__new_task__descriptor,       F(FIELD_NEW_TASK_TO) | F(FIELD_NEW_TASK_DATA)                                                  },
+    {&fermata__v1__slot_ref__descriptor,       F(FIELD_SLOT_REF_ROUTINE) | F(FIELD_SLOT_REF_SLOT)                                             },
+    {&fermata__v1__kept__descriptor,           F(FIELD_KEPT_LOG) | F(FIELD_KEPT_OUTPUTS) |
+                                         F(FIELD_KEPT_NO_SHARED_DATA) | F(FIELD_KEPT_NO_ROUTINE_STATES)   },
     {&fermata__v1__usage__descriptor,          F(FIELD_USAGE_INPUT_TOKENS) | F(FIELD_USAGE_OUTPUT_TOKENS) |
                                           F(FIELD_USAGE_CACHED_TOKENS) | F(FIELD_USAGE_COST) |
                                           F(FIELD_USAGE_CALLS)                                           },

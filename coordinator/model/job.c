@@ -448,3 +448,24 @@ void job_set_assignment(struct job *job, const char *from_host, int64_t wall_ms)
     pb_set_time(&job->head->assignment->at, wall_ms);
     job->not_taken = false;
 }
+
+void job_forget_continue(struct job *job)
+{
+    Fermata__V1__Job *h = job->head;
+    if (h->continue_wanted == NULL)
+        return;
+    fermata__v1__continue__free_unpacked(h->continue_wanted, NULL);
+    h->continue_wanted = NULL;
+    pb_set_string(&h->continue_by, "");
+    pb_set_string(&h->continue_reason, "");
+    job->head_dirty = true;
+}
+
+void job_want_continue(struct job *job, const Fermata__V1__Continue *how, const char *by, const char *reason)
+{
+    job_forget_continue(job);
+    job->head->continue_wanted = pb_clone(how);
+    pb_set_string(&job->head->continue_by, by);
+    pb_set_string(&job->head->continue_reason, reason);
+    job->head_dirty = true;
+}

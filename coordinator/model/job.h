@@ -169,6 +169,9 @@ bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_s
  */
 void job_set_assignment(struct job *job, const char *from_host, int64_t wall_ms);
 void job_forget_assignment(struct job *job);
+/* It shall start its journal over when nothing of it runs any more; or no longer. */
+void job_want_continue(struct job *job, const Fermata__V1__Continue *how, const char *by, const char *reason);
+void job_forget_continue(struct job *job);
 
 /* True when the job has children to look after or a parent to tell. */
 bool children_due(const struct job *job);

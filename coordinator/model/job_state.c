@@ -330,6 +330,12 @@ static int read_field(struct job_state *s, uint32_t field, uint64_t val, struct 
     case FIELD_JOB_STATE_STEP_NUMBER:
         s->step = (uint32_t)val;
         return 0;
+    case FIELD_JOB_STATE_LOG_TRIMMED:
+        s->log_trimmed = val;
+        return 0;
+    case FIELD_JOB_STATE_OUTPUTS_TRIMMED:
+        s->outputs_trimmed = val;
+        return 0;
     case FIELD_JOB_STATE_INPUTS_THROUGH:
         s->inputs = (uint32_t)val;
         return 0;
@@ -357,7 +363,8 @@ int job_state_decode(struct fm_bytes encoded, struct job_state **ret_state, stru
     struct fm_bytes len;
     int got;
     while ((got = wire_next(&r, &field, &type, &val, &len)) > 0) {
-        bool number = field == FIELD_JOB_STATE_STEP_NUMBER || field == FIELD_JOB_STATE_INPUTS_THROUGH;
+        bool number = field == FIELD_JOB_STATE_STEP_NUMBER || field == FIELD_JOB_STATE_INPUTS_THROUGH ||
+                      field == FIELD_JOB_STATE_LOG_TRIMMED || field == FIELD_JOB_STATE_OUTPUTS_TRIMMED;
         if (type != (number ? WIRE_TYPE_VARINT : WIRE_TYPE_LEN) || read_field(s, field, val, len, err) < 0) {
             got = -1;
             break;
@@ -422,6 +429,58 @@ void job_state_encode(const struct job_state *s, const struct task_item *more, s
     if (s->inputs != 0)
         fm_buf_put_tag_varint(out, FIELD_JOB_STATE_INPUTS_THROUGH, s->inputs);
     job_state_put_usage(s, FIELD_JOB_STATE_USAGE, out);
+    if (s->log_trimmed != 0)
+        fm_buf_put_tag_varint(out, FIELD_JOB_STATE_LOG_TRIMMED, s->log_trimmed);
+    if (s->outputs_trimmed != 0)
+        fm_buf_put_tag_varint(out, FIELD_JOB_STATE_OUTPUTS_TRIMMED, s->outputs_trimmed);
+}
+
+/* ---- trimming ---- */
+
+/* Drops the oldest of the elements, which stand one behind the other, but for `keep`. Returns how many. */
+static uint64_t keep_newest(struct fm_buf *list, uint32_t keep)
+{
+    uint64_t n = 0, drop;
+    for (int counting = 1; counting >= 0; counting--) {
+        struct wire_reader r = wire_reader(fm_buf_bytes(list));
+        uint32_t field;
+        enum wire_type type;
+        uint64_t val, i = 0;
+        struct fm_bytes len;
+        drop = n > keep ? n - keep : 0;
+        while ((counting || i < drop) && wire_next(&r, &field, &type, &val, &len) > 0)
+            i++;
+        if (counting) {
+            n = i;
+            continue;
+        }
+        list->n = (size_t)(r.end - r.p);
+        memmove(list->p, r.p, list->n);
+    }
+    return drop;
+}
+
+void job_state_trim(struct job_state *s, const Fermata__V1__Kept *kept)
+{
+    if (kept->maybe_log_case == FERMATA__V1__KEPT__MAYBE_LOG_LOG && s->log.n > 0)
+        s->log_trimmed += keep_newest(&s->log, kept->log);
+    if (kept->maybe_outputs_case == FERMATA__V1__KEPT__MAYBE_OUTPUTS_OUTPUTS && s->outputs.n > 0)
+        s->outputs_trimmed += keep_newest(&s->outputs, kept->outputs);
+    if (kept->no_shared_data) {
+        s->bytes -= s->shared.bytes;
+        kv_done(&s->shared);
+        s->shared = (struct kv){0};
+    }
+    struct routine_state *r, *tmp;
+    HASH_ITER (hh, s->routines, r, tmp) {
+        if (!kept->no_routine_states)
+            break;
+        HASH_DEL(s->routines, r);
+        s->bytes -= r->kv.bytes + strlen(r->routine);
+        kv_done(&r->kv);
+        free(r->routine);
+        free(r);
+    }
 }
 
 bool job_state_value(const struct job_state *s, const char *routine, const char *key, struct fm_buf *out)

@@ -72,6 +72,9 @@ size_t job_state_bytes(const struct job_state *s);
  * when there is none. */
 bool job_state_value(const struct job_state *s, const char *routine, const char *key, struct fm_buf *out);
 
+/* Cuts the state to what is to be kept. */
+void job_state_trim(struct job_state *s, const Fermata__V1__Kept *kept);
+
 /* Folds a step in: whole, or not at all. `*inputs` is the list of inputs that no step has taken, by number;
  * those the step takes move into the state. On success `*ret_task` is the task as it was before the step,
  * owned by the caller (task_item; free()); NULL for an operator's step without a task. `max_bytes` bounds the

@@ -30,6 +30,7 @@ struct job_state {
     struct routine_state *routines;
     struct fm_buf log;     /* encoded field 4 of JobState, again and again */
     struct fm_buf outputs; /* field 6 */
+    uint64_t log_trimmed, outputs_trimmed;
     uint32_t step, inputs;
     bool has_usage;
     Fermata__V1__Usage usage;

@@ -100,6 +100,9 @@ static bool has_table(struct verify *v, const char *sql)
 
 static void check_rest(struct verify *v)
 {
+    if (v->has_generations)
+        expect_none(v, "table generations", "generations of a job that is not in the store",
+                    "SELECT DISTINCT hex(job) FROM generations WHERE job NOT IN (SELECT id FROM jobs)");
     if (v->has_entries)
         expect_none(v, "table entries", "entries of a job that is not in the store",
                     "SELECT DISTINCT hex(job) FROM entries WHERE job NOT IN (SELECT id FROM jobs)");
@@ -228,6 +231,7 @@ static void check_all(struct verify *v)
     verify_each(v, "table flow_defs", "SELECT digest, body, lower(hex(digest)) FROM flow_defs", NULL,
                 check_definition, NULL);
     verify_each(v, "table flows", "SELECT name, version, digest, summary FROM flows", NULL, check_flow, NULL);
+    v->has_generations = has_table(v, "SELECT count(*) FROM sqlite_schema WHERE name='generations'");
     v->has_entries = has_table(v, "SELECT count(*) FROM sqlite_schema WHERE name='entries'");
     verify_each(v, "table jobs", "SELECT id, status, flow, host, head, wake, sum FROM jobs ORDER BY id DESC",
                 NULL, verify_job, NULL);

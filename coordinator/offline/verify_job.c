@@ -35,6 +35,7 @@ struct checking {
     uint32_t next; /* number of the step (or input) that must come now */
     bool broken;   /* what comes cannot be folded */
     bool has_snapshot, compared;
+    uint32_t generation, base_step, base_inputs; /* the newest one, and how it began */
     uint32_t snapshot_step;
     uint8_t snapshot_digest[STORE_DIGEST_BYTES]; /* of all but the usage */
     Fermata__V1__Usage snapshot_usage;
@@ -106,7 +107,8 @@ static void on_input(struct verify *v, sqlite3_stmt *s, void *arg)
 {
     struct checking *c = arg;
     long long number = sqlite3_column_int64(s, 0);
-    if (number != c->next)
+    if (number != c->next &&
+        !(c->next == 1 && c->head->oldest_generation > 0 && number <= c->base_inputs + 1))
         complain(v, c, "input %lld follows input %u", number, c->next - 1);
     c->next = (uint32_t)number + 1;
     if (sqlite3_column_type(s, 1) == SQLITE_NULL) {
@@ -124,6 +126,10 @@ static void on_input(struct verify *v, sqlite3_stmt *s, void *arg)
         free(item);
     } else {
         item->input_number = (uint32_t)number;
+        if (number <= c->base_inputs) {
+            free(item);
+            return; /* it is in the state with which the generation began */
+        }
         DL_APPEND(c->job->inputs, item);
         if (number == 1 && t->initial_shared_data != NULL)
             job_state_set_shared(c->job->state, t->initial_shared_data);
@@ -219,6 +225,54 @@ static bool same_task(const Fermata__V1__Task *said, const struct task_item *fou
     return memcmp(a, b, sizeof(a)) == 0;
 }
 
+/* Column 0 is the generation, then as it is stored. */
+static void on_generation(struct verify *v, sqlite3_stmt *s, void *arg)
+{
+    struct checking *c = arg;
+    struct fm_bytes body = sql_bytes(s, 3);
+    long long number = sqlite3_column_int64(s, 0), step = sqlite3_column_int64(s, 1);
+    if (number <= c->generation || step <= c->base_step)
+        complain(v, c, "generation %lld, which begins with step %lld, follows generation %u", number, step,
+                 c->generation);
+    c->generation = (uint32_t)number;
+    c->base_step = (uint32_t)step;
+    c->base_inputs = (uint32_t)sqlite3_column_int64(s, 2);
+    if (body.n == 0)
+        return; /* an older one */
+    if (sqlite3_column_int64(s, 4) != sql_sum(&c->job->id, step, body))
+        complain(v, c, "generation %lld does not match its checksum", number);
+    fm_auto(fm_err) err = {0};
+    struct job_state *state = NULL;
+    if (job_state_decode(body, &state, &err) < 0 || job_state_step(state) != step ||
+        job_state_inputs(state) != c->base_inputs) {
+        complain(v, c, "the state with which generation %lld begins is malformed or another's", number);
+        job_state_free(state);
+        c->broken = true;
+        return;
+    }
+    job_state_free(c->job->state);
+    c->job->state = state;
+}
+
+/* The first step that is kept is that of a generation, when older ones were deleted. */
+static void on_first(struct verify *v, sqlite3_stmt *s, void *arg)
+{
+    (void)v;
+    ((struct checking *)arg)->next = (uint32_t)sqlite3_column_int64(s, 0);
+}
+
+static void read_generations(struct verify *v, struct checking *c, const struct fm_bytes *id)
+{
+    if (v->has_generations)
+        verify_each(
+            v, "table generations",
+            "SELECT generation, step, inputs, body, sum FROM generations WHERE job=?1 ORDER BY generation",
+            id, on_generation, c);
+    if (c->generation != c->head->generation || c->base_step != c->head->generation_step)
+        complain(v, c, "generation %u, which begins with step %u, is stored; its record says %u and %u",
+                 c->generation, c->base_step, c->head->generation, c->head->generation_step);
+}
+
 static void on_step(struct verify *v, sqlite3_stmt *s, void *arg)
 {
     struct checking *c = arg;
@@ -241,7 +295,7 @@ static void on_step(struct verify *v, sqlite3_stmt *s, void *arg)
         complain(v, c, "step %lld is malformed or another's", number);
         c->broken = true;
     }
-    if (!c->broken) {
+    if (!c->broken && number > c->base_step) {
         fm_autofree struct task_item *task = NULL;
         fm_auto(fm_err) err = {0};
         if (job_state_apply(c->job->state, &c->job->inputs, step, body.n, MAX_STATE_BYTES, &task, &err) < 0) {
@@ -259,6 +313,7 @@ static void fold_all(struct verify *v, struct checking *c)
 {
     struct fm_bytes id = {c->job->id.b, sizeof(c->job->id.b)};
     c->job->state = job_state_new();
+    read_generations(v, c, &id);
     c->next = 1;
     verify_each(v, "table records",
                 "SELECT -r.number, b.body, b.sum FROM records r LEFT JOIN bodies b ON b.id=r.at "
@@ -270,6 +325,9 @@ static void fold_all(struct verify *v, struct checking *c)
                 on_snapshot, c);
     compare_snapshot(v, c);
     c->next = 1;
+    if (c->head->oldest_generation > 0)
+        verify_each(v, "table generations", "SELECT min(step) FROM generations WHERE job=?1", &id, on_first,
+                    c);
     verify_each(v, "table records",
                 "SELECT r.number, b.body, b.sum FROM records r LEFT JOIN bodies b ON b.id=r.at "
                 "WHERE r.job=?1 AND r.number>=0 ORDER BY r.number",
@@ -291,7 +349,7 @@ static void on_entry(struct verify *v, sqlite3_stmt *s, void *arg)
     struct checking *c = arg;
     struct fm_bytes body = sql_bytes(s, 2);
     long long step = sqlite3_column_int64(s, 0), number = sqlite3_column_int64(s, 1);
-    if (number != c->next)
+    if (number != c->next && !(c->next == 1 && c->head->oldest_generation > 0))
         complain(v, c, "entry %lld follows entry %u", number, c->next - 1);
     c->next = (uint32_t)number + 1;
     if (step > job_state_step(c->job->state))
@@ -314,7 +372,8 @@ static void check_entries(struct verify *v, struct checking *c)
     verify_each(v, "table entries",
                 "SELECT step, number, body, sum FROM entries WHERE job=?1 ORDER BY step, number", &id,
                 on_entry, c);
-    if (c->next - 1 != c->head->entry_count)
+    bool deleted = c->next == 1 && c->head->oldest_generation > 0;
+    if (c->next - 1 != c->head->entry_count && !deleted)
         complain(v, c, "%u entries are stored; its record counts %u", c->next - 1, c->head->entry_count);
 }
 

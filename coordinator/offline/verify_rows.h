@@ -24,8 +24,8 @@ struct verify_flow {
 struct verify {
     sqlite3 *db;
     FILE *out;
-    size_t jobs, steps, unchecked; /* rows without a checksum */
-    bool has_entries;              /* the store is of a version that has them */
+    size_t jobs, steps, unchecked;     /* rows without a checksum */
+    bool has_entries, has_generations; /* the store is of a version that has them */
     int faults;
     struct verify_flow *flows; /* the sound ones */
     struct {

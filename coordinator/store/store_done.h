@@ -48,11 +48,18 @@ struct store_journal {
     bool more; /* there are more than the query allowed */
 };
 
+/* How a generation began. */
+struct store_generation {
+    uint32_t number, step, inputs;
+    struct fm_bytes state; /* after that step; empty when it is not the newest one */
+};
+
 /* A job. All but the head is empty unless it was read whole. */
 struct store_found_job {
     struct fm_bytes head;
-    struct fm_bytes snapshot;    /* p is NULL when there is none */
-    uint32_t snapshot_number;    /* of the last step that it covers */
+    struct fm_bytes snapshot; /* or the state with which the newest generation began; p is NULL when there is
+                                 none */
+    uint32_t snapshot_number; /* of the last step that it covers */
     struct store_records steps;  /* those after the snapshot */
     struct store_records inputs; /* those that it has not taken; all when that is not known */
 };
@@ -134,6 +141,7 @@ struct store_done {
         struct store_found_job job;
         struct store_records steps;
         struct store_journal journal;
+        struct store_generation generation;
         struct store_records inputs;
         struct store_flow_version flow;
         struct fm_bytes flow_def;

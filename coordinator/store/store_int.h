@@ -12,6 +12,8 @@ enum record_kind {
     RECORD_INPUT,
     RECORD_ENTRY,
     RECORD_SNAPSHOT,
+    RECORD_GENERATION,
+    RECORD_DELETE_HISTORY,
     RECORD_FLOW_DEF,
     RECORD_FLOW,
     RECORD_DELETE_FLOW,
@@ -26,9 +28,10 @@ struct record {
     struct record *next;
     enum record_kind kind;
     struct fm_id job; /* of all but flows and hosts */
-    uint32_t number;  /* step, input, entry; snapshot: the last step that it covers; flow: the version */
-    uint32_t inputs;  /* snapshot: the last input that it covers */
-    uint32_t step;    /* entry: after which it stands */
+    uint32_t number;  /* step, input, entry, generation; snapshot: the last step that it covers; flow: the
+                         version */
+    uint32_t inputs;  /* snapshot, generation: the last input that it covers */
+    uint32_t step;    /* entry: after which it stands; generation: with which it begins */
     struct fm_bytes body;
     const char *name; /* request: its scope; job, flow: the flow's name; host: its id */
     const char *key;  /* request: its id */

@@ -61,6 +61,7 @@ struct store_query query_copy(const struct store_query *q, struct fm_arena *a)
     case STORE_READ_JOB:
     case STORE_READ_STEPS:
     case STORE_READ_JOURNAL:
+    case STORE_READ_GENERATION:
     case STORE_READ_INPUTS:
     case STORE_READ_FLOW_DEF:
     case STORE_LIST_ACTIVE:

@@ -21,6 +21,7 @@ enum store_query_kind {
     STORE_READ_JOB,
     STORE_READ_STEPS,
     STORE_READ_JOURNAL,
+    STORE_READ_GENERATION,
     STORE_READ_INPUTS,
     STORE_READ_REQUEST,
     STORE_READ_FLOW,
@@ -70,9 +71,15 @@ struct store_query {
         struct {
             struct fm_id job;
             uint32_t from_step, from_entry, limit;
-            uint32_t to_step; /* the last item; 0: all that follows */
+            uint32_t to_step;   /* the last item; 0: all that follows */
+            bool of_generation; /* only of this one */
+            uint32_t generation;
             size_t max_bytes;
         } journal;
+        struct {
+            struct fm_id job;
+            uint32_t step;
+        } generation;
         struct {
             struct fm_id job;
             uint32_t from, to;
@@ -144,7 +151,16 @@ static inline struct store_query store_read_journal(const struct fm_id *job, uin
                                                     uint32_t from_entry, uint32_t limit, size_t max_bytes)
 {
     return (struct store_query){
-        .kind = STORE_READ_JOURNAL, .journal = {*job, from_step, from_entry, limit, 0, max_bytes}
+        .kind = STORE_READ_JOURNAL, .journal = {*job, from_step, from_entry, limit, 0, false, 0, max_bytes}
+    };
+}
+
+/* The generation to which a step of a job belongs, or which begins with it; the first one, of which nothing
+ * is stored, is all zero: `generation`. */
+static inline struct store_query store_read_generation(const struct fm_id *job, uint32_t step)
+{
+    return (struct store_query){
+        .kind = STORE_READ_GENERATION, .generation = {*job, step}
     };
 }
 

@@ -137,6 +137,19 @@ void store_put_snapshot(struct store_unit *u, const struct fm_id *job, uint32_t 
     put_numbered(u, RECORD_SNAPSHOT, job, number, state)->inputs = inputs_through;
 }
 
+void store_put_generation(struct store_unit *u, const struct fm_id *job, uint32_t generation, uint32_t step,
+                          uint32_t inputs_through, struct fm_bytes state)
+{
+    struct record *r = put_numbered(u, RECORD_GENERATION, job, generation, state);
+    r->step = step;
+    r->inputs = inputs_through;
+}
+
+void store_delete_history(struct store_unit *u, const struct fm_id *job, uint32_t generation)
+{
+    add(u, RECORD_DELETE_HISTORY, job)->number = generation;
+}
+
 void store_put_flow_def(struct store_unit *u, const uint8_t digest[STORE_DIGEST_BYTES], struct fm_bytes flow)
 {
     struct record *r = add(u, RECORD_FLOW_DEF, NULL);

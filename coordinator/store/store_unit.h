@@ -39,7 +39,13 @@ void store_put_entry(struct store_unit *u, const struct fm_id *job, uint32_t ste
  * `inputs_through`. */
 void store_put_snapshot(struct store_unit *u, const struct fm_id *job, uint32_t number,
                         uint32_t inputs_through, struct fm_bytes state);
-/* Removes a job with its steps, inputs, entries, snapshot, labels and requests. */
+/* Begins a generation of a job with this step: its state after that takes the place of the snapshot, and of
+ * the state with which the generation before began. */
+void store_put_generation(struct store_unit *u, const struct fm_id *job, uint32_t generation, uint32_t step,
+                          uint32_t inputs_through, struct fm_bytes state);
+/* Removes the steps, entries and inputs of the generations before this one, which is not the first. */
+void store_delete_history(struct store_unit *u, const struct fm_id *job, uint32_t generation);
+/* Removes a job with its steps, inputs, entries, generations, snapshot, labels and requests. */
 void store_delete_job(struct store_unit *u, const struct fm_id *job);
 
 /* Stores a definition by its digest; storing it twice is fine. */

@@ -9,7 +9,7 @@
 extern const struct fm_routine_type human_type, log_type;
 extern const struct fm_routine_type split_type, sleep_type, aggregate_type, batch_type, debounce_type,
     job_type;
-extern const struct fm_routine_type validate_type, jq_type, http_type;
+extern const struct fm_routine_type validate_type, jq_type, http_type, continue_type;
 
 /* Adds them to a registry, as the catalog has them. */
 int registry_add_builtin(struct registry *r, struct fm_err *err) FM_MUST_CHECK;

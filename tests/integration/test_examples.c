@@ -215,6 +215,23 @@ static void debounce_lets_the_last_of_each_pass(void **state)
               "{'routine':'last','event':'output','data':{'change':{'doc':'a','text':'4'}}}]");
 }
 
+static void a_job_starts_its_journal_over(void **state)
+{
+    (void)state;
+    const char *job = submit("continue");
+    ends_with(job, "[{'routine':'end','event':'output','data':{'what':'tea'}}]");
+    json_t *j = rpc(cluster.address, "Jobs/GetJob", "{'job_id':'%s'}", job);
+    assert_string_equal(at(j, "job.generation"), "1");
+    assert_string_equal(at(j, "job.state.logTrimmed"), "1");
+    assert_int_equal(json_array_size(json_at(j, "job.state.sharedLog")), 1);
+    json_decref(j);
+    json_t *history = rpc(cluster.address, "Jobs/GetHistory", "{'job_id':'%s'}", job);
+    assert_string_equal(at(history, "steps[0].number"), "3"); /* what was before is deleted */
+    assert_string_equal(at(history, "steps[0].remedy.kind"), "REMEDY_KIND_CONTINUE");
+    assert_string_equal(at(history, "steps[1].taskId"), "s2.0"); /* carried over */
+    json_decref(history);
+}
+
 static void sleep_goes_on_when_it_is_time(void **state)
 {
     (void)state;
@@ -401,6 +418,7 @@ int main(void)
         cmocka_unit_test(aggregate_waits_for_each_of_its_sources),
         cmocka_unit_test(batch_gathers_by_size_and_time),
         cmocka_unit_test(debounce_lets_the_last_of_each_pass),
+        cmocka_unit_test(a_job_starts_its_journal_over),
         cmocka_unit_test(sleep_goes_on_when_it_is_time),
         cmocka_unit_test(validate_says_what_is_wrong),
         cmocka_unit_test(human_asks_and_the_answer_chooses_the_way),

@@ -226,7 +226,8 @@ static void a_store_without_checksums_is_checked_as_it_is_and_gets_them_for_what
     proc_stop(&c.coordinator);
     change(&c, "ALTER TABLE jobs DROP COLUMN sum; ALTER TABLE bodies DROP COLUMN sum; ALTER TABLE snapshots "
                "DROP COLUMN "
-               "sum; PRAGMA user_version=3; UPDATE jobs SET wake=NULL");
+               "sum; DROP TABLE flow_numbers; DROP TABLE entries; DROP TABLE generations; PRAGMA "
+               "user_version=3; UPDATE jobs SET wake=NULL");
     check_verdict(&c, 0, "1 jobs, 1 steps: 0 faults");
     check_verdict(&c, 0, "3 records were written by an older version and have no checksum");
     cluster_coordinator(&c, NULL);

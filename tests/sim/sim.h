@@ -136,6 +136,7 @@ enum op_kind {
     OP_UNCORDON,
     OP_CERTIFY,
     OP_BREAKPOINTS,
+    OP_CONTINUE,
     OP_INBOX
 };
 
@@ -178,7 +179,9 @@ struct sim_job {
     bool op_open, got_final, got_history;
     uint32_t steps, forked_at, revision;
     uint32_t patch_sent, patch_acked;
-    bool grace_sent; /* a pause may abort its steps */
+    bool grace_sent;           /* a pause may abort its steps */
+    uint32_t generation_acked; /* it has started over so often, for sure */
+    uint64_t logged;           /* entries that its log has had */
     struct sim_act {
         int kind; /* EntryKind */
         char what[64];

@@ -141,6 +141,22 @@ static void set_breakpoints(size_t j, const char *routine)
     request("Jobs/SetBreakpoints", OP_BREAKPOINTS, j, ++job->breaks_sent, routine, &r.base);
 }
 
+/* It starts its journal over; at times most of its log is forgotten with that. */
+static void continue_it(size_t j)
+{
+    Fermata__V1__Kept kept = FERMATA__V1__KEPT__INIT;
+    Fermata__V1__Continue how = FERMATA__V1__CONTINUE__INIT;
+    Fermata__V1__ContinueJobRequest r = FERMATA__V1__CONTINUE_JOB_REQUEST__INIT;
+    r.job_id = w.jobs[j].id;
+    r.how = &how;
+    if (chance(40)) {
+        how.kept = &kept;
+        kept.maybe_log_case = FERMATA__V1__KEPT__MAYBE_LOG_LOG;
+        kept.log = (uint32_t)rnd(3);
+    }
+    request("Jobs/ContinueJob", OP_CONTINUE, j, 0, "", &r.base);
+}
+
 /* What operators do with a job; false: nothing. */
 static bool operators_act_on(size_t j)
 {
@@ -151,6 +167,8 @@ static bool operators_act_on(size_t j)
         set_breakpoints(j, chance(50) ? "b" : "e");
     else if (!w.healing && w.operators && !w.calm && chance(2))
         pause_it(j);
+    else if (!w.healing && w.operators && !job->final && chance(2))
+        continue_it(j);
     else
         return false;
     return true;

@@ -175,7 +175,8 @@ static void check_token(size_t j, const Fermata__V1__JobState *s, const char *to
            kids = count_in_list(shared, "kids", token);
     for (size_t i = 0; i < s->n_shared_log; i++)
         logged += strcmp(s->shared_log[i]->message, token) == 0;
-    if (done < least || done > most || late != done || logged != done)
+    if (done < least || done > most || late != done || logged > done ||
+        (logged < done && s->log_trimmed == 0))
         wrong("job %zu: token %s was done %zu times, late %zu, logged %zu; wanted %zu to %zu", j, token, done,
               late, logged, least, most);
     if (once != done + (strcmp(token, job->token) == 0)) /* its question's deferred event goes there, too */
@@ -225,6 +226,11 @@ static void check_rest(size_t j, const Fermata__V1__Job *h)
     if (patched < w.jobs[j].patch_acked || patched > w.jobs[j].patch_sent)
         wrong("job %zu: patch %u was acknowledged, %u sent, and %g is there", j, w.jobs[j].patch_acked,
               w.jobs[j].patch_sent, patched);
+    w.jobs[j].logged = s->n_shared_log + s->log_trimmed;
+    if (h->continue_wanted != NULL ||
+        (h->generation < w.jobs[j].generation_acked && !plan_may_fail(&w.jobs[j].plan)))
+        wrong("job %zu is of generation %u, and was said to begin generation %u", j, h->generation,
+              w.jobs[j].generation_acked);
     check_answers(j, s);
     if (number_of(s, "c", "asked") != 1)
         wrong("job %zu: its deferred event was emitted %g times", j, number_of(s, "c", "asked"));
@@ -350,14 +356,19 @@ void check_history(size_t j, const Fermata__V1__GetHistoryResponse *r)
 {
     uint32_t epoch = 0;
     uint64_t calls = 0, own = 0;
+    uint64_t logs = 0;
+    uint32_t before = r->n_steps > 0 ? r->steps[0]->number - 1 : 0; /* of a fork: not in its generation */
     w.jobs[j].got_history = true;
     check_losses(j, r);
-    if (r->n_steps != w.jobs[j].steps)
+    if (before > 0 && !w.jobs[j].is_fork)
+        wrong("job %zu: its history begins with step %u", j, before + 1);
+    if (r->n_steps + before != w.jobs[j].steps)
         wrong("job %zu: %zu steps in the history, %u applied", j, r->n_steps, w.jobs[j].steps);
     for (size_t i = 0; i < r->n_steps; i++) {
         const Fermata__V1__Step *s = r->steps[i];
-        if (s->number != i + 1)
-            wrong("job %zu: step %u stands at place %zu", j, s->number, i + 1);
+        logs += s->n_log;
+        if (s->number != before + i + 1)
+            wrong("job %zu: step %u stands at place %zu", j, s->number, before + i + 1);
         if (s->epoch < epoch)
             wrong("job %zu: step %u is of epoch %u, the one before of %u", j, s->number, s->epoch, epoch);
         epoch = s->number == w.jobs[j].forked_at ? 0 : s->epoch; /* a fork's own epochs begin anew */
@@ -369,7 +380,11 @@ void check_history(size_t j, const Fermata__V1__GetHistoryResponse *r)
                       s->number);
     }
     bool completed = w.jobs[j].status == JOB_COMPLETED;
-    if ((completed && calls != w.jobs[j].calls) || own != sim_store_calls(w.store, w.jobs[j].id))
+    if (completed && before == 0 && logs != w.jobs[j].logged)
+        wrong("job %zu: %llu entries of the log in its steps, and it has had %llu", j,
+              (unsigned long long)logs, (unsigned long long)w.jobs[j].logged);
+    if ((completed && before == 0 && calls != w.jobs[j].calls) ||
+        own != sim_store_calls(w.store, w.jobs[j].id))
         wrong("job %zu: %llu calls in its steps, %u in its state; %llu of its own, %llu in the ledger", j,
               (unsigned long long)calls, w.jobs[j].calls, (unsigned long long)own,
               (unsigned long long)sim_store_calls(w.store, w.jobs[j].id));

@@ -47,13 +47,25 @@ static void read_journal(struct done_node *n, const struct stored_job *j, const 
     while (e < j->n_entries &&
            (j->entries[e].step < from || (j->entries[e].step == from && j->entries[e].number < number)))
         e++;
+    uint32_t end = UINT32_MAX, first = 0;
+    for (size_t i = 0; q->journal.of_generation && i < j->n_generations; i++)
+        if (j->generations[i].number == q->journal.generation)
+            first = j->generations[i].step;
+        else if (j->generations[i].number > q->journal.generation && j->generations[i].step < end)
+            end = j->generations[i].step;
+    if (q->journal.of_generation && q->journal.generation > 0 && first == 0)
+        return;
+    while (s < j->steps.n && j->steps.items[s].number < first)
+        s++;
+    while (e < j->n_entries && j->entries[e].step < first)
+        e++;
     for (;;) {
         bool is_entry =
             e < j->n_entries && (s == j->steps.n || j->entries[e].step < j->steps.items[s].number);
         if (!is_entry && s == j->steps.n)
             break;
         uint32_t step = is_entry ? j->entries[e].step : j->steps.items[s].number;
-        if (to > 0 && step + is_entry > to)
+        if ((to > 0 && step + is_entry > to) || step >= end)
             break;
         list->more = limit > 0 && list->n == limit;
         if (list->more)
@@ -78,9 +90,26 @@ static void read_job(struct done_node *n, enum store_extent extent, const struct
         found->snapshot = copy_of(n, &j->snapshot);
         found->snapshot_number = j->snapshot_number;
     }
-    uint32_t from = j->has_snapshot ? j->snapshot_number + 1 : 1;
+    uint32_t taken = 0;
+    if (!j->has_snapshot && j->n_generations > 0) {
+        const struct stored_generation *g = &j->generations[j->n_generations - 1];
+        found->snapshot = copy_of(n, &g->state);
+        found->snapshot_number = g->step;
+        taken = g->inputs;
+    }
+    uint32_t from = found->snapshot.p != NULL ? found->snapshot_number + 1 : 1;
     found->steps = records_of(n, &j->steps, from, UINT32_MAX, 0);
-    found->inputs = records_of(n, &j->inputs, 1, UINT32_MAX, 0);
+    found->inputs = records_of(n, &j->inputs, taken + 1, UINT32_MAX, 0);
+}
+
+static void read_generation(struct done_node *n, const struct stored_job *j, uint32_t step)
+{
+    for (size_t i = 0; i < j->n_generations; i++) {
+        const struct stored_generation *g = &j->generations[i];
+        if (g->step <= step)
+            n->done.generation =
+                (struct store_generation){g->number, g->step, g->inputs, copy_of(n, &g->state)};
+    }
 }
 
 static int by_id(const void *a, const void *b)
@@ -246,15 +275,18 @@ static void list_hosts(struct sim_store *s, struct done_node *n)
 /* A query of one job. */
 static void read_of_job(struct sim_store *s, struct done_node *n, const struct store_query *q)
 {
-    const struct fm_id *id = q->kind == STORE_READ_JOB       ? &q->job.id
-                             : q->kind == STORE_READ_STEPS   ? &q->steps.job
-                             : q->kind == STORE_READ_JOURNAL ? &q->journal.job
-                                                             : &q->inputs.job;
+    const struct fm_id *id = q->kind == STORE_READ_JOB          ? &q->job.id
+                             : q->kind == STORE_READ_STEPS      ? &q->steps.job
+                             : q->kind == STORE_READ_JOURNAL    ? &q->journal.job
+                             : q->kind == STORE_READ_GENERATION ? &q->generation.job
+                                                                : &q->inputs.job;
     const struct stored_job *j = stored_job(s, id);
     if (j == NULL)
         n->done.status = q->kind == STORE_READ_INPUTS ? STORE_OK : STORE_NOT_FOUND;
     else if (q->kind == STORE_READ_JOB)
         read_job(n, q->job.extent, j);
+    else if (q->kind == STORE_READ_GENERATION)
+        read_generation(n, j, q->generation.step);
     else if (q->kind == STORE_READ_JOURNAL)
         read_journal(n, j, q);
     else if (q->kind == STORE_READ_STEPS)
@@ -270,6 +302,7 @@ struct store_done *sim_store_query(struct sim_store *s, const struct store_query
     case STORE_READ_JOB:
     case STORE_READ_STEPS:
     case STORE_READ_JOURNAL:
+    case STORE_READ_GENERATION:
     case STORE_READ_INPUTS:
         read_of_job(s, n, q);
         break;

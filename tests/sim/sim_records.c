@@ -51,6 +51,11 @@ static void check_goes_on(const char *job_id, const Fermata__V1__Job *old, const
         wrong("job %s goes back: epoch %u, revision %u, %u inputs after epoch %u, revision %u, %u inputs",
               job_id, now->epoch, now->revision, now->input_count, old->epoch, old->revision,
               old->input_count);
+    if (now->generation < old->generation || now->generation_step < old->generation_step ||
+        now->entry_count < old->entry_count || now->step_count < old->step_count)
+        wrong("job %s goes back: generation %u from step %u, %u entries, %u steps after %u, %u, %u, %u",
+              job_id, now->generation, now->generation_step, now->entry_count, now->step_count,
+              old->generation, old->generation_step, old->entry_count, old->step_count);
     bool revived = (int)old->status == JOB_FAILED && !job_status_final((int)now->status);
     if (revived && ms_of(now->deadline_at) > 0 && ms_of(now->deadline_at) <= ms_of(old->deadline_at))
         wrong("job %s goes on, and its deadline is the one that it had", job_id);

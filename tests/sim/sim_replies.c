@@ -44,6 +44,7 @@ static void forked(struct op *op, struct fm_bytes bytes)
         job->fork_open = job->answer_acked = false;
     job->patch_acked = job->revision = 0;
     job->n_acts = 0;
+    job->generation_acked = 0;
     job->break_at[0] = job->break_sent[0] = '\0';
     for (size_t i = 0; i < job->n_inputs; i++)
         job->inputs[i].acked = job->inputs[i].refused = false; /* those after the step are not in the fork */
@@ -114,6 +115,16 @@ static void paused(struct op *op, struct fm_bytes bytes)
     fermata__v1__pause_job_response__free_unpacked(r, NULL);
 }
 
+static void continued(struct op *op, struct fm_bytes bytes)
+{
+    Fermata__V1__ContinueJobResponse *r = fermata__v1__continue_job_response__unpack(NULL, bytes.n, bytes.p);
+    struct sim_job *job = &w.jobs[op->job];
+    if (r->generation > job->generation_acked)
+        job->generation_acked = r->generation;
+    trace("job %zu starts over as generation %u, with step %u", op->job, r->generation, r->step);
+    fermata__v1__continue_job_response__free_unpacked(r, NULL);
+}
+
 static void take_ok(struct op *op, struct fm_bytes bytes)
 {
     struct sim_job *job = op->job != NO_JOB ? &w.jobs[op->job] : NULL;
@@ -181,6 +192,9 @@ static void take_ok(struct op *op, struct fm_bytes bytes)
         }
         trace("breakpoints of job %zu are at \"%s\"", op->job, op->text);
         return;
+    case OP_CONTINUE:
+        continued(op, bytes);
+        return;
     case OP_INBOX:
         inbox_page(bytes, NULL);
         return;
@@ -216,6 +230,7 @@ static bool is_too_late(const struct op *op, const struct fm_err *err)
     switch (op->kind) {
     case OP_RESUME:
     case OP_DECIDE:
+    case OP_CONTINUE:
     case OP_PAUSE:
     case OP_PATCH:
     case OP_FORK:

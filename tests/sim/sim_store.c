@@ -38,6 +38,9 @@ static void free_job(struct stored_job *j)
     for (size_t i = 0; i < j->n_entries; i++)
         fm_buf_done(&j->entries[i].bytes);
     free(j->entries);
+    for (size_t i = 0; i < j->n_generations; i++)
+        fm_buf_done(&j->generations[i].state);
+    free(j->generations);
     fm_buf_done(&j->head);
     fm_buf_done(&j->snapshot);
     free(j);
@@ -140,6 +143,55 @@ static void put_entry(struct stored_job *j, const struct record *r)
     j->entries = fm_xrealloc(j->entries, (j->n_entries + 1) * sizeof(*j->entries));
     j->entries[j->n_entries] = (struct stored_entry){.step = r->step, .number = r->number};
     fm_buf_append(&j->entries[j->n_entries++].bytes, r->body.p, r->body.n);
+}
+
+static void put_generation(struct stored_job *j, const struct record *r)
+{
+    j->has_snapshot = false;
+    fm_buf_reset(&j->snapshot);
+    for (size_t i = 0; i < j->n_generations; i++)
+        fm_buf_reset(&j->generations[i].state);
+    j->generations = fm_xrealloc(j->generations, (j->n_generations + 1) * sizeof(*j->generations));
+    j->generations[j->n_generations] =
+        (struct stored_generation){.number = r->number, .step = r->step, .inputs = r->inputs};
+    fm_buf_append(&j->generations[j->n_generations++].state, r->body.p, r->body.n);
+}
+
+static void drop_bodies(struct bodies *b, uint32_t below)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++)
+        if (b->items[i].number < below)
+            fm_buf_done(&b->items[i].bytes);
+        else
+            b->items[n++] = b->items[i];
+    b->n = n;
+}
+
+static void delete_history(struct stored_job *j, uint32_t generation)
+{
+    uint32_t step = 0, inputs = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < j->n_generations; i++)
+        if (j->generations[i].number == generation) {
+            step = j->generations[i].step;
+            inputs = j->generations[i].inputs;
+        }
+    drop_bodies(&j->steps, step);
+    drop_bodies(&j->inputs, step > 0 ? inputs + 1 : 0);
+    for (size_t i = 0; i < j->n_entries; i++)
+        if (j->entries[i].step < step)
+            fm_buf_done(&j->entries[i].bytes);
+        else
+            j->entries[n++] = j->entries[i];
+    j->n_entries = n;
+    n = 0;
+    for (size_t i = 0; i < j->n_generations; i++)
+        if (j->generations[i].step < step)
+            fm_buf_done(&j->generations[i].state);
+        else
+            j->generations[n++] = j->generations[i];
+    j->n_generations = n;
 }
 
 static struct stored_job *job_of(struct sim_store *s, const struct fm_id *id)
@@ -259,6 +311,12 @@ static void apply_record(struct sim_store *s, const struct record *r)
         j->snapshot_number = r->number;
         set(&j->snapshot, r->body);
         return;
+    case RECORD_GENERATION:
+        put_generation(job_of(s, &r->job), r);
+        return;
+    case RECORD_DELETE_HISTORY:
+        delete_history(job_of(s, &r->job), r->number);
+        return;
     case RECORD_FLOW_DEF:
         put_def(s, r);
         return;
@@ -346,6 +404,8 @@ uint32_t sim_store_last_step(struct sim_store *s, const char *job_id)
 uint32_t sim_store_last_input(struct sim_store *s, const char *job_id)
 {
     const struct stored_job *j = by_text(s, job_id);
+    if (j != NULL && j->inputs.n == 0 && j->n_generations > 0)
+        return j->generations[j->n_generations - 1].inputs; /* a fork of one that has started over */
     return j == NULL ? 0 : last_of(&j->inputs);
 }
 

@@ -17,6 +17,11 @@ struct stored_entry {
     struct fm_buf bytes;
 };
 
+struct stored_generation {
+    uint32_t number, step, inputs;
+    struct fm_buf state;
+};
+
 struct bodies {
     struct body *items;
     size_t n;
@@ -33,6 +38,8 @@ struct stored_job {
     struct bodies steps, inputs;
     struct stored_entry *entries; /* in order */
     size_t n_entries;
+    struct stored_generation *generations;
+    size_t n_generations;
     uint8_t digest[STORE_DIGEST_BYTES];
     uint64_t calls; /* of models, in the ledger */
 };

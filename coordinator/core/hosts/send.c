@@ -116,7 +116,7 @@ static void host_send_assign(struct core *c, struct job *job)
     fm_buf_done(&state);
     if (job->head->pause_requested)
         host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_PAUSE);
-    else if (h->draining)
+    else if (h->draining || job->head->continue_wanted != NULL)
         host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_DRAIN);
 }
 

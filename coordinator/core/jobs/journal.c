@@ -60,6 +60,7 @@ static void put_entry(struct core *c, struct job *job, Fermata__V1__Entry *e)
     uint32_t step = job_state_step(job->state), number = ++job->head->entry_count;
     fm_auto(fm_buf) b = {0};
     e->number = e->after_step = 0; /* the store knows them */
+    e->generation = job->head->generation;
     if (e->at == NULL)
         e->at = &now;
     pb_pack(e, &b);

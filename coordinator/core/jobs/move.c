@@ -24,6 +24,7 @@
 #include "op.h"
 #include "pbc.h"
 #include "place.h"
+#include "remedies.h"
 #include "state.h"
 #include "store.h"
 #include "unit.h"
@@ -161,6 +162,7 @@ void job_end(struct core *c, struct job *job, enum job_event event)
     place_unqueue(c, job);
     job_leave_host(c, job);
     forget_wanted_pause(job);
+    job_forget_continue(job);
     job->head->emit_deferred = false;
     job_close_pauses(job, event == JOB_EV_FAIL ? KEEP_QUESTIONS : KEEP_NONE);
     if (event != JOB_EV_FAIL) /* else it may go on one day, and what was in hand is lost */
@@ -212,8 +214,22 @@ static bool can_run(const struct core *c, const struct job *job, enum park how)
     return job_state_runnable(job->state, c->wall_ms) > 0;
 }
 
+/* It was to start its journal over as soon as nothing of it runs. */
+static void continue_if_wanted(struct core *c, struct job *job)
+{
+    fm_auto(fm_err) err = {0};
+    Fermata__V1__Job *h = job->head;
+    if (h->continue_wanted == NULL)
+        return;
+    if (remedy_continue(c, job, h->continue_wanted, (struct who){h->continue_by, h->continue_reason}, &err) <
+        0)
+        FM_LOG(ERROR, STATE, "the job cannot start its journal over", FM_STR("job", job->text), FM_ERR(&err));
+    job_forget_continue(job);
+}
+
 void job_park(struct core *c, struct job *job, enum park how)
 {
+    continue_if_wanted(c, job);
     lost_tasks(c, job);
     bool runs = can_run(c, job, how) || has_deferred(job);
     bool paused = job_is_held(job) || (job->head->n_pauses > 0 && (how == PARK_ASKED || !runs));
@@ -246,6 +262,7 @@ void job_requeue(struct core *c, struct job *job, const char *why)
     FM_LOG(INFO, STATE, "job waits for a host again", FM_STR("job", job->text), FM_STR("why", why),
            FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)),
            FM_STR("host", job->head->host));
+    continue_if_wanted(c, job);
     lost_tasks(c, job);
     if (job->head->pause_requested) {
         job_hold(c, job);

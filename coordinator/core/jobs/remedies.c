@@ -13,6 +13,7 @@
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
 #include "fields.h"
+#include "flow.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "job.h"
@@ -21,7 +22,9 @@
 #include "log.h"
 #include "mem.h"
 #include "pbc.h"
+#include "routine_types.h"
 #include "state.h"
+#include "store.h"
 #include "unit.h"
 
 static int apply(struct core *c, struct job *job, Fermata__V1__Step *step, struct fm_err *err)
@@ -215,5 +218,103 @@ int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateR
     int rc = apply(c, job, &step, err);
     free(changes);
     free(pointers);
+    return rc;
+}
+
+int remedy_trim(struct core *c, struct job *job, const Fermata__V1__Kept *kept, struct who who,
+                struct fm_err *err)
+{
+    Fermata__V1__Remedy remedy = remedy_of(REMEDY_KIND_TRIM, who.by, who.reason);
+    Fermata__V1__Step step = FERMATA__V1__STEP__INIT;
+    remedy.kept = (Fermata__V1__Kept *)(uintptr_t)kept;
+    step.remedy = &remedy;
+    return apply(c, job, &step, err);
+}
+
+/* ---- continue ---- */
+
+#define MAX_NEW_TASKS 1000
+
+int remedy_check_continue(struct core *c, const struct job *job, const Fermata__V1__Continue *how,
+                          const char *path, struct fm_err *err)
+{
+    char at[96];
+    snprintf(at, sizeof(at), "%s.tasks", path);
+    if (how->n_tasks > MAX_NEW_TASKS)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, at, "%zu tasks; the limit is %d", how->n_tasks,
+                          MAX_NEW_TASKS);
+    fm_auto_pb Fermata__V1__Flow *flow =
+        how->n_tasks > 0 ? fermata__v1__flow__unpack(NULL, job->def->body.n, job->def->body.p) : NULL;
+    const struct flow_types known = {types_find, c};
+    for (size_t i = 0; i < how->n_tasks; i++) {
+        const Fermata__V1__NewTask *t = how->tasks[i];
+        snprintf(at, sizeof(at), "%s.tasks[%zu].to", path, i);
+        if (t->to == NULL)
+            return fm_err_set(err, FM_INVALID_ARGUMENT, at,
+                              "%s is missing: the routine and the slot of the task", at);
+        int rc = flow_check_entry(flow, at, t->to->routine, t->to->slot, t->data, &known, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* The new generation begins with the state after its first step. */
+static void begin_generation(struct core *c, struct job *job, const Fermata__V1__Continue *how)
+{
+    Fermata__V1__Job *h = job->head;
+    struct unit *u = unit_of(c, job);
+    fm_auto(fm_buf) b = {0};
+    h->generation++;
+    h->generation_step = job_state_step(job->state);
+    job_state_encode(job->state, NULL, &b);
+    store_put_generation(u->records, &job->id, h->generation, h->generation_step,
+                         job_state_inputs(job->state), fm_buf_bytes(&b));
+    job->snapshot_step = h->generation_step;
+    job->journal_bytes = 0;
+    bool all = how->maybe_history_case != FERMATA__V1__CONTINUE__MAYBE_HISTORY_KEEP_GENERATIONS;
+    if (all || how->keep_generations >= h->generation - h->oldest_generation)
+        return;
+    h->oldest_generation = h->generation - how->keep_generations;
+    store_delete_history(u->records, &job->id, h->oldest_generation);
+}
+
+int remedy_continue(struct core *c, struct job *job, const Fermata__V1__Continue *how, struct who who,
+                    struct fm_err *err)
+{
+    size_t n = how->n_tasks;
+    Fermata__V1__Task *tasks = fm_xcalloc(n + 1, sizeof(*tasks)), **list = fm_xcalloc(n + 1, sizeof(*list));
+    Fermata__V1__Pause **open = fm_xcalloc(job->head->n_pauses + 1, sizeof(*open));
+    char(*ids)[32] = fm_xcalloc(n + 1, sizeof(*ids));
+    Fermata__V1__Remedy remedy = remedy_of(REMEDY_KIND_CONTINUE, who.by, who.reason);
+    Fermata__V1__Step step = FERMATA__V1__STEP__INIT;
+    remedy.kept = how->kept;
+    remedy.generation = job->head->generation + 1;
+    remedy.inputs = job->head->input_count;
+    step.remedy = &remedy;
+    for (size_t i = 0; i < n; i++) {
+        fermata__v1__task__init(&tasks[i]);
+        snprintf(ids[i], sizeof(ids[i]), "s%u.%zu", job_state_step(job->state) + 1, i);
+        tasks[i].task_id = ids[i];
+        tasks[i].routine = how->tasks[i]->to->routine;
+        tasks[i].slot = how->tasks[i]->to->slot;
+        tasks[i].data = how->tasks[i]->data;
+        list[i] = &tasks[i];
+    }
+    for (size_t i = 0; i < job->head->n_pauses; i++) { /* for those who fork from this generation */
+        Fermata__V1__Pause *p = job->head->pauses[i];
+        if (p->reason == PAUSE_REASON_QUESTION || p->reason == PAUSE_REASON_BUDGET)
+            open[step.n_pauses++] = p;
+    }
+    step.pauses = open;
+    step.new_tasks = list;
+    step.n_new_tasks = n;
+    int rc = apply(c, job, &step, err);
+    if (rc == 0)
+        begin_generation(c, job, how);
+    free(tasks);
+    free(open);
+    free(list);
+    free(ids);
     return rc;
 }

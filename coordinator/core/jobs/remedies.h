@@ -25,4 +25,16 @@ int remedy_edit(struct core *c, struct job *job, const char *task_id, const Goog
 int remedy_patch(struct core *c, struct job *job, const Fermata__V1__PatchStateRequest *r, struct who who,
                  struct fm_err *err) FM_MUST_CHECK;
 
+/* The state is cut to what is to be kept. */
+int remedy_trim(struct core *c, struct job *job, const Fermata__V1__Kept *kept, struct who who,
+                struct fm_err *err) FM_MUST_CHECK;
+/* Whether somebody would run the tasks with which a new generation is to begin; paths begin with `path`.
+ * Returns 0 or -FM_INVALID_ARGUMENT. */
+int remedy_check_continue(struct core *c, const struct job *job, const Fermata__V1__Continue *how,
+                          const char *path, struct fm_err *err) FM_MUST_CHECK;
+/* The job starts its journal over: a new generation begins with the step that says so. No host has a step of
+ * the job in hand. */
+int remedy_continue(struct core *c, struct job *job, const Fermata__V1__Continue *how, struct who who,
+                    struct fm_err *err) FM_MUST_CHECK;
+
 #endif

@@ -116,6 +116,9 @@ static void on_journal_read(struct core *c, struct wait *q, struct store_done *d
     w->reading = false;
     struct job *job = w->job;
     const struct store_journal *read = &d->journal;
+    if (w->next_step == 1 && job->head != NULL && job->head->oldest_generation > 0 &&
+        entry_first_step(read) > 0)
+        w->next_step = entry_first_step(read); /* what was before is deleted */
     bool damaged =
         d->status == STORE_OK && entry_check_journal(read, w->next_step, w->asked_step, &d->err) != 0;
     if (damaged || d->err.code != FM_OK) {

@@ -27,6 +27,8 @@
     METHOD(skip_task)                                                                                        \
     METHOD(edit_task)                                                                                        \
     METHOD(patch_state)                                                                                      \
+    METHOD(trim_job)                                                                                         \
+    METHOD(continue_job)                                                                                     \
     METHOD(list_pauses)                                                                                      \
     METHOD(claim_pause)                                                                                      \
     METHOD(release_pause)                                                                                    \

@@ -246,7 +246,7 @@ static void sort_out_jobs(struct core *c, struct host *h, const Fermata__V1__Hel
         breakpoints_resend(c, job);
         if (job->head->pause_requested)
             host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_PAUSE);
-        else if (h->draining)
+        else if (h->draining || job->head->continue_wanted != NULL)
             host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_DRAIN);
     }
     /* A lost job may be given to this same host again at once, and then stands at the list's end: only those

@@ -28,6 +28,7 @@
 #include "pause.h"
 #include "pbc.h"
 #include "place.h"
+#include "remedies.h"
 #include "send.h"
 #include "state.h"
 #include "table.h"
@@ -207,7 +208,10 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     step->host = h->id;
     struct task_item *task = NULL;
     if (check_outcome(step, &err) < 0 || check_pauses(job, step, &err) < 0 ||
-        children_check(job, step, &err) < 0 || job_apply_step(c, job, step, &task, &err) < 0) {
+        children_check(job, step, &err) < 0 ||
+        (step->continue_as != NULL &&
+         remedy_check_continue(c, job, step->continue_as, "step.continue_as", &err) < 0) ||
+        job_apply_step(c, job, step, &task, &err) < 0) {
         on_bad_step(c, h, job, step, &err);
         return;
     }
@@ -227,7 +231,12 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     open_pauses(job, step);
     uint64_t conn = h->conn;
     uint32_t epoch = step->epoch;
+    bool asked = job->head->continue_wanted != NULL;
+    if (step->continue_as != NULL && step->outcome != STEP_OUTCOME_FAIL)
+        job_want_continue(job, step->continue_as, "", step->routine);
     bool released = take_outcome(c, job, step);
+    if (!released && !asked && job->head->continue_wanted != NULL)
+        interrupt_effect(unit_of(c, job), job, INTERRUPT_KIND_DRAIN);
     ack_effect(unit_of(c, job), conn, epoch, step->number, released ? JOB_HAS_LEFT : JOB_STAYS);
     job_count_bytes(c, job);
 }
@@ -326,6 +335,8 @@ void host_on_release(struct core *c, struct host *h, const Fermata__V1__Release 
         place_refused(c, job, h->id);
         break;
     case RELEASE_REASON_DRAINING: /* perhaps of a drain that was taken back */
+        if (job->head->continue_wanted != NULL && !h->draining && !h->leaving)
+            break; /* it starts over, here or elsewhere */
         job_note_here(c, job, ENTRY_KIND_DRAINED, who_drains(c, h), NULL, NULL);
         free(job->avoid_host);
         job->avoid_host = fm_xstrdup(h->id);

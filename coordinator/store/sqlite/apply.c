@@ -180,6 +180,58 @@ static enum applied put_snapshot(struct applying *a, const struct record *r)
     return run(a, s, "snapshot");
 }
 
+static enum applied run_of_job(struct applying *a, enum sql_id id, const struct record *r, int64_t number,
+                               int64_t inputs)
+{
+    sqlite3_stmt *s = get(a, id);
+    if (s == NULL)
+        return FAILED;
+    sql_bind_id(s, 1, &r->job);
+    if (sqlite3_bind_parameter_count(s) > 1)
+        sql_bind_number(s, 2, number);
+    if (sqlite3_bind_parameter_count(s) > 2)
+        sql_bind_number(s, 3, inputs);
+    return run(a, s, "generation");
+}
+
+static enum applied put_generation(struct applying *a, const struct record *r)
+{
+    if (run_of_job(a, SQL_EMPTY_GENERATIONS, r, r->number, 0) == FAILED ||
+        run_of_job(a, SQL_DROP_SNAPSHOT, r, 0, 0) == FAILED)
+        return FAILED;
+    sqlite3_stmt *s = get(a, SQL_PUT_GENERATION);
+    if (s == NULL)
+        return FAILED;
+    sql_bind_id(s, 1, &r->job);
+    sql_bind_number(s, 2, r->number);
+    sql_bind_number(s, 3, r->step);
+    sql_bind_number(s, 4, r->inputs);
+    sql_bind_bytes(s, 5, r->body);
+    sql_bind_number(s, 6, sql_sum(&r->job, r->step, r->body));
+    return run(a, s, "generation");
+}
+
+static enum applied delete_history(struct applying *a, const struct record *r)
+{
+    static const enum sql_id drops[] = {SQL_DROP_BODIES, SQL_DROP_RECORDS, SQL_DROP_ENTRIES,
+                                        SQL_DROP_GENERATIONS};
+    sqlite3_stmt *s = get(a, SQL_GENERATION_STARTS);
+    if (s == NULL)
+        return FAILED;
+    sql_bind_id(s, 1, &r->job);
+    sql_bind_number(s, 2, r->number);
+    int rc = sqlite3_step(s);
+    int64_t step = rc == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+    int64_t inputs = rc == SQLITE_ROW ? sqlite3_column_int64(s, 1) : 0;
+    (void)sqlite3_reset(s);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        return fault(a, rc, "generation");
+    for (size_t i = 0; i < sizeof(drops) / sizeof(drops[0]) && step > 0; i++)
+        if (run_of_job(a, drops[i], r, step, inputs > 0 ? -inputs : 0) == FAILED)
+            return FAILED;
+    return APPLIED;
+}
+
 static enum applied put_flow(struct applying *a, const struct record *r)
 {
     sqlite3_stmt *s = get(a, r->kind == RECORD_FLOW ? SQL_PUT_FLOW : SQL_PUT_FLOW_DEF);
@@ -250,6 +302,10 @@ static enum applied apply_record(struct applying *a, const struct record *r)
         return put_entry(a, r);
     case RECORD_SNAPSHOT:
         return put_snapshot(a, r);
+    case RECORD_GENERATION:
+        return put_generation(a, r);
+    case RECORD_DELETE_HISTORY:
+        return delete_history(a, r);
     case RECORD_FLOW_DEF:
     case RECORD_FLOW:
         return put_flow(a, r);

@@ -20,6 +20,7 @@ struct reading {
     struct done_node *n;
     struct store_done *d; /* of n */
     size_t bytes;         /* of the bodies collected so far */
+    int64_t end;          /* step with which the next generation begins; 0: none does */
 };
 
 /* ---- rows ---- */
@@ -185,6 +186,33 @@ static int read_head(struct reading *r, const struct fm_id *job, struct fm_bytes
     return 0;
 }
 
+/* Fills in how the generation began to which the step belongs. Returns 1, 0 when it is the first, -1 after a
+ * fault. */
+static int read_generation(struct reading *r, const struct fm_id *job, uint32_t step,
+                           struct store_generation *ret)
+{
+    sqlite3_stmt *s = get_of_job(r, SQL_READ_GENERATION, job);
+    if (s == NULL)
+        return -1;
+    sql_bind_number(s, 2, step);
+    int got = one_row(r, s);
+    if (got != 1)
+        return got;
+    ret->number = (uint32_t)sqlite3_column_int64(s, 0);
+    ret->step = (uint32_t)sqlite3_column_int64(s, 1);
+    ret->inputs = (uint32_t)sqlite3_column_int64(s, 2);
+    ret->state = column(r->n, s, 3);
+    (void)sqlite3_reset(s);
+    return 1;
+}
+
+static void read_generation_of(struct reading *r)
+{
+    struct fm_bytes head; /* says whether the job is there */
+    if (read_head(r, &r->q->generation.job, &head) == 0)
+        (void)read_generation(r, &r->q->generation.job, r->q->generation.step, &r->d->generation);
+}
+
 static void read_job(struct reading *r)
 {
     const struct fm_id *id = &r->q->job.id;
@@ -203,6 +231,14 @@ static void read_job(struct reading *r)
         job->snapshot_number = (uint32_t)sqlite3_column_int64(s, 0);
         job->snapshot = column(r->n, s, 1);
         (void)sqlite3_reset(s);
+    } else {
+        struct store_generation g = {0};
+        got = read_generation(r, id, UINT32_MAX, &g);
+        if (got < 0)
+            return;
+        taken = g.inputs;
+        job->snapshot_number = g.step;
+        job->snapshot = got == 1 ? g.state : FM_NO_BYTES;
     }
     if (read_steps(r, id, job->snapshot_number + 1, 0, &job->steps) == 0)
         (void)read_inputs(r, id, taken + 1, UINT32_MAX, &job->inputs);
@@ -246,6 +282,8 @@ static void merge_journal(struct reading *r, sqlite3_stmt *step, sqlite3_stmt *e
     int64_t to = r->q->journal.to_step;
     while (has_step >= 0 && has_entry >= 0 && has_step + has_entry > 0 && !more) {
         bool is_entry = entry_is_next(has_step > 0 ? step : NULL, has_entry > 0 ? entry : NULL);
+        if (r->end > 0 && sqlite3_column_int64(is_entry ? entry : step, 0) >= r->end)
+            break;
         if (to > 0 && sqlite3_column_int64(is_entry ? entry : step, 0) + (is_entry ? 1 : 0) > to)
             break;
         more = !take_journal(r, is_entry ? entry : step, is_entry, &items);
@@ -263,6 +301,19 @@ static void merge_journal(struct reading *r, sqlite3_stmt *step, sqlite3_stmt *e
     (void)sqlite3_reset(entry);
 }
 
+/* Where a generation begins, or the next one; 0: nowhere. */
+static int64_t generation_step(struct reading *r, enum sql_id which, const struct fm_id *job,
+                               uint32_t generation)
+{
+    sqlite3_stmt *s = get_of_job(r, which, job);
+    if (s == NULL)
+        return 0;
+    sql_bind_number(s, 2, generation);
+    int64_t step = one_row(r, s) == 1 ? sqlite3_column_int64(s, 0) : 0;
+    (void)sqlite3_reset(s);
+    return step;
+}
+
 static void read_journal(struct reading *r)
 {
     struct fm_bytes head; /* says whether the job is there */
@@ -270,6 +321,17 @@ static void read_journal(struct reading *r)
     uint32_t from = r->q->journal.from_step, number = r->q->journal.from_entry;
     if (read_head(r, job, &head) < 0)
         return;
+    if (r->q->journal.of_generation) {
+        uint32_t wanted = r->q->journal.generation;
+        int64_t first = generation_step(r, SQL_GENERATION_STARTS, job, wanted);
+        r->end = generation_step(r, SQL_GENERATION_ENDS, job, wanted);
+        if (first == 0 && wanted > 0)
+            return; /* it is not there, or no longer */
+        if (first > (int64_t)from + (number > 0)) {
+            from = (uint32_t)first;
+            number = 0;
+        }
+    }
     sqlite3_stmt *step = get_of_job(r, SQL_READ_STEPS, job), *entry = get_of_job(r, SQL_READ_ENTRIES, job);
     if (step == NULL || entry == NULL)
         return;
@@ -589,6 +651,9 @@ static void dispatch(struct reading *r)
         return;
     case STORE_READ_STEPS:
         read_steps_of(r);
+        return;
+    case STORE_READ_GENERATION:
+        read_generation_of(r);
         return;
     case STORE_READ_JOURNAL:
         read_journal(r);

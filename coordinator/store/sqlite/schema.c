@@ -15,7 +15,8 @@
 
 /* What leads to version i + 2. */
 static const uint8_t *const migrations[] = {sql_migration_2, sql_migration_3, sql_migration_4,
-                                            sql_migration_5, sql_migration_6, sql_migration_7};
+                                            sql_migration_5, sql_migration_6, sql_migration_7,
+                                            sql_migration_8};
 _Static_assert(sizeof(migrations) / sizeof(migrations[0]) == SCHEMA_VERSION - 1,
                "a migration to each version");
 

@@ -5,7 +5,7 @@
 #include "err.h"
 #include "sql.h"
 
-#define SCHEMA_VERSION 7          /* that of schema.sql */
+#define SCHEMA_VERSION 8          /* that of schema.sql */
 #define APPLICATION_ID 0x46524d54 /* "FRMT" */
 
 /* Versions that the offline check reads as they are. */

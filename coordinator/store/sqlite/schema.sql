@@ -55,6 +55,18 @@ CREATE TABLE snapshots(
     sum INTEGER
 ) WITHOUT ROWID;
 
+-- With which step a generation of a job began, the first (0) left out; the inputs up to inputs were taken then.
+-- Of the newest one body is the state (JobState) after that step, of the others it is empty.
+CREATE TABLE generations(
+    job BLOB,
+    generation INTEGER,
+    step INTEGER NOT NULL,
+    inputs INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    sum INTEGER NOT NULL,
+    PRIMARY KEY(job, generation)
+) WITHOUT ROWID;
+
 -- Request ids that were claimed, with the reply that a repeated call gets.
 CREATE TABLE requests(
     scope TEXT,

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 extern const uint8_t sql_schema[], sql_migration_2[], sql_migration_3[], sql_migration_4[], sql_migration_5[],
-    sql_migration_6[], sql_migration_7[];
+    sql_migration_6[], sql_migration_7[], sql_migration_8[];
 extern const size_t sql_schema_size, sql_migration_2_size, sql_migration_3_size, sql_migration_4_size,
-    sql_migration_5_size, sql_migration_6_size, sql_migration_7_size;
+    sql_migration_5_size, sql_migration_6_size, sql_migration_7_size, sql_migration_8_size;
 
 #endif

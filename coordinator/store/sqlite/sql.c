@@ -29,6 +29,18 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_PUT_ENTRY] = "INSERT INTO entries(job, step, number, body, sum) VALUES(?1, ?2, ?3, ?4, ?5)",
     [SQL_PUT_SNAPSHOT] =
         "INSERT OR REPLACE INTO snapshots(job, number, body, inputs, sum) VALUES(?1, ?2, ?3, ?4, ?5)",
+    [SQL_PUT_GENERATION] = "INSERT INTO generations(job, generation, step, inputs, body, sum) "
+                           "VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [SQL_EMPTY_GENERATIONS] = "UPDATE generations SET body=x'' WHERE job=?1 AND generation<?2 AND body<>x''",
+    [SQL_DROP_SNAPSHOT] = "DELETE FROM snapshots WHERE job=?1",
+    [SQL_GENERATION_STARTS] = "SELECT step, inputs FROM generations WHERE job=?1 AND generation=?2",
+    [SQL_GENERATION_ENDS] = "SELECT min(step) FROM generations WHERE job=?1 AND generation>?2",
+    [SQL_DROP_BODIES] = "DELETE FROM bodies WHERE id IN (SELECT at FROM records WHERE job=?1 AND "
+                        "((number>0 AND number<?2) OR (number<0 AND number>=?3)))",
+    [SQL_DROP_RECORDS] =
+        "DELETE FROM records WHERE job=?1 AND ((number>0 AND number<?2) OR (number<0 AND number>=?3))",
+    [SQL_DROP_ENTRIES] = "DELETE FROM entries WHERE job=?1 AND step<?2",
+    [SQL_DROP_GENERATIONS] = "DELETE FROM generations WHERE job=?1 AND step<?2",
     [SQL_PUT_FLOW_DEF] = "INSERT OR IGNORE INTO flow_defs(digest, body) VALUES(?1, ?2)",
     [SQL_PUT_FLOW] = "INSERT INTO flows(name, version, digest, summary) VALUES(?1, ?2, ?3, ?4)",
     [SQL_KEEP_NUMBERS] = "INSERT INTO flow_numbers(name, used) SELECT name, max(version) FROM flows "
@@ -39,11 +51,15 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_DELETE_BODIES] = "DELETE FROM bodies WHERE id IN (SELECT at FROM records WHERE job=?1)",
     [SQL_DELETE_RECORDS] = "DELETE FROM records WHERE job=?1",
     [SQL_DELETE_ENTRIES] = "DELETE FROM entries WHERE job=?1",
+    [SQL_DELETE_GENERATIONS] = "DELETE FROM generations WHERE job=?1",
     [SQL_DELETE_SNAPSHOT] = "DELETE FROM snapshots WHERE job=?1",
     [SQL_DELETE_LABELS] = "DELETE FROM labels WHERE job=?1",
     [SQL_DELETE_REQUESTS] = "DELETE FROM requests WHERE job=?1",
     [SQL_READ_JOB] = "SELECT head FROM jobs WHERE id=?1",
     [SQL_READ_SNAPSHOT] = "SELECT number, body, inputs FROM snapshots WHERE job=?1",
+    [SQL_READ_GENERATION] =
+        "SELECT generation, step, inputs, body FROM generations WHERE job=?1 AND step<=?2 "
+        "ORDER BY generation DESC LIMIT 1",
     [SQL_READ_STEPS] = "SELECT r.number, b.body FROM records r CROSS JOIN bodies b ON b.id=r.at "
                        "WHERE r.job=?1 AND r.number>=?2 ORDER BY r.number LIMIT ?3",
     [SQL_READ_ENTRIES] = "SELECT step, number, body FROM entries WHERE job=?1 AND (step, number)>=(?2, ?3) "

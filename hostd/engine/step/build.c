@@ -279,6 +279,8 @@ enum step_outcome build_step(struct fm_ctx *ctx, struct result *r, struct fm_buf
     m.pauses = build_views(ctx->out.pauses, ctx->out.n_pauses);
     m.unscheduled = unscheduled_views(ctx->out.unscheduled);
     m.children = child_views(ctx);
+    if (ctx->out.continues && !ctx->out.failed)
+        m.continue_as = pb_var_bytes(ctx->out.continue_as.p, ctx->out.continue_as.n);
     pb_var_pack(fermata_v1_Step_fields, &m, out);
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         free(lists[i]->items);

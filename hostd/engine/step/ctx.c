@@ -67,6 +67,9 @@ void ctx_reset(struct fm_ctx *ctx)
         fm_buf_done(&ctx->out.log[i]);
     for (size_t i = 0; i < ctx->out.n_pauses; i++)
         fm_buf_done(&ctx->out.pauses[i]);
+    fm_buf_done(&ctx->out.continue_as);
+    ctx->out.continues = false;
+    ctx->out.n_continue_to = 0;
     ctx->out.children = NULL;
     ctx->out.emissions = ctx->out.defers = NULL;
     ctx->out.n_log = ctx->out.n_pauses = ctx->out.n_emissions = 0;

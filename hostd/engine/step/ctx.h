@@ -49,6 +49,11 @@ struct unscheduled {
     const char *key, *id;
 };
 
+/* A place in the flow. */
+struct to {
+    const char *routine, *slot;
+};
+
 /* What a step starts. */
 struct child {
     struct child *prev, *next;
@@ -70,6 +75,10 @@ struct outcome {
     size_t n_log, n_pauses;
     struct child *children;
     struct unscheduled *unscheduled; /* hash table, in order */
+    struct fm_buf continue_as;       /* encoded Continue */
+    bool continues;                  /* the job starts its journal over */
+    struct to *continue_to;          /* where its tasks go */
+    size_t n_continue_to;
     bool failed, has_usage;
     struct failure failure;
     char fail_message[512];

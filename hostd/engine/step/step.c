@@ -12,6 +12,7 @@
 #include "blocking.h"
 #include "build.h"
 #include "changes.h"
+#include "continue.h"
 #include "emit.h"
 #include "engine_state.h"
 #include "fermata/v1/host_agent.pb.h"
@@ -178,7 +179,8 @@ static enum step_outcome make(struct fm_ctx *ctx, struct result *r, struct fm_bu
     if (ctx->verdict == OUTCOME_NONE)
         merge_handled(ctx);
     enum step_outcome outcome = build_step(ctx, r, step);
-    if (check_sizes(ctx, r, &err) == 0 && session_check_step(ctx->job->session, step, &err) == 0)
+    if (continue_check(ctx, &err) == 0 && check_sizes(ctx, r, &err) == 0 &&
+        session_check_step(ctx->job->session, step, &err) == 0)
         return outcome;
     result_done(r);
     *r = (struct result){0};
@@ -209,6 +211,8 @@ static void finish(struct fm_ctx *ctx)
     hjob_clear_prelude(job);
     apply(ctx, &r, outcome);
     result_done(&r);
+    if (ctx->out.continues && !ctx->out.failed)
+        job->interrupt = INTERRUPT_DRAIN; /* what it has made waits for the new generation */
     leave(ctx);
     if (outcome != OUTCOME_CONTINUE && outcome != OUTCOME_RETRY) { /* the host's work on the job is over */
         step_abort_all(job);

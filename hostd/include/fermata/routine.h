@@ -146,6 +146,28 @@ struct fm_child {
  * shows its open questions. */
 void fm_ctx_start_job(struct fm_ctx *ctx, const struct fm_child *child);
 
+/* A task for a slot of any routine of the flow. */
+struct fm_new_task {
+    const char *routine, *slot;
+    const struct fm_value *data; /* a map, or NULL */
+};
+
+/* How a job starts its journal over; all zero: it keeps everything. */
+struct fm_continue {
+    const struct fm_new_task *tasks; /* that the new generation gets besides what waits; at most 1,000 */
+    size_t n_tasks;
+    bool trim_log, trim_outputs; /* keep only so many of the newest entries of the shared log, outputs */
+    uint32_t log, outputs;
+    bool no_shared_data, no_routine_states; /* forget these */
+    bool trim_history;                      /* keep the history of only so many older generations */
+    uint32_t keep_generations;
+};
+/* Lets the job start its journal over when the steps in hand have ended, so that neither limits nor bytes on
+ * disk grow with its age: under the same id, with the next generation. Numbers go on; all that waits is
+ * carried over: tasks, those of this step, too, timers, questions, children, deferred events. The last call
+ * of a step counts. */
+void fm_ctx_continue(struct fm_ctx *ctx, const struct fm_continue *how);
+
 /* Codes of failures, with gRPC's numbers. */
 enum fm_failure {
     FM_FAIL_CANCELLED = 1,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "err.h"
+#include "how.h"
 #include "mem.h"
 #include "nearest.h"
 #include "own_types.h"
@@ -239,6 +240,16 @@ static int start(struct fm_ctx *ctx, struct exec_run *r, const struct fm_value *
     return 0;
 }
 
+static int start_over(struct fm_ctx *ctx, struct exec_run *r, const struct fm_value *m)
+{
+    struct fm_continue how;
+    const char *why = NULL;
+    if (!how_from(ctx, fm_value_get(m, "continue"), &how, &why))
+        return bad_line(ctx, r, "%s", why);
+    fm_ctx_continue(ctx, &how);
+    return 0;
+}
+
 static int fail(struct fm_ctx *ctx, struct exec_run *r, const struct fm_value *m)
 {
     const struct fm_value *given = fm_value_get(m, "code");
@@ -287,6 +298,7 @@ static const struct action actions[] = {
     {"usage", MAP, {{NULL, 0}}, usage},
     {"start", TEXT, {{"routine", TEXT | NEEDED}, {"slot", TEXT | NEEDED}, {"flow_version", COUNT},
                      {"data", MAP}, {"shared_data", MAP}, {"result_slot", TEXT}}, start},
+    {"continue", MAP, {{NULL, 0}}, start_over},
     {"fail", TEXT, {{"code", TEXT}, {"retryable", YES_OR_NO}, {"retry_after_ms", COUNT}}, fail},
     {"done", YES_OR_NO, {{NULL, 0}}, done},
 };
@@ -320,7 +332,7 @@ static const struct action *action_of(struct fm_ctx *ctx, struct exec_run *r, co
         (void)bad_line(
             ctx, r,
             "it has none of the keys emit, defer, enqueue, schedule, unschedule, pause, set, append, "
-            "remove, log, progress, usage, start, fail, done");
+            "remove, log, progress, usage, start, continue, fail, done");
     return found;
 }
 

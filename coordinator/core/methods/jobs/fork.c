@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <uthash.h>
+#include <utlist.h>
 
 #include "answer.h"
 #include "buf.h"
@@ -49,7 +50,10 @@ struct fork {
     Fermata__V1__Job *head;
     struct store_records steps, inputs; /* with bodies of its own; the steps are marked as inherited */
     struct store_journal entries;       /* the same */
-    struct fm_buf start;                /* encoded state before the first step; nothing: it was empty */
+    struct fm_buf start;                /* encoded state before the first step; nothing: it was empty. Of a
+                                           later generation: after its first step, which is the first of `steps` */
+    struct store_generation generation; /* without the state */
+    uint32_t carried;                   /* inputs up to this one had come when it began */
 };
 
 static void records_free(struct store_records *list)
@@ -72,6 +76,11 @@ static void fork_free(struct core *c, void *own)
     free((void *)(uintptr_t)f->entries.items);
     fm_buf_done(&f->start);
     free(f);
+}
+
+static uint32_t last_step(const struct fork *f)
+{
+    return f->steps.n == 0 ? 0 : f->steps.items[f->steps.n - 1].number;
 }
 
 /* The first n records. */
@@ -127,18 +136,33 @@ static int read_start(struct fork *f, struct fm_err *err)
     return 0;
 }
 
+/* What the first step of the generation says of inputs that had come, and no step had taken. */
+static void read_carried(struct fork *f)
+{
+    const struct fm_bytes *body = f->steps.n > 0 ? &f->steps.items[0].body : NULL;
+    fm_auto_pb Fermata__V1__Step *s = body == NULL ? NULL : fermata__v1__step__unpack(NULL, body->n, body->p);
+    f->carried = s != NULL && s->remedy != NULL ? s->remedy->inputs : 0;
+}
+
 /* The fold of what was copied; inputs that came later are left out. */
 static int fold(struct core *c, const struct fork *f, struct job *job, struct fm_err *err)
 {
-    const struct store_found_job found = {
+    struct store_found_job found = {
         .snapshot = fm_buf_bytes(&f->start), .steps = f->steps, .inputs = f->inputs};
+    if (f->generation.number > 0) { /* its first step is in the state */
+        found.steps.items++;
+        found.steps.n--;
+    }
     struct task_item *later = NULL;
     int rc = job_fold_stored(&found, c->cfg.max_state_bytes, &job->state, &later, err);
-    if (rc == 0 && f->steps.n == 0 && later != NULL) { /* before the first step only the entry is there */
-        job->inputs = later;
-        later = later->next;
-        job->inputs->next = NULL;
-        job->inputs->prev = job->inputs;
+    /* Before the first step only the entry is there. */
+    uint32_t keep = f->steps.n == 0 && later != NULL ? later->input_number : f->carried;
+    struct task_item *t, *tmp;
+    DL_FOREACH_SAFE (later, t, tmp) {
+        if (rc != 0 || t->input_number > keep)
+            break;
+        DL_DELETE(later, t);
+        DL_APPEND(job->inputs, t);
     }
     task_list_free(later);
     return rc;
@@ -181,9 +205,11 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
             if (is_answered(f, s->pauses[k]->pause_id, through))
                 continue;
             Fermata__V1__Pause *p = pb_clone(s->pauses[k]);
-            pb_set_string(&p->routine, s->routine);
-            p->step = s->number;
-            p->reason = (Fermata__V1__PauseReason)pause_reason_of(p);
+            if (s->remedy == NULL) { /* else a question that was carried over from the generation before */
+                pb_set_string(&p->routine, s->routine);
+                p->step = s->number;
+                p->reason = (Fermata__V1__PauseReason)pause_reason_of(p);
+            }
             p->asks_for = PAUSE_REASON_UNSPECIFIED;
             pb_set_time(&p->at, c->wall_ms);
             if (p->timeout_ms > 0)
@@ -194,8 +220,8 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
     }
     if (children != count_results(f, through))
         return fm_err_set(err, FM_FAILED_PRECONDITION, "step",
-                          "job %s waited for a child job after step %zu: name a step before or after that",
-                          f->head->job_id, f->steps.n);
+                          "job %s waited for a child job after step %u: name a step before or after that",
+                          f->head->job_id, last_step(f));
     return 0;
 }
 
@@ -235,7 +261,7 @@ static struct job *new_job(struct core *c, const struct fork *f, const Fermata__
         job->head->placement = pb_clone(f->head->placement);
     placement_say(&job->head->placement, r->placement, PLACEMENT_BEGINS);
     pb_set_string(&job->head->forked_from, f->head->job_id);
-    job->head->forked_at = (uint32_t)f->steps.n;
+    job->head->forked_at = last_step(f);
     job->head_dirty = true;
     job->def = def;
     free(entries);
@@ -257,8 +283,13 @@ static void copy_losses(const struct fork *f, struct job *job)
 static void put_records(struct core *c, const struct fork *f, struct job *job)
 {
     struct unit *m = unit_of(c, job);
-    uint32_t through = job->inputs != NULL ? job->inputs->input_number : job_state_inputs(job->state);
-    if (f->start.n > 0)
+    uint32_t through = job->inputs != NULL ? job->inputs->prev->input_number : job_state_inputs(job->state);
+    const struct store_generation *g = &f->generation;
+    if (g->number > 0) {
+        store_put_generation(m->records, &job->id, g->number, g->step, g->inputs, fm_buf_bytes(&f->start));
+        job->head->generation = job->head->oldest_generation = g->number;
+        job->head->generation_step = job->snapshot_step = g->step;
+    } else if (f->start.n > 0)
         store_put_snapshot(m->records, &job->id, 0, 0, (struct fm_bytes){f->start.p, f->start.n});
     for (size_t i = 0; i < f->inputs.n && f->inputs.items[i].number <= through; i++)
         store_put_input(m->records, &job->id, f->inputs.items[i].number, f->inputs.items[i].body);
@@ -275,7 +306,7 @@ static void put_records(struct core *c, const struct fork *f, struct job *job)
     if (through > 0)
         inputs_effect(m, through);
     if (f->steps.n > 0)
-        step_effect(m, (uint32_t)f->steps.n, FM_NO_BYTES);
+        step_effect(m, last_step(f), FM_NO_BYTES);
     for (size_t i = 0; i < f->steps.n; i++)
         job->journal_bytes += f->steps.items[i].body.n;
 }
@@ -378,8 +409,8 @@ static void make(struct core *c, struct op *op, struct flow_def *def)
     copy_losses(f, job);
     bool deferred = job_state_deferred(job->state) > 0;
     if (open_questions(c, f, job, &err) == 0 && !job_has_work(job) && job->head->n_pauses == 0 && !deferred)
-        (void)fm_err_set(&err, FM_FAILED_PRECONDITION, "step", "nothing was left to do after step %zu",
-                         f->steps.n);
+        (void)fm_err_set(&err, FM_FAILED_PRECONDITION, "step", "nothing was left to do after step %u",
+                         last_step(f));
     struct who who;
     int rc = err.code != FM_OK || who_forks(op, &who, &err) < 0 || patch_shared(c, job, r, who, &err) < 0
                  ? -1
@@ -391,8 +422,9 @@ static void make(struct core *c, struct op *op, struct flow_def *def)
         return;
     }
     struct unit *m = unit_of(c, job);
-    if (deferred &&
-        job->head->n_pauses == 0) { /* an operator's step has left them, and no answer brings them */
+    bool carried = f->carried > 0 && job->inputs != NULL; /* an answer may be among them */
+    if (deferred && (job->head->n_pauses == 0 ||
+                     carried)) { /* an operator's step has left them, and no answer brings them */
         job->head->emit_deferred = true;
         job->emit_deferred_input = job->head->input_count;
     }
@@ -405,7 +437,7 @@ static void make(struct core *c, struct op *op, struct flow_def *def)
     request_claim(job, op, scope, r->request_id, &response.base, m);
     unit_reply(m, op->ticket, &response.base);
     FM_LOG(INFO, STATE, "job forked", FM_STR("job", job->text), FM_STR("from", f->head->job_id),
-           FM_U64("step", f->steps.n));
+           FM_U64("step", last_step(f)));
     op_free(c, op);
     job_rest(c, job);
 }
@@ -437,14 +469,16 @@ static void on_journal(struct core *c, struct wait *w, struct store_done *d)
     struct fm_err err = {0};
     if (d->status == STORE_OK && r->step > 0) /* else only whether the job is there was asked */
         copy_journal(f, &d->journal);
-    if (d->status == STORE_OK && f->steps.n < r->step) {
+    if (d->status == STORE_OK && f->generation.number > 0)
+        read_carried(f);
+    if (d->status == STORE_OK && last_step(f) < r->step) {
         if (d->journal.more)
             (void)fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "step",
                              "the journal up to step %u has more than %u bytes: it is too large to be forked",
                              r->step, MAX_JOURNAL_BYTES);
         else
             (void)fm_err_set(&err, FM_INVALID_ARGUMENT, "step",
-                             "job %s has %zu steps; step %u is not among them", r->job_id, f->steps.n,
+                             "job %s has %u steps; step %u is not among them", r->job_id, last_step(f),
                              r->step);
     }
     if (d->status != STORE_OK || err.code != FM_OK) {
@@ -469,14 +503,39 @@ static void on_inputs(struct core *c, struct wait *w, struct store_done *d)
     }
     f->inputs = copy_records(&d->inputs, d->inputs.n);
     struct fm_err err = {0};
-    if (read_start(f, &err) < 0) {
+    if (f->generation.number == 0 && read_start(f, &err) < 0) {
         op_fail(c, op, &err);
         return;
     }
     uint32_t step = OP_REQUEST(op, Fermata__V1__ForkJobRequest)->step;
-    struct store_query q = store_read_journal(&f->id, 0, 1, step > 0 ? 0 : 1, MAX_JOURNAL_BYTES);
+    struct store_query q = store_read_journal(&f->id, f->generation.step, f->generation.number == 0 ? 1 : 0,
+                                              step > 0 ? 0 : 1, MAX_JOURNAL_BYTES);
     q.journal.to_step = step;
     core_read(c, q, on_journal, op);
+}
+
+/* A fork begins with the state with which the step's generation began: that of the present one is kept. */
+static void on_generation(struct core *c, struct wait *w, struct store_done *d)
+{
+    struct op *op = w->op;
+    const Fermata__V1__ForkJobRequest *r = OP_REQUEST(op, Fermata__V1__ForkJobRequest);
+    struct fork *f = op->own;
+    struct fm_err err = {0};
+    const struct store_generation *g = &d->generation;
+    bool kept = d->status == STORE_OK && (g->number == 0 ? f->head->oldest_generation == 0 : g->state.n > 0);
+    if (d->status == STORE_OK && !kept)
+        (void)fm_err_set(
+            &err, FM_FAILED_PRECONDITION, "step",
+            "step %u is of an older generation of job %s, whose state is no longer kept: steps from "
+            "%u on can be forked",
+            r->step, r->job_id, f->head->generation_step);
+    if (!kept) {
+        op_fail(c, op, d->status != STORE_OK ? &d->err : &err);
+        return;
+    }
+    f->generation = (struct store_generation){g->number, g->step, g->inputs, FM_NO_BYTES};
+    fm_buf_append(&f->start, g->state.p, g->state.n);
+    core_read(c, store_read_inputs(&f->id, g->inputs + 1, UINT32_MAX), on_inputs, op);
 }
 
 static void on_head(struct core *c, struct wait *w, struct store_done *d)
@@ -499,7 +558,7 @@ static void on_head(struct core *c, struct wait *w, struct store_done *d)
     struct fork *f = op_own(op, sizeof(*f));
     f->head = head;
     f->id = w->job;
-    core_read(c, store_read_inputs(&f->id, 1, UINT32_MAX), on_inputs, op);
+    core_read(c, store_read_generation(&f->id, r->step), on_generation, op);
 }
 
 static int check(const Fermata__V1__ForkJobRequest *r, struct fm_err *err)

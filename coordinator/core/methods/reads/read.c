@@ -272,7 +272,15 @@ static void on_history(struct core *c, struct wait *w, struct store_done *d)
         return;
     }
     const struct store_journal *journal = &d->journal;
-    if (journal->n > 0 && entry_check_journal(journal, w->from_step, 0, &err) < 0) {
+    bool of_generation =
+        r->maybe_generation_case == FERMATA__V1__GET_HISTORY_REQUEST__MAYBE_GENERATION_GENERATION;
+    if (of_generation && journal->n == 0 && r->page_token[0] == '\0' && r->from_step == 0)
+        (void)fm_err_set(&err, FM_NOT_FOUND, "generation",
+                         "job %s has no history of generation %u (or no longer)", r->job_id, r->generation);
+    bool begins = r->page_token[0] == '\0' && r->from_step == 0; /* with the first step that is kept */
+    uint32_t first = begins ? entry_first_step(journal) : w->from_step;
+    if (err.code != FM_OK ||
+        (first > 0 && journal->n > 0 && entry_check_journal(journal, first, 0, &err) < 0)) {
         op_fail(c, op, &err);
         return;
     }
@@ -337,8 +345,11 @@ static int get_history(struct core *c, struct op *op, struct fm_err *err)
         rc = parse_journal_token(r->page_token, &after, &entry, err);
     if (rc < 0)
         return rc;
-    core_read(c, store_read_journal(&id, after, entry, limit, PAGE_BYTES), on_history, op)->from_step =
-        after + 1;
+    struct store_query q = store_read_journal(&id, after, entry, limit, PAGE_BYTES);
+    q.journal.of_generation =
+        r->maybe_generation_case == FERMATA__V1__GET_HISTORY_REQUEST__MAYBE_GENERATION_GENERATION;
+    q.journal.generation = r->generation;
+    core_read(c, q, on_history, op)->from_step = after + 1;
     return OP_WAITS;
 }
 

@@ -494,6 +494,12 @@ void fm_ctx_schedule(struct fm_ctx *ctx, const char *slot, const struct fm_value
     t->ms = ms;
 }
 
+void fm_ctx_continue(struct fm_ctx *ctx, const struct fm_continue *how)
+{
+    ctx->how = *how;
+    ctx->n_continues++;
+}
+
 void fm_ctx_start_job(struct fm_ctx *ctx, const struct fm_child *child)
 {
     if (registry_handler(ctx->type, child->result_slot) == NULL)

@@ -44,7 +44,9 @@ struct fm_ctx {
     size_t n_pauses;
     struct fake_timer timers[8]; /* all that are scheduled and not due */
     size_t n_timers;
-    struct fm_child child; /* the last job started */
+    struct fm_child child;  /* the last job started */
+    struct fm_continue how; /* of the last fm_ctx_continue */
+    size_t n_continues;
     size_t n_children;
     uint64_t input_tokens, output_tokens, cached_tokens, delay_ms;
     uint32_t calls;

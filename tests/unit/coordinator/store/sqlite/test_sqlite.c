@@ -250,6 +250,9 @@ static void an_older_store_gets_the_very_schema_of_a_new_one(void **state)
     open_old("6.sql");
     fm_autofree char *from_sixth = schema_of_store();
     assert_string_equal(from_sixth, fresh);
+    open_old("7.sql");
+    fm_autofree char *from_seventh = schema_of_store();
+    assert_string_equal(from_seventh, fresh);
 }
 
 static void assert_refused(const char *sql, const char *why)

@@ -234,7 +234,7 @@ static void the_built_in_types_are_added_once(void **state)
 {
     (void)state;
     assert_int_equal(registry_add_builtin(registry, &err), 0);
-    assert_int_equal(registry_count(registry), 13);
+    assert_int_equal(registry_count(registry), 14);
     assert_ptr_equal(registry_find(registry, "human")->slots, human_type.slots);
     assert_int_equal(registry_find(registry, "jq")->flags, FM_BLOCKING);
     assert_int_equal(registry_find(registry, "http")->flags, FM_EFFECTS);
