@@ -52,7 +52,8 @@ static void forget_acts(struct host_mark *m, size_t n)
     for (size_t i = 0; i < n; i++)
         fermata__v1__entry__free_unpacked(m->acts[i], NULL);
     m->n_acts -= n;
-    memmove(m->acts, m->acts + n, m->n_acts * sizeof(*m->acts));
+    if (m->n_acts > 0)
+        memmove(m->acts, m->acts + n, m->n_acts * sizeof(*m->acts));
 }
 
 static void add_act(struct host_mark *m, const Fermata__V1__Entry *e)
