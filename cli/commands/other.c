@@ -95,9 +95,11 @@ static int config(struct cli *c, json_t *request)
     if (cli_settings_read(c, &s, &err) < 0) {
         code = cli_fail(&err);
     } else {
-        json_t *j =
-            json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s?}", "file", s.file, "profile", s.profile, "address",
-                      s.address, "addressFrom", s.address_from, "user", s.user, "userFrom", s.user_from);
+        json_t *j = json_pack("{s:s, s:s}", "file", s.file, "profile", s.profile);
+        for (int i = 0; i < CLI_N_SETTINGS; i++)
+            if (s.values[i] != NULL)
+                json_object_set_new(j, cli_setting_name(i),
+                                    json_pack("{s:s, s:s}", "value", s.values[i], "from", s.from[i]));
         code = cli_show(c, j);
         json_decref(j);
     }
@@ -106,19 +108,22 @@ static int config(struct cli *c, json_t *request)
 }
 
 static const struct cli_column config_columns[] = {
-    {"FILE",         "file",        CLI_AS_IS, false},
-    {"PROFILE",      "profile",     CLI_AS_IS, false},
-    {"ADDRESS",      "address",     CLI_AS_IS, false},
-    {"ADDRESS FROM", "addressFrom", CLI_AS_IS, false},
-    {"USER",         "user",        CLI_AS_IS, false},
-    {"USER FROM",    "userFrom",    CLI_AS_IS, false},
+    {"FILE",         "file",           CLI_AS_IS, false},
+    {"PROFILE",      "profile",        CLI_AS_IS, false},
+    {"ADDRESS",      "address.value",  CLI_AS_IS, false},
+    {"ADDRESS FROM", "address.from",   CLI_AS_IS, false},
+    {"USER",         "user.value",     CLI_AS_IS, false},
+    {"USER FROM",    "user.from",      CLI_AS_IS, false},
+    {"TLS CA",       "tls-ca.value",   CLI_AS_IS, false},
+    {"TLS CERT",     "tls-cert.value", CLI_AS_IS, false},
+    {"TLS KEY",      "tls-key.value",  CLI_AS_IS, false},
 };
 const struct cli_command cli_config = {
     .name = "config",
     .summary = "Shows which coordinator is talked to, as whom, and what said so",
     .columns = config_columns,
     .n_columns = CLI_COUNT(config_columns),
-    .id = "address",
+    .id = "address.value",
     .run = config,
 };
 

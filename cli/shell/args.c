@@ -9,17 +9,21 @@
 #include "nearest.h"
 
 const struct cli_word cli_common_options[] = {
-    {"address", CLI_TEXT, NULL,
-     "HOST:PORT of the coordinator; else $FERMATA_ADDRESS, the profile's, 127.0.0.1:7420",                   NULL, true},
-    {"profile", CLI_TEXT, NULL, "section of the configuration file; else $FERMATA_PROFILE",                  NULL, true},
-    {"output",  CLI_TEXT, NULL, "table, wide, json (the reply as JSON), jsonl (a line a row), yaml or name",
-     NULL,                                                                                                         true},
-    {"jq",      CLI_TEXT, NULL, "a jq program that the reply goes through",                                  NULL, true},
-    {"timeout", CLI_SPAN, NULL, "how long a call may take: 10s, 2m; 0 is for ever; 30s unless it waits",     NULL,
-     true                                                                                                              },
-    {"as",      CLI_TEXT, NULL, "who acts, for the history; else $FERMATA_USER, $USER",                      NULL, true},
-    {"yes",     CLI_FLAG, NULL, "asks nothing",                                                              NULL, true},
-    {"help",    CLI_FLAG, NULL, "prints this command's help",                                                NULL, true},
+    {"address",  CLI_TEXT, NULL,
+     "HOST:PORT of the coordinator; else $FERMATA_ADDRESS, the profile's, 127.0.0.1:7420",                    NULL, true},
+    {"profile",  CLI_TEXT, NULL, "section of the configuration file; else $FERMATA_PROFILE",                  NULL, true},
+    {"output",   CLI_TEXT, NULL, "table, wide, json (the reply as JSON), jsonl (a line a row), yaml or name",
+     NULL,                                                                                                          true},
+    {"jq",       CLI_TEXT, NULL, "a jq program that the reply goes through",                                  NULL, true},
+    {"timeout",  CLI_SPAN, NULL, "how long a call may take: 10s, 2m; 0 is for ever; 30s unless it waits",     NULL,
+     true                                                                                                               },
+    {"tls-ca",   CLI_TEXT, NULL, "TLS: file with the authority of the coordinator's certificate",             NULL, true},
+    {"tls-cert", CLI_TEXT, NULL, "TLS: file with your certificate",                                           NULL, true},
+    {"tls-key",  CLI_TEXT, NULL, "TLS: file with its key",                                                    NULL, true},
+    {"insecure", CLI_FLAG, NULL, "without TLS to another machine, too",                                       NULL, true},
+    {"user",     CLI_TEXT, NULL, "who acts, for the history; else $FERMATA_USER, $USER",                      NULL, true},
+    {"yes",      CLI_FLAG, NULL, "asks nothing",                                                              NULL, true},
+    {"help",     CLI_FLAG, NULL, "prints this command's help",                                                NULL, true},
 };
 const size_t cli_n_common_options = CLI_COUNT(cli_common_options);
 

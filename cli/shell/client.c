@@ -15,6 +15,7 @@
 
 struct cli_client {
     char *address;
+    struct rpc_dialer *dialer; /* NULL: plaintext */
     struct pb_pool *pool;
 };
 
@@ -31,9 +32,13 @@ struct call {
     int rc;
 };
 
-struct cli_client *cli_client_new(const char *address)
+struct cli_client *cli_client_new(const char *address, const struct tls_files *tls, struct fm_err *err)
 {
+    struct rpc_dialer *dialer = tls == NULL ? NULL : rpc_dialer_new(tls, err);
+    if (tls != NULL && dialer == NULL)
+        return NULL;
     struct cli_client *c = fm_xcalloc(1, sizeof(*c));
+    c->dialer = dialer;
     c->address = fm_xstrdup(address);
     return c;
 }
@@ -43,6 +48,7 @@ void cli_client_free(struct cli_client *c)
     if (c == NULL)
         return;
     pb_pool_free(c->pool);
+    rpc_dialer_free(c->dialer);
     free(c->address);
     free(c);
 }
@@ -178,13 +184,13 @@ int cli_stream(struct cli_client *client, const char *name, json_t *request, lon
     struct call c = {.client = client, .method = m, .err = err, .on_reply = on_reply, .arg = arg};
     struct rpc_stream_events events = {.on_message = on_message, .on_status = on_status};
     c.loop = rpc_loop_new();
-    struct rpc_channel *channel = rpc_channel_new(c.loop, client->address, MAX_REPLY, NULL);
+    struct rpc_channel *channel = rpc_channel_new(c.loop, client->address, MAX_REPLY, client->dialer);
     c.stream = rpc_stream_request(channel, path, timeout_ms, fm_buf_bytes(&wire), &events, &c);
     rpc_loop_run(c.loop);
     rpc_stream_unref(c.stream);
     rpc_channel_free(channel);
     rpc_loop_free(c.loop);
-    if (c.rc == -FM_UNAVAILABLE)
+    if (c.rc == -FM_UNAVAILABLE && strncmp(err->msg, client->address, strlen(client->address)) != 0)
         fm_err_wrap(err, "%s", client->address);
     return c.rc;
 }

@@ -6,11 +6,13 @@
 
 #include "err.h"
 #include "pb_pool.h"
+#include "tls_files.h"
 
 struct cli_client;
 
-/* `address` is HOST:PORT and is copied. Release with cli_client_free. */
-struct cli_client *cli_client_new(const char *address);
+/* `address` is HOST:PORT or unix:/PATH and is copied; `tls` NULL: plaintext. NULL with err: which of its
+ * files is not right. Release with cli_client_free. */
+struct cli_client *cli_client_new(const char *address, const struct tls_files *tls, struct fm_err *err);
 void cli_client_free(struct cli_client *c);
 const char *cli_client_address(const struct cli_client *c);
 /* Of all messages that the coordinator serves. */

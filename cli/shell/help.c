@@ -173,7 +173,11 @@ void cli_help_markdown(const struct cli *c)
     markdown_words(c, cli_common_options, cli_n_common_options, true);
     printf(
         "\n`$XDG_CONFIG_HOME/fermata/config` (else `~/.config/fermata/config`) has a section a profile:\n\n"
-        "    [default]\n    address = 127.0.0.1:7420\n    user = ann\n\n## Exit codes\n\n| code | meaning |\n"
+        "    [default]\n    address = box1:7420\n    tls_ca = /etc/fermata/ca.pem\n    tls_cert = "
+        "/home/ann/ann.pem\n"
+        "    tls_key = /home/ann/ann.key\n    user = ann\n\n"
+        "Each may also come from the environment: `FERMATA_ADDRESS`, `FERMATA_TLS_CA` and so on.\n\n## Exit "
+        "codes\n\n| code | meaning |\n"
         "| --- | --- |\n");
     for (size_t i = 0; i < CLI_COUNT(exits); i++)
         printf("| %d | %s |\n", exits[i].code, exits[i].text);

@@ -211,20 +211,28 @@ static int run(struct cli *c)
     return c->command->run != NULL ? c->command->run(c, request) : cli_run_call(c, request);
 }
 
+/* Connects as the settings say; the caller frees c->client. */
+static int connect_by(struct cli *c, const struct cli_settings *s, struct fm_err *err)
+{
+    struct tls_files files;
+    bool tls = cli_settings_tls(s, &files);
+    rpc_global_init();
+    c->by = s->values[CLI_USER];
+    c->client = cli_client_new(s->values[CLI_ADDRESS], tls ? &files : NULL, err);
+    return c->client == NULL ? -(int)err->code : 0;
+}
+
 static int with_settings(struct cli *c)
 {
     struct cli_settings settings;
     fm_auto(fm_err) err = {0};
     int code;
     if (cli_settings_read(c, &settings, &err) < 0) {
-        code = cli_fail(&err);
+        code = err.code == FM_INVALID_ARGUMENT ? (cli_fail(&err), CLI_USAGE) : cli_fail(&err);
     } else {
-        c->by = settings.user;
-        c->client = cli_client_new(settings.address);
-        rpc_global_init();
-        code = run(c);
-        rpc_global_shutdown();
+        code = connect_by(c, &settings, &err) < 0 ? (cli_fail(&err), CLI_USAGE) : run(c);
         cli_client_free(c->client);
+        rpc_global_shutdown();
     }
     cli_settings_done(&settings);
     return code;
@@ -236,11 +244,10 @@ static int complete(struct cli *c, int argc, char **argv)
     struct cli_settings settings;
     fm_auto(fm_err) err = {0};
     if (cli_settings_read(c, &settings, &err) == 0) {
-        c->client = cli_client_new(settings.address);
-        rpc_global_init();
-        cli_complete(c, argc, argv);
-        rpc_global_shutdown();
+        if (connect_by(c, &settings, &err) == 0)
+            cli_complete(c, argc, argv);
         cli_client_free(c->client);
+        rpc_global_shutdown();
     }
     cli_settings_done(&settings);
     return CLI_OK;
@@ -292,7 +299,7 @@ int cli_main(const struct cli_command *const *all, size_t n, int argc, char **ar
         code = cli_usage(&c, "%s%s%s%s", err.field[0] != '\0' ? "--" : "", err.field,
                          err.field[0] != '\0' ? ": " : "", err.msg);
     } else if (cli_flag(&c, "help")) {
-        c.client = cli_client_new("");
+        c.client = cli_client_new("", NULL, &err);
         cli_help(&c, c.command);
         cli_client_free(c.client);
         code = CLI_OK;

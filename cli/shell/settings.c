@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "mem.h"
+#include "rpc.h"
 
 static char *config_file(void)
 {
@@ -32,19 +33,45 @@ static char *trimmed(char *s)
     return s;
 }
 
-static void take(char **into, const char **from, const char *value, const char *name)
+static const char *const names[CLI_N_SETTINGS] = {"address",  "user",    "tls-ca",
+                                                  "tls-cert", "tls-key", "insecure"};
+
+const char *cli_setting_name(enum cli_setting s)
 {
-    if (*into != NULL)
+    return names[s];
+}
+
+/* As a variable of the environment, or in the file. */
+static void spell(char *out, size_t n, const char *prefix, const char *name, bool capital)
+{
+    size_t at = (size_t)snprintf(out, n, "%s", prefix);
+    for (; *name != '\0' && at + 1 < n; name++) {
+        char c = *name == '-' ? '_' : *name;
+        out[at++] = capital && c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+    }
+    out[at] = '\0';
+}
+
+static void take(struct cli_settings *s, int which, const char *value, const char *from)
+{
+    if (s->values[which] != NULL || value == NULL || value[0] == '\0')
         return;
-    *into = fm_xstrdup(value);
-    *from = name;
+    s->values[which] = fm_xstrdup(value);
+    s->from[which] = from;
+}
+
+static void take_from_env(struct cli_settings *s, int which)
+{
+    char name[64];
+    spell(name, sizeof(name), "FERMATA_", names[which], true);
+    take(s, which, getenv(name), "the environment");
 }
 
 /* Sets what is not set yet from the profile's section. */
 static int read_line(struct cli_settings *s, char *line, unsigned number, bool *inside, bool *found,
                      struct fm_err *err)
 {
-    char *text = trimmed(line);
+    char *text = trimmed(line), own[64];
     size_t n = strlen(text);
     if (n == 0 || text[0] == '#')
         return 0;
@@ -60,14 +87,17 @@ static int read_line(struct cli_settings *s, char *line, unsigned number, bool *
                           s->file, number);
     *equals = '\0';
     const char *name = trimmed(text), *value = trimmed(equals + 1);
-    if (strcmp(name, "address") != 0 && strcmp(name, "user") != 0)
-        return fm_err_set(err, FM_INVALID_ARGUMENT, NULL, "%s, line %u: '%.64s' is neither address nor user",
-                          s->file, number, name);
-    if (*inside && strcmp(name, "address") == 0)
-        take(&s->address, &s->address_from, value, "the profile");
-    else if (*inside)
-        take(&s->user, &s->user_from, value, "the profile");
-    return 0;
+    for (int i = 0; i < CLI_N_SETTINGS; i++) {
+        spell(own, sizeof(own), "", names[i], false);
+        if (strcmp(name, own) != 0)
+            continue;
+        if (*inside)
+            take(s, i, value, "the profile");
+        return 0;
+    }
+    return fm_err_set(err, FM_INVALID_ARGUMENT, NULL,
+                      "%s, line %u: '%.64s' is none of address, user, tls_ca, tls_cert, tls_key, insecure",
+                      s->file, number, name);
 }
 
 static int read_file(struct cli_settings *s, bool must, struct fm_err *err)
@@ -88,32 +118,51 @@ static int read_file(struct cli_settings *s, bool must, struct fm_err *err)
     return rc;
 }
 
+/* Whoever listens on the way would read along, and could answer in the coordinator's place. */
+static int check_plaintext(const struct cli_settings *s, struct fm_err *err)
+{
+    struct tls_files files;
+    const char *insecure = s->values[CLI_INSECURE];
+    if (insecure != NULL && strcmp(insecure, "true") != 0 && strcmp(insecure, "false") != 0)
+        return fm_err_set(err, FM_INVALID_ARGUMENT, "insecure", "is '%.64s', neither true nor false",
+                          insecure);
+    if (cli_settings_tls(s, &files) || rpc_is_local(s->values[CLI_ADDRESS]) ||
+        (insecure != NULL && strcmp(insecure, "true") == 0))
+        return 0;
+    return fm_err_set(
+        err, FM_INVALID_ARGUMENT, "address",
+        "%s is not this machine: give --tls-ca, --tls-cert and --tls-key (or in the profile: tls_ca …), "
+        "or --insecure if nobody else can reach that network",
+        s->values[CLI_ADDRESS]);
+}
+
 int cli_settings_read(const struct cli *c, struct cli_settings *s, struct fm_err *err)
 {
     const char *option = cli_word(c, "profile"), *named = option != NULL ? option : getenv("FERMATA_PROFILE");
-    const char *address = getenv("FERMATA_ADDRESS"), *user = getenv("FERMATA_USER");
     *s = (struct cli_settings){.file = config_file()};
     s->profile = fm_xstrdup(named == NULL || named[0] == '\0' ? "default" : named);
-    if (cli_word(c, "address") != NULL)
-        take(&s->address, &s->address_from, cli_word(c, "address"), "--address");
-    if (address != NULL && address[0] != '\0')
-        take(&s->address, &s->address_from, address, "$FERMATA_ADDRESS");
-    if (cli_word(c, "as") != NULL)
-        take(&s->user, &s->user_from, cli_word(c, "as"), "--as");
-    if (user != NULL && user[0] != '\0')
-        take(&s->user, &s->user_from, user, "$FERMATA_USER");
+    for (int i = 0; i < CLI_N_SETTINGS; i++) {
+        take(s, i, cli_word(c, names[i]), "an option");
+        take_from_env(s, i);
+    }
     int rc = read_file(s, named != NULL && named[0] != '\0', err);
-    take(&s->address, &s->address_from, "127.0.0.1:7420", "the default");
-    if (s->user == NULL && getenv("USER") != NULL && getenv("USER")[0] != '\0')
-        take(&s->user, &s->user_from, getenv("USER"), "$USER");
-    return rc;
+    take(s, CLI_ADDRESS, "127.0.0.1:7420", "the default");
+    take(s, CLI_USER, getenv("USER"), "$USER");
+    return rc < 0 ? rc : check_plaintext(s, err);
 }
 
 void cli_settings_done(struct cli_settings *s)
 {
     free(s->file);
     free(s->profile);
-    free(s->address);
-    free(s->user);
+    for (int i = 0; i < CLI_N_SETTINGS; i++)
+        free(s->values[i]);
     *s = (struct cli_settings){0};
+}
+
+bool cli_settings_tls(const struct cli_settings *s, struct tls_files *ret)
+{
+    *ret = (struct tls_files){
+        .ca = s->values[CLI_TLS_CA], .cert = s->values[CLI_TLS_CERT], .key = s->values[CLI_TLS_KEY]};
+    return ret->ca != NULL || ret->cert != NULL || ret->key != NULL;
 }

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "certs.h"
 #include "cluster.h"
 
 #define MAX_WORDS 24
@@ -286,6 +287,8 @@ static void a_coordinator_that_is_not_there(void **state)
     setenv("FERMATA_CONFIG", "/nonexistent", 1);
     free(ends(5, "is a coordinator running there?", "host", "ls", NULL));
     free(ends(5, NULL, "health", NULL));
+    free(
+        ends(2, "is not this machine", "health", "--address", "192.0.2.1:7420", NULL)); /* not in plaintext */
 }
 
 static void outputs(void **state)
@@ -329,6 +332,29 @@ static void outputs(void **state)
     cluster_done(&c);
 }
 
+static void over_tls(void **state)
+{
+    (void)state;
+    struct cluster c;
+    setenv("FERMATA_TEST_TLS", "1", 1);
+    cluster_start(&c, 1);
+    use(&c);
+    free(ends(5, NULL, "host", "ls", NULL)); /* plaintext: nobody answers */
+    setenv("FERMATA_TLS_CA", certs_file("ca.pem"), 1);
+    setenv("FERMATA_TLS_CERT", certs_file("user-ann.pem"), 1);
+    setenv("FERMATA_TLS_KEY", certs_file("user-ann.key"), 1);
+    char *out = ends(0, NULL, "host", "ls", "-o", "name", NULL);
+    assert_string_equal(out, "a\n");
+    free(out);
+    free(ends(2, "nobody.pem", "host", "ls", "--tls-cert", "/nonexistent/nobody.pem", NULL));
+    unsetenv("FERMATA_TLS_CERT");
+    unsetenv("FERMATA_TLS_KEY");
+    free(ends(5, NULL, "host", "ls", NULL)); /* without a certificate of one's own */
+    unsetenv("FERMATA_TLS_CA");
+    unsetenv("FERMATA_TEST_TLS");
+    cluster_done(&c);
+}
+
 static void profiles(void **state)
 {
     (void)state;
@@ -337,7 +363,8 @@ static void profiles(void **state)
     char *file = strdup(cluster_file(&c, "config"));
     FILE *f = fopen(file, "w");
     assert_non_null(f);
-    fprintf(f, "# ours\n[default]\naddress = one:1\n\n[prod]\n  address = two:2\nuser= bob \n");
+    fprintf(f, "# ours\n[default]\naddress = one:1\ninsecure = true\n[prod]\n  address = two:2\nuser= bob "
+               "\ninsecure=true\n");
     assert_int_equal(fclose(f), 0);
     setenv("FERMATA_CONFIG", file, 1);
     unsetenv("FERMATA_ADDRESS");
@@ -345,7 +372,8 @@ static void profiles(void **state)
     char *out = ends(0, NULL, "config", "-o", "name", NULL);
     assert_string_equal(out, "one:1\n");
     free(out);
-    out = ends(0, NULL, "config", "--profile", "prod", "--jq", ".address, .user, .addressFrom", NULL);
+    out = ends(0, NULL, "config", "--profile", "prod", "--jq", ".address.value, .user.value, .address.from",
+               NULL);
     assert_string_equal(out, "two:2\nbob\nthe profile\n");
     free(out);
     setenv("FERMATA_ADDRESS", "three:3", 1);
@@ -357,7 +385,7 @@ static void profiles(void **state)
     assert_non_null(f);
     fprintf(f, "adress = x\n");
     assert_int_equal(fclose(f), 0);
-    free(ends(4, "line 8: 'adress'", "config", NULL));
+    free(ends(2, "line 9: 'adress'", "config", NULL));
     setenv("FERMATA_CONFIG", "/nonexistent", 1);
     free(file);
     cluster_done(&c);
@@ -458,6 +486,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(a_coordinator_that_is_not_there),
         cmocka_unit_test(outputs),
+        cmocka_unit_test(over_tls),
         cmocka_unit_test(profiles),
         cmocka_unit_test(completion),
         cmocka_unit_test(the_document_is_the_table),
