@@ -28,6 +28,10 @@
 /* How many elements each list of a step may have (changes, tasks, log, …), and how many questions. */
 #define FM_MAX_STEP_ITEMS 150000
 #define FM_MAX_STEP_PAUSES 1000
+/* How often a question may be given to somebody else. */
+#define FM_MAX_ESCALATIONS 16
+/* Why a question is withdrawn. */
+#define FM_MAX_REASON_BYTES 1000
 /* How many connections the events of a step may meet, each event all that lead from it: a tenth of a second.
  */
 #define FM_MAX_STEP_ROUTES 2000000

@@ -6,6 +6,7 @@
 
 #include "buf.h"
 #include "env_name.h"
+#include "question.h"
 #include "rules_headers.h"
 #include "rules_llm.h"
 #include "rules_report.h"
@@ -66,6 +67,29 @@ static void validate_rules(const struct fm_value *schema, const struct fm_value 
         rules_fault(&o, "value_expr", "is given beside path: keep one of them");
 }
 
+/* What of a question's settings the data bring is not known yet. */
+static void check_path(const struct fm_value *config, const char *path, const char *setting,
+                       const struct rules_report *o)
+{
+    if (fm_value_get(config, path) != NULL && fm_value_get(config, setting) != NULL)
+        rules_fault(o, path, "is given beside %s: keep one of them", setting);
+}
+
+static void human_rules(const struct fm_value *schema, const struct fm_value *config,
+                        struct json_schema_work *work, json_schema_report report, void *arg)
+{
+    (void)schema;
+    const struct rules_report o = {report, arg};
+    bool before = work->no_patterns;
+    work->no_patterns = true; /* what takes longer is looked at when the question is asked */
+    question_rules("", config, QUESTION_KINDS_CHECKED, work, report, arg);
+    work->no_patterns = before;
+    check_path(config, "deadline_path", "deadline_at", &o);
+    check_path(config, "deadline_path", "timeout_ms", &o);
+    check_path(config, "assignee_path", "assignee", &o);
+    check_path(config, "key_path", "key", &o);
+}
+
 type_rules rules_of(const char *type)
 {
     static const struct {
@@ -74,6 +98,7 @@ type_rules rules_of(const char *type)
     } table[] = {
         {"llm_agent", llm_agent_rules},
         {"exec",      exec_rules     },
+        {"human",     human_rules    },
         {"aggregate", aggregate_rules},
         {"http",      http_rules     },
         {"validate",  validate_rules },

@@ -140,7 +140,7 @@ static void put_head(struct core *c, struct unit *u)
     Fermata__V1__Job *h = job->head;
     h->revision++;
     h->step_count = job_state_step(job->state);
-    u->wake_ms = job_wake_ms(job, job->def != NULL ? job->def->parallelism : 1);
+    u->wake_ms = job_wake_ms(job);
     if (u->wake_ms > 0 && u->wake_ms <= c->wall_ms)
         u->wake_ms = c->wall_ms + RETRY_MS; /* what was due was done: no second look at once */
     pb_pack(h, &u->head);

@@ -111,13 +111,10 @@ static bool is_one(const Fermata__V1__Pause *pause, const Google__Protobuf__Valu
     return found;
 }
 
-static int check_choices(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer,
-                         struct fm_err *err)
+static int refuse_choices(const Fermata__V1__Pause *pause, struct fm_err *err)
 {
     char list[MAX_LISTED_BYTES + MAX_CHOICE_BYTES + 64] = "";
     size_t n = 0;
-    if (is_one(pause, answer))
-        return 0;
     for (size_t i = 0; i < pause->n_choices; i++) {
         if (n > MAX_LISTED_BYTES) {
             (void)snprintf(list + n, sizeof(list) - n, ", and %zu more", pause->n_choices - i);
@@ -188,12 +185,23 @@ static int check_schema(const Fermata__V1__Pause *pause, const Google__Protobuf_
     return rc > 0 ? -FM_INVALID_ARGUMENT : rc;
 }
 
+static int check(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer,
+                 struct json_schema_work *work, struct fm_err *err)
+{
+    bool chosen = is_one(pause, answer);
+    bool either = pause->choices_or_schema && pause->n_choices > 0 && pause->answer_schema != NULL;
+    if (either && chosen)
+        return 0;
+    bool is_text = answer->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
+    if (pause->n_choices > 0 && !chosen && (!either || is_text))
+        return refuse_choices(pause, err);
+    return pause->answer_schema == NULL ? 0 : check_schema(pause, answer, work, err);
+}
+
 int answer_check(const Fermata__V1__Pause *pause, const Google__Protobuf__Value *answer, struct fm_err *err)
 {
     struct json_schema_work work = {0};
-    if (pause->n_choices > 0 && check_choices(pause, answer, err) < 0)
-        return -FM_INVALID_ARGUMENT;
-    return pause->answer_schema == NULL ? 0 : check_schema(pause, answer, &work, err);
+    return check(pause, answer, &work, err);
 }
 
 /* Whether there is little to be read. */
@@ -215,7 +223,5 @@ int answer_check_brief(const Fermata__V1__Pause *pause, const Google__Protobuf__
         return 0;
     if (!is_small(pause, answer))
         return -FM_RESOURCE_EXHAUSTED;
-    if (pause->n_choices > 0 && check_choices(pause, answer, err) < 0)
-        return -FM_INVALID_ARGUMENT;
-    return pause->answer_schema == NULL ? 0 : check_schema(pause, answer, &work, err);
+    return check(pause, answer, &work, err);
 }

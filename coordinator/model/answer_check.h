@@ -6,7 +6,8 @@
 #include "fermata/v1/types.pb-c.h"
 
 /* With choices, the answer must be one of them: its text, or, when that text is JSON, the value it stands
- * for. With an answer schema (JSON Schema, see common/data/json_schema.h) it must meet it. Returns 0, or
+ * for. With an answer schema (JSON Schema, see common/data/json_schema.h) it must meet it; with
+ * choices_or_schema one of the two is enough, but a text must be a choice. Returns 0, or
  * -FM_INVALID_ARGUMENT: each fault names its place in the answer
  * and what the schema's description says is wanted, or, when the schema itself is faulty,
  * -FM_FAILED_PRECONDITION. */

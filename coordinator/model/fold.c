@@ -203,7 +203,7 @@ static int check_unscheduled(const struct job_state *s, const Fermata__V1__Step 
 static int check_retry(const Fermata__V1__Step *step, struct fm_err *err)
 {
     if (step->n_new_tasks > 0 || step->n_pauses > 0 || step->n_deferred_events > 0 || step->n_children > 0 ||
-        step->n_unscheduled > 0 || step->n_log > 0 || step->n_emissions > 0 || step->continue_as != NULL)
+        step->n_unscheduled > 0 || step->n_withdrawals > 0 || step->n_log > 0 || step->n_emissions > 0 || step->continue_as != NULL)
         REFUSE("outcome", "an attempt that is tried again must not make or emit anything");
     for (size_t i = 0; i < step->n_changes; i++)
         if (strcmp(step->changes[i]->routine, step->routine) != 0)
@@ -232,8 +232,8 @@ static int check_prelude(const Fermata__V1__Step *step, struct fm_err *err)
 {
     if (step->deferred_emitted == 0 || step->n_new_tasks > 0 || step->n_emissions > 0 ||
         step->n_changes > 0 || step->n_log > 0 || step->n_deferred_events > 0 || step->n_pauses > 0 ||
-        step->n_children > 0 || step->n_unscheduled > 0 || step->error != NULL || step->usage != NULL ||
-        step->outcome != STEP_OUTCOME_CONTINUE)
+        step->n_children > 0 || step->n_unscheduled > 0 || step->n_withdrawals > 0 || step->error != NULL ||
+        step->usage != NULL || step->outcome != STEP_OUTCOME_CONTINUE)
         REFUSE("task_id", "a step without a task may only take inputs and emit deferred events");
     return check_tasks(step->deferred_tasks, step->n_deferred_tasks, 'd', step->number, err);
 }
@@ -339,6 +339,7 @@ static struct task_item *copy_task(const struct task_item *t)
     struct task_item *copy = task_item_alloc(t->body, t->id, t->routine, t->slot);
     copy->input_number = t->input_number;
     copy->due_ms = t->due_ms;
+    copy->beside = t->beside;
     return copy;
 }
 

@@ -31,12 +31,12 @@ static const struct own_fields {
          F(FIELD_STEP_CHANGES) | F(FIELD_STEP_LOG) | F(FIELD_STEP_DEFERRED_EVENTS) | F(FIELD_STEP_PAUSES) |
          F(FIELD_STEP_OUTCOME) | F(FIELD_STEP_ERROR) | F(FIELD_STEP_USAGE) | F(FIELD_STEP_ATTEMPT) |
          F(FIELD_STEP_DURATION_US) | F(FIELD_STEP_RETRY_DELAY_MS) | F(FIELD_STEP_UNSCHEDULED) |
-         F(FIELD_STEP_CHILDREN) | F(FIELD_STEP_CONTINUE_AS) | F(FIELD_STEP_DEFERRED_OUTPUTS)                                                  },
+         F(FIELD_STEP_CHILDREN) | F(FIELD_STEP_CONTINUE_AS) | F(FIELD_STEP_DEFERRED_OUTPUTS) | F(FIELD_STEP_WITHDRAWALS)                                                  },
     {&fermata__v1__task__descriptor,           F(FIELD_TASK_TASK_ID) | F(FIELD_TASK_ROUTINE) | F(FIELD_TASK_SLOT) |
                                          F(FIELD_TASK_DATA) | F(FIELD_TASK_FROM_ROUTINE) |
                                          F(FIELD_TASK_FROM_EVENT) | F(FIELD_TASK_DELAY_MS) |
                                          F(FIELD_TASK_SCHEDULE_KEY) | F(FIELD_TASK_CALL_ID) |
-                                         F(FIELD_TASK_CONNECTION) | F(FIELD_TASK_MERGED)                  },
+                                         F(FIELD_TASK_CONNECTION) | F(FIELD_TASK_MERGED) | F(FIELD_TASK_BESIDE)                  },
     {&fermata__v1__emission__descriptor,
      F(FIELD_EMISSION_EVENT) | F(FIELD_EMISSION_TASKS) | F(FIELD_EMISSION_DATA)                                                               },
     {&fermata__v1__state_change__descriptor,   F(FIELD_STATE_CHANGE_ROUTINE) | F(FIELD_STATE_CHANGE_KEY) |
@@ -53,7 +53,11 @@ static const struct own_fields {
      F(FIELD_PAUSE_PAUSE_ID) | F(FIELD_PAUSE_REASON) | F(FIELD_PAUSE_QUESTION) | F(FIELD_PAUSE_DATA) |
          F(FIELD_PAUSE_ROUTINE) | F(FIELD_PAUSE_SLOT) | F(FIELD_PAUSE_STEP) | F(FIELD_PAUSE_CHOICES) |
          F(FIELD_PAUSE_TIMEOUT_MS) | F(FIELD_PAUSE_DEFAULT_ANSWER) | F(FIELD_PAUSE_ANSWER_SCHEMA) |
-         F(FIELD_PAUSE_CALL_ID) | F(FIELD_PAUSE_ASKS_FOR)                                                                                     },
+         F(FIELD_PAUSE_CALL_ID) | F(FIELD_PAUSE_ASKS_FOR) | F(FIELD_PAUSE_ON_TIMEOUT) |
+         F(FIELD_PAUSE_ASSIGNEE) | F(FIELD_PAUSE_ESCALATE) | F(FIELD_PAUSE_DEADLINE_AT) | F(FIELD_PAUSE_KEY) |
+         F(FIELD_PAUSE_CHOICES_OR_SCHEMA)                                                                                                     },
+    {&fermata__v1__escalation__descriptor,     F(FIELD_ESCALATION_AFTER_MS) | F(FIELD_ESCALATION_TO)                                          },
+    {&fermata__v1__withdrawal__descriptor,     F(FIELD_WITHDRAWAL_PAUSE_ID) | F(FIELD_WITHDRAWAL_REASON)                                      },
     {&fermata__v1__job_error__descriptor,      F(FIELD_JOB_ERROR_CODE) | F(FIELD_JOB_ERROR_MESSAGE) |
                                               F(FIELD_JOB_ERROR_ROUTINE) | F(FIELD_JOB_ERROR_TASK_ID)},
     {&fermata__v1__continue__descriptor,
@@ -220,6 +224,7 @@ static int check_sizes(const Fermata__V1__Step *s, struct fm_err *err)
         {"step.log",             s->n_log,             FM_MAX_STEP_ITEMS },
         {"step.deferred_events", s->n_deferred_events, FM_MAX_STEP_ITEMS },
         {"step.unscheduled",     s->n_unscheduled,     FM_MAX_STEP_ITEMS },
+        {"step.withdrawals",     s->n_withdrawals,     FM_MAX_STEP_PAUSES},
         {"step.pauses",          s->n_pauses,          FM_MAX_STEP_PAUSES}
     };
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
@@ -227,6 +232,17 @@ static int check_sizes(const Fermata__V1__Step *s, struct fm_err *err)
             return fm_err_set(err, FM_INVALID_ARGUMENT, lists[i].field,
                               "%s has %zu elements; the limit is %zu", lists[i].field, lists[i].n,
                               lists[i].limit);
+    return 0;
+}
+
+static int check_withdrawals(const Fermata__V1__Step *s, struct fm_err *err)
+{
+    for (size_t i = 0; i < s->n_withdrawals; i++) {
+        const Fermata__V1__Withdrawal *w = s->withdrawals[i];
+        if (w->pause_id[0] == '\0' || strlen(w->reason) > FM_MAX_REASON_BYTES)
+            REFUSE("withdrawals", "withdrawal %zu names no pause, or its reason has more than %d bytes", i,
+                   FM_MAX_REASON_BYTES);
+    }
     return 0;
 }
 
@@ -241,6 +257,8 @@ int host_step_check(Fermata__V1__Step *step, struct fm_err *err)
         rc = check_tasks(step, err);
     if (rc == 0)
         rc = check_records(step, err);
+    if (rc == 0)
+        rc = check_withdrawals(step, err);
     if (rc == 0 && step->usage != NULL)
         rc = usage_check(step->usage, err);
     return rc;

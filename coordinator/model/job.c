@@ -385,7 +385,7 @@ static void sooner(int64_t *at, int64_t ms)
         *at = ms;
 }
 
-int64_t job_wake_ms(struct job *job, uint32_t parallelism)
+int64_t job_wake_ms(struct job *job)
 {
     Fermata__V1__Job *h = job->head;
     int status = (int)h->status;
@@ -397,8 +397,8 @@ int64_t job_wake_ms(struct job *job, uint32_t parallelism)
         recheck = job->recheck_ms > 0 ? job->recheck_ms : 1;
     if (!job_status_final(status)) {
         for (size_t i = 0; i < h->n_pauses; i++)
-            sooner(&at, time_ms(h->pauses[i]->expires_at));
-        if (status == JOB_SLEEPING || (status == JOB_PAUSED && parallelism > 1 && !job_is_held(job)))
+            sooner(&at, pause_next_ms(h->pauses[i]));
+        if (status == JOB_SLEEPING || (status == JOB_PAUSED && !job_is_held(job)))
             sooner(&at, job_state_next_due(job->state));
     }
     if (h->wake_at != NULL) {

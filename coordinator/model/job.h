@@ -158,7 +158,7 @@ bool job_is_held(const struct job *job);
 /* When the job must be looked at without anybody's asking, in wall milliseconds; 0: never. In a
  * flow that runs several tasks side by side (`parallelism` above 1) an open question does not stop its
  * timers. Sets head.wake_at, too. */
-int64_t job_wake_ms(struct job *job, uint32_t parallelism);
+int64_t job_wake_ms(struct job *job);
 
 /* True when a snapshot is worth writing now: `at_rest` when the job pauses or ends. Only when the journal
  * since the last one is worth it, and has grown as large as the state, so that what is written stays in

@@ -47,6 +47,7 @@ struct task_item *task_item_new(const Fermata__V1__Task *task)
         task_item_alloc((struct fm_bytes){NULL, n}, task->task_id, task->routine, task->slot);
     protobuf_c_message_pack(&task->base, (uint8_t *)(t + 1));
     t->input_number = task->input_number;
+    t->beside = task->beside;
     if (task->due_at != NULL)
         t->due_ms = fm_time_ms(task->due_at->seconds, task->due_at->nanos);
     return t;
@@ -86,6 +87,7 @@ struct task_item *task_item_parse(struct fm_bytes body, struct fm_err *err)
     struct fm_bytes id = FM_NO_BYTES, routine = FM_NO_BYTES, slot = FM_NO_BYTES;
     uint32_t field, input_number = 0;
     int64_t due_ms = 0;
+    bool beside = false;
     enum wire_type type;
     uint64_t val;
     struct fm_bytes len;
@@ -99,6 +101,8 @@ struct task_item *task_item_parse(struct fm_bytes body, struct fm_err *err)
             slot = len;
         else if (field == FIELD_TASK_INPUT_NUMBER && type == WIRE_TYPE_VARINT)
             input_number = (uint32_t)val;
+        else if (field == FIELD_TASK_BESIDE && type == WIRE_TYPE_VARINT)
+            beside = val != 0;
         else if (field == FIELD_TASK_DUE_AT && type == WIRE_TYPE_LEN)
             due_ms = parse_time(len);
     }
@@ -110,6 +114,7 @@ struct task_item *task_item_parse(struct fm_bytes body, struct fm_err *err)
     struct task_item *t = task_item_alloc(body, id_text, routine_text, slot_text);
     t->input_number = input_number;
     t->due_ms = due_ms;
+    t->beside = beside;
     return t;
 }
 
@@ -203,12 +208,12 @@ size_t job_state_deferred(const struct job_state *s)
     return s->n_deferred;
 }
 
-size_t job_state_runnable(const struct job_state *s, int64_t wall_ms)
+size_t job_state_runnable(const struct job_state *s, int64_t wall_ms, uint32_t halted_at)
 {
     size_t n = 0;
     const struct task_item *t;
     DL_FOREACH (s->tasks, t)
-        n += t->due_ms <= wall_ms;
+        n += t->due_ms <= wall_ms && (halted_at == 0 || t->due_ms != 0 || t->beside);
     return n;
 }
 

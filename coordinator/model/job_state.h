@@ -23,6 +23,7 @@ struct task_item {
     uint32_t input_number; /* 0 when a step made it */
     const char *id, *routine, *slot;
     int64_t due_ms;       /* wall time before which it is not run; 0: none */
+    bool beside;          /* an open question does not halt it */
     struct fm_bytes body; /* encoded Task */
 };
 
@@ -58,9 +59,10 @@ uint32_t job_state_inputs(const struct job_state *s);
 size_t job_state_pending(const struct job_state *s);
 /* How many deferred events wait to be emitted. */
 size_t job_state_deferred(const struct job_state *s);
-/* How many pending tasks could run at `wall_ms`: those whose time has come. (One that stands behind a failed
- * task of its routine counts, too: the host knows better, and says so when it gives the job back.) */
-size_t job_state_runnable(const struct job_state *s, int64_t wall_ms);
+/* How many pending tasks could run at `wall_ms`: those whose time has come; with `halted_at` (Job.halted_at)
+ * not 0, only those that had a time of their own, and what follows from them. (One that stands behind a
+ * failed task of its routine counts, too: the host knows better, and says so when it gives the job back.) */
+size_t job_state_runnable(const struct job_state *s, int64_t wall_ms, uint32_t halted_at);
 /* The earliest time at which a pending task becomes due; 0: none waits for its time. */
 int64_t job_state_next_due(const struct job_state *s);
 /* The pending task with this id; NULL when there is none. Valid until the next change. */

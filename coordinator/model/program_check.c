@@ -85,6 +85,7 @@ void program_check_add_answer(struct program_check *k, const Fermata__V1__Pause 
     both.n_choices = pause->n_choices;
     both.choices = pause->choices;
     both.answer_schema = pause->answer_schema;
+    both.choices_or_schema = pause->choices_or_schema;
     both.default_answer = (Google__Protobuf__Value *)(uintptr_t)answer;
     pb_pack(&both, &p->text);
     seal(p);

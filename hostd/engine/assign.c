@@ -55,11 +55,14 @@ static int read_task(struct reading *r, struct fm_bytes encoded)
         .failed_attempts = m.failed_attempts,
         .connection = m.connection,
         .spent_ms = m.spent_ms,
-        .merged = m.merged
+        .merged = m.merged,
+        .beside = m.beside,
+        .timed_out = (enum fm_on_timeout)m.timed_out
     };
     if (t.id == NULL || t.routine == NULL || t.slot == NULL || t.pause_id == NULL || t.key == NULL ||
         t.call_id == NULL)
         return out_of_memory(r);
+    t.timed = m.has_due_at;
     if (m.has_due_at && r->wall_ms != 0) {
         int64_t due = fm_time_ms(m.due_at.seconds, m.due_at.nanos);
         t.due_ms = due > r->wall_ms ? r->e->now_ms + (due - r->wall_ms) : 0;
@@ -129,6 +132,13 @@ static int take_inputs(struct reading *r, struct pb_var inputs)
             return rc;
         if (m.input_number <= job->inputs_through)
             continue; /* it came before the stream broke */
+        if (m.pause_id.n > 0) {
+            const char *pause_id = pb_var_dup(m.pause_id, &r->e->arena);
+            if (pause_id == NULL)
+                return out_of_memory(r);
+            (void)asked_remove(&job->asked, pause_id);
+            hjob_end_halt(job);
+        }
         if (r->emit_deferred)
             prelude_emit_deferred(job);
         rc = read_task(r, inputs.items[i]);
@@ -200,6 +210,26 @@ static void read_marks(struct hjob *job, const fermata_v1_Assign *m)
         hjob_mark(job, m->suspect_tasks.items[i], NULL);
 }
 
+static int read_asked(struct reading *r, const struct pb_var *list)
+{
+    struct fm_arena *a = &r->e->arena;
+    for (size_t i = 0; i < list->n; i++) {
+        fermata_v1_AskedQuestion m;
+        memset(&m, 0, sizeof(m));
+        int rc = pb_var_decode(fermata_v1_AskedQuestion_fields, &m, list->items[i], a, r->err);
+        if (rc < 0)
+            return rc;
+        const struct asked q = {.pause_id = pb_var_dup(m.pause_id, a),
+                                .routine = pb_var_dup(m.routine, a),
+                                .key = pb_var_dup(m.key, a),
+                                .call_id = pb_var_dup(m.call_id, a)};
+        if (q.pause_id == NULL || q.routine == NULL || q.key == NULL || q.call_id == NULL)
+            return out_of_memory(r);
+        asked_add(&r->job->asked, &q);
+    }
+    return 0;
+}
+
 static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
 {
     struct hjob *job = r->job;
@@ -214,9 +244,12 @@ static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
         return out_of_memory(r);
     job->released_task = fm_xstrdup(released);
     read_marks(job, m);
+    job->halted_at = m->halted_at;
     int rc = read_state(r, m->state);
     if (rc == 0)
         rc = read_breakpoints(r, &m->breakpoints);
+    if (rc == 0)
+        rc = read_asked(r, &m->asked);
     if (rc == 0 && m->emit_deferred)
         prelude_emit_deferred(job);
     if (rc == 0)

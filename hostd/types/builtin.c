@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "ask.h"
 #include "catalog.h"
 #include "exec.h"
 
@@ -18,7 +19,7 @@ struct events {
 
 static const struct fm_routine_type *const handlers[] = {
     &llm_agent_type, &human_type, &log_type,      &split_type, &sleep_type, &aggregate_type, &batch_type,
-    &debounce_type,  &job_type,   &validate_type, &exec_type,  &jq_type,    &http_type,      &continue_type,
+    &debounce_type,  &job_type,   &validate_type, &exec_type,  &jq_type,    &http_type,      &continue_type, &race_type,
 };
 
 static const struct fm_routine_type *handlers_of(const char *type)
@@ -68,7 +69,8 @@ int registry_add_builtin(struct registry *r, struct fm_err *err)
         read_events(s, &events[i]);
         struct fm_routine_type whole = *t;
         whole.version = s->version;
-        whole.flags |= s->effects ? FM_EFFECTS : 0;
+        bool asks = (t->flags & FM_SEES_TIMEOUTS) != 0;
+        whole.flags |= s->effects ? FM_EFFECTS : asks ? 0 : FM_BESIDE;
         whole.events = events[i].names;
         whole.event_flags = events[i].flags;
         whole.n_events = s->n_events;

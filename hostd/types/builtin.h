@@ -6,7 +6,7 @@
 
 #include "registry.h"
 
-extern const struct fm_routine_type human_type, log_type;
+extern const struct fm_routine_type log_type;
 extern const struct fm_routine_type split_type, sleep_type, aggregate_type, batch_type, debounce_type,
     job_type;
 extern const struct fm_routine_type validate_type, jq_type, http_type, continue_type;

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "job.h"
+#include "job_state.h"
+#include "mem.h"
 #include "sim_oracle.h"
 #include "store_int.h"
 
@@ -195,12 +197,44 @@ void check_unit(const struct store_unit *u)
 
 /* ---- when nothing has gone wrong for a while ---- */
 
+/* When the first of a stored job's tasks is due; 0: none waits for a time. */
+static int64_t next_due(const char *job_id)
+{
+    struct fm_id id;
+    fm_auto(fm_err) err = {0};
+    if (fm_id_parse(job_id, &id) < 0)
+        return 0;
+    const struct store_query q = store_read_job(&id, STORE_WHOLE);
+    struct store_done *d = sim_store_query(w.store, &q);
+    struct job *job = job_new(&id);
+    int64_t due = 0;
+    if (d->status == STORE_OK && job_load(job, &d->job, 1u << 30, &err) == 0)
+        due = job_state_next_due(job->state);
+    job_free(job);
+    store_done_free(d);
+    return due;
+}
+
+/* An open question keeps no timer from running. */
+static void check_timers(const Fermata__V1__Job *h)
+{
+    bool held = false;
+    for (size_t i = 0; i < h->n_pauses; i++)
+        held = held || (h->pauses[i]->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_QUESTION &&
+                        h->pauses[i]->reason != FERMATA__V1__PAUSE_REASON__PAUSE_REASON_BUDGET);
+    int64_t due = (int)h->status == JOB_PAUSED && !held ? next_due(h->job_id) : 0;
+    if (due > 0 && due + LATE_MS < wall() && ms_of(h->updated_at) + LATE_MS < wall())
+        wrong("job %s is PAUSED, and a task that was due at %lld has not run beside its question", h->job_id,
+              (long long)(due - WALL_MS));
+}
+
 static void check_is_woken(void *arg, const Fermata__V1__Job *h, int64_t wake_ms)
 {
     (void)arg;
     if (wake_ms > 0 && wake_ms + LATE_MS < wall())
         wrong("job %s, which is %s, was to be woken at %lld", h->job_id, job_status_name((int)h->status),
               (long long)(wake_ms - WALL_MS));
+    check_timers(h);
 }
 
 static void check_host(const struct sim_host *h)

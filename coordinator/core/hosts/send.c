@@ -19,6 +19,7 @@
 #include "losses.h"
 #include "mem.h"
 #include "pace.h"
+#include "pause.h"
 #include "pbc.h"
 #include "state.h"
 #include "unit.h"
@@ -79,6 +80,22 @@ static void put_lost(const Fermata__V1__Job *head, struct fm_buf *out)
             fm_buf_put_string(out, FIELD_ASSIGN_SUSPECT_TASKS, head->losses[i]->task_id);
 }
 
+/* The questions that routines of the job may withdraw. */
+static void put_asked(const Fermata__V1__Job *head, struct fm_buf *out)
+{
+    for (size_t i = 0; i < head->n_pauses; i++) {
+        const Fermata__V1__Pause *p = head->pauses[i];
+        Fermata__V1__AskedQuestion m = FERMATA__V1__ASKED_QUESTION__INIT;
+        if (!pause_is_question(p))
+            continue;
+        m.pause_id = p->pause_id;
+        m.routine = p->routine;
+        m.key = p->key;
+        m.call_id = p->call_id;
+        pb_put(out, FIELD_ASSIGN_ASKED, &m);
+    }
+}
+
 static void host_send_assign(struct core *c, struct job *job)
 {
     struct host *h = job->host;
@@ -103,6 +120,9 @@ static void host_send_assign(struct core *c, struct job *job)
     }
     if (job->head->emit_deferred)
         fm_buf_put_tag_varint(&b, FIELD_ASSIGN_EMIT_DEFERRED, 1);
+    if (job->head->halted_at != 0)
+        fm_buf_put_tag_varint(&b, FIELD_ASSIGN_HALTED_AT, job->head->halted_at);
+    put_asked(job->head, &b);
     Google__Protobuf__Timestamp now = core_now(c);
     pb_put(&b, FIELD_ASSIGN_NOW, &now);
     put_breakpoints(job, &b, FIELD_ASSIGN_BREAKPOINTS);

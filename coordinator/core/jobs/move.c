@@ -9,6 +9,7 @@
 #include "breakpoints.h"
 #include "buf.h"
 #include "children.h"
+#include "defs.h"
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
@@ -207,11 +208,11 @@ static bool has_deferred(const struct job *job)
 static bool can_run(const struct core *c, const struct job *job, enum park how)
 {
     int64_t due = job_state_next_due(job->state);
-    if (job->inputs != NULL)
+    if (job->inputs != NULL && job->head->halted_at == 0)
         return true;
     if (how == PARK_ASLEEP && due > c->wall_ms)
         return false;
-    return job_state_runnable(job->state, c->wall_ms) > 0;
+    return job_state_runnable(job->state, c->wall_ms, job->head->halted_at) > 0;
 }
 
 /* It was to start its journal over as soon as nothing of it runs. */
@@ -283,7 +284,7 @@ void job_checkpoint(struct core *c, struct job *job)
     put_snapshot(c, job, false);
 }
 
-void job_go_on(struct core *c, struct job *job)
+static void go_on(struct core *c, struct job *job)
 {
     int status = job_status(job);
     if ((status != JOB_PAUSED && status != JOB_SLEEPING) || job_is_held(job))
@@ -298,4 +299,27 @@ void job_go_on(struct core *c, struct job *job)
         place_job(c, job);
     else
         job_park(c, job, PARK_BY_STATE);
+}
+
+static void set_halt(struct job *job, uint32_t step)
+{
+    job->head_dirty = job->head_dirty || job->head->halted_at != step;
+    job->head->halted_at = step;
+}
+
+void job_go_on(struct core *c, struct job *job)
+{
+    set_halt(job, 0);
+    go_on(c, job);
+}
+
+void job_go_on_by_time(struct core *c, struct job *job)
+{
+    uint32_t last = 0;
+    for (size_t i = 0; i < job->head->n_pauses; i++)
+        if (job->head->pauses[i]->step > last)
+            last = job->head->pauses[i]->step;
+    if (job_status(job) == JOB_PAUSED && job->def->parallelism <= 1)
+        set_halt(job, last);
+    go_on(c, job);
 }

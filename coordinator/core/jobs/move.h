@@ -28,6 +28,8 @@ void job_must_move(struct core *c, struct job *job, enum job_event event);
 void job_checkpoint(struct core *c, struct job *job);
 /* A job that waits goes on if nothing holds it and something can run. */
 void job_go_on(struct core *c, struct job *job);
+/* The same, because a timer is due: what an open question halts stays halted. */
+void job_go_on_by_time(struct core *c, struct job *job);
 /* PauseJob calls that wait (job->pause_ops) are answered when the unit is on disk. */
 void paused_effect(struct unit *u);
 

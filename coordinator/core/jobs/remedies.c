@@ -103,12 +103,17 @@ static int replace(struct core *c, struct job *job, const char *task_id, Fermata
         if (t->data != NULL)
             google__protobuf__struct__free_unpacked(t->data, NULL);
         t->data = edited;
+        t->timed_out = ON_TIMEOUT_UNSPECIFIED; /* now there is an answer */
     } else {
         t->failed_attempts = 0;
         t->spent_ms = 0;
-        if (t->due_at != NULL)
+        bool beside = t->due_at != NULL && job_status(job) == JOB_PAUSED && job->def->parallelism <= 1;
+        if (beside) { /* a timer is not halted by an open question; a task without a time would be */
+            pb_set_time(&t->due_at, c->wall_ms);
+        } else if (t->due_at != NULL) {
             google__protobuf__timestamp__free_unpacked(t->due_at, NULL);
-        t->due_at = NULL;
+            t->due_at = NULL;
+        }
     }
     fm_autofree char *id = fm_xstrdup(found->id), *routine = fm_xstrdup(found->routine),
                      *slot = fm_xstrdup(found->slot);

@@ -3,7 +3,6 @@
  */
 #include "timers.h"
 
-#include "defs.h"
 #include "family.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
@@ -17,6 +16,7 @@
 #include "load.h"
 #include "log.h"
 #include "move.h"
+#include "pause.h"
 #include "pbc.h"
 #include "query.h"
 #include "send.h"
@@ -88,44 +88,38 @@ void timers_tick(struct core *c)
 
 /* ---- what is due of a job ---- */
 
-/* A question that nobody has answered in time: its slot gets the default answer. */
+/* A question that nobody has answered in time: its slot is told, with the default answer or without. */
 static void expire(struct core *c, struct job *job, const Fermata__V1__Pause *p)
 {
-    Google__Protobuf__Struct__FieldsEntry answer = GOOGLE__PROTOBUF__STRUCT__FIELDS_ENTRY__INIT,
-                                          expired = GOOGLE__PROTOBUF__STRUCT__FIELDS_ENTRY__INIT,
-                                          *entries[] = {&answer, &expired};
-    Google__Protobuf__Value yes = GOOGLE__PROTOBUF__VALUE__INIT, none = GOOGLE__PROTOBUF__VALUE__INIT;
-    Google__Protobuf__Struct data = GOOGLE__PROTOBUF__STRUCT__INIT;
-    char answer_key[] = "answer", expired_key[] = "expired";
-    yes.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
-    yes.bool_value = true;
-    none.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE;
-    answer.key = answer_key;
-    answer.value = p->default_answer != NULL ? p->default_answer : &none;
-    expired.key = expired_key;
-    expired.value = &yes;
-    data.n_fields = 2;
-    data.fields = entries;
     Fermata__V1__Task task = FERMATA__V1__TASK__INIT;
     task.routine = p->routine;
     task.slot = p->slot;
-    task.data = &data;
+    task.data = pause_timeout_data(p);
     task.pause_id = p->pause_id;
     task.call_id = p->call_id;
+    task.timed_out = p->on_timeout == ON_TIMEOUT_UNSPECIFIED ? ON_TIMEOUT_DEFAULT : p->on_timeout;
     (void)job_add_input(c, job, &task);
     job_note_here(c, job, ENTRY_KIND_ANSWERED, who_none("nobody had answered in time"), p->pause_id, NULL);
+    pause_remember(job->head, p, PAUSE_END_EXPIRED, NULL, 0, c->wall_ms);
+    google__protobuf__struct__free_unpacked(task.data, NULL);
     FM_LOG(INFO, STATE, "a question expired", FM_STR("job", job->text), FM_STR("pause", p->pause_id));
     job->head->emit_deferred = true;
     job->emit_deferred_input = job->head->input_count;
     job->head_dirty = true;
 }
 
-static bool expire_questions(struct core *c, struct job *job)
+/* What time has done to the open questions. Returns whether one has closed. */
+static bool look_at_questions(struct core *c, struct job *job)
 {
     bool any = false;
     for (size_t i = 0; i < job->head->n_pauses;) {
         Fermata__V1__Pause *p = job->head->pauses[i];
-        if (p->expires_at == NULL || time_to_ms(p->expires_at) > c->wall_ms) {
+        if (pause_escalate(p, c->wall_ms)) {
+            job->head_dirty = true;
+            FM_LOG(INFO, STATE, "a question is given to somebody else", FM_STR("job", job->text),
+                   FM_STR("pause", p->pause_id), FM_STR("assignee", p->assignee));
+        }
+        if (!pause_is_over(p, c->wall_ms)) {
             i++;
             continue;
         }
@@ -150,8 +144,7 @@ static void pass_deadline(struct core *c, struct job *job)
 static bool timer_is_due(const struct core *c, const struct job *job)
 {
     int status = job_status(job);
-    bool timers =
-        status == JOB_SLEEPING || (status == JOB_PAUSED && job->def->parallelism > 1 && !job_is_held(job));
+    bool timers = status == JOB_SLEEPING || (status == JOB_PAUSED && !job_is_held(job));
     int64_t due = job_state_next_due(job->state);
     return timers && due != 0 && due <= c->wall_ms;
 }
@@ -165,8 +158,10 @@ void job_on_time(struct core *c, struct job *job)
         int64_t deadline = time_to_ms(job->head->deadline_at);
         if (deadline != 0 && deadline <= c->wall_ms)
             pass_deadline(c, job);
-        else if (expire_questions(c, job) || timer_is_due(c, job))
+        else if (look_at_questions(c, job))
             job_go_on(c, job);
+        else if (timer_is_due(c, job))
+            job_go_on_by_time(c, job);
     }
     job->head_dirty = true; /* also when nothing was due: its row gets the right wake time */
     unit_of(c, job);

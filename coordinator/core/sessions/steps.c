@@ -9,6 +9,7 @@
 #include "agreed.h"
 #include "buf.h"
 #include "children.h"
+#include "defs.h"
 #include "err.h"
 #include "fermata/v1/host_agent.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
@@ -102,18 +103,9 @@ static int check_pauses(const struct job *job, const Fermata__V1__Step *step, st
             return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.pause_id",
                               "pause %zu has the id \"%.64s\"; it must be %s, and not open", i, p->pause_id,
                               want);
-        if (p->reason != PAUSE_REASON_UNSPECIFIED && p->reason != PAUSE_REASON_QUESTION &&
-            p->reason != PAUSE_REASON_BUDGET)
-            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.reason",
-                              "pause %s has the reason %d; a step may ask a QUESTION or about the BUDGET",
-                              want, (int)p->reason);
-        if (p->timeout_ms > FM_MAX_AHEAD_MS)
-            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.timeout_ms",
-                              "pause %s stays open for %llu ms; the limit is %llu", want,
-                              (unsigned long long)p->timeout_ms, (unsigned long long)FM_MAX_AHEAD_MS);
-        if (p->slot[0] == '\0')
-            return fm_err_set(err, FM_INVALID_ARGUMENT, "step.pauses.slot",
-                              "pause %s names no slot for its answer", want);
+        int rc = pause_check(p, err);
+        if (rc < 0)
+            return rc;
     }
     return 0;
 }
@@ -122,22 +114,45 @@ static int check_pauses(const struct job *job, const Fermata__V1__Step *step, st
 static void open_pauses(struct job *job, const Fermata__V1__Step *step)
 {
     for (size_t i = 0; i < step->n_pauses; i++) {
-        Fermata__V1__Pause p = *step->pauses[i];
-        p.reason = (Fermata__V1__PauseReason)pause_reason_of(&p);
-        p.asks_for = PAUSE_REASON_UNSPECIFIED;
-        Google__Protobuf__Timestamp expires = *step->committed_at;
-        int64_t expires_ms = time_to_ms(step->committed_at) + (int64_t)p.timeout_ms;
-        expires.seconds = fm_ms_seconds(expires_ms);
-        expires.nanos = fm_ms_nanos(expires_ms);
-        p.expires_at = p.timeout_ms > 0 ? &expires : NULL;
-        p.timeout_ms = 0;
-        p.routine = step->routine;
-        p.step = step->number;
-        p.at = step->committed_at;
-        job_add_pause(job, pb_clone(&p));
-        FM_LOG(INFO, STATE, "question asked", FM_STR("job", job->text), FM_STR("pause", p.pause_id),
+        Fermata__V1__Pause *p = pb_clone(step->pauses[i]);
+        p->reason = (Fermata__V1__PauseReason)pause_reason_of(p);
+        p->asks_for = PAUSE_REASON_UNSPECIFIED;
+        p->step = step->number;
+        pb_set_string(&p->routine, step->routine);
+        pause_begin(p, time_to_ms(step->committed_at));
+        job_add_pause(job, p);
+        FM_LOG(INFO, STATE, "question asked", FM_STR("job", job->text), FM_STR("pause", p->pause_id),
                FM_U64("epoch", step->epoch), FM_U64("step", step->number));
     }
+}
+
+/* What the step withdraws is closed; of what nobody can withdraw any more it says nothing then. */
+static void find_withdrawn(const struct job *job, Fermata__V1__Step *step)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < step->n_withdrawals; i++) {
+        const Fermata__V1__Pause *p = job_find_pause(job, step->withdrawals[i]->pause_id);
+        bool twice = false;
+        for (size_t k = 0; k < n && !twice; k++)
+            twice = strcmp(step->withdrawals[k]->pause_id, step->withdrawals[i]->pause_id) == 0;
+        if (p != NULL && !twice && pause_is_question(p))
+            step->withdrawals[n++] = step->withdrawals[i];
+    }
+    step->n_withdrawals = n;
+}
+
+static void close_withdrawn(struct core *c, struct job *job, const Fermata__V1__Step *step)
+{
+    for (size_t i = 0; i < step->n_withdrawals; i++) {
+        const Fermata__V1__Withdrawal *w = step->withdrawals[i];
+        pause_remember(job->head, job_find_pause(job, w->pause_id), PAUSE_END_WITHDRAWN, w, step->number,
+                       c->wall_ms);
+        job_remove_pause(job, w->pause_id);
+        FM_LOG(INFO, STATE, "a question is withdrawn", FM_STR("job", job->text), FM_STR("pause", w->pause_id),
+               FM_U64("step", step->number), FM_STR("why", w->reason));
+    }
+    if (job->head->n_pauses == 0)
+        job->head->halted_at = 0;
 }
 
 static int check_outcome(const Fermata__V1__Step *step, struct fm_err *err)
@@ -173,8 +188,13 @@ static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Ste
         return true;
     }
     if (step->outcome == STEP_OUTCOME_PAUSE && job->head->n_pauses > 0) {
-        job_park(c, job, PARK_ASKED);
+        /* an answer that has come in the meantime is not made to wait for the next one */
+        job_park(c, job, job->head->emit_deferred ? PARK_BY_STATE : PARK_ASKED);
         return true;
+    }
+    if (step->n_pauses > 0 && job->def->parallelism <= 1) { /* it goes on with what is not halted */
+        job->head->halted_at = step->number;
+        job->head_dirty = true;
     }
     if (!job_has_work(job)) {
         job_park(c, job,
@@ -207,6 +227,7 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     step->started_at = &started;
     step->host = h->id;
     struct task_item *task = NULL;
+    find_withdrawn(job, step);
     if (check_outcome(step, &err) < 0 || check_pauses(job, step, &err) < 0 ||
         children_check(job, step, &err) < 0 ||
         (step->continue_as != NULL &&
@@ -228,6 +249,7 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
         job->head->emit_deferred = false;
         job->head_dirty = true;
     }
+    close_withdrawn(c, job, step);
     open_pauses(job, step);
     uint64_t conn = h->conn;
     uint32_t epoch = step->epoch;

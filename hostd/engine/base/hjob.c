@@ -169,6 +169,8 @@ void hjob_free(struct hjob *job)
     if (job->flow != NULL)
         free_tasks(job->flow->unknown.queue);
     schedule_done(&job->scheduled);
+    free_tasks(job->halted);
+    asked_free(&job->asked);
     hjob_free_breakpoints(job);
     free(job->released_task);
     free(job->break_task);
@@ -195,6 +197,42 @@ void hjob_enqueue(struct hjob *job, struct task *t)
     t->scheduled = false;
     t->seq = ++job->next_seq;
     DL_APPEND(t->to->queue, t);
+}
+
+static int by_seq(const struct task *a, const struct task *b)
+{
+    return (a->seq > b->seq) - (a->seq < b->seq);
+}
+
+static bool is_halted(const struct hjob *job, const struct task *t)
+{
+    bool beside = t->to->type != NULL && (t->to->type->flags & FM_BESIDE) != 0;
+    return job->halted_at != 0 && !t->timed && !t->beside && !beside;
+}
+
+void hjob_begin_halt(struct hjob *job)
+{
+    job->halted_at = job->last_step;
+    for (size_t i = 0; i <= job->flow->n_routines; i++) {
+        struct routine *r = i < job->flow->n_routines ? &job->flow->routines[i] : &job->flow->unknown;
+        struct task *t, *tmp;
+        DL_FOREACH_SAFE (r->queue, t, tmp) {
+            if (!is_halted(job, t) || t->failed_attempts > 0)
+                continue;
+            DL_DELETE(r->queue, t);
+            DL_INSERT_INORDER(job->halted, t, by_seq);
+        }
+    }
+}
+
+void hjob_end_halt(struct hjob *job)
+{
+    struct task *t, *tmp;
+    job->halted_at = 0;
+    DL_FOREACH_SAFE (job->halted, t, tmp) {
+        DL_DELETE(job->halted, t);
+        DL_INSERT_INORDER(t->to->queue, t, by_seq);
+    }
 }
 
 static char *text_of(struct fm_bytes bytes)
@@ -239,6 +277,11 @@ void hjob_add_task(struct hjob *job, struct task *t)
     job->n_tasks++;
     take_mark(job, t);
     t->to = flow_routine(job->flow, t->routine);
+    if (is_halted(job, t)) {
+        t->seq = ++job->next_seq;
+        DL_APPEND(job->halted, t);
+        return;
+    }
     if (t->due_ms != 0 && t->failed_attempts == 0) {
         t->scheduled = true;
         schedule_add(&job->scheduled, t);

@@ -7,6 +7,7 @@
 
 #include <uthash.h>
 
+#include "asked.h"
 #include "buf.h"
 #include "hflow.h"
 #include "kv.h"
@@ -64,9 +65,12 @@ struct hjob {
     struct flow *flow;
     size_t n_tasks;            /* in queues, scheduled, and in hand */
     struct schedule scheduled; /* not due yet */
+    struct task *halted;       /* wait until a question is closed; see Assign.halted_at */
+    uint32_t halted_at;        /* 0: none is halted */
     uint64_t next_seq;
     uint64_t alarm; /* call that wakes the job when its next task is due; 0: none */
     int64_t alarm_ms;
+    struct asked *asked; /* open questions */
     struct breakpoint *breakpoints;
     char *released_task;
     struct task_mark *marks; /* by id; of tasks to come, too */
@@ -116,6 +120,10 @@ struct task *task_new(const struct task *from);
 struct deferred *deferred_new(const char *routine, const char *event, struct fm_bytes data);
 /* Puts a task to where it belongs: its routine's queue, or the scheduled ones. */
 void hjob_add_task(struct hjob *job, struct task *t);
+/* A question was asked in a flow without parallelism: what it halts is put aside. */
+void hjob_begin_halt(struct hjob *job);
+/* A question is closed: what was halted runs, in its old order. */
+void hjob_end_halt(struct hjob *job);
 /* Puts a task back that was in hand: first in its routine's queue. */
 void hjob_return_task(struct task *t);
 /* Appends a task to its routine's queue: it is due. */

@@ -31,6 +31,23 @@ const char *ctx_ask(struct fm_ctx *ctx, const struct fm_question *q, enum ask_fo
 /* Whether a connection of the flow takes this event of the routine with these data. */
 bool ctx_is_taken(struct fm_ctx *ctx, const char *event, const struct fm_value *data);
 
+/* Reads the settings of a question (common/catalog/question.h) from a map into `q`; its other members stay.
+ * False after fm_ctx_fail: one of them is at fault, or they contradict each other. */
+bool ctx_read_question(struct fm_ctx *ctx, const struct fm_value *settings, struct fm_question *q);
+/* A race that is decided. */
+struct own_race {
+    const char *winner;              /* the slot that has won */
+    const struct fm_value *slots;    /* all of them */
+    const struct fm_value *routines; /* the losers' routines; NULL: those that lead to their slots and not to
+                                        the winner's */
+    const char *key_path, *key; /* only questions with this key, and timers whose data have it there; NULL:
+                                   all */
+    const char *reason;
+};
+/* The questions and timers of the losers are taken back, and attempts of theirs that wait. */
+void ctx_end_race(struct fm_ctx *ctx, const struct own_race *r);
+/* The text by which a value is a key: text as it is, a number in digits; "" of others. */
+const char *ctx_key_text(struct fm_ctx *ctx, const struct fm_value *v);
 /* Whether the job may go on without the task that the handler has: when it fails for good (on_error
  * CONTINUE, SKIP or ROUTE), or when its outcome is lost and somebody decides so (on_lost). Then
  * nothing that the task has brought is seen again. */

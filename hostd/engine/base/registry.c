@@ -87,7 +87,7 @@ static int check_schema(const struct registry *r, const struct fm_routine_type *
 
 bool registry_abi_known(uint32_t abi)
 {
-    return abi == FM_ROUTINE_ABI || abi == OLD_ABI;
+    return abi >= OLD_ABI && abi <= FM_ROUTINE_ABI;
 }
 
 /* A table of the old ABI ends before what is new. */

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <fermata/routine.h>
 #include <uthash.h>
 
 #include "buf.h"
@@ -26,6 +27,9 @@ struct task {
     uint64_t spent_ms;
     int64_t due_ms; /* 0: at once */
     bool merged, scheduled;
+    bool timed;                   /* it had a time of its own, */
+    bool beside;                  /* or follows from such a one: an open question does not halt it */
+    enum fm_on_timeout timed_out; /* it says that nobody has answered the question pause_id */
     const char *lost_reason; /* it fails with this (the job's), and its handler is not called; NULL: no */
     bool suspect;            /* a host may have died of it: nothing of its job runs beside it */
     bool announced;          /* its intent was sent, and its handler has not begun */

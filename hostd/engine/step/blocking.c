@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utlist.h>
+
+#include "asked.h"
 #include "ctx.h"
 #include "engine_state.h"
 #include "hjob.h"
@@ -42,6 +45,9 @@ static void copy_job(const struct fm_ctx *ctx, struct engine_work *w)
     w->job.clock_ms = fm_ctx_now_ms(ctx);
     w->job.flow = &w->flow;
     w->flow.parallelism = job->flow->parallelism;
+    const struct asked *a;
+    DL_FOREACH (job->asked, a)
+        asked_add(&w->job.asked, a);
     copy_kv(&job->shared, &w->job.shared);
     copy_kv(&hjob_routine_state(job, ctx->task->routine)->kv,
             &hjob_routine_state(&w->job, ctx->task->routine)->kv);
@@ -84,6 +90,7 @@ void blocking_free(struct engine_work *w)
     ctx_clear(&w->ctx);
     free(w->ctx.task);
     schedule_done(&w->job.scheduled);
+    asked_free(&w->job.asked);
     kv_done(&w->job.shared);
     hjob_free_states(&w->job);
     free(w);

@@ -45,6 +45,7 @@ void result_done(struct result *r)
     list_done(&r->tasks);
     list_done(&r->emissions);
     list_done(&r->changes);
+    list_done(&r->withdrawals);
     list_done(&r->deferred);
     list_done(&r->log);
     struct task *t, *ttmp;
@@ -73,6 +74,8 @@ static void add_new_task(struct fm_ctx *ctx, struct result *r, struct task *t, u
     if (t->call_id == NULL)
         t->call_id = ctx->task->call_id;
     t->due_ms = delay_ms > 0 ? job->engine->now_ms + (int64_t)delay_ms : 0;
+    t->timed = delay_ms > 0;
+    t->beside = job->halted_at != 0 && (ctx->task->timed || ctx->task->beside);
     fermata_v1_Task m;
     memset(&m, 0, sizeof(m));
     m.task_id = pb_var_str(id);
@@ -86,6 +89,7 @@ static void add_new_task(struct fm_ctx *ctx, struct result *r, struct task *t, u
     m.call_id = pb_var_str(t->call_id);
     m.connection = t->connection;
     m.merged = t->merged;
+    m.beside = t->beside;
     pb_var_pack(fermata_v1_Task_fields, &m, list_add(&r->tasks));
     struct task *copy = task_new(t);
     DL_APPEND(r->new_tasks, copy);
@@ -145,6 +149,30 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
     pb_var_pack(fermata_v1_Emission_fields, &e, list_add(&r->emissions));
 }
 
+static void put_remove(struct list *out, const char *routine, const char *key)
+{
+    fermata_v1_StateChange m;
+    memset(&m, 0, sizeof(m));
+    m.routine = pb_var_str(routine);
+    m.key = pb_var_str(key);
+    m.kind = (fermata_v1_StateChangeKind)CHANGE_REMOVE;
+    pb_var_pack(fermata_v1_StateChange_fields, &m, list_add(out));
+}
+
+static void put_withdrawals(struct fm_ctx *ctx, struct result *r)
+{
+    struct withdrawn *w;
+    DL_FOREACH (ctx->out.withdrawn, w) {
+        fermata_v1_Withdrawal m;
+        memset(&m, 0, sizeof(m));
+        m.pause_id = pb_var_str(w->pause_id);
+        m.reason = pb_var_str(w->reason);
+        pb_var_pack(fermata_v1_Withdrawal_fields, &m, list_add(&r->withdrawals));
+        if (w->has_state)
+            put_remove(&r->changes, w->routine, w->pause_id);
+    }
+}
+
 static void put_changes(struct fm_ctx *ctx, struct list *out)
 {
     struct change *c;
@@ -186,12 +214,31 @@ static bool nothing_left(const struct fm_ctx *ctx, const struct result *r)
     return ctx->job->n_tasks == 1 && r->new_tasks == NULL;
 }
 
+static bool goes_beside(const struct routine *r)
+{
+    return r->type != NULL && (r->type->flags & FM_BESIDE) != 0;
+}
+
+/* Whether tasks wait that run though the step asks, in a flow without parallelism. */
+static bool runs_beside(const struct fm_ctx *ctx, const struct result *r)
+{
+    struct flow *f = ctx->job->flow;
+    const struct task *t;
+    for (size_t i = 0; i < f->n_routines; i++)
+        if (f->routines[i].queue != NULL && f->routines[i].held_until_ms == 0 && goes_beside(&f->routines[i]))
+            return true;
+    DL_FOREACH (r->new_tasks, t)
+        if (t->due_ms == 0 && goes_beside(flow_routine(f, t->routine)))
+            return true;
+    return false;
+}
+
 static enum step_outcome outcome_of(const struct fm_ctx *ctx, const struct result *r)
 {
     if (ctx->out.failed && ctx->verdict != OUTCOME_NONE)
         return ctx->verdict;
     bool left = !nothing_left(ctx, r);
-    if (ctx->out.n_pauses > 0 && (!left || ctx->job->flow->parallelism <= 1))
+    if (ctx->out.n_pauses > 0 && (!left || (ctx->job->flow->parallelism <= 1 && !runs_beside(ctx, r))))
         return OUTCOME_PAUSE;
     return left ? OUTCOME_CONTINUE : OUTCOME_COMPLETE;
 }
@@ -230,11 +277,14 @@ static void put_header(const struct fm_ctx *ctx, fermata_v1_Step *m)
     }
 }
 
-static struct pb_var unscheduled_views(const struct unscheduled *list)
+static struct pb_var unscheduled_views(const struct outcome *out)
 {
-    struct fm_bytes *items = fm_xcalloc(HASH_COUNT(list) + 1, sizeof(*items));
+    struct fm_bytes *items =
+        fm_xcalloc(HASH_COUNT(out->unscheduled) + HASH_COUNT(out->dropped) + 1, sizeof(*items));
     size_t n = 0;
-    for (const struct unscheduled *u = list; u != NULL; u = u->hh.next)
+    for (const struct unscheduled *u = out->unscheduled; u != NULL; u = u->hh.next)
+        items[n++] = fm_bytes_of(u->id);
+    for (const struct unscheduled *u = out->dropped; u != NULL; u = u->hh.next)
         items[n++] = fm_bytes_of(u->id);
     return pb_var_list(items, n);
 }
@@ -258,6 +308,7 @@ enum step_outcome build_step(struct fm_ctx *ctx, struct result *r, struct fm_buf
     struct emission *e;
     DL_FOREACH (ctx->out.emissions, e)
         route(ctx, e, r);
+    put_withdrawals(ctx, r);
     put_changes(ctx, &r->changes);
     put_deferred(ctx, r);
     fermata_v1_Step m;
@@ -266,9 +317,10 @@ enum step_outcome build_step(struct fm_ctx *ctx, struct result *r, struct fm_buf
     put_error(ctx, &m);
     enum step_outcome outcome = outcome_of(ctx, r);
     m.outcome = (fermata_v1_StepOutcome)outcome;
-    struct pb_var *lists[] = {
-        &m.deferred_tasks,  &m.new_tasks, &m.emissions,   &m.changes,  &m.log,
-        &m.deferred_events, &m.pauses,    &m.unscheduled, &m.children, &m.deferred_outputs};
+    struct pb_var *lists[] = {&m.deferred_tasks,   &m.new_tasks,   &m.emissions,
+                              &m.changes,          &m.log,         &m.deferred_events,
+                              &m.pauses,           &m.unscheduled, &m.children,
+                              &m.deferred_outputs, &m.withdrawals};
     m.deferred_tasks = build_views(job->prelude_tasks, job->n_prelude_tasks);
     m.deferred_outputs = build_views(job->prelude_outputs, job->n_prelude_outputs);
     m.new_tasks = build_views(r->tasks.bufs, r->tasks.n);
@@ -277,10 +329,11 @@ enum step_outcome build_step(struct fm_ctx *ctx, struct result *r, struct fm_buf
     m.log = build_views(ctx->out.log, ctx->out.n_log);
     m.deferred_events = build_views(r->deferred.bufs, r->deferred.n);
     m.pauses = build_views(ctx->out.pauses, ctx->out.n_pauses);
-    m.unscheduled = unscheduled_views(ctx->out.unscheduled);
+    m.unscheduled = unscheduled_views(&ctx->out);
     m.children = child_views(ctx);
     if (ctx->out.continues && !ctx->out.failed)
         m.continue_as = pb_var_bytes(ctx->out.continue_as.p, ctx->out.continue_as.n);
+    m.withdrawals = build_views(r->withdrawals.bufs, r->withdrawals.n);
     pb_var_pack(fermata_v1_Step_fields, &m, out);
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         free(lists[i]->items);

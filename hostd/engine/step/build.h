@@ -16,7 +16,7 @@ struct list {
 /* What becomes of the job's state with the step, gathered while it is built: nothing changes before
  * it is known to be acceptable. */
 struct result {
-    struct list tasks, emissions, changes, deferred, log;
+    struct list tasks, emissions, changes, deferred, log, withdrawals;
     struct routing routing;          /* of the events that it emits, */
     struct routing deferred_routing; /* and of those that it defers, as if they were emitted now */
     struct task *new_tasks;

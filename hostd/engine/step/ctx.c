@@ -61,6 +61,7 @@ void ctx_reset(struct fm_ctx *ctx)
         fm_buf_done(&k->body);
     HASH_CLEAR(hh, ctx->out.scheduled);
     HASH_CLEAR(hh, ctx->out.unscheduled);
+    HASH_CLEAR(hh, ctx->out.dropped);
     free_emissions(ctx->out.emissions);
     free_emissions(ctx->out.defers);
     for (size_t i = 0; i < ctx->out.n_log; i++)
@@ -71,6 +72,9 @@ void ctx_reset(struct fm_ctx *ctx)
     ctx->out.continues = false;
     ctx->out.n_continue_to = 0;
     ctx->out.children = NULL;
+    ctx->out.asked = NULL;
+    ctx->out.withdrawn = NULL;
+    ctx->out.n_withdrawn = 0;
     ctx->out.emissions = ctx->out.defers = NULL;
     ctx->out.n_log = ctx->out.n_pauses = ctx->out.n_emissions = 0;
 }
@@ -312,6 +316,11 @@ uint32_t fm_ctx_step(const struct fm_ctx *ctx)
 const char *fm_ctx_pause_id(const struct fm_ctx *ctx)
 {
     return ctx->task->pause_id;
+}
+
+enum fm_on_timeout fm_ctx_timed_out(const struct fm_ctx *ctx)
+{
+    return ctx->task->timed_out;
 }
 
 const char *fm_ctx_call_id(struct fm_ctx *ctx)

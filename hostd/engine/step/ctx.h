@@ -11,6 +11,7 @@
 #include "kinds.h"
 #include "policy.h"
 
+struct asked;
 struct engine_work;
 struct hjob;
 struct routine;
@@ -54,6 +55,13 @@ struct to {
     const char *routine, *slot;
 };
 
+/* A question that the step withdraws. */
+struct withdrawn {
+    struct withdrawn *prev, *next;
+    const char *pause_id, *routine, *reason;
+    bool has_state; /* its routine keeps something under the id of the pause, which goes with it */
+};
+
 /* What a step starts. */
 struct child {
     struct child *prev, *next;
@@ -79,6 +87,10 @@ struct outcome {
     bool continues;                  /* the job starts its journal over */
     struct to *continue_to;          /* where its tasks go */
     size_t n_continue_to;
+    struct unscheduled *dropped;     /* the same of tasks of other routines, by id: "key" is the id */
+    struct withdrawn *withdrawn;
+    size_t n_withdrawn;
+    struct asked *asked; /* the questions in `pauses` */
     bool failed, has_usage;
     struct failure failure;
     char fail_message[512];

@@ -103,11 +103,11 @@ void fm_ctx_emit(struct fm_ctx *ctx, const char *event, const struct fm_value *d
     DL_APPEND(ctx->out.emissions, e);
 }
 
-void ctx_emit_error(struct fm_ctx *ctx, const struct fm_value *data)
+void ctx_emit_own(struct fm_ctx *ctx, const char *event, const struct fm_value *data)
 {
     fm_auto(fm_err) err = {0};
     struct emission *e = fm_ctx_alloc(ctx, sizeof(*e));
-    e->event = "error";
+    e->event = event;
     if (value_encode_struct(data, &e->data, &err) < 0)
         fm_buf_reset(&e->data);
     DL_APPEND(ctx->out.emissions, e);

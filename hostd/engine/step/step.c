@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "agreed.h"
+#include "asked.h"
 #include "blocking.h"
 #include "build.h"
 #include "changes.h"
@@ -44,7 +45,7 @@ static void emit_error(struct fm_ctx *ctx)
 {
     struct fm_value *m = fm_map_copy(ctx, describe_failure(ctx));
     fm_map_set(ctx, m, "data", ctx->datum != NULL ? ctx->datum : ctx->data); /* left out when too deep */
-    ctx_emit_error(ctx, m);
+    ctx_emit_own(ctx, "error", m);
 }
 
 /* Decides what the step of a failed attempt becomes. */
@@ -77,6 +78,68 @@ static void judge(struct fm_ctx *ctx)
 
 /* ---- finishing ---- */
 
+static void forget_task(struct hjob *job, struct task *t)
+{
+    hjob_unmark(job, t);
+    job->n_tasks--;
+    free(t);
+}
+
+/* Whether the step drops this task of another routine. */
+static bool drops(const struct fm_ctx *ctx, const struct task *t)
+{
+    struct unscheduled *u;
+    HASH_FIND_STR(ctx->out.dropped, t->id, u);
+    return u != NULL;
+}
+
+/* Timers of other routines, and attempts that wait for their time. */
+static void drop_others(struct fm_ctx *ctx)
+{
+    struct hjob *job = ctx->job;
+    if (ctx->out.dropped == NULL)
+        return;
+    struct task **gone = fm_xcalloc(job->scheduled.n + 1, sizeof(struct task *));
+    size_t n = 0;
+    for (size_t i = 0; i < job->scheduled.n; i++)
+        if (drops(ctx, job->scheduled.heap[i]))
+            gone[n++] = job->scheduled.heap[i];
+    while (n-- > 0) {
+        schedule_remove(&job->scheduled, gone[n]);
+        forget_task(job, gone[n]);
+    }
+    free(gone);
+    for (size_t i = 0; i < job->flow->n_routines; i++) {
+        struct routine *r = &job->flow->routines[i];
+        struct task *t = r->held_until_ms != 0 ? r->queue : NULL;
+        if (t == NULL || !drops(ctx, t))
+            continue;
+        DL_DELETE(r->queue, t);
+        r->held_until_ms = 0;
+        forget_task(job, t);
+    }
+}
+
+/* The questions that it has asked are open, those that it withdraws are not. */
+static void apply_questions(struct fm_ctx *ctx)
+{
+    struct hjob *job = ctx->job;
+    struct asked *a;
+    struct withdrawn *w;
+    DL_FOREACH (ctx->out.withdrawn, w) {
+        (void)asked_remove(&job->asked, w->pause_id);
+        if (w->has_state)
+            kv_remove(&hjob_routine_state(job, w->routine)->kv, w->pause_id, strlen(w->pause_id));
+    }
+    if (ctx->out.withdrawn != NULL && job->asked == NULL)
+        hjob_end_halt(job);
+    DL_FOREACH (ctx->out.asked, a) {
+        struct asked own = *a;
+        own.routine = ctx->task->routine;
+        asked_add(&job->asked, &own);
+    }
+}
+
 static void drop_unscheduled(struct fm_ctx *ctx)
 {
     struct hjob *job = ctx->job;
@@ -85,9 +148,7 @@ static void drop_unscheduled(struct fm_ctx *ctx)
         if (t == NULL || strcmp(t->id, u->id) != 0)
             continue; /* it has become due in the meantime */
         schedule_remove(&job->scheduled, t);
-        hjob_unmark(job, t);
-        job->n_tasks--;
-        free(t);
+        forget_task(job, t);
     }
 }
 
@@ -99,6 +160,8 @@ static void apply(struct fm_ctx *ctx, struct result *r, enum step_outcome outcom
     struct deferred *d, *dtmp;
     hjob_unmark(job, own);
     drop_unscheduled(ctx);
+    drop_others(ctx);
+    apply_questions(ctx);
     ctx_apply_changes(ctx); /* they name the task's routine: it must still be there */
     ctx->task = NULL;
     if (outcome == OUTCOME_RETRY) {
@@ -209,7 +272,10 @@ static void finish(struct fm_ctx *ctx)
            FM_STR("failed", ctx->out.failed ? ctx->out.fail_message : "no"));
     hjob_send_step(job, &step);
     hjob_clear_prelude(job);
+    bool halts = outcome == OUTCOME_CONTINUE && ctx->out.n_pauses > 0 && job->flow->parallelism <= 1;
     apply(ctx, &r, outcome);
+    if (halts)
+        hjob_begin_halt(job);
     result_done(&r);
     if (ctx->out.continues && !ctx->out.failed)
         job->interrupt = INTERRUPT_DRAIN; /* what it has made waits for the new generation */
@@ -289,6 +355,22 @@ static bool prepare(struct fm_ctx *ctx)
     return ctx->data != NULL;
 }
 
+/* Nobody has answered a question in time, and the flow does not want the default answer. */
+static int take_timeout(struct fm_ctx *ctx, fm_handler handler)
+{
+    if (ctx->task->timed_out == FM_TIMEOUT_FAIL) {
+        (void)fm_ctx_fail(ctx, FM_FAIL_DEADLINE_EXCEEDED,
+                          "nobody has answered the question \"%.200s\" (pause %.64s) before its deadline; "
+                          "EditTask gives it an answer after all",
+                          fm_value_string(fm_value_get(ctx->data, "question"), ""), ctx->task->pause_id);
+        fm_ctx_fail_permanent(ctx);
+        return -1;
+    }
+    ctx_emit_own(ctx, "timeout", ctx->data);
+    bool sees = (ctx->routine->type->flags & FM_SEES_TIMEOUTS) != 0;
+    return sees ? handler(ctx, ctx->data) : 0;
+}
+
 static int run_handler(struct fm_ctx *ctx)
 {
     const struct merge *merge = merge_find(ctx->routine, ctx->task->slot);
@@ -299,6 +381,8 @@ static int run_handler(struct fm_ctx *ctx)
     if (handler == NULL)
         return fm_ctx_fail(ctx, FM_FAIL_INVALID_ARGUMENT, "routine type %s has no slot \"%.64s\"",
                            ctx->routine->type->name, ctx->task->slot);
+    if (ctx->task->timed_out == FM_TIMEOUT_EVENT || ctx->task->timed_out == FM_TIMEOUT_FAIL)
+        return take_timeout(ctx, handler);
     bool blocks = (ctx->routine->type->flags & FM_BLOCKING) != 0;
     if (blocks && ctx->job->engine->io.start_work != NULL)
         return blocking_start(ctx, handler);

@@ -17,9 +17,10 @@
 
 #include <fermata/value.h>
 
-/* Version 2 added event_flags and config_schema to struct fm_routine_type. Plugins that were built
- * for version 1 can be loaded. */
-#define FM_ROUTINE_ABI 2
+/* Version 2 added event_flags and config_schema to struct fm_routine_type; version 3 what struct
+ * fm_question says of times and people. Plugins that were built for an earlier version can be
+ * loaded. */
+#define FM_ROUTINE_ABI 3
 
 struct fm_ctx;
 
@@ -118,20 +119,57 @@ void fm_ctx_enqueue(struct fm_ctx *ctx, const char *slot, const struct fm_value 
 const char *fm_ctx_pause(struct fm_ctx *ctx, const char *question, const char *slot,
                          const struct fm_value *data, const struct fm_value *choices);
 
-/* A question with all that may belong to it; what is zero is left out. */
+/* What follows when nobody has answered a question in time. */
+enum fm_on_timeout {
+    FM_TIMEOUT_NONE = 0,    /* fm_ctx_timed_out: it is an answer, or none at all; in a question: as DEFAULT */
+    FM_TIMEOUT_DEFAULT = 1, /* the slot gets {"answer": default_answer, "expired": true}, null without one */
+    FM_TIMEOUT_EVENT = 2,   /* the event "timeout", which the type must have, is emitted with {"answer": null,
+                               "expired": true, "question", "pause_id", "data", …} */
+    FM_TIMEOUT_FAIL = 3     /* the step fails with DEADLINE_EXCEEDED, without the handler */
+};
+
+/* A question that is still open is given to somebody else. */
+struct fm_escalation {
+    uint64_t after_ms; /* after the question */
+    const char *to;    /* 1 to 256 bytes */
+};
+
+/* A question with all that may belong to it; what is zero is left out. What contradicts itself fails the
+ * step: two ends, an end that has passed, a default answer that is none of the choices or does not meet the
+ * schema. */
 struct fm_question {
     const char *question, *slot;
     const struct fm_value
         *data; /* a map; its "call_id" is the tool call that it is about, else the task's is */
     const struct fm_value *choices;       /* a list of strings: only these answers are accepted */
     const struct fm_value *answer_schema; /* JSON Schema, a map: only answers that meet it are accepted */
-    uint64_t
-        timeout_ms; /* then it closes by itself: the slot gets {"answer": default_answer, "expired": true} */
+    uint64_t timeout_ms;                  /* then it closes by itself; see on_timeout */
     const struct fm_value *default_answer;
     bool budget; /* it is about the job's budget: the reason of the pause is BUDGET */
+
+    /* Since version 3. */
+
+    int64_t deadline_at_ms;               /* instead of timeout_ms: it closes at this time of fm_ctx_now_ms */
+    uint32_t on_timeout;                  /* enum fm_on_timeout */
+    const char *assignee;                 /* who is to answer; others may, too; up to 256 bytes */
+    const struct fm_escalation *escalate; /* up to 16, each later than the one before */
+    size_t n_escalate;
+    const char *key;        /* its name in the flow; up to 256 bytes */
+    bool choices_or_schema; /* an answer is one of the choices, or else no text, and meets the schema */
 };
 /* Asks a question, as fm_ctx_pause does. */
 const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q);
+/* What the question that the task answers asked for, if nobody has answered it in time:
+ * FM_TIMEOUT_DEFAULT, or FM_TIMEOUT_EVENT in a type with FM_SEES_TIMEOUTS. */
+enum fm_on_timeout fm_ctx_timed_out(const struct fm_ctx *ctx);
+
+/* Withdraws the open questions of the job, whichever routine has asked them, that have this key, tool call
+ * or pause id: they are closed with the step, and an answer that comes later is refused with the reason
+ * (text for people, up to 1,000 bytes). What a routine keeps in its state under the id of such a pause is
+ * removed with it. -1 after a fault: none is open by this name. */
+int fm_ctx_withdraw(struct fm_ctx *ctx, const char *name, const char *reason);
+/* Whether a question with this name is open, as far as the host knows. */
+bool fm_ctx_is_open(const struct fm_ctx *ctx, const char *name);
 
 /* A job that the step starts when it is committed. */
 struct fm_child {
@@ -318,6 +356,12 @@ struct fm_slot {
 /* Handlers block: they run on a pool of worker threads, one step of a job at a time. All fm_ctx
  * functions may be called there, but not those of asynchronous calls. */
 #define FM_BLOCKING 2u
+/* Handlers are also called, to tidy up, when the step has emitted "timeout" for a question of theirs
+ * (fm_ctx_timed_out). Not together with FM_BLOCKING. */
+#define FM_SEES_TIMEOUTS 4u
+/* Handlers neither ask nor have effects: tasks run also while a question is open in a flow without
+ * parallelism, so that a timer behind them begins. */
+#define FM_BESIDE 8u
 
 /* A notice beside a pause, which shows the same: where no connection takes it, it is no output of
  * the job. */

@@ -15,7 +15,7 @@
 #include "own_types.h"
 #include "times.h"
 
-#define MAX_KEYS 8 /* of a line, beside the action and the id */
+#define MAX_KEYS 12 /* of a line, beside the action and the id */
 #define MAX_SHOWN 64
 #define MAX_COUNT 9007199254740992.0 /* up to which a number is exact */
 
@@ -144,14 +144,21 @@ static int unschedule(struct fm_ctx *ctx, struct exec_run *r, const struct fm_va
 static int pause_job(struct fm_ctx *ctx, struct exec_run *r, const struct fm_value *m)
 {
     (void)r;
-    const struct fm_question q = {.question = text_at(m, "pause"),
-                                  .slot = fm_value_string(fm_value_get(m, "slot"), "answer"),
-                                  .data = fm_value_get(m, "data"),
-                                  .choices = fm_value_get(m, "choices"),
-                                  .answer_schema = fm_value_get(m, "answer_schema"),
-                                  .timeout_ms = fm_count_from(number_at(m, "timeout_ms")),
-                                  .default_answer = fm_value_get(m, "default_answer")};
-    (void)fm_ctx_ask(ctx, &q);
+    struct fm_question q = {.question = text_at(m, "pause"),
+                            .slot = fm_value_string(fm_value_get(m, "slot"), "answer"),
+                            .data = fm_value_get(m, "data")};
+    if (ctx_read_question(ctx, m, &q))
+        (void)fm_ctx_ask(ctx, &q);
+    return 0;
+}
+
+static int withdraw(struct fm_ctx *ctx, struct exec_run *r, const struct fm_value *m)
+{
+    (void)r;
+    const char *name = text_at(m, "withdraw");
+    if (fm_value_bool(fm_value_get(m, "if_open"), false) && !fm_ctx_is_open(ctx, name))
+        return 0;
+    (void)fm_ctx_withdraw(ctx, name, fm_value_string(fm_value_get(m, "reason"), ""));
     return 0;
 }
 
@@ -289,7 +296,10 @@ static const struct action actions[] = {
     {"schedule", TEXT, {{"ms", COUNT | NEEDED}, {"data", MAP}, {"key", TEXT}}, schedule},
     {"unschedule", TEXT, {{NULL, 0}}, unschedule},
     {"pause", TEXT, {{"slot", TEXT}, {"data", MAP}, {"choices", LIST}, {"answer_schema", MAP},
-                     {"timeout_ms", COUNT}, {"default_answer", ANY}}, pause_job},
+                     {"timeout_ms", COUNT}, {"deadline_at", ANY}, {"on_timeout", TEXT},
+                     {"default_answer", ANY}, {"assignee", TEXT}, {"escalate", MAP | LIST},
+                     {"key", TEXT}}, pause_job},
+    {"withdraw", TEXT, {{"reason", TEXT}, {"if_open", YES_OR_NO}}, withdraw},
     {"set", TEXT, {{"value", ANY | NEEDED}, {"shared", YES_OR_NO}}, set},
     {"append", TEXT, {{"value", ANY | NEEDED}, {"shared", YES_OR_NO}}, append},
     {"remove", TEXT, {{"shared", YES_OR_NO}}, remove_key},
@@ -331,8 +341,8 @@ static const struct action *action_of(struct fm_ctx *ctx, struct exec_run *r, co
     if (found == NULL)
         (void)bad_line(
             ctx, r,
-            "it has none of the keys emit, defer, enqueue, schedule, unschedule, pause, set, append, "
-            "remove, log, progress, usage, start, continue, fail, done");
+            "it has none of the keys emit, defer, enqueue, schedule, unschedule, pause, withdraw, set, "
+            "append, remove, log, progress, usage, start, continue, fail, done");
     return found;
 }
 

@@ -18,6 +18,7 @@
 #include "fermata/v1/types.pb-c.h"
 #include "fields.h"
 #include "google/protobuf/struct.pb-c.h"
+#include "google/protobuf/timestamp.pb-c.h"
 #include "id.h"
 #include "job.h"
 #include "job_state.h"
@@ -211,12 +212,15 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
                 p->reason = (Fermata__V1__PauseReason)pause_reason_of(p);
             }
             p->asks_for = PAUSE_REASON_UNSPECIFIED;
-            pb_set_time(&p->at, c->wall_ms);
-            if (p->timeout_ms > 0)
-                pb_set_time(&p->expires_at, c->wall_ms + (int64_t)p->timeout_ms);
-            p->timeout_ms = 0;
+            if (p->deadline_at != NULL && time_to_ms(p->deadline_at) <= c->wall_ms) {
+                google__protobuf__timestamp__free_unpacked(p->deadline_at, NULL);
+                p->deadline_at = NULL; /* it has passed; the fork has as long as the job had */
+            }
+            pause_begin(p, c->wall_ms);
             job_add_pause(job, p);
         }
+        for (size_t k = 0; k < s->n_withdrawals; k++)
+            job_remove_pause(job, s->withdrawals[k]->pause_id);
     }
     if (children != count_results(f, through))
         return fm_err_set(err, FM_FAILED_PRECONDITION, "step",

@@ -55,6 +55,9 @@ static int find_call(const struct job *job, const char *call_id, char ret_pause_
 static const Fermata__V1__Pause *find_asked(const struct job *job, const char *pause_id, struct fm_err *err)
 {
     const Fermata__V1__Job *h = job->head;
+    if (pause_id[0] != '\0' && job_find_pause(job, pause_id) == NULL &&
+        pause_check_not_closed(h, pause_id, err) < 0)
+        return NULL;
     if (h->n_pauses == 0) {
         (void)fm_err_set(err, FM_FAILED_PRECONDITION, pause_id[0] != '\0' ? "pause_id" : "job_id",
                          "job %s is %s: no question is open", job->text, job_status_name((int)h->status));
@@ -268,7 +271,9 @@ static int resume_job(struct core *c, struct op *op, struct fm_err *err)
     fm_auto_pb Google__Protobuf__Value *answer = job_answer(p, r->answer);
     Fermata__V1__ResumeJobRequest restored = *r;
     restored.answer = answer;
-    rc = pause_may_answer(p, c->wall_ms, r->answered_by, "answered_by", err);
+    rc = pause_check_open(p, c->wall_ms, err);
+    if (rc == 0)
+        rc = pause_may_answer(p, c->wall_ms, r->answered_by, "answered_by", err);
     if (rc == 0 && !pause_is_question(p))
         rc = op_needs(op, ROLE_OPERATOR, "ending a pause that is no question", err);
     if (rc == 0)

@@ -42,6 +42,8 @@ static bool wants(const struct core *c, const Fermata__V1__ListPausesRequest *r,
         reason = r->reasons[i] == p->reason;
     if (!reason || (r->routine[0] != '\0' && strcmp(r->routine, p->routine) != 0))
         return false;
+    if (r->assignee[0] != '\0' && strcmp(r->assignee, p->assignee) != 0)
+        return false;
     if (r->claimed_by[0] != '\0' && (!claimed || strcmp(r->claimed_by, p->claimed_by) != 0))
         return false;
     return r->claims == CLAIM_FILTER_UNSPECIFIED || claimed == (r->claims == CLAIM_FILTER_CLAIMED);
@@ -113,6 +115,8 @@ static int list_pauses(struct core *c, struct op *op, struct fm_err *err)
         rc = check_label_count(r->n_labels, err);
     if (rc == 0 && r->flow[0] != '\0')
         rc = fm_name_check("flow", r->flow, err);
+    if (rc == 0)
+        rc = check_text("assignee", r->assignee, err);
     if (rc == 0 && r->page_token[0] != '\0' && fm_id_parse(r->page_token, &before) < 0)
         rc = fm_err_set(err, FM_INVALID_ARGUMENT, "page_token", "page_token is not one that ListPauses gave");
     if (rc < 0)
@@ -151,7 +155,7 @@ static Fermata__V1__Pause *find_meant(const struct job *job, const char *pause_i
     if (p == NULL && pause_id[0] == '\0')
         (void)fm_err_set(err, FM_FAILED_PRECONDITION, "job_id", "job %s is %s: no question is open",
                          job->text, job_status_name(job_status(job)));
-    else if (p == NULL)
+    else if (p == NULL && pause_check_not_closed(job->head, pause_id, err) == 0)
         (void)fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id",
                          "pause \"%.64s\" of job %s is not open; %zu are, say which one is meant", pause_id,
                          job->text, job->head->n_pauses);
@@ -197,7 +201,8 @@ static int claim(struct core *c, struct op *op, const char *job_id, const char *
     if (rc != 0)
         return rc;
     Fermata__V1__Pause *p = find_meant(job, pause_id[0] != '\0' ? pause_id : only, err);
-    if (p == NULL || pause_may_answer(p, c->wall_ms, by, "by", err) < 0)
+    if (p == NULL || pause_check_open(p, c->wall_ms, err) < 0 ||
+        pause_may_answer(p, c->wall_ms, by, "by", err) < 0)
         return -(int)err->code;
     if (!pause_is_question(p) && op_needs(op, ROLE_OPERATOR, "claiming a pause that is no question", err) < 0)
         return -FM_PERMISSION_DENIED;

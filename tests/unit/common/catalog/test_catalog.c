@@ -89,7 +89,7 @@ static void each_setting_is_described_with_examples_that_meet_its_schema(void **
     (void)state;
     size_t n;
     const struct type_spec *types = type_catalog(&n);
-    assert_int_equal(n, 14);
+    assert_int_equal(n, 15);
     for (size_t i = 0; i < n; i++) {
         const struct type_spec *t = &types[i];
         const struct fm_value *examples = fm_value_get(t->config, "examples");

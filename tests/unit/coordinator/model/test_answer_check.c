@@ -219,6 +219,21 @@ static void what_takes_long_is_not_checked_briefly(void **state)
     free(many);
 }
 
+static void an_answer_may_be_a_choice_or_else_meet_the_schema(void **state)
+{
+    (void)state;
+    static const char both[] = "{'choices': ['yes', 'no', '2'], 'answer_schema': {'type': 'object', "
+                               "'required': ['n'], 'properties': "
+                               "{'n': {'type': 'number'}}}, 'choices_or_schema': true}";
+    takes(both, "'yes'");
+    takes(both, "2");
+    takes(both, "{'n': 1}");
+    refuses(both, "'maybe'", "answer: the answer must be one of \"yes\", \"no\", \"2\"");
+    refuses(both, "{'n': 'x'}", "answer.n: ");
+    refuses(both, "{}", "answer");
+    refuses(both, "3", "answer: ");
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -229,6 +244,7 @@ int main(void)
         T(a_long_list_of_choices_is_cut_where_a_character_ends),
         T(an_answer_meets_the_schema),
         T(an_answer_meets_choices_and_schema),
+        T(an_answer_may_be_a_choice_or_else_meet_the_schema),
         T(what_takes_long_is_not_checked_briefly),
         T(a_schema_that_is_none_is_said_to_be_at_fault),
     };

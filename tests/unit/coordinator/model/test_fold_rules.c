@@ -166,8 +166,8 @@ static void a_step_makes_tasks_state_log_outputs_and_usage(void **state)
     assert_int_equal(job_state_pending(folded), 2);
     assert_int_equal(job_state_deferred(folded), 1);
     assert_int_equal(job_state_next_due(folded), 11500);
-    assert_int_equal(job_state_runnable(folded, 11499), 1);
-    assert_int_equal(job_state_runnable(folded, 11500), 2);
+    assert_int_equal(job_state_runnable(folded, 11499, 0), 1);
+    assert_int_equal(job_state_runnable(folded, 11500, 0), 2);
     folds("{'number': 2, 'task_id': 's1.1', 'routine': 'q', 'slot': 'y', 'inputs_through': 1, 'unscheduled': "
           "['s1.0'], "
           "'changes': [{'key': 'a', 'kind': 3}, {'key': 'none', 'kind': 3}], 'usage': {'input_tokens': 10, "

@@ -859,6 +859,50 @@ static void a_lease_that_ends_takes_all_jobs(void **state)
     assert_null(made());
 }
 
+/* A timer has woken the job beside a question that step 3 has asked. */
+static void assign_halted(void)
+{
+    hears("'assign': {'job_id': '" JOB
+          "', 'epoch': 1, 'halted_at': 3, 'now': {'seconds': 1700000000}, 'flow': {'routines': [{'id': 'r', "
+          "'type': 't'}]}, 'state': {'step_number': 4, 'inputs_through': 1, 'pending_tasks': ["
+          "{'task_id': 'i1', 'routine': 'r', 'slot': 'in', 'input_number': 1}, "
+          "{'task_id': 's3.0', 'routine': 'r', 'slot': 'in'}, "
+          "{'task_id': 's2.1', 'routine': 'r', 'slot': 'then', 'due_at': {'seconds': 1699999999}, 'data': "
+          "{'do': [['enqueue', 'in', {}]]}}, "
+          "{'task_id': 's4.0', 'routine': 'r', 'slot': 'in', 'beside': true}]}, "
+          "'inputs': [{'task_id': 'i2', 'routine': 'r', 'slot': 'in', 'input_number': 2}]}");
+}
+
+static void beside_a_question_only_timers_and_what_follows_from_them_run(void **state)
+{
+    (void)state;
+    assign_halted();
+    assert_string_equal(at(made_step(5), "task_id"), "s2.1");
+    assert_string_equal(at(made_step(6), "task_id"), "s4.0");
+    json_t *last = made_step(7);
+    assert_string_equal(at(last, "task_id"), "s5.0");
+    assert_string_equal(at(last, "outcome"), "STEP_OUTCOME_CONTINUE"); /* the halted ones are left */
+    assert_null(made());
+    acks(1, 7);
+    assert_string_equal(at(said_of("release"), "reason"), "RELEASE_REASON_SLEEPING");
+}
+
+static void an_answer_lets_what_was_halted_run_in_its_order(void **state)
+{
+    (void)state;
+    assign_halted();
+    hears("'deliver': {'job_id': '" JOB "', 'epoch': 1, 'inputs': [{'task_id': 'i3', 'routine': 'r', 'slot': "
+          "'more', 'input_number': 3}]}");
+    (void)made_step(7);
+    assert_null(made()); /* an input is no answer */
+    hears("'deliver': {'job_id': '" JOB "', 'epoch': 1, 'inputs': [{'task_id': 'i4', 'routine': 'r', 'slot': "
+          "'more', 'input_number': 4, 'pause_id': 'p3.0'}]}");
+    static const char *const order[] = {"i1", "s3.0", "i2", "i3", "i4"};
+    for (unsigned i = 0; i < 5; i++)
+        assert_string_equal(at(made_step(8 + i), "task_id"), order[i]);
+    assert_null(made());
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)
 
 int main(void)
@@ -913,6 +957,8 @@ int main(void)
         T(a_job_that_went_elsewhere_is_dropped),
         T(a_coordinator_that_is_not_one_is_left),
         T(a_lease_that_ends_takes_all_jobs),
+        T(beside_a_question_only_timers_and_what_follows_from_them_run),
+        T(an_answer_lets_what_was_halted_run_in_its_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,8 @@
 #include "clock.h"
 #include "evals.h"
 #include "mem.h"
+#include "own_types.h"
+#include "question.h"
 #include "value.h"
 
 /* The built-in type with what the catalog says of it. */
@@ -385,6 +387,7 @@ const char *fm_ctx_ask(struct fm_ctx *ctx, const struct fm_question *q)
     ctx->pauses[ctx->n_pauses - 1].schema = q->answer_schema;
     ctx->pauses[ctx->n_pauses - 1].default_answer = q->default_answer;
     ctx->pauses[ctx->n_pauses - 1].timeout_ms = q->timeout_ms;
+    ctx->pauses[ctx->n_pauses - 1].asked = *q;
     return id;
 }
 
@@ -407,6 +410,57 @@ bool ctx_is_taken(struct fm_ctx *ctx, const char *event, const struct fm_value *
     (void)event;
     const char *name = fm_value_string(fm_value_get(data, "name"), "");
     return ctx->untaken == NULL || strcmp(ctx->untaken, name) != 0;
+}
+
+static void on_question_fault(void *arg, const struct json_schema_fault *f)
+{
+    (void)fm_ctx_fail(arg, FM_FAIL_INVALID_ARGUMENT, "the question's %s %.300s", f->path, f->message);
+}
+
+bool ctx_read_question(struct fm_ctx *ctx, const struct fm_value *settings, struct fm_question *q)
+{
+    struct json_schema_work work = {.most = JSON_SCHEMA_BRIEF_WORK};
+    question_rules("", settings, QUESTION_KINDS_UNKNOWN, &work, on_question_fault, ctx);
+    if (ctx->fail_code != 0)
+        return false;
+    q->timeout_ms = (uint64_t)fm_value_number(fm_value_get(settings, "timeout_ms"), 0);
+    q->default_answer = fm_value_get(settings, "default_answer");
+    q->choices = fm_value_get(settings, "choices");
+    q->answer_schema = fm_value_get(settings, "answer_schema");
+    q->on_timeout =
+        (uint32_t)question_on_timeout(fm_value_string(fm_value_get(settings, "on_timeout"), NULL));
+    q->assignee = fm_value_string(fm_value_get(settings, "assignee"), NULL);
+    q->key = fm_value_string(fm_value_get(settings, "key"), NULL);
+    return true;
+}
+
+void ctx_end_race(struct fm_ctx *ctx, const struct own_race *r)
+{
+    (void)snprintf(ctx->race, sizeof(ctx->race), "%s|%s|%s", r->winner, r->key, r->reason);
+}
+
+const char *ctx_key_text(struct fm_ctx *ctx, const struct fm_value *v)
+{
+    char text[32];
+    (void)snprintf(text, sizeof(text), "%.0f", fm_value_number(v, 0));
+    return fm_value_kind(v) == FM_NUMBER ? fm_value_string(fm_string(ctx, text), "") : fm_value_string(v, "");
+}
+
+bool fm_ctx_is_open(const struct fm_ctx *ctx, const char *name)
+{
+    return strcmp(ctx->open, name) == 0;
+}
+
+int fm_ctx_withdraw(struct fm_ctx *ctx, const char *name, const char *reason)
+{
+    (void)reason;
+    return fm_ctx_is_open(ctx, name) ? 0
+                                     : fm_ctx_fail(ctx, FM_FAIL_FAILED_PRECONDITION, "%s is not open", name);
+}
+
+enum fm_on_timeout fm_ctx_timed_out(const struct fm_ctx *ctx)
+{
+    return ctx->timed_out;
 }
 
 const char *fm_ctx_call_id(struct fm_ctx *ctx)

@@ -23,7 +23,8 @@ struct fake_pause {
     char id[16], question[256], slot[64];
     const struct fm_value *data, *choices, *schema, *default_answer;
     uint64_t timeout_ms;
-    int what; /* enum ask_for */
+    int what;                 /* enum ask_for */
+    struct fm_question asked; /* zero by fm_ctx_pause */
 };
 
 struct fake_timer {
@@ -38,6 +39,9 @@ struct fm_ctx {
     struct fm_value *state, *shared;
     const struct fm_value *config, *data;
     char slot[64], pause_id[16];
+    enum fm_on_timeout timed_out; /* of the next step */
+    char race[400];               /* the last one that was ended: "WINNER|KEY|REASON" */
+    char open[64];                /* name of the question that is open */
     uint32_t step;
     struct fake_list emitted, deferred, enqueued, logged, shown;
     struct fake_pause pauses[4];

@@ -1,12 +1,14 @@
-/* The routine types human and log. */
+/* The routine types human, race and log. */
 #include <stdio.h>
 
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "ask.h"
 #include "builtin.h"
 #include "fake_ctx.h"
+#include "fake_json.h"
 
 static struct fm_ctx fake, *ctx = &fake;
 
@@ -108,6 +110,80 @@ static void an_answer_that_nobody_asked_for_is_passed_on(void **state)
     assert_string_equal(fake_text(ctx->emitted.items[0].data, "answer"), "by the way");
 }
 
+static void a_question_has_the_settings_of_its_configuration(void **state)
+{
+    (void)state;
+    ctx->config = fake_json(ctx, "{'timeout_ms':5000,'default_answer':'no','choices':['yes','no'],"
+                                 "'assignee_path':'owner.name','key':'k'}");
+    assert_int_equal(input(fake_json(ctx, "{'owner':{'name':'ann'}}")), 0);
+    const struct fm_question *q = &ctx->pauses[0].asked;
+    assert_int_equal(q->timeout_ms, 5000);
+    assert_string_equal(q->assignee, "ann");
+    assert_string_equal(q->key, "k");
+    assert_string_equal(fm_value_string(q->default_answer, ""), "no");
+    assert_int_equal(input(fake_json(ctx, "{'owner':'ann'}")), -1);
+    assert_non_null(strstr(ctx->failure, "at \"owner.name\" (assignee_path)"));
+    assert_true(ctx->permanent);
+    assert_int_equal(input(fake_json(ctx, "{'owner':{'name':''}}")), -1);
+    assert_non_null(strstr(ctx->failure, "assignee must be"));
+}
+
+static void a_default_answer_is_marked_and_an_event_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    char id[16];
+    assert_int_equal(input(fake_data(ctx, "draft", "d")), 0);
+    snprintf(id, sizeof(id), "%.15s", ctx->pauses[0].id);
+    assert_int_equal(fake_step(ctx, "answer", id, fake_json(ctx, "{'answer':'no','expired':true}")), 0);
+    assert_true(fm_value_bool(fm_value_get(ctx->emitted.items[0].data, "expired"), false));
+    assert_int_equal(input(fake_data(ctx, "draft", "d")), 0);
+    snprintf(id, sizeof(id), "%.15s", ctx->pauses[0].id);
+    ctx->timed_out = FM_TIMEOUT_EVENT;
+    assert_int_equal(fake_step(ctx, "answer", id, fake_json(ctx, "{'answer':null,'expired':true}")), 0);
+    ctx->timed_out = FM_TIMEOUT_NONE;
+    assert_int_equal(ctx->emitted.n, 0);
+    assert_int_equal(fm_value_size(ctx->state), 0);
+}
+
+/* ---- race ---- */
+
+static int setup_race(void **state)
+{
+    (void)state;
+    fake_init(ctx, &race_type);
+    return 0;
+}
+
+static void the_first_wins_until_the_race_begins_anew(void **state)
+{
+    (void)state;
+    ctx->config = fake_json(ctx, "{'sources':['a','b']}");
+    assert_int_equal(fake_step(ctx, "b", "", fake_json(ctx, "{'x':1}")), 0);
+    fake_emitted(ctx, 0, "output", "{'x':1,'winner':'b'}");
+    assert_non_null(strstr(ctx->race, "b||race \""));
+    ctx->race[0] = '\0';
+    assert_int_equal(fake_step(ctx, "a", "", fake_json(ctx, "{'x':2}")), 0);
+    fake_emitted(ctx, 0, "late", "{'slot':'a','winner':'b','data':{'x':2}}");
+    assert_string_equal(ctx->race, "");
+    assert_int_equal(fake_step(ctx, "reset", "", fm_map(ctx)), 0);
+    assert_int_equal(fm_value_size(ctx->state), 0);
+    assert_int_equal(fake_step(ctx, "a", "", fm_map(ctx)), 0);
+    fake_emitted(ctx, 0, "output", "{'winner':'a'}");
+    fake_fails(ctx, "c", "{}", FM_FAIL_INVALID_ARGUMENT, "slot \"c\" is none of config.sources");
+}
+
+static void each_key_has_its_own_race(void **state)
+{
+    (void)state;
+    ctx->config = fake_json(ctx, "{'sources':['a','b'],'key_path':'id'}");
+    assert_int_equal(fake_step(ctx, "a", "", fake_json(ctx, "{'id':7}")), 0);
+    assert_int_equal(fake_step(ctx, "b", "", fake_json(ctx, "{'id':'x'}")), 0);
+    fake_emitted(ctx, 0, "output", "{'id':'x','winner':'b'}");
+    assert_int_equal(fake_step(ctx, "b", "", fake_json(ctx, "{'id':7}")), 0);
+    assert_string_equal(ctx->emitted.items[0].name, "late");
+    fake_fails(ctx, "a", "{}", FM_FAIL_INVALID_ARGUMENT, "at \"id\" (key_path) in the data there is no text");
+}
+
 /* ---- log ---- */
 
 static void an_entry_is_logged_and_the_data_is_passed_on(void **state)
@@ -145,6 +221,10 @@ int main(void)
         HUMAN(the_answer_goes_on_with_the_fields_of_the_input),
         HUMAN(two_open_questions_each_get_their_own_answer),
         HUMAN(an_answer_that_nobody_asked_for_is_passed_on),
+        HUMAN(a_question_has_the_settings_of_its_configuration),
+        HUMAN(a_default_answer_is_marked_and_an_event_leaves_nothing_behind),
+        cmocka_unit_test_setup_teardown(the_first_wins_until_the_race_begins_anew, setup_race, teardown),
+        cmocka_unit_test_setup_teardown(each_key_has_its_own_race, setup_race, teardown),
         LOG(an_entry_is_logged_and_the_data_is_passed_on),
         LOG(the_text_of_an_entry_is_configured),
     };

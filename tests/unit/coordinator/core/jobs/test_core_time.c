@@ -102,6 +102,108 @@ static void a_pause_asked_for_while_a_job_falls_asleep_holds_it(void **state)
     assert_string_equal(status_of(job), "PAUSED");
 }
 
+/* ---- beside a question ---- */
+
+/* The first step asks, and leaves a task that waits and one that is due in 5 s; a flow without
+ * parallelism. */
+static const char *asking_beside_a_timer(void)
+{
+    put_flow_f(" ");
+    const char *job = submit_f(" ");
+    (void)told_of(a, "assign");
+    host_steps(
+        a, job, 1, 1,
+        TAKES_I1 OUTCOME(PAUSE) ", 'new_tasks': [{'task_id': 's1.0', 'routine': 'r', 'slot': 'in'}, "
+                                "{'task_id': 's1.1', 'routine': 'r', 'slot': 'then', 'delay_ms': 5000}], "
+                                "'pauses': [{'pause_id': 'p1.0', 'slot': 'more'}]");
+    assert_string_equal(status_of(job), "PAUSED");
+    return job;
+}
+
+static void a_timer_beside_a_question_wakes_the_job_and_keeps_what_is_halted(void **state)
+{
+    (void)state;
+    const char *job = asking_beside_a_timer();
+    beat(4999);
+    assert_string_equal(status_of(job), "PAUSED");
+    beat(2);
+    assert_string_equal(status_of(job), "RUNNING");
+    json_t *assign = told_of(a, "assign");
+    assert_int_equal(number_at(assign, "halted_at"), 1);
+    assert_string_equal(at(job_of(job), "pauses[0].pause_id"), "p1.0");
+    host_steps(a, job, 2, 2,
+               ", 'task_id': 's1.1', 'routine': 'r', 'slot': 'then', 'inputs_through': 1, "
+               "'attempt': 1, 'new_tasks': [{'task_id': 's2.0', 'beside': true, 'routine': 'r', 'slot': "
+               "'in'}]" OUTCOME(CONTINUE));
+    assert_string_equal(status_of(job), "RUNNING");
+    host_breaks(
+        a); /* lost in the middle: what follows from the timer runs elsewhere, what is halted does not */
+    rig_pass(20000);
+    uint64_t b = host_joins("b", " ");
+    rig_pass(1000);
+    assign = told_of(b, "assign");
+    assert_int_equal(number_at(assign, "halted_at"), 1);
+    host_steps(b, job, 3, 3,
+               ", 'task_id': 's2.0', 'routine': 'r', 'slot': 'in', 'inputs_through': 1, "
+               "'attempt': 1" OUTCOME(CONTINUE));
+    host_says(b,
+              "'release': {'job_id': '%s', 'epoch': 3, 'last_step': 3, 'reason': 'RELEASE_REASON_SLEEPING'}",
+              job);
+    assert_string_equal(status_of(job), "PAUSED");
+    (void)call("Jobs/ResumeJob", "'job_id': '%s', 'answer': 1", job);
+    assign = told_of(b, "assign");
+    assert_string_equal(at(assign, "halted_at"), "");
+    assert_string_equal(at(assign, "state.pending_tasks[0].task_id"), "s1.0");
+}
+
+static void an_answer_that_comes_while_a_timers_branch_asks_is_taken(void **state)
+{
+    (void)state;
+    const char *job = asking_beside_a_timer();
+    beat(5001);
+    (void)told_of(a, "assign");
+    (void)call("Jobs/ResumeJob", "'job_id': '%s', 'answer': 1", job);
+    assert_string_equal(at(told_of(a, "deliver"), "inputs[0].pause_id"), "p1.0");
+    host_steps(a, job, 2, 2,
+               ", 'task_id': 's1.1', 'routine': 'r', 'slot': 'then', 'inputs_through': 1, "
+               "'attempt': 1, 'pauses': [{'pause_id': 'p2.0', 'slot': 'more'}]" OUTCOME(PAUSE));
+    assert_string_equal(status_of(job), "RUNNING");
+    json_t *assign = told_of(a, "assign");
+    assert_string_equal(at(assign, "inputs[0].pause_id"), "p1.0");
+    assert_string_equal(at(assign, "halted_at"), "");
+}
+
+static void an_input_beside_a_question_waits_though_a_timer_runs(void **state)
+{
+    (void)state;
+    const char *job = asking_beside_a_timer();
+    (void)call("Jobs/SendInput", "'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}", job);
+    assert_string_equal(status_of(job), "PAUSED");
+    beat(5001);
+    assert_int_equal(number_at(told_of(a, "assign"), "halted_at"), 1);
+    host_steps(a, job, 2, 2,
+               ", 'task_id': 's1.1', 'routine': 'r', 'slot': 'then', 'inputs_through': 2, "
+               "'attempt': 1" OUTCOME(CONTINUE));
+    host_says(a,
+              "'release': {'job_id': '%s', 'epoch': 2, 'last_step': 2, 'reason': 'RELEASE_REASON_SLEEPING'}",
+              job);
+    assert_string_equal(status_of(job), "PAUSED");
+    beat(5000);
+    assert_string_equal(status_of(job), "PAUSED");
+}
+
+static void a_held_job_is_not_woken_by_a_timer(void **state)
+{
+    (void)state;
+    const char *job = asking_beside_a_timer();
+    (void)call("Jobs/PauseJob", "'job_id': '%s'", job);
+    beat(6000);
+    assert_string_equal(status_of(job), "PAUSED");
+    (void)call("Jobs/ResumeJob", "'job_id': '%s', 'pause_id': '%s'", job,
+               at(job_of(job), "pauses[1].pause_id"));
+    assert_string_equal(status_of(job), "RUNNING");
+}
+
 static void all_pages_of_due_jobs_wake(void **state)
 {
     (void)state;
@@ -456,6 +558,10 @@ int main(void)
         T(jobs_that_were_due_during_an_outage_wake_after_the_restart),
         T(an_input_wakes_a_sleeping_job),
         T(a_pause_asked_for_while_a_job_falls_asleep_holds_it),
+        T(a_timer_beside_a_question_wakes_the_job_and_keeps_what_is_halted),
+        T(an_answer_that_comes_while_a_timers_branch_asks_is_taken),
+        T(an_input_beside_a_question_waits_though_a_timer_runs),
+        T(a_held_job_is_not_woken_by_a_timer),
         T(all_pages_of_due_jobs_wake),
         T(recovery_reads_all_pages_of_active_jobs),
         T(recovery_is_tried_until_the_store_answers),

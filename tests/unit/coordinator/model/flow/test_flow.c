@@ -370,6 +370,34 @@ static void the_configuration_of_built_in_types_is_checked(void **state)
     config_has_fault("log", "{'level':'loud'}", "flow.routines[0].config.level",
                      "\"debug\", \"info\", \"warn\", \"error\"");
     config_has_fault("human", "{'choices':['yes',1]}", "flow.routines[0].config.choices[1]", "a string");
+    static const struct {
+        const char *config, *field, *fault;
+    } questions[] = {
+        {"{'timeout_ms':5,'deadline_at':9}",                               "deadline_at",    "beside timeout_ms"        },
+        {"{'deadline_at':'tomorrow'}",                                     "deadline_at",    "RFC 3339"                 },
+        {"{'timeout_ms':5,'on_timeout':'panic'}",                          "on_timeout",     "\"default\", \"event\""   },
+        {"{'on_timeout':'fail'}",                                          "on_timeout",     "timeout_ms or deadline_at"},
+        {"{'timeout_ms':1.5}",                                             "timeout_ms",     "whole number"             },
+        {"{'timeout_ms':5,'on_timeout':'event','default_answer':1}",       "default_answer",
+         "only with on_timeout"                                                                                         },
+        {"{'timeout_ms':5,'choices':['yes','no'],'default_answer':'y'}",   "default_answer",
+         "none of the choices"                                                                                          },
+        {"{'timeout_ms':5,'answer_schema':{'type':'object','properties':{'n':{'type':'number'}}},"
+         "'default_answer':{'n':'x'}}",                           "default_answer", "answer_schema: n is"      },
+        {"{'escalate':{'after_ms':5}}",                                    "escalate",       "\"to\""                   },
+        {"{'escalate':[{'after_ms':5,'to':'x'},{'after_ms':4,'to':'y'}]}", "escalate[1]",    "no later than"            },
+        {"{'escalate':[]}",                                                "escalate",       "1 to 16"                  },
+        {"{'assignee':''}",                                                "assignee",       "1 to 256"                 },
+        {"{'assignee':'x','assignee_path':'y'}",                           "assignee_path",  "beside assignee"          },
+        {"{'timeout_ms':5,'deadline_path':'y'}",                           "deadline_path",  "beside timeout_ms"        },
+        {"{'timeout':5}",                                                  "",               "unknown key"              },
+    };
+    for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
+        char field[100];
+        snprintf(field, sizeof(field), "flow.routines[0].config%s%s",
+                 questions[i].field[0] != '\0' ? "." : "", questions[i].field);
+        config_has_fault("human", questions[i].config, field, questions[i].fault);
+    }
     config_has_fault("human", "{'question':null}", "flow.routines[0].config.question", "a string");
     config_has_fault("exec", "{'command':['x'],'mode':'fork'}", "flow.routines[0].config.mode",
                      "\"once\", \"serve\"");

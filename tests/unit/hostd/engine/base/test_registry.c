@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "ask.h"
 #include "builtin.h"
 #include "catalog.h"
 #include "json_text.h"
@@ -234,9 +235,10 @@ static void the_built_in_types_are_added_once(void **state)
 {
     (void)state;
     assert_int_equal(registry_add_builtin(registry, &err), 0);
-    assert_int_equal(registry_count(registry), 14);
+    assert_int_equal(registry_count(registry), 15);
     assert_ptr_equal(registry_find(registry, "human")->slots, human_type.slots);
-    assert_int_equal(registry_find(registry, "jq")->flags, FM_BLOCKING);
+    assert_int_equal(registry_find(registry, "jq")->flags, FM_BLOCKING | FM_BESIDE);
+    assert_int_equal(registry_find(registry, "human")->flags, FM_SEES_TIMEOUTS);
     assert_int_equal(registry_find(registry, "http")->flags, FM_EFFECTS);
     assert_int_equal(registry_find(registry, "http")->default_attempts, 3);
     assert_int_equal(registry_add_builtin(registry, &err), -FM_ALREADY_EXISTS);

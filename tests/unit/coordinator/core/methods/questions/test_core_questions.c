@@ -343,6 +343,82 @@ static void a_question_that_nobody_answers_gets_its_default(void **state)
     assert_string_equal(at(assign, "inputs[0].pause_id"), "p1.0");
 }
 
+/* The timer has not run yet: the list of what is due is not read. */
+static void an_answer_after_the_deadline_is_refused_though_nobody_has_looked_yet(void **state)
+{
+    (void)state;
+    const char *job = asking(ASKS(", 'timeout_ms': 5000, 'default_answer': 'none'"));
+    rig.hold_reads = true;
+    rig_pass(5000);
+    assert_string_equal(error_of(begin("Jobs/ResumeJob", "'job_id': '%s', 'answer': 'x'", job)),
+                        "FAILED_PRECONDITION pause_id: pause p1.0 has closed by itself: its deadline was "
+                        "2023-11-14T22:13:25Z, and nobody had answered it");
+    assert_string_equal(error_of(begin("Jobs/ClaimPause", "'job_id': '%s', 'by': 'ann'", job)),
+                        "FAILED_PRECONDITION pause_id: pause p1.0 has closed by itself: its deadline was "
+                        "2023-11-14T22:13:25Z, and nobody had answered it");
+    rig.hold_reads = false;
+    rig_pass(1);
+    assert_string_equal(at(told_of(a, "assign"), "inputs[0].data"), "{'answer':'none','expired':true}");
+    assert_int_equal(number_at(job_of(job), "input_count"), 2);
+}
+
+static void an_answer_a_millisecond_before_the_deadline_counts(void **state)
+{
+    (void)state;
+    const char *job =
+        asking(ASKS(", 'deadline_at': {'seconds': 1700000005}, 'timeout_ms': 9, 'default_answer': 'none'"));
+    assert_string_equal(at(job_of(job), "pauses[0].deadline_at"), "");
+    assert_int_equal(number_at(job_of(job), "pauses[0].expires_at"), RIG_WALL_MS + 5000);
+    rig_pass(4999);
+    (void)call("Jobs/ResumeJob", "'job_id': '%s', 'answer': 'x'", job);
+    rig_pass(10);
+    assert_int_equal(number_at(job_of(job), "input_count"), 2);
+}
+
+static void the_flow_says_what_a_deadline_brings(void **state)
+{
+    (void)state;
+    (void)asking(
+        ASKS(", 'timeout_ms': 5000, 'on_timeout': 'ON_TIMEOUT_EVENT', 'key': 'k', 'assignee': 'ann', "
+             "'data': {'n': 1}"));
+    rig_pass(5001);
+    json_t *assign = told_of(a, "assign");
+    assert_string_equal(at(assign, "inputs[0].timed_out"), "ON_TIMEOUT_EVENT");
+    assert_string_equal(
+        at(assign, "inputs[0].data"),
+        "{'answer':null,'assignee':'ann','data':{'n':1.0},'expired':true,'key':'k','pause_id':"
+        "'p1.0','question':'Which?'}");
+    (void)asking(ASKS(", 'timeout_ms': 5000, 'on_timeout': 'ON_TIMEOUT_FAIL'"));
+    rig_pass(5001);
+    assert_string_equal(at(told_of(a, "assign"), "inputs[0].timed_out"), "ON_TIMEOUT_FAIL");
+    (void)asking(ASKS(", 'timeout_ms': 5000"));
+    rig_pass(5001);
+    assign = told_of(a, "assign");
+    assert_string_equal(at(assign, "inputs[0].timed_out"), "ON_TIMEOUT_DEFAULT");
+    assert_string_equal(at(assign, "inputs[0].data"), "{'answer':null,'expired':true}");
+}
+
+static void a_question_is_given_to_others_in_time_also_after_a_restart(void **state)
+{
+    (void)state;
+    const char *job = asking(ASKS(", 'assignee': 'ann', 'escalate': [{'after_ms': 1000, 'to': 'bob'}, "
+                                  "{'after_ms': 5000, 'to': 'cy'}]"));
+    assert_string_equal(at(job_of(job), "pauses[0].assignee"), "ann");
+    assert_string_equal(at(call("Jobs/ListPauses", "'assignee': 'bob'"), "pauses"), "");
+    rig_pass(1001);
+    assert_string_equal(at(job_of(job), "pauses[0].assignee"), "bob");
+    assert_string_equal(at(job_of(job), "pauses[0].escalate[0].done"), "true");
+    assert_string_equal(at(call("Jobs/ListPauses", "'assignee': 'bob'"), "pauses[0].job_id"), job);
+    assert_string_equal(at(call("Jobs/ListPauses", "'assignee': 'ann'"), "pauses"), "");
+    rig_restart();
+    rig_pass(4100);
+    assert_string_equal(at(job_of(job), "pauses[0].assignee"), "cy");
+    assert_string_equal(status_of(job), "PAUSED");
+    rig_pass(60000); /* nothing more happens to it */
+    assert_string_equal(at(job_of(job), "pauses[0].assignee"), "cy");
+    refuses("INVALID_ARGUMENT assignee: ", "Jobs/ListPauses", "'assignee': '%05000d'", 1);
+}
+
 static void a_step_may_ask_only_what_can_be_answered(void **state)
 {
     (void)state;
@@ -351,12 +427,19 @@ static void a_step_may_ask_only_what_can_be_answered(void **state)
     static const struct {
         const char *pause, *why;
     } wrong[] = {
-        {"'pause_id': 'p1.1', 'slot': 'in'",                             "pause 0 has the id \"p1.1\"; it must be p1.0, and not open"},
+        {"'pause_id': 'p1.1', 'slot': 'in'",                                "pause 0 has the id \"p1.1\"; it must be p1.0, and not open"},
         {"'pause_id': 'p1.0', 'slot': 'in', 'reason': 2",
-         "pause p1.0 has the reason 2; a step may ask a QUESTION or about the BUDGET"                                                },
-        {"'pause_id': 'p1.0', 'slot': ''",                               "pause p1.0 names no slot for its answer"                   },
+         "pause p1.0 has the reason 2; a step may ask a QUESTION or about the BUDGET"                                                   },
+        {"'pause_id': 'p1.0', 'slot': ''",                                  "pause p1.0 names no slot for its answer"                   },
         {"'pause_id': 'p1.0', 'slot': 'in', 'timeout_ms': 316224000001",
-         "pause p1.0 stays open for 316224000001 ms; the limit is 316224000000"                                                      },
+         "pause p1.0 stays open for 316224000001 ms; the limit is 316224000000"                                                         },
+        {"'pause_id': 'p1.0', 'slot': 'in', 'on_timeout': 4",
+         "pause p1.0 has the unknown on_timeout 4; allowed are DEFAULT, EVENT and FAIL"                                                 },
+        {"'pause_id': 'p1.0', 'slot': 'in', 'escalate': [{'after_ms': 5, 'to': 'x'}, {'after_ms': 5, 'to': "
+         "'y'}]",                                                  "escalation 1 of pause p1.0 comes after 5 ms; each must come later than the one before, and after "
+         "at most 316224000000 ms"                                                                            },
+        {"'pause_id': 'p1.0', 'slot': 'in', 'escalate': [{'after_ms': 5}]",
+         "escalation 0 of pause p1.0 says not to whom"                                                                                  },
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         const char *job = submit_f(" ");
@@ -624,6 +707,10 @@ int main(void)
         T(of_two_questions_one_is_named),
         T(what_is_required_of_hosts_holds_until_something_else_is),
         T(a_question_that_nobody_answers_gets_its_default),
+        T(an_answer_after_the_deadline_is_refused_though_nobody_has_looked_yet),
+        T(an_answer_a_millisecond_before_the_deadline_counts),
+        T(the_flow_says_what_a_deadline_brings),
+        T(a_question_is_given_to_others_in_time_also_after_a_restart),
         T(a_step_may_ask_only_what_can_be_answered),
         T(results_are_taken_by_the_names_of_their_calls),
         T(what_is_said_next_closes_the_wait_for_it),
