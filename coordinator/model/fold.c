@@ -203,7 +203,8 @@ static int check_unscheduled(const struct job_state *s, const Fermata__V1__Step 
 static int check_retry(const Fermata__V1__Step *step, struct fm_err *err)
 {
     if (step->n_new_tasks > 0 || step->n_pauses > 0 || step->n_deferred_events > 0 || step->n_children > 0 ||
-        step->n_unscheduled > 0 || step->n_withdrawals > 0 || step->n_log > 0 || step->n_emissions > 0 || step->continue_as != NULL)
+        step->n_unscheduled > 0 || step->n_withdrawals > 0 || step->n_log > 0 || step->n_emissions > 0 ||
+        step->continue_as != NULL)
         REFUSE("outcome", "an attempt that is tried again must not make or emit anything");
     for (size_t i = 0; i < step->n_changes; i++)
         if (strcmp(step->changes[i]->routine, step->routine) != 0)

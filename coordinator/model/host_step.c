@@ -31,12 +31,13 @@ static const struct own_fields {
          F(FIELD_STEP_CHANGES) | F(FIELD_STEP_LOG) | F(FIELD_STEP_DEFERRED_EVENTS) | F(FIELD_STEP_PAUSES) |
          F(FIELD_STEP_OUTCOME) | F(FIELD_STEP_ERROR) | F(FIELD_STEP_USAGE) | F(FIELD_STEP_ATTEMPT) |
          F(FIELD_STEP_DURATION_US) | F(FIELD_STEP_RETRY_DELAY_MS) | F(FIELD_STEP_UNSCHEDULED) |
-         F(FIELD_STEP_CHILDREN) | F(FIELD_STEP_CONTINUE_AS) | F(FIELD_STEP_DEFERRED_OUTPUTS) | F(FIELD_STEP_WITHDRAWALS)                                                  },
-    {&fermata__v1__task__descriptor,           F(FIELD_TASK_TASK_ID) | F(FIELD_TASK_ROUTINE) | F(FIELD_TASK_SLOT) |
-                                         F(FIELD_TASK_DATA) | F(FIELD_TASK_FROM_ROUTINE) |
-                                         F(FIELD_TASK_FROM_EVENT) | F(FIELD_TASK_DELAY_MS) |
-                                         F(FIELD_TASK_SCHEDULE_KEY) | F(FIELD_TASK_CALL_ID) |
-                                         F(FIELD_TASK_CONNECTION) | F(FIELD_TASK_MERGED) | F(FIELD_TASK_BESIDE)                  },
+         F(FIELD_STEP_CHILDREN) | F(FIELD_STEP_CONTINUE_AS) | F(FIELD_STEP_DEFERRED_OUTPUTS) |
+         F(FIELD_STEP_WITHDRAWALS)                                                                                                            },
+    {&fermata__v1__task__descriptor,
+     F(FIELD_TASK_TASK_ID) | F(FIELD_TASK_ROUTINE) | F(FIELD_TASK_SLOT) | F(FIELD_TASK_DATA) |
+         F(FIELD_TASK_FROM_ROUTINE) | F(FIELD_TASK_FROM_EVENT) | F(FIELD_TASK_DELAY_MS) |
+         F(FIELD_TASK_SCHEDULE_KEY) | F(FIELD_TASK_CALL_ID) | F(FIELD_TASK_CONNECTION) |
+         F(FIELD_TASK_MERGED) | F(FIELD_TASK_BESIDE)                                                                                          },
     {&fermata__v1__emission__descriptor,
      F(FIELD_EMISSION_EVENT) | F(FIELD_EMISSION_TASKS) | F(FIELD_EMISSION_DATA)                                                               },
     {&fermata__v1__state_change__descriptor,   F(FIELD_STATE_CHANGE_ROUTINE) | F(FIELD_STATE_CHANGE_KEY) |

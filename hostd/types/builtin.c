@@ -18,8 +18,9 @@ struct events {
 };
 
 static const struct fm_routine_type *const handlers[] = {
-    &llm_agent_type, &human_type, &log_type,      &split_type, &sleep_type, &aggregate_type, &batch_type,
-    &debounce_type,  &job_type,   &validate_type, &exec_type,  &jq_type,    &http_type,      &continue_type, &race_type,
+    &llm_agent_type, &human_type, &log_type,      &split_type,    &sleep_type,
+    &aggregate_type, &batch_type, &debounce_type, &job_type,      &validate_type,
+    &exec_type,      &jq_type,    &http_type,     &continue_type, &race_type,
 };
 
 static const struct fm_routine_type *handlers_of(const char *type)

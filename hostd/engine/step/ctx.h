@@ -87,7 +87,7 @@ struct outcome {
     bool continues;                  /* the job starts its journal over */
     struct to *continue_to;          /* where its tasks go */
     size_t n_continue_to;
-    struct unscheduled *dropped;     /* the same of tasks of other routines, by id: "key" is the id */
+    struct unscheduled *dropped; /* the same of tasks of other routines, by id: "key" is the id */
     struct withdrawn *withdrawn;
     size_t n_withdrawn;
     struct asked *asked; /* the questions in `pauses` */
