@@ -164,7 +164,7 @@ static void a_program_asks_with_the_same_settings_and_misspelled_ones_are_named(
         {"{\"pause\":\"Q\",\"time_out\":5}",                        "it has the unknown key \"time_out\""                      },
         {"{\"pause\":\"Q\",\"deadline_at\":5}",                     "deadline_at is 1970-01-01T00:00:05Z; it must be after now"},
         {"{\"pause\":\"Q\",\"timeout_ms\":5,\"on_timeout\":\"x\"}", "on_timeout must be"                                       },
-        {"{\"pause\":\"Q\",\"escalate\":3}",                        "escalate must be"                                         },
+        {"{\"pause\":\"Q\",\"escalate\":3}",                        "\"escalate\" must be"                                     },
     };
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         const char *job = submit_flow(&c, "{}", flow, lines[i].line);

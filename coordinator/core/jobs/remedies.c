@@ -21,6 +21,7 @@
 #include "journal.h"
 #include "log.h"
 #include "mem.h"
+#include "pause.h"
 #include "pbc.h"
 #include "routine_types.h"
 #include "state.h"
@@ -289,7 +290,7 @@ int remedy_continue(struct core *c, struct job *job, const Fermata__V1__Continue
 {
     size_t n = how->n_tasks;
     Fermata__V1__Task *tasks = fm_xcalloc(n + 1, sizeof(*tasks)), **list = fm_xcalloc(n + 1, sizeof(*list));
-    Fermata__V1__Pause **open = fm_xcalloc(job->head->n_pauses + 1, sizeof(*open));
+    Fermata__V1__Pause **open = fm_xcalloc(job->head->n_pauses + job->head->n_kept_pauses + 1, sizeof(*open));
     char(*ids)[32] = fm_xcalloc(n + 1, sizeof(*ids));
     Fermata__V1__Remedy remedy = remedy_of(REMEDY_KIND_CONTINUE, who.by, who.reason);
     Fermata__V1__Step step = FERMATA__V1__STEP__INIT;
@@ -306,11 +307,12 @@ int remedy_continue(struct core *c, struct job *job, const Fermata__V1__Continue
         tasks[i].data = how->tasks[i]->data;
         list[i] = &tasks[i];
     }
-    for (size_t i = 0; i < job->head->n_pauses; i++) { /* for those who fork from this generation */
-        Fermata__V1__Pause *p = job->head->pauses[i];
-        if (p->reason == PAUSE_REASON_QUESTION || p->reason == PAUSE_REASON_BUDGET)
-            open[step.n_pauses++] = p;
-    }
+    for (size_t i = 0; i < job->head->n_pauses; i++) /* for those who fork from this generation */
+        if (pause_is_question(job->head->pauses[i]))
+            open[step.n_pauses++] = job->head->pauses[i];
+    for (size_t i = 0; i < job->head->n_kept_pauses; i++) /* of a FAILED job: open again when it goes on */
+        if (pause_is_question(job->head->kept_pauses[i]))
+            open[step.n_pauses++] = job->head->kept_pauses[i];
     step.pauses = open;
     step.new_tasks = list;
     step.n_new_tasks = n;
