@@ -1,4 +1,5 @@
-/* A file of roles: it is read, and gives nobody more than an administrator has, or it is refused with a reason. */
+/* A file of roles: it is read, and gives nobody more than an administrator has, or it is refused with a
+ * reason. */
 #include <stdlib.h>
 
 #include "fuzz.h"
