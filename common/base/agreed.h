@@ -32,6 +32,8 @@
 #define FM_MAX_ESCALATIONS 16
 /* Why a question is withdrawn. */
 #define FM_MAX_REASON_BYTES 1000
+/* How many questions of a job's steps may be open at a time. */
+#define FM_MAX_OPEN_QUESTIONS 10000
 /* How many connections the events of a step may meet, each event all that lead from it: a tenth of a second.
  */
 #define FM_MAX_STEP_ROUTES 2000000

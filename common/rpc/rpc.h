@@ -143,6 +143,9 @@ void rpc_call_abort(struct rpc_call *call, const struct fm_err *err);
 /* Streams: queues a message; what was queued in a turn goes out at its end, one write at a time.
  * Returns false when the queue is at or above high_water now (the message was taken). */
 bool rpc_call_send(struct rpc_call *call, struct fm_bytes message);
+/* Bidi: with `hold` no more messages are read until it is called without: what the client sends waits there.
+ * Within on_message it holds at once; otherwise one message may still come. */
+void rpc_call_hold(struct rpc_call *call, bool hold);
 /* A stream's messages of this turn go out before those of other calls. */
 void rpc_call_hurry(struct rpc_call *call);
 size_t rpc_call_queued(const struct rpc_call *call);

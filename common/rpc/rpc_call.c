@@ -185,7 +185,7 @@ static void on_sent(struct rpc_tag *tag, bool ok)
         pump_later(c);
     if (ok && c->was_full && c->queued_bytes * 2 <= c->high_water && !c->closed) {
         c->was_full = false;
-        if (c->held) {
+        if (c->held && !c->on_hold) {
             c->held = false;
             start_read(c);
         }
@@ -291,6 +291,15 @@ static void read_later(struct rpc_call *c)
     rpc_loop_later(c->calls->loop, &c->read);
 }
 
+void rpc_call_hold(struct rpc_call *c, bool hold)
+{
+    c->on_hold = hold;
+    if (hold || !c->held || c->was_full || c->closed || c->finishing)
+        return;
+    c->held = false;
+    read_later(c);
+}
+
 static void begin(struct rpc_call *c)
 {
     rpc_limits_await(&c->calls->limits, &c->bound);
@@ -343,7 +352,8 @@ static void on_received(struct rpc_tag *tag, bool ok)
     if (c->incoming != NULL)
         grpc_byte_buffer_destroy(c->incoming);
     c->incoming = NULL;
-    c->held = c->reading && c->was_full; /* who does not read the answers is not asked for more questions */
+    /* who does not read the answers is not asked for more questions */
+    c->held = c->reading && (c->was_full || c->on_hold);
     if (c->reading && !c->held)
         read_later(c);
     maybe_free(c);

@@ -31,7 +31,9 @@ struct rpc_call {
     struct rpc_later read;
     int pending; /* batches in the queue, and a read that is put off */
     grpc_byte_buffer *incoming;
-    bool got_message, reading, held, closed;
+    bool got_message, reading, closed;
+    bool held;    /* the next read waits */
+    bool on_hold; /* the user wants no more messages for now */
     int cancelled;
     /* sending */
     struct rpc_message *queue;

@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "apart.h"
+#include "backlog.h"
 #include "buf.h"
 #include "defs.h"
 #include "err.h"
@@ -278,6 +279,7 @@ void core_store_done(struct core *c, struct store_done *d)
 
 void core_flush(struct core *c)
 {
+    c->turn_work = 0;
     if (c->match_wanted) {
         c->match_wanted = false;
         apart_match(c);
@@ -308,8 +310,9 @@ void core_set_time(struct core *c, int64_t mono_ms, int64_t wall_ms)
 
 int64_t core_next_deadline(const struct core *c)
 {
-    const int64_t deadlines[] = {hosts_deadline(c), c->retry_at_ms != 0 ? c->retry_at_ms : -1,
-                                 apart_deadline(c), timers_deadline(c), watches_deadline(c)};
+    const int64_t deadlines[] = {hosts_deadline(c),   c->retry_at_ms != 0 ? c->retry_at_ms : -1,
+                                 apart_deadline(c),   timers_deadline(c),
+                                 watches_deadline(c), backlog_deadline(c)};
     int64_t at = -1;
     for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
         if (deadlines[i] >= 0 && (at < 0 || deadlines[i] < at))
@@ -325,6 +328,7 @@ void core_tick(struct core *c)
         marks_retry(c);
         place_retry(c);
     }
+    sessions_go_on(c);
     hosts_tick(c);
     apart_tick(c);
     timers_tick(c);

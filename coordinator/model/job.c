@@ -113,6 +113,81 @@ int job_move(struct job *job, enum job_event event, int64_t wall_ms, struct fm_e
     return 0;
 }
 
+/* ---- the table of pauses ---- */
+
+#define FEW_PAUSES 8 /* which are looked through; more have a table */
+
+struct pause_entry {
+    UT_hash_handle hh;
+    Fermata__V1__Pause *pause;
+};
+
+static void index_pause(struct job *job, Fermata__V1__Pause *p)
+{
+    struct pause_entry *e = fm_xcalloc(1, sizeof(*e));
+    e->pause = p;
+    HASH_ADD_KEYPTR(hh, job->pauses_by_id, p->pause_id, strlen(p->pause_id), e);
+}
+
+static void unindex_pause(struct job *job, const char *pause_id)
+{
+    struct pause_entry *e;
+    HASH_FIND(hh, job->pauses_by_id, pause_id, strlen(pause_id), e);
+    if (e == NULL)
+        return;
+    HASH_DELETE(hh, job->pauses_by_id, e);
+    free(e);
+}
+
+static void forget_index(struct job *job)
+{
+    struct pause_entry *e, *tmp;
+    HASH_ITER (hh, job->pauses_by_id, e, tmp) {
+        HASH_DELETE(hh, job->pauses_by_id, e);
+        free(e);
+    }
+}
+
+size_t pause_bytes_of(const Fermata__V1__Pause *p)
+{
+    Fermata__V1__Pause plain = *p;
+    plain.claimed_by = (char *)(uintptr_t)protobuf_c_empty_string;
+    plain.claim_expires_at = NULL;
+    return fermata__v1__pause__get_packed_size(&plain);
+}
+
+static uint32_t *of_reason(struct job *job, Fermata__V1__PauseReason reason)
+{
+    return &job->n_by_reason[(unsigned)reason < PAUSE_REASONS ? (unsigned)reason : PAUSE_REASONS - 1];
+}
+
+/* The last of the open pauses is new. */
+static void count_new_pause(struct job *job)
+{
+    const Fermata__V1__Job *h = job->head;
+    Fermata__V1__Pause *p = h->pauses[h->n_pauses - 1];
+    job->pause_bytes += pause_bytes_of(p);
+    ++*of_reason(job, p->reason);
+    if (job->pauses_by_id != NULL)
+        index_pause(job, p);
+    else if (h->n_pauses > FEW_PAUSES)
+        for (size_t i = 0; i < h->n_pauses; i++)
+            index_pause(job, h->pauses[i]);
+}
+
+/* A record was read. */
+static void count_pauses(struct job *job)
+{
+    Fermata__V1__Job *h = job->head;
+    size_t n = h->n_pauses;
+    forget_index(job);
+    job->pause_bytes = 0;
+    memset(job->n_by_reason, 0, sizeof(job->n_by_reason));
+    for (h->n_pauses = 1; h->n_pauses <= n; h->n_pauses++)
+        count_new_pause(job);
+    h->n_pauses = n;
+}
+
 /* ---- life ---- */
 
 struct job *job_new(const struct fm_id *id)
@@ -132,6 +207,7 @@ void job_free(struct job *job)
     task_list_free(job->inputs);
     fm_buf_done(&job->disk_head);
     free(job->avoid_host);
+    forget_index(job);
     free(job);
 }
 
@@ -217,6 +293,7 @@ int job_load(struct job *job, const struct store_found_job *found, size_t max_st
         return rc;
     }
     job->head = head;
+    count_pauses(job);
     job->head->step_count = job_state_step(job->state);
     fm_buf_reset(&job->disk_head);
     fm_buf_append(&job->disk_head, found->head.p, found->head.n);
@@ -247,6 +324,11 @@ const struct task_item *job_find_task(const struct job *job, const char *task_id
 
 Fermata__V1__Pause *job_find_pause(const struct job *job, const char *pause_id)
 {
+    if (job->pauses_by_id != NULL) {
+        const struct pause_entry *e;
+        HASH_FIND(hh, job->pauses_by_id, pause_id, strlen(pause_id), e);
+        return e == NULL ? NULL : e->pause;
+    }
     for (size_t i = 0; i < job->head->n_pauses; i++)
         if (strcmp(job->head->pauses[i]->pause_id, pause_id) == 0)
             return job->head->pauses[i];
@@ -295,31 +377,54 @@ static void set_digest(const struct job *job, Fermata__V1__Pause *p)
     pb_set_string(&p->digest, hex);
 }
 
+/* Room behind the n of a list, which may be as tight as protobuf-c has made it. In steps of 64: most calls
+ * move nothing. */
+static Fermata__V1__Pause **one_more(Fermata__V1__Pause **list, size_t n)
+{
+    return fm_xrealloc(list, ((n | 63) + 1) * sizeof(*list));
+}
+
 void job_add_pause(struct job *job, Fermata__V1__Pause *pause)
 {
     set_digest(job, pause);
     Fermata__V1__Job *h = job->head;
-    h->pauses = fm_xrealloc(h->pauses, (h->n_pauses + 1) * sizeof(*h->pauses));
+    h->pauses = one_more(h->pauses, h->n_pauses);
     h->pauses[h->n_pauses++] = pause;
+    count_new_pause(job);
     job->head_dirty = true;
+}
+
+/* The pause is not among the open ones any more; the message is the caller's. */
+static void uncount_pause(struct job *job, const Fermata__V1__Pause *p)
+{
+    job->pause_bytes -= pause_bytes_of(p);
+    --*of_reason(job, p->reason);
+    unindex_pause(job, p->pause_id);
+    job->head_dirty = true;
+}
+
+static void free_list(Fermata__V1__Job *h)
+{
+    if (h->n_pauses > 0)
+        return;
+    free(h->pauses);
+    h->pauses = NULL;
 }
 
 void job_remove_pause(struct job *job, const char *pause_id)
 {
     Fermata__V1__Job *h = job->head;
-    for (size_t i = 0; i < h->n_pauses; i++) {
-        if (strcmp(h->pauses[i]->pause_id, pause_id) != 0)
-            continue;
-        fermata__v1__pause__free_unpacked(h->pauses[i], NULL);
-        memmove(&h->pauses[i], &h->pauses[i + 1], (h->n_pauses - i - 1) * sizeof(*h->pauses));
-        h->n_pauses--;
-        job->head_dirty = true;
-        if (h->n_pauses == 0) {
-            free(h->pauses);
-            h->pauses = NULL;
-        }
+    Fermata__V1__Pause *p = job_find_pause(job, pause_id);
+    if (p == NULL)
         return;
-    }
+    size_t i = 0;
+    while (h->pauses[i] != p)
+        i++;
+    uncount_pause(job, p);
+    memmove(&h->pauses[i], &h->pauses[i + 1], (h->n_pauses - i - 1) * sizeof(*h->pauses));
+    h->n_pauses--;
+    free_list(h);
+    fermata__v1__pause__free_unpacked(p, NULL);
 }
 
 static bool is_kept(const Fermata__V1__Pause *p)
@@ -330,14 +435,18 @@ static bool is_kept(const Fermata__V1__Pause *p)
 void job_close_pauses(struct job *job, enum kept_pauses keep)
 {
     Fermata__V1__Job *h = job->head;
-    while (h->n_pauses > 0) {
-        Fermata__V1__Pause *p = h->pauses[0];
+    for (size_t i = 0; i < h->n_pauses; i++) {
+        Fermata__V1__Pause *p = h->pauses[i];
+        uncount_pause(job, p);
         if (keep == KEEP_QUESTIONS && is_kept(p)) {
-            h->kept_pauses = fm_xrealloc(h->kept_pauses, (h->n_kept_pauses + 1) * sizeof(*h->kept_pauses));
-            h->kept_pauses[h->n_kept_pauses++] = pb_clone(p);
+            h->kept_pauses = one_more(h->kept_pauses, h->n_kept_pauses);
+            h->kept_pauses[h->n_kept_pauses++] = p;
+        } else {
+            fermata__v1__pause__free_unpacked(p, NULL);
         }
-        job_remove_pause(job, p->pause_id);
     }
+    h->n_pauses = 0;
+    free_list(h);
 }
 
 void job_reopen_pauses(struct job *job)
@@ -352,9 +461,17 @@ void job_reopen_pauses(struct job *job)
 
 size_t job_count_pauses(const struct job *job, Fermata__V1__PauseReason reason)
 {
+    return job->n_by_reason[(unsigned)reason < PAUSE_REASONS ? (unsigned)reason : PAUSE_REASONS - 1];
+}
+
+size_t job_count_questions(const struct job *job)
+{
     size_t n = 0;
-    for (size_t i = 0; i < job->head->n_pauses; i++)
-        n += job->head->pauses[i]->reason == reason;
+    for (unsigned i = 0; i < PAUSE_REASONS - 1; i++) {
+        Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
+        p.reason = (Fermata__V1__PauseReason)i;
+        n += pause_is_question(&p) ? job->n_by_reason[i] : 0;
+    }
     return n;
 }
 
@@ -365,13 +482,9 @@ bool job_has_work(const struct job *job)
 
 bool job_is_held(const struct job *job)
 {
-    for (size_t i = 0; i < job->head->n_pauses; i++) {
-        int reason = (int)job->head->pauses[i]->reason;
-        if (reason == PAUSE_REASON_OPERATOR || reason == PAUSE_REASON_BREAKPOINT ||
-            reason == PAUSE_REASON_OUTCOME_UNKNOWN)
-            return true;
-    }
-    return false;
+    return job_count_pauses(job, PAUSE_REASON_OPERATOR) > 0 ||
+           job_count_pauses(job, PAUSE_REASON_BREAKPOINT) > 0 ||
+           job_count_pauses(job, PAUSE_REASON_OUTCOME_UNKNOWN) > 0;
 }
 
 static int64_t time_ms(const Google__Protobuf__Timestamp *t)

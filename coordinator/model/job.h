@@ -60,6 +60,9 @@ struct line;
 struct unit;
 struct op;
 struct watch;
+struct pause_entry;
+
+#define PAUSE_REASONS 32 /* that are counted singly; later ones count together */
 
 #define JOB_RECHECK_MS 5000 /* from one look at a job's children or parent to the next */
 
@@ -80,7 +83,10 @@ struct job {
     uint32_t emit_deferred_input; /* emit_deferred is over when a step has taken inputs through this one */
     size_t input_bytes;           /* of `inputs` from input_first to input_last */
     uint32_t input_first, input_last;
-    size_t counted_bytes; /* what the core has counted for it */
+    size_t counted_bytes;                /* what the core has counted for it */
+    struct pause_entry *pauses_by_id;    /* NULL: there have been few since there was none */
+    size_t pause_bytes;                  /* of the open pauses, without claims */
+    uint32_t n_by_reason[PAUSE_REASONS]; /* of those */
     struct flow_def *def;
     struct host *host;                     /* while RUNNING */
     struct job *host_prev, *host_next;     /* among the host's jobs */
@@ -138,9 +144,10 @@ int job_fold_stored(const struct store_found_job *found, size_t max_state_bytes,
 /* A task that waits: pending, or an input that no step has taken; NULL: there is none. Valid until the next
  * change. */
 const struct task_item *job_find_task(const struct job *job, const char *task_id);
-/* The open pause with this id, or NULL. */
+/* The open pause with this id, or NULL. A look-up in a table, as soon as there are more than a few. */
 Fermata__V1__Pause *job_find_pause(const struct job *job, const char *pause_id);
-/* Adds an open pause; takes ownership of a message made by pb_clone. */
+/* Adds an open pause; takes ownership of a message made by pb_clone. What is counted of it (pause_id, reason,
+ * and all that pause_bytes_of counts) stays as it is for as long as it is open. */
 void job_add_pause(struct job *job, Fermata__V1__Pause *pause);
 void job_remove_pause(struct job *job, const char *pause_id);
 /* The job has ended: closes all pauses. Of one that may go on, questions are kept aside. */
@@ -150,6 +157,10 @@ void job_close_pauses(struct job *job, enum kept_pauses keep);
 void job_reopen_pauses(struct job *job);
 /* How many of the open pauses have this reason. */
 size_t job_count_pauses(const struct job *job, Fermata__V1__PauseReason reason);
+/* How many of them are questions that steps have asked. FM_MAX_OPEN_QUESTIONS bounds these. */
+size_t job_count_questions(const struct job *job);
+/* What a pause counts for in the limit of a job's state: its encoding without a claim. */
+size_t pause_bytes_of(const Fermata__V1__Pause *p);
 
 /* True when the job has a pending task, due or not, or an input that no step has taken. */
 bool job_has_work(const struct job *job);

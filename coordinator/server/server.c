@@ -167,6 +167,13 @@ static void io_host_close(void *arg, uint64_t conn, const struct fm_err *err)
         rpc_call_finish(c->call, NULL, (struct fm_bytes){0});
 }
 
+static void io_host_hold(void *arg, uint64_t conn, bool hold)
+{
+    struct server_call *c = server_call_find(arg, conn);
+    if (c != NULL)
+        rpc_call_hold(c->call, hold);
+}
+
 static void io_commit(void *arg, struct store_unit *unit)
 {
     struct server *s = arg;
@@ -298,6 +305,7 @@ void server_init(struct server *s, struct rpc_loop *loop, struct rpc_server *ser
         .watch_end = io_watch_end,
         .host_send = io_host_send,
         .host_close = io_host_close,
+        .host_hold = io_host_hold,
         .commit = io_commit,
         .read = io_read,
         .check = io_check,

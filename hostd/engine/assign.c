@@ -28,6 +28,7 @@ struct reading {
     struct fm_err *err;
     int64_t wall_ms;    /* the coordinator's clock at the assignment; 0: not said */
     bool emit_deferred; /* the new inputs bring the deferred events first */
+    bool delivered;     /* they come after the assignment: answers are to questions that it has counted */
 };
 
 static int out_of_memory(struct reading *r)
@@ -141,6 +142,8 @@ static int take_inputs(struct reading *r, struct pb_var inputs)
         }
         if (r->emit_deferred)
             prelude_emit_deferred(job);
+        if (r->delivered && m.pause_id.n > 0 && job->open_questions > 0)
+            job->open_questions--;
         rc = read_task(r, inputs.items[i]);
         if (rc < 0)
             return rc;
@@ -243,6 +246,7 @@ static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
     if (released == NULL)
         return out_of_memory(r);
     job->released_task = fm_xstrdup(released);
+    job->open_questions = m->open_questions;
     read_marks(job, m);
     job->halted_at = m->halted_at;
     int rc = read_state(r, m->state);
@@ -332,7 +336,8 @@ static void abort_unstarted(struct hjob *job, enum aborted which)
 void hjob_deliver(struct hjob *job, const fermata_v1_Deliver *m)
 {
     fm_auto(fm_err) err = {0};
-    struct reading r = {.e = job->engine, .job = job, .err = &err, .emit_deferred = m->emit_deferred};
+    struct reading r = {
+        .e = job->engine, .job = job, .err = &err, .emit_deferred = m->emit_deferred, .delivered = true};
     if (take_inputs(&r, m->inputs) < 0 || (m->set_breakpoints && read_breakpoints(&r, &m->breakpoints) < 0)) {
         refuse(job, err.msg);
         return;

@@ -31,6 +31,9 @@ struct core_io {
     /* Ends a host's stream; err NULL is OK. The core forgets the connection at once;
      * core_host_closed need not follow. */
     void (*host_close)(void *arg, uint64_t conn, const struct fm_err *err);
+    /* With `hold` no more is read of a host's stream until it is called without; one message may still come.
+     * NULL: all that has come is taken in. */
+    void (*host_hold)(void *arg, uint64_t conn, bool hold);
     /* Submits a unit to the store; takes ownership. Its completion comes back by core_store_done. */
     void (*commit)(void *arg, struct store_unit *unit);
     /* Submits a query. */
@@ -63,6 +66,8 @@ struct core_config {
                                     usual for each */
     const char *fair_by;         /* hosts go round between the values of this label of jobs that wait;
                                     NULL or "": between their flows */
+    size_t turn_work;            /* steps of hosts and their elements, above which the others wait for the
+                                    next turn; 0: as is usual */
     uint64_t seed;               /* for job ids */
 };
 

@@ -45,6 +45,8 @@ struct core {
     /* hosts */
     struct host *hosts;             /* host.c */
     struct conn *conns;             /* host.c */
+    struct conn *behind;            /* hosts/backlog.c: whose messages wait for the next turn */
+    size_t turn_work;               /* sessions/steps.c: done of hosts' steps since the last core_flush */
     struct host_loss *losses;       /* sessions/lease.c */
     struct host_mark *marks;        /* marks.c */
     struct refused_type *contested; /* told.c: types whose refusal is to be looked at again */

@@ -7,6 +7,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "backlog.h"
 #include "buf.h"
 #include "fermata/v1/hosts.pb-c.h"
 #include "fields.h"
@@ -174,6 +175,7 @@ void hosts_free(struct core *c)
 {
     struct conn *k, *ktmp;
     HASH_ITER (hh, c->conns, k, ktmp) {
+        backlog_drop(c, k);
         HASH_DEL(c->conns, k);
         free(k->peer);
         free(k);

@@ -87,6 +87,8 @@ struct conn {
     struct host *host; /* NULL before Hello */
     uint64_t seq_in;
     int64_t opened_ms;
+    struct said *waiting;                   /* messages that wait for the next turn (backlog.c), in order */
+    struct conn *behind_prev, *behind_next; /* among the streams that have such */
 };
 
 void host_attach_job(struct host *h, struct job *job);

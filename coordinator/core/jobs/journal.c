@@ -148,7 +148,10 @@ int job_apply_step(struct core *c, struct job *job, const Fermata__V1__Step *ste
     fm_buf_reset(b);
     pb_pack(step, b);
     put_assignment(job, step, b);
-    int rc = job_state_apply(job->state, &job->inputs, step, b->n, c->cfg.max_state_bytes, ret_task, err);
+    /* the questions that the step asks are among its own bytes */
+    size_t most = c->cfg.max_state_bytes -
+                  (job->pause_bytes < c->cfg.max_state_bytes ? job->pause_bytes : c->cfg.max_state_bytes);
+    int rc = job_state_apply(job->state, &job->inputs, step, b->n, most, ret_task, err);
     if (rc < 0)
         return rc;
     job_forget_assignment(job);

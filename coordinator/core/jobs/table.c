@@ -40,7 +40,7 @@ static void count_inputs(struct job *job)
 void job_count_bytes(struct core *c, struct job *job)
 {
     count_inputs(job);
-    size_t bytes = sizeof(*job) + job->disk_head.n * 2 + job->input_bytes +
+    size_t bytes = sizeof(*job) + job->disk_head.n * 2 + job->input_bytes + job->pause_bytes +
                    (job->state != NULL ? job_state_bytes(job->state) : 0);
     c->active_bytes += bytes - job->counted_bytes;
     if (job->is_idle)

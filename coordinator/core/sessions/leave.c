@@ -7,6 +7,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "backlog.h"
 #include "buf.h"
 #include "err.h"
 #include "fermata/v1/hosts.pb-c.h"
@@ -114,6 +115,7 @@ void host_requeue_all(struct core *c, struct host *h, const char *why)
 
 void conn_free(struct core *c, struct conn *k)
 {
+    backlog_drop(c, k);
     HASH_DEL(c->conns, k);
     free(k->peer);
     free(k);

@@ -10,6 +10,7 @@
 #include <utlist.h>
 
 #include "agreed.h"
+#include "backlog.h"
 #include "breakpoints.h"
 #include "buf.h"
 #include "check.h"
@@ -304,12 +305,19 @@ static void on_goodbye(struct core *c, struct conn *k, const Fermata__V1__Goodby
 
 /* ---- messages ---- */
 
+static void on_steps(struct core *c, struct conn *k, const Fermata__V1__StepBatch *b)
+{
+    size_t taken = host_on_steps(c, k->host, b);
+    if (taken < b->n_steps)
+        backlog_add_rest(c, k, b, taken);
+}
+
 static void dispatch(struct core *c, struct conn *k, const Fermata__V1__HostMessage *m)
 {
     struct host *h = k->host;
     switch (m->body_case) {
     case FERMATA__V1__HOST_MESSAGE__BODY_STEPS:
-        host_on_steps(c, h, m->steps);
+        on_steps(c, k, m->steps);
         return;
     case FERMATA__V1__HOST_MESSAGE__BODY_HEARTBEAT:
         host_flush(c, h);
@@ -344,13 +352,8 @@ static int check_said(const struct conn *k, const Fermata__V1__HostMessage *m, s
     return k->host == NULL ? 0 : said_check(k->host, m, err);
 }
 
-void session_message(struct core *c, uint64_t conn, const ProtobufCMessage *message)
+static void take_message(struct core *c, struct conn *k, const Fermata__V1__HostMessage *m)
 {
-    const Fermata__V1__HostMessage *m = (const Fermata__V1__HostMessage *)(const void *)message;
-    struct conn *k;
-    HASH_FIND(hh, c->conns, &conn, sizeof(conn), k);
-    if (k == NULL)
-        return;
     struct fm_err err = {0};
     if (check_said(k, m, &err) < 0) {
         conn_close(c, k, &err);
@@ -370,4 +373,51 @@ void session_message(struct core *c, uint64_t conn, const ProtobufCMessage *mess
     pace_acked(c, k->host, m->seq == 0 ? UINT64_MAX : m->ack);
     breakpoints_received(c, k->host, m->seq == 0 ? UINT64_MAX : m->ack);
     dispatch(c, k, m);
+}
+
+void session_message(struct core *c, uint64_t conn, const ProtobufCMessage *message)
+{
+    const Fermata__V1__HostMessage *m = (const Fermata__V1__HostMessage *)(const void *)message;
+    struct conn *k;
+    HASH_FIND(hh, c->conns, &conn, sizeof(conn), k);
+    if (k == NULL)
+        return;
+    bool steps = m->body_case == FERMATA__V1__HOST_MESSAGE__BODY_STEPS;
+    if (k->waiting != NULL || (steps && k->host != NULL && (c->behind != NULL || !steps_may_work(c))))
+        backlog_add(c, k, m);
+    else
+        take_message(c, k, m);
+}
+
+/* The rest of a batch that a turn has begun. */
+static void take_rest(struct core *c, struct conn *k, struct said *s)
+{
+    Fermata__V1__StepBatch rest = *s->message->steps;
+    rest.steps += s->step;
+    rest.n_steps -= s->step;
+    s->step += host_on_steps(c, k->host, &rest);
+    if (s->step < s->message->steps->n_steps)
+        backlog_return(c, k, s);
+    else
+        said_free(s);
+}
+
+void sessions_go_on(struct core *c)
+{
+    /* of each something has come that is looked at only now; what it acknowledges may be behind that */
+    for (struct conn *k = c->behind; k != NULL; k = k->behind_next)
+        k->host->last_heard_ms = k->host->mark_ms = c->now_ms;
+    while (steps_may_work(c)) {
+        struct conn *k;
+        struct said *s = backlog_next(c, &k);
+        if (s == NULL)
+            return;
+        if (s->begun) {
+            take_rest(c, k, s);
+        } else {
+            take_message(c, k, s->message);
+            said_free(s);
+        }
+        c->turn_work++; /* behind the steps, of which at least one is taken */
+    }
 }

@@ -37,6 +37,12 @@
 #include "unit.h"
 
 #define MAX_WHY_BYTES 1000 /* of what a host says of a breakpoint */
+#define SAID_SINGLY 8      /* questions of a step that the log names */
+
+/* What may be done of hosts' steps in a turn of the loop, about 50 ms: so much for a step, and one for each
+ * element of its lists. */
+#define TURN_WORK 5000
+#define WORK_OF_A_STEP 4
 
 static void reject(struct core *c, struct host *h, const char *job_id, const Fermata__V1__Step *step,
                    const char *reason)
@@ -91,8 +97,21 @@ void host_on_intent(struct core *c, struct host *h, const Fermata__V1__Intent *m
     on_bad_step(c, h, job, &none, &err);
 }
 
+static int check_room(const struct job *job, const Fermata__V1__Step *step, struct fm_err *err)
+{
+    size_t open = job_count_questions(job);
+    if (step->n_pauses == 0 || open + step->n_pauses <= FM_MAX_OPEN_QUESTIONS)
+        return 0;
+    return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "step.pauses",
+                      "%zu questions of the job are open, and the step asks %zu more; the limit is %d: some "
+                      "must be answered first",
+                      open, step->n_pauses, FM_MAX_OPEN_QUESTIONS);
+}
+
 static int check_pauses(const struct job *job, const Fermata__V1__Step *step, struct fm_err *err)
 {
+    if (check_room(job, step, err) < 0)
+        return -(int)err->code;
     for (size_t i = 0; i < step->n_pauses; i++) {
         const Fermata__V1__Pause *p = step->pauses[i];
         char want[32], other[64];
@@ -121,9 +140,14 @@ static void open_pauses(struct job *job, const Fermata__V1__Step *step)
         pb_set_string(&p->routine, step->routine);
         pause_begin(p, time_to_ms(step->committed_at));
         job_add_pause(job, p);
-        FM_LOG(INFO, STATE, "question asked", FM_STR("job", job->text), FM_STR("pause", p->pause_id),
+        if (i < SAID_SINGLY)
+            FM_LOG(INFO, STATE, "question asked", FM_STR("job", job->text), FM_STR("pause", p->pause_id),
                FM_U64("epoch", step->epoch), FM_U64("step", step->number));
     }
+    if (step->n_pauses > SAID_SINGLY)
+        FM_LOG(INFO, STATE, "and more questions", FM_STR("job", job->text),
+               FM_U64("questions", step->n_pauses - SAID_SINGLY), FM_U64("epoch", step->epoch),
+               FM_U64("step", step->number));
 }
 
 /* What the step withdraws is closed; of what nobody can withdraw any more it says nothing then. */
@@ -290,11 +314,27 @@ static void on_step(struct core *c, struct host *h, const char *job_id, Fermata_
         apply_step(c, h, job, step);
 }
 
-void host_on_steps(struct core *c, struct host *h, const Fermata__V1__StepBatch *b)
+static size_t work_of(const Fermata__V1__Step *s)
 {
-    for (size_t i = 0; i < b->n_steps; i++)
-        if (b->steps[i]->step != NULL)
-            on_step(c, h, b->steps[i]->job_id, b->steps[i]->step);
+    return WORK_OF_A_STEP + s->n_deferred_tasks + s->n_new_tasks + s->n_emissions + s->n_changes + s->n_log +
+           s->n_deferred_events + s->n_pauses + s->n_unscheduled + s->n_children + s->n_deferred_outputs;
+}
+
+bool steps_may_work(const struct core *c)
+{
+    return c->turn_work < (c->cfg.turn_work != 0 ? c->cfg.turn_work : TURN_WORK);
+}
+
+size_t host_on_steps(struct core *c, struct host *h, const Fermata__V1__StepBatch *b)
+{
+    size_t i = 0;
+    for (; i < b->n_steps && steps_may_work(c); i++) {
+        if (b->steps[i]->step == NULL)
+            continue;
+        c->turn_work += work_of(b->steps[i]->step);
+        on_step(c, h, b->steps[i]->job_id, b->steps[i]->step);
+    }
+    return i;
 }
 
 /* ---- releases ---- */

@@ -64,6 +64,8 @@ struct hjob {
     size_t bytes;     /* that came with its assignment and as inputs */
     struct flow *flow;
     size_t n_tasks;            /* in queues, scheduled, and in hand */
+    size_t open_questions;     /* of its steps: at most so many are open, for what an operator closes is not
+                                  told */
     struct schedule scheduled; /* not due yet */
     struct task *halted;       /* wait until a question is closed; see Assign.halted_at */
     uint32_t halted_at;        /* 0: none is halted */

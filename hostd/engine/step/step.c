@@ -162,6 +162,7 @@ static void apply(struct fm_ctx *ctx, struct result *r, enum step_outcome outcom
     drop_unscheduled(ctx);
     drop_others(ctx);
     apply_questions(ctx);
+    job->open_questions += ctx->out.n_pauses;
     ctx_apply_changes(ctx); /* they name the task's routine: it must still be there */
     ctx->task = NULL;
     if (outcome == OUTCOME_RETRY) {
@@ -226,9 +227,16 @@ static int check_routing(const struct fm_ctx *ctx, const struct routing *r, cons
     return 0;
 }
 
-/* What one event makes is not known before the step is built. */
+/* What one event makes is not known before the step is built; nor what other tasks of the job have asked in
+ * the meantime. */
 static int check_sizes(const struct fm_ctx *ctx, const struct result *r, struct fm_err *err)
 {
+    size_t open = ctx->job->open_questions, asked = ctx->out.n_pauses;
+    if (asked > 0 && open + asked > FM_MAX_OPEN_QUESTIONS)
+        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "step.pauses",
+                          "step.pauses: %zu questions of the job are open, and it asks %zu more; the limit is "
+                          "%d: some must be answered first",
+                          open, asked, FM_MAX_OPEN_QUESTIONS);
     int rc = check_routing(ctx, &r->routing, "step.emissions", err);
     return rc != 0 ? rc : check_routing(ctx, &r->deferred_routing, "step.deferred_events", err);
 }

@@ -223,6 +223,12 @@ static void io_host_close(void *arg, uint64_t conn, const struct fm_err *err)
     all.streams[conn].closed = error_text(err);
 }
 
+static void io_host_hold(void *arg, uint64_t conn, bool hold)
+{
+    (void)arg;
+    rig.on_hold = hold ? conn : 0;
+}
+
 static void io_commit(void *arg, struct store_unit *unit)
 {
     (void)arg;
@@ -380,6 +386,7 @@ static void start_core(void)
                                .watch_end = io_watch_end,
                                .host_send = io_host_send,
                                .host_close = io_host_close,
+                               .host_hold = io_host_hold,
                                .commit = io_commit,
                                .read = io_read,
                                .recovered = io_recovered};

@@ -32,6 +32,7 @@ struct rig {
     bool with_checks;       /* the next core has programs checked: by rig_check */
     size_t commits, reads;  /* units and queries submitted so far */
     bool recovered;
+    uint64_t on_hold; /* the stream of which no more is to be read, since the last change of that; 0: none */
 };
 
 extern struct rig rig;

@@ -250,6 +250,48 @@ static void a_question_halts_a_job_unless_others_run_beside_it(void **state)
     assert_null(made());
 }
 
+static void a_job_asks_no_more_than_may_be_open(void **state)
+{
+    (void)state;
+    static const char *const asks = "{'to': 'x', 'do': [['ask', 'Q?', 'in']]}";
+    hears("'assign': {'job_id': '" JOB
+          "', 'epoch': 1, 'open_questions': 9999, 'flow': {'name': 'f', 'parallelism': "
+          "2, 'routines': [{'id': 'r', 'type': 't'}]}, 'state': {}, 'inputs': ["
+          "{'task_id': 'i1', 'routine': 'r', 'slot': 'in', 'input_number': 1, 'data': %s}, "
+          "{'task_id': 'i2', 'routine': 'r', 'slot': 'in', 'input_number': 2, 'data': %s}]}",
+          asks, asks);
+    assert_string_equal(at(made_step(1), "pauses[0].pause_id"), "p-i1.0");
+    json_t *step = made_step(2);
+    assert_string_equal(at(step, "outcome"), "STEP_OUTCOME_FAIL"); /* as its policy says */
+    assert_string_equal(at(step, "error.code"), "RESOURCE_EXHAUSTED");
+    assert_non_null(strstr(at(step, "error.message"),
+                           "10000 questions of the job are open, and it asks 1 more; "
+                           "the limit is 10000"));
+    assert_string_equal(at(step, "pauses"), "");
+}
+
+static void an_answer_makes_room_for_another_question(void **state)
+{
+    (void)state;
+    static const char *const asks = "{'do': [['ask', 'Q?', 'in']]}";
+    hears("'assign': {'job_id': '" JOB
+          "', 'epoch': 1, 'open_questions': 9999, 'flow': {'name': 'f', 'parallelism': "
+          "2, 'routines': [{'id': 'r', 'type': 't'}]}, 'state': {}, 'inputs': ["
+          "{'task_id': 'i1', 'routine': 'r', 'slot': 'in', 'input_number': 1, 'data': %s}]}",
+          asks);
+    assert_string_equal(at(made_step(1), "pauses[0].pause_id"), "p-i1.0");
+    hears("'deliver': {'job_id': '" JOB
+          "', 'epoch': 1, 'inputs': [{'task_id': 'i2', 'routine': 'r', 'slot': 'in', "
+          "'input_number': 2, 'pause_id': 'p7', 'data': %s}]}",
+          asks);
+    assert_string_equal(at(made_step(2), "pauses[0].pause_id"), "p-i2.0");
+    hears("'deliver': {'job_id': '" JOB
+          "', 'epoch': 1, 'inputs': [{'task_id': 'i3', 'routine': 'r', 'slot': 'in', "
+          "'input_number': 3, 'data': %s}]}",
+          asks); /* no answer */
+    assert_string_equal(at(made_step(3), "outcome"), "STEP_OUTCOME_FAIL");
+}
+
 static void an_effect_waits_for_the_disk(void **state)
 {
     (void)state;
@@ -922,6 +964,8 @@ int main(void)
         T(of_routines_the_one_with_the_highest_priority_runs_first),
         T(so_many_handlers_are_at_work_side_by_side),
         T(a_question_halts_a_job_unless_others_run_beside_it),
+        T(a_job_asks_no_more_than_may_be_open),
+        T(an_answer_makes_room_for_another_question),
         T(an_effect_waits_for_the_disk),
         T(a_host_works_so_many_steps_ahead_of_the_disk),
         T(jobs_take_turns),
