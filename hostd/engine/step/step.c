@@ -233,10 +233,11 @@ static int check_sizes(const struct fm_ctx *ctx, const struct result *r, struct 
 {
     size_t open = ctx->job->open_questions, asked = ctx->out.n_pauses;
     if (asked > 0 && open + asked > FM_MAX_OPEN_QUESTIONS)
-        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "step.pauses",
-                          "step.pauses: %zu questions of the job are open, and it asks %zu more; the limit is "
-                          "%d: some must be answered first",
-                          open, asked, FM_MAX_OPEN_QUESTIONS);
+        return fm_err_set(
+            err, FM_RESOURCE_EXHAUSTED, "step.pauses",
+            "step.pauses: %zu questions of the job are open, and it asks %zu more; the limit is "
+            "%d: some must be answered first",
+            open, asked, FM_MAX_OPEN_QUESTIONS);
     int rc = check_routing(ctx, &r->routing, "step.emissions", err);
     return rc != 0 ? rc : check_routing(ctx, &r->deferred_routing, "step.deferred_events", err);
 }
