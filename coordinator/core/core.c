@@ -7,6 +7,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "admit.h"
 #include "apart.h"
 #include "backlog.h"
 #include "buf.h"
@@ -43,8 +44,6 @@
 #include "timers.h"
 #include "unit.h"
 #include "watch.h"
-
-#define RETRY_FULL_MS 1000
 
 /* ---- requests ---- */
 
@@ -348,6 +347,8 @@ struct core *core_new(const struct core_config *cfg, const struct core_io *io)
         c->cfg.snapshot_bytes = 8192;
     if (c->cfg.max_state_bytes == 0)
         c->cfg.max_state_bytes = 16u * 1024 * 1024;
+    if (c->cfg.max_door_bytes == 0)
+        c->cfg.max_door_bytes = c->cfg.max_state_bytes;
     if (c->cfg.max_active_bytes == 0)
         c->cfg.max_active_bytes = (size_t)2 * 1024 * 1024 * 1024;
     if (c->cfg.max_waiting_jobs == 0)

@@ -12,6 +12,7 @@
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
 #include "fields.h"
+#include "fold_size.h"
 #include "google/protobuf/struct.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 #include "job_state.h"
@@ -430,18 +431,35 @@ static void apply_records(struct job_state *s, const Fermata__V1__Step *step)
     }
 }
 
-int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermata__V1__Step *step,
-                    size_t step_bytes, size_t max_bytes, struct task_item **ret_task, struct fm_err *err)
+static int check_size(const struct job_state *s, const Fermata__V1__Step *step, size_t step_bytes,
+                      struct state_limit limit, struct fm_err *err)
 {
-    int rc = check_step(s, *inputs, step, err);
-    if (rc < 0)
-        return rc;
-    size_t size = job_state_bytes(s) + step_bytes;
     bool cuts = step->remedy != NULL &&
                 (step->remedy->kind == REMEDY_KIND_TRIM || step->remedy->kind == REMEDY_KIND_CONTINUE);
-    if (size > max_bytes && !cuts)
-        return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "state",
-                          "the job's state would have about %zu bytes; the limit is %zu", size, max_bytes);
+    if (cuts)
+        return 0;
+    size_t room = limit.most - (limit.beside < limit.most ? limit.beside : limit.most);
+    if (job_state_own_bytes_at_most(s, step, step_bytes) <= room)
+        return 0;
+    size_t size = job_state_own_bytes_after(s, step);
+    for (size_t i = 0; i < step->n_pauses; i++)
+        size += protobuf_c_message_get_packed_size(&step->pauses[i]->base);
+    if (size <= room)
+        return 0;
+    return fm_err_set(err, FM_RESOURCE_EXHAUSTED, "state",
+                      "the job's state and its open questions would have about %zu bytes; the limit is %zu",
+                      size + limit.beside, limit.most);
+}
+
+int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermata__V1__Step *step,
+                    size_t step_bytes, struct state_limit limit, struct task_item **ret_task,
+                    struct fm_err *err)
+{
+    int rc = check_step(s, *inputs, step, err);
+    if (rc == 0)
+        rc = check_size(s, step, step_bytes, limit, err);
+    if (rc < 0)
+        return rc;
     apply_prelude(s, inputs, step);
     *ret_task = take_task(s, step);
     for (size_t i = 0; i < step->n_unscheduled; i++)

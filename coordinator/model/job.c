@@ -208,6 +208,9 @@ void job_free(struct job *job)
     fm_buf_done(&job->disk_head);
     free(job->avoid_host);
     forget_index(job);
+    struct result_wait *w, *tmp;
+    DL_FOREACH_SAFE (job->results, w, tmp)
+        free(w);
     free(job);
 }
 
@@ -227,8 +230,9 @@ static int load_inputs(const struct store_found_job *found, uint32_t taken, stru
     return 0;
 }
 
-static int fold_steps(const struct store_found_job *found, size_t max_state_bytes, struct job_state *state,
-                      struct task_item **inputs, struct fm_err *err)
+/* What is stored was accepted: no limit is asked again. */
+static int fold_steps(const struct store_found_job *found, struct job_state *state, struct task_item **inputs,
+                      struct fm_err *err)
 {
     for (size_t i = 0; i < found->steps.n; i++) {
         Fermata__V1__Step *step =
@@ -237,8 +241,8 @@ static int fold_steps(const struct store_found_job *found, size_t max_state_byte
             return fm_err_set(err, FM_DATA_LOSS, NULL, "stored step %u is malformed",
                               found->steps.items[i].number);
         struct task_item *task = NULL;
-        int rc = job_state_apply(state, inputs, step, found->steps.items[i].body.n, 2 * max_state_bytes,
-                                 &task, err);
+        int rc =
+            job_state_apply(state, inputs, step, found->steps.items[i].body.n, NO_STATE_LIMIT, &task, err);
         free(task);
         fermata__v1__step__free_unpacked(step, NULL);
         if (rc < 0) {
@@ -257,7 +261,7 @@ static int damaged(struct fm_err *err)
     return fm_err_set(err, FM_DATA_LOSS, NULL, "%s", msg);
 }
 
-int job_fold_stored(const struct store_found_job *found, size_t max_state_bytes, struct job_state **ret_state,
+int job_fold_stored(const struct store_found_job *found, struct job_state **ret_state,
                     struct task_item **ret_inputs, struct fm_err *err)
 {
     struct job_state *state = NULL;
@@ -270,7 +274,7 @@ int job_fold_stored(const struct store_found_job *found, size_t max_state_bytes,
     if (rc == 0)
         rc = load_inputs(found, job_state_inputs(state), &inputs, err);
     if (rc == 0)
-        rc = fold_steps(found, max_state_bytes, state, &inputs, err);
+        rc = fold_steps(found, state, &inputs, err);
     if (rc < 0) {
         job_state_free(state);
         task_list_free(inputs);
@@ -281,12 +285,12 @@ int job_fold_stored(const struct store_found_job *found, size_t max_state_bytes,
     return 0;
 }
 
-int job_load(struct job *job, const struct store_found_job *found, size_t max_state_bytes, struct fm_err *err)
+int job_load(struct job *job, const struct store_found_job *found, struct fm_err *err)
 {
     Fermata__V1__Job *head = fermata__v1__job__unpack(NULL, found->head.n, found->head.p);
     if (head == NULL)
         return fm_err_set(err, FM_DATA_LOSS, NULL, "the stored record of job %s is malformed", job->text);
-    int rc = job_fold_stored(found, max_state_bytes, &job->state, &job->inputs, err);
+    int rc = job_fold_stored(found, &job->state, &job->inputs, err);
     if (rc < 0) {
         fermata__v1__job__free_unpacked(head, NULL);
         fm_err_wrap(err, "job %s", job->text);

@@ -62,6 +62,13 @@ struct op;
 struct watch;
 struct pause_entry;
 
+/* A child that has ended, and for whose result its parent has no room. */
+struct result_wait {
+    struct result_wait *prev, *next;
+    struct fm_id child;
+    size_t bytes;
+};
+
 #define PAUSE_REASONS 32 /* that are counted singly; later ones count together */
 
 #define JOB_RECHECK_MS 5000 /* from one look at a job's children or parent to the next */
@@ -110,10 +117,12 @@ struct job {
     uint32_t trials;       /* how often it was tried alone on a host */
     bool waits_apart;      /* queued, among the jobs that are tried one at a time */
     struct unit *inflight, *next;
-    struct op *ops;            /* requests that wait for it to be loaded */
-    struct op *pause_ops;      /* PauseJob calls that wait for the pause */
-    struct op *host_ops;       /* ResumeJob calls that wait for a host */
-    struct op *breakpoint_ops; /* SetBreakpoints calls that wait for the disk and the host */
+    struct result_wait *results; /* of children, that wait until there is room */
+    size_t result_bytes;         /* of those */
+    struct op *ops;              /* requests that wait for it to be loaded */
+    struct op *pause_ops;        /* PauseJob calls that wait for the pause */
+    struct op *host_ops;         /* ResumeJob calls that wait for a host */
+    struct op *breakpoint_ops;   /* SetBreakpoints calls that wait for the disk and the host */
     struct watch *watches;
 };
 
@@ -133,12 +142,11 @@ int job_move(struct job *job, enum job_event event, int64_t wall_ms, struct fm_e
 
 /* Fills a loading job from what the store returned: head, snapshot, inputs, steps. Returns 0 or
  * -FM_DATA_LOSS. */
-int job_load(struct job *job, const struct store_found_job *found, size_t max_state_bytes,
-             struct fm_err *err) FM_MUST_CHECK;
+int job_load(struct job *job, const struct store_found_job *found, struct fm_err *err) FM_MUST_CHECK;
 
 /* The fold of snapshot, inputs and steps that a full read of the store returned. Returns 0 or -FM_DATA_LOSS.
  */
-int job_fold_stored(const struct store_found_job *found, size_t max_state_bytes, struct job_state **ret_state,
+int job_fold_stored(const struct store_found_job *found, struct job_state **ret_state,
                     struct task_item **ret_inputs, struct fm_err *err) FM_MUST_CHECK;
 
 /* A task that waits: pending, or an input that no step has taken; NULL: there is none. Valid until the next

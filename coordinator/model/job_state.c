@@ -250,9 +250,19 @@ size_t job_state_bytes(const struct job_state *s)
     return s->bytes + s->log.n + s->outputs.n;
 }
 
+size_t job_state_own_bytes(const struct job_state *s)
+{
+    return job_state_bytes(s) - s->input_bytes;
+}
+
 static void index_task(struct job_state *s, struct task_item *t)
 {
     HASH_ADD_KEYPTR(hh, s->tasks_by_id, t->id, strlen(t->id), t);
+}
+
+static size_t bytes_of_input(const struct task_item *t)
+{
+    return t->input_number != 0 ? t->body.n : 0;
 }
 
 void add_task(struct job_state *s, struct task_item *t)
@@ -260,6 +270,7 @@ void add_task(struct job_state *s, struct task_item *t)
     DL_APPEND(s->tasks, t);
     s->n_tasks++;
     s->bytes += t->body.n;
+    s->input_bytes += bytes_of_input(t);
     if (s->tasks_by_id != NULL)
         index_task(s, t);
     else if (s->n_tasks > FEW_TASKS)
@@ -274,12 +285,15 @@ void remove_task(struct job_state *s, struct task_item *t)
         HASH_DELETE(hh, s->tasks_by_id, t);
     s->n_tasks--;
     s->bytes -= t->body.n;
+    s->input_bytes -= bytes_of_input(t);
 }
 
 void replace_task(struct job_state *s, struct task_item *old, struct task_item *t)
 {
     s->bytes += t->body.n;
     s->bytes -= old->body.n;
+    s->input_bytes += bytes_of_input(t);
+    s->input_bytes -= bytes_of_input(old);
     DL_REPLACE_ELEM(s->tasks, old, t);
     if (s->tasks_by_id != NULL) {
         HASH_DELETE(hh, s->tasks_by_id, old);

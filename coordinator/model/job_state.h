@@ -73,17 +73,26 @@ size_t job_state_bytes(const struct job_state *s);
 /* Appends the encoded Value under a key of the shared data, or (`routine` not "") of a routine's state. False
  * when there is none. */
 bool job_state_value(const struct job_state *s, const char *routine, const char *key, struct fm_buf *out);
+/* The same without the inputs among its tasks, which were counted when they were accepted. */
+size_t job_state_own_bytes(const struct job_state *s);
+
+/* The limit of a state: what it will be with what stands beside it and counts, too (open questions). What
+ * was accepted at the door, as inputs, does not count: it fails no job later, whenever it came. */
+struct state_limit {
+    size_t most, beside;
+};
+#define NO_STATE_LIMIT ((struct state_limit){SIZE_MAX, 0})
 
 /* Cuts the state to what is to be kept. */
 void job_state_trim(struct job_state *s, const Fermata__V1__Kept *kept);
 
 /* Folds a step in: whole, or not at all. `*inputs` is the list of inputs that no step has taken, by number;
  * those the step takes move into the state. On success `*ret_task` is the task as it was before the step,
- * owned by the caller (task_item; free()); NULL for an operator's step without a task. `max_bytes` bounds the
- * state; `step_bytes` is the length of the step's encoding. Errors: -FM_INVALID_ARGUMENT (the step breaks a
- * rule; field says which), -FM_RESOURCE_EXHAUSTED (the state would be too large). */
+ * owned by the caller (task_item; free()); NULL for an operator's step without a task. `step_bytes` is the
+ * length of the step's encoding. Errors: -FM_INVALID_ARGUMENT (the step breaks a rule; field says which),
+ * -FM_RESOURCE_EXHAUSTED (the state would be too large). */
 int job_state_apply(struct job_state *s, struct task_item **inputs, const Fermata__V1__Step *step,
-                    size_t step_bytes, size_t max_bytes, struct task_item **ret_task,
+                    size_t step_bytes, struct state_limit limit, struct task_item **ret_task,
                     struct fm_err *err) FM_MUST_CHECK;
 
 #endif

@@ -34,7 +34,8 @@ struct job_state {
     uint32_t step, inputs;
     bool has_usage;
     Fermata__V1__Usage usage;
-    size_t bytes; /* of all but log and outputs */
+    size_t bytes;       /* of all but log and outputs */
+    size_t input_bytes; /* of those: of tasks that are inputs */
 };
 
 struct task_item *task_item_alloc(struct fm_bytes body, const char *id, const char *routine,

@@ -25,8 +25,6 @@
 #include "sum.h"
 #include "usage.h"
 
-#define MAX_STATE_BYTES ((size_t)1 << 30)
-
 /* A job that is being checked. */
 struct checking {
     struct job *job; /* its state: the fold so far */
@@ -298,7 +296,7 @@ static void on_step(struct verify *v, sqlite3_stmt *s, void *arg)
     if (!c->broken && number > c->base_step) {
         fm_autofree struct task_item *task = NULL;
         fm_auto(fm_err) err = {0};
-        if (job_state_apply(c->job->state, &c->job->inputs, step, body.n, MAX_STATE_BYTES, &task, &err) < 0) {
+        if (job_state_apply(c->job->state, &c->job->inputs, step, body.n, NO_STATE_LIMIT, &task, &err) < 0) {
             complain(v, c, "stored step %lld does not fold: %s", number, err.msg);
             c->broken = true;
         } else if (!same_task(step->task, task)) {

@@ -169,7 +169,7 @@ void bench_store_codec(const char *dir, const char *job, size_t rounds, double *
     struct fm_buf encoded = {0}, again = {0};
     open_store(dir);
     struct store_done *d = read_whole(job);
-    if (job_fold_stored(&d->job, MAX_STATE, &state, &inputs, &err) < 0)
+    if (job_fold_stored(&d->job, &state, &inputs, &err) < 0)
         fm_abort(err.msg);
     store_done_free(d);
     close_store();

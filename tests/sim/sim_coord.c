@@ -105,6 +105,7 @@ void start_core(void)
                                     .snapshot_bytes = chance(50) ? 1 : 400,
                                     .cache_bytes = chance(50) ? 1 : 0,
                                     .page_rows = chance(60) ? 1 + (uint32_t)rnd(3) : 0,
+                                    .max_door_bytes = chance(30) ? 100 + rnd(500) : 0,
                                     .turn_work = chance(30) ? 1 + rnd(30) : 0,
                                     .max_waiting_jobs = chance(10) ? 1 + rnd(3) : 0,
                                     .seed = fm_rng_next(&w.rng)};

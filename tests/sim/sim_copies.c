@@ -10,8 +10,6 @@
 #include "job.h"
 #include "job_state.h"
 
-#define STATE_BYTES (64u << 20)
-
 /* Whether the host's data are those of the fold, each value with the same bytes. */
 static bool same(const struct kv *host, const Google__Protobuf__Struct *folded)
 {
@@ -83,7 +81,7 @@ static void check_copy(const struct engine *e, const char *job_id)
     struct job_state *state = NULL;
     struct task_item *inputs = NULL;
     struct fm_err err = {0};
-    if (d->status == STORE_OK && job_fold_stored(&d->job, STATE_BYTES, &state, &inputs, &err) == 0 &&
+    if (d->status == STORE_OK && job_fold_stored(&d->job, &state, &inputs, &err) == 0 &&
         job_state_step(state) == job->last_step)
         compare(job, state);
     if (state != NULL)

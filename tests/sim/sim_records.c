@@ -102,8 +102,8 @@ static int64_t wake_of(const Fermata__V1__Job *h)
         sooner(&at, ms_of(h->pauses[i]->expires_at));
     if (!final)
         sooner(&at, ms_of(h->deadline_at));
-    if (family)
-        sooner(&at, wall() + 2 * LATE_MS);
+    if (family) /* a child whose parent has no room for its result tries again after a minute */
+        sooner(&at, wall() + (final && h->parent_waits ? 60000 : 0) + 2 * LATE_MS);
     return at;
 }
 

@@ -56,6 +56,8 @@ struct core_config {
     size_t snapshot_bytes;       /* of journal, below which folding it again costs less than a
                                     snapshot; 0: 8 KiB */
     size_t max_state_bytes;      /* largest encoded job state; 0: 16 MiB */
+    size_t max_door_bytes;       /* of a job's inputs that no step has consumed, above which others are
+                                    refused and results of children wait; 0: max_state_bytes */
     size_t max_active_bytes;     /* memory of all active jobs' states, above which submits are
                                     refused; 0: 2 GiB */
     size_t max_waiting_jobs;     /* jobs that wait for a host, above which submits are refused; 0:

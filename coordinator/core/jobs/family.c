@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utlist.h>
+
 #include "admit.h"
 #include "buf.h"
 #include "check.h"
@@ -33,7 +35,15 @@
 #include "pbc.h"
 #include "placement.h"
 #include "state.h"
+#include "table.h"
 #include "unit.h"
+
+/* Of a child: with what stands around it, it fits into a step (8 MiB), in which its parent hands it on. */
+#define MAX_RESULT_BYTES (7u * 1024 * 1024)
+#define SMALL_RESULT 16384 /* there is always room for one of this part of a state: 1 KiB of 16 MiB */
+#define ROOM_RECHECK_MS                                                                                      \
+    60000 /* of a child whose parent has no room: the parent asks for the result before                      \
+           */
 
 /* ---- results ---- */
 
@@ -85,10 +95,11 @@ static void put_error(Google__Protobuf__Struct *s, const char *code, const char 
     put(s, "error", struct_value(e));
 }
 
-static Google__Protobuf__Struct *failure_result(const char *child_id, const struct fm_err *err)
+static Google__Protobuf__Struct *failure_result(const char *child_id, const char *status,
+                                                const struct fm_err *err)
 {
     Google__Protobuf__Struct *s = new_struct();
-    put(s, "status", text_value("FAILED"));
+    put(s, "status", text_value(status));
     put(s, "job_id", text_value(child_id));
     put_error(s, fm_code_name((int)err->code), err->msg);
     return s;
@@ -125,13 +136,16 @@ static Google__Protobuf__Struct *result_of(const struct job *job)
         put_error(s, job->head->error->code, job->head->error->message);
     if (state != NULL)
         put_outputs(s, state);
-    if (protobuf_c_message_get_packed_size(&s->base) > MAX_INPUT_BYTES) {
+    size_t bytes = protobuf_c_message_get_packed_size(&s->base);
+    if (bytes > MAX_RESULT_BYTES) {
         google__protobuf__struct__free_unpacked(s, NULL);
         fm_auto(fm_err) err = {0};
-        (void)fm_err_set(&err, FM_RESOURCE_EXHAUSTED, "outputs",
-                         "the result of the child has %zu bytes; the limit is %u: read it with GetJob", b.n,
-                         MAX_INPUT_BYTES);
-        s = failure_result(job->text, &err);
+        (void)fm_err_set(
+            &err, FM_RESOURCE_EXHAUSTED, "outputs",
+            "it is %s, but its outputs and shared data have %zu bytes; a job takes results of up "
+            "to %u: GetJob shows them",
+            job_status_name(job_status(job)), bytes, MAX_RESULT_BYTES);
+        s = failure_result(job->text, "RESULT_TOO_LARGE", &err);
     }
     return s;
 }
@@ -147,7 +161,8 @@ static void ignore(struct core *c, struct inner *call, const struct fm_err *err)
 
 static void tell(struct core *c, const struct method *what, const struct fm_id *job,
                  Google__Protobuf__Struct *result, const struct inner *call);
-static const struct method child_started_call, child_ended_call, parent_told_call;
+static const struct method child_started_call, child_ended_call, parent_told_call, result_wanted_call;
+static void ask_for_results(struct core *c, struct job *job);
 
 static void on_submitted(struct core *c, struct inner *call, const struct fm_err *err)
 {
@@ -158,7 +173,7 @@ static void on_submitted(struct core *c, struct inner *call, const struct fm_err
         char text[27];
         fm_id_text(&call->child, text);
         FM_LOG(WARN, STATE, "a child job could not be started", FM_STR("child", text), FM_ERR(err));
-        tell(c, &child_ended_call, &call->parent, failure_result(text, err), &next);
+        tell(c, &child_ended_call, &call->parent, failure_result(text, "FAILED", err), &next);
     }
 }
 
@@ -248,6 +263,7 @@ void family_look(struct core *c, struct job *job)
 {
     bool ended = job_status_final(job_status(job));
     job->recheck_ms = c->wall_ms + JOB_RECHECK_MS;
+    ask_for_results(c, job);
     if (job->next != NULL) {
         start_stored(c, job);
         return;
@@ -275,11 +291,34 @@ void family_look(struct core *c, struct job *job)
     free(ids);
 }
 
+/* The parent will ask for the result when there is room; if it forgets, which it does when the daemon ends,
+ * the child tries again. */
+static void wait_for_room(struct core *c, const struct fm_id *id)
+{
+    struct job *job = job_in_memory(c, id);
+    if (job == NULL || job->loading)
+        return;
+    job->recheck_ms = c->wall_ms + ROOM_RECHECK_MS;
+    job->head_dirty = true;
+    (void)unit_of(c, job);
+}
+
 static void on_parent_told(struct core *c, struct inner *call, const struct fm_err *err)
 {
     struct inner next = {.parent = call->parent, .child = call->child, .done = ignore};
     if (err == NULL || err->code == FM_NOT_FOUND)
         tell(c, &parent_told_call, &call->child, NULL, &next);
+    else if (err->code == FM_RESOURCE_EXHAUSTED)
+        wait_for_room(c, &call->child);
+}
+
+static struct result_wait *find_waiting(const struct job *job, const struct fm_id *child)
+{
+    struct result_wait *w;
+    DL_FOREACH (job->results, w)
+        if (memcmp(&w->child, child, sizeof(*child)) == 0)
+            return w;
+    return NULL;
 }
 
 static void tell_parent(struct core *c, struct job *job)
@@ -287,8 +326,62 @@ static void tell_parent(struct core *c, struct job *job)
     struct fm_id parent;
     if (fm_id_parse(job->head->parent, &parent) < 0 || inner_under_way(c, &parent, &job->id))
         return;
+    const struct job *p = job_in_memory(c, &parent);
+    if (p != NULL && !p->loading && find_waiting(p, &job->id) != NULL) {
+        job->recheck_ms = c->wall_ms + ROOM_RECHECK_MS;
+        return;
+    }
     const struct inner call = {.parent = parent, .child = job->id, .done = on_parent_told};
     tell(c, &child_ended_call, &parent, result_of(job), &call);
+}
+
+/* ---- room ---- */
+
+/* The child was asked for its result, and is in memory. */
+static void on_asked(struct core *c, struct inner *call, const struct fm_err *err)
+{
+    struct job *job = err == NULL ? job_in_memory(c, &call->child) : NULL;
+    if (err != NULL && err->code == FM_NOT_FOUND) { /* deleted, and the result with it */
+        struct inner next = {.parent = call->parent, .child = call->child, .done = ignore};
+        char text[27];
+        fm_id_text(&call->child, text);
+        tell(c, &child_ended_call, &call->parent, failure_result(text, "FAILED", err), &next);
+    }
+    if (job != NULL && !job->loading && job_status_final(job_status(job)) && job->head->parent_waits)
+        tell_parent(c, job);
+}
+
+static void result_forget(struct job *job, struct result_wait *w)
+{
+    DL_DELETE(job->results, w);
+    job->result_bytes -= w->bytes;
+    free(w);
+}
+
+/* There is no room for the result of a child. */
+static void result_waits(struct job *job, const struct fm_id *child, size_t bytes)
+{
+    struct result_wait *w = fm_xcalloc(1, sizeof(*w));
+    w->child = *child;
+    w->bytes = bytes;
+    DL_APPEND(job->results, w);
+    job->result_bytes += bytes;
+}
+
+/* Asks for those results for which there is room now, in the order in which they came. */
+static void ask_for_results(struct core *c, struct job *job)
+{
+    size_t asked = 0;
+    bool all = job_status_final(job_status(job)) && job_status(job) != JOB_FAILED; /* it takes none of them */
+    while (job->results != NULL && (all || admit_result(c, job, job->results->bytes, asked))) {
+        struct result_wait *w = job->results;
+        const struct fm_id child = w->child;
+        const struct inner call = {.parent = job->id, .child = child, .done = on_asked};
+        asked += w->bytes;
+        result_forget(job, w);
+        if (!inner_under_way(c, &job->id, &child))
+            tell(c, &result_wanted_call, &child, NULL, &call);
+    }
 }
 
 /* ---- the calls ---- */
@@ -362,23 +455,36 @@ static void add_result(struct core *c, struct job *job, const Fermata__V1__Child
 static void add_failure(struct core *c, struct job *job, const Fermata__V1__Child *child,
                         const struct fm_err *err)
 {
-    Google__Protobuf__Struct *failure = failure_result(child->job_id, err);
+    Google__Protobuf__Struct *failure = failure_result(child->job_id, "FAILED", err);
     add_result(c, job, child, failure);
     google__protobuf__struct__free_unpacked(failure, NULL);
 }
 
-/* Results are unsolicited: one for which the parent has no room is a failure to hand it over. `result`
- * NULL: the child was never started, for its parent had ended. */
+/* `result` NULL: the child was never started, for its parent had ended. */
 static void take_result(struct core *c, struct job *job, const Fermata__V1__Child *child,
                         Google__Protobuf__Struct *result)
 {
     fm_auto(fm_err) err = {0};
-    int rc = result == NULL ? fm_err_set(&err, FM_CANCELLED, NULL, "the job that was to start it had ended")
-                            : admit_input(c, job, "outputs", &result->base, &err);
-    if (rc != 0)
-        add_failure(c, job, child, &err);
-    else
+    if (result != NULL) {
         add_result(c, job, child, result);
+        return;
+    }
+    (void)fm_err_set(&err, FM_CANCELLED, NULL, "the job that was to start it had ended");
+    add_failure(c, job, child, &err);
+}
+
+/* Results are unsolicited: one for which the parent has no room waits, with its child. */
+static int check_room(const struct core *c, struct job *job, const struct fm_id *child,
+                      const Google__Protobuf__Struct *result, struct fm_err *err)
+{
+    size_t bytes = result == NULL ? 0 : google__protobuf__struct__get_packed_size(result);
+    struct result_wait *w = find_waiting(job, child);
+    if (w != NULL)
+        result_forget(job, w);
+    if (bytes <= c->cfg.max_door_bytes / SMALL_RESULT || admit_result(c, job, bytes, 0))
+        return 0;
+    result_waits(job, child, bytes);
+    return fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL, "the result waits until its parent has room for it");
 }
 
 static int child_ended(struct core *c, struct op *op, struct fm_err *err)
@@ -393,8 +499,13 @@ static int child_ended(struct core *c, struct op *op, struct fm_err *err)
     Fermata__V1__Child *child = child_find(job, text, &at);
     if (child != NULL) {
         bool ended = job_status_final(job_status(job));
-        if (!ended || job_status(job) == JOB_FAILED) /* it may go on one day, and then waits for this */
-            take_result(c, job, child, ((const struct told *)op->own)->result);
+        Google__Protobuf__Struct *result = ((const struct told *)op->own)->result;
+        if (!ended || job_status(job) == JOB_FAILED) { /* it may go on one day, and then waits for this */
+            rc = check_room(c, job, &op->inner->child, result, err);
+            if (rc < 0)
+                return rc;
+            take_result(c, job, child, result);
+        }
         child_remove(job, at);
         if (!ended && (job->head->n_pauses == 0 || job->def->parallelism > 1))
             job_go_on(c, job);
@@ -416,12 +527,26 @@ static int parent_told(struct core *c, struct op *op, struct fm_err *err)
     return done_when_on_disk(c, op, job);
 }
 
+/* The child is in memory: more is not wanted here. */
+static int result_wanted(struct core *c, struct op *op, struct fm_err *err)
+{
+    struct job *job;
+    int rc = told_job(c, op, &job, err);
+    if (rc != 0)
+        return rc;
+    core_reply(c, op->ticket, FM_NO_BYTES);
+    return 0;
+}
+
 static const struct method child_started_call = {
     .name = "a child has started", .run = child_started, .own_free = told_free};
 static const struct method child_ended_call = {
     .name = "a child has ended", .run = child_ended, .own_free = told_free};
 static const struct method parent_told_call = {
     .name = "the parent knows", .run = parent_told, .own_free = told_free};
+
+static const struct method result_wanted_call = {
+    .name = "a result is wanted", .run = result_wanted, .own_free = told_free};
 
 /* `result` is taken over. */
 static void tell(struct core *c, const struct method *what, const struct fm_id *job,

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "buf.h"
+#include "children.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
 #include "fields.h"
@@ -148,10 +149,8 @@ int job_apply_step(struct core *c, struct job *job, const Fermata__V1__Step *ste
     fm_buf_reset(b);
     pb_pack(step, b);
     put_assignment(job, step, b);
-    /* the questions that the step asks are among its own bytes */
-    size_t most = c->cfg.max_state_bytes -
-                  (job->pause_bytes < c->cfg.max_state_bytes ? job->pause_bytes : c->cfg.max_state_bytes);
-    int rc = job_state_apply(job->state, &job->inputs, step, b->n, most, ret_task, err);
+    const struct state_limit limit = {c->cfg.max_state_bytes, job->pause_bytes};
+    int rc = job_state_apply(job->state, &job->inputs, step, b->n, limit, ret_task, err);
     if (rc < 0)
         return rc;
     job_forget_assignment(job);
@@ -162,6 +161,8 @@ int job_apply_step(struct core *c, struct job *job, const Fermata__V1__Step *ste
     job->journal_bytes += b->n;
     struct fm_bytes shown = job->watches != NULL ? fm_buf_bytes(b) : FM_NO_BYTES;
     step_effect(m, step->number, shown);
+    if (job->results != NULL)
+        children_effect(m); /* there may be room for a result now */
     if (b->cap > STEP_BUF_BYTES)
         fm_buf_done(b);
     return 0;

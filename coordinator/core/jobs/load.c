@@ -104,7 +104,7 @@ static void on_job_read(struct core *c, struct wait *w, struct store_done *d)
         place_settle(c, job);
         job_remove(c, job);
         c->job_loaded(c, NULL);
-    } else if (job_load(job, &d->job, c->cfg.max_state_bytes, &err) < 0) {
+    } else if (job_load(job, &d->job, &err) < 0) {
         give_up(c, job, &err);
     } else {
         job->loading = true; /* until the flow is there, too */

@@ -146,7 +146,7 @@ static void read_carried(struct fork *f)
 }
 
 /* The fold of what was copied; inputs that came later are left out. */
-static int fold(struct core *c, const struct fork *f, struct job *job, struct fm_err *err)
+static int fold(const struct fork *f, struct job *job, struct fm_err *err)
 {
     struct store_found_job found = {
         .snapshot = fm_buf_bytes(&f->start), .steps = f->steps, .inputs = f->inputs};
@@ -155,7 +155,7 @@ static int fold(struct core *c, const struct fork *f, struct job *job, struct fm
         found.steps.n--;
     }
     struct task_item *later = NULL;
-    int rc = job_fold_stored(&found, c->cfg.max_state_bytes, &job->state, &later, err);
+    int rc = job_fold_stored(&found, &job->state, &later, err);
     /* Before the first step only the entry is there. */
     uint32_t keep = f->steps.n == 0 && later != NULL ? later->input_number : f->carried;
     struct task_item *t, *tmp;
@@ -403,7 +403,7 @@ static void make(struct core *c, struct op *op, struct flow_def *def)
     struct fm_err err = {0};
     struct job *job = new_job(c, f, r, def);
     HASH_ADD(hh, c->jobs, id, sizeof(job->id), job);
-    if (fold(c, f, job, &err) < 0) {
+    if (fold(f, job, &err) < 0) {
         job->state = job->state != NULL ? job->state : job_state_new();
         drop(c, job);
         op_fail(c, op, &err);

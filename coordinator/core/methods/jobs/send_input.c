@@ -88,7 +88,7 @@ static int send_input(struct core *c, struct op *op, struct fm_err *err)
     if (rc == 0)
         rc = pause_for_input(c, op, job, r, &closes, err);
     if (rc == 0)
-        rc = admit_input(c, job, "data", r->data == NULL ? NULL : &r->data->base, err);
+        rc = admit_input(c, job, ADMITTED_INPUT, "data", r->data == NULL ? NULL : &r->data->base, err);
     if (rc != 0)
         return rc;
     struct unit *m = unit_of(c, job);

@@ -279,7 +279,7 @@ static int resume_job(struct core *c, struct op *op, struct fm_err *err)
     if (rc == 0)
         rc = job_check_answer(c, op, p, &restored, err);
     if (rc == 0 && pause_is_question(p))
-        rc = admit_input(c, job, "answer", &answer->base, err);
+        rc = admit_input(c, job, ADMITTED_ANSWER, "answer", &answer->base, err);
     return rc != 0 ? rc : resume_apply(c, op, job, p, &restored, who, scope);
 }
 

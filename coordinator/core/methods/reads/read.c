@@ -81,7 +81,7 @@ static void on_get_job(struct core *c, struct wait *w, struct store_done *d)
     bool sound = d->status == STORE_OK && check_head(&w->job, d->job.head, &err) == 0;
     if (sound && !children_questions(c, op, d->job.head))
         return;
-    if (!sound || job_fold_stored(&d->job, c->cfg.max_state_bytes, &state, &inputs, &err) != 0) {
+    if (!sound || job_fold_stored(&d->job, &state, &inputs, &err) != 0) {
         op_fail(c, op, d->status == STORE_FAILED ? &d->err : &err);
         return;
     }

@@ -24,7 +24,7 @@ static int apply(struct fold *f, const char *fields, struct fm_err *err)
     struct task_item *task = NULL;
     snprintf(json, sizeof(json), "{%s}", fields);
     int rc = job_state_apply(f->state, &f->inputs, from_json(&fermata__v1__step__descriptor, json), 100,
-                             1 << 20, &task, err);
+                             (struct state_limit){1 << 20, 0}, &task, err);
     free(task);
     return rc;
 }

@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "fermata/v1/types.pb-c.h"
+#include "fold_size.h"
 #include "from_json.h"
 #include "job.h"
 #include "job_state.h"
@@ -64,8 +65,9 @@ static char *fold(const char *step)
     struct fm_err err = {0};
     struct task_item *task = NULL;
     const Fermata__V1__Step *s = from_json(&fermata__v1__step__descriptor, step);
-    size_t before = job_state_bytes(folded);
-    int rc = job_state_apply(folded, &inputs, s, 100, MAX_BYTES, &task, &err);
+    size_t before = job_state_bytes(folded), own = job_state_own_bytes_after(folded, s),
+           most = job_state_own_bytes_at_most(folded, s, protobuf_c_message_get_packed_size(&s->base));
+    int rc = job_state_apply(folded, &inputs, s, 100, (struct state_limit){MAX_BYTES, 0}, &task, &err);
     if (rc < 0) {
         assert_int_equal(rc, -(int)err.code);
         assert_int_equal(job_state_bytes(folded), before);
@@ -74,6 +76,11 @@ static char *fold(const char *step)
         fm_err_done(&err);
         return text;
     }
+    size_t made = s->n_new_tasks + s->n_deferred_tasks + s->n_log + s->n_deferred_events + s->n_emissions +
+                  s->n_deferred_outputs + s->n_changes + 1;
+    assert_in_range(job_state_own_bytes(folded), 0, own); /* it was foreseen, and not by far too much */
+    assert_in_range(own, 0, job_state_own_bytes(folded) + 60 * made);
+    assert_in_range(own, 0, most);
     if (task == NULL)
         return fm_xstrdup("");
     Fermata__V1__Task *m = fermata__v1__task__unpack(NULL, task->body.n, task->body.p);
@@ -398,18 +405,73 @@ static void what_a_failed_attempt_or_an_operator_may_not_make_is_refused(void **
     }
 }
 
-static void the_limit_of_a_state_is_included(void **state)
+static int fold_within(const char *step, size_t most, size_t beside)
+{
+    struct fm_err err = {0};
+    struct task_item *task = NULL;
+    const Fermata__V1__Step *s = from_json(&fermata__v1__step__descriptor, step);
+    size_t n = protobuf_c_message_get_packed_size(&s->base);
+    int rc = job_state_apply(folded, &inputs, s, n, (struct state_limit){most, beside}, &task, &err);
+    if (rc == -FM_RESOURCE_EXHAUSTED)
+        assert_non_null(strstr(err.msg, "the job's state and its open questions would have about "));
+    free(task);
+    fm_err_done(&err);
+    return rc;
+}
+
+#define BIG                                                                                                  \
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" \
+    "xx"
+#define BIGGER BIG BIG BIG BIG BIG BIG BIG BIG BIG BIG
+
+static void the_limit_is_on_what_the_state_will_be(void **state)
 {
     (void)state;
     add_input(1);
-    struct fm_err err = {0};
-    struct task_item *task = NULL;
-    const Fermata__V1__Step *s = from_json(&fermata__v1__step__descriptor, FIRST "}");
-    assert_int_equal(job_state_apply(folded, &inputs, s, 1001, 1000, &task, &err), -FM_RESOURCE_EXHAUSTED);
-    assert_string_equal(err.msg, "the job's state would have about 1001 bytes; the limit is 1000");
-    fm_err_done(&err);
-    assert_int_equal(job_state_apply(folded, &inputs, s, 1000, 1000, &task, &err), 0);
-    free(task);
+    static const char *const makes =
+        FIRST ", 'new_tasks': [{'task_id': 's1.0', 'routine': 'r', 'slot': 'in', "
+              "'data': {'x': '" BIGGER "'}}]}";
+    assert_int_equal(fold_within(makes, 1000, 0), -FM_RESOURCE_EXHAUSTED);
+    assert_int_equal(fold_within(makes, 1400, 400),
+                     -FM_RESOURCE_EXHAUSTED); /* what stands beside it counts */
+    assert_int_equal(fold_within(makes, 1400, 100), 0);
+    /* the task is consumed: its data may come again */
+    static const char *const hands_on = STEP(2, "s1.0") ", 'new_tasks': [{'task_id': 's2.0', 'routine': 'r', "
+                                                        "'slot': 'in', 'data': {'x': '" BIGGER "'}}]}";
+    assert_int_equal(fold_within(hands_on, 1400, 100), 0);
+    /* a value that replaces another, twice in a step */
+    static const char *const sets =
+        STEP(3, "s2.0") ", 'changes': [{'key': 'k', 'kind': 1, 'value': '" BIGGER "'}, "
+                        "{'key': 'k', 'kind': 1, 'value': '" BIGGER "'}], 'new_tasks': [{'task_id': 's3.0', "
+                        "'routine': 'r', 'slot': 'in'}]}";
+    assert_int_equal(fold_within(sets, 1400, 100), 0);
+    static const char *const sets_again =
+        STEP(4, "s3.0") ", 'changes': [{'key': 'k', 'kind': 1, 'value': '" BIGGER
+                        "'}], 'new_tasks': [{'task_id': 's4.0', 'routine': 'r', "
+                        "'slot': 'in'}]}";
+    assert_int_equal(fold_within(sets_again, 1400, 100), 0);
+    static const char *const removes = STEP(5, "s4.0") ", 'changes': [{'key': 'k', 'kind': 3}, {'key': 'l', "
+                                                       "'kind': 1, 'value': '" BIGGER "'}], 'new_tasks': "
+                                                       "[{'task_id': 's5.0', 'routine': 'r', 'slot': 'in'}]}";
+    assert_int_equal(fold_within(removes, 1400, 100), 0);
+    static const char *const adds =
+        STEP(6, "s5.0") ", 'changes': [{'key': 'm', 'kind': 1, 'value': '" BIGGER "'}]}";
+    assert_int_equal(fold_within(adds, 1400, 100), -FM_RESOURCE_EXHAUSTED);
+}
+
+static void what_was_accepted_counts_no_more(void **state)
+{
+    (void)state;
+    for (unsigned i = 1; i <= 20; i++)
+        add_input(i);
+    /* twenty inputs are taken, and one is consumed */
+    assert_int_equal(
+        fold_within("{'number': 1, 'task_id': 'i1', 'routine': 'r', 'slot': 'in', 'inputs_through': "
+                    "20, 'outcome': 1}",
+                    200, 0),
+        0);
+    assert_in_range(job_state_bytes(folded), 300, 2000);
+    assert_in_range(job_state_own_bytes(folded), 0, 10);
 }
 
 /* ---- what is stored ---- */
@@ -478,7 +540,8 @@ int main(void)
         T(the_earliest_of_several_due_times_counts),
         T(a_step_that_breaks_a_rule_is_refused_in_words),
         T(what_a_failed_attempt_or_an_operator_may_not_make_is_refused),
-        T(the_limit_of_a_state_is_included),
+        T(the_limit_is_on_what_the_state_will_be),
+        T(what_was_accepted_counts_no_more),
         T(a_stored_state_that_is_malformed_is_refused),
         T(due_times_are_read_to_the_millisecond),
     };

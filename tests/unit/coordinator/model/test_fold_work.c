@@ -60,7 +60,7 @@ static long long apply(struct job_state *s, struct made *m)
     if (host_step_check(&m->step, &err) < 0)
         fail_msg("%s: %s", err.field, err.msg);
     m->step.committed_at = &now;
-    if (job_state_apply(s, &inputs, &m->step, 100, SIZE_MAX, &task, &err) < 0)
+    if (job_state_apply(s, &inputs, &m->step, 100, NO_STATE_LIMIT, &task, &err) < 0)
         fail_msg("%s: %s", err.field, err.msg);
     long long took = test_cpu_us() - from;
     free(task);

@@ -156,8 +156,8 @@ static int apply(struct fold *f, const Fermata__V1__Step *s)
 {
     struct task_item *task = NULL;
     fm_err_done(&f->err);
-    int rc = job_state_apply(f->state, &f->inputs, s, fermata__v1__step__get_packed_size(s), 1 << 20, &task,
-                             &f->err);
+    int rc = job_state_apply(f->state, &f->inputs, s, fermata__v1__step__get_packed_size(s),
+                             (struct state_limit){1 << 20, 0}, &task, &f->err);
     free(task);
     return rc;
 }

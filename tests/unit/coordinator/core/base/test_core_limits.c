@@ -169,13 +169,13 @@ static void a_result_that_is_too_large_is_a_failure_that_says_so(void **state)
     host_steps(a, job, 1, 1,
                TAKES_I1 OUTCOME(CONTINUE) ", 'children': [{'flow': 'f', " ENTRY ", 'result_slot': 'more'}]");
     const char *child = at(told_of(a, "assign"), "job_id");
-    char *text = text_of(MEGABYTE);
+    char *text = text_of(7 * MEGABYTE);
     host_steps(a, child, 1, 1,
                TAKES_I1 OUTCOME(COMPLETE) ", 'emissions': [{'event': 'out', 'data': {'y': '%s'}}]", text);
     json_t *assign = told_of(a, "assign");
-    assert_string_equal(at(assign, "inputs[0].data.status"), "FAILED");
-    assert_int_equal(strncmp(at(assign, "inputs[0].data.error.message"), "the result of the child has ", 28),
-                     0);
+    assert_string_equal(at(assign, "inputs[0].data.status"), "RESULT_TOO_LARGE");
+    assert_int_equal(
+        strncmp(at(assign, "inputs[0].data.error.message"), "it is COMPLETED, but its outputs", 32), 0);
     assert_string_equal(at(assign, "inputs[0].data.error.code"), "RESOURCE_EXHAUSTED");
     free(text);
 }

@@ -226,13 +226,13 @@ static void a_failed_job_that_goes_on_finds_what_its_children_came_to(void **sta
     assert_string_equal(at(assign, "inputs[0].data.status"), "CANCELLED");
 }
 
-static void a_result_that_has_no_room_is_a_failure(void **state)
+/* A parent with room for 6,000 bytes has an input of 4,000 that waits, and a child has a result of 4,000. */
+static const char *full_parent(const char **ret_child)
 {
-    (void)state;
     rig.config.max_state_bytes = 6000;
     rig_restart();
     a = host_joins("a", " ");
-    const char *child, *job = parent_of(&child);
+    const char *job = parent_of(ret_child);
     (void)told_of(a, "assign");
     char text[4001];
     memset(text, 'x', 4000);
@@ -240,12 +240,129 @@ static void a_result_that_has_no_room_is_a_failure(void **state)
     (void)call("Jobs/PauseJob", "'job_id': '%s'", job);
     (void)call("Jobs/SendInput", "'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}, 'data': {'x': '%s'}",
                job, text);
+    host_steps(a, *ret_child, 1, 1,
+               TAKES_I1 OUTCOME(COMPLETE) ", 'emissions': [{'event': 'out', 'data': {'y': '%s'}}]", text);
+    return job;
+}
+
+static json_t *waiting_task(const char *job, size_t i)
+{
+    return json_array_get(json_object_get(json_object_get(job_of(job), "state"), "pending_tasks"), i);
+}
+
+static void consume_input(const char *job, unsigned epoch)
+{
+    host_steps(a, job, epoch, 2,
+               ", 'task_id': 'i2', 'routine': 'r', 'slot': 'in', 'inputs_through': 2" OUTCOME(CONTINUE));
+}
+
+static void a_result_that_has_no_room_waits_until_there_is(void **state)
+{
+    (void)state;
+    const char *child, *job = full_parent(&child);
+    assert_string_equal(at(job_of(child), "parent_waits"), "true");
+    assert_string_equal(at(job_of(job), "children[0].job_id"), child);
+    assert_null(waiting_task(job, 1));
+    refuses("RESOURCE_EXHAUSTED data: the state of job", "Jobs/SendInput",
+            "'job_id': '%s', 'to': {'routine': 'r', 'slot': 'in'}",
+            job); /* it does not overtake the result */
+    (void)call("Jobs/ResumeJob", "'job_id': '%s'", job);
+    (void)told_of(a, "assign");
+    consume_input(job, 2);
+    assert_string_equal(at(waiting_task(job, 0), "child_job_id"), child); /* at once, not in a while */
+    assert_string_equal(at(waiting_task(job, 0), "data.status"), "COMPLETED");
+    assert_int_equal(strlen(at(waiting_task(job, 0), "data.outputs[0].data.y")), 4000);
+    assert_string_equal(at(job_of(job), "children"), "");
+    assert_string_equal(at(job_of(child), "parent_waits"), "");
+}
+
+static void a_result_that_waits_is_there_after_a_restart(void **state)
+{
+    (void)state;
+    const char *child, *job = full_parent(&child);
+    rig_restart();
+    (void)call("Jobs/ResumeJob", "'job_id': '%s'", job);
+    a = host_joins("a", " ");
+    (void)told_of(a, "assign");
+    consume_input(job, 2);
+    rig_pass(60000);
+    assert_string_equal(at(waiting_task(job, 0), "child_job_id"), child);
+    assert_string_equal(at(waiting_task(job, 0), "data.status"), "COMPLETED");
+    assert_string_equal(at(job_of(child), "parent_waits"), "");
+}
+
+static void a_result_is_taken_whatever_the_state_has_when_nothing_would_make_room(void **state)
+{
+    (void)state;
+    rig.config.max_state_bytes = 6000;
+    rig_restart();
+    a = host_joins("a", " ");
+    const char *job = submit_f(" ");
+    char text[4001];
+    memset(text, 'x', 4000);
+    text[4000] = '\0';
+    host_steps(
+        a, job, 1, 1,
+        TAKES_I1 OUTCOME(CONTINUE) ", 'children': [{'flow': 'f', 'entry': {'routine': 'r', 'slot': 'in'}, "
+                                   "'result_slot': 'more'}], 'changes': [{'kind': 1, 'key': 'k', 'value': "
+                                   "'%s'}]",
+        text);
+    const char *child = at(job_of(job), "children[0].job_id");
     host_steps(a, child, 1, 1,
                TAKES_I1 OUTCOME(COMPLETE) ", 'emissions': [{'event': 'out', 'data': {'y': '%s'}}]", text);
-    json_t *task = json_array_get(json_object_get(json_object_get(job_of(job), "state"), "pending_tasks"), 1);
-    assert_string_equal(at(task, "child_job_id"), child);
-    assert_string_equal(at(task, "data.status"), "FAILED");
-    assert_string_equal(at(task, "data.error.code"), "RESOURCE_EXHAUSTED");
+    assert_string_equal(at(waiting_task(job, 0), "child_job_id"), child);
+}
+
+static void a_child_that_is_deleted_while_its_result_waits_has_failed(void **state)
+{
+    (void)state;
+    const char *child, *job = full_parent(&child);
+    (void)call("Jobs/DeleteJob", "'job_id': '%s'", child);
+    (void)call("Jobs/ResumeJob", "'job_id': '%s'", job);
+    (void)told_of(a, "assign");
+    consume_input(job, 2);
+    assert_string_equal(at(waiting_task(job, 0), "child_job_id"), child);
+    assert_string_equal(at(waiting_task(job, 0), "data.status"), "FAILED");
+    assert_string_equal(at(waiting_task(job, 0), "data.error.code"), "NOT_FOUND");
+}
+
+static void results_that_wait_are_let_go_with_their_parent(void **state)
+{
+    (void)state;
+    const char *child, *job = full_parent(&child);
+    (void)call("Jobs/CancelJob", "'job_id': '%s'", job);
+    assert_string_equal(at(job_of(child), "parent_waits"), "");
+    assert_string_equal(at(job_of(job), "children"), "");
+}
+
+static void a_result_may_have_some_megabytes(void **state)
+{
+    (void)state;
+    const struct {
+        size_t n;
+        const char *status;
+    } cases[] = {
+        {2000000, "COMPLETED"       },
+        {7400000, "RESULT_TOO_LARGE"}
+    };
+    for (size_t i = 0; i < 2; i++) {
+        const char *child, *job = parent_of(&child);
+        (void)told_of(a, "assign");
+        char *text = calloc(cases[i].n + 1, 1);
+        assert_non_null(text);
+        memset(text, 'x', cases[i].n);
+        host_steps(a, child, 1, 1,
+                   TAKES_I1 OUTCOME(COMPLETE) ", 'emissions': [{'event': 'out', 'data': {'y': '%s'}}]", text);
+        free(text);
+        json_t *task = waiting_task(job, 0);
+        assert_string_equal(at(task, "child_job_id"), child);
+        assert_string_equal(at(task, "data.status"), cases[i].status);
+        if (i == 0)
+            assert_int_equal(strlen(at(task, "data.outputs[0].data.y")), cases[i].n);
+        else
+            assert_non_null(strstr(at(task, "data.error.message"),
+                                   "it is COMPLETED, but its outputs and shared data have "));
+    }
 }
 
 static void children_are_checked(void **state)
@@ -328,7 +445,12 @@ int main(void)
         T(a_result_is_given_once_whatever_is_lost),
         T(children_of_a_job_that_ends_are_cancelled),
         T(a_failed_job_that_goes_on_finds_what_its_children_came_to),
-        T(a_result_that_has_no_room_is_a_failure),
+        T(a_result_that_has_no_room_waits_until_there_is),
+        T(a_result_that_waits_is_there_after_a_restart),
+        T(a_result_is_taken_whatever_the_state_has_when_nothing_would_make_room),
+        T(a_child_that_is_deleted_while_its_result_waits_has_failed),
+        T(results_that_wait_are_let_go_with_their_parent),
+        T(a_result_may_have_some_megabytes),
         T(children_are_checked),
         T(a_question_of_a_child_is_shown_and_answered_by_way_of_the_parent),
         T(a_job_that_waited_for_a_child_is_forked_before_or_after),
