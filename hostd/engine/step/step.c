@@ -128,6 +128,8 @@ static void apply_questions(struct fm_ctx *ctx)
     struct withdrawn *w;
     DL_FOREACH (ctx->out.withdrawn, w) {
         (void)asked_remove(&job->asked, w->pause_id);
+        if (job->open_questions > 0)
+            job->open_questions--;
         if (w->has_state)
             kv_remove(&hjob_routine_state(job, w->routine)->kv, w->pause_id, strlen(w->pause_id));
     }
