@@ -26,6 +26,7 @@
 
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const tls_versions[] = {"1.2", "1.3", NULL};
+static const char *const log_times[] = {"absolute", "relative", NULL};
 
 static struct options {
     const char *listen, *data, *log_level, *backup, *fair_by;
@@ -35,12 +36,14 @@ static struct options {
     struct authority_wanted authority;
     bool verify, insecure;
     int tls_min;
-    int log_format;
+    int log_format, log_time;
     int64_t lease_ms, heartbeat_ms, pause_grace_ms, shutdown_grace_ms, snapshot_steps, max_active_mib,
-        max_waiting_jobs, max_calls, max_connections, max_unread_mib, request_timeout_ms, watch_heartbeat_ms;
+        max_waiting_jobs, max_steps, max_depth, max_calls, max_connections, max_unread_mib,
+        request_timeout_ms, watch_heartbeat_ms;
 } opt = {.listen = "127.0.0.1:7420",
          .data = "fermata-data",
          .log_level = "info",
+         .log_time = 1,
          .fair_by = "",
          .authority = {.domain = "fermata"},
          .lease_ms = 10000,
@@ -49,6 +52,8 @@ static struct options {
          .snapshot_steps = 256,
          .max_active_mib = 2048,
          .max_waiting_jobs = 1000000,
+         .max_steps = 100000,
+         .max_depth = 32,
          .max_calls = 20000,
          .max_connections = 16384,
          .max_unread_mib = 256,
@@ -89,6 +94,10 @@ static const struct conf_option options[] = {
      "MiB of memory for jobs that wait for a host or run; submits and answers beyond it are refused", 1, 1048576, NULL},
     {"max-waiting-jobs", CONF_INT, &opt.max_waiting_jobs, "N",
      "jobs that may wait for a host; submits beyond it are refused", 1, 100000000, NULL},
+    {"max-steps", CONF_INT, &opt.max_steps, "N",
+     "steps that a job may make between two inputs before it is paused with reason LIMIT, unless its flow says otherwise; 0: no limit", 0, 4294967295, NULL},
+    {"max-depth", CONF_INT, &opt.max_depth, "N",
+     "how deep jobs may start jobs before one is paused with reason LIMIT, unless its flow says otherwise; 0: no limit", 0, 4294967295, NULL},
     {"fair-by", CONF_STRING, &opt.fair_by, "LABEL",
      "label of jobs between whose values hosts go round when jobs wait for them; not set: between flows", 0, 256, NULL},
     {"max-calls", CONF_INT, &opt.max_calls, "N",
@@ -119,6 +128,8 @@ static const struct conf_option options[] = {
      "for example info, or info,rpc=debug", 0, 300, NULL},
     {"log-format", CONF_CHOICE, &opt.log_format, "FORMAT",
      "lines for people or for machines", 0, 0, log_formats},
+    {"log-time", CONF_CHOICE, &opt.log_time, "TIME",
+     "how lines for people say when: absolute, the time of day (UTC), or relative, since the start", 0, 0, log_times},
 };
 /* clang-format on */
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -298,7 +309,10 @@ static int run(void)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     struct fm_err err = {0};
-    struct fm_log_config log = {.fd = STDERR_FILENO, .json = opt.log_format == 1, .levels = opt.log_level};
+    struct fm_log_config log = {.fd = STDERR_FILENO,
+                                .json = opt.log_format == 1,
+                                .absolute = opt.log_time == 0,
+                                .levels = opt.log_level};
     if (fm_log_start(&log, &err) < 0) {
         fm_err_wrap(&err, "--log-level %s", opt.log_level);
         fprintf(stderr, "coordinator: %s\n", err.msg);
@@ -324,15 +338,18 @@ static int run(void)
                                     .max_connections = (size_t)opt.max_connections,
                                     .request_ms = (int)opt.request_timeout_ms,
                                     .max_unread_bytes = (size_t)opt.max_unread_mib * 1024 * 1024};
-    struct core_config core = {.lease_ms = (uint32_t)opt.lease_ms,
-                               .heartbeat_ms = (uint32_t)opt.heartbeat_ms,
-                               .pause_grace_ms = (uint32_t)opt.pause_grace_ms,
-                               .snapshot_steps = (uint32_t)opt.snapshot_steps,
-                               .watch_heartbeat_ms = (uint32_t)opt.watch_heartbeat_ms,
-                               .max_active_bytes = (size_t)opt.max_active_mib * 1024 * 1024,
-                               .max_waiting_jobs = (size_t)opt.max_waiting_jobs,
-                               .fair_by = opt.fair_by,
-                               .seed = fm_random_seed()};
+    struct core_config core = {
+        .lease_ms = (uint32_t)opt.lease_ms,
+        .heartbeat_ms = (uint32_t)opt.heartbeat_ms,
+        .pause_grace_ms = (uint32_t)opt.pause_grace_ms,
+        .snapshot_steps = (uint32_t)opt.snapshot_steps,
+        .watch_heartbeat_ms = (uint32_t)opt.watch_heartbeat_ms,
+        .max_active_bytes = (size_t)opt.max_active_mib * 1024 * 1024,
+        .max_waiting_jobs = (size_t)opt.max_waiting_jobs,
+        .limits = {.steps = (uint32_t)opt.max_steps, .depth = (uint32_t)opt.max_depth},
+        .fair_by = opt.fair_by,
+        .seed = fm_random_seed()
+    };
     app.rpc = rpc_server_new(app.loop, &rpc);
     if (has_tls() && rpc_server_secure(app.rpc, &opt.tls, &err) < 0)
         fm_abort(err.msg); /* they were right a moment ago */
@@ -360,7 +377,8 @@ static int run(void)
 static int look_after_store(void)
 {
     fm_auto(fm_err) err = {0};
-    struct fm_log_config log = {.fd = STDERR_FILENO, .json = opt.log_format == 1, .levels = "warn"};
+    struct fm_log_config log = {
+        .fd = STDERR_FILENO, .json = opt.log_format == 1, .absolute = opt.log_time == 0, .levels = "warn"};
     if (fm_log_start(&log, &err) < 0) {
         fprintf(stderr, "coordinator: %s\n", err.msg);
         return 2;

@@ -31,6 +31,7 @@ int ADD_TYPES(struct registry *r, struct fm_err *err);
 
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const tls_versions[] = {"1.2", "1.3", NULL};
+static const char *const log_times[] = {"absolute", "relative", NULL};
 
 static struct options {
     const char *coordinator, *id, *log_level, *secrets, *ca_file, *plugins, *prices;
@@ -39,10 +40,11 @@ static struct options {
     bool insecure;
     struct conf_labels labels, secret_env;
     int64_t capacity, inbox_mib, drain_timeout_ms, workers;
-    int log_format;
+    int log_format, log_time;
     bool no_supervisor;
 } opt = {.coordinator = "127.0.0.1:7420",
          .log_level = "info",
+         .log_time = 1,
          .capacity = 64,
          .inbox_mib = 1024,
          .drain_timeout_ms = 10000,
@@ -88,6 +90,8 @@ static const struct conf_option options[] = {
      "for example info, or info,llm=debug", 0, 300, NULL},
     {"log-format", CONF_CHOICE, &opt.log_format, "FORMAT",
      "lines for people or for machines", 0, 0, log_formats},
+    {"log-time", CONF_CHOICE, &opt.log_time, "TIME",
+     "how lines for people say when: absolute, the time of day (UTC), or relative, since the start", 0, 0, log_times},
     {"no-supervisor", CONF_BOOL, &opt.no_supervisor, NULL,
      "run without the process that restarts the daemon when it dies and has its jobs moved at once; for debuggers", 0, 0, NULL},
 };
@@ -161,7 +165,10 @@ static struct secrets *read_secrets(struct fm_err *err)
 static int run(const char *incarnation)
 {
     fm_auto(fm_err) err = {0};
-    struct fm_log_config log = {.fd = STDERR_FILENO, .json = opt.log_format == 1, .levels = opt.log_level};
+    struct fm_log_config log = {.fd = STDERR_FILENO,
+                                .json = opt.log_format == 1,
+                                .absolute = opt.log_time == 0,
+                                .levels = opt.log_level};
     struct registry *registry = registry_new();
     struct secrets *secrets = NULL;
     struct rpc_dialer *dialer = NULL;
@@ -191,6 +198,7 @@ static int run_supervised(void)
                                           .host_id = opt.id,
                                           .log_levels = opt.log_level,
                                           .log_json = opt.log_format == 1,
+                                          .log_absolute = opt.log_time == 0,
                                           .run = run};
     return supervisor_run(&cfg);
 }

@@ -36,7 +36,7 @@ static const char *const category_names[] = {"FLOW",  "ROUTINE",   "STATE", "STO
 static atomic_int levels[FM_LOG_CATEGORIES] = {FM_LOG_INFO, FM_LOG_INFO, FM_LOG_INFO,
                                                FM_LOG_INFO, FM_LOG_INFO, FM_LOG_INFO,
                                                FM_LOG_INFO, FM_LOG_INFO, FM_LOG_INFO};
-static atomic_bool as_json;
+static atomic_bool as_json, absolute;
 static atomic_llong start_us;    /* 0: nothing was logged yet */
 static atomic_ullong lines_lost; /* dropped by a full queue, or not taken by the output */
 
@@ -96,6 +96,11 @@ static int set_one(int table[FM_LOG_CATEGORIES], const char *s, size_t n, struct
                           (int)(eq - s), s);
     table[c] = l;
     return 0;
+}
+
+void fm_log_set_absolute(bool is_absolute)
+{
+    atomic_store(&absolute, is_absolute);
 }
 
 void fm_log_set_json(bool json)
@@ -211,13 +216,27 @@ static int64_t since_start_us(void)
     return atomic_compare_exchange_strong(&start_us, &start, now) ? 0 : now - start;
 }
 
+/* The time of day, UTC. */
+static void put_time(char *when, size_t size)
+{
+    int64_t ms = fm_now_wall_ms();
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    size_t n = strftime(when, size, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(when + n, size - n, ".%03dZ", (int)(ms % 1000));
+}
+
 static void format_text(struct line *l, const char *level, const char *category, const char *message,
                         const struct fm_log_kv *kv)
 {
-    char head[96];
+    char head[96], when[40];
     int64_t ms = since_start_us() / 1000;
-    snprintf(head, sizeof(head), "+%lld.%03llds %-5s %-9s ", (long long)(ms / 1000), (long long)(ms % 1000),
-             level, category);
+    if (atomic_load(&absolute))
+        put_time(when, sizeof(when));
+    else
+        snprintf(when, sizeof(when), "+%lld.%03llds", (long long)(ms / 1000), (long long)(ms % 1000));
+    snprintf(head, sizeof(head), "%s %-5s %-9s ", when, level, category);
     put_text(l, head);
     put_text(l, message);
     for (; kv->key != NULL && l->n < sizeof(l->text) - 128; kv++) {
@@ -231,14 +250,10 @@ static void format_text(struct line *l, const char *level, const char *category,
 static void format_json(struct line *l, const char *level, const char *category, const char *message,
                         const struct fm_log_kv *kv)
 {
-    char head[160], when[32];
-    int64_t ms = fm_now_wall_ms();
-    time_t seconds = (time_t)(ms / 1000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(head, sizeof(head), "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"category\":\"%s\",\"msg\":\"",
-             when, (int)(ms % 1000), level, category);
+    char head[160], when[40];
+    put_time(when, sizeof(when));
+    snprintf(head, sizeof(head), "{\"time\":\"%s\",\"level\":\"%s\",\"category\":\"%s\",\"msg\":\"", when,
+             level, category);
     put_text(l, head);
     put_escaped(l, message);
     put(l, "\"", 1);
@@ -452,6 +467,7 @@ int fm_log_start(const struct fm_log_config *cfg, struct fm_err *err)
                        : fm_err_set(err, FM_RESOURCE_EXHAUSTED, NULL, "the log thread could not be started");
     }
     atomic_store(&as_json, cfg->json);
+    atomic_store(&absolute, cfg->absolute);
     atomic_store(&start_us, (long long)fm_now_mono_us());
     atomic_store(&output_blocked, false);
     out = q;

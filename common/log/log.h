@@ -69,6 +69,7 @@ void fm_log_write(enum fm_log_level level, enum fm_log_category category, const 
 struct fm_log_config {
     int fd; /* where to write, usually 2; not closed */
     bool json;
+    bool absolute;      /* lines for people begin with the time of day, not with that since the start */
     const char *levels; /* "info", or "info,rpc=debug,storage=trace"; NULL: as they are (info) */
     size_t queue_bytes; /* 0: 1 MiB; the writer has as much again */
 };
@@ -77,6 +78,8 @@ struct fm_log_config {
  * -FM_INVALID_ARGUMENT for bad levels, -FM_FAILED_PRECONDITION when it is already running,
  * -FM_RESOURCE_EXHAUSTED when there can be no thread. */
 int fm_log_start(const struct fm_log_config *cfg, struct fm_err *err) FM_MUST_CHECK;
+/* How lines for people say the time. */
+void fm_log_set_absolute(bool is_absolute);
 /* Lines for machines, or for people: for a process that logs without the thread. */
 void fm_log_set_json(bool json);
 /* Writes what is queued, for at most about a second if the output is blocked, and ends the

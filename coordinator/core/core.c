@@ -45,6 +45,9 @@
 #include "unit.h"
 #include "watch.h"
 
+#define CLOCK_SET_MS 1000
+#define SLEW 100 /* its clock goes faster or slower by this part */
+
 /* ---- requests ---- */
 
 static int check_bytes(const struct core *c, struct fm_err *err)
@@ -301,10 +304,25 @@ void core_flush(struct core *c)
     }
 }
 
+/* Records and waits are by one clock, the core's own: it begins with the system's, and goes on with the
+ * monotonic one. So a system's clock that is set neither stops a wait nor cuts it short. What the two differ
+ * by is made good slowly, one part in a hundred. */
 void core_set_time(struct core *c, int64_t mono_ms, int64_t wall_ms)
 {
+    int64_t passed = mono_ms > c->now_ms ? mono_ms - c->now_ms : 0;
     c->now_ms = mono_ms;
-    c->wall_ms = wall_ms;
+    c->wall_ms += passed;
+    int64_t behind = wall_ms - c->wall_ms, set_by = behind - c->behind_ms;
+    if (set_by >= CLOCK_SET_MS || set_by <= -CLOCK_SET_MS)
+        FM_LOG(WARN, STATE,
+               "the system's clock was set; waits go on by the time that passes, and the coordinator's times "
+               "follow slowly, or at a restart",
+               FM_I64("by_ms", set_by), FM_I64("differs_by_ms", behind));
+    c->slew_ms += passed;
+    int64_t most = c->slew_ms / SLEW, by = behind > most ? most : behind < -most ? -most : behind;
+    c->slew_ms %= SLEW;
+    c->wall_ms += by;
+    c->behind_ms = behind - by;
 }
 
 int64_t core_next_deadline(const struct core *c)
@@ -366,7 +384,8 @@ struct core *core_new(const struct core_config *cfg, const struct core_io *io)
 
 void core_start(struct core *c, int64_t mono_ms, int64_t wall_ms)
 {
-    core_set_time(c, mono_ms, wall_ms);
+    c->now_ms = mono_ms;
+    c->wall_ms = wall_ms;
     recovery_begin(c);
 }
 
@@ -379,6 +398,11 @@ void core_stop(struct core *c)
     (void)fm_err_set(&err, FM_UNAVAILABLE, NULL, "the coordinator is stopping");
     watches_fail(c, &err);
     sessions_end(c, &err);
+}
+
+int64_t core_wall_ms(const struct core *c)
+{
+    return c->wall_ms;
 }
 
 uint64_t core_looks(const struct core *c)

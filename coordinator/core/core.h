@@ -32,8 +32,8 @@ void core_free(struct core *c);
 /* Begins recovery: reads the active jobs from the store. */
 void core_start(struct core *c, int64_t mono_ms, int64_t wall_ms);
 
-/* Says what time it is; call before every other input. Monotonic time decides leases, wall time stamps
- * records. */
+/* Says what time it is; call before every other input. Monotonic time decides leases and how long waits last.
+ * Wall time is what its clock begins with; if it is set later, the core's clock follows slowly. */
 void core_set_time(struct core *c, int64_t mono_ms, int64_t wall_ms);
 
 /* A client's request, decoded and guarded; `raw` are its bytes. The caller may call the method; NULL: may do
@@ -69,6 +69,8 @@ void core_tick(struct core *c);
 /* Begins shutdown: ends watches and streams of hosts with UNAVAILABLE, refuses requests; what is under way in
  * the store goes on. */
 void core_stop(struct core *c);
+/* The core's clock, which stamps records and decides what is due: wall milliseconds. */
+int64_t core_wall_ms(const struct core *c);
 /* How often it has looked whether a host could have a job that waits: for tests, which count work. */
 uint64_t core_looks(const struct core *c);
 /* True when no unit is under way. */

@@ -16,6 +16,7 @@
 #include "google/protobuf/timestamp.pb-c.h"
 #include "guard.h"
 #include "id.h"
+#include "job_limits.h"
 #include "job_state.h"
 #include "job_state_int.h"
 #include "mem.h"
@@ -433,7 +434,7 @@ void job_remove_pause(struct job *job, const char *pause_id)
 
 static bool is_kept(const Fermata__V1__Pause *p)
 {
-    return pause_is_question(p) || p->reason == PAUSE_REASON_OUTCOME_UNKNOWN;
+    return pause_is_question(p) || pause_is_limit(p) || p->reason == PAUSE_REASON_OUTCOME_UNKNOWN;
 }
 
 void job_close_pauses(struct job *job, enum kept_pauses keep)
@@ -488,7 +489,7 @@ bool job_is_held(const struct job *job)
 {
     return job_count_pauses(job, PAUSE_REASON_OPERATOR) > 0 ||
            job_count_pauses(job, PAUSE_REASON_BREAKPOINT) > 0 ||
-           job_count_pauses(job, PAUSE_REASON_OUTCOME_UNKNOWN) > 0;
+           job_count_pauses(job, PAUSE_REASON_OUTCOME_UNKNOWN) > 0 || job_is_limited(job);
 }
 
 static int64_t time_ms(const Google__Protobuf__Timestamp *t)
@@ -537,11 +538,31 @@ bool job_wants_snapshot(const struct job *job, bool at_rest, uint32_t snapshot_s
            job->journal_bytes >= job_state_bytes(job->state);
 }
 
+bool job_is_limited(const struct job *job)
+{
+    if (job_count_pauses(job, PAUSE_REASON_LIMIT) == 0)
+        return false;
+    for (size_t i = 0; i < job->head->n_pauses; i++)
+        if (pause_is_limit(job->head->pauses[i]))
+            return true;
+    return false;
+}
+
+void job_limit_met(struct job *job, const char *limit)
+{
+    if (job_is_limited(job) || job->head->limit_met[0] != '\0')
+        return;
+    pb_set_string(&job->head->limit_met, limit);
+    job->head->pause_requested = job->head_dirty = true;
+}
+
 bool children_due(const struct job *job)
 {
     const Fermata__V1__Job *h = job->head;
     if (job_status_final((int)h->status))
         return h->parent_waits || h->n_children > 0;
+    if (job_is_limited(job))
+        return false;
     for (size_t i = 0; i < h->n_children; i++)
         if (!h->children[i]->started)
             return true;

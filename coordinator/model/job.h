@@ -172,8 +172,12 @@ size_t pause_bytes_of(const Fermata__V1__Pause *p);
 
 /* True when the job has a pending task, due or not, or an input that no step has taken. */
 bool job_has_work(const struct job *job);
-/* True when an open pause halts the whole job: an operator's, a breakpoint, an unknown outcome. */
+/* True when an open pause halts the whole job: an operator's, a breakpoint, an unknown outcome, a limit. */
 bool job_is_held(const struct job *job);
+/* True while a limit that was met holds it: it starts no jobs. */
+bool job_is_limited(const struct job *job);
+/* The job is to be paused at the end of its step in hand because it has met this limit ("steps", "depth"). */
+void job_limit_met(struct job *job, const char *limit);
 /* When the job must be looked at without anybody's asking, in wall milliseconds; 0: never. In a
  * flow that runs several tasks side by side (`parallelism` above 1) an open question does not stop its
  * timers. Sets head.wake_at, too. */

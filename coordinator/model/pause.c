@@ -19,13 +19,26 @@
 bool pause_is_question(const Fermata__V1__Pause *p)
 {
     return p->reason == PAUSE_REASON_QUESTION || p->reason == PAUSE_REASON_BUDGET ||
-           p->reason == PAUSE_REASON_TOOL || p->reason == PAUSE_REASON_INPUT;
+           p->reason == PAUSE_REASON_TOOL || p->reason == PAUSE_REASON_INPUT ||
+           (p->reason == PAUSE_REASON_LIMIT && p->slot[0] != '\0');
+}
+
+/* Hosts say BUDGET also of the usual number of an agent's turns, for coordinators that do not know LIMIT. */
+static bool is_usual_limit(const Fermata__V1__Pause *p)
+{
+    for (size_t i = 0; p->data != NULL && i < p->data->n_fields; i++) {
+        const Google__Protobuf__Struct__FieldsEntry *e = p->data->fields[i];
+        if (strcmp(e->key, "usual_limit") == 0 && e->value != NULL &&
+            e->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE && e->value->bool_value)
+            return true;
+    }
+    return false;
 }
 
 int pause_reason_of(const Fermata__V1__Pause *of_step)
 {
     if (of_step->reason == PAUSE_REASON_BUDGET)
-        return PAUSE_REASON_BUDGET;
+        return is_usual_limit(of_step) ? PAUSE_REASON_LIMIT : PAUSE_REASON_BUDGET;
     return of_step->asks_for == PAUSE_REASON_TOOL || of_step->asks_for == PAUSE_REASON_INPUT
                ? (int)of_step->asks_for
                : PAUSE_REASON_QUESTION;

@@ -168,7 +168,8 @@ static void watch_supervisor(const struct supervisor *s, pid_t supervisor)
 {
     static const struct tls_files no_tls;
     const struct tls_files *tls = s->cfg->tls != NULL ? s->cfg->tls : &no_tls;
-    static char name[] = "hostd", option[] = "--certify", json[] = "json", text[] = "text";
+    static char name[] = "hostd", option[] = "--certify", json[] = "json", text[] = "text",
+                absolute[] = "absolute";
     orphaned.supervisor = supervisor;
     snprintf(orphaned.lease, sizeof(orphaned.lease), "0");
     char *argv[CERTIFY_ARGS + 1] = {name,
@@ -178,7 +179,9 @@ static void watch_supervisor(const struct supervisor *s, pid_t supervisor)
                                     (char *)(uintptr_t)s->incarnation,
                                     orphaned.lease,
                                     (char *)(uintptr_t)s->cfg->log_levels,
-                                    s->cfg->log_json ? json : text,
+                                    s->cfg->log_json       ? json
+                                    : s->cfg->log_absolute ? absolute
+                                                           : text,
                                     argument(s->cfg->tls == NULL ? NULL
                                              : tls->only_13      ? "1.3"
                                                                  : "1.2"),
@@ -222,6 +225,7 @@ int supervisor_certifier_main(char **argv)
     if (fm_log_set_levels(argv[6], &err) < 0)
         FM_LOG(WARN, HOST, "the log levels could not be restored, ignoring", FM_ERR(&err));
     fm_log_set_json(strcmp(argv[7], "json") == 0);
+    fm_log_set_absolute(strcmp(argv[7], "absolute") == 0);
     FM_LOG(WARN, HOST, "the supervisor was killed; the host daemon ends with it", FM_STR("host", argv[3]),
            FM_STR("incarnation", argv[4]));
     if (end_children(NULL, 0) < 0) {
@@ -429,6 +433,7 @@ int supervisor_run(const struct supervisor_config *cfg)
         return 2;
     }
     fm_log_set_json(cfg->log_json);
+    fm_log_set_absolute(cfg->log_absolute);
     page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         fm_abort("no memory for the supervisor");

@@ -28,7 +28,7 @@ struct supervisor_config {
     const struct tls_files *tls; /* NULL: without */
     const char *host_id;
     const char *log_levels;
-    bool log_json;
+    bool log_json, log_absolute;
     /* The daemon: runs in the child, under this incarnation. Returns its exit code. */
     int (*run)(const char *incarnation);
 };

@@ -234,7 +234,7 @@ static void w3(void)
     start(&c, 2);
     struct fm_buf flow = {0};
     static const char before[] = "{'name':'talk','routines':[{'id':'a','type':'llm_agent',"
-                                 "'config':{'provider':'mock','script':[";
+                                 "'config':{'provider':'mock','limits':{'max_turns':0},'script':[";
     fm_buf_append(&flow, before, sizeof(before) - 1);
     for (size_t i = 0; i < sizes->w3_turns; i++)
         fm_buf_append(&flow, "{'ask':'?'},", 12);

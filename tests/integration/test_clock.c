@@ -1,5 +1,5 @@
-/* A host whose clock is wrong: only durations cross the wire, and times are meant by the coordinator's clock.
- */
+/* Clocks that are wrong, or are set: only durations cross the wire, times are meant by the coordinator's
+ * clock, and waits last as long as they were to. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,20 +16,35 @@
 
 #include "cluster.h"
 
-/* A sanitizer wants to be loaded first, so there the clock is right. */
-static void start_host(struct cluster *c, int i, const char *id, const char *skew)
+/* Daemons that are started from here on have a false wall clock: by this much, or, if `key` is
+ * FAKETIME_TIMESTAMP_FILE, by what stands in this file at the time. A sanitizer wants to be loaded first, so
+ * there the clock is right. */
+static void fake_clock(const char *key, const char *value)
 {
     glob_t found;
     assert_int_equal(glob("/usr/lib/*/faketime/libfaketimeMT.so.1", 0, NULL, &found), 0);
     if (!TEST_SANITIZED) {
         assert_int_equal(setenv("LD_PRELOAD", found.gl_pathv[0], 1), 0);
-        assert_int_equal(setenv("FAKETIME", skew, 1), 0);
+        assert_int_equal(setenv(key, value, 1), 0);
+        assert_int_equal(setenv("FAKETIME_NO_CACHE", "1", 1), 0);
         assert_int_equal(setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1", 1), 0);
         assert_int_equal(setenv("DONT_FAKE_MONOTONIC", "1", 1), 0);
     }
-    cluster_host(c, i, id, NULL);
-    assert_int_equal(unsetenv("LD_PRELOAD"), 0);
     globfree(&found);
+}
+
+static void true_clock(void)
+{
+    assert_int_equal(unsetenv("LD_PRELOAD"), 0);
+    assert_int_equal(unsetenv("FAKETIME"), 0);
+    assert_int_equal(unsetenv("FAKETIME_TIMESTAMP_FILE"), 0);
+}
+
+static void start_host(struct cluster *c, int i, const char *id, const char *skew)
+{
+    fake_clock("FAKETIME", skew);
+    cluster_host(c, i, id, NULL);
+    true_clock();
 }
 
 static time_t time_of(const char *text)
@@ -83,9 +98,72 @@ static void times_and_durations_hold_on_hosts_whose_clocks_are_days_off(void **s
     }
 }
 
+static void set_clock(struct cluster *c, const char *by)
+{
+    FILE *f = fopen(cluster_file(c, "clock"), "w");
+    assert_non_null(f);
+    fprintf(f, "%s\n", by);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Both daemons' clocks are set while a job sleeps, one retries, one asks for a while, and one has a deadline.
+ */
+static void waits_last_as_long_as_they_were_to_when_the_clock_is_set(void **state)
+{
+    (void)state;
+    static const char *const by[] = {"-2h", "+2h"};
+    for (int i = 0; i < 2; i++) {
+        struct cluster c;
+        long ms = 3000L * test_slow();
+        cluster_init(&c);
+        c.probes = true;
+        set_clock(&c, "+0s");
+        fake_clock("FAKETIME_TIMESTAMP_FILE", cluster_file(&c, "clock"));
+        cluster_coordinator(&c, NULL);
+        cluster_host(&c, 0, "a", NULL);
+        true_clock();
+        long long begun = test_now_ms();
+        const char *asleep = submit_flow(&c, "{}",
+                                         "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':"
+                                         "[{'schedule':'again','ms':%ld}],'again':[{'emit':'out'}]}}}]}",
+                                         ms),
+                   *retried = submit_flow(&c, "{}",
+                                          "{'routines':[{'id':'a','type':'probe',"
+                                          "'config':{'do':{'in':[{'fail':'UNAVAILABLE','attempts':1},"
+                                          "{'emit':'out'}]}},'policy':{'retry':{'max_attempts':2,"
+                                          "'initial_delay_ms':%ld}}}]}",
+                                          ms),
+                   *asks = submit_flow(&c, "{}",
+                                       "{'routines':[{'id':'a','type':'probe','config':{'do':{'in':"
+                                       "[{'ask':'Well?','timeout_ms':%ld,'default':'no'}],"
+                                       "'answer':[{'emit':'out'}]}}}]}",
+                                       ms),
+                   *late = submit_flow(&c, "{}",
+                                       "{'deadline_ms':%ld,'routines':[{'id':'a','type':'probe',"
+                                       "'config':{'do':{'in':[{'ask':'Well?'}]}}}]}",
+                                       ms);
+        json_decref(wait_status(&c, asleep, "SLEEPING"));
+        json_decref(wait_status(&c, retried, "SLEEPING"));
+        json_decref(wait_status(&c, asks, "PAUSED"));
+        json_decref(wait_status(&c, late, "PAUSED"));
+        set_clock(&c, by[i]);
+        json_decref(wait_status(&c, asleep, "COMPLETED"));
+        assert_true(test_now_ms() - begun >= ms);
+        json_decref(wait_status(&c, retried, "COMPLETED"));
+        json_decref(wait_status(&c, asks, "COMPLETED"));
+        json_decref(wait_status(&c, late, "FAILED"));
+        char *log = file_text(cluster_file(&c, "coordinator.log"));
+        if (!TEST_SANITIZED)
+            assert_non_null(strstr(log, "clock was set"));
+        free(log);
+        cluster_done(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(waits_last_as_long_as_they_were_to_when_the_clock_is_set),
         cmocka_unit_test(times_and_durations_hold_on_hosts_whose_clocks_are_days_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

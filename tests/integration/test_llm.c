@@ -323,7 +323,7 @@ static void money_is_summed_up_without_drift(void **state)
     for (int i = 0; i < 2; i++) {
         json_t *j = rpc(llm.c.address, "Jobs/SubmitJob",
                         "{'inline_flow':{'name':'money','routines':[{'id':'a','type':'llm_agent',"
-                        "'config':{'provider':'mock','script':[%s]}}]},"
+                        "'config':{'provider':'mock','limits':{'max_turns':0},'script':[%s]}}]},"
                         "'entry':{'routine':'a','slot':'trigger'}}",
                         script);
         json_t *done = wait_status(&llm.c, at(j, "jobId"), "COMPLETED");

@@ -242,7 +242,7 @@ static void a_tool_whose_calls_nobody_takes_is_warned_of(void **state)
     json_t *r = rpc(llm.c.address, "Flows/PutFlow",
                     "{'flow':{'name':'tools','routines':[{'id':'agent','type':'llm_agent',"
                     "'config':{'provider':'openai','model':'m',"
-                    "'tools':[{'name':'one'},{'name':'two'},{'name':'three'}]}},"
+                    "'limits':{'max_turns':9},'tools':[{'name':'one'},{'name':'two'},{'name':'three'}]}},"
                     "{'id':'look','type':'log'}],'connections':[{'from':{'routine':'agent',"
                     "'event':'tool_call'},'to':{'routine':'look','slot':'input'},'filter':{'name':'one'}},"
                     "{'from':{'routine':'agent','event':'tool_call'},"
@@ -252,7 +252,8 @@ static void a_tool_whose_calls_nobody_takes_is_warned_of(void **state)
     json_decref(r);
     r = rpc(llm.c.address, "Flows/PutFlow",
             "{'flow':{'name':'tools','routines':[{'id':'agent','type':'llm_agent',"
-            "'config':{'provider':'openai','model':'m','tools':[{'name':'one'},{'name':'two'}]}},"
+            "'config':{'provider':'openai','model':'m','limits':{'max_turns':9},'tools':[{'name':'one'},{'"
+            "name':'two'}]}},"
             "{'id':'look','type':'log'}],'connections':[{'from':{'routine':'agent','event':'tool_call'},"
             "'to':{'routine':'look','slot':'input'}}]}}");
     assert_null(json_at(r, "warnings"));

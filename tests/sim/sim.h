@@ -208,6 +208,7 @@ struct starts {
 };
 
 struct world {
+    int64_t clock_set_ms; /* the coordinator's machine has a clock that is wrong by this */
     uint64_t seed;
     struct fm_rng rng;
     int64_t now;

@@ -94,7 +94,7 @@ static void io_recovered(void *arg)
 
 void set_time(void)
 {
-    core_set_time(w.core, w.now, WALL_MS + w.now);
+    core_set_time(w.core, w.now, WALL_MS + w.now + w.clock_set_ms);
 }
 
 void start_core(void)
@@ -128,6 +128,7 @@ void crash_core(void)
 {
     trace("core crashes");
     disk_crash();
+    w.clock_set_ms = 0; /* before it starts again, somebody has set the clock right */
     core_free(w.core);
     w.core = NULL;
     w.core_ready = false;

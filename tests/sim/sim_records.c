@@ -15,7 +15,7 @@
 
 static int64_t wall(void)
 {
-    return WALL_MS + w.now;
+    return w.core != NULL ? core_wall_ms(w.core) : WALL_MS + w.now;
 }
 
 static int64_t ms_of(const Google__Protobuf__Timestamp *t)

@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "err.h"
+#include "job_limits.h"
 #include "store.h"
 
 struct program_check;
@@ -66,6 +67,7 @@ struct core_config {
     uint32_t page_rows;          /* rows of a list that are read at a time: jobs that are active or
                                     due, steps for a watch, jobs searched for pauses; 0: as is
                                     usual for each */
+    struct limits limits;        /* of jobs whose flows say nothing (job_limits.h); all 0: none */
     const char *fair_by;         /* hosts go round between the values of this label of jobs that wait;
                                     NULL or "": between their flows */
     size_t turn_work;            /* steps of hosts and their elements, above which the others wait for the

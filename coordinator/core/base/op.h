@@ -67,6 +67,7 @@ struct inner {
     UT_hash_handle by_pair; /* by parent and child, which stand together */
     uint64_t ticket;
     struct fm_id parent, child;
+    uint32_t depth; /* of a child that is submitted */
     void (*done)(struct core *c, struct inner *call, const struct fm_err *err); /* err NULL: it is on disk */
 };
 #define INNER_TICKET (1ull << 63)

@@ -18,7 +18,8 @@ struct job;
 struct core {
     struct core_config cfg;
     struct core_io io;
-    int64_t now_ms, wall_ms;
+    int64_t now_ms, wall_ms;    /* monotonic; its own clock (core_set_time) */
+    int64_t behind_ms, slew_ms; /* that of the system's clock; since its own was moved towards it */
     struct fm_idgen ids;
     uint64_t next_tag;
     bool started, recovered, stopping;

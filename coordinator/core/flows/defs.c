@@ -78,6 +78,7 @@ struct flow_def *def_add(struct core *c, const Fermata__V1__Flow *flow, struct f
     digest_types(d);
     d->parallelism = flow->parallelism;
     d->deadline_ms = flow->deadline_ms;
+    d->limits = limits_of_flow(flow);
     for (size_t i = 0; i < flow->n_routines; i++) {
         uint32_t limit = loss_limit_of(flow, flow->routines[i]);
         if (limit > 0 && (d->min_losses == 0 || limit < d->min_losses))

@@ -10,6 +10,7 @@
 
 #include "buf.h"
 #include "fermata/v1/types.pb-c.h"
+#include "job_limits.h"
 #include "store.h"
 
 struct core;
@@ -26,6 +27,7 @@ struct flow_def {
     uint8_t types_digest[STORE_DIGEST_BYTES]; /* of these, in any order */
     uint32_t parallelism;
     uint64_t deadline_ms;
+    struct limits limits;
     uint32_t min_losses; /* the smallest max_losses of any routine; 0: none has a limit */
     size_t refs;
     bool on_disk;

@@ -32,6 +32,7 @@ struct host {
     uint32_t capacity;
     struct job *jobs;
     size_t n_jobs;
+    size_t n_leaving;  /* jobs that have left it while it drains, and on disk they have not yet */
     struct job *trial; /* that is to be alone here (jobs/apart.c), until then; NULL: none is */
     int64_t trial_until_ms;
     bool kept; /* for such a job: others are not placed here */

@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "buf.h"
+#include "defs.h"
 #include "err.h"
 #include "fermata/v1/types.pb-c.h"
 #include "id.h"
 #include "job.h"
+#include "job_limits.h"
 #include "job_state.h"
 #include "mem.h"
 #include "op.h"
@@ -116,7 +118,15 @@ void children_add(struct core *c, struct job *job, const Fermata__V1__Step *step
         fermata__v1__task__free_unpacked(t, NULL);
     job->head_dirty = true;
     job->recheck_ms = c->wall_ms + JOB_RECHECK_MS;
+    if (!children_may_start(c, job))
+        job_limit_met(job, "depth");
     children_effect(unit_of(c, job));
+}
+
+bool children_may_start(const struct core *c, const struct job *job)
+{
+    struct limits l = limits_of_job(job->head, &job->def->limits, &c->cfg.limits);
+    return limits_may_start(job->head, &l);
 }
 
 void children_set_parent(struct job *job, const struct op *op)
@@ -126,4 +136,5 @@ void children_set_parent(struct job *job, const struct op *op)
         return;
     fm_id_text(&op->inner->parent, text);
     pb_set_string(&job->head->parent, text);
+    job->head->depth = op->inner->depth;
 }

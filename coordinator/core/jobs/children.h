@@ -2,6 +2,7 @@
 #ifndef FM_CORE_CHILDREN_H
 #define FM_CORE_CHILDREN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "err.h"
@@ -25,6 +26,8 @@ Fermata__V1__Child *child_find(const struct job *job, const char *child_id, size
 /* The same among the first `end` of them, from the last one on. */
 Fermata__V1__Child *child_find_before(const struct job *job, const char *child_id, size_t end);
 void child_remove(struct job *job, size_t at);
+/* False while the limit of its depth holds it. */
+bool children_may_start(const struct core *c, const struct job *job);
 /* Something is to be done for the family when the unit is on disk: c->family_changed is called. */
 void children_effect(struct unit *u);
 

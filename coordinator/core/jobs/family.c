@@ -205,7 +205,8 @@ static void start_child(struct core *c, struct job *job, const Fermata__V1__Chil
     }
     r.labels = labels;
     r.n_labels = n;
-    const struct inner call = {.parent = job->id, .child = *id, .done = on_submitted};
+    const struct inner call = {
+        .parent = job->id, .child = *id, .depth = job->head->depth + 1, .done = on_submitted};
     core_call(c, c->submit, &r.base, NULL, &call);
     free(entries);
     free(labels);
@@ -244,7 +245,7 @@ static bool has_child(const Fermata__V1__Job *h, const char *child_id, size_t *a
 static void start_stored(struct core *c, struct job *job)
 {
     children_effect(job->next);
-    if (job_status_final(job_status(job)))
+    if (job_status_final(job_status(job)) || !children_may_start(c, job))
         return;
     fm_auto_pb Fermata__V1__Job *disk = fermata__v1__job__unpack(NULL, job->disk_head.n, job->disk_head.p);
     size_t at = 0;
@@ -271,6 +272,7 @@ void family_look(struct core *c, struct job *job)
     if (ended && job->head->parent_waits)
         tell_parent(c, job);
     /* A call may change the list at once. */
+    bool may_start = !ended && children_may_start(c, job);
     size_t n = job->head->n_children;
     struct fm_id *ids = fm_xcalloc(n + 1, sizeof(*ids));
     for (size_t i = 0; i < n; i++)
@@ -285,7 +287,7 @@ void family_look(struct core *c, struct job *job)
             continue;
         if (ended)
             cancel_child(c, &job->id, &ids[i], text);
-        else if (!child->started && child->start != NULL)
+        else if (!child->started && child->start != NULL && may_start)
             start_child(c, job, child, &ids[i]);
     }
     free(ids);

@@ -24,6 +24,8 @@ uint32_t job_add_input(struct core *c, struct job *job, Fermata__V1__Task *task)
     task->received_at = &at;
     struct task_item *t = task_item_new(task);
     DL_APPEND(job->inputs, t);
+    if (task->child_job_id[0] == '\0')
+        job->head->steps_from = job_state_step(job->state) + 1;
     job->head_dirty = true;
     struct unit *m = unit_of(c, job);
     store_put_input(m->records, &job->id, t->input_number, t->body);

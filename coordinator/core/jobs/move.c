@@ -3,6 +3,7 @@
 #include "move.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include <utlist.h>
 
@@ -17,6 +18,7 @@
 #include "google/protobuf/timestamp.pb-c.h"
 #include "host.h"
 #include "job.h"
+#include "job_limits.h"
 #include "job_state.h"
 #include "journal.h"
 #include "log.h"
@@ -82,8 +84,31 @@ void paused_effect(struct unit *u)
     u->job->pause_ops = NULL;
 }
 
+/* Whether it is on disk or never will be: the host waits no longer for it. */
+static void left_drop(struct core *c, struct effect *e)
+{
+    struct host *h = host_find(c, (const char *)e->bytes.p);
+    if (h != NULL && h->n_leaving > 0)
+        h->n_leaving--;
+}
+
+static void left_done(struct core *c, struct job *job, struct effect *e)
+{
+    (void)c;
+    (void)job;
+    (void)e;
+}
+
+static const struct effect_kind left_effect = {"left its host", left_done, NULL, NULL, left_drop};
+
 static void job_leave_host(struct core *c, struct job *job)
 {
+    struct host *h = job->host;
+    if (h != NULL && h->draining) { /* DrainHost is answered when that is on disk */
+        h->n_leaving++;
+        unit_effect(unit_of(c, job), &left_effect,
+                    (struct fm_bytes){(const uint8_t *)h->id, strlen(h->id) + 1});
+    }
     breakpoints_left(c, job);
     job_note_left(c, job);
     host_detach_job(job);
@@ -112,6 +137,7 @@ static void forget_wanted_pause(struct job *job)
 {
     Fermata__V1__Job *h = job->head;
     h->pause_requested = false;
+    pb_set_string(&h->limit_met, "");
     pb_set_string(&h->pause_by, "");
     pb_set_string(&h->pause_reason, "");
     if (h->pause_abort_at != NULL)
@@ -119,20 +145,45 @@ static void forget_wanted_pause(struct job *job)
     h->pause_abort_at = NULL;
 }
 
+/* For the limit that it has met, and by an operator; `question` is of that pause. */
+static void add_pause(struct core *c, struct job *job, const char *pause_id, Fermata__V1__PauseReason reason,
+                      const char *question)
+{
+    Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
+    Google__Protobuf__Timestamp at = core_now(c);
+    p.pause_id = (char *)(uintptr_t)pause_id;
+    p.reason = reason;
+    p.step = job_state_step(job->state);
+    p.at = &at;
+    p.question = (char *)(uintptr_t)question;
+    job_add_pause(job, pb_clone(&p));
+}
+
+static void add_limit_pause(struct core *c, struct job *job)
+{
+    char id[48], text[400];
+    struct limits l = limits_of_job(job->head, &job->def->limits, &c->cfg.limits);
+    snprintf(id, sizeof(id), "limit-%.16s%u", job->head->limit_met, job->head->revision + 1);
+    limits_question(job->head, &l, job_state_step(job->state), text, sizeof(text));
+    add_pause(c, job, id, PAUSE_REASON_LIMIT, text);
+    job_note_here(c, job, ENTRY_KIND_PAUSED, (struct who){"", text}, id, NULL);
+    FM_LOG(WARN, STATE, "a job has met a limit and waits until somebody raises it", FM_STR("job", job->text),
+           FM_STR("limit", job->head->limit_met), FM_U64("step", job_state_step(job->state)),
+           FM_U64("depth", job->head->depth));
+}
+
 void job_hold(struct core *c, struct job *job)
 {
     char id[32];
+    bool limited = job->head->limit_met[0] != '\0';
     snprintf(id, sizeof(id), "op%u", job->head->revision + 1);
-    Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
-    Google__Protobuf__Timestamp at = core_now(c);
-    p.pause_id = id;
-    p.reason = PAUSE_REASON_OPERATOR;
-    p.step = job_state_step(job->state);
-    p.at = &at;
-    p.question = job->head->pause_reason;
-    job_add_pause(job, pb_clone(&p));
-    job_note_here(c, job, ENTRY_KIND_PAUSED, (struct who){job->head->pause_by, job->head->pause_reason}, id,
-                  NULL);
+    if (limited)
+        add_limit_pause(c, job);
+    if (!limited || job->pause_ops != NULL) {
+        add_pause(c, job, id, PAUSE_REASON_OPERATOR, job->head->pause_reason);
+        job_note_here(c, job, ENTRY_KIND_PAUSED, (struct who){job->head->pause_by, job->head->pause_reason},
+                      id, NULL);
+    }
     forget_wanted_pause(job);
     if (job->host != NULL)
         job_leave_host(c, job);
@@ -143,8 +194,9 @@ void job_hold(struct core *c, struct job *job)
     struct unit *m = unit_of(c, job);
     reply_host_ops(c, job, m);
     paused_effect(m);
-    FM_LOG(INFO, STATE, "job paused by an operator", FM_STR("job", job->text),
-           FM_U64("epoch", job->head->epoch), FM_U64("step", job_state_step(job->state)));
+    FM_LOG(INFO, STATE, limited ? "job paused by a limit" : "job paused by an operator",
+           FM_STR("job", job->text), FM_U64("epoch", job->head->epoch),
+           FM_U64("step", job_state_step(job->state)));
 }
 
 /* The children of a job that ended are cancelled, its parent is told: when that is on disk. */

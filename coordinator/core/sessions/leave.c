@@ -84,11 +84,12 @@ int64_t drain_due_ms(const struct op *op)
     return *(const int64_t *)op->own;
 }
 
-void drain_look(struct core *c, struct host *h)
+/* Answers those whose time is over, or all. */
+static void answer_drains(struct core *c, struct host *h, bool all)
 {
     struct op *op, *tmp;
     DL_FOREACH_SAFE (h->drain_ops, op, tmp) {
-        if (h->n_jobs > 0 && c->now_ms < drain_due_ms(op))
+        if (!all && c->now_ms < drain_due_ms(op))
             continue;
         DL_DELETE(h->drain_ops, op);
         drain_answer(c, h, op);
@@ -96,9 +97,14 @@ void drain_look(struct core *c, struct host *h)
     }
 }
 
+void drain_look(struct core *c, struct host *h)
+{
+    answer_drains(c, h, h->n_jobs + h->n_leaving == 0);
+}
+
 void mark_left(struct core *c, struct host *h)
 {
-    drain_look(c, h);
+    answer_drains(c, h, true);
     struct host_mark *m = mark_get(c, h->id);
     free(m->incarnation);
     m->incarnation = fm_xstrdup("");

@@ -19,6 +19,7 @@
 #include "host_step.h"
 #include "id.h"
 #include "job.h"
+#include "job_limits.h"
 #include "job_state.h"
 #include "journal.h"
 #include "log.h"
@@ -234,6 +235,19 @@ static bool take_outcome(struct core *c, struct job *job, const Fermata__V1__Ste
     return false;
 }
 
+/* A job that has made as many steps as it may before an input comes is paused at the end of its step in hand.
+ */
+static void limits_look(struct core *c, struct job *job)
+{
+    Fermata__V1__Job *h = job->head;
+    uint32_t steps = job_state_step(job->state);
+    struct limits l = limits_of_job(h, &job->def->limits, &c->cfg.limits);
+    if (h->steps_from == 0) /* a version before this one has submitted it */
+        h->steps_from = steps + 1;
+    if (limits_steps_met(h, &l, steps))
+        job_limit_met(job, "steps");
+}
+
 static void apply_step(struct core *c, struct host *h, struct job *job, Fermata__V1__Step *step)
 {
     fm_auto(fm_err) err = {0};
@@ -275,6 +289,7 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     }
     close_withdrawn(c, job, step);
     open_pauses(job, step);
+    limits_look(c, job);
     uint64_t conn = h->conn;
     uint32_t epoch = step->epoch;
     bool asked = job->head->continue_wanted != NULL;
@@ -283,6 +298,8 @@ static void apply_step(struct core *c, struct host *h, struct job *job, Fermata_
     bool released = take_outcome(c, job, step);
     if (!released && !asked && job->head->continue_wanted != NULL)
         interrupt_effect(unit_of(c, job), job, INTERRUPT_KIND_DRAIN);
+    if (!released && job->head->limit_met[0] != '\0' && job->host != NULL)
+        interrupt_effect(unit_of(c, job), job, INTERRUPT_KIND_PAUSE);
     ack_effect(unit_of(c, job), conn, epoch, step->number, released ? JOB_HAS_LEFT : JOB_STAYS);
     job_count_bytes(c, job);
 }

@@ -259,6 +259,18 @@ static bool has_calls(const struct type_spec *t)
     return false;
 }
 
+void flow_unbounded_agents(const Fermata__V1__Flow *f, void (*add)(void *arg, const char *routine), void *arg)
+{
+    for (size_t i = 0; i < f->n_routines; i++) {
+        const Fermata__V1__Routine *r = f->routines[i];
+        const Google__Protobuf__Value *limits = field_of(r->config, "limits");
+        bool is_map = limits != NULL && limits->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE;
+        if (strcmp(r->type, "llm_agent") == 0 &&
+            (!is_map || field_of(limits->struct_value, "max_turns") == NULL))
+            add(arg, r->id);
+    }
+}
+
 void flow_untaken_tools(const Fermata__V1__Flow *f, const struct flow_types *known,
                         void (*add)(void *arg, const char *routine, const char *tool), void *arg)
 {

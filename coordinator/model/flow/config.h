@@ -29,6 +29,9 @@ void flow_check_config(const Fermata__V1__Routine *r, const struct type_spec *t,
 void flow_check_data(const Google__Protobuf__Struct *data, const struct fm_value *schema, const char *path,
                      struct fm_err *err);
 
+/* Calls `add` for each agent for which no limits.max_turns is set. */
+void flow_unbounded_agents(const Fermata__V1__Flow *f, void (*add)(void *arg, const char *routine),
+                           void *arg);
 /* Calls `add` for each tool of a routine whose calls no connection takes: nobody would answer them. */
 void flow_untaken_tools(const Fermata__V1__Flow *f, const struct flow_types *known,
                         void (*add)(void *arg, const char *routine, const char *tool), void *arg);

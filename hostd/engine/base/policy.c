@@ -96,6 +96,15 @@ bool policy_announces(const struct policy *p)
     return p->on_lost > ON_LOST_RETRY;
 }
 
+bool policy_out_of_time(const struct policy *p, const struct failure *f, uint32_t attempts, uint64_t spent_ms)
+{
+    struct policy free_of_it = *p;
+    uint64_t delay_ms;
+    free_of_it.timeout_ms = 0;
+    return p->timeout_ms > 0 && spent_ms < p->timeout_ms &&
+           policy_retry(&free_of_it, f, attempts, spent_ms, 0, &delay_ms);
+}
+
 bool policy_retry(const struct policy *p, const struct failure *f, uint32_t attempts, uint64_t spent_ms,
                   double random, uint64_t *ret_delay_ms)
 {

@@ -29,6 +29,9 @@ struct failure {
     uint64_t retry_after_ms; /* the next attempt comes no sooner */
 };
 
+/* True when that is only because its timeout_ms would be over before the next attempt: see policy_retry. */
+bool policy_out_of_time(const struct policy *p, const struct failure *f, uint32_t attempts,
+                        uint64_t spent_ms);
 /* Whether a failed attempt is tried again, and when. `attempts` have failed, this one counted; they
  * and their delays took `spent_ms`. `random` is between 0 and 1. */
 bool policy_retry(const struct policy *p, const struct failure *f, uint32_t attempts, uint64_t spent_ms,

@@ -12,6 +12,7 @@
 #include "fermata/v1/host_agent.pb.h"
 #include "hjob.h"
 #include "hsession.h"
+#include "log.h"
 #include "mem.h"
 #include "value.h"
 
@@ -146,6 +147,9 @@ static void route(struct fm_ctx *ctx, const struct emission *m, struct result *r
     e.tasks = taken;
     if (taken == 0)
         e.data = pb_var_bytes(data.p, data.n);
+    FM_LOG(DEBUG, EVENT, "event", FM_STR("job", ctx->job->id), FM_U64("epoch", ctx->job->epoch),
+           FM_U64("step", ctx->job->last_step + 1), FM_STR("routine", ctx->task->routine),
+           FM_STR("event", m->event), FM_U64("tasks", taken));
     pb_var_pack(fermata_v1_Emission_fields, &e, list_add(&r->emissions));
 }
 

@@ -48,6 +48,20 @@ static void emit_error(struct fm_ctx *ctx)
     ctx_emit_own(ctx, "error", m);
 }
 
+/* That it is not tried again is for want of time: the error says so. */
+static void say_timeout(struct fm_ctx *ctx, uint64_t spent_ms)
+{
+    const struct policy *p = &ctx->routine->policy;
+    if (!policy_out_of_time(p, &ctx->out.failure, ctx->task->failed_attempts + 1, spent_ms))
+        return;
+    char why[128], *text = ctx->out.fail_message;
+    int n = snprintf(why, sizeof(why), " (not tried again: its timeout_ms, %llu ms, would be over before)",
+                     (unsigned long long)p->timeout_ms);
+    size_t room = sizeof(ctx->out.fail_message) - 1 - (size_t)n;
+    size_t had = strlen(text) <= room ? strlen(text) : fm_utf8_cut(text, room);
+    memcpy(text + had, why, (size_t)n + 1);
+}
+
 /* Decides what the step of a failed attempt becomes. */
 static void judge(struct fm_ctx *ctx)
 {
@@ -61,6 +75,7 @@ static void judge(struct fm_ctx *ctx)
         ctx->verdict = OUTCOME_RETRY;
         return;
     }
+    say_timeout(ctx, spent);
     switch (p->on_error) {
     case ON_ERROR_CONTINUE:
         ctx_log(ctx, "task failed", describe_failure(ctx));
@@ -310,8 +325,15 @@ bool step_returned(struct fm_ctx *ctx, int rc)
 void step_timed_out(struct fm_ctx *ctx)
 {
     ctx->waits.timeout = 0;
-    (void)fm_ctx_fail(ctx, FM_FAIL_DEADLINE_EXCEEDED, "the attempt took longer than %llu ms",
-                      (unsigned long long)policy_attempt_ms(&ctx->routine->policy, ctx->task->spent_ms));
+    const struct policy *p = &ctx->routine->policy;
+    uint64_t ms = policy_attempt_ms(p, ctx->task->spent_ms);
+    if (ms == p->attempt_timeout_ms)
+        (void)fm_ctx_fail(ctx, FM_FAIL_DEADLINE_EXCEEDED, "the attempt took longer than %llu ms",
+                          (unsigned long long)ms);
+    else
+        (void)fm_ctx_fail(ctx, FM_FAIL_DEADLINE_EXCEEDED,
+                          "all attempts and the delays between them took longer than timeout_ms, %llu ms",
+                          (unsigned long long)p->timeout_ms);
     finish(ctx);
 }
 

@@ -1,9 +1,11 @@
 /* Limits of an agent and the money that its calls cost. See agent.h.
  *
- * max_turns and max_time_ms end the agent. Before a call that might exceed max_tokens or max_cost a
- * person is asked; the pause's answer schema lets only "stop" and a limit that is high enough pass.
- * A model without a price cannot be held to max_cost: then another limit must bound its calls
- * (max_turns or max_tokens), and the job's log says so once; without one no call is made. */
+ * max_turns and max_time_ms end the agent. Where max_turns is not set, a person is asked after USUAL_TURNS
+ * calls whether it may go on (the coordinator makes it a pause with reason LIMIT); 0 is no limit. Before a
+ * call that might exceed max_tokens or max_cost a person is asked; the pause's answer schema lets only "stop"
+ * and a limit that is high enough pass. A model without a price cannot be held to max_cost: then another
+ * limit must bound its calls (max_turns or max_tokens), and the job's log says so once; without one no call
+ * is made. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,7 @@
 #include "prices.h"
 #include "times.h"
 
+#define USUAL_TURNS 50
 #define LEAST_CAP 1024      /* tokens that a reply is given at least, where nothing is configured */
 #define MAX_NUMBER_BYTES 24 /* of a limit in a text */
 
@@ -208,10 +211,44 @@ static enum llm_verdict ask_budget(struct fm_ctx *ctx, const char *name, double 
     return LLM_ASKED;
 }
 
+/* Nobody has said how many calls it may make, and it has made many. */
+static enum llm_verdict ask_turns(struct fm_ctx *ctx, double calls)
+{
+    char question[300];
+    (void)snprintf(
+        question, sizeof(question),
+        "The agent has made %.0f calls of its model, and its flow sets no limits.max_turns. Let it go on "
+        "with {\"max_turns\": N}, N at least %.0f, or answer \"stop\".",
+        calls, calls + 1);
+    struct fm_value *shown = fm_map(ctx);
+    fm_map_set(ctx, shown, "limit", fm_string(ctx, "max_turns"));
+    fm_map_set(ctx, shown, "used", fm_number(ctx, calls));
+    fm_map_set(ctx, shown, "at_least", fm_number(ctx, calls + 1));
+    fm_map_set(ctx, shown, "usual_limit", fm_bool(ctx, true));
+    const struct fm_question q = {.question = question,
+                                  .slot = "user_input",
+                                  .data = shown,
+                                  .answer_schema = budget_schema(ctx, "max_turns", calls + 1),
+                                  .budget = true};
+    llm_remember_question(ctx, fm_ctx_ask(ctx, &q), "budget", fm_string(ctx, "max_turns"));
+    llm_share(ctx, "asked", "question", question);
+    return LLM_ASKED;
+}
+
+/* WITHIN, or what follows from the number of calls. */
+static enum llm_verdict check_turns(struct fm_ctx *ctx, const struct turn *t)
+{
+    double set = fm_value_number(llm_member(fm_value_get(t->request.config, "limits"), "max_turns"), -1),
+           turns = limit(ctx, "max_turns"), calls = llm_counter(ctx, "calls");
+    if (set < 0)
+        return calls >= (turns < 0 ? USUAL_TURNS : turns) ? ask_turns(ctx, calls) : LLM_WITHIN;
+    return turns > 0 && calls >= turns ? LLM_ENDED : LLM_WITHIN;
+}
+
 /* max_cost is set, but nobody knows what the call costs. */
 static enum llm_verdict without_price(struct fm_ctx *ctx, const struct turn *t)
 {
-    if (limit(ctx, "max_turns") < 0 && limit(ctx, "max_tokens") < 0) {
+    if (limit(ctx, "max_turns") <= 0 && limit(ctx, "max_tokens") < 0) {
         (void)fm_ctx_fail(
             ctx, FM_FAIL_FAILED_PRECONDITION,
             "limits.max_cost is set, but this host has no price for %s/%.128s: give it one (hostd "
@@ -237,14 +274,13 @@ static enum llm_verdict without_price(struct fm_ctx *ctx, const struct turn *t)
 
 enum llm_verdict llm_check_limits(struct fm_ctx *ctx, struct turn *t, const char **ret_limit)
 {
-    if (fm_value_get(t->request.config, "limits") == NULL)
-        return LLM_WITHIN;
-    double turns = limit(ctx, "max_turns"), tokens = limit(ctx, "max_tokens"), cost = limit(ctx, "max_cost"),
+    enum llm_verdict turns = check_turns(ctx, t);
+    *ret_limit = turns == LLM_ENDED ? "max_turns" : "max_time_ms";
+    if (turns != LLM_WITHIN || fm_value_get(t->request.config, "limits") == NULL)
+        return turns;
+    double tokens = limit(ctx, "max_tokens"), cost = limit(ctx, "max_cost"),
            time_ms = limit(ctx, "max_time_ms"), in, out;
     bool known;
-    *ret_limit = turns >= 0 && llm_counter(ctx, "calls") >= turns ? "max_turns" : "max_time_ms";
-    if (turns >= 0 && llm_counter(ctx, "calls") >= turns)
-        return LLM_ENDED;
     if (time_ms >= 0 && (double)fm_ctx_now_ms(ctx) - llm_counter(ctx, "started_ms") > time_ms)
         return LLM_ENDED;
     if (tokens < 0 && cost < 0)

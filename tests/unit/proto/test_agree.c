@@ -61,6 +61,7 @@ static const struct message {
     M(asked_question, AskedQuestion),
     M(job_error, JobError),
     M(placement, Placement),
+    M(raised_limits, RaisedLimits),
     M(job, Job),
     M(emission, Emission),
     M(state_change, StateChange),

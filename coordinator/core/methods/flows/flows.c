@@ -75,6 +75,17 @@ static void warn_of_tool(void *arg, const char *routine, const char *tool)
     add_warning(arg, text);
 }
 
+static void warn_of_agent(void *arg, const char *routine)
+{
+    char text[400];
+    snprintf(
+        text, sizeof(text),
+        "routine \"%.*s\": the agent has no limits.max_turns: it pauses after 50 calls of its model and asks "
+        "whether it may go on; 0 is no limit",
+        (int)fm_utf8_cut(routine, 64), routine);
+    add_warning(arg, text);
+}
+
 static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *flow, uint32_t version,
                       bool created, struct unit *m)
 {
@@ -94,6 +105,7 @@ static void reply_put(struct core *c, struct op *op, const Fermata__V1__Flow *fl
         add_warning(&r, text);
     }
     flow_untaken_tools(flow, &known, warn_of_tool, &r);
+    flow_unbounded_agents(flow, warn_of_agent, &r);
     if (op->check != NULL && op->check->skipped[0] != '\0') {
         char text[256];
         snprintf(text, sizeof(text), "some jq programs and JSON Schemas were not checked: %s",

@@ -112,7 +112,7 @@ static int drain_host(struct core *c, struct op *op, struct fm_err *err)
     DL_FOREACH2 (h->jobs, job, host_next)
         if (job->assign_sent)
             host_send_interrupt(c, h->conn, job, job->head->epoch, INTERRUPT_KIND_DRAIN);
-    if (q->deadline_ms == 0 || h->n_jobs == 0) {
+    if (q->deadline_ms == 0 || h->n_jobs + h->n_leaving == 0) {
         drain_answer(c, h, op);
         return 0;
     }

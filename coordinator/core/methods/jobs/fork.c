@@ -266,6 +266,7 @@ static struct job *new_job(struct core *c, const struct fork *f, const Fermata__
     placement_say(&job->head->placement, r->placement, PLACEMENT_BEGINS);
     pb_set_string(&job->head->forked_from, f->head->job_id);
     job->head->forked_at = last_step(f);
+    job->head->steps_from = last_step(f) + 1;
     job->head_dirty = true;
     job->def = def;
     free(entries);

@@ -77,6 +77,7 @@ Fermata__V1__Job *job_new_head(struct core *c, const struct job *job, const Ferm
     h.updated_at = &at;
     h.placement = r->placement;
     h.priority = r->priority;
+    h.steps_from = 1;
     Google__Protobuf__Timestamp deadline = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     int64_t deadline_ms = c->wall_ms + (int64_t)def->deadline_ms;
     deadline.seconds = fm_ms_seconds(deadline_ms);
@@ -99,6 +100,17 @@ Fermata__V1__Job *job_new_head(struct core *c, const struct job *job, const Ferm
     free(pointers);
     return copy;
 }
+
+/* Only now is it sure that there is such a job: a repeated submit has none. */
+static void submitted(struct core *c, struct job *job, struct effect *e)
+{
+    (void)c;
+    (void)e;
+    FM_LOG(INFO, STATE, "job submitted", FM_STR("job", job->text), FM_STR("flow", job->head->flow),
+           FM_STR("host", job->head->host));
+}
+
+static const struct effect_kind submitted_effect = {"submitted", submitted, NULL, NULL, NULL};
 
 static void submit_records(struct core *c, struct job *job, const Fermata__V1__SubmitJobRequest *r,
                            struct op *op, struct unit *m)
@@ -175,8 +187,7 @@ static int submit_job(struct core *c, struct op *op, struct fm_err *err)
     submit_records(c, job, r, op, unit_of(c, job));
     place_job(c, job);
     job_count_bytes(c, job);
-    FM_LOG(INFO, STATE, "job submitted", FM_STR("job", job->text), FM_STR("flow", name),
-           FM_STR("host", job->head->host));
+    unit_effect(unit_of(c, job), &submitted_effect, FM_NO_BYTES);
     return 0;
 }
 

@@ -9,6 +9,8 @@
 #include "admit.h"
 #include "check.h"
 #include "child_questions.h"
+#include "children.h"
+#include "defs.h"
 #include "err.h"
 #include "exact.h"
 #include "fermata/v1/jobs.pb-c.h"
@@ -17,6 +19,7 @@
 #include "google/protobuf/struct.pb-c.h"
 #include "input.h"
 #include "job.h"
+#include "job_limits.h"
 #include "job_state.h"
 #include "journal.h"
 #include "load.h"
@@ -141,6 +144,10 @@ void job_take_answer(struct core *c, struct job *job, const Fermata__V1__Pause *
     } else if (p->reason == PAUSE_REASON_BREAKPOINT) {
         pb_set_string(&job->head->released_task, p->task_id);
         job->head->single_step = r->single_step;
+    } else if (pause_is_limit(p)) {
+        struct limits l = limits_of_job(job->head, &job->def->limits, &c->cfg.limits);
+        limits_raise(job->head, p, &l, job_state_step(job->state), r->answer);
+        children_effect(unit_of(c, job));
     }
     job_remove_pause(job, id);
 }
@@ -157,6 +164,8 @@ int job_check_answer(struct core *c, struct op *op, const Fermata__V1__Pause *p,
                           p->question[0] != '\0' ? p->question : p->pause_id);
     if (p->reason == PAUSE_REASON_OUTCOME_UNKNOWN)
         return lost_check_answer(r->answer, err);
+    if (pause_is_limit(p))
+        return limits_check_answer(r->answer, err);
     return pause_is_question(p) ? programs_check_answer(c, op, p, r->answer, err) : 0;
 }
 
@@ -195,6 +204,7 @@ static int resume_apply(struct core *c, struct op *op, struct job *job, const Fe
     }
     job->head->emit_deferred = true;
     job->emit_deferred_input = job->head->input_count;
+    job->head->steps_from = job_state_step(job->state) + 1;
     job->head_dirty = true;
     if (job_status(job) == JOB_PAUSED || p == NULL || r->placement != NULL)
         say_placement(c, job, r->placement);

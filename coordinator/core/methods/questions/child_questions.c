@@ -145,8 +145,8 @@ int children_forward(struct core *c, struct op *op, struct fm_err *err)
         const char *slash = strchr(pause_id, '/');
         if (slash == NULL)
             return 0;
-        struct fm_id id;
-        char child_id[27] = "";
+        struct fm_id id, parent;
+        char child_id[27] = "", named[27] = "";
         if (slash - pause_id == 26)
             memcpy(child_id, pause_id, 26);
         if (fm_id_parse(child_id, &id) < 0)
@@ -157,7 +157,9 @@ int children_forward(struct core *c, struct op *op, struct fm_err *err)
         int rc = job_for_op(c, op, child_id, &child, err);
         if (rc != 0)
             return rc;
-        if (strcmp(child->head->parent, job_id) != 0)
+        if (fm_id_parse(job_id, &parent) == 0) /* either case is taken everywhere */
+            fm_id_text(&parent, named);
+        if (strcmp(child->head->parent, named) != 0)
             return fm_err_set(err, FM_FAILED_PRECONDITION, "pause_id", "job %s is not a child of job %.64s",
                               child_id, job_id);
         fm_autofree char *rest = fm_xstrdup(slash + 1);

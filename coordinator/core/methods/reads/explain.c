@@ -12,6 +12,7 @@
 #include "google/protobuf/timestamp.pb-c.h"
 #include "host.h"
 #include "job.h"
+#include "job_limits.h"
 #include "job_state.h"
 #include "load.h"
 #include "mem.h"
@@ -87,6 +88,11 @@ static void add_pauses(const struct core *c, struct answer *a, const Fermata__V1
                 "brings it",
                 p->routine, p->pause_id);
             break;
+        case PAUSE_REASON_LIMIT:
+            if (pause_is_limit(p)) {
+                add(a, "limit", at, "%.300s (pause_id %s)", p->question, p->pause_id);
+                break;
+            } /* fall through */
         default:
             add(a, "question", at,
                 "routine %s asks \"%.200s\"; ResumeJob with pause_id %s answers it%s%.100s", p->routine,

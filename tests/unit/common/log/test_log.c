@@ -1,5 +1,6 @@
 /* The log: text and JSON lines, levels, an output that nobody reads. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -46,6 +47,19 @@ static void a_text_line_has_time_level_category_message_and_keys(void **state)
     assert_non_null(strstr(out, "INFO"));
     assert_non_null(strstr(out, "STATE"));
     assert_non_null(strstr(out, "job paused job=\"j 1\" epoch=2\n"));
+}
+
+static void a_text_line_has_the_time_of_day_where_that_is_wished(void **state)
+{
+    (void)state;
+    start(false, "info", 0);
+    fm_log_set_absolute(true);
+    FM_LOG(INFO, STATE, "job paused");
+    const char *out = stop();
+    fm_log_set_absolute(false);
+    int n = 0;
+    assert_int_equal(sscanf(out, "20%*2d-%*2d-%*2dT%*2d:%*2d:%*2d.%*3dZ INFO%n", &n), 0);
+    assert_int_equal(n, 29);
 }
 
 static void a_json_line_escapes_what_would_break_it(void **state)
@@ -138,6 +152,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_text_line_has_time_level_category_message_and_keys),
+        cmocka_unit_test(a_text_line_has_the_time_of_day_where_that_is_wished),
         cmocka_unit_test(a_json_line_escapes_what_would_break_it),
         cmocka_unit_test(a_level_that_is_off_costs_nothing_and_can_be_set_for_one_category),
         cmocka_unit_test(an_output_that_nobody_reads_stalls_nobody_and_what_is_dropped_is_counted),

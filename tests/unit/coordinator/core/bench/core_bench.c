@@ -131,7 +131,7 @@ static void io_recovered(void *arg)
 
 static void set_time(void)
 {
-    core_set_time(bench.core, bench.now_ms, WALL_MS + bench.now_ms);
+    core_set_time(bench.core, bench.now_ms, WALL_MS + bench.now_ms + bench.clock_set_ms);
 }
 
 static bool answer_one(void)
@@ -229,7 +229,7 @@ void bench_start(void)
                                .recovered = io_recovered};
     bench.cfg.seed++;
     bench.core = core_new(&bench.cfg, &io);
-    core_start(bench.core, bench.now_ms, WALL_MS + bench.now_ms);
+    core_start(bench.core, bench.now_ms, WALL_MS + bench.now_ms + bench.clock_set_ms);
     settle();
 }
 

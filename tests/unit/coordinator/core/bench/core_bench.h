@@ -21,11 +21,12 @@ struct bench {
     struct core *core;
     struct sim_store *store;
     int64_t now_ms;
-    bool holds;         /* units wait */
-    bool holds_queries; /* queries do, too: bench_answer_all */
-    int fails;          /* code with which units fail; FM_OK: they do not */
-    bool lies;          /* they are stored all the same */
-    int reads_fail;     /* code with which queries fail */
+    int64_t clock_set_ms; /* the system's clock was set by this */
+    bool holds;           /* units wait */
+    bool holds_queries;   /* queries do, too: bench_answer_all */
+    int fails;            /* code with which units fail; FM_OK: they do not */
+    bool lies;            /* they are stored all the same */
+    int reads_fail;       /* code with which queries fail */
 };
 extern struct bench bench;
 

@@ -58,6 +58,30 @@ static void ask_for_a_while(const char *job)
 
 #define SLEEPERS 7
 
+/* Back or forth, while it sleeps: it sleeps its five seconds. */
+static void a_clock_that_is_set_neither_stops_a_wait_nor_cuts_it_short(void **state)
+{
+    (void)state;
+    static const int64_t by[] = {-3600000, 3600000, -30LL * 86400000};
+    bench_start();
+    bench_attach(1, "a", "one", 20, "");
+    for (size_t i = 0; i < 3; i++) {
+        const char *job = fall_asleep();
+        bench.clock_set_ms += by[i];
+        heartbeats(1, 4500);
+        assert_int_equal(bench_status(job), JOB_SLEEPING);
+        heartbeats(1, 1000);
+        assert_int_equal(bench_status(job), JOB_RUNNING);
+    }
+    /* what the clock differs by is made good */
+    bench.clock_set_ms = 0;
+    heartbeats(1, 10000);
+    bench.clock_set_ms = 5000;
+    for (int i = 0; i < 600; i++)
+        heartbeats(1, 1000);
+    assert_true(core_wall_ms(bench.core) == 1700000000000 + bench.now_ms + 5000);
+}
+
 static void all_jobs_that_are_due_are_woken_page_after_page(void **state)
 {
     (void)state;
@@ -402,6 +426,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
     const struct CMUnitTest tests[] = {
+        TEST(a_clock_that_is_set_neither_stops_a_wait_nor_cuts_it_short),
         TEST(all_jobs_that_are_due_are_woken_page_after_page),
         TEST(jobs_that_came_due_while_nobody_looked_are_woken_after_the_start),
         TEST(all_active_jobs_are_read_at_the_start_page_after_page),

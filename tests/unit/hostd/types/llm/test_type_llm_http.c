@@ -423,7 +423,14 @@ static void limits_of_an_agent_are_included(void **state)
     (void)state;
     assert_true(asks_within("{'max_turns':3}", "{'calls':2}"));
     assert_false(asks_within("{'max_turns':3}", "{'calls':3}"));
-    assert_false(asks_within("{'max_turns':0}", "{}"));
+    assert_true(asks_within("{'max_turns':0}", "{'calls':1000}")); /* no limit */
+    assert_true(asks_within("{'max_turns':60}", "{'calls':50}"));
+    assert_true(asks_within("{}", "{'calls':49}"));
+    assert_false(asks_within("{}", "{'calls':50}")); /* the usual one: a person is asked */
+    assert_int_equal(ctx->n_pauses, 1);
+    assert_true(asks_within("{}", "{'calls':50,'limits':{'max_turns':60}}")); /* it was raised */
+    assert_false(asks_within("{}", "{'calls':60,'limits':{'max_turns':60}}"));
+    assert_int_equal(ctx->n_pauses, 1);
     assert_true(asks_within("{'max_tokens':1000}", "{'tokens':100}"));
     assert_false(asks_within("{'max_tokens':1000}", "{'tokens':1000}"));
     assert_false(asks_within("{'max_tokens':0}", "{}"));
