@@ -547,9 +547,37 @@ static void nobody_sends_to_a_routines_own_slot_but_its_tasks_can_be_remedied(vo
     cluster_done(&c);
 }
 
+/* They hold before the first step: there is none yet. */
+static void breakpoints_that_come_with_the_submit_hold_its_first_task(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 1);
+    json_t *r =
+        rpc(c.address, "Jobs/SubmitJob",
+            "{'inline_flow':{'routines':[{'id':'a','type':'log'}]},'entry':{'routine':'a','slot':'input'},"
+            "'data':{'n':7},'breakpoints':[{'routine':'a','condition':'.n == 7'}]}");
+    char job[32];
+    snprintf(job, sizeof(job), "%.31s", at(r, "jobId"));
+    json_decref(r);
+    json_t *held = wait_status(&c, job, "PAUSED");
+    assert_string_equal(at(held, "job.pauses[0].reason"), "PAUSE_REASON_BREAKPOINT");
+    assert_string_equal(at(held, "job.stepCount"), "");
+    json_decref(held);
+    char *error = rpc_fails(c.address, "Jobs/SubmitJob", "InvalidArgument",
+                            "{'inline_flow':{'routines':[{'id':'a','type':'log'}]},'entry':{'routine':'a',"
+                            "'slot':'input'},'breakpoints':[{'routine':'a','condition':'.n =='}]}");
+    assert_non_null(strstr(error, "breakpoints[0].condition"));
+    free(error);
+    json_decref(rpc(c.address, "Jobs/ResumeJob", "{'job_id':'%s'}", job));
+    json_decref(wait_status(&c, job, "COMPLETED"));
+    cluster_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(breakpoints_that_come_with_the_submit_hold_its_first_task),
         cmocka_unit_test(a_breakpoint_with_a_condition_holds_the_tasks_that_meet_it),
         cmocka_unit_test(a_breakpoint_holds_a_task_which_can_be_edited_stepped_and_released),
         cmocka_unit_test(breakpoints_are_answered_when_the_host_has_them),

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "breakpoint_check.h"
 #include "buf.h"
 #include "defs.h"
 #include "err.h"
@@ -27,6 +28,10 @@ int flow_check(struct core *c, struct op *op, const Fermata__V1__Flow *flow, con
     struct flow_types known = {types_find, c};
     struct program_check *programs = program_check_new();
     int rc = flow_validate(flow, path, use, &known, programs, err);
+    if (op->method == c->submit) { /* checked together: a request has one check */
+        const Fermata__V1__SubmitJobRequest *r = OP_REQUEST(op, Fermata__V1__SubmitJobRequest);
+        breakpoints_add_conditions(programs, r->n_breakpoints, r->breakpoints);
+    }
     if (!programs_checked(c, op, programs, err))
         return OP_WAITS;
     return err->code == FM_OK ? rc : -(int)err->code;
@@ -138,10 +143,23 @@ static int named_def(struct core *c, struct op *op, const Fermata__V1__SubmitJob
     return rc;
 }
 
+/* False while they are not, or with err. */
+static bool conditions_checked(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r,
+                               struct fm_err *err)
+{
+    if (r->n_breakpoints == 0)
+        return true;
+    struct program_check *k = program_check_new();
+    breakpoints_add_conditions(k, r->n_breakpoints, r->breakpoints);
+    return programs_checked(c, op, k, err) && err->code == FM_OK;
+}
+
 int flow_for_submit(struct core *c, struct op *op, const Fermata__V1__SubmitJobRequest *r,
                     struct flow_def **ret, const char **ret_name, uint32_t *ret_version, struct fm_err *err)
 {
     *ret_name = r->flow;
+    if (r->inline_flow == NULL && !conditions_checked(c, op, r, err))
+        return err->code != FM_OK ? -(int)err->code : OP_WAITS;
     if (r->inline_flow == NULL)
         return named_def(c, op, r, ret, ret_version, err);
     *ret_name = r->inline_flow->name;

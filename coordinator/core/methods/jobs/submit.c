@@ -6,6 +6,7 @@
 #include <uthash.h>
 
 #include "agreed.h"
+#include "breakpoint_check.h"
 #include "buf.h"
 #include "check.h"
 #include "children.h"
@@ -51,7 +52,8 @@ static int check_submit(const Fermata__V1__SubmitJobRequest *r, struct fm_err *e
     if (fm_name_check("entry.routine", r->entry->routine, err) < 0 ||
         fm_name_check("entry.slot", r->entry->slot, err) < 0 || check_size("data", r->data, err) < 0 ||
         check_size("shared_data", r->shared_data, err) < 0 || check_request_id(r->request_id, err) < 0 ||
-        check_placement(r->placement, err) < 0)
+        check_placement(r->placement, err) < 0 ||
+        breakpoints_check(r->n_breakpoints, r->breakpoints, err) < 0)
         return -FM_INVALID_ARGUMENT;
     if (r->priority < -FM_MAX_PRIORITY || r->priority > FM_MAX_PRIORITY)
         return fm_err_set(err, FM_INVALID_ARGUMENT, "priority", "priority is %d; -%d to %d are allowed",
@@ -167,6 +169,11 @@ static int submit_job(struct core *c, struct op *op, struct fm_err *err)
         rc = flow_for_submit(c, op, r, &def, &name, &version, err);
     if (rc != 0)
         return rc;
+    rc = breakpoints_check_places(c, def, r->n_breakpoints, r->breakpoints, err);
+    if (rc != 0) {
+        def_unref(c, def);
+        return rc;
+    }
     if (op->inner != NULL)
         id = op->inner->child; /* a child's id was chosen with its parent's step */
     if (fm_id_is_zero(&id)) {
@@ -180,6 +187,7 @@ static int submit_job(struct core *c, struct op *op, struct fm_err *err)
     job->is_new = true;
     job->head = job_new_head(c, job, r, name, version, def);
     children_set_parent(job, op);
+    breakpoints_replace(job->head, r->n_breakpoints, r->breakpoints);
     job->head_dirty = true;
     job->state = job_state_new();
     job->def = def;

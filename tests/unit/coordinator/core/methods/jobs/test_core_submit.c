@@ -89,6 +89,20 @@ static void there_are_at_most_64_labels(void **state)
     (void)call("Jobs/ListPauses", "'labels': {%s}", labels(64));
 }
 
+static void breakpoints_may_come_with_the_submit(void **state)
+{
+    (void)state;
+    uint64_t a = host_joins("a", " ");
+    put_flow_f(" ");
+    const char *job = submit_f(", 'breakpoints': [{'routine': 'r', 'condition': '.n'}]");
+    assert_string_equal(at(told_of(a, "assign"), "breakpoints"), "[{'condition':'.n','routine':'r'}]");
+    assert_string_equal(at(job_of(job), "breakpoints"), "[{'condition':'.n','routine':'r'}]");
+    refuses("INVALID_ARGUMENT breakpoints[1].routine: ", "Jobs/SubmitJob",
+            "'flow': 'f', 'breakpoints': [{'routine': '*'}, {'routine': 'q'}]," ENTRY);
+    refuses("INVALID_ARGUMENT breakpoints[0].slot: ", "Jobs/SubmitJob",
+            "'flow': 'f', 'breakpoints': [{'routine': 'r', 'slot': 'no slot'}]," ENTRY);
+}
+
 static void placements_are_checked(void **state)
 {
     (void)state;
@@ -288,6 +302,7 @@ int main(void)
         T(a_submit_names_one_flow_and_an_entry),
         T(limits_of_a_submit_are_included),
         T(there_are_at_most_64_labels),
+        T(breakpoints_may_come_with_the_submit),
         T(placements_are_checked),
         T(a_new_job_is_what_was_submitted),
         T(a_job_without_data_deadline_and_shared_data_has_none),
