@@ -208,7 +208,7 @@ static int64_t next_due(const char *job_id)
     struct store_done *d = sim_store_query(w.store, &q);
     struct job *job = job_new(&id);
     int64_t due = 0;
-    if (d->status == STORE_OK && job_load(job, &d->job, 1u << 30, &err) == 0)
+    if (d->status == STORE_OK && job_load(job, &d->job, &err) == 0)
         due = job_state_next_due(job->state);
     job_free(job);
     store_done_free(d);

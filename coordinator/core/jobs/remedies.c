@@ -297,6 +297,7 @@ int remedy_continue(struct core *c, struct job *job, const Fermata__V1__Continue
     remedy.kept = how->kept;
     remedy.generation = job->head->generation + 1;
     remedy.inputs = job->head->input_count;
+    remedy.children = (uint32_t)job->head->n_children;
     step.remedy = &remedy;
     for (size_t i = 0; i < n; i++) {
         fermata__v1__task__init(&tasks[i]);

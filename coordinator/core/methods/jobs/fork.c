@@ -55,6 +55,7 @@ struct fork {
                                            later generation: after its first step, which is the first of `steps` */
     struct store_generation generation; /* without the state */
     uint32_t carried;                   /* inputs up to this one had come when it began */
+    uint32_t children;                  /* and so many children were at work */
 };
 
 static void records_free(struct store_records *list)
@@ -137,12 +138,13 @@ static int read_start(struct fork *f, struct fm_err *err)
     return 0;
 }
 
-/* What the first step of the generation says of inputs that had come, and no step had taken. */
+/* What the first step of the generation says of inputs that had come, and no step had taken, and of children. */
 static void read_carried(struct fork *f)
 {
     const struct fm_bytes *body = f->steps.n > 0 ? &f->steps.items[0].body : NULL;
     fm_auto_pb Fermata__V1__Step *s = body == NULL ? NULL : fermata__v1__step__unpack(NULL, body->n, body->p);
     f->carried = s != NULL && s->remedy != NULL ? s->remedy->inputs : 0;
+    f->children = s != NULL && s->remedy != NULL ? s->remedy->children : 0;
 }
 
 /* The fold of what was copied; inputs that came later are left out. */
@@ -180,10 +182,13 @@ static bool is_answered(const struct fork *f, const char *pause_id, uint32_t inp
     return found;
 }
 
+/* Of children that were at work when the generation began, or were started in it. */
 static size_t count_results(const struct fork *f, uint32_t inputs_through)
 {
     size_t n = 0;
     for (size_t i = 0; i < f->inputs.n && f->inputs.items[i].number <= inputs_through; i++) {
+        if (f->inputs.items[i].number <= f->carried)
+            continue;
         fm_auto_pb Fermata__V1__Task *t =
             fermata__v1__task__unpack(NULL, f->inputs.items[i].body.n, f->inputs.items[i].body.p);
         n += t != NULL && t->child_job_id[0] != '\0';
@@ -195,7 +200,7 @@ static size_t count_results(const struct fork *f, uint32_t inputs_through)
 static int open_questions(struct core *c, const struct fork *f, struct job *job, struct fm_err *err)
 {
     uint32_t through = job_state_inputs(job->state);
-    size_t children = 0;
+    size_t children = f->children;
     for (size_t i = 0; i < f->steps.n; i++) {
         fm_auto_pb Fermata__V1__Step *s =
             fermata__v1__step__unpack(NULL, f->steps.items[i].body.n, f->steps.items[i].body.p);
