@@ -143,7 +143,7 @@ static void open_pauses(struct job *job, const Fermata__V1__Step *step)
         job_add_pause(job, p);
         if (i < SAID_SINGLY)
             FM_LOG(INFO, STATE, "question asked", FM_STR("job", job->text), FM_STR("pause", p->pause_id),
-               FM_U64("epoch", step->epoch), FM_U64("step", step->number));
+                   FM_U64("epoch", step->epoch), FM_U64("step", step->number));
     }
     if (step->n_pauses > SAID_SINGLY)
         FM_LOG(INFO, STATE, "and more questions", FM_STR("job", job->text),

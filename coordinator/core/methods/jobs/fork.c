@@ -138,7 +138,8 @@ static int read_start(struct fork *f, struct fm_err *err)
     return 0;
 }
 
-/* What the first step of the generation says of inputs that had come, and no step had taken, and of children. */
+/* What the first step of the generation says of inputs that had come, and no step had taken, and of children.
+ */
 static void read_carried(struct fork *f)
 {
     const struct fm_bytes *body = f->steps.n > 0 ? &f->steps.items[0].body : NULL;
