@@ -149,12 +149,19 @@ static void forget_index(struct job *job)
     }
 }
 
+#define ESCALATION_BYTES 48 /* its times and what frames it */
+
 size_t pause_bytes_of(const Fermata__V1__Pause *p)
 {
     Fermata__V1__Pause plain = *p;
     plain.claimed_by = (char *)(uintptr_t)protobuf_c_empty_string;
+    plain.claimed_on_behalf_of = plain.assignee = plain.claimed_by;
     plain.claim_expires_at = NULL;
-    return fermata__v1__pause__get_packed_size(&plain);
+    plain.n_escalate = 0;
+    size_t n = fermata__v1__pause__get_packed_size(&plain);
+    for (size_t i = 0; i < p->n_escalate; i++) /* whether it is done shall not count */
+        n += strlen(p->escalate[i]->to) + ESCALATION_BYTES;
+    return n;
 }
 
 static uint32_t *of_reason(struct job *job, Fermata__V1__PauseReason reason)

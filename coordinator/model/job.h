@@ -167,7 +167,8 @@ void job_reopen_pauses(struct job *job);
 size_t job_count_pauses(const struct job *job, Fermata__V1__PauseReason reason);
 /* How many of them are questions that steps have asked. FM_MAX_OPEN_QUESTIONS bounds these. */
 size_t job_count_questions(const struct job *job);
-/* What a pause counts for in the limit of a job's state: its encoding without a claim. */
+/* What a pause counts for in the limit of a job's state: its encoding, without what changes while it is open
+ * (a claim, whose question it is). */
 size_t pause_bytes_of(const Fermata__V1__Pause *p);
 
 /* True when the job has a pending task, due or not, or an input that no step has taken. */

@@ -279,7 +279,7 @@ static void pause_from_outside_takes_effect_and_the_job_goes_on_after_it(void **
     put_trip(&c, "'ask':false,'delay_ms':600000");
     const char *job = submit_trip(&c, "t");
     json_decref(wait_status(&c, job, "RUNNING"));
-    json_t *r = rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s','reason':'lunch'}", job);
+    json_t *r = rpc(c.address, "Jobs/PauseJob", "{'job_id':'%s','reason':'lunch','grace_ms':100}", job);
     assert_string_equal(at(r, "status"), "JOB_STATUS_PAUSED");
     json_t *paused = wait_status(&c, job, "PAUSED");
     assert_string_equal(at(paused, "job.pauses[0].reason"), "PAUSE_REASON_OPERATOR");

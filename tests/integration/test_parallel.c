@@ -299,7 +299,7 @@ static void several_questions_are_open_at_once_and_each_answer_goes_to_its_own(v
                         "1"); /* a question halts only what depends on it */
     char *error =
         rpc_fails(c.address, "Jobs/ResumeJob", "FailedPrecondition", "{'job_id':'%s','answer':'x'}", job);
-    assert_non_null(strstr(error, "2 questions are open"));
+    assert_non_null(strstr(error, "2 pauses are open"));
     free(error);
     const char *of_b = strcmp(at(paused, "job.pauses[0].routine"), "b") == 0
                            ? at(paused, "job.pauses[0].pauseId")

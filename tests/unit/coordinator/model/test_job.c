@@ -14,6 +14,8 @@
 #include "fermata/v1/jobs.pb-c.h"
 #include "job.h"
 #include "mem.h"
+#include "pause.h"
+#include "pbc.h"
 
 /* ---- transitions ---- */
 
@@ -411,9 +413,41 @@ static void the_order_of_a_map_does_not_change_a_requests_digest(void **state)
     assert_memory_not_equal(d1, d2, sizeof(d1));
 }
 
+/* What counts of a question stays the same while people claim it and it goes from one to the next: else
+ * taking it off would leave a wrong sum behind. */
+static void what_a_question_counts_for_does_not_change(void **state)
+{
+    (void)state;
+    struct fm_id job_id = {{1}};
+    struct job *job = job_new(&job_id);
+    Fermata__V1__Job empty = FERMATA__V1__JOB__INIT;
+    job->head = pb_clone(&empty);
+    Fermata__V1__Pause p = FERMATA__V1__PAUSE__INIT;
+    Fermata__V1__Escalation e = FERMATA__V1__ESCALATION__INIT, *list[] = {&e};
+    Google__Protobuf__Timestamp at = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    char id[] = "p1.0", to[] = "somebody with a long name", who[] = "ann", other[] = "for bob";
+    at.seconds = 1;
+    e.to = to;
+    e.at = &at;
+    p.pause_id = id;
+    p.escalate = list;
+    p.n_escalate = 1;
+    job_add_pause(job, pb_clone(&p));
+    Fermata__V1__Pause *open = job_find_pause(job, id);
+    assert_true(pause_escalate(open, 2000));
+    pb_set_string(&open->claimed_by, who);
+    pb_set_string(&open->claimed_on_behalf_of, other);
+    pb_set_time(&open->claim_expires_at, 5000);
+    assert_true(job->pause_bytes > 0);
+    job_remove_pause(job, id);
+    assert_int_equal(job->pause_bytes, 0);
+    job_free(job);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_question_counts_for_does_not_change),
         cmocka_unit_test(every_status_can_be_reached_and_left_unless_final),
         cmocka_unit_test(every_pair_of_status_and_event_is_allowed_or_refused_by_name),
         cmocka_unit_test(the_diagram_in_the_architecture_shows_the_table),
