@@ -98,7 +98,7 @@ static int config(struct cli *c, json_t *request)
         json_t *j = json_pack("{s:s, s:s}", "file", s.file, "profile", s.profile);
         for (int i = 0; i < CLI_N_SETTINGS; i++)
             if (s.values[i] != NULL)
-                json_object_set_new(j, cli_setting_name(i),
+                json_object_set_new(j, cli_setting_name((enum cli_setting)i),
                                     json_pack("{s:s, s:s}", "value", s.values[i], "from", s.from[i]));
         code = cli_show(c, j);
         json_decref(j);

@@ -58,7 +58,6 @@ static void print_yaml(json_t *j, int level, bool in_list)
             if (!first || !in_list)
                 printf("%*s", level * 2, "");
             first = false;
-            fm_auto(fm_buf) quoted = {0};
             json_t *k = json_string(key);
             fm_autofree char *text = cli_json_text(k);
             json_decref(k);

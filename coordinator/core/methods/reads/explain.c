@@ -61,6 +61,16 @@ static void add(struct answer *a, const char *kind, int64_t at_ms, const char *f
     a->r.n_waits_for++;
 }
 
+static void add_question(const struct core *c, const Fermata__V1__Pause *p, int64_t at, struct answer *a)
+{
+    bool claimed = pause_is_claimed(p, c->wall_ms);
+    add(a, "question", at, "routine %s asks \"%.200s\"; ResumeJob with pause_id %s answers it%s%.100s",
+        p->routine, p->question, p->pause_id, claimed ? "; claimed by " : "", claimed ? p->claimed_by : "");
+    if (p->expires_at != NULL)
+        add(a, "timer", time_to_ms(p->expires_at), "then question %s closes with its default answer",
+            p->pause_id);
+}
+
 static void add_pauses(const struct core *c, struct answer *a, const Fermata__V1__Job *h)
 {
     for (size_t i = 0; i < h->n_pauses; i++) {
@@ -89,18 +99,13 @@ static void add_pauses(const struct core *c, struct answer *a, const Fermata__V1
                 p->routine, p->pause_id);
             break;
         case PAUSE_REASON_LIMIT:
-            if (pause_is_limit(p)) {
+            if (pause_is_limit(p))
                 add(a, "limit", at, "%.300s (pause_id %s)", p->question, p->pause_id);
-                break;
-            } /* fall through */
+            else
+                add_question(c, p, at, a);
+            break;
         default:
-            add(a, "question", at,
-                "routine %s asks \"%.200s\"; ResumeJob with pause_id %s answers it%s%.100s", p->routine,
-                p->question, p->pause_id, pause_is_claimed(p, c->wall_ms) ? "; claimed by " : "",
-                pause_is_claimed(p, c->wall_ms) ? p->claimed_by : "");
-            if (p->expires_at != NULL)
-                add(a, "timer", time_to_ms(p->expires_at), "then question %s closes with its default answer",
-                    p->pause_id);
+            add_question(c, p, at, a);
         }
     }
 }

@@ -80,6 +80,7 @@ static void is_shown(const char *data, const char *want)
     char id[] = "the id";
     job.job_id = id;
     fm_auto_pb Google__Protobuf__Struct *s = state.shared_data = inside(data);
+    (void)s; /* frees it */
     pb_pack(&r, &b);
     bool any = exact_show(wire_msg_of(r.base.descriptor), fm_buf_bytes(&b), &shown);
     struct fm_bytes bytes = any ? fm_buf_bytes(&shown) : fm_buf_bytes(&b);

@@ -401,7 +401,7 @@ const char *ctx_ask(struct fm_ctx *ctx, const struct fm_question *q, enum ask_fo
     size_t n = ctx->n_pauses;
     const char *id = fm_ctx_ask(ctx, q);
     if (ctx->n_pauses > n)
-        ctx->pauses[n].what = what;
+        ctx->pauses[n].what = (int)what;
     return id;
 }
 

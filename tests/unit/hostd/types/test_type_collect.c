@@ -113,6 +113,7 @@ static void a_set_of_nothing_is_complete_when_that_is_said(void **state)
     assert_int_equal(fake_run(ctx, "input", "{'x':1}"), 0); /* a set has begun: it has one */
     assert_int_equal(fake_run(ctx, "input", "{'total':0}"), 0);
     assert_int_equal(ctx->emitted.n, 0);
+    fake_done(ctx);
 }
 
 static void a_key_has_a_limit(void **state)

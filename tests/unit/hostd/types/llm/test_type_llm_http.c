@@ -112,7 +112,7 @@ static void a_response_format_is_anthropic_s_output_config(void **state)
 static void sent_bytes(const char *want)
 {
     if (memmem(ctx->request.body, ctx->request.body_bytes, want, strlen(want)) == NULL)
-        fail_msg("%s is not in %.*s", want, (int)ctx->request.body_bytes, ctx->request.body);
+        fail_msg("%s is not in %.*s", want, (int)ctx->request.body_bytes, (const char *)ctx->request.body);
 }
 
 static void a_schema_that_is_text_goes_out_byte_for_byte(void **state)
@@ -121,7 +121,9 @@ static void a_schema_that_is_text_goes_out_byte_for_byte(void **state)
         "{\"type\": \"object\",\n \"properties\":{\"reasoning\":{},\"answer\":{\"minimum\":1.50}}}";
     (void)state;
     for (int i = 0; i < 2; i++) {
-        char *text = json_dumps(json_string(schema), JSON_ENCODE_ANY), config[1000];
+        json_t *quoted = json_string(schema);
+        char *text = json_dumps(quoted, JSON_ENCODE_ANY), config[1000];
+        json_decref(quoted);
         snprintf(config, sizeof(config),
                  "{'provider':'%s','model':'m','tools':[{'name':'look','parameters':%s}],'response_format':"
                  "{'type':'json_schema','json_schema':{'name':'n','schema':%s}}}",
