@@ -106,8 +106,9 @@ static void start_coordinator(void)
     snprintf(program, sizeof(program), "%s/coordinator/coordinator", build);
     snprintf(ns, sizeof(ns), "--net=%s", net_namespace(COORDINATOR_LINK));
     snprintf(listen, sizeof(listen), "%s:%d", net_address(COORDINATOR_LINK), COORDINATOR_PORT);
-    const char *argv[] = {"nsenter", ns,   program,       "--listen", listen,        "--data", DATA,
-                          "--lease", "2s", "--heartbeat", "300ms",    "--log-level", "info",   NULL};
+    const char *argv[] = {"nsenter", ns,           program, "--listen",    listen,  "--data",
+                          DATA,      "--lease",    "2s",    "--heartbeat", "300ms", "--log-level",
+                          "info",    "--insecure", NULL};
     spawn(COORDINATOR, argv);
 }
 
@@ -128,6 +129,7 @@ static void start_host(int d)
                           "FAKETIME_DONT_FAKE_MONOTONIC=1",
                           "DONT_FAKE_MONOTONIC=1",
                           program,
+                          "--insecure",
                           "--coordinator",
                           target,
                           "--id",
