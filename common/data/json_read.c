@@ -379,6 +379,8 @@ static struct fm_value *read_value(struct reading *r)
 static struct fm_value *read_all(const char *text, size_t n, bool unique, struct fm_arena *a,
                                  struct fm_err *err)
 {
+    if (n == 0)
+        text = ""; /* it may be NULL */
     struct reading r = {.start = text, .p = text, .end = text + n, .a = a, .err = err, .unique = unique};
     struct fm_value *v = read_value(&r);
     skip_space(&r);
