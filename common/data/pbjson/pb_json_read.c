@@ -1,7 +1,6 @@
 /* From JSON to protobuf's wire format. The text is read by jansson (which checks UTF-8 and depth);
  * then the tree is walked along the descriptor. */
 #include <errno.h>
-#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -21,7 +20,8 @@
 /* Sets the error; -FM_INVALID_ARGUMENT. */
 #define FAIL(who, ...) fm_err_set((who)->err, FM_INVALID_ARGUMENT, NULL, __VA_ARGS__)
 
-#define EXACT 9007199254740992.0 /* 2^53: up to here a double has every whole number */
+#define FLOAT_END 3.4028235677973366e38 /* what is less is rounded to a float */
+#define EXACT 9007199254740992.0        /* 2^53: up to here a double has every whole number */
 
 struct reader {
     const struct pb_pool *pool;
@@ -159,7 +159,7 @@ static int read_double(struct reader *r, json_t *j, bool single, double *d)
         if (*end != '\0' || isinf(*d))
             return FAIL(r, "must be a number that a double can hold");
     }
-    if (single && !isinf(*d) && fabs(*d) > (double)FLT_MAX)
+    if (single && !isinf(*d) && fabs(*d) >= FLOAT_END)
         return FAIL(r, "must be a number that a float of 32 bits can hold");
     return 0;
 }

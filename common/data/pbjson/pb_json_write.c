@@ -181,14 +181,15 @@ static void put_float(struct writer *w, double n, bool single)
         put(w, "-0");
         return;
     }
-    if (!single) {
+    if (!single &&
+        fabs(n) < 9223372036854775808.0) { /* from 2^63 on, plain digits are not read as a double */
         json_number_write(n, w->out);
         return;
     }
     int digits = 6;
     do
         snprintf(text, sizeof(text), "%.*g", digits, n);
-    while ((double)strtof(text, NULL) != n && ++digits <= 9);
+    while ((single ? (double)strtof(text, NULL) : strtod(text, NULL)) != n && ++digits <= 17);
     put(w, text);
 }
 
