@@ -5,25 +5,11 @@
 #include <string.h>
 #include <time.h>
 
-/* Days from 1970-01-01, of the proleptic Gregorian calendar. */
-static int64_t days_of(int year, int month, int day)
-{
-    int64_t y = month <= 2 ? year - 1 : year;
-    int64_t era = y / 400, of_era = y - era * 400;
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
+#include "civil.h"
 
 static bool in_range(int n, int min, int max)
 {
     return n >= min && n <= max;
-}
-
-static int days_in_month(int year, int month)
-{
-    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    return days[month - 1] + (leap && month == 2);
 }
 
 /* "Z" or "+hh:mm" to minutes; false when it is neither. */
@@ -55,10 +41,10 @@ bool fm_time_read(const char *s, double *ret_ms)
             fraction += unit * (s[end] - '0');
     }
     if (!in_range(year, 1, 9999) || !in_range(month, 1, 12) ||
-        !in_range(day, 1, days_in_month(year, month)) || !in_range(hour, 0, 23) || !in_range(minute, 0, 59) ||
-        !in_range(second, 0, 60) || !read_offset(s + end, &offset))
+        !in_range(day, 1, fm_civil_month_days(year, month)) || !in_range(hour, 0, 23) ||
+        !in_range(minute, 0, 59) || !in_range(second, 0, 60) || !read_offset(s + end, &offset))
         return false;
-    double minutes = (double)days_of(year, month, day) * 1440 + hour * 60 + minute - offset;
+    double minutes = (double)fm_civil_days(year, month, day) * 1440 + hour * 60 + minute - offset;
     *ret_ms = (minutes * 60 + second + fraction) * 1000;
     return true;
 }

@@ -60,6 +60,32 @@ static int read_fixed(struct wire_reader *r, size_t n, uint64_t *ret)
     return 0;
 }
 
+const struct wire_field *wire_find_field(const struct wire_msg *m, uint32_t number)
+{
+    if (number - 1 < m->n_fields && m->fields[number - 1].number == number)
+        return &m->fields[number - 1];
+    size_t lo = 0, hi = m->n_fields;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (m->fields[mid].number == number)
+            return &m->fields[mid];
+        if (m->fields[mid].number < number)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return NULL;
+}
+
+int wire_next_packed(struct wire_reader *r, enum wire_type type, uint64_t *val)
+{
+    if (r->p == r->end)
+        return 0;
+    int rc = type == WIRE_TYPE_VARINT ? read_varint(r, val)
+                                      : read_fixed(r, type == WIRE_TYPE_FIXED32 ? 4 : 8, val);
+    return rc < 0 ? -1 : 1;
+}
+
 int wire_next(struct wire_reader *r, uint32_t *field, enum wire_type *type, uint64_t *val,
               struct fm_bytes *len)
 {
@@ -155,23 +181,6 @@ static int fault(const struct walk *w, const struct level *l, enum fm_code code,
 
 /* ---- the walk ---- */
 
-static const struct wire_field *find_field(const struct wire_msg *m, uint32_t number)
-{
-    if (number - 1 < m->n_fields && m->fields[number - 1].number == number)
-        return &m->fields[number - 1];
-    size_t lo = 0, hi = m->n_fields;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (m->fields[mid].number == number)
-            return &m->fields[mid];
-        if (m->fields[mid].number < number)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return NULL;
-}
-
 static enum wire_type type_of(enum wire_kind kind)
 {
     switch (kind) {
@@ -209,18 +218,15 @@ static int check_packed(struct walk *w, const struct level *l, struct fm_bytes b
 {
     struct wire_reader r = wire_reader(b);
     enum wire_type type = type_of(l->field->kind);
-    while (r.p < r.end) {
-        uint64_t v;
-        int rc = type == WIRE_TYPE_VARINT ? read_varint(&r, &v)
-                                          : read_fixed(&r, type == WIRE_TYPE_FIXED32 ? 4 : 8, &v);
-        if (rc < 0)
-            return fault(w, l, FM_INVALID_ARGUMENT, "malformed packed numbers");
+    uint64_t v;
+    int rc;
+    while ((rc = wire_next_packed(&r, type, &v)) > 0) {
         if (++w->elements > w->limits->max_elements)
             return fault(w, l, FM_RESOURCE_EXHAUSTED, "too many elements");
         if (type != WIRE_TYPE_VARINT && check_number(w, l, v) < 0)
             return -FM_INVALID_ARGUMENT;
     }
-    return 0;
+    return rc < 0 ? fault(w, l, FM_INVALID_ARGUMENT, "malformed packed numbers") : 0;
 }
 
 static int check_message(struct walk *w, struct level *l, struct fm_bytes b);
@@ -278,7 +284,7 @@ static const struct wire_field *field_at(const struct level *l, const uint8_t *e
     uint64_t tag;
     return read_varint(&r, &tag) < 0 || tag >> 3 == 0 || tag >> 3 > MAX_FIELD
                ? NULL
-               : find_field(l->msg, (uint32_t)(tag >> 3));
+               : wire_find_field(l->msg, (uint32_t)(tag >> 3));
 }
 
 static int check_message(struct walk *w, struct level *l, struct fm_bytes b)
@@ -292,7 +298,7 @@ static int check_message(struct walk *w, struct level *l, struct fm_bytes b)
     int got;
     l->start = l->at = b.p;
     while ((got = wire_next(&r, &number, &type, &val, &len)) > 0) {
-        const struct wire_field *f = l->field = find_field(l->msg, number);
+        const struct wire_field *f = l->field = wire_find_field(l->msg, number);
         if (++w->elements > w->limits->max_elements)
             return fault(w, l, FM_RESOURCE_EXHAUSTED, "too many elements");
         if (f == NULL) {

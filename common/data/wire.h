@@ -81,6 +81,13 @@ static inline struct wire_reader wire_reader(struct fm_bytes b)
 int wire_next(struct wire_reader *r, uint32_t *field, enum wire_type *type, uint64_t *val,
               struct fm_bytes *len) FM_MUST_CHECK;
 
+/* Reads the next of the numbers of a packed field, which are of this type (no length-delimited one). Returns
+ * 1, 0 at the end, -1 when it is cut off or malformed. */
+int wire_next_packed(struct wire_reader *r, enum wire_type type, uint64_t *val) FM_MUST_CHECK;
+
+/* The field of this number; NULL: the message has none. */
+const struct wire_field *wire_find_field(const struct wire_msg *msg, uint32_t number);
+
 /* True for valid UTF-8 (RFC 3629) without NUL. */
 bool wire_text_ok(const uint8_t *p, size_t n);
 

@@ -25,21 +25,6 @@ struct showing {
     bool any;
 };
 
-static const struct wire_field *field_of(const struct wire_msg *m, uint32_t number)
-{
-    size_t lo = 0, hi = m->n_fields;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (m->fields[mid].number == number)
-            return &m->fields[mid];
-        if (m->fields[mid].number < number)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return NULL;
-}
-
 /* What is nested is written before its length is known: it is moved when the length needs more bytes. */
 static void put_length(struct fm_buf *out, size_t start)
 {
@@ -57,7 +42,7 @@ static void show(struct showing *s, const struct wire_msg *m, struct fm_bytes me
 static void show_field(struct showing *s, const struct wire_msg *m, uint32_t field, struct fm_bytes body,
                        unsigned depth)
 {
-    const struct wire_field *f = field_of(m, field);
+    const struct wire_field *f = wire_find_field(m, field);
     if (f == NULL || f->kind != WIRE_MESSAGE || depth >= WIRE_MAX_DEPTH || !may_have(body)) {
         fm_buf_put_len_delim(s->out, field, body.p, body.n);
         return;

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base64.h"
 #include "buf.h"
 #include "builtin.h"
 #include "expr.h"
@@ -303,18 +304,10 @@ static bool is_json(const struct fm_http_response *r)
 
 static const struct fm_value *base64(struct fm_ctx *ctx, const char *bytes, size_t n)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char *out = fm_ctx_alloc(ctx, (n + 2) / 3 * 4 + 1), *o = out;
-    for (size_t i = 0; i < n; i += 3) {
-        uint32_t b = (uint32_t)(unsigned char)bytes[i] << 16;
-        b |= i + 1 < n ? (uint32_t)(unsigned char)bytes[i + 1] << 8 : 0;
-        b |= i + 2 < n ? (uint32_t)(unsigned char)bytes[i + 2] : 0;
-        *o++ = digits[b >> 18];
-        *o++ = digits[b >> 12 & 63];
-        *o++ = i + 1 < n ? digits[b >> 6 & 63] : '=';
-        *o++ = i + 2 < n ? digits[b & 63] : '=';
-    }
-    return fm_string(ctx, out);
+    fm_auto(fm_buf) out = {0};
+    fm_base64_put(&out, (struct fm_bytes){(const uint8_t *)bytes, n});
+    fm_buf_append(&out, "", 1);
+    return fm_string(ctx, (const char *)out.p);
 }
 
 static void put_body(struct fm_ctx *ctx, struct fm_value *out, const struct fm_http_response *r)

@@ -101,28 +101,12 @@ static bool packed(const struct pb_field *f, enum wire_type type)
 static int note_packed(struct writer *w, struct parts *p, const struct pb_message *m,
                        const struct pb_field *f, struct fm_bytes b)
 {
+    struct wire_reader r = wire_reader(b);
     struct part part = {.type = wire_type_of(f->type)};
-    size_t each = part.type == WIRE_TYPE_FIXED64 ? 8 : part.type == WIRE_TYPE_FIXED32 ? 4 : 0;
-    for (size_t at = 0; at < b.n;) {
-        part.val = 0;
-        if (each > 0) {
-            if (b.n - at < each)
-                return FAIL(w, "malformed: a packed field is cut off");
-            for (size_t i = 0; i < each; i++)
-                part.val |= (uint64_t)b.p[at + i] << (8 * i);
-            at += each;
-        } else {
-            unsigned shift = 0;
-            do {
-                if (at == b.n || shift > 63)
-                    return FAIL(w, "malformed: a packed field is cut off");
-                part.val |= (uint64_t)(b.p[at] & 0x7f) << shift;
-                shift += 7;
-            } while ((b.p[at++] & 0x80) != 0);
-        }
+    int got;
+    while ((got = wire_next_packed(&r, part.type, &part.val)) > 0)
         note(p, m, f, &part);
-    }
-    return 0;
+    return got < 0 ? FAIL(w, "malformed: a packed field is cut off") : 0;
 }
 
 static int gather(struct writer *w, const struct pb_message *m, struct fm_bytes bytes, struct parts *p)

@@ -1,11 +1,11 @@
-/* See pb_text.h. The calendar is the proleptic Gregorian one, in days since 1970
- * (http://howardhinnant.github.io/date_algorithms.html). */
+/* See pb_text.h. */
 #include "pb_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "civil.h"
 #include "times.h"
 
 #define DAY 86400
@@ -26,39 +26,16 @@ static void put_fraction(struct fm_buf *out, int32_t nanos)
     fm_buf_append(out, text, strlen(text));
 }
 
-static int64_t days_from_civil(int64_t y, unsigned m, unsigned d)
-{
-    y -= m <= 2;
-    int64_t era = (y >= 0 ? y : y - 399) / 400;
-    unsigned yoe = (unsigned)(y - era * 400);
-    unsigned doy = (153 * (m > 2 ? m - 3 : m + 9) + 2) / 5 + d - 1;
-    unsigned doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-    return era * 146097 + (int64_t)doe - 719468;
-}
-
-static void civil_from_days(int64_t z, int *y, unsigned *m, unsigned *d)
-{
-    z += 719468;
-    int64_t era = (z >= 0 ? z : z - 146096) / 146097;
-    unsigned doe = (unsigned)(z - era * 146097);
-    unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    unsigned mp = (5 * doy + 2) / 153;
-    *d = doy - (153 * mp + 2) / 5 + 1;
-    *m = mp < 10 ? mp + 3 : mp - 9;
-    *y = (int)((int64_t)yoe + era * 400 + (*m <= 2));
-}
-
 bool pb_timestamp_put(struct fm_buf *out, int64_t seconds, int32_t nanos)
 {
     if (seconds < FM_MIN_SECONDS || seconds > FM_MAX_SECONDS || nanos < 0 || nanos >= GIGA)
         return false;
     int64_t days = seconds >= 0 ? seconds / DAY : -((DAY - 1 - seconds) / DAY);
-    int rest = (int)(seconds - days * DAY), year;
-    unsigned month, day;
+    int rest = (int)(seconds - days * DAY), month, day;
+    int64_t year;
     char text[64];
-    civil_from_days(days, &year, &month, &day);
-    snprintf(text, sizeof(text), "%04d-%02u-%02uT%02d:%02d:%02d", year, month, day, rest / 3600,
+    fm_civil_date(days, &year, &month, &day);
+    snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d", (int)year, month, day, rest / 3600,
              rest / 60 % 60, rest % 60);
     fm_buf_append(out, text, strlen(text));
     put_fraction(out, nanos);
@@ -120,13 +97,6 @@ static bool fraction(struct cursor *c, int32_t *nanos)
     return true;
 }
 
-static unsigned days_of_month(int64_t y, int64_t m)
-{
-    static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
-    return days[m - 1] + (m == 2 && leap ? 1u : 0u);
-}
-
 /* "Z", "+02:00" */
 static bool offset(struct cursor *c, int64_t *seconds)
 {
@@ -151,11 +121,10 @@ bool pb_timestamp_get(const char *text, size_t n, int64_t *seconds, int32_t *nan
         !digits(&c, 2, &minute) || !take(&c, ':') || !digits(&c, 2, &second) || !fraction(&c, nanos) ||
         !offset(&c, &off) || c.n > 0)
         return false;
-    if (month < 1 || month > 12 || day < 1 || day > days_of_month(year, month) || hour > 23 || minute > 59 ||
-        second > 59)
+    if (month < 1 || month > 12 || day < 1 || day > fm_civil_month_days(year, (int)month) || hour > 23 ||
+        minute > 59 || second > 59)
         return false;
-    *seconds = days_from_civil(year, (unsigned)month, (unsigned)day) * DAY + hour * 3600 + minute * 60 +
-               second - off;
+    *seconds = fm_civil_days(year, (int)month, (int)day) * DAY + hour * 3600 + minute * 60 + second - off;
     return *seconds >= FM_MIN_SECONDS && *seconds <= FM_MAX_SECONDS;
 }
 

@@ -7,6 +7,7 @@
 #include "agreed.h"
 #include "buf.h"
 #include "check.h"
+#include "civil.h"
 #include "err.h"
 #include "fermata/v1/jobs.pb-c.h"
 #include "fermata/v1/types.pb-c.h"
@@ -111,20 +112,14 @@ static void on_usage(struct core *c, struct wait *w, struct store_done *d)
 static int parse_day(const char *field, const char *text, uint32_t fallback, uint32_t *ret,
                      struct fm_err *err)
 {
-    struct tm tm;
     int y, m, d, end = 0;
     *ret = fallback;
     if (text[0] == '\0')
         return 0;
-    memset(&tm, 0, sizeof(tm));
     if (sscanf(text, "%4d-%2d-%2d%n", &y, &m, &d, &end) != 3 || text[end] != '\0' || y < 1970 || m < 1 ||
         m > 12 || d < 1 || d > 31)
         return fm_err_set(err, FM_INVALID_ARGUMENT, field, "\"%.32s\" is not a day such as 2026-11-25", text);
-    /* Days from civil (Howard Hinnant, chrono-Compatible Low-Level Date Algorithms). */
-    y -= m <= 2;
-    int era = y / 400, yoe = y - era * 400, doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1,
-        doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-    *ret = (uint32_t)(era * 146097 + doe - 719468);
+    *ret = (uint32_t)fm_civil_days(y, m, d);
     return 0;
 }
 
