@@ -172,36 +172,60 @@ static int fold(const struct fork *f, struct job *job, struct fm_err *err)
     return rc;
 }
 
-static bool is_answered(const struct fork *f, const char *pause_id, uint32_t inputs_through)
+/* What the inputs that the state has taken say: which questions they answer, and how many are results of
+ * children that were at work when the generation began, or were started in it. */
+struct taken {
+    struct answered {
+        UT_hash_handle hh;
+        const char *pause_id; /* behind it */
+    } * answered;
+    size_t results;
+};
+
+static bool is_answered(const struct taken *t, const char *pause_id)
 {
-    bool found = false;
-    for (size_t i = 0; i < f->inputs.n && !found && f->inputs.items[i].number <= inputs_through; i++) {
-        fm_auto_pb Fermata__V1__Task *t =
-            fermata__v1__task__unpack(NULL, f->inputs.items[i].body.n, f->inputs.items[i].body.p);
-        found = t != NULL && strcmp(t->pause_id, pause_id) == 0;
-    }
-    return found;
+    struct answered *a;
+    HASH_FIND_STR(t->answered, pause_id, a);
+    return a != NULL;
 }
 
-/* Of children that were at work when the generation began, or were started in it. */
-static size_t count_results(const struct fork *f, uint32_t inputs_through)
+static void note_answer(struct taken *t, const char *pause_id)
 {
-    size_t n = 0;
+    if (pause_id[0] == '\0' || is_answered(t, pause_id))
+        return;
+    size_t n = strlen(pause_id);
+    struct answered *a = fm_xmalloc(sizeof(*a) + n + 1);
+    a->pause_id = memcpy(a + 1, pause_id, n + 1);
+    HASH_ADD_KEYPTR(hh, t->answered, a->pause_id, n, a);
+}
+
+static void read_taken(const struct fork *f, uint32_t inputs_through, struct taken *t)
+{
     for (size_t i = 0; i < f->inputs.n && f->inputs.items[i].number <= inputs_through; i++) {
-        if (f->inputs.items[i].number <= f->carried)
+        const struct store_record *r = &f->inputs.items[i];
+        fm_auto_pb Fermata__V1__Task *task = fermata__v1__task__unpack(NULL, r->body.n, r->body.p);
+        if (task == NULL)
             continue;
-        fm_auto_pb Fermata__V1__Task *t =
-            fermata__v1__task__unpack(NULL, f->inputs.items[i].body.n, f->inputs.items[i].body.p);
-        n += t != NULL && t->child_job_id[0] != '\0';
+        note_answer(t, task->pause_id);
+        t->results += r->number > f->carried && task->child_job_id[0] != '\0';
     }
-    return n;
+}
+
+static void taken_done(struct taken *t)
+{
+    struct answered *a, *tmp;
+    HASH_ITER (hh, t->answered, a, tmp) {
+        HASH_DELETE(hh, t->answered, a);
+        free(a);
+    }
 }
 
 /* Questions that were open after the step are open in the new job; their time begins anew. */
 static int open_questions(struct core *c, const struct fork *f, struct job *job, struct fm_err *err)
 {
-    uint32_t through = job_state_inputs(job->state);
+    fm_auto(taken) taken = {0};
     size_t children = f->children;
+    read_taken(f, job_state_inputs(job->state), &taken);
     for (size_t i = 0; i < f->steps.n; i++) {
         fm_auto_pb Fermata__V1__Step *s =
             fermata__v1__step__unpack(NULL, f->steps.items[i].body.n, f->steps.items[i].body.p);
@@ -209,7 +233,7 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
             return fm_err_set(err, FM_DATA_LOSS, "step", "step %u is malformed", f->steps.items[i].number);
         children += s->n_children;
         for (size_t k = 0; k < s->n_pauses; k++) {
-            if (is_answered(f, s->pauses[k]->pause_id, through))
+            if (is_answered(&taken, s->pauses[k]->pause_id))
                 continue;
             Fermata__V1__Pause *p = pb_clone(s->pauses[k]);
             if (s->remedy == NULL) { /* else a question that was carried over from the generation before */
@@ -228,7 +252,7 @@ static int open_questions(struct core *c, const struct fork *f, struct job *job,
         for (size_t k = 0; k < s->n_withdrawals; k++)
             job_remove_pause(job, s->withdrawals[k]->pause_id);
     }
-    if (children != count_results(f, through))
+    if (children != taken.results)
         return fm_err_set(err, FM_FAILED_PRECONDITION, "step",
                           "job %s waited for a child job after step %u: name a step before or after that",
                           f->head->job_id, last_step(f));
