@@ -142,8 +142,6 @@ static int take_inputs(struct reading *r, struct pb_var inputs)
         }
         if (r->emit_deferred)
             prelude_emit_deferred(job);
-        if (r->delivered && m.pause_id.n > 0 && job->open_questions > 0)
-            job->open_questions--;
         rc = read_task(r, inputs.items[i]);
         if (rc < 0)
             return rc;
@@ -246,7 +244,6 @@ static int read_assignment(struct reading *r, const fermata_v1_Assign *m)
     if (released == NULL)
         return out_of_memory(r);
     job->released_task = fm_xstrdup(released);
-    job->open_questions = m->open_questions;
     read_marks(job, m);
     job->halted_at = m->halted_at;
     int rc = read_state(r, m->state);

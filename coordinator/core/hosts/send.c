@@ -123,8 +123,6 @@ static void host_send_assign(struct core *c, struct job *job)
     if (job->head->halted_at != 0)
         fm_buf_put_tag_varint(&b, FIELD_ASSIGN_HALTED_AT, job->head->halted_at);
     put_asked(job->head, &b);
-    if (job_count_questions(job) > 0)
-        fm_buf_put_tag_varint(&b, FIELD_ASSIGN_OPEN_QUESTIONS, job_count_questions(job));
     Google__Protobuf__Timestamp now = core_now(c);
     pb_put(&b, FIELD_ASSIGN_NOW, &now);
     put_breakpoints(job, &b, FIELD_ASSIGN_BREAKPOINTS);

@@ -64,15 +64,13 @@ struct hjob {
     size_t bytes;     /* that came with its assignment and as inputs */
     struct flow *flow;
     size_t n_tasks;            /* in queues, scheduled, and in hand */
-    size_t open_questions;     /* of its steps: at most so many are open, for what an operator closes is not
-                                  told */
     struct schedule scheduled; /* not due yet */
     struct task *halted;       /* wait until a question is closed; see Assign.halted_at */
     uint32_t halted_at;        /* 0: none is halted */
     uint64_t next_seq;
     uint64_t alarm; /* call that wakes the job when its next task is due; 0: none */
     int64_t alarm_ms;
-    struct asked *asked; /* open questions */
+    struct asked *asked; /* open questions, but for those that an operator has closed: that is not told */
     struct breakpoint *breakpoints;
     char *released_task;
     struct task_mark *marks; /* by id; of tasks to come, too */

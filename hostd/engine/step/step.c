@@ -143,8 +143,6 @@ static void apply_questions(struct fm_ctx *ctx)
     struct withdrawn *w;
     DL_FOREACH (ctx->out.withdrawn, w) {
         (void)asked_remove(&job->asked, w->pause_id);
-        if (job->open_questions > 0)
-            job->open_questions--;
         if (w->has_state)
             kv_remove(&hjob_routine_state(job, w->routine)->kv, w->pause_id, strlen(w->pause_id));
     }
@@ -179,7 +177,6 @@ static void apply(struct fm_ctx *ctx, struct result *r, enum step_outcome outcom
     drop_unscheduled(ctx);
     drop_others(ctx);
     apply_questions(ctx);
-    job->open_questions += ctx->out.n_pauses;
     ctx_apply_changes(ctx); /* they name the task's routine: it must still be there */
     ctx->task = NULL;
     if (outcome == OUTCOME_RETRY) {
@@ -248,8 +245,11 @@ static int check_routing(const struct fm_ctx *ctx, const struct routing *r, cons
  * the meantime. */
 static int check_sizes(const struct fm_ctx *ctx, const struct result *r, struct fm_err *err)
 {
-    size_t open = ctx->job->open_questions, asked = ctx->out.n_pauses;
-    if (asked > 0 && open + asked > FM_MAX_OPEN_QUESTIONS)
+    const struct asked *a;
+    size_t open = 0, asked = ctx->out.n_pauses;
+    if (asked > 0)
+        DL_COUNT(ctx->job->asked, a, open);
+    if (open + asked > FM_MAX_OPEN_QUESTIONS)
         return fm_err_set(
             err, FM_RESOURCE_EXHAUSTED, "step.pauses",
             "step.pauses: %zu questions of the job are open, and it asks %zu more; the limit is "

@@ -251,16 +251,26 @@ static void a_question_halts_a_job_unless_others_run_beside_it(void **state)
     assert_null(made());
 }
 
+/* p1 to p9999 are open. */
+static const char *asked_9999(void)
+{
+    static char text[9999 * 40];
+    size_t n = 0;
+    for (int i = 1; i <= 9999; i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s{'pause_id': 'p%d', 'routine': 'r'}",
+                              i > 1 ? "," : "", i);
+    return text;
+}
+
 static void a_job_asks_no_more_than_may_be_open(void **state)
 {
     (void)state;
     static const char *const asks = "{'to': 'x', 'do': [['ask', 'Q?', 'in']]}";
-    hears("'assign': {'job_id': '" JOB
-          "', 'epoch': 1, 'open_questions': 9999, 'flow': {'name': 'f', 'parallelism': "
+    hears("'assign': {'job_id': '" JOB "', 'epoch': 1, 'asked': [%s], 'flow': {'name': 'f', 'parallelism': "
           "2, 'routines': [{'id': 'r', 'type': 't'}]}, 'state': {}, 'inputs': ["
           "{'task_id': 'i1', 'routine': 'r', 'slot': 'in', 'input_number': 1, 'data': %s}, "
           "{'task_id': 'i2', 'routine': 'r', 'slot': 'in', 'input_number': 2, 'data': %s}]}",
-          asks, asks);
+          asked_9999(), asks, asks);
     assert_string_equal(at(made_step(1), "pauses[0].pause_id"), "p-i1.0");
     json_t *step = made_step(2);
     assert_string_equal(at(step, "outcome"), "STEP_OUTCOME_FAIL"); /* as its policy says */
@@ -275,11 +285,10 @@ static void an_answer_makes_room_for_another_question(void **state)
 {
     (void)state;
     static const char *const asks = "{'do': [['ask', 'Q?', 'in']]}";
-    hears("'assign': {'job_id': '" JOB
-          "', 'epoch': 1, 'open_questions': 9999, 'flow': {'name': 'f', 'parallelism': "
+    hears("'assign': {'job_id': '" JOB "', 'epoch': 1, 'asked': [%s], 'flow': {'name': 'f', 'parallelism': "
           "2, 'routines': [{'id': 'r', 'type': 't'}]}, 'state': {}, 'inputs': ["
           "{'task_id': 'i1', 'routine': 'r', 'slot': 'in', 'input_number': 1, 'data': %s}]}",
-          asks);
+          asked_9999(), asks);
     assert_string_equal(at(made_step(1), "pauses[0].pause_id"), "p-i1.0");
     hears("'deliver': {'job_id': '" JOB
           "', 'epoch': 1, 'inputs': [{'task_id': 'i2', 'routine': 'r', 'slot': 'in', "
