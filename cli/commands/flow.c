@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client.h"
 #include "commands.h"
 #include "mem.h"
 #include "output.h"
@@ -13,11 +12,8 @@
 /* A file has the flow itself, or {"flow": …} as PutFlow takes it. */
 static int put(struct cli *c, json_t *request)
 {
-    const char *file = cli_word(c, "file");
     fm_auto(fm_err) err = {0};
-    fm_autofree char *word = fm_xmalloc(strlen(file) + 2);
-    sprintf(word, "%s%s", strcmp(file, "-") == 0 ? "" : "@", file);
-    json_t *j = cli_read_json("file", word, &err), *reply = NULL, *warning;
+    json_t *j = cli_read_json_file("file", cli_word(c, "file"), &err), *reply, *warning;
     size_t i;
     if (j == NULL) {
         json_decref(request);
@@ -28,13 +24,12 @@ static int put(struct cli *c, json_t *request)
     else
         json_object_set(request, "flow", j);
     json_decref(j);
-    int rc = cli_call(c->client, c->command->method, request, c->timeout_ms, &reply, &err);
-    json_decref(request);
-    if (rc < 0)
-        return cli_fail(&err);
+    int code = cli_ask(c, request, &reply);
+    if (code != CLI_OK)
+        return code;
     json_array_foreach(json_object_get(reply, "warnings"), i, warning)
         fprintf(stderr, "fermata: warning: %s\n", json_string_value(warning));
-    int code = cli_show(c, reply);
+    code = cli_show(c, reply);
     json_decref(reply);
     return code;
 }
@@ -108,12 +103,10 @@ const struct cli_command cli_flow_rm = {
 
 static int graph(struct cli *c, json_t *request)
 {
-    json_t *reply = NULL;
-    fm_auto(fm_err) err = {0};
-    int rc = cli_call(c->client, c->command->method, request, c->timeout_ms, &reply, &err), code = CLI_OK;
-    json_decref(request);
-    if (rc < 0)
-        return cli_fail(&err);
+    json_t *reply;
+    int code = cli_ask(c, request, &reply);
+    if (code != CLI_OK)
+        return code;
     if (strcmp(c->output, "table") == 0 && c->jq == NULL)
         printf("%s\n", cli_get_text(reply, "graph", ""));
     else

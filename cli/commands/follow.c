@@ -10,6 +10,7 @@
 #include "mem.h"
 #include "output.h"
 #include "request.h"
+#include "run.h"
 
 #define PREFIX (sizeof("JOB_STATUS_") - 1)
 
@@ -69,12 +70,10 @@ static bool on_event(void *arg, json_t *event)
 
 static int show_end(struct cli *c, const char *job_id)
 {
-    json_t *request = json_pack("{s:s}", "jobId", job_id), *reply = NULL, *output;
+    json_t *reply = NULL, *output;
     fm_auto(fm_err) err = {0};
     size_t i;
-    int rc = cli_call(c->client, "Jobs/GetJob", request, c->timeout_ms, &reply, &err);
-    json_decref(request);
-    if (rc < 0)
+    if (cli_get_job(c, job_id, true, &reply, &err) < 0)
         return cli_fail(&err);
     json_t *job = json_object_get(reply, "job");
     bool good = strcmp(cli_get_text(job, "status", ""), "JOB_STATUS_COMPLETED") == 0;

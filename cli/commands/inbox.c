@@ -58,10 +58,7 @@ const struct cli_command cli_inbox_ls = {
 /* The job's open pauses, for json_decref of *reply. */
 static json_t *pauses_of(struct cli *c, const char *job_id, json_t **reply, struct fm_err *err)
 {
-    json_t *request = json_pack("{s:s, s:b}", "jobId", job_id, "withoutState", 1);
-    int rc = cli_call(c->client, "Jobs/GetJob", request, c->timeout_ms, reply, err);
-    json_decref(request);
-    return rc < 0 ? NULL : cli_get(*reply, "job.pauses");
+    return cli_get_job(c, job_id, false, reply, err) < 0 ? NULL : cli_get(*reply, "job.pauses");
 }
 
 static void list_pauses(json_t *pauses)

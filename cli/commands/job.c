@@ -212,13 +212,11 @@ const struct cli_command cli_job_history = {
 
 static int explain(struct cli *c, json_t *request)
 {
-    json_t *reply = NULL, *item;
-    fm_auto(fm_err) err = {0};
+    json_t *reply, *item;
     size_t i;
-    int rc = cli_call(c->client, c->command->method, request, c->timeout_ms, &reply, &err), code = CLI_OK;
-    json_decref(request);
-    if (rc < 0)
-        return cli_fail(&err);
+    int code = cli_ask(c, request, &reply);
+    if (code != CLI_OK)
+        return code;
     if (strcmp(c->output, "table") != 0 || c->jq != NULL) {
         code = cli_show(c, reply);
     } else {

@@ -2,12 +2,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client.h"
 #include "commands.h"
 #include "help.h"
 #include "mem.h"
 #include "output.h"
 #include "request.h"
+#include "run.h"
 #include "settings.h"
 #include "words.h"
 
@@ -62,14 +62,12 @@ const struct cli_command cli_count = {
 
 static int health(struct cli *c, json_t *request)
 {
-    json_t *reply = NULL;
-    fm_auto(fm_err) err = {0};
-    int rc = cli_call(c->client, c->command->method, request, c->timeout_ms, &reply, &err);
-    json_decref(request);
-    if (rc < 0)
-        return cli_fail(&err);
+    json_t *reply;
+    int code = cli_ask(c, request, &reply);
+    if (code != CLI_OK)
+        return code;
     bool serving = strcmp(cli_get_text(reply, "status", ""), "SERVING") == 0;
-    int code = cli_show(c, reply);
+    code = cli_show(c, reply);
     json_decref(reply);
     return code != CLI_OK ? code : serving ? CLI_OK : CLI_UNREACHABLE;
 }

@@ -90,9 +90,7 @@ int cli_submit(struct cli *c, json_t *request, json_t **ret)
 /* The flow of a file, which may have it as PutFlow takes it. */
 static json_t *flow_of_file(const char *file, struct fm_err *err)
 {
-    fm_autofree char *word = fm_xmalloc(strlen(file) + 2);
-    sprintf(word, "%s%s", strcmp(file, "-") == 0 ? "" : "@", file);
-    json_t *j = cli_read_json("file", word, err), *inner = json_object_get(j, "flow");
+    json_t *j = cli_read_json_file("file", file, err), *inner = json_object_get(j, "flow");
     if (json_is_object(inner) && json_object_get(j, "routines") == NULL) {
         json_incref(inner);
         json_decref(j);

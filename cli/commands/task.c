@@ -76,16 +76,14 @@ const struct cli_command cli_task_edit = {
 /* The state alone: "job.state" of the reply. */
 static int state(struct cli *c, json_t *request)
 {
-    json_t *reply = NULL;
-    fm_auto(fm_err) err = {0};
-    int rc = cli_call(c->client, c->command->method, request, c->timeout_ms, &reply, &err);
-    json_decref(request);
-    if (rc < 0)
-        return cli_fail(&err);
+    json_t *reply;
+    int code = cli_ask(c, request, &reply);
+    if (code != CLI_OK)
+        return code;
     json_t *j = json_object();
     json_object_set(j, "state", cli_get(reply, "job.state"));
     json_decref(reply);
-    int code = cli_show(c, j);
+    code = cli_show(c, j);
     json_decref(j);
     return code;
 }
@@ -170,10 +168,7 @@ const struct cli_command cli_job_continue = {
 
 static json_t *breakpoints(struct cli *c, const char *job_id, json_t **reply, struct fm_err *err)
 {
-    json_t *request = json_pack("{s:s, s:b}", "jobId", job_id, "withoutState", 1);
-    int rc = cli_call(c->client, "Jobs/GetJob", request, c->timeout_ms, reply, err);
-    json_decref(request);
-    json_t *found = rc < 0 ? NULL : cli_get(*reply, "job.breakpoints");
+    json_t *found = cli_get_job(c, job_id, false, reply, err) < 0 ? NULL : cli_get(*reply, "job.breakpoints");
     return found != NULL ? json_incref(found) : json_array();
 }
 

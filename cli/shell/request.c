@@ -88,19 +88,28 @@ char *cli_read_file(const char *path, size_t *n, struct fm_err *err)
     return (char *)taken.p;
 }
 
-json_t *cli_read_json(const char *name, const char *word, struct fm_err *err)
+static json_t *parse(const char *name, const char *text, size_t n, const char *hint, struct fm_err *err)
 {
     json_error_t fault;
-    fm_autofree char *file = NULL;
-    size_t n = strlen(word);
-    bool is_file = word[0] == '@' || strcmp(word, "-") == 0;
-    if (is_file && (file = cli_read_file(word[0] == '@' ? word + 1 : word, &n, err)) == NULL)
-        return NULL;
-    json_t *j = json_loadb(is_file ? file : word, n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &fault);
+    json_t *j = json_loadb(text, n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &fault);
     if (j == NULL)
         (void)fm_err_set(err, FM_INVALID_ARGUMENT, name, "not JSON: %s (line %d, column %d)%s", fault.text,
-                         fault.line, fault.column, is_file ? "" : "; @FILE reads a file, - standard input");
+                         fault.line, fault.column, hint);
     return j;
+}
+
+json_t *cli_read_json_file(const char *name, const char *path, struct fm_err *err)
+{
+    size_t n;
+    fm_autofree char *text = cli_read_file(path, &n, err);
+    return text == NULL ? NULL : parse(name, text, n, "", err);
+}
+
+json_t *cli_read_json(const char *name, const char *word, struct fm_err *err)
+{
+    if (word[0] == '@' || strcmp(word, "-") == 0)
+        return cli_read_json_file(name, word[0] == '@' ? word + 1 : word, err);
+    return parse(name, word, strlen(word), "; @FILE reads a file, - standard input", err);
 }
 
 /* ---- enums ---- */
@@ -129,15 +138,9 @@ static bool means(const char *value, const char *word)
     return value[i] == '\0';
 }
 
-/* Any field of that enum leads to it. */
-static const struct pb_enum *find_enum(const struct cli *c, const char *name)
-{
-    return pb_pool_enum(cli_client_pool(c->client), name);
-}
-
 char *cli_choices(const struct cli *c, const char *enumeration)
 {
-    const struct pb_enum *e = find_enum(c, enumeration);
+    const struct pb_enum *e = pb_pool_enum(cli_client_pool(c->client), enumeration);
     size_t prefix = prefix_of(e);
     fm_auto(fm_buf) text = {0};
     for (size_t i = 0; i < e->n_values; i++) {
@@ -158,7 +161,7 @@ char *cli_choices(const struct cli *c, const char *enumeration)
 const char *cli_choice(const struct cli *c, const char *name, const char *enumeration, const char *word,
                        struct fm_err *err)
 {
-    const struct pb_enum *e = find_enum(c, enumeration);
+    const struct pb_enum *e = pb_pool_enum(cli_client_pool(c->client), enumeration);
     size_t prefix = prefix_of(e);
     for (size_t i = 0; i < e->n_values; i++)
         if (e->values[i].number != 0 &&

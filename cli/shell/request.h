@@ -13,6 +13,8 @@ const char *cli_get_text(json_t *object, const char *path, const char *fallback)
 
 /* Reads "JSON", "@FILE" or "-" (standard input). NULL with err. */
 json_t *cli_read_json(const char *name, const char *word, struct fm_err *err);
+/* The same of a file, or of standard input ("-"). */
+json_t *cli_read_json_file(const char *name, const char *path, struct fm_err *err);
 /* All of a file, or of standard input ("-"), for free(); its length in *n. NULL with err. */
 char *cli_read_file(const char *path, size_t *n, struct fm_err *err);
 /* A value of an enum from what a user writes: "paused", "another-host". The full name, or NULL with err,

@@ -126,6 +126,22 @@ static int more_pages(struct cli *c, json_t *request, json_t *reply, size_t limi
     return 0;
 }
 
+int cli_ask(struct cli *c, json_t *request, json_t **ret)
+{
+    fm_auto(fm_err) err = {0};
+    int rc = cli_call(c->client, c->command->method, request, c->timeout_ms, ret, &err);
+    json_decref(request);
+    return rc < 0 ? cli_fail(&err) : CLI_OK;
+}
+
+int cli_get_job(struct cli *c, const char *job_id, bool state, json_t **ret, struct fm_err *err)
+{
+    json_t *request = json_pack("{s:s, s:b}", "jobId", job_id, "withoutState", !state);
+    int rc = cli_call(c->client, "Jobs/GetJob", request, c->timeout_ms, ret, err);
+    json_decref(request);
+    return rc;
+}
+
 int cli_run_call(struct cli *c, json_t *request)
 {
     const struct cli_command *command = c->command;

@@ -164,5 +164,5 @@ bool cli_settings_tls(const struct cli_settings *s, struct tls_files *ret)
 {
     *ret = (struct tls_files){
         .ca = s->values[CLI_TLS_CA], .cert = s->values[CLI_TLS_CERT], .key = s->values[CLI_TLS_KEY]};
-    return ret->ca != NULL || ret->cert != NULL || ret->key != NULL;
+    return tls_files_any(ret);
 }
