@@ -141,11 +141,6 @@ static struct app {
     bool failed;
 } app;
 
-static bool has_tls(void)
-{
-    return opt.tls.cert != NULL || opt.tls.key != NULL || opt.tls.ca != NULL || opt.tls.crl != NULL;
-}
-
 /* The first address of a list; *list goes on to the next, or becomes NULL. */
 static char *next_address(const char **list)
 {
@@ -162,12 +157,13 @@ static int check_address(const char *address, struct fm_err *err)
 {
     if (conf_check_address("listen", address, err) < 0)
         return -FM_INVALID_ARGUMENT;
-    if (opt.insecure || (has_tls() && opt.tls.ca != NULL) || rpc_is_local(address))
+    if (opt.insecure || (tls_files_any(&opt.tls) && opt.tls.ca != NULL) || rpc_is_local(address))
         return 0;
-    return fm_err_set(err, FM_INVALID_ARGUMENT, "listen",
-                      "--listen %s lets other machines in: give %s, or --insecure if only those can reach it "
-                      "who may run anything on every host",
-                      address, has_tls() ? "--tls-client-ca" : "--tls-cert, --tls-key and --tls-client-ca");
+    return fm_err_set(
+        err, FM_INVALID_ARGUMENT, "listen",
+        "--listen %s lets other machines in: give %s, or --insecure if only those can reach it "
+        "who may run anything on every host",
+        address, tls_files_any(&opt.tls) ? "--tls-client-ca" : "--tls-cert, --tls-key and --tls-client-ca");
 }
 
 static int check_options(struct fm_err *err)
@@ -220,7 +216,8 @@ static int listen_on(const char *address, struct fm_err *err)
     else
         printf("listening on %s\n", address);
     FM_LOG(INFO, RPC, "listening", FM_STR("address", address), FM_I64("port", port),
-           FM_STR("tls", has_tls() && port > 0 ? "yes" : "no"), FM_STR("version", FERMATA_VERSION));
+           FM_STR("tls", tls_files_any(&opt.tls) && port > 0 ? "yes" : "no"),
+           FM_STR("version", FERMATA_VERSION));
     return 0;
 }
 
@@ -291,7 +288,7 @@ static void wait_for_signal(const sigset_t *signals)
 /* What would be found wrong only when the store is open. */
 static int check_tls(struct fm_err *err)
 {
-    if (!has_tls())
+    if (!tls_files_any(&opt.tls))
         return 0;
     struct tls_context *context = tls_context_new(TLS_SERVER, &opt.tls, err);
     tls_context_free(context);
@@ -304,7 +301,7 @@ static int run(void)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    if (has_tls())
+    if (tls_files_any(&opt.tls))
         sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
@@ -351,7 +348,7 @@ static int run(void)
         .seed = fm_random_seed()
     };
     app.rpc = rpc_server_new(app.loop, &rpc);
-    if (has_tls() && rpc_server_secure(app.rpc, &opt.tls, &err) < 0)
+    if (tls_files_any(&opt.tls) && rpc_server_secure(app.rpc, &opt.tls, &err) < 0)
         fm_abort(err.msg); /* they were right a moment ago */
     server_init(&app.server, app.loop, app.rpc, store, &core, on_recovered, NULL);
     app.server.max_calls = (size_t)opt.max_calls;

@@ -98,11 +98,6 @@ static const struct conf_option options[] = {
 /* clang-format on */
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
 
-static bool has_tls(void)
-{
-    return opt.tls.ca != NULL || opt.tls.cert != NULL || opt.tls.key != NULL;
-}
-
 static int check_options(struct fm_err *err)
 {
     if (conf_check_address("coordinator", opt.coordinator, err) < 0)
@@ -116,7 +111,7 @@ static int check_options(struct fm_err *err)
     if (!fm_name_ok(opt.id))
         return fm_err_set(err, FM_INVALID_ARGUMENT, "id", "--id %.100s: expected " FM_NAME_RULE, opt.id);
     opt.tls.only_13 = opt.tls_min == 1;
-    if (!opt.insecure && !has_tls() && !rpc_is_local(opt.coordinator))
+    if (!opt.insecure && !tls_files_any(&opt.tls) && !rpc_is_local(opt.coordinator))
         return fm_err_set(err, FM_INVALID_ARGUMENT, "coordinator",
                           "--coordinator %s is not this machine: give --tls-ca, --tls-cert and --tls-key, or "
                           "--insecure if nobody else can reach that network",
@@ -178,7 +173,7 @@ static int run(const char *incarnation)
         if (nano_self_test(&err) == 0 && ADD_TYPES(registry, &err) == 0 &&
             prices_read(opt.prices, &err) == 0 && plugins_load(opt.plugins, registry, &err) == 0 &&
             http_check_ca(opt.ca_file, &err) == 0 && (secrets = read_secrets(&err)) != NULL &&
-            (!has_tls() || (dialer = rpc_dialer_new(&opt.tls, &err)) != NULL))
+            (!tls_files_any(&opt.tls) || (dialer = rpc_dialer_new(&opt.tls, &err)) != NULL))
             code = serve(registry, secrets, dialer, incarnation);
         rpc_dialer_free(dialer);
         fm_log_stop();
@@ -194,7 +189,7 @@ static int run(const char *incarnation)
 static int run_supervised(void)
 {
     const struct supervisor_config cfg = {.target = opt.coordinator,
-                                          .tls = has_tls() ? &opt.tls : NULL,
+                                          .tls = tls_files_any(&opt.tls) ? &opt.tls : NULL,
                                           .host_id = opt.id,
                                           .log_levels = opt.log_level,
                                           .log_json = opt.log_format == 1,
